@@ -1,0 +1,31 @@
+"""The values of `spec.py` as JSON and back."""
+
+import dataclasses
+import functools
+import json
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def to_json(value: object) -> str:
+    """A dataclass as indented JSON with sorted keys: equal values give equal bytes."""
+    assert dataclasses.is_dataclass(value) and not isinstance(value, type), value
+    return json.dumps(dataclasses.asdict(value), indent=1, sort_keys=True) + "\n"
+
+
+def from_json(kind: type[T], text: str) -> T:
+    """The `kind` that `text` describes.
+
+    Raises:
+        ValueError: if `text` is not JSON, or its fields do not fit.
+    """
+    value: T = _adapter(kind).validate_json(text)
+    return value
+
+
+@functools.cache
+def _adapter(kind: type) -> Any:
+    import pydantic  # noqa: PLC0415  (0.2 s that `--help` does not need)
+
+    return pydantic.TypeAdapter(kind)

@@ -1,0 +1,69 @@
+"""A manifest names every file of a folder with its size and sha256. It is written last.
+
+So a folder with a manifest is whole, and a folder without one does not count. Neither
+safetensors nor torch notices a flipped bit; only the checksum does.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from raydistill.errors import DataError
+
+MANIFEST = "manifest.json"
+SCHEMA = 1
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path) -> None:
+    """Name every file below `folder`; synced to disk before it counts."""
+    files = {
+        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    }
+    write_text(folder / MANIFEST, json.dumps({"schema": SCHEMA, "files": files}, indent=1))
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether `folder` was finished (its checksums are not read)."""
+    return (folder / MANIFEST).is_file()
+
+
+def verify(folder: Path) -> None:
+    """Read every file against the manifest.
+
+    Raises:
+        DataError: if the manifest is missing, of a newer schema, or a file differs.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise DataError(f"{folder} has no {MANIFEST}: it was not finished, or is not a checkpoint")
+    manifest = json.loads(path.read_text())
+    if manifest["schema"] > SCHEMA:
+        raise DataError(f"{folder} was written by schema {manifest['schema']}, this reads {SCHEMA}")
+    for name, entry in manifest["files"].items():
+        file = folder / name
+        if not file.is_file():
+            raise DataError(f"{file} is missing ({entry['bytes']} bytes in the manifest)")
+        if file.stat().st_size != entry["bytes"]:
+            raise DataError(f"{file} has {file.stat().st_size} bytes, not {entry['bytes']}")
+        if sha256_of(file) != entry["sha256"]:
+            raise DataError(f"{file} does not have the sha256 of its manifest: {entry['sha256']}")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` so that a reader sees all of it or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

@@ -1,0 +1,30 @@
+"""Exchangeable parts, found by file name: `scores/block_influence.py` is "block-influence".
+
+There is nothing to register, and nothing is imported until it is asked for.
+"""
+
+import importlib
+import importlib.util
+import pkgutil
+
+from raydistill.errors import UsageError, unknown
+
+
+def part_names(package: str) -> list[str]:
+    """Names of the parts in `package`, without importing any of them."""
+    found = importlib.util.find_spec(package)
+    paths = found.submodule_search_locations if found else None
+    return sorted(part.name.replace("_", "-") for part in pkgutil.iter_modules(paths))
+
+
+def load_part(package: str, name: str, attribute: str) -> object:
+    """The `attribute` that the file of part `name` in `package` defines.
+
+    Raises:
+        UsageError: if there is no such file; the message lists those there are.
+    """
+    names = part_names(package)
+    if name not in names:
+        kind = package.rpartition(".")[2].removesuffix("s").removesuffix("se")
+        raise UsageError(unknown(kind, name, names))
+    return getattr(importlib.import_module(f"{package}.{name.replace('-', '_')}"), attribute)

@@ -1,0 +1,290 @@
+"""What a trial is, and what came of it: frozen values without tensors, paths or callables.
+
+Everything here can be written as JSON and read back (`codec.py`). A layer is always an
+integer index in the base model. One unit of training: tokens.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+NUMERICS_VERSION = 1
+"""Raised when the same spec would train to other bits than before; part of every trial id."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelConfig:
+    """The shape of a decoder (METHOD 2); `family` names a file in `models/`."""
+
+    family: str
+    num_layers: int
+    dim: int
+    num_heads: int
+    vocab_size: int
+    context: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """How a model is trained (paper, sections 4.1 and 4.2). Tokens are whole steps."""
+
+    peak_lr: float
+    budget_tokens: int
+    batch_tokens: int
+    micro_batches: int  # per step, over all ranks; the bits depend on it
+    warmup_tokens: int
+    warm_phase_tokens: int = 0
+    optimizer: str = "lion"
+    schedule: str = "cosine"
+    final_lr_ratio: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.95
+    weight_decay: float = 1e-4
+    grad_clip: float = 1.0
+    precision: str = "float32"
+
+    @property
+    def total_tokens(self) -> int:
+        """Warm phase and budget: what the learning-rate schedule spans."""
+        return self.warm_phase_tokens + self.budget_tokens
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps in all."""
+        return self.total_tokens // self.batch_tokens
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainSpec:
+    """A recipe on a corpus: everything that decides the bits, besides the base and the plan."""
+
+    recipe: Recipe
+    loss: str
+    seed: int  # of the data order
+    corpus_sha256: str  # of the training tokens
+    tokenizer_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PretrainedBase:
+    """A base that this project trains: `model` by `train`, as it stood after `age_tokens`."""
+
+    model: ModelConfig
+    train: TrainSpec
+    age_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExternalBase:
+    """A checkpoint that exists. Only its weights are its identity; the names are for people."""
+
+    name: str
+    revision: str
+    weights_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RandomBase:
+    """Fresh weights: where pretraining and from-scratch begin."""
+
+    model: ModelConfig
+    seed: int
+
+
+Base = PretrainedBase | ExternalBase | RandomBase
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoTeacher:
+    """Teacher-free: the loss is the language modelling loss alone."""
+
+
+Teacher = ExternalBase | NoTeacher
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class LayerDrop:
+    """`layer` leaves before the step that begins at `at_tokens` (from the trial's start)."""
+
+    at_tokens: int
+    layer: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DropPlan:
+    """Which layers leave, and when; sorted by time, then layer. Empty: nothing leaves."""
+
+    drops: tuple[LayerDrop, ...] = ()
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The layers that leave, ascending."""
+        return tuple(sorted(drop.layer for drop in self.drops))
+
+    def due(self, seen_tokens: int) -> tuple[int, ...]:
+        """The layers whose time has come once `seen_tokens` are trained, ascending."""
+        return tuple(sorted(d.layer for d in self.drops if d.at_tokens <= seen_tokens))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialSpec:
+    """One trial, resolved: equal work has an equal `trial_id`, however it was asked for."""
+
+    base: Base
+    plan: DropPlan
+    train: TrainSpec
+    teacher: Teacher = NoTeacher()
+
+    @property
+    def trial_id(self) -> str:
+        """Sixteen hex digits of everything that decides the trained weights."""
+        return digest(
+            {
+                "base": _identity(self.base),
+                "plan": dataclasses.asdict(self.plan),
+                "train": dataclasses.asdict(self.train),
+                "teacher": _identity(self.teacher),
+                "numerics": NUMERICS_VERSION,
+            }
+        )
+
+
+def _identity(base: Base | NoTeacher) -> object:
+    if isinstance(base, ExternalBase):
+        return {"weights_sha256": base.weights_sha256}
+    return {type(base).__name__: dataclasses.asdict(base)}
+
+
+def digest(value: object) -> str:
+    """Sixteen hex digits of `value`'s canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvalSpec:
+    """What is measured; never part of a trial's identity."""
+
+    tasks: tuple[str, ...]
+    heldout_windows: int  # perplexity, spread over all held-out documents
+    curve_windows: int  # the same, for the held-out points of the curve
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnitScores:
+    """One score split by document: its value is `sum(sums) / sum(counts)`.
+
+    The unit is a whole document with everything made from it (METHOD 6): for perplexity
+    `sums` are nats and `counts` target tokens, for a task they are right answers and items.
+    """
+
+    units: tuple[str, ...]
+    sums: tuple[float, ...]
+    counts: tuple[int, ...]
+
+    @property
+    def value(self) -> float:
+        """The mean over everything counted."""
+        return sum(self.sums) / sum(self.counts)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskScore:
+    """A zero-shot score in [0, 1], its standard error, and what guessing gives."""
+
+    value: float
+    stderr: float
+    chance: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scores:
+    """What was measured on one set of weights; `nll` in nats per held-out token."""
+
+    weights_sha256: str
+    nll: float
+    tasks: Mapping[str, TaskScore]
+
+    @property
+    def downstream(self) -> float:
+        """The mean of the task values."""
+        return sum(task.value for task in self.tasks.values()) / len(self.tasks)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """What a trial took. FLOPs by the paper's rule and by the exact one (METHOD 2)."""
+
+    tokens: int
+    flops_paper: int
+    flops_exact: int
+    train_s: float
+    evaluate_s: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """One optimizer step: `tokens` seen after it, the mean loss and the rate it was made with."""
+
+    tokens: int
+    loss: float  # nats per token
+    lr: float
+    num_layers: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldoutPoint:
+    """Held-out nats per token after `tokens` of training."""
+
+    tokens: int
+    nll: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MadeBy:
+    """On what a trial was trained; says why bits may differ, never part of its identity."""
+
+    device: str
+    world_size: int
+    torch: str
+    host: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """A finished training: what the store keeps beside the weights."""
+
+    trial_id: str
+    spec: TrialSpec
+    model: ModelConfig  # of the base
+    kept: tuple[int, ...]  # layers of the base that are still there
+    weights_sha256: str
+    curve: tuple[Progress, ...]
+    heldout_curve: tuple[HeldoutPoint, ...]
+    cost: Cost
+    made_by: MadeBy
+    started_s: float  # seconds since 1970
+    ended_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialResult:
+    """A trained trial with the scores of its base and of itself."""
+
+    trained: Trained
+    before: Scores
+    after: Scores
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialFailure:
+    """A trial that could not be finished, as a value: a “–” with a footnote in every table."""
+
+    trial_id: str
+    where: str  # the stage: base, training, evaluation, …
+    message: str
+    traceback: str
+    attempts: int

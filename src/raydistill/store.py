@@ -1,0 +1,88 @@
+"""Everything made, under a path named by the hash of what made it.
+
+    corpora/<sha256>/        a token file, its tokenizer, its held-out documents
+    bases/<sha256>/          weights; the name is the sha256 of `model.safetensors`
+    pretraining/<key>/       the checkpoints of one run, and which base each age became
+    layer_scores/<sha256>/   one file per data-driven score of a base
+    trials/<trial_id>/       checkpoints, `trained.json`, `failure.json`, the weights
+    scores/<sha256>/         one file per score of those weights
+    sweeps/<name>/           lock, log and tables of a sweep
+
+Nothing is overwritten by something else: so resume is running the same command again.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from raydistill.codec import from_json, to_json
+from raydistill.errors import SetupError
+from raydistill.manifest import is_whole, write_manifest, write_text
+from raydistill.spec import Trained, TrialFailure, UnitScores
+
+T = TypeVar("T")
+
+
+class Store:
+    """Folders and values below `root`, an absolute path that every node sees."""
+
+    def __init__(self, root: Path) -> None:
+        if not root.is_absolute():
+            raise SetupError(f"the storage {str(root)!r} is relative; write {str(root.absolute())}")
+        self.root = root
+
+    def path(self, *parts: str) -> Path:
+        """The place of `parts` below the root. It need not exist."""
+        path = self.root.joinpath(*parts)
+        assert path.is_relative_to(self.root) and ".." not in path.parts, parts
+        return path
+
+    def save(self, value: object, *parts: str) -> None:
+        """Keep a dataclass as JSON; a reader sees all of it or none."""
+        write_text(self.path(*parts), to_json(value))
+
+    def load(self, kind: type[T], *parts: str) -> T | None:
+        """The value kept at `parts`, or None where there is none."""
+        try:
+            text = self.path(*parts).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        return from_json(kind, text)
+
+    def has(self, *parts: str) -> bool:
+        """Whether the folder at `parts` was finished."""
+        return is_whole(self.path(*parts))
+
+    @contextmanager
+    def making(self, *parts: str) -> Iterator[Path]:
+        """An empty folder to fill; it takes its place, whole, when the block ends well.
+
+        Whoever comes second leaves what is already there.
+        """
+        final = self.path(*parts)
+        draft = final.with_name(f".{final.name}.{os.getpid()}")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        try:
+            yield draft
+            write_manifest(draft)
+            if not is_whole(final):
+                shutil.rmtree(final, ignore_errors=True)
+                draft.replace(final)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def trained(self, trial_id: str) -> Trained | None:
+        """The finished training of a trial."""
+        return self.load(Trained, "trials", trial_id, "trained.json")
+
+    def failure(self, trial_id: str) -> TrialFailure | None:
+        """Why a trial was not finished, if the last try failed."""
+        return self.load(TrialFailure, "trials", trial_id, "failure.json")
+
+    def unit_scores(self, weights_sha256: str, key: str) -> UnitScores | None:
+        """One score of some weights, by document."""
+        return self.load(UnitScores, "scores", weights_sha256, f"{key}.json")

@@ -1,0 +1,59 @@
+"""Token counts as people write them, and drops in percent."""
+
+import re
+
+from raydistill.errors import UsageError
+
+K = 1_000
+M = 1_000_000
+B = 1_000_000_000
+
+_SUFFIXES = {"": 1, "K": K, "M": M, "B": B}
+
+
+def parse_tokens(text: str) -> int:
+    """A token count such as `80B`, `1.5M`, `300k` or `4096`.
+
+    Raises:
+        UsageError: if `text` is not a number with an optional K, M or B, or not a whole token.
+
+    >>> parse_tokens("80B")
+    80000000000
+    """
+    match = re.fullmatch(r"(-?\d+(?:\.\d+)?)\s*([KMB]?)", text.strip().upper())
+    if match is None:
+        raise UsageError(f"{text!r} is not a token count: write 4096, 300K, 1.5M or 80B")
+    tokens = float(match[1]) * _SUFFIXES[match[2]]
+    if tokens != int(tokens):
+        raise UsageError(f"{text!r} is not a whole number of tokens")
+    return int(tokens)
+
+
+def format_tokens(tokens: int) -> str:
+    """The shortest exact-looking form with at most three digits after the point.
+
+    >>> [format_tokens(t) for t in (80 * B, 1_500_000, 319_488, 500)]
+    ['80B', '1.5M', '319.488K', '500']
+    """
+    for suffix, unit in (("B", B), ("M", M), ("K", K)):
+        if abs(tokens) >= unit:
+            return f"{tokens / unit:.3f}".rstrip("0").rstrip(".") + suffix
+    return str(tokens)
+
+
+def ratio_drop_pct(before: float, after: float) -> float:
+    """Percent of a higher-is-better value lost, 100·(1 − after/before); positive is worse.
+
+    >>> round(ratio_drop_pct(0.5591, 0.5289), 1)
+    5.4
+    """
+    return 100 * (1 - after / before)
+
+
+def ratio_rise_pct(before: float, after: float) -> float:
+    """Percent by which a lower-is-better value grew, 100·(after/before − 1); positive is worse.
+
+    >>> round(ratio_rise_pct(15.594, 24.76), 1)
+    58.8
+    """
+    return 100 * (after / before - 1)
