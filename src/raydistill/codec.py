@@ -10,7 +10,8 @@ T = TypeVar("T")
 
 def to_json(value: object) -> str:
     """A dataclass as indented JSON with sorted keys: equal values give equal bytes."""
-    assert dataclasses.is_dataclass(value) and not isinstance(value, type), value
+    assert dataclasses.is_dataclass(value), value
+    assert not isinstance(value, type), value
     return json.dumps(dataclasses.asdict(value), indent=1, sort_keys=True) + "\n"
 
 
@@ -20,12 +21,13 @@ def from_json(kind: type[T], text: str) -> T:
     Raises:
         ValueError: if `text` is not JSON, or its fields do not fit.
     """
-    value: T = _adapter(kind).validate_json(text)
+    described: Any = kind
+    value: T = _adapter(described).validate_json(text)
     return value
 
 
 @functools.cache
-def _adapter(kind: type) -> Any:
+def _adapter(kind: Any) -> Any:
     import pydantic  # noqa: PLC0415  (0.2 s that `--help` does not need)
 
     return pydantic.TypeAdapter(kind)

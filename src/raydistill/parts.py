@@ -25,6 +25,7 @@ def load_part(package: str, name: str, attribute: str) -> object:
     """
     names = part_names(package)
     if name not in names:
-        kind = package.rpartition(".")[2].removesuffix("s").removesuffix("se")
+        folder = package.rpartition(".")[2]
+        kind = folder.removesuffix("es" if folder.endswith("sses") else "s")
         raise UsageError(unknown(kind, name, names))
     return getattr(importlib.import_module(f"{package}.{name.replace('-', '_')}"), attribute)

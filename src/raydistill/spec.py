@@ -129,6 +129,21 @@ class DropPlan:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TrialRequest:
+    """What a researcher asks of a scale: names, and tokens in the paper's numbers."""
+
+    age: int
+    location: str
+    count: int
+    gap: int = 0
+    loss: str = "lm"
+    budget: int = 20_000_000_000  # the paper's, for every trial
+    seed: int = 1  # of the data order; 0 is pretraining's
+    order: str = "ascending"
+    allow_ends: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrialSpec:
     """One trial, resolved: equal work has an equal `trial_id`, however it was asked for."""
 
@@ -161,6 +176,21 @@ def digest(value: object) -> str:
     """Sixteen hex digits of `value`'s canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CorpusInfo:
+    """A tokenised corpus: `corpus_sha256` is that of its training tokens."""
+
+    name: str
+    corpus_sha256: str
+    tokenizer_sha256: str
+    vocab_size: int
+    token_bytes: int  # 2 for up to 65,536 entries, else 4
+    train_tokens: int
+    heldout_tokens: int
+    train_documents: int
+    heldout_documents: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -262,6 +292,7 @@ class Trained:
     model: ModelConfig  # of the base
     kept: tuple[int, ...]  # layers of the base that are still there
     weights_sha256: str
+    trained_in: str  # the sweep that asked for it first
     curve: tuple[Progress, ...]
     heldout_curve: tuple[HeldoutPoint, ...]
     cost: Cost

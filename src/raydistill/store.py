@@ -31,13 +31,14 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         if not root.is_absolute():
-            raise SetupError(f"the storage {str(root)!r} is relative; write {str(root.absolute())}")
+            raise SetupError(f"the storage '{root}' is relative; write {root.absolute()}")
         self.root = root
 
     def path(self, *parts: str) -> Path:
         """The place of `parts` below the root. It need not exist."""
         path = self.root.joinpath(*parts)
-        assert path.is_relative_to(self.root) and ".." not in path.parts, parts
+        assert path.is_relative_to(self.root), parts
+        assert ".." not in path.parts, parts
         return path
 
     def save(self, value: object, *parts: str) -> None:

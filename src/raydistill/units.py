@@ -1,6 +1,7 @@
 """Token counts as people write them, and drops in percent."""
 
 import re
+from decimal import Decimal
 
 from raydistill.errors import UsageError
 
@@ -23,7 +24,7 @@ def parse_tokens(text: str) -> int:
     match = re.fullmatch(r"(-?\d+(?:\.\d+)?)\s*([KMB]?)", text.strip().upper())
     if match is None:
         raise UsageError(f"{text!r} is not a token count: write 4096, 300K, 1.5M or 80B")
-    tokens = float(match[1]) * _SUFFIXES[match[2]]
+    tokens = Decimal(match[1]) * _SUFFIXES[match[2]]  # as a float, 4.1B is not whole
     if tokens != int(tokens):
         raise UsageError(f"{text!r} is not a whole number of tokens")
     return int(tokens)

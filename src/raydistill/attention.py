@@ -1,0 +1,28 @@
+"""Causal attention: flash-attn where it is installed and the tensors are on a GPU, else SDPA."""
+
+import functools
+import importlib.util
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def attend(query_BTHK: Tensor, key_BTHK: Tensor, value_BTHK: Tensor) -> Tensor:
+    """Causal softmax attention, float [B, T, H, K], scaled by 1/√K."""
+    if query_BTHK.is_cuda and query_BTHK.dtype.itemsize == 2 and has_flash_attn():
+        # Written for flash-attn 2.x on a GPU, and untested until run on one.
+        from flash_attn import flash_attn_func  # noqa: PLC0415  (needs a GPU to import)
+
+        attended: Tensor = flash_attn_func(query_BTHK, key_BTHK, value_BTHK, causal=True)
+        return attended
+    query_BHTK, key_BHTK, value_BHTK = (
+        x.transpose(1, 2) for x in (query_BTHK, key_BTHK, value_BTHK)
+    )
+    attended_BHTK = F.scaled_dot_product_attention(query_BHTK, key_BHTK, value_BHTK, is_causal=True)
+    return attended_BHTK.transpose(1, 2)
+
+
+@functools.cache
+def has_flash_attn() -> bool:
+    """Whether the `gpu` extra is installed."""
+    return importlib.util.find_spec("flash_attn") is not None

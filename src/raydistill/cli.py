@@ -1,0 +1,192 @@
+"""The commands: `main(sweep)` for a sweep's script, `raydistill` for everything else.
+
+Every sweep takes the same flags, written once, here.
+"""
+
+import argparse
+import difflib
+import os
+import shlex
+import shutil
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import NoReturn
+
+from raydistill import __version__
+from raydistill.costs import base_work, check_cost, measured_rate, trial_work
+from raydistill.dry_run import describe
+from raydistill.errors import RaydistillError, UsageError
+from raydistill.flags import SCALE_VARIABLE, STORAGE_VARIABLE, plan_of, storage_of
+from raydistill.plan import ORDERS
+from raydistill.resolve import distinct, look_up
+from raydistill.runners.search import SEARCHES
+from raydistill.scales import scale_names
+from raydistill.store import Store
+from raydistill.sweep import Sweep, SweepPlan, by_age
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that tells a mistake in one line, with the nearest flag."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; --help lists the flags")
+
+    def read(self, argv: Sequence[str]) -> argparse.Namespace:
+        """The flags in `argv`.
+
+        Raises:
+            UsageError: if one is unknown, or lacks its value.
+        """
+        flags, rest = self.parse_known_args(argv)
+        if rest:
+            given = rest[0].partition("=")[0]
+            near = difflib.get_close_matches(given, list(self._option_string_actions), n=1)
+            hint = f", did you mean {near[0]}?" if near else ""
+            self.error(f"unknown flag or argument {given!r}{hint}")
+        return flags
+
+
+def main(sweep: Sweep) -> NoReturn:
+    """Run a sweep as the command line says, and exit."""
+    sys.exit(_told(lambda: run_sweep(sweep, sys.argv[1:])))
+
+
+def raydistill() -> NoReturn:
+    """The console command. Sweeps are scripts of their own."""
+    sys.exit(_told(lambda: _console(sys.argv[1:])))
+
+
+def run_sweep(sweep: Sweep, argv: Sequence[str]) -> int:
+    """Plan a sweep, then show it or run it; returns the exit code.
+
+    Raises:
+        RaydistillError: if the plan cannot be run.
+    """
+    flags = sweep_parser(sweep).read(argv)
+    plan = plan_of(sweep, flags, shlex.join(["python", *sys.argv]))
+    store = Store(plan.options.storage)
+    if flags.dry_run:
+        _show(describe(plan, store, width=shutil.get_terminal_size((100, 24)).columns))
+        return 0
+    check_plan(plan, store, agreed=flags.yes)
+    _show(describe(plan, store, width=shutil.get_terminal_size((100, 24)).columns) + "\n")
+    from raydistill.conduct import run  # noqa: PLC0415  (rich, matplotlib, mlflow)
+
+    return run(plan)
+
+
+def check_plan(plan: SweepPlan, store: Store, *, agreed: bool) -> None:
+    """Refuse what cannot be planned, and, unless `agreed`, what is long or of unknown length.
+
+    Raises:
+        UsageError: naming what is wrong, or asking for `--yes`.
+    """
+    known = look_up(plan.scale, plan.cells, store)
+    trials = distinct(plan.cells, plan.scale, known)
+    if not agreed:
+        work = [trial_work(trial, plan.scale, store) for trial in trials]
+        base = base_work(plan.scale, known, tuple(by_age(plan.cells)))
+        check_cost([base, *work], measured_rate(plan.scale.model, store), plan.scale)
+
+
+def sweep_parser(sweep: Sweep) -> Parser:
+    """The flags that every sweep takes."""
+    axes = ", ".join(sweep.axes)
+    parser = Parser(description=sweep.question, epilog=f"axes: {axes}", allow_abbrev=False)
+    cells = parser.add_argument_group(
+        "which cells (values with commas; of an axis: instead of its own)"
+    )
+    cells.add_argument(
+        "--location", action="append", help="input,middle or 1,2,5-8 or random-3 or all"
+    )
+    cells.add_argument("--count", action="append", help="how many layers leave")
+    cells.add_argument("--gap", action="append", help="the paper's tokens between two removals, 1B")
+    cells.add_argument("--age", action="append", help="the paper's tokens the base has seen, 80B")
+    cells.add_argument("--loss", action="append", help="a file in losses/")
+    cells.add_argument("--search", default="grid", help=f"{', '.join(SEARCHES)} over the cells")
+    cells.add_argument("--trials", help="how many cells a random or tpe search takes")
+    how = parser.add_argument_group("how each is trained")
+    how.add_argument("--scale", help=f"{', '.join(scale_names())} (${SCALE_VARIABLE} or laptop)")
+    how.add_argument("--model", help="a model of your own (comes later)")
+    how.add_argument("--corpus", help="embedded, smoke, or a path to plain text")
+    how.add_argument("--budget", help="the paper's tokens after the first removal, 20B")
+    how.add_argument("--order", default=ORDERS[0], help=f"of removal: {', '.join(ORDERS)}")
+    how.add_argument("--allow-ends", action="store_true", help="first and last layer may leave")
+    how.add_argument("--seed", default="1", help="of the data order, from 1 on")
+    how.add_argument("--set", action="append", default=[], metavar="lr=1e-5", help="of the recipe")
+    where = parser.add_argument_group("where and whether it runs")
+    where.add_argument("--storage", help=f"a folder (${STORAGE_VARIABLE} or ~/.raydistill)")
+    where.add_argument("--tracking-uri", help="an MLflow server (sqlite in the storage)")
+    where.add_argument("--devices-per-trial", help="that train one trial together")
+    where.add_argument("--concurrent", help="trials at once (what the cluster can hold)")
+    where.add_argument("--dry-run", action="store_true", help="show every trial, run none")
+    where.add_argument("--yes", action="store_true", help="run although it is long or unknown")
+    where.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    return parser
+
+
+def _console(argv: Sequence[str]) -> int:
+    parser = Parser(
+        prog="raydistill",
+        description="Which layers to take out of a language model, how many, when, at what age.",
+        epilog="A sweep is a script of its own: python sweeps/where_to_drop.py --help",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"raydistill {__version__}")
+    commands = parser.add_subparsers(dest="command", title="commands")
+    base = commands.add_parser("base", help="train the bases of a scale anew")
+    base.add_argument("--scale", default="laptop", help=", ".join(scale_names()))
+    base.add_argument("--corpus", help="embedded, smoke, or a path to plain text")
+    base.add_argument("--to", help="a folder to put them in, as the package ships them")
+    ui = commands.add_parser("ui", help="MLflow's pages on what the sweeps left")
+    ui.add_argument("--port", default="5000", help="on 127.0.0.1")
+    for command in (base, ui):
+        command.add_argument("--storage", help=f"a folder (${STORAGE_VARIABLE} or ~/.raydistill)")
+        command.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    flags = parser.read(argv)
+    if flags.command is None:
+        parser.print_help()
+        return 0
+    from raydistill import commands as run  # noqa: PLC0415  (rich, mlflow, Ray)
+
+    store = Store(storage_of(flags))
+    return run.ui(store, flags.port) if flags.command == "ui" else run.base(store, flags)
+
+
+def _told(command: Callable[[], int]) -> int:
+    """What `command` returns; a user's mistake is told in one line and gives its exit code."""
+    try:
+        return command()
+    except RaydistillError as error:
+        return _tell(error)
+
+
+def _tell(error: RaydistillError) -> int:
+    if "--debug" in sys.argv:
+        traceback.print_exception(error)
+    else:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+    return error.exit_code
+
+
+def _tell_uncaught(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    if not isinstance(error, RaydistillError):
+        sys.__excepthook__(kind, error, trace)
+        return
+    sys.exit(_tell(error))
+
+
+def _show(text: str) -> None:
+    """Print, also into a pipe that is closed before the end."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+# A sweep is checked where its script makes it, before `main`: told like any other mistake.
+sys.excepthook = _tell_uncaught

@@ -1,0 +1,96 @@
+"""What the console command does: train bases, show MLflow's pages."""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from raydistill import tracking
+from raydistill.codec import from_json
+from raydistill.conduct import check_writable
+from raydistill.errors import SetupError, UsageError
+from raydistill.manifest import write_manifest
+from raydistill.record import Record
+from raydistill.report.console import open_console
+from raydistill.resolve import corpus_id, pretraining
+from raydistill.scales import Scale, load_scale
+from raydistill.store import Store
+from raydistill.units import format_tokens
+
+
+def ui(store: Store, port: str) -> int:
+    """Become an MLflow server on the storage's database, on this machine alone.
+
+    Raises:
+        SetupError: if nothing was tracked there yet.
+    """
+    uri = tracking.default_uri(store)
+    if not store.path("mlflow.db").is_file():
+        raise SetupError(f"{store.root} has no mlflow.db yet: run a sweep first")
+    command = tracking.ui_command(uri, port=int(port)).split(" ")
+    print(f"http://127.0.0.1:{port}", flush=True)
+    os.execv(sys.executable, [sys.executable, "-m", *command])
+
+
+def base(store: Store, flags: argparse.Namespace) -> int:
+    """Train the bases of a scale by its recipe, and put them where `--to` says.
+
+    Raises:
+        UsageError: if `--to` is a folder with something in it.
+    """
+    from raydistill.runners import cluster, stages  # noqa: PLC0415  (Ray)
+
+    scale = load_scale(flags.scale)
+    scale = replace(scale, corpus=flags.corpus) if flags.corpus else scale
+    target = Path(flags.to).absolute() if flags.to else store.path("pretraining")
+    check_writable(store.root)
+    console = open_console()
+    console.print(
+        "The recipe is the same everywhere; the bits are not: another CPU type or torch version "
+        "gives other weights, and so another base."
+    )
+    with cluster.connected(store.path("pretraining", "ray.log")):
+        need = cluster.device_need()
+        stages.tokenise(scale, store, console.print)
+        stages.pretrain_bases(scale, store, need, console.print)
+    if flags.to:
+        publish(scale, store, target, command=f"raydistill base --scale {scale.name}")
+    spec = pretraining(scale, corpus_id(scale, store))
+    console.print(f"bases: {store.path('pretraining', spec.trial_id, 'ages.json')}")
+    return 0
+
+
+def publish(scale: Scale, store: Store, target: Path, *, command: str) -> None:
+    """Lay out bases as the package ships them: weights, and how they came to be; never scores.
+
+    Raises:
+        UsageError: if a base lies there already.
+    """
+    corpus = corpus_id(scale, store)
+    run = pretraining(scale, corpus)
+    folder = store.path("pretraining", run.trial_id)
+    made: dict[str, str] = json.loads((folder / "ages.json").read_text("utf-8"))
+    record = from_json(Record, (folder / "record.json").read_text("utf-8"))
+    ages = {}
+    for age in scale.ages:
+        age_tokens, name = scale.age_tokens(age), format_tokens(age)
+        sha256 = made[str(age_tokens)]
+        if (target / name).exists():
+            raise UsageError(f"{target / name} exists: choose another folder")
+        shutil.copytree(store.path("bases", sha256), target / name)
+        ages[name] = {"age_tokens": age_tokens, "weights_sha256": sha256}
+    about = {
+        "command": command,
+        "corpus": scale.corpus,
+        "corpus_sha256": corpus.corpus_sha256,
+        "tokenizer_sha256": corpus.tokenizer_sha256,
+        "model": asdict(scale.model),
+        "recipe": asdict(scale.pretrain),
+        "ages": ages,
+        "loss_curve": [[p.tokens, round(p.loss, 4)] for p in record.thinned_curve(scale.pretrain)],
+    }
+    (target / "base.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    write_manifest(target)

@@ -1,0 +1,198 @@
+"""Running a sweep: stages, trials, tracking, report. The one place where they meet."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from raydistill import tracking
+from raydistill.codec import to_json
+from raydistill.errors import SetupError
+from raydistill.follow import Follower
+from raydistill.jobs import TrialJob
+from raydistill.manifest import write_text
+from raydistill.report.console import PatientConsole, open_console
+from raydistill.report.figures import save_figures
+from raydistill.report.live import progress_view
+from raydistill.report.markdown import to_markdown
+from raydistill.report.table import build_table
+from raydistill.report.terminal import print_table
+from raydistill.resolve import PlannedTrial, distinct, look_up
+from raydistill.results import Finished, delta_nll, outcome
+from raydistill.runners.work import Candidate
+from raydistill.spec import TrialFailure, TrialSpec
+from raydistill.store import Store
+from raydistill.sweep import Cell, SweepPlan
+from raydistill.views import SweepState, for_report, for_tracker, read_state
+
+
+def run(plan: SweepPlan) -> int:
+    """Run what the store lacks of a sweep, then report; 0, or 1 if a trial failed.
+
+    Raises:
+        RaydistillError: if the sweep cannot be run here.
+    """
+    store = Store(plan.options.storage)
+    check_writable(store.root)
+    console = open_console()
+    tracked = Tracked(plan, store)
+    console.print(tracking.check(plan.options.tracking_uri, store))
+    tracker = tracking.Tracker(
+        tracked.snapshot, uri=plan.options.tracking_uri, store=store, say=console.print
+    )
+    if is_finished(plan, store):
+        console.print("The store has every trial of this sweep: nothing is trained.")
+    else:
+        with tracker:
+            train_missing(plan, store, console)
+    state = tracked.state()
+    tracked.files = write_report(state, store, console)
+    tracked.running = False
+    tracker.close()
+    _print_next(plan, tracker, console)
+    return int(any(isinstance(cell.outcome, TrialFailure) for cell in state.cells))
+
+
+class Tracked:
+    """What MLflow is brought to, read from the store each time it is asked."""
+
+    def __init__(self, plan: SweepPlan, store: Store) -> None:
+        self.running = True
+        self.files: dict[str, str] = {}
+        self._plan, self._store = plan, store
+        self._environment = tracking.environment(Path.cwd())
+
+    def state(self) -> SweepState:
+        """The sweep as the store holds it now."""
+        known = look_up(self._plan.scale, self._plan.cells, self._store)
+        return read_state(self._plan, known, self._store)
+
+    def snapshot(self) -> tracking.TrackedSweep:
+        """The same for the tracker."""
+        return for_tracker(
+            self.state(), running=self.running, environment=self._environment, files=self.files
+        )
+
+
+def check_writable(root: Path) -> None:
+    """Make the storage folder and write into it.
+
+    Raises:
+        SetupError: if that fails, with the absolute path.
+    """
+    probe = root / f".probe-{os.getpid()}"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise SetupError(f"the storage {root} cannot be written: {error.strerror}") from error
+
+
+def is_finished(plan: SweepPlan, store: Store) -> bool:
+    """Whether there is nothing to train or measure."""
+    known = look_up(plan.scale, plan.cells, store)
+    state = read_state(plan, known, store)
+    finished = sum(isinstance(cell.outcome, Finished) for cell in state.cells)
+    return finished >= plan.options.trials
+
+
+def train_missing(plan: SweepPlan, store: Store, console: PatientConsole) -> None:
+    """Everything that needs a cluster: corpus, bases, trials.
+
+    Raises:
+        RaydistillError: if the cluster cannot hold a trial, or the bases cannot be had.
+    """
+    # Ray takes seconds to import, and a finished sweep does not need it.
+    from raydistill.runners import cluster, stages, tune  # noqa: PLC0415
+
+    folder = store.path("sweeps", plan.sweep.name, plan.scale.name)
+    options = plan.options
+    with cluster.connected(folder / "ray.log"):
+        need = cluster.device_need()
+        cluster.wait_for(need, times=options.devices_per_trial, say=console.print)
+        cluster.require_shared(store.root)
+        known = stages.prepare(plan, store, need, console.print)
+        setup = tune.Setup(
+            folder=folder,
+            need=need,
+            devices_per_trial=options.devices_per_trial,
+            concurrent=None if options.concurrent == "auto" else options.concurrent,
+        )
+        trials = distinct(plan.cells, plan.scale, known)
+        candidates = [_candidate(cell, trial, plan) for trial in trials for cell in trial.cells]
+        losses = _selection_losses(trials, plan, store)
+        missing = options.trials - len(losses)
+        budget = plan.scale.recipe(plan.cells[0].request.budget).total_tokens
+        with progress_view(missing, missing * budget, console) as view:
+            result = tune.run_jobs(
+                candidates,
+                stages.searcher(plan, candidates, losses),
+                work=stages.trial_work,
+                setup=setup,
+                on_progress=Follower(candidates, view).heard,
+            )
+    for trial_id, failure in result.failures.items():
+        store.save(failure, "trials", trial_id, "failure.json")
+
+
+def _candidate(cell: Cell, planned: PlannedTrial, plan: SweepPlan) -> Candidate:
+    """A cell in Tune's words; its axes as asked, in the paper's tokens."""
+    spec, request = planned.trial, cell.request
+    assert isinstance(spec, TrialSpec), "every layer score is known once the stages are done"
+    return Candidate(
+        key=spec.trial_id,
+        axes={
+            "location": request.location,
+            "count": request.count,
+            "gap": request.gap,
+            "age": request.age,
+        },
+        job=TrialJob(
+            spec=spec,
+            evaluation=plan.scale.evaluation,
+            storage=str(plan.options.storage),
+            sweep=plan.sweep.name,
+        ),
+    )
+
+
+def _selection_losses(
+    trials: Sequence[PlannedTrial], plan: SweepPlan, store: Store
+) -> dict[str, float]:
+    """Finished trials by id, with what a search minimises."""
+    losses = {}
+    for planned in trials:
+        assert isinstance(planned.trial, TrialSpec)
+        found = outcome(planned.trial, plan.scale.evaluation, store)
+        if isinstance(found, Finished):
+            losses[planned.trial.trial_id] = delta_nll(found, "selection")
+    return losses
+
+
+def write_report(state: SweepState, store: Store, console: PatientConsole) -> dict[str, str]:
+    """Print the table, and keep it with its figures; returns the files by name."""
+    report = for_report(state)
+    table = build_table(report)
+    print_table(table, console)
+    folder = store.path("sweeps", state.plan.sweep.name, state.plan.scale.name)
+    files = {"table.md": to_markdown(table), "table.json": to_json(table)}
+    for name, text in files.items():
+        write_text(folder / name, text)
+    figures = save_figures(report, folder)
+    return files | {p.name: p.read_text("utf-8") for p in figures if p.suffix == ".svg"}
+
+
+def _print_next(plan: SweepPlan, tracker: tracking.Tracker, console: PatientConsole) -> None:
+    """The commands to go on with."""
+    uri = plan.options.tracking_uri
+    folder = plan.options.storage / "sweeps" / plan.sweep.name / plan.scale.name
+    console.print(f"\nTable and figures: {folder}")
+    if tracker.delivery is not None:
+        server = uri if uri.startswith("http") else "http://127.0.0.1:5000"
+        if server != uri:
+            console.print(f"Look at every cell: {tracking.ui_command(uri)}")
+        console.print(f"  {tracking.experiment_url(server, tracker.delivery.experiment_id)}")
+    script = f"python sweeps/{plan.sweep.name}.py"
+    console.print(f"Go on: {script} --location all     (what is done is not done again)")
+    console.print(f"       {script} --budget 60B       (a longer healing)")
+    console.print(f"       ray job submit -- {script}  (on a cluster)")

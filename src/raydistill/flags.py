@@ -1,0 +1,137 @@
+"""What the flags of a sweep mean: text becomes a plan.
+
+A value of an axis stands in place of the sweep's own values; of any other field it is the one
+value that every cell gets.
+"""
+
+import argparse
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from raydistill.errors import UsageError
+from raydistill.locations import every_location, is_list
+from raydistill.recipe import check_recipe, with_settings
+from raydistill.runners.search import check_search, first_of_permutation
+from raydistill.scales import Scale, load_scale
+from raydistill.sweep import FIELDS, Options, Sweep, SweepPlan, Value
+from raydistill.units import parse_tokens
+
+SCALE_VARIABLE, STORAGE_VARIABLE = "RAYDISTILL_SCALE", "RAYDISTILL_STORAGE"
+
+
+def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
+    """The plan that the flags ask for.
+
+    Raises:
+        UsageError: if a flag's value is not allowed.
+    """
+    scale = _scale(flags)
+    chosen = {name: values for name in FIELDS if (values := _values(name, getattr(flags, name)))}
+    chosen |= {"seed": (_whole("--seed", flags.seed),), "order": (flags.order,)}
+    chosen |= {"budget": (parse_tokens(flags.budget),)} if flags.budget is not None else {}
+    chosen |= {"allow_ends": (True,)} if flags.allow_ends else {}
+    cells = sweep.cells(scale, chosen, allow_many=flags.yes)
+    check_search(flags.search)
+    seed = _whole("--seed", flags.seed)
+    trials = _trials(flags, len(cells))
+    if flags.search == "random":
+        cells = tuple(first_of_permutation(cells, trials, seed))
+    for budget in {cell.request.budget for cell in cells}:
+        recipe = scale.recipe(budget)
+        check_recipe(recipe, context=scale.model.context, devices=scale.devices_per_trial)
+    storage = storage_of(flags)
+    options = Options(
+        storage=storage,
+        tracking_uri=flags.tracking_uri or f"sqlite:///{storage}/mlflow.db",
+        search=flags.search,
+        trials=trials,
+        seed=seed,
+        devices_per_trial=scale.devices_per_trial,
+        concurrent=_whole("--concurrent", flags.concurrent) if flags.concurrent else "auto",
+        command=command,
+        debug=flags.debug,
+    )
+    return SweepPlan(sweep=sweep, scale=scale, cells=cells, options=options)
+
+
+def _scale(flags: argparse.Namespace) -> Scale:
+    """The scale, with the recipe's fields, the corpus and the devices that the flags name."""
+    if flags.model is not None:
+        raise UsageError("--model comes with a later version; a scale brings its own model")
+    scale = load_scale(flags.scale or os.environ.get(SCALE_VARIABLE) or "laptop")
+    settings = {}
+    for setting in flags.set:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise UsageError(f"--set {setting!r}: write field=value, such as lr=1e-5")
+        settings[name.strip()] = value.strip()
+    scale = replace(scale, heal=with_settings(scale.heal, settings))
+    if flags.corpus is not None:
+        scale = replace(scale, corpus=flags.corpus)
+    if flags.devices_per_trial is not None:
+        devices = _whole("--devices-per-trial", flags.devices_per_trial)
+        scale = replace(scale, devices_per_trial=devices)
+    return scale
+
+
+def _values(name: str, given: Sequence[str] | None) -> tuple[Value, ...]:
+    """What was written for one of `FIELDS`; empty where nothing was."""
+    values: list[Value] = []
+    for text in given or ():
+        items = _locations(text) if name == "location" else [i.strip() for i in text.split(",")]
+        if not all(items):
+            raise UsageError(f"--{name} {text!r} has an empty value: write values with commas")
+        values += [_value(name, item) for item in items]
+    return tuple(values)
+
+
+def _value(name: str, item: str) -> Value:
+    if name in ("age", "gap"):
+        return parse_tokens(item)
+    if name != "count":
+        return item
+    if not re.fullmatch(r"[-+]?\d+", item):
+        raise UsageError(f"--count {item!r} is not a whole number of layers")
+    return int(item)
+
+
+def _locations(text: str) -> list[str]:
+    """Names, and lists of layers: `input,1,2,5-8` is `input` and `1,2,5-8`."""
+    found: list[str] = []
+    for item in (item.strip() for item in text.split(",")):
+        if item == "all":
+            found += every_location()
+        elif found and is_list(item) and is_list(found[-1]):
+            found[-1] += f",{item}"
+        else:
+            found.append(item)
+    return found
+
+
+def _trials(flags: argparse.Namespace, num_cells: int) -> int:
+    if flags.search == "grid" and flags.trials is not None:
+        raise UsageError("--trials goes with --search random or tpe; a grid takes every cell")
+    if flags.search != "grid" and flags.trials is None:
+        raise UsageError(f"--search {flags.search} needs --trials, 1 to {num_cells}")
+    return min(num_cells, _whole("--trials", flags.trials or str(num_cells)))
+
+
+def _whole(flag: str, text: str) -> int:
+    if not re.fullmatch(r"\d{1,9}", text) or int(text) < 1:
+        raise UsageError(f"{flag} {text!r}: a whole number from 1 on")
+    return int(text)
+
+
+def storage_of(flags: argparse.Namespace) -> Path:
+    """The storage that the flags or the environment name.
+
+    Raises:
+        UsageError: if it is a URL.
+    """
+    given = flags.storage or os.environ.get(STORAGE_VARIABLE) or "~/.raydistill"
+    if "://" in given:
+        raise UsageError(f"--storage {given!r}: URLs come with a later version; name a folder")
+    return Path(given).expanduser()

@@ -1,0 +1,88 @@
+"""Parameters and FLOPs of a PaLM-style decoder, counted with pencil and paper (METHOD 2).
+
+Two rules. The paper's: 6 FLOPs a parameter and token, for the student and its budget alone.
+The exact one counts every matrix product of training, as torch's `FlopCounterMode` does under
+the MATH attention backend (2·m·n·k for each product; nothing for norms, activations, rotary
+positions, softmax, the embedding's look-up, the loss and the optimizer). With d the width, T the
+context and V the vocabulary, a token costs
+
+    part                               forward       by its input     by its weights
+    fused projections of a block       20·d²         20·d²            20·d², if not frozen
+    attention of a block (QKᵀ, AV)     4·T·d         8·T·d            –
+    head, tied to the embedding        2·V·d         2·V·d            2·V·d
+
+A frozen block so costs 4 FLOPs a parameter, not 6: gradients still pass through it, and even
+the first block needs its input's gradient, because the embedding always learns. Attention
+counts the whole T × T square, which the MATH backend computes.
+"""
+
+import itertools
+
+from raydistill.spec import DropPlan, ModelConfig, Recipe
+
+
+def block_parameters(dim: int) -> int:
+    """Parameters of one block: two fused projections with bias, three LayerNorms.
+
+    >>> block_parameters(1024)
+    10500096
+    """
+    fused_in = dim * 7 * dim + 7 * dim
+    fused_out = 3 * dim * dim + dim
+    norms = 3 * 2 * dim
+    return fused_in + fused_out + norms
+
+
+def parameters(model: ModelConfig, removed: int = 0) -> int:
+    """Parameters of `model` once `removed` of its blocks have left.
+
+    >>> paper = ModelConfig(
+    ...     family="palm", num_layers=24, dim=1024, num_heads=16, vocab_size=50_304, context=2048
+    ... )
+    >>> parameters(paper), parameters(paper, removed=12)
+    (303515648, 177514496)
+    """
+    blocks = (model.num_layers - removed) * block_parameters(model.dim)
+    return model.vocab_size * model.dim + blocks + 2 * model.dim
+
+
+def paper_flops(model: ModelConfig, plan: DropPlan, recipe: Recipe) -> int:
+    """The paper's rule for teacher-free training: 6 · parameters left · budget (Table 4)."""
+    return 6 * parameters(model, removed=len(plan.drops)) * recipe.budget_tokens
+
+
+def paper_teacher_flops(teacher: ModelConfig, tokens: int) -> int:
+    """What a teacher adds by the paper's rule: 2 · its parameters · tokens."""
+    return 2 * parameters(teacher) * tokens
+
+
+def exact_flops(model: ModelConfig, plan: DropPlan, recipe: Recipe) -> int:
+    """Every matrix product of a training, warm phase and gaps included.
+
+    A layer of the plan is frozen from the start and costs until it leaves.
+    """
+    times = sorted({0, recipe.total_tokens, *(drop.at_tokens for drop in plan.drops)})
+    kept = model.num_layers - len(plan.drops)
+    flops = 0
+    for begin, end in itertools.pairwise(times):
+        frozen = len(plan.drops) - len(plan.due(begin))
+        flops += (end - begin) * training_flops_per_token(model, learning=kept, frozen=frozen)
+    return flops
+
+
+def training_flops_per_token(model: ModelConfig, *, learning: int, frozen: int) -> int:
+    """Forward and backward of one token through `learning` and `frozen` blocks and the head."""
+    projections = 20 * model.dim**2
+    attention = 4 * model.context * model.dim
+    head = 2 * model.vocab_size * model.dim
+    blocks = learning + frozen
+    forward = blocks * (projections + attention) + head
+    by_input = blocks * (projections + 2 * attention) + head
+    by_weights = learning * projections + head
+    return forward + by_input + by_weights
+
+
+def forward_flops_per_token(model: ModelConfig) -> int:
+    """One token through the whole model without gradients: what a teacher costs, exactly."""
+    blocks = model.num_layers * (20 * model.dim**2 + 4 * model.context * model.dim)
+    return blocks + 2 * model.vocab_size * model.dim

@@ -1,0 +1,44 @@
+"""Reports of running trials, as the progress view shows them."""
+
+import time
+from collections.abc import Sequence
+
+from raydistill.jobs import TrialJob
+from raydistill.report.live import ProgressView, RunningTrial
+from raydistill.runners.work import FINISHED, Candidate, Metrics
+from raydistill.units import format_tokens
+
+
+class Follower:
+    """Tells a view what it hears of each trial."""
+
+    def __init__(self, candidates: Sequence[Candidate], view: ProgressView) -> None:
+        self._candidates = {candidate.key: candidate for candidate in candidates}
+        self._view = view
+        self._first_heard: dict[str, tuple[float, int]] = {}  # seconds, tokens
+
+    def heard(self, key: str, metrics: Metrics) -> None:
+        """A trial reported; the last report carries what it lost."""
+        candidate, tokens = self._candidates[key], int(metrics.get("tokens", 0))
+        assert isinstance(candidate.job, TrialJob)
+        location, age = str(candidate.axes["location"]), format_tokens(int(candidate.axes["age"]))
+        now_s = time.monotonic()
+        began_s, began_tokens = self._first_heard.setdefault(key, (now_s, tokens))
+        elapsed_s = max(now_s - began_s, 1e-9)
+        self._view.update(
+            key,
+            RunningTrial(
+                location=location,
+                age=age,
+                tokens=tokens,
+                total_tokens=candidate.job.spec.train.recipe.total_tokens,
+                tokens_per_s=(tokens - began_tokens) / elapsed_s,
+                heldout_nll=float(metrics["heldout_nll"]) if "heldout_nll" in metrics else None,
+            ),
+        )
+        if FINISHED in metrics:
+            self._view.finished(
+                key,
+                f"{location}, age {age}: perplexity {metrics['perplexity_drop_pct']:+.1f} %, "
+                f"downstream {metrics['downstream_drop_pct']:+.1f} % lost",
+            )

@@ -1,0 +1,38 @@
+"""Work that crosses to another process: what to do, and the storage to do it in."""
+
+from dataclasses import dataclass
+
+from raydistill.spec import EvalSpec, TrialSpec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialJob:
+    """Train a trial, if the store has not got it, and measure it."""
+
+    spec: TrialSpec
+    evaluation: EvalSpec
+    storage: str
+    sweep: str  # on whose behalf; the first one is kept with the trial
+    checkpoint_every_s: float = 15.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PretrainJob:
+    """Train the bases of some ages, which are whole steps of one run."""
+
+    spec: TrialSpec
+    ages_tokens: tuple[int, ...]
+    evaluation: EvalSpec
+    storage: str
+    checkpoint_every_s: float = 30.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaseJob:
+    """Measure a base, and read a data-driven score of its layers from training windows."""
+
+    weights_sha256: str
+    corpus_sha256: str
+    evaluation: EvalSpec
+    layer_scores: tuple[str, ...]
+    storage: str

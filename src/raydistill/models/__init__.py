@@ -1,0 +1,61 @@
+"""Decoders. A family is a file of this folder with `build(config) -> Decoder`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from raydistill.parts import load_part
+from raydistill.spec import ModelConfig
+
+WatchBlock = Callable[[int, Tensor, Tensor], None]
+
+
+class Decoder(nn.Module, ABC):
+    """A causal language model that is a list of blocks between an embedding and a head."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.blocks = nn.ModuleList()
+
+    @abstractmethod
+    def hidden(self, tokens_BT: Tensor) -> Tensor:
+        """What the head reads, float [B, T, D]; `tokens_BT` int64 in [0, vocab_size)."""
+
+    @abstractmethod
+    def head(self, hidden_D: Tensor) -> Tensor:
+        """Logits [..., V] of hidden states [..., D]."""
+
+    def forward(self, tokens_BT: Tensor) -> Tensor:
+        """Logits [B, T, V]; position t sees tokens 0 to t."""
+        return self.head(self.hidden(tokens_BT))
+
+    @contextmanager
+    def watching_blocks(self, watch: WatchBlock) -> Iterator[None]:
+        """Call `watch(position, inputs_BTD, outputs_BTD)` for each block of every forward."""
+
+        def hook(position: int) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+            return lambda _block, inputs, output: watch(position, inputs[0], output)
+
+        handles = [b.register_forward_hook(hook(i)) for i, b in enumerate(self.blocks)]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def build(config: ModelConfig, seed: int) -> Decoder:
+    """A fresh decoder of `config.family`; equal seeds give equal weights.
+
+    Raises:
+        UsageError: if there is no such family.
+    """
+    make = cast(Callable[[ModelConfig], Decoder], load_part(__name__, config.family, "build"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make(config)

@@ -1,0 +1,102 @@
+"""The paper's decoder: PaLM-style parallel blocks (section 4.1; Chowdhery et al., 2022).
+
+Shapes: B sequences, T positions, D model width, H heads, K width of a head, V vocabulary.
+A block holds 10·D² + 14·D parameters.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from raydistill.attention import attend
+from raydistill.models import Decoder
+from raydistill.spec import ModelConfig
+
+ROTARY_BASE = 10_000.0
+
+
+class Block(nn.Module):
+    """x + out(attention(norm x), swiglu(norm x)): both halves side by side, fused in and out."""
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.split = [dim, dim, dim, 2 * dim, 2 * dim]
+        self.norm = nn.LayerNorm(dim)
+        self.fused_in = nn.Linear(dim, 7 * dim)
+        self.query_norm = nn.LayerNorm(dim)
+        self.key_norm = nn.LayerNorm(dim)
+        self.fused_out = nn.Linear(3 * dim, dim)
+
+    def forward(self, x_BTD: Tensor, rotary_TK: tuple[Tensor, Tensor]) -> Tensor:
+        """The block's output, of its input's shape; `rotary_TK` are cosines and sines."""
+        query, key, value, gate, up = self.fused_in(self.norm(x_BTD)).split(self.split, dim=-1)
+        heads = (*x_BTD.shape[:2], self.num_heads, -1)
+        attended_BTHK = attend(
+            rotate(self.query_norm(query).view(heads), rotary_TK),
+            rotate(self.key_norm(key).view(heads), rotary_TK),
+            value.view(heads),
+        )
+        both = torch.cat([attended_BTHK.flatten(2), F.silu(gate) * up], dim=-1)
+        output: Tensor = x_BTD + self.fused_out(both)
+        return output
+
+
+class Palm(Decoder):
+    """Token embedding, blocks, a final LayerNorm, and the embedding again as the head."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.embedding = nn.Embedding(config.vocab_size, config.dim)
+        self.blocks = nn.ModuleList(
+            Block(config.dim, config.num_heads) for _ in range(config.num_layers)
+        )
+        self.final_norm = nn.LayerNorm(config.dim)
+        cos_TK, sin_TK = rotary(config.context, config.dim // config.num_heads)
+        self.register_buffer("cos_TK", cos_TK, persistent=False)
+        self.register_buffer("sin_TK", sin_TK, persistent=False)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for name, weight in self.named_parameters():
+            if weight.dim() == 2:
+                std = 0.02 if name.startswith("embedding") else weight.shape[1] ** -0.5
+                if name.endswith("fused_out.weight"):
+                    std /= (2 * self.config.num_layers) ** 0.5
+                nn.init.normal_(weight, std=std)
+            elif name.endswith("bias"):
+                nn.init.zeros_(weight)
+
+    def hidden(self, tokens_BT: Tensor) -> Tensor:
+        num_positions = tokens_BT.shape[1]
+        rotary_TK = (
+            self.get_buffer("cos_TK")[:num_positions],
+            self.get_buffer("sin_TK")[:num_positions],
+        )
+        x_BTD = self.embedding(tokens_BT)
+        for block in self.blocks:
+            x_BTD = block(x_BTD, rotary_TK)
+        normed_BTD: Tensor = self.final_norm(x_BTD)
+        return normed_BTD
+
+    def head(self, hidden_D: Tensor) -> Tensor:
+        return F.linear(hidden_D, self.embedding.weight)
+
+
+def rotary(num_positions: int, head_dim: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the rotary angles, float [T, K] each (Su et al., 2021)."""
+    frequencies = ROTARY_BASE ** (-torch.arange(0, head_dim, 2).double() / head_dim)
+    angles = torch.outer(torch.arange(num_positions).double(), frequencies).repeat(1, 2)
+    return angles.cos().float(), angles.sin().float()
+
+
+def rotate(x_BTHK: Tensor, rotary_TK: tuple[Tensor, Tensor]) -> Tensor:
+    """Turn each head's halves by the angle of their position."""
+    cos_T1K, sin_T1K = (table.unsqueeze(1).to(x_BTHK.dtype) for table in rotary_TK)
+    first, second = x_BTHK.chunk(2, dim=-1)
+    return x_BTHK * cos_T1K + torch.cat([-second, first], dim=-1) * sin_T1K
+
+
+def build(config: ModelConfig) -> Palm:
+    """A decoder with weights from torch's current random state."""
+    return Palm(config)

@@ -1,0 +1,122 @@
+"""Bases: one pretraining run saves every age; a base is found by the sha256 of its weights."""
+
+import json
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+from raydistill.checkpoint import WEIGHTS, load_weights, save_weights
+from raydistill.codec import to_json
+from raydistill.errors import DataError
+from raydistill.evaluate import scores_of
+from raydistill.evaluate.perplexity import curve_nll
+from raydistill.jobs import BaseJob, PretrainJob
+from raydistill.manifest import sha256_of, write_text
+from raydistill.models import build
+from raydistill.resolve import LayerScores, layer_scores_path
+from raydistill.resume import recorded, resume
+from raydistill.scores import load_score
+from raydistill.spec import HeldoutPoint, Progress, RandomBase
+from raydistill.store import Store
+from raydistill.surgery import Student
+from raydistill.tokens import TokenFile
+from raydistill.train import begin, train
+from raydistill.world import World
+
+AGES, RECORD = "ages.json", "record.json"
+SCORED_WINDOWS = 64
+
+
+def base_folder(weights_sha256: str, store: Store) -> Path:
+    """The weights folder of a base: from the store, or one that the package ships.
+
+    Raises:
+        DataError: if there is none, or its bytes are not those of the name.
+    """
+    shipped = Path(str(resources.files("raydistill"))) / "bases"
+    for folder in (store.path("bases", weights_sha256), *sorted(shipped.glob("*/*"))):
+        path = folder / WEIGHTS
+        if path.is_file() and (found := sha256_of(path)) == weights_sha256:
+            return folder
+        if path.is_file() and folder.name == weights_sha256:
+            raise DataError(f"{path} has the sha256 {found}: it was changed; delete {folder}")
+    raise DataError(f"no base with the sha256 {weights_sha256} in {store.root} or the package")
+
+
+def pretrain(job: PretrainJob, *, world: World) -> Iterator[Progress | HeldoutPoint]:
+    """Train a base from fresh weights; as each age passes, its weights become a base.
+
+    Which base each age became stands in `pretraining/<trial_id>/ages.json`. A run that was
+    interrupted goes on from its newest checkpoint.
+
+    Raises:
+        DataError: if the corpus is not in the store.
+        ValueError: if an age is not a whole step of this run.
+    """
+    spec, store = job.spec, Store(Path(job.storage))
+    assert isinstance(spec.base, RandomBase), spec
+    recipe, context = spec.train.recipe, spec.base.model.context
+    for age in job.ages_tokens:
+        if age % recipe.batch_tokens or age > recipe.total_tokens:
+            raise ValueError(f"age {age} is not a step of a run of {recipe.total_tokens} tokens")
+    corpus = store.path("corpora", spec.train.corpus_sha256)
+    folder = store.path("pretraining", spec.trial_id)
+    student = Student(build(spec.base.model, spec.base.seed))
+    student.model.to(world.device)
+    state = begin(student, spec.plan, recipe)
+    record = resume(state, folder)
+    steps = train(
+        state,
+        TokenFile(corpus, context).batches(spec.train, recipe.batch_tokens // context),
+        plan=spec.plan,
+        spec=spec.train,
+        world=world,
+        heldout_nll=curve_nll(corpus, job.evaluation),
+    )
+    for item in recorded(
+        steps, state, record, folder=folder, every_s=job.checkpoint_every_s, world=world
+    ):
+        if world.leads and isinstance(item, Progress) and item.tokens in job.ages_tokens:
+            keep_base(student, item.tokens, folder=folder, store=store)
+        yield item
+    if world.leads:
+        write_text(folder / RECORD, to_json(record))
+
+
+def keep_base(student: Student, age_tokens: int, *, folder: Path, store: Store) -> None:
+    """Put the weights into the store as a base, and note which age they are."""
+    ages = read_ages(folder)
+    draft = folder / f".base-{age_tokens}"
+    draft.mkdir(parents=True, exist_ok=True)
+    save_weights(draft, student)
+    sha256 = sha256_of(draft / WEIGHTS)
+    with store.making("bases", sha256) as base:
+        for file in draft.iterdir():
+            file.rename(base / file.name)
+    draft.rmdir()
+    write_text(folder / AGES, json.dumps({**ages, str(age_tokens): sha256}, indent=1))
+
+
+def read_ages(folder: Path) -> dict[str, str]:
+    """Age in tokens → sha256 of the base's weights, for the ages that have passed."""
+    path = folder / AGES
+    if not path.is_file():
+        return {}
+    ages: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    return ages
+
+
+def measure(job: BaseJob, *, world: World) -> None:
+    """Measure a base as trials will be, and score its layers on training windows."""
+    store = Store(Path(job.storage))
+    corpus = store.path("corpora", job.corpus_sha256)
+    model = load_weights(base_folder(job.weights_sha256, store)).model.to(world.device)
+    scores_of(job.weights_sha256, lambda: model, store=store, folder=corpus, spec=job.evaluation)
+    data = TokenFile(corpus, model.config.context)
+    size = min(SCORED_WINDOWS, data.num_windows)
+    windows = data.windows([i * data.num_windows // size for i in range(size)])
+    for name in job.layer_scores:
+        batches = (batch[:, :-1].to(world.device) for batch in windows.split(16))
+        values = tuple(load_score(name)(model, batches).tolist())
+        place = layer_scores_path(job.weights_sha256, name, job.corpus_sha256)
+        store.save(LayerScores(score=name, values=values), *place)

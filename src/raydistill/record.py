@@ -1,0 +1,34 @@
+"""What one training has measured so far; stands in each of its checkpoints."""
+
+from dataclasses import dataclass, field
+
+from raydistill.spec import HeldoutPoint, Progress, Recipe
+
+CURVE_POINTS = 250
+
+
+@dataclass(kw_only=True, slots=True)
+class Record:
+    """Curves and seconds of one training, over all its sittings."""
+
+    curve: list[Progress] = field(default_factory=list)
+    heldout_curve: list[HeldoutPoint] = field(default_factory=list)
+    train_s: float = 0.0
+    evaluate_s: float = 0.0
+
+    def add(self, item: Progress | HeldoutPoint, seconds: float) -> None:
+        """Note what the loop yielded and how long it took."""
+        if isinstance(item, Progress):
+            self.curve.append(item)
+            self.train_s += seconds
+        else:
+            self.heldout_curve.append(item)
+            self.evaluate_s += seconds
+
+    def thinned_curve(self, recipe: Recipe) -> tuple[Progress, ...]:
+        """At most `CURVE_POINTS` of the recipe's steps, the last one included.
+
+        Which ones depends on the recipe alone, so a curve that grows keeps its points.
+        """
+        stride = -(-recipe.total_steps // CURVE_POINTS) * recipe.batch_tokens
+        return tuple(p for p in self.curve if (recipe.total_tokens - p.tokens) % stride == 0)

@@ -1,0 +1,1 @@
+"""Results as tables, figures and a progress view. The only door to rich and matplotlib."""

@@ -1,0 +1,79 @@
+"""What a report is made from: bases, cells and what was measured on them.
+
+Whoever reads the store makes these; nothing in `report/` reads it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from raydistill.spec import Scores, TrainSpec, TrialFailure, TrialResult
+from raydistill.statistics import DocumentScores
+from raydistill.units import format_tokens
+
+CONTROL = "none"
+"""The location of the control: nothing leaves, the same training (METHOD 1)."""
+
+Age = int | str  # tokens as the researcher asked, or a hub revision
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """A finished cell: its result, and the scores of its weights by document."""
+
+    result: TrialResult
+    documents: DocumentScores
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportBase:
+    """The checkpoint that the cells of one age start from."""
+
+    age: Age
+    age_tokens: int  # really seen
+    num_params: int
+    scores: Scores
+    documents: DocumentScores
+
+    @property
+    def tokens_per_parameter(self) -> float:
+        """How much training it had for its size; about 20 is compute-optimal, hubs go to 1000s."""
+        return self.age_tokens / self.num_params
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportCell:
+    """One cell of a sweep, as asked, with what came of it.
+
+    `layers` is empty for the control, and where layers could not be chosen. `note` is what a
+    reader must know about the location ("alt-input, 7 of 8 alternate"); mostly empty.
+    """
+
+    location: str
+    age: Age
+    values: Mapping[str, str | int | float]  # every axis of the sweep
+    layers: tuple[int, ...]
+    num_layers: int  # of the base
+    layer_map: str  # one box a layer
+    gap_tokens: int
+    train: TrainSpec
+    outcome: Measured | TrialFailure
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """The location, with the other axes but age: `middle, count 8, gap 100M`."""
+        others = {axis: v for axis, v in self.values.items() if axis not in ("age", "location")}
+        said = [f"{a} {format_tokens(v) if isinstance(v, int) else v}" for a, v in others.items()]
+        return ", ".join([self.location, *said])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepReport:
+    """A sweep and all that came of it; `small_scale` says laptop or smoke."""
+
+    sweep: str
+    question: str
+    scale: str
+    small_scale: bool
+    bases: tuple[ReportBase, ...]
+    cells: tuple[ReportCell, ...]

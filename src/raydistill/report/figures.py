@@ -1,0 +1,180 @@
+"""Two figures of a sweep: what every location lost, and how it healed."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raydistill.report.cells import CONTROL, Measured, ReportCell, SweepReport
+from raydistill.report.table import Block, Row, Table, age_text, alike, build_table
+from raydistill.statistics import Estimate, Missing
+from raydistill.units import format_tokens
+
+if TYPE_CHECKING:  # matplotlib takes a second to import
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SUFFIXES = ("png", "svg")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Okabe and Ito: told apart by colour-blind readers too."""
+GREY = "#777777"
+DASHES = ("-", "--", ":")
+
+
+def save_figures(report: SweepReport, folder: Path) -> tuple[Path, ...]:
+    """Draw both figures into `folder` as PNG and SVG; one without data is left out.
+
+    Returns:
+        The files written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, figure in (
+        ("drops", draw_drops(build_table(report))),
+        ("healing", draw_healing(report)),
+    ):
+        for suffix in SUFFIXES if figure.axes else ():
+            path = folder / f"{name}.{suffix}"
+            figure.savefig(path, dpi=150, bbox_inches="tight")
+            written.append(path)
+    return tuple(written)
+
+
+def draw_drops(table: Table) -> "Figure":
+    """What every location lost, with intervals; the base is at 0, the control a dashed line."""
+    names = list(dict.fromkeys(row.name for block in table.blocks for row in _removals(block)))
+    names.sort(key=table.columns.index)
+    figure = _figure(10, 1.8 + 0.14 * len(names) * (1 + len(table.blocks)))
+    if not names:
+        return figure
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, label in zip(panels, ("perplexity drop, %", "downstream drop, %"), strict=True):
+        axes.axvline(0, color=GREY, linewidth=1)
+        axes.set_xlabel(f"{label}, against the base (right is worse)")
+        axes.grid(axis="x", alpha=0.3)
+    panels[0].set_yticks(range(len(names)), names)
+    panels[0].invert_yaxis()
+    for index, block in enumerate(table.blocks):
+        shift = 0.5 * ((index + 0.5) / len(table.blocks) - 0.5)
+        places = {name: place + shift for place, name in enumerate(names)}
+        _draw_block(panels, block, places, COLOURS[index % len(COLOURS)])
+    panels[1].plot([], [], "o", color=GREY, label="not distinguishable from the best")
+    panels[1].plot([], [], "o", color=GREY, markerfacecolor="white", label="worse than the best")
+    panels[1].plot([], [], "--", color=GREY, label="control (nothing removed)")
+    figure.legend(*panels[1].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.suptitle(table.title, x=0.01, ha="left", fontsize=11)
+    return figure
+
+
+def _removals(block: Block) -> list[Row]:
+    return [row for row in block.rows if row.location != CONTROL]
+
+
+def _draw_block(
+    panels: "Sequence[Axes]", block: Block, places: Mapping[str, float], colour: str
+) -> None:
+    for row in block.rows:
+        entries = (row.against_base.perplexity_drop_pct, row.against_base.downstream_drop_pct)
+        marks = (row.best_nll, row.best_downstream)
+        for axes, entry, best in zip(panels, entries, marks, strict=True):
+            if isinstance(entry, Missing):
+                continue
+            if row.location == CONTROL:
+                axes.axvline(entry.value, color=colour, linestyle="--", linewidth=1)
+            else:
+                _draw_estimate(axes, entry, places[row.name], colour if best else "white", colour)
+        if isinstance(row.paper_drop_pct, float) and row.name in places:
+            panels[1].plot(row.paper_drop_pct, places[row.name], "x", color=colour, alpha=0.5)
+    panels[1].plot([], [], "o", color=colour, label=f"age {block.age}")
+    if block.paper_checkpoint:
+        panels[1].plot(
+            [], [], "x", color=colour, alpha=0.5, label=f"paper {block.paper_checkpoint}"
+        )
+
+
+def _draw_estimate(axes: "Axes", entry: Estimate, place: float, fill: str, colour: str) -> None:
+    axes.hlines(place, entry.low, entry.high, color=colour, linewidth=1.5)
+    axes.plot(entry.value, place, "o", color=colour, markerfacecolor=fill, markersize=5)
+
+
+def draw_healing(report: SweepReport) -> "Figure":
+    """Held-out loss over healing tokens beside the order of the locations, where lines cross."""
+    blocks = [cells for cells in alike(report.cells) if _points(_curves(cells))]
+    figure = _figure(11, 4.4 * max(len(blocks), 1))
+    for place, cells in enumerate(blocks):
+        curves = _curves(cells)
+        tokens = _points(curves)
+        loss, order = (figure.add_subplot(len(blocks), 2, 2 * place + side) for side in (1, 2))
+        _draw_loss(loss, curves, tokens)
+        _draw_order(order, curves, tokens)
+        for axes in (loss, order):
+            axes.set_xticks(range(len(tokens)), [_short(at) for at in tokens])
+            axes.set_xlabel("tokens of healing")
+            axes.grid(alpha=0.3)
+        loss.set_title(f"Age {age_text(cells[0])}", loc="left", fontsize=10)
+    if blocks:
+        figure.suptitle(f"{report.sweep}: healing", x=0.01, ha="left", fontsize=11)
+    return figure
+
+
+def _curves(cells: Sequence[ReportCell]) -> dict[str, dict[int, float]]:
+    """Held-out nats by tokens of every finished cell."""
+    return {
+        cell.name: {point.tokens: point.nll for point in cell.outcome.result.trained.heldout_curve}
+        for cell in cells
+        if isinstance(cell.outcome, Measured)
+    }
+
+
+def _points(curves: Mapping[str, Mapping[int, float]]) -> list[int]:
+    """The token counts that every curve has."""
+    return sorted(set.intersection(*map(set, curves.values()))) if curves else []
+
+
+def _draw_loss(
+    axes: "Axes", curves: Mapping[str, Mapping[int, float]], tokens: Sequence[int]
+) -> None:
+    """Above the base where the control shows it: before any healing it is the base."""
+    base = sum(curve[tokens[0]] for name, curve in curves.items() if name == CONTROL)
+    for place, (name, curve) in enumerate(curves.items()):
+        colour, dashes = _style(name, place)
+        axes.plot([curve[at] - base for at in tokens], dashes, color=colour, marker=".")
+    if base:
+        axes.set_yscale("symlog", linthresh=0.1)
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.axhline(0, color=GREY, linewidth=1)
+    axes.set_ylabel(f"held-out loss{' above the base' if base else ''}, nats a token")
+
+
+def _draw_order(
+    axes: "Axes", curves: Mapping[str, Mapping[int, float]], tokens: Sequence[int]
+) -> None:
+    """The rank of every curve at every point, named at the end."""
+    for place, (name, curve) in enumerate(curves.items()):
+        colour, dashes = _style(name, place)
+        ranks = [1 + sum(other[at] < curve[at] for other in curves.values()) for at in tokens]
+        axes.plot(ranks, dashes, color=colour, marker=".")
+        end = (len(tokens) - 0.85, ranks[-1])
+        axes.annotate(name, end, color=colour, fontsize=9, va="center", annotation_clip=False)
+    axes.set_xlim(right=len(tokens) - 0.95)
+    axes.invert_yaxis()
+    axes.set_yticks(range(1, len(curves) + 1))
+    axes.set_ylabel("order (1: lowest loss)")
+
+
+def _style(name: str, place: int) -> tuple[str, str]:
+    """Colour and dashes of a line; the control is grey."""
+    if name.startswith(CONTROL):
+        return GREY, "-"
+    return COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)]
+
+
+def _short(tokens: int) -> str:
+    """Three digits are enough on an axis."""
+    return format_tokens(int(float(f"{tokens:.3g}")))
+
+
+def _figure(width: float, height: float) -> "Figure":
+    """An empty figure in inches, drawn without a display and without global state."""
+    from matplotlib.figure import Figure  # noqa: PLC0415  (a second that `--help` does not need)
+
+    return Figure(figsize=(width, height), layout="constrained")

@@ -1,0 +1,136 @@
+"""The table of a sweep as text, cut into small grids: the same for terminal and Markdown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from raydistill.drops import Drops
+from raydistill.report.cells import CONTROL
+from raydistill.report.table import Block, Row, Table
+from raydistill.statistics import Entry, Missing
+
+ABSENT = "–"
+BEST = "*"
+LEGEND = (
+    "Positive is worse. [95 % interval]. * not distinguishable from the best of its table "
+    "(paired bootstrap over documents, Holm, 5 %; control and base are no candidates)."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Section:
+    """A grid of text: each row starts with its label, `headers` begin with the label's."""
+
+    title: str
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def matrix(table: Table, names: Sequence[str]) -> Section:
+    """Table 5's shape: checkpoints by the locations `names`, the paper's lines between ours."""
+    rows = []
+    for block in table.blocks:
+        by_name = {row.name: row for row in block.rows}
+        rows.append((f"here {block.age}", *(_downstream(by_name.get(name)) for name in names)))
+        if block.paper_checkpoint:
+            printed = (_paper(by_name.get(name)) for name in names)
+            rows.append((f"paper {block.paper_checkpoint}", *printed))
+    return Section(
+        title="Downstream drop against the base, %, as in Table 5",
+        headers=("checkpoint", *names),
+        rows=tuple(rows),
+    )
+
+
+def removed_layers(table: Table) -> Section:
+    """Which layers each location takes; once for all ages where these agree."""
+    ages: dict[tuple[str, str], list[str]] = {}
+    for block in table.blocks:
+        for row in block.rows:
+            ages.setdefault((row.name, row.layer_map), []).append(block.age)
+    names = [name for name, _ in ages]
+    rows = (
+        (f"{name} {', '.join(seen)}" if names.count(name) > 1 else name, boxes)
+        for (name, boxes), seen in sorted(ages.items(), key=lambda e: table.columns.index(e[0][0]))
+    )
+    return Section(title="Layers that leave", headers=("location", "layers"), rows=tuple(rows))
+
+
+def against_base(block: Block) -> Section:
+    """Every row of a block against its base, beside the paper's number."""
+    printed = ["paper, drop %"] if block.paper_checkpoint else []
+    return Section(
+        title="against the base",
+        headers=(*_HEADERS, *printed),
+        rows=tuple(
+            (_label(row), *_drops(row.against_base, row), *([_paper(row)] if printed else []))
+            for row in block.rows
+        ),
+    )
+
+
+def against_control(block: Block) -> Section:
+    """Every row but the control against the control: what is owed to the removal alone."""
+    rows = [row for row in block.rows if row.location != CONTROL]
+    return Section(
+        title="against the control (same training, nothing removed)",
+        headers=_HEADERS,
+        rows=tuple((_label(row), *_drops(row.against_control, row)) for row in rows),
+    )
+
+
+_HEADERS = ("location", "delta_nll, nats/token", "perplexity, drop %", "downstream, drop %")
+
+
+def footnote_lines(footnotes: Sequence[str]) -> list[str]:
+    """The footnotes, numbered as the rows refer to them."""
+    return [f"({number}) {text}" for number, text in enumerate(footnotes, start=1)]
+
+
+def with_interval(entry: Entry, digits: int, *, best: bool = False) -> str:
+    """A value with its sign and its 95 % interval; marked where it is among the best.
+
+    >>> from raydistill.statistics import Estimate
+    >>> with_interval(Estimate(value=5.41, low=3.2, high=7.63), 1, best=True)
+    '+5.4* [3.2 7.6]'
+    """
+    if isinstance(entry, Missing):
+        return ABSENT
+    digits = 0 if abs(entry.value) >= 1000 else digits
+    low, high = (f"{_rounded(bound, digits):.{digits}f}" for bound in (entry.low, entry.high))
+    return f"{_signed(entry, digits)}{BEST if best else ''} [{low} {high}]"
+
+
+def _signed(entry: Entry, digits: int) -> str:
+    if isinstance(entry, Missing):
+        return ABSENT
+    return f"{_rounded(entry.value, digits):+.{digits}f}"
+
+
+def _rounded(value: float, digits: int) -> float:
+    return round(value, digits) + 0.0  # no "-0.0"
+
+
+def _drops(lost: Drops, row: Row) -> tuple[str, str, str]:
+    return (
+        with_interval(lost.delta_nll, 3, best=row.best_nll),
+        with_interval(lost.perplexity_drop_pct, 1),
+        with_interval(lost.downstream_drop_pct, 1, best=row.best_downstream),
+    )
+
+
+def _label(row: Row) -> str:
+    name = f"{row.name} (control)" if row.location == CONTROL else row.name
+    return " ".join([name, *(f"({number})" for number in row.notes)])
+
+
+def _downstream(row: Row | None) -> str:
+    if row is None:
+        return ""
+    mark = BEST if row.best_downstream else ""
+    return _signed(row.against_base.downstream_drop_pct, 1) + mark
+
+
+def _paper(row: Row | None) -> str:
+    if row is None or isinstance(row.paper_drop_pct, Missing):
+        return ""
+    return f"{row.paper_drop_pct:+.2f}"

@@ -1,0 +1,107 @@
+"""What the store holds of trials and bases, as plain values; reading it needs no torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from raydistill.codec import from_json
+from raydistill.drops import downstream_drop_pct, perplexity_drop_pct
+from raydistill.evaluate import PERPLEXITY, kept_documents, scores_from
+from raydistill.record import Record
+from raydistill.spec import (
+    CorpusInfo,
+    EvalSpec,
+    ExternalBase,
+    HeldoutPoint,
+    Progress,
+    Scores,
+    TrialFailure,
+    TrialResult,
+    TrialSpec,
+    UnitScores,
+)
+from raydistill.statistics import half
+from raydistill.store import Store
+
+Documents = Mapping[str, UnitScores]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unfinished:
+    """A trial that is not trained or not measured yet: its curves so far."""
+
+    curve: tuple[Progress, ...] = ()
+    heldout_curve: tuple[HeldoutPoint, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished:
+    """A trial that is trained and measured, with every score split by document."""
+
+    result: TrialResult
+    before: Documents
+    after: Documents
+
+
+Outcome = Finished | Unfinished | TrialFailure
+
+
+def measured(
+    weights_sha256: str, corpus_sha256: str, evaluation: EvalSpec, store: Store
+) -> tuple[Scores, Documents] | None:
+    """The scores of some weights, or None unless all that is asked for was measured."""
+    corpus = store.load(CorpusInfo, "corpora", corpus_sha256, "corpus.json")
+    if corpus is None:
+        return None
+    documents = kept_documents(weights_sha256, store=store, corpus=corpus, spec=evaluation)
+    if documents.keys() != {PERPLEXITY, *evaluation.tasks}:
+        return None
+    return scores_from(weights_sha256, documents), documents
+
+
+def outcome(spec: TrialSpec, evaluation: EvalSpec, store: Store) -> Outcome:
+    """Where a trial stands."""
+    trained = store.trained(spec.trial_id)
+    if trained is None:
+        return store.failure(spec.trial_id) or _so_far(spec, store)
+    assert isinstance(spec.base, ExternalBase), spec
+    corpus = spec.train.corpus_sha256
+    before = measured(spec.base.weights_sha256, corpus, evaluation, store)
+    after = measured(trained.weights_sha256, corpus, evaluation, store)
+    if before is None or after is None:
+        return store.failure(spec.trial_id) or Unfinished(
+            curve=trained.curve, heldout_curve=trained.heldout_curve
+        )
+    result = TrialResult(trained=trained, before=before[0], after=after[0])
+    return Finished(result=result, before=before[1], after=after[1])
+
+
+def _so_far(spec: TrialSpec, store: Store) -> Unfinished:
+    folder = store.path("trials", spec.trial_id, "checkpoints")
+    found = sorted(folder.glob("step-*/notes.json"), key=lambda p: int(p.parent.name[5:]))
+    try:
+        record = from_json(Record, found[-1].read_text(encoding="utf-8"))
+    except (IndexError, FileNotFoundError):  # none yet, or the trial ended meanwhile
+        return Unfinished()
+    return Unfinished(
+        curve=record.thinned_curve(spec.train.recipe), heldout_curve=tuple(record.heldout_curve)
+    )
+
+
+def metrics(finished: Finished) -> dict[str, float]:
+    """What Tune's tables and a search see of a finished trial; all drops are against the base."""
+    before, after = finished.result.before, finished.result.after
+    return {
+        "delta_nll": after.nll - before.nll,
+        "delta_nll_selection": delta_nll(finished, "selection"),
+        "perplexity_drop_pct": perplexity_drop_pct(before.nll, after.nll),
+        "downstream_drop_pct": downstream_drop_pct(before, after),
+    }
+
+
+def delta_nll(finished: Finished, which: Literal["selection", "report"]) -> float:
+    """Nats per token lost on one half of the held-out documents (METHOD 6)."""
+    before, after = (
+        half(documents[PERPLEXITY], which).value for documents in (finished.before, finished.after)
+    )
+    return after - before

@@ -1,0 +1,12 @@
+"""Where work runs: on Ray, here or on a cluster. The only door to `ray` and `optuna`.
+
+work.py       what a piece of work is, and how often it is heard
+cluster.py    joining a cluster or starting one, waiting for nodes, asking what it can hold
+once.py       a function that runs once, as a Ray task
+tune.py       the cells of a sweep as Tune trials
+train.py      a trial on several devices: Ray Train inside Tune
+search.py     which cells, decided beforehand (imports nothing heavy)
+in_order.py   which cell next, while Tune runs: as listed
+tpe.py        which cell next, while Tune runs: by Optuna
+stages.py     what those who know this project hand to the others
+"""

@@ -1,0 +1,191 @@
+"""Joining a cluster or starting one, waiting for nodes, and asking what it can hold.
+
+Everything is asked of the cluster, never of the driver's machine. Needs are Ray's resource
+names with counts, such as `{"CPU": 1, "GPU": 1}`.
+"""
+
+import logging
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.autoscaler.sdk import request_resources
+from ray.exceptions import AuthenticationError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from raydistill.errors import SetupError
+
+Need = Mapping[str, float]
+
+WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",  # bits are promised for one thread per rank
+    "DISABLE_MULTIPROC": "1",  # lm-eval would start processes inside a worker
+    "TOKENIZERS_PARALLELISM": "false",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a reused process would change its folder with every trial
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # Train takes one report per poll
+}
+"""What every worker sees, unless the driver's own environment says otherwise."""
+
+WORKER_CPU = 0.99
+"""What a rank of a trial on several devices holds: a little under one, because the trial that
+starts the ranks holds 0.01, and n ranks with their trial have to fit on n CPUs."""
+
+WAIT_S = 30.0
+LINE_EVERY_S = 60.0
+
+
+@contextmanager
+def connected(log: Path) -> Iterator[None]:
+    """A Ray session: the cluster of `ray job submit` or `RAY_ADDRESS`, else one started here.
+
+    Ray's and Tune's chatter goes to the file `log`. A session started here ends with the block;
+    a cluster that was joined is only left.
+
+    Raises:
+        SetupError: if the cluster of `RAY_ADDRESS` does not answer.
+    """
+    _into_file(log)
+    # The submitter's runtime_env may name the same variables; both are merged by us, below.
+    os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"
+    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # Ray's own tip, or it warns each time
+    environment = {name: os.environ.get(name, text) for name, text in WORKER_ENVIRONMENT.items()}
+    address = os.environ.get("RAY_ADDRESS", "local")
+    here = {"num_cpus": os.cpu_count(), "include_dashboard": False} if address == "local" else {}
+    try:
+        ray.init(
+            address=address,
+            runtime_env={"env_vars": environment},
+            log_to_driver=False,
+            **here,
+        )
+    except (ConnectionError, ValueError, AuthenticationError) as error:
+        raise SetupError(f"no Ray cluster at RAY_ADDRESS={address}: {error}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _into_file(log: Path) -> None:
+    """Lead everything that Ray logs in this process to `log`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(log, delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("ray")
+    for old in list(logger.handlers):
+        logger.removeHandler(old)
+    logger.addHandler(handler)
+    logger.propagate = False
+
+
+def device_need() -> dict[str, float]:
+    """What one device is on this cluster: a GPU where it has any, else a CPU."""
+    return {"GPU": 1.0, "CPU": 1.0} if configured({"GPU": 1.0}) else {"CPU": 1.0}
+
+
+def present(need: Need) -> int:
+    """How often `need` fits on the nodes that are up, were they idle."""
+    return sum(_fits(node["Resources"], need) for node in _nodes())
+
+
+def configured(need: Need) -> int:
+    """How often `need` fits on the largest cluster that the autoscaler may make; else `present`."""
+    groups = _node_groups()
+    return max(present(need), sum(count * _fits(holds, need) for holds, count in groups))
+
+
+def _fits(holds: Mapping[str, float], need: Need) -> int:
+    return min(int(holds.get(name, 0.0) // amount) for name, amount in need.items())
+
+
+def _nodes() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _node_groups() -> list[tuple[Mapping[str, float], int]]:
+    """What a node holds and how many there may be, by group; empty without an autoscaler."""
+    config = ray._private.state.state.get_cluster_config()
+    if config is None:
+        return []
+    unbounded = 1_000_000  # Ray writes -1
+    return [
+        (dict(group.resources), group.max_count if group.max_count >= 0 else unbounded)
+        for group in config.node_group_configs
+    ]
+
+
+def wait_for(need: Need, *, times: int = 1, say: Callable[[str], None]) -> None:
+    """Return once the cluster could hold `need` so many `times`, if idle.
+
+    With an autoscaler it asks for the nodes and waits. Without one it waits for nodes added by
+    hand, `RAYDISTILL_WAIT_S` seconds (30 if unset). Meanwhile `say` gets one line a minute.
+
+    Raises:
+        SetupError: if the wait is over, or the autoscaler's largest cluster is too small.
+    """
+    if present(need) >= times:
+        return
+    wanted = " and ".join(f"{times * n:g} {name}" for name, n in need.items() if times * n >= 1)
+    scales = bool(_node_groups())
+    if scales:
+        if configured(need) < times:
+            raise SetupError(
+                f"one trial needs {wanted}; the autoscaler's largest cluster cannot hold it"
+            )
+        request_resources(bundles=[dict(need)] * times)
+    limit_s = float("inf") if scales else float(os.environ.get("RAYDISTILL_WAIT_S", WAIT_S))
+    _wait(need, times, wanted, limit_s, say)
+    if scales:
+        request_resources(bundles=[])
+
+
+def _wait(need: Need, times: int, wanted: str, limit_s: float, say: Callable[[str], None]) -> None:
+    started_s = next_line_s = time.monotonic()
+    while present(need) < times:
+        now_s = time.monotonic()
+        holds = {name: f"{n:g}" for name, n in ray.cluster_resources().items() if name in need}
+        has = ", ".join(f"{holds.get(name, '0')} {name}" for name in need)
+        if now_s - started_s >= limit_s:
+            raise SetupError(
+                f"one trial needs {wanted}; the cluster has {has} on {len(_nodes())} node(s), no "
+                f"autoscaler, and grew by nothing within {limit_s:g} s (RAYDISTILL_WAIT_S)"
+            )
+        if now_s >= next_line_s:
+            say(f"waiting for a node: one trial needs {wanted}, the cluster has {has}")
+            next_line_s = now_s + LINE_EVERY_S
+        time.sleep(0.2)
+
+
+def require_shared(root: Path) -> None:
+    """Read a file of `root` from every other node.
+
+    Raises:
+        SetupError: if one of them does not see it.
+    """
+    others = [
+        node for node in _nodes() if node["NodeID"] != ray.get_runtime_context().get_node_id()
+    ]
+    if not others:
+        return
+    probe = root / f".probe-{uuid.uuid4().hex}"
+    probe.touch()
+    try:
+        for node in others:
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            task = ray.remote(num_cpus=0, scheduling_strategy=there)(_is_file)
+            if not ray.get(task.remote(str(probe))):
+                raise SetupError(
+                    f"the storage {root} is not shared: node {node['NodeManagerAddress']} does "
+                    "not see it. Give --storage a folder that every node mounts"
+                )
+    finally:
+        probe.unlink()
+
+
+def _is_file(path: str) -> bool:
+    return Path(path).is_file()

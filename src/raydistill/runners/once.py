@@ -1,0 +1,59 @@
+"""A function that runs once, on whatever node has room: corpus, base, the base's scores."""
+
+from collections.abc import Callable, Iterator
+from typing import ParamSpec, TypeVar
+
+import ray
+from ray.exceptions import RayTaskError
+
+from raydistill.errors import RaydistillError
+from raydistill.runners.cluster import Need
+from raydistill.runners.work import Metrics, Work, paced
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def run_once(function: Callable[P, T], need: Need, *args: P.args, **kwargs: P.kwargs) -> T:
+    """`function(*args, **kwargs)` as one Ray task that holds `need`; returns when it is done.
+
+    Raises:
+        RaydistillError: the function's own, as if it had been called here.
+        RayTaskError: any other error, with the worker's traceback.
+    """
+    task = ray.remote(num_cpus=need.get("CPU", 0), num_gpus=need.get("GPU", 0))(function)
+    try:
+        result: T = ray.get(task.remote(*args, **kwargs))
+    except RayTaskError as error:
+        raise _own(error) from None
+    return result
+
+
+def follow_once(
+    work: Work, job: object, need: Need, on_progress: Callable[[Metrics], None]
+) -> Metrics:
+    """A whole work as one Ray task, heard about once a second; its last item.
+
+    Raises:
+        RaydistillError: the work's own, as if it had been called here.
+        RayTaskError: any other error, with the worker's traceback.
+    """
+    task = ray.remote(
+        num_cpus=need.get("CPU", 0), num_gpus=need.get("GPU", 0), num_returns="streaming"
+    )(_paced_alone)
+    last: Metrics = {}
+    try:
+        for item in task.remote(work, job):
+            last = ray.get(item)
+            on_progress(last)
+    except RayTaskError as error:
+        raise _own(error) from None
+    return last
+
+
+def _paced_alone(work: Work, job: object) -> Iterator[Metrics]:
+    yield from paced(work(job), agree=int)
+
+
+def _own(error: RayTaskError) -> Exception:
+    return error.cause if isinstance(error.cause, RaydistillError) else error

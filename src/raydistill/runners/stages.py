@@ -1,0 +1,160 @@
+"""The stages of a sweep as work for a cluster, and the driver's side of each.
+
+Every stage looks at the store first and makes only what it lacks. The functions that run on a
+worker import torch there; the driver never does.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from raydistill.corpus import prepare_corpus
+from raydistill.jobs import BaseJob, PretrainJob, TrialJob
+from raydistill.locations import is_data_driven
+from raydistill.resolve import Known, corpus_id, look_up, pretraining
+from raydistill.results import Finished, measured, metrics, outcome
+from raydistill.runners.cluster import Need
+from raydistill.runners.in_order import InOrder
+from raydistill.runners.once import follow_once, run_once
+from raydistill.runners.tpe import Tpe
+from raydistill.runners.work import Candidate, Metrics
+from raydistill.scales import Scale
+from raydistill.spec import HeldoutPoint, Progress
+from raydistill.store import Store
+from raydistill.sweep import SweepPlan, by_age
+from raydistill.units import format_tokens
+
+Say = Callable[[str], None]
+
+
+def prepare(plan: SweepPlan, store: Store, need: Need, say: Say) -> Known:
+    """Make what trials start from: the corpus, the bases, their scores and layer scores.
+
+    Args:
+        plan: whose trials.
+        store: looked at first, filled by workers.
+        need: what one device is.
+        say: shows one line to the user.
+
+    Raises:
+        DataError: if the text or a base cannot be had, or do not belong together.
+    """
+    known = look_up(plan.scale, plan.cells, store)
+    if not store.has("corpora", known.corpus.corpus_sha256):
+        tokenise(plan.scale, store, say)
+        known = look_up(plan.scale, plan.cells, store)
+    if any(age not in known.bases for age in by_age(plan.cells)):
+        pretrain_bases(plan.scale, store, need, say)
+        known = look_up(plan.scale, plan.cells, store)
+    _measure_bases(plan, known, store, need, say)
+    return look_up(plan.scale, plan.cells, store)
+
+
+def tokenise(scale: Scale, store: Store, say: Say) -> None:
+    """Make the corpus of a scale.
+
+    Raises:
+        DataError: if its text cannot be had.
+    """
+    say(f"tokenising the corpus {scale.corpus!r}")
+    run_once(make_corpus, {"CPU": 1}, scale.corpus, str(store.root), scale.model.vocab_size)
+
+
+def pretrain_bases(scale: Scale, store: Store, need: Need, say: Say) -> None:
+    """Train the one run whose checkpoints are the bases of a scale; goes on where it stopped."""
+    spec = pretraining(scale, corpus_id(scale, store))
+    total_tokens = spec.train.recipe.total_tokens
+    ages = ", ".join(map(format_tokens, scale.ages))
+    say(f"pretraining the bases of age {ages}: {format_tokens(total_tokens)} tokens")
+    job = PretrainJob(
+        spec=spec,
+        ages_tokens=tuple(scale.age_tokens(age) for age in scale.ages),
+        evaluation=scale.evaluation,
+        storage=str(store.root),
+    )
+    follow_once(pretrain_work, job, need, _telling(say, total_tokens))
+
+
+def _measure_bases(plan: SweepPlan, known: Known, store: Store, need: Need, say: Say) -> None:
+    for age in by_age(plan.cells):
+        base = known.bases[age]
+        wanted = {c.request.location for c in plan.cells if c.request.age == age}
+        scores = [n for n in sorted(wanted) if is_data_driven(n)]
+        unscored = tuple(n for n in scores if (age, n) not in known.layer_scores)
+        corpus, evaluation = known.corpus.corpus_sha256, plan.scale.evaluation
+        if unscored or measured(base.weights_sha256, corpus, evaluation, store) is None:
+            say(f"measuring the base of age {format_tokens(age)}")
+            job = BaseJob(
+                weights_sha256=base.weights_sha256,
+                corpus_sha256=corpus,
+                evaluation=evaluation,
+                layer_scores=unscored,
+                storage=str(store.root),
+            )
+            run_once(measure_base, need, job)
+
+
+def _telling(say: Say, total_tokens: int) -> Callable[[Metrics], None]:
+    """One line for every tenth of a pretraining."""
+    told = 0
+
+    def tell(metrics: Metrics) -> None:
+        nonlocal told
+        tenths = int(10 * float(metrics.get("tokens", 0)) / total_tokens)
+        if tenths > told:
+            told = tenths
+            say(f"pretraining: {10 * tenths} % of {format_tokens(total_tokens)} tokens")
+
+    return tell
+
+
+def make_corpus(name: str, storage: str, vocab_size: int) -> None:
+    """On a worker: text becomes a token file in the store."""
+    prepare_corpus(name, store=Store(Path(storage)), vocab_size=vocab_size)
+
+
+def pretrain_work(job: PretrainJob) -> Iterator[Metrics]:
+    """On a worker: one pretraining run keeps a base for every age."""
+    from raydistill.pretrain import pretrain  # noqa: PLC0415  (torch, on the worker only)
+    from raydistill.world import World  # noqa: PLC0415
+
+    for item in pretrain(job, world=World.here()):
+        yield {"tokens": item.tokens}
+
+
+def measure_base(job: BaseJob) -> None:
+    """On a worker: the scores of a base, and of its layers."""
+    from raydistill.pretrain import measure  # noqa: PLC0415  (torch, on the worker only)
+    from raydistill.world import World  # noqa: PLC0415
+
+    measure(job, world=World.here())
+
+
+def trial_work(job: TrialJob) -> Iterator[Metrics]:
+    """On a worker, on every rank: a trial, and at its end what Tune's tables show of it."""
+    from raydistill.trial import trial  # noqa: PLC0415  (torch, on the worker only)
+    from raydistill.world import World  # noqa: PLC0415
+
+    world = World.here()
+    latest: dict[str, float | int | str] = {}
+    for item in trial(job, world=world):
+        if isinstance(item, Progress):
+            latest |= {"tokens": item.tokens, "loss": item.loss}
+            yield dict(latest)
+        elif isinstance(item, HeldoutPoint):
+            latest |= {"heldout_nll": item.nll}
+            yield dict(latest)
+    if world.leads:
+        finished = outcome(job.spec, job.evaluation, Store(Path(job.storage)))
+        assert isinstance(finished, Finished), finished
+        latest |= metrics(finished)
+    yield latest
+
+
+def searcher(
+    plan: SweepPlan, candidates: Sequence[Candidate], losses: Mapping[str, float]
+) -> InOrder:
+    """What names the cells: the missing ones in their order, or TPE told of the finished ones."""
+    if plan.options.search == "tpe":
+        return Tpe(candidates, losses, plan.options.trials, plan.options.seed)
+    missing = {c.key: c for c in candidates if c.key not in losses}
+    return InOrder(list(missing.values()))

@@ -1,0 +1,62 @@
+"""A trial on several devices: a Ray Train worker group, started from inside a Tune trial."""
+
+import functools
+import time
+from pathlib import Path
+
+import ray
+from ray.train import RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from raydistill.runners.cluster import WORKER_CPU
+from raydistill.runners.work import Work, paced
+
+
+def train(work: Work, job: object, *, devices: int, gpu: bool, name: str, folder: Path) -> None:
+    """Run `work` on `devices` ranks; its reports come out as those of this Tune trial.
+
+    Args:
+        work: called on every rank, with `torch.distributed` initialised (gloo without GPUs).
+        job: what it is called with.
+        devices: ranks.
+        gpu: whether each rank holds a GPU.
+        name: of the run; the same for every attempt of the same work.
+        folder: absolute, seen by every node; Train's notes go there.
+    """
+    forward = TuneReportCallback()
+    trainer = TorchTrainer(
+        functools.partial(_on_every_rank, work, job),
+        scaling_config=ScalingConfig(
+            num_workers=devices,
+            use_gpu=gpu,
+            resources_per_worker={"CPU": WORKER_CPU} | ({"GPU": 1} if gpu else {}),
+        ),
+        run_config=RunConfig(name=name, storage_path=str(folder), callbacks=[forward]),
+    )
+    trainer.fit()
+    _until_heard(forward)
+
+
+def _on_every_rank(work: Work, job: object) -> None:
+    for metrics in paced(work(job), agree=_as_rank_0_says):
+        ray.train.report(dict(metrics))
+
+
+def _as_rank_0_says(number: int) -> int:
+    import torch.distributed  # noqa: PLC0415  (only a Train worker needs it)
+
+    numbers = [number]
+    torch.distributed.broadcast_object_list(numbers, src=0)
+    return numbers[0]
+
+
+def _until_heard(forward: TuneReportCallback) -> None:
+    """Wait until Tune took the last report.
+
+    One that is still queued when the trial function returns would meet the trial's end in
+    Tune's one-place queue, and both would wait for ever.
+    """
+    while not forward._training_actor_item_queue.empty():
+        time.sleep(0.1)
+    time.sleep(0.5)

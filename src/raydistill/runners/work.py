@@ -1,0 +1,62 @@
+"""What a piece of work is, and how often it is heard.
+
+A work is a generator function `work(job)` of some module: it yields what it has reached
+(`tokens`, `loss`, …), the last item with its results. So the same function runs in a test,
+in a Tune trial, and on every rank of a Train worker group, where each rank yields equally often.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+Metrics = Mapping[str, float | int | str]
+Work = Callable[..., Iterator[Metrics]]
+"""Defined at the top of a module, so that another process finds it by name."""
+
+FINISHED = "finished"
+"""Stands, as 1, in the last report of a work that came to its end; nowhere else."""
+
+REPORT_EVERY_S = 1.0
+
+AxisValue = str | int | float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """A cell that may be trained.
+
+    Attributes:
+        key: identity of the work; candidates with equal keys are the same work.
+        axes: the cell's values by axis name, as Tune and Optuna show them.
+        job: what `work` is called with; it can be pickled.
+    """
+
+    key: str
+    axes: Mapping[str, AxisValue]
+    job: object
+
+
+def paced(items: Iterator[Metrics], agree: Callable[[int], int]) -> Iterator[Metrics]:
+    """The items worth reporting: about one every `REPORT_EVERY_S`, and the last one, marked.
+
+    A report costs a round trip (Train takes one per poll), a step does not wait for it this way.
+    How many items pass until the next report is decided at each report by `agree`, so that
+    ranks, whose clocks differ, report the same items: each must or all wait for ever.
+
+    Args:
+        items: what a work yields.
+        agree: makes one number of every rank's proposal; for one process, the number itself.
+    """
+    stride = passed = 1
+    last: Metrics = {}
+    since_s = time.monotonic()
+    for last in items:
+        if passed < stride:
+            passed += 1
+            continue
+        elapsed_s = max(time.monotonic() - since_s, 1e-3)
+        yield last
+        fitting = round(stride * REPORT_EVERY_S / elapsed_s)
+        stride = agree(max(1, min(fitting, 2 * stride)))  # doubling: the first items may be cheap
+        passed, since_s = 1, time.monotonic()
+    yield {**last, FINISHED: 1}

@@ -1,0 +1,109 @@
+"""Scales: a file each, with what the paper's numbers mean at that size.
+
+A scale has two clocks. Ages count pretraining, all else counts the trial's own training; each
+is the number of the paper's tokens that one token here stands for (METHOD, section 4).
+"""
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+from raydistill.errors import UsageError, unknown
+from raydistill.parts import load_part, part_names
+from raydistill.spec import EvalSpec, ModelConfig, Recipe, TrialRequest
+from raydistill.units import B, format_tokens
+
+PAPER_BUDGET = 20 * B
+"""Tokens that every trial of the paper trains after the removal (section 3.2)."""
+
+PAPER_TASKS = (
+    *("piqa", "hellaswag", "winogrande", "boolq", "openbookqa", "sciq", "arc_easy"),
+    *("arc_challenge", "rte", "cb", "copa", "mrpc", "sst2"),
+)
+"""The thirteen of Table 2, by lm-eval's names."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scale:
+    """A model, its text, how its bases are pretrained and how its trials are trained."""
+
+    name: str
+    model: ModelConfig
+    count: int  # layers that leave unless asked otherwise: a third, in the paper's ablations
+    corpus: str
+    ages: tuple[int, ...]  # in the paper's tokens; checkpoints of one pretraining run
+    age_clock: int  # the paper's tokens for one of pretraining
+    train_clock: int  # the paper's tokens for one of a trial's training
+    pretrain: Recipe
+    heal: Recipe
+    evaluation: EvalSpec
+    ships_base: bool = False  # in `bases/<name>/`
+    min_steps_after_cut: int = 100
+    devices_per_trial: int = 1
+    cheap: bool = False  # may run although nobody knows yet how long it takes
+
+    def trial(
+        self, *, age: int, location: str, count: int, gap: int = 0, loss: str = "lm"
+    ) -> TrialRequest:
+        """Ask for a trial in the paper's numbers."""
+        return TrialRequest(age=age, location=location, count=count, gap=gap, loss=loss)
+
+    def age_tokens(self, age: int) -> int:
+        """How many tokens a base of this age has seen here.
+
+        Raises:
+            UsageError: if the pretraining run keeps no such age.
+        """
+        if age in self.ages:
+            return whole_steps(age, self.age_clock, self.pretrain.batch_tokens)
+        there = ", ".join(format_tokens(known) for known in self.ages)
+        longest = format_tokens(max(self.ages))
+        reason = f", and its run ends at {longest}" if age > max(self.ages) else ""
+        raise UsageError(f"no age {format_tokens(age)}: scale {self.name!r} has {there}{reason}")
+
+    def train_tokens(self, paper_tokens: int) -> int:
+        """What a gap or a budget of the paper is here, in whole steps.
+
+        Raises:
+            UsageError: if something positive would come to no step at all.
+        """
+        return whole_steps(paper_tokens, self.train_clock, self.heal.batch_tokens)
+
+    def recipe(self, budget: int) -> Recipe:
+        """How a trial with this budget, in the paper's tokens, is trained."""
+        return replace(self.heal, budget_tokens=self.train_tokens(budget))
+
+
+def whole_steps(paper_tokens: int, clock: int, batch_tokens: int) -> int:
+    """The paper's tokens on a scale's clock, to the nearest whole step.
+
+    Raises:
+        UsageError: if something positive would come to no step at all.
+
+    >>> whole_steps(20 * B, 62_500, 2_048)
+    319488
+    """
+    tokens = round(paper_tokens / (clock * batch_tokens)) * batch_tokens
+    if paper_tokens > 0 and tokens == 0:
+        raise UsageError(
+            f"{format_tokens(paper_tokens)} of the paper's tokens are "
+            f"{paper_tokens / clock:.4g} here, no whole step of {batch_tokens}: "
+            f"ask for at least {format_tokens(clock * batch_tokens)}"
+        )
+    return tokens
+
+
+def scale_names() -> tuple[str, ...]:
+    """The scales there are."""
+    return tuple(name.replace("-", "_") for name in part_names(__name__))
+
+
+def load_scale(name: str) -> Scale:
+    """The scale of that name.
+
+    Raises:
+        UsageError: if there is no such scale.
+    """
+    wanted = name.replace("-", "_")
+    if wanted not in scale_names():
+        raise UsageError(unknown("scale", name, scale_names()))
+    return cast(Scale, load_part(__name__, wanted.replace("_", "-"), "scale"))

@@ -1,0 +1,74 @@
+"""A token file on disk, and the batch of any step as a pure function of (seed, step).
+
+Windows do not overlap but for the one token that is the last target of one and the first
+input of the next. Every window comes once per epoch, each epoch in another order; nothing
+is kept in memory but the step number.
+"""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raydistill.codec import from_json
+from raydistill.errors import DataError
+from raydistill.spec import CorpusInfo, TrainSpec
+
+ROUNDS = 4
+
+
+class TokenFile:
+    """The training tokens of a corpus folder, memory-mapped."""
+
+    def __init__(self, folder: Path, context: int) -> None:
+        self.folder = folder
+        self.context = context
+        self.info = from_json(CorpusInfo, (folder / "corpus.json").read_text(encoding="utf-8"))
+        kind = np.dtype("<u2" if self.info.token_bytes == 2 else "<u4")
+        self.tokens = np.memmap(folder / "train.bin", dtype=kind, mode="r")
+        self.num_windows = (len(self.tokens) - 1) // context
+        if self.num_windows < 1:
+            raise DataError(
+                f"the corpus {self.info.name!r} needs at least {context + 1} training tokens, "
+                f"has {len(self.tokens)}"
+            )
+
+    def batch(self, seed: int, step: int, num_windows: int) -> Tensor:
+        """The global batch of `step`, int64 [num_windows, context + 1]."""
+        first = step * num_windows
+        return self.windows([self._window(seed, i) for i in range(first, first + num_windows)])
+
+    def batches(self, train: TrainSpec, num_windows: int) -> Callable[[int], Tensor]:
+        """The batch of any step of a training."""
+        return lambda step: self.batch(train.seed, step, num_windows)
+
+    def windows(self, indices: list[int]) -> Tensor:
+        """The windows of those numbers, int64 [len(indices), context + 1]."""
+        starts = np.asarray(indices)[:, None] * self.context
+        ids = self.tokens[starts + np.arange(self.context + 1)]
+        return torch.from_numpy(ids.astype(np.int64))
+
+    def _window(self, seed: int, index: int) -> int:
+        epoch, position = divmod(index, self.num_windows)
+        return shuffled(position, self.num_windows, f"{seed}/{epoch}")
+
+
+def shuffled(index: int, size: int, key: str) -> int:
+    """Where a permutation of range(size), chosen by `key`, sends `index`; O(1) memory.
+
+    A balanced Feistel network over the next power of four, walked until it lands inside.
+    """
+    half_bits = max(1, ((size - 1).bit_length() + 1) // 2)
+    mask = (1 << half_bits) - 1
+    while True:
+        left, right = index >> half_bits, index & mask
+        for turn in range(ROUNDS):
+            text = f"{key}/{turn}/{right}".encode()
+            mixed = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+            left, right = right, left ^ (mixed & mask)
+        index = left << half_bits | right
+        if index < size:
+            return index

@@ -1,0 +1,47 @@
+"""Results in MLflow: written from the store, by the driver only, each of them exactly once.
+
+    check(uri, store)              before anything starts: one line, or an error that helps
+    sync(sweep, uri=, store=)      bring MLflow to what the store holds; call it at any time
+    Tracker(snapshot, ...)         the same from a thread, now and then, and a last time at the end
+
+Importing this package imports no mlflow; the first delivery does.
+"""
+
+from raydistill.tracking.client import open_client
+from raydistill.tracking.destination import check, default_uri
+from raydistill.tracking.environment import environment
+from raydistill.tracking.mirror import Delivery, experiment_name, sync
+from raydistill.tracking.pages import compare_url, experiment_url, ui_command
+from raydistill.tracking.records import (
+    Measured,
+    NoControl,
+    Outcome,
+    Partial,
+    TrackedBase,
+    TrackedCell,
+    TrackedSweep,
+)
+from raydistill.tracking.redact import redact
+from raydistill.tracking.tracker import Tracker
+
+__all__ = [
+    "Delivery",
+    "Measured",
+    "NoControl",
+    "Outcome",
+    "Partial",
+    "TrackedBase",
+    "TrackedCell",
+    "TrackedSweep",
+    "Tracker",
+    "check",
+    "compare_url",
+    "default_uri",
+    "environment",
+    "experiment_name",
+    "experiment_url",
+    "open_client",
+    "redact",
+    "sync",
+    "ui_command",
+]

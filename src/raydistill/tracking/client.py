@@ -1,0 +1,78 @@
+"""The MLflow client, opened so that a server that is down is noticed in seconds."""
+
+import logging
+import os
+import sqlite3
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from raydistill.errors import SetupError
+from raydistill.store import Store
+from raydistill.tracking.destination import sqlite_path
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment
+
+_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the next sync is the retry, and it looks first
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+_CLASSIC_PAGE = {"mlflow.experimentKind": "custom_model_development"}
+
+
+def open_client(uri: str) -> "MlflowClient":
+    """A client for `uri`; a sqlite database that does not exist yet is created, whole."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient  # noqa: PLC0415  (2 s that `--help` does not need)
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    if urlsplit(uri).scheme.startswith("sqlite") and not sqlite_path(uri).exists():
+        _create_sqlite(sqlite_path(uri))
+    return MlflowClient(uri)
+
+
+def _create_sqlite(path: Path) -> None:
+    """Migrate a draft and move it into place: killed half-way, there is no database.
+
+    Two processes that migrate one fresh database at once leave it unusable.
+    """
+    from mlflow import MlflowClient  # noqa: PLC0415  (as above)
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft, whole = (path.with_name(f".{path.name}.{uuid.uuid4().hex}.{n}") for n in (1, 2))
+    try:
+        MlflowClient(f"sqlite:///{draft}").search_experiments(max_results=1)
+        connection = sqlite3.connect(draft)
+        connection.execute("VACUUM INTO ?", (str(whole),))
+        connection.close()
+        with suppress(FileExistsError):
+            path.hardlink_to(whole)
+    finally:
+        draft.unlink(missing_ok=True)
+        whole.unlink(missing_ok=True)
+
+
+def find_experiment(client: "MlflowClient", name: str, uri: str, store: Store) -> "Experiment":
+    """The experiment of that name, created where there is none.
+
+    Raises:
+        SetupError: if it was deleted in MLflow, which keeps its name taken.
+    """
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        # Without a server MLflow would put files below the working directory.
+        on_server = urlsplit(uri).scheme in ("http", "https")
+        place = {} if on_server else {"artifact_location": str(store.path("mlartifacts"))}
+        return client.get_experiment(client.create_experiment(name, tags=_CLASSIC_PAGE, **place))
+    if found.lifecycle_stage == "deleted":
+        restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
+        raise SetupError(f"the MLflow experiment {name!r} was deleted; bring it back: {restore}")
+    return found

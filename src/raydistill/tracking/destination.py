@@ -1,0 +1,132 @@
+"""Where results are delivered to: which tracking URIs work, and what is said of the others.
+
+Checked before anything starts, and without importing mlflow.
+"""
+
+import sqlite3
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from raydistill.errors import SetupError, UsageError
+from raydistill.spec import digest
+from raydistill.store import Store
+from raydistill.tracking.redact import redact
+
+_PROBE_S = 5
+_DATABASES = ("postgresql", "mysql", "mssql")
+_FORMS = "http://host:5000, sqlite:////absolute/path/mlflow.db or postgresql://user@host/db"
+
+
+def default_uri(store: Store) -> str:
+    """A sqlite database inside the storage."""
+    return f"sqlite:///{store.path('mlflow.db')}"
+
+
+def check(uri: str, store: Store) -> str:
+    """One line that says what `uri` is.
+
+    A server that does not answer is let pass, with a warning in that line, if this storage
+    has delivered there before: the results wait in the storage.
+
+    Raises:
+        UsageError: if no MLflow can stand behind such a URI; the message has a form that works.
+        SetupError: if a server does not answer within 5 s, or a file is not MLflow's.
+    """
+    scheme = urlsplit(uri).scheme.partition("+")[0]
+    if scheme in ("http", "https"):
+        return _check_server(uri, store)
+    if scheme == "sqlite":
+        return _check_sqlite(uri)
+    if scheme in _DATABASES:
+        return f"MLflow: {redact(uri)}"
+    raise UsageError(_refusal(uri, scheme, store))
+
+
+def _refusal(uri: str, scheme: str, store: Store) -> str:
+    if scheme in ("file", ""):
+        why = "MLflow no longer keeps runs in folders"
+        return f"the tracking URI {uri!r} is a folder, and {why}; write {default_uri(store)}"
+    return f"no tracking URI has the scheme {scheme!r} ({redact(uri)}); write {_FORMS}"
+
+
+def sqlite_path(uri: str) -> Path:
+    """The database file of a sqlite URI.
+
+    Raises:
+        UsageError: if the path is relative or missing.
+    """
+    path = Path(uri.partition(":///")[2].partition("?")[0])
+    if not path.is_absolute():
+        absolute = f"sqlite:///{path.absolute()}" if path.name else "sqlite:////path/mlflow.db"
+        raise UsageError(f"the tracking URI {uri!r} has no absolute path; write {absolute}")
+    return path
+
+
+def _check_sqlite(uri: str) -> str:
+    path = sqlite_path(uri)
+    if not path.exists():
+        if not path.parent.is_dir() and path.parent.exists():
+            raise SetupError(f"{path.parent} is not a folder, so it cannot hold {path.name}")
+        return f"MLflow: {uri} is new and will be created"
+    if path.is_dir():
+        raise SetupError(f"{path} is a folder; write sqlite:///{path / 'mlflow.db'}")
+    try:
+        tables = _tables(path)
+    except sqlite3.DatabaseError as error:
+        raise SetupError(f"{path} cannot be read as a sqlite database: {error}") from None
+    if tables and "experiments" not in tables:
+        raise SetupError(f"{path} is a sqlite database, but not MLflow's: name a new file")
+    return f"MLflow: {uri}"
+
+
+def _tables(path: Path) -> set[str]:
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_PROBE_S)
+    try:
+        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        return {name for (name,) in rows}
+    finally:
+        connection.close()
+
+
+def _check_server(uri: str, store: Store) -> str:
+    trouble = _probe(uri)
+    if not trouble:
+        return f"MLflow: {redact(uri)} answers"
+    if has_delivered(store, uri):
+        later = "results wait in the storage and are delivered when it answers"
+        return f"warning: MLflow at {redact(uri)} does not answer ({trouble}); {later}"
+    hint = f"start it, or leave the URI out for {default_uri(store)}"
+    raise SetupError(f"MLflow at {redact(uri)} does not answer ({trouble}): {hint}")
+
+
+def _probe(uri: str) -> str:
+    """Why the server's health page does not answer; empty if it does."""
+    parts = urlsplit(uri)
+    host = parts.netloc.rpartition("@")[2]
+    health = urlunsplit((parts.scheme, host, f"{parts.path.rstrip('/')}/health", "", ""))
+    try:
+        with urllib.request.urlopen(health, timeout=_PROBE_S):
+            return ""
+    except urllib.error.HTTPError as error:
+        # A server that asks who we are is a server; the credentials are MLflow's matter.
+        return "" if error.code == 401 else f"/health answers {error.code} {error.reason}"
+    except (OSError, ValueError) as error:
+        return str(getattr(error, "reason", error))
+
+
+def _marker(store: Store, uri: str) -> Path:
+    return store.path("tracking", "delivered", digest(redact(uri)))
+
+
+def has_delivered(store: Store, uri: str) -> bool:
+    """Whether results of this storage have reached `uri` before."""
+    return _marker(store, uri).is_file()
+
+
+def remember_delivery(store: Store, uri: str) -> None:
+    """Note that `uri` is a place that works."""
+    marker = _marker(store, uri)
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    marker.write_text(redact(uri) + "\n", encoding="utf-8")

@@ -1,0 +1,154 @@
+"""What one MLflow run holds: parameters, metrics, tags and a note, from plain values.
+
+Plain names are against the base, `..._vs_control` against the control; positive is worse
+(METHOD 1). Names repeat on every run, because MLflow's page filters runs one by one.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+
+from raydistill.spec import Cost, HeldoutPoint, Progress, Scores, TrialSpec, UnitScores
+from raydistill.tracking.records import NoControl, TrackedBase, TrackedCell, TrackedSweep, Value
+from raydistill.units import format_tokens, ratio_drop_pct, ratio_rise_pct
+
+_TOKEN_COUNTS = ("age", "gap", "budget")
+
+
+def shown(name: str, value: Value) -> str:
+    """A value as people write it.
+
+    >>> shown("age", 80_000_000_000), shown("count", 4), shown("gap", 0)
+    ('80B', '4', '0')
+    """
+    if name in _TOKEN_COUNTS and isinstance(value, int):
+        return format_tokens(value)
+    return str(value)
+
+
+def asked(cell: TrackedCell | TrackedBase) -> dict[str, str]:
+    """What the researcher asked for; nothing leaves at location `none` (METHOD 3)."""
+    values = {name: shown(name, value) for name, value in cell.values.items()}
+    nothing_leaves = isinstance(cell, TrackedBase) or values.get("location") == "none"
+    if nothing_leaves:
+        values |= {"location": "none", "count": "0", "gap": "0"}
+    return values
+
+
+def run_name(role: str, values: Mapping[str, str], axes: tuple[str, ...]) -> str:
+    """A short name that tells the runs of one sweep apart.
+
+    >>> run_name("cell", {"age": "80B", "location": "input", "count": "4"}, ("age", "location"))
+    'input age=80B'
+    """
+    first = values.get("location", role) if role == "cell" else role
+    hidden = {"location"} if role == "cell" else {"location", "count", "gap"}
+    rest = [f"{axis}={values[axis]}" for axis in axes if axis in values and axis not in hidden]
+    return " ".join([first, *rest])
+
+
+def cell_params(sweep: TrackedSweep, cell: TrackedCell) -> dict[str, str]:
+    """A cell as asked and as run."""
+    return {
+        "sweep": sweep.name,
+        "scale": sweep.scale,
+        "loss": cell.spec.train.loss,
+        **asked(cell),
+        **{name: str(value) for name, value in cell.as_run.items()},
+        **_spec_params(cell.spec),
+    }
+
+
+def base_params(sweep: TrackedSweep, base: TrackedBase) -> dict[str, str]:
+    """A base, under the same names as the cells that start from it."""
+    return {
+        "sweep": sweep.name,
+        "scale": sweep.scale,
+        **asked(base),
+        **{name: str(value) for name, value in base.as_run.items()},
+        "layers": "none",
+    }
+
+
+def _spec_params(spec: TrialSpec) -> dict[str, str]:
+    recipe = {name: str(value) for name, value in dataclasses.asdict(spec.train.recipe).items()}
+    return {
+        "layers": " ".join(map(str, spec.plan.layers)) or "none",
+        "seed": str(spec.train.seed),
+        "corpus_sha256": spec.train.corpus_sha256,
+        "tokenizer_sha256": spec.train.tokenizer_sha256,
+        **recipe,
+    }
+
+
+def curve_points(
+    curve: tuple[Progress, ...], heldout: tuple[HeldoutPoint, ...]
+) -> Iterator[tuple[str, int, float]]:
+    """The curves as (name, tokens, value)."""
+    for step in curve:
+        yield "train_loss", step.tokens, step.loss
+        yield "lr", step.tokens, step.lr
+        yield "num_layers", step.tokens, float(step.num_layers)
+    for point in heldout:
+        yield "heldout_nll", point.tokens, point.nll
+
+
+def score_metrics(scores: Scores) -> dict[str, float]:
+    """One set of weights, measured."""
+    metrics = {"nll": scores.nll, "perplexity": perplexity(scores)}
+    if scores.tasks:
+        metrics["downstream"] = scores.downstream
+    for name, task in scores.tasks.items():
+        metrics[f"task.{name}"] = task.value
+        metrics[f"task.{name}.stderr"] = task.stderr
+    return metrics
+
+
+def drop_metrics(before: Scores, after: Scores, suffix: str = "") -> dict[str, float]:
+    """What was lost from `before` to `after`; a score that was 0 before has no drop."""
+    drops = {
+        "delta_nll": after.nll - before.nll,
+        "perplexity_drop_pct": ratio_rise_pct(perplexity(before), perplexity(after)),
+    }
+    if before.tasks and after.tasks and before.downstream > 0:
+        drops["downstream_drop_pct"] = ratio_drop_pct(before.downstream, after.downstream)
+    return {f"{name}{suffix}": value for name, value in drops.items()}
+
+
+def control_metrics(control: Scores | NoControl, after: Scores) -> dict[str, float]:
+    """The same against the un-truncated base trained on the same tokens."""
+    return {} if isinstance(control, NoControl) else drop_metrics(control, after, "_vs_control")
+
+
+def retention_metrics(before: Scores, after: Scores) -> dict[str, float]:
+    """What is left of a score above chance, (after − chance)/(before − chance) (METHOD 1).
+
+    A task whose base is not above chance has nothing to retain and is left out.
+    """
+    kept = {
+        f"task.{name}.retention": (after.tasks[name].value - task.chance)
+        / (task.value - task.chance)
+        for name, task in before.tasks.items()
+        if name in after.tasks and task.value > task.chance
+    }
+    return kept | ({"retention": sum(kept.values()) / len(kept)} if kept else {})
+
+
+def cost_metrics(cost: Cost) -> dict[str, float]:
+    """What a trial took."""
+    metrics = {name: float(value) for name, value in dataclasses.asdict(cost).items()}
+    speed = {"tokens_per_s": cost.tokens / cost.train_s} if cost.train_s > 0 else {}
+    return metrics | speed
+
+
+def perplexity(scores: Scores) -> float:
+    """exp(nll), and infinity where that is too large for a float."""
+    try:
+        return math.exp(scores.nll)
+    except OverflowError:
+        return math.inf
+
+
+def documents_json(documents: Mapping[str, UnitScores]) -> dict[str, dict[str, object]]:
+    """Scores by document, as the artifact keeps them."""
+    return {name: dataclasses.asdict(scores) for name, scores in documents.items()}

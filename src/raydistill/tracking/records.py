@@ -1,0 +1,85 @@
+"""What is shown in MLflow, as plain values: a sweep, its bases and its cells.
+
+Whoever fills these in reads the store; nothing here knows of MLflow.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from raydistill.spec import (
+    HeldoutPoint,
+    Progress,
+    Scores,
+    TrialFailure,
+    TrialResult,
+    TrialSpec,
+    UnitScores,
+)
+
+Value = str | int | float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoControl:
+    """The sweep has no finished control of this age."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Partial:
+    """A cell that is not finished: its curve so far."""
+
+    curve: tuple[Progress, ...] = ()
+    heldout_curve: tuple[HeldoutPoint, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """A cell that is trained and measured; `documents` holds every score split by document."""
+
+    result: TrialResult
+    control: Scores | NoControl
+    documents: Mapping[str, UnitScores]
+
+
+Outcome = Partial | Measured | TrialFailure
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrackedCell:
+    """One point of a sweep: what was asked, what was run, and what came of it."""
+
+    values: Mapping[str, Value]  # as asked: age, location, count, gap, ... in the paper's tokens
+    as_run: Mapping[str, Value]  # age_tokens, gap_tokens, ... at this scale
+    role: Literal["cell", "control"]
+    spec: TrialSpec
+    layer_map: str  # one box a layer, as the plan prints it
+    outcome: Outcome
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrackedBase:
+    """A base, measured as it is loaded: where every drop starts."""
+
+    values: Mapping[str, Value]  # its age, as asked
+    as_run: Mapping[str, Value]
+    layer_map: str
+    scores: Scores
+    documents: Mapping[str, UnitScores]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrackedSweep:
+    """A sweep as it stands: give the same one again and nothing is written."""
+
+    name: str
+    question: str
+    scale: str
+    axes: tuple[str, ...]  # the names that vary
+    command: str
+    owner: str
+    running: bool  # whether somebody still works on it
+    environment: Mapping[str, str]  # git state and versions: `tracking.environment()`
+    bases: tuple[TrackedBase, ...]
+    cells: tuple[TrackedCell, ...]
+    files: Mapping[str, str]  # tables by file name; `table.md` is shown on the sweep's page

@@ -1,0 +1,106 @@
+"""Delivers to MLflow beside the training, which never waits for it and never fails by it."""
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from raydistill.store import Store
+from raydistill.tracking.mirror import Delivery, sync
+from raydistill.tracking.records import TrackedSweep
+from raydistill.tracking.redact import redact
+
+
+class Tracker:
+    """A thread that now and then brings MLflow to what `snapshot` reads from the store.
+
+    Everything it delivers is in the store first, so whatever it cannot deliver is only late.
+    """
+
+    def __init__(
+        self,
+        snapshot: Callable[[], TrackedSweep],
+        *,
+        uri: str,
+        store: Store,
+        say: Callable[[str], None],
+        every_s: float = 15.0,
+    ) -> None:
+        """Prepare; nothing runs before `start`.
+
+        Args:
+            snapshot: the sweep as it stands; called in this thread.
+            uri: where to deliver to, checked by `destination.check`.
+            store: remembers where this storage has delivered.
+            say: shows one line to the user.
+            every_s: seconds between two deliveries.
+        """
+        self.delivery: Delivery | None = None
+        self._snapshot = snapshot
+        self._uri = uri
+        self._store = store
+        self._say = say
+        self._every_s = every_s
+        self._trouble = ""
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._deliver_regularly, name="mlflow", daemon=True)
+
+    def start(self) -> Self:
+        """Open MLflow (a new database takes some seconds) and begin to deliver."""
+        self._thread.start()
+        return self
+
+    def close(self) -> bool:
+        """Deliver a last time; whether MLflow now holds all there is."""
+        self._ending.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        before = self._trouble
+        self._deliver()
+        if self._trouble:
+            cells = len(self._snapshot().cells)
+            self._say(
+                f"MLflow at {redact(self._uri)} did not take the {cells} cells of this sweep "
+                f"({self._trouble}). They are safe in {self._store.root}: the same command, "
+                "when it answers, delivers them and trains nothing."
+            )
+        elif before:
+            self._say(f"MLflow at {redact(self._uri)} answers again; everything is delivered.")
+        return not self._trouble
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _deliver_regularly(self) -> None:
+        while not self._ending.is_set():
+            before = self._trouble
+            self._deliver()
+            if self._trouble and not before:
+                self._say(
+                    f"warning: MLflow at {redact(self._uri)} cannot be written to "
+                    f"({self._trouble}). Training goes on; results wait in {self._store.root}."
+                )
+            self._ending.wait(self._every_s)
+
+    def _deliver(self) -> None:
+        try:
+            self.delivery = sync(self._snapshot(), uri=self._uri, store=self._store)
+            self._trouble = ""
+        except Exception as error:  # noqa: BLE001  (whatever MLflow raises, training goes on)
+            self._trouble = redact(_cause(error))
+
+
+def _cause(error: BaseException) -> str:
+    """What went wrong at the bottom of it, in one line that fits a terminal."""
+    while below := error.__cause__ or error.__context__:
+        error = below
+    lines = str(error).splitlines() or [type(error).__name__]
+    return lines[0][:200]

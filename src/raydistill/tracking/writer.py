@@ -1,0 +1,176 @@
+"""Writes runs into one MLflow experiment, each of them once.
+
+The step of a metric is tokens, or 0 for a final value (MLflow draws those as bars). A point
+of a curve carries its run's start as its time: the same step with another time would be a
+second point.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from raydistill.tracking.content import NOTE, RunContent
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Run
+
+KEY = "raydistill.key"
+WRITTEN = "raydistill.written"
+_METRICS_PER_CALL = 800  # MLflow allows 1,000 metrics, parameters and tags in all
+_INFINITE = 1e300  # MLflow keeps infinity as the largest float
+
+
+class ContradictionError(Exception):
+    """A curve in MLflow and in the store disagree: the run is of another training."""
+
+
+class Writer:
+    """The runs that one storage has in one experiment, found by their keys."""
+
+    def __init__(self, client: "MlflowClient", experiment_id: str, storage: str) -> None:
+        self.client = client
+        self.experiment_id = experiment_id
+        self.runs: dict[str, Run] = {}
+        self.written = 0
+        for run in _all_runs(client, experiment_id, f"tags.storage = '{storage}'"):
+            if self.runs.setdefault(run.data.tags.get(KEY, run.info.run_id), run) is not run:
+                # The answer to its creation was lost, and the next sync made another.
+                client.delete_run(run.info.run_id)
+
+    def find_or_create(self, content: RunContent, parent_id: str = "") -> "Run":
+        """The run of that key."""
+        if content.key not in self.runs:
+            parent = {"mlflow.parentRunId": parent_id} if parent_id else {}
+            self.runs[content.key] = self.client.create_run(
+                self.experiment_id,
+                start_time=(*content.started_ms, _now_ms())[0],
+                run_name=content.name,
+                tags={KEY: content.key, **parent, **content.tags},
+            )
+        return self.runs[content.key]
+
+    def deliver(self, content: RunContent, parent_id: str = "") -> str:
+        """Make the run of `content.key` hold all of `content`; its id."""
+        run = self.find_or_create(content, parent_id)
+        if run.data.tags.get(WRITTEN) == content.digest and run.info.status == content.status:
+            return _id(run)
+        self.written += 1
+        try:
+            points = self._points_to_add(run, content)
+        except ContradictionError:
+            self.client.delete_run(_id(self.runs.pop(content.key)))
+            run = self.find_or_create(content, parent_id)
+            points = self._points_to_add(run, content)
+        self._describe(run, content)
+        for some in _slices([*_finals_to_add(run, content), *points], _METRICS_PER_CALL):
+            self.client.log_batch(_id(run), metrics=some)
+        for name, text in content.files.items():
+            self.client.log_text(_id(run), text, name)
+        self._set_status(run, content)
+        self.client.set_tag(_id(run), WRITTEN, content.digest)
+        return _id(run)
+
+    def _points_to_add(self, run: "Run", content: RunContent) -> list["Metric"]:
+        """The points of the curves that MLflow lacks."""
+        from mlflow.entities import Metric  # noqa: PLC0415  (mlflow is slow to import)
+
+        names = {name for name, _, _ in content.curve} & run.data.metrics.keys()
+        there = {
+            (name, point.step): point.value
+            for name in names
+            for point in self.client.get_metric_history(_id(run), name)
+        }
+        for name, tokens, value in content.curve:
+            if (name, tokens) in there and not _same(there[name, tokens], value):
+                raise ContradictionError
+        return [
+            Metric(name, value, run.info.start_time, tokens)
+            for name, tokens, value in content.curve
+            if (name, tokens) not in there
+        ]
+
+    def _describe(self, run: "Run", content: RunContent) -> None:
+        """Parameters and tags; the digest is withdrawn until everything else stands."""
+        from mlflow.entities import Param, RunTag  # noqa: PLC0415  (mlflow is slow to import)
+
+        for name in {"failure"} & run.data.tags.keys() - content.tags.keys():
+            self.client.delete_tag(_id(run), name)
+        tags = {**content.context, **_mlflow_tags(content), **content.tags, WRITTEN: "not yet"}
+        new = {k: v for k, v in content.params.items() if k not in run.data.params}
+        self.client.log_batch(
+            _id(run),
+            params=[Param(name, value) for name, value in new.items()],
+            tags=[RunTag(name, value) for name, value in tags.items()],
+        )
+
+    def _set_status(self, run: "Run", content: RunContent) -> None:
+        if content.status == "RUNNING":
+            if run.info.status != "RUNNING":
+                self.client.update_run(_id(run), status="RUNNING")
+            return
+        ended_ms = (*content.ended_ms, _now_ms())[0]
+        self.client.set_terminated(_id(run), status=content.status, end_time=ended_ms)
+
+
+def _finals_to_add(run: "Run", content: RunContent) -> list["Metric"]:
+    """The final values that MLflow lacks, or has from an earlier measurement."""
+    from mlflow.entities import Metric  # noqa: PLC0415  (mlflow is slow to import)
+
+    there = run.data.metrics
+    return [
+        Metric(name, value, _now_ms(), 0)
+        for name, value in content.finals.items()
+        if name not in there or not _same(there[name], value)
+    ]
+
+
+def _mlflow_tags(content: RunContent) -> Mapping[str, str]:
+    """What MLflow's own page shows: the note, the user, the source and its commit."""
+    context = content.context
+    commit = {"mlflow.source.git.commit": context["git_commit"]} if "git_commit" in context else {}
+    return {
+        NOTE: f"{content.note}\n\n```\n{context['command']}\n```",
+        "mlflow.user": content.tags["owner"],
+        "mlflow.source.name": context["command"],
+        "mlflow.source.type": "LOCAL",
+        **commit,
+    }
+
+
+def _all_runs(client: "MlflowClient", experiment_id: str, condition: str) -> Iterator["Run"]:
+    """Every run that is not deleted, the oldest first."""
+    token = ""
+    while True:
+        page = client.search_runs(
+            [experiment_id],
+            filter_string=condition,
+            order_by=["attributes.start_time ASC"],
+            page_token=token or None,
+        )
+        yield from page
+        token = page.token or ""
+        if not token:
+            return
+
+
+def _slices(metrics: Sequence["Metric"], size: int) -> Iterator[Sequence["Metric"]]:
+    for start in range(0, len(metrics), size):
+        yield metrics[start : start + size]
+
+
+def _same(one: float, other: float) -> bool:
+    if math.isnan(one) or math.isnan(other):
+        return math.isnan(one) and math.isnan(other)
+    if abs(other) > _INFINITE:
+        return abs(one) > _INFINITE
+    return math.isclose(one, other, rel_tol=1e-12)
+
+
+def _id(run: "Run") -> str:
+    return str(run.info.run_id)
+
+
+def _now_ms() -> int:
+    return int(1000 * time.time())

@@ -1,0 +1,121 @@
+"""The one loop, as a generator: it yields progress and never calls out.
+
+Pretraining a base, teacher-free distillation and the control are this loop with another plan
+and another base. Stop iterating to stop training; whoever iterates decides what to keep.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from raydistill.losses import load_loss
+from raydistill.models import Decoder
+from raydistill.optim import Lion, lr_at
+from raydistill.spec import DropPlan, HeldoutPoint, Progress, Recipe, TrainSpec
+from raydistill.surgery import Student
+from raydistill.world import World, without_sync
+
+HELDOUT_AT = (0.0, 0.05, 0.1, 0.25, 0.5, 1.0)
+"""Shares of the budget after which held-out nll is measured; 0 is right after the cut."""
+
+
+@dataclass(slots=True)
+class Training:
+    """All that lives between two steps, and so all that a checkpoint holds."""
+
+    student: Student
+    optimizer: Lion
+    step: int = 0
+
+
+def begin(student: Student, plan: DropPlan, recipe: Recipe) -> Training:
+    """The state before the first step: doomed layers frozen, no momentum yet."""
+    student.freeze(plan.layers)
+    learning = [p for p in student.model.parameters() if p.requires_grad]
+    return Training(student, Lion(learning, recipe))
+
+
+def train(
+    state: Training,
+    batch_of: Callable[[int], Tensor],
+    *,
+    plan: DropPlan,
+    spec: TrainSpec,
+    world: World,
+    heldout_nll: Callable[[Decoder], float],
+) -> Iterator[Progress | HeldoutPoint]:
+    """Train `state` in place to the end of its recipe, removing layers when `plan` says so.
+
+    Args:
+        state: where to go on; between two yields it is always whole.
+        batch_of: the global batch of a step, int64 [windows, context + 1].
+        plan: which layers leave, and when.
+        spec: the recipe and the loss.
+        world: this rank among those that train together.
+        heldout_nll: nats per held-out token of a model, asked for at `HELDOUT_AT`.
+
+    Raises:
+        FloatingPointError: if the loss is not finite.
+    """
+    recipe, student = spec.recipe, state.student
+    loss = load_loss(spec.loss)
+    model = world.wrap(student.model)
+    marks = heldout_steps(recipe)
+    while True:
+        tokens = state.step * recipe.batch_tokens
+        student.remove(plan.due(tokens))
+        if state.step in marks:
+            yield HeldoutPoint(tokens=tokens, nll=heldout_nll(student.model))
+        if state.step >= recipe.total_steps:
+            return
+        lr = lr_at(recipe, tokens + recipe.batch_tokens)
+        state.optimizer.set_lr(lr)
+        mean_loss = _step(state, model, loss, batch_of(state.step), recipe, world)
+        state.step += 1
+        yield Progress(
+            tokens=tokens + recipe.batch_tokens,
+            loss=mean_loss,
+            lr=lr,
+            num_layers=len(student.kept),
+        )
+
+
+def heldout_steps(recipe: Recipe) -> set[int]:
+    """The steps before which held-out nll is measured."""
+    warm = recipe.warm_phase_tokens // recipe.batch_tokens
+    return {warm + round(share * (recipe.total_steps - warm)) for share in HELDOUT_AT}
+
+
+def _step(
+    state: Training,
+    model: nn.Module,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    batch: Tensor,
+    recipe: Recipe,
+    world: World,
+) -> float:
+    """One optimizer step on this rank's micro-batches; the global mean loss, nats per token."""
+    own = batch.chunk(recipe.micro_batches)[world.rank :: world.size]
+    total = torch.zeros((), device=world.device)
+    for number, micro_batch in enumerate(own, start=1):
+        ids = micro_batch.to(world.device, non_blocking=True)
+        with without_sync(model, number == len(own)), _autocast(recipe, world):
+            value = loss(model(ids[:, :-1]), ids[:, 1:]) / len(own)
+            value.backward()
+        total += value.detach()
+    mean_loss = world.mean(total)
+    if not math.isfinite(mean_loss):
+        raise FloatingPointError(f"the loss is {mean_loss} at step {state.step}")
+    learning = [p for group in state.optimizer.param_groups for p in group["params"]]
+    nn.utils.clip_grad_norm_(learning, recipe.grad_clip)
+    state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
+    return mean_loss
+
+
+def _autocast(recipe: Recipe, world: World) -> torch.autocast:
+    mixed = recipe.precision == "bfloat16"
+    return torch.autocast(world.device.type, dtype=torch.bfloat16, enabled=mixed)

@@ -1,0 +1,191 @@
+"""A sweep as the store holds it, in the forms that the report and the tracker take."""
+
+import getpass
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from raydistill import tracking
+from raydistill.dry_run import layer_map
+from raydistill.evaluate import PERPLEXITY
+from raydistill.flops import parameters
+from raydistill.locations import NONE, label
+from raydistill.report import cells as report
+from raydistill.resolve import Known, resolve
+from raydistill.results import Documents, Finished, Outcome, Unfinished, measured, outcome
+from raydistill.spec import ExternalBase, Scores, TrialFailure, TrialSpec
+from raydistill.statistics import DocumentScores
+from raydistill.store import Store
+from raydistill.sweep import Cell, SweepPlan, Value, by_age
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellState:
+    """A cell, the trial that it means, and where that stands."""
+
+    cell: Cell
+    spec: TrialSpec
+    outcome: Outcome
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaseState:
+    """A base that was measured."""
+
+    age: int  # in the paper's tokens
+    age_tokens: int
+    scores: Scores
+    documents: Documents
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepState:
+    """A sweep as far as the store knows it."""
+
+    plan: SweepPlan
+    bases: tuple[BaseState, ...]
+    cells: tuple[CellState, ...]
+
+    def control(self, age: int) -> Scores | tracking.NoControl:
+        """The scores of the control of that age, if it is finished."""
+        for state in self.cells:
+            request, result = state.cell.request, state.outcome
+            if (request.age, request.location) == (age, NONE) and isinstance(result, Finished):
+                return result.result.after
+        return tracking.NoControl()
+
+
+def read_state(plan: SweepPlan, known: Known, store: Store) -> SweepState:
+    """Where a sweep stands; cells whose layers or bases are not known yet are left out."""
+    evaluation, corpus = plan.scale.evaluation, known.corpus.corpus_sha256
+    bases = [
+        BaseState(
+            age=age, age_tokens=plan.scale.age_tokens(age), scores=found[0], documents=found[1]
+        )
+        for age in by_age(plan.cells)
+        if age in known.bases
+        if (found := measured(known.bases[age].weights_sha256, corpus, evaluation, store))
+    ]
+    outcomes: dict[str, Outcome] = {}
+    cells = []
+    for cell in plan.cells:
+        spec = resolve(cell.request, plan.scale, known)
+        if isinstance(spec, TrialSpec) and isinstance(spec.base, ExternalBase):
+            trial_id = spec.trial_id
+            if trial_id not in outcomes:
+                outcomes[trial_id] = outcome(spec, evaluation, store)
+            cells.append(CellState(cell=cell, spec=spec, outcome=outcomes[trial_id]))
+    return SweepState(plan=plan, bases=tuple(bases), cells=tuple(cells))
+
+
+def for_report(state: SweepState) -> report.SweepReport:
+    """What the tables and figures are made from: finished and failed cells."""
+    plan = state.plan
+    return report.SweepReport(
+        sweep=plan.sweep.name,
+        question=plan.sweep.question,
+        scale=plan.scale.name,
+        small_scale=plan.scale.cheap,
+        bases=tuple(
+            report.ReportBase(
+                age=base.age,
+                age_tokens=base.age_tokens,
+                num_params=parameters(plan.scale.model),
+                scores=base.scores,
+                documents=_by_document(base.documents),
+            )
+            for base in state.bases
+        ),
+        cells=tuple(
+            _report_cell(cell, plan)
+            for cell in state.cells
+            if not isinstance(cell.outcome, Unfinished)
+        ),
+    )
+
+
+def _report_cell(state: CellState, plan: SweepPlan) -> report.ReportCell:
+    request, num_layers = state.cell.request, plan.scale.model.num_layers
+    named = label(request.location, num_layers, request.count, allow_ends=request.allow_ends)
+    return report.ReportCell(
+        location=request.location,
+        age=request.age,
+        values=state.cell.values,
+        layers=state.spec.plan.layers,
+        num_layers=num_layers,
+        layer_map=layer_map(num_layers, state.spec.plan.layers),
+        gap_tokens=plan.scale.train_tokens(request.gap),
+        train=state.spec.train,
+        outcome=_reported(state.outcome),
+        note=named if named != request.location else "",
+    )
+
+
+def _reported(result: Outcome) -> report.Measured | TrialFailure:
+    assert not isinstance(result, Unfinished), result
+    if isinstance(result, TrialFailure):
+        return result
+    return report.Measured(result=result.result, documents=_by_document(result.after))
+
+
+def _by_document(documents: Documents) -> DocumentScores:
+    tasks = {name: scores for name, scores in documents.items() if name != PERPLEXITY}
+    return DocumentScores(nll=documents[PERPLEXITY], tasks=tasks)
+
+
+def for_tracker(
+    state: SweepState, *, running: bool, environment: Mapping[str, str], files: Mapping[str, str]
+) -> tracking.TrackedSweep:
+    """What MLflow is brought to: every base, and every cell whatever came of it."""
+    plan = state.plan
+    return tracking.TrackedSweep(
+        name=plan.sweep.name,
+        question=plan.sweep.question,
+        scale=plan.scale.name,
+        axes=tuple(plan.sweep.axes),
+        command=plan.options.command,
+        owner=getpass.getuser(),
+        running=running,
+        environment=environment,
+        bases=tuple(
+            tracking.TrackedBase(
+                values={"age": base.age},
+                as_run={"age_tokens": base.age_tokens},
+                layer_map=layer_map(plan.scale.model.num_layers, ()),
+                scores=base.scores,
+                documents=base.documents,
+            )
+            for base in state.bases
+        ),
+        cells=tuple(_tracked_cell(cell, state) for cell in state.cells),
+        files=files,
+    )
+
+
+def _tracked_cell(cell: CellState, state: SweepState) -> tracking.TrackedCell:
+    plan, request = state.plan, cell.cell.request
+    asked: dict[str, Value] = {
+        "age": request.age,
+        "location": request.location,
+        "count": request.count,
+        "gap": request.gap,
+        "budget": request.budget,
+    }
+    return tracking.TrackedCell(
+        values=asked,
+        as_run={
+            "age_tokens": plan.scale.age_tokens(request.age),
+            "gap_tokens": plan.scale.train_tokens(request.gap),
+        },
+        role="control" if request.location == NONE else "cell",
+        spec=cell.spec,
+        layer_map=layer_map(plan.scale.model.num_layers, cell.spec.plan.layers),
+        outcome=_tracked_outcome(cell.outcome, state.control(request.age)),
+    )
+
+
+def _tracked_outcome(result: Outcome, control: Scores | tracking.NoControl) -> tracking.Outcome:
+    if isinstance(result, TrialFailure):
+        return result
+    if isinstance(result, Unfinished):
+        return tracking.Partial(curve=result.curve, heldout_curve=result.heldout_curve)
+    return tracking.Measured(result=result.result, control=control, documents=result.after)

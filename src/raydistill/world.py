@@ -1,0 +1,73 @@
+"""Who else trains this trial: rank, size, device, and what ranks do together."""
+
+import contextlib
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class World:
+    """This process among the `size` that train one trial."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @staticmethod
+    def here() -> "World":
+        """The world of this process, read from torch alone; one thread per rank on a CPU."""
+        joined = dist.is_available() and dist.is_initialized()
+        rank, size = (dist.get_rank(), dist.get_world_size()) if joined else (0, 1)
+        if torch.cuda.is_available():
+            return World(rank=rank, size=size, device=torch.device("cuda", _local_gpu(rank)))
+        torch.set_num_threads(1)
+        return World(rank=rank, size=size, device=torch.device("cpu"))
+
+    @property
+    def leads(self) -> bool:
+        """Whether this rank writes what all ranks made."""
+        return self.rank == 0
+
+    @property
+    def device_kind(self) -> str:
+        """What the numbers were made on, such as "cpu" or "NVIDIA H100"."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name(self.device)
+        return self.device.type
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """`model` with gradients averaged over ranks. Freeze before, remove blocks after."""
+        return DistributedDataParallel(model) if self.size > 1 else model
+
+    def mean(self, value: Tensor) -> float:
+        """The mean of a scalar over all ranks."""
+        if self.size > 1:
+            value = value.clone()
+            dist.all_reduce(value)
+            value /= self.size
+        return value.item()
+
+    def same_for_all(self, flag: bool) -> bool:
+        """Rank 0's `flag`, on every rank: ranks never decide on their own."""
+        if self.size == 1:
+            return flag
+        value = torch.tensor(int(flag), device=self.device)
+        dist.broadcast(value, src=0)
+        return bool(value.item())
+
+
+def _local_gpu(rank: int) -> int:
+    return rank % torch.cuda.device_count()
+
+
+def without_sync(model: nn.Module, last: bool) -> AbstractContextManager[None]:
+    """Gradients of all but the last micro-batch stay on their rank."""
+    if last or not isinstance(model, DistributedDataParallel):
+        return contextlib.nullcontext()
+    waits: AbstractContextManager[None] = model.no_sync()
+    return waits

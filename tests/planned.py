@@ -1,0 +1,75 @@
+"""What tests of plans share: a store with corpus, bases and finished trials, as plain values."""
+
+import json
+from pathlib import Path
+
+from raydistill.flops import exact_flops, paper_flops
+from raydistill.resolve import CorpusId, Known, pretraining, resolve
+from raydistill.scales import Scale
+from raydistill.spec import Cost, ExternalBase, MadeBy, Trained, TrialRequest, TrialSpec
+from raydistill.store import Store
+
+CORPUS = CorpusId(corpus_sha256="c0" * 32, tokenizer_sha256="70" * 32)
+
+
+def base(scale: Scale, age: int) -> ExternalBase:
+    """A base of `scale` that exists."""
+    return ExternalBase(name=scale.name, revision="some", weights_sha256=f"{age:064d}")
+
+
+def all_known(scale: Scale, **layer_scores: tuple[float, ...]) -> Known:
+    """Everything made: the corpus, every age, and layer scores of the last age."""
+    return Known(
+        corpus=CORPUS,
+        bases={age: base(scale, age) for age in scale.ages},
+        layer_scores={
+            (scale.ages[-1], name.replace("_", "-")): values
+            for name, values in layer_scores.items()
+        },
+    )
+
+
+def finished(spec: TrialSpec, scale: Scale, *, train_s: float) -> Trained:
+    """A trial that took `train_s` seconds on one CPU."""
+    recipe = spec.train.recipe
+    return Trained(
+        trial_id=spec.trial_id,
+        spec=spec,
+        model=scale.model,
+        kept=tuple(x for x in range(scale.model.num_layers) if x not in spec.plan.layers),
+        weights_sha256="f" * 64,
+        curve=(),
+        heldout_curve=(),
+        cost=Cost(
+            tokens=recipe.total_tokens,
+            flops_paper=paper_flops(scale.model, spec.plan, recipe),
+            flops_exact=exact_flops(scale.model, spec.plan, recipe),
+            train_s=train_s,
+            evaluate_s=1.0,
+            peak_bytes=1,
+        ),
+        trained_in="some",
+        made_by=MadeBy(device="cpu", world_size=1, torch="2", host="here"),
+        started_s=0.0,
+        ended_s=train_s,
+    )
+
+
+def keep_finished(
+    store: Store, scale: Scale, request: TrialRequest, *, train_s: float
+) -> TrialSpec:
+    """Put a finished trial into the store; returns its spec."""
+    spec = resolve(request, scale, all_known(scale))
+    assert isinstance(spec, TrialSpec)
+    trained = finished(spec, scale, train_s=train_s)
+    store.save(trained, "trials", spec.trial_id, "trained.json")
+    return spec
+
+
+def keep_ages(store: Store, scale: Scale, corpus: CorpusId) -> Path:
+    """Note in the store that every age of `scale` was pretrained."""
+    path = store.path("pretraining", pretraining(scale, corpus).trial_id, "ages.json")
+    path.parent.mkdir(parents=True)
+    sha256s = {str(scale.age_tokens(a)): base(scale, a).weights_sha256 for a in scale.ages}
+    path.write_text(json.dumps(sha256s))
+    return path

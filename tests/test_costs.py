@@ -1,0 +1,85 @@
+"""Seconds from trials that were timed before, and when a yes is needed."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from planned import all_known, keep_finished
+from raydistill.costs import (
+    Rate,
+    Unmeasured,
+    base_work,
+    check_cost,
+    measured_rate,
+    trial_work,
+)
+from raydistill.errors import UsageError
+from raydistill.resolve import PlannedTrial, distinct
+from raydistill.scales import load_scale
+from raydistill.spec import TrialRequest
+from raydistill.store import Store
+from raydistill.sweep import Cell
+
+SMOKE, LAPTOP, PAPER = (load_scale(name) for name in ("smoke", "laptop", "paper_300m"))
+
+
+def planned(scale, location, count) -> PlannedTrial:
+    request = TrialRequest(age=scale.ages[-1], location=location, count=count)
+    cell = Cell(sweep="some", values={"location": location}, request=request)
+    return distinct([cell], scale, all_known(scale))[0]
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+def test_without_finished_trials_nobody_knows(store):
+    rate = measured_rate(SMOKE.model, store)
+    work = trial_work(planned(SMOKE, "input", 2), SMOKE, store)
+    assert rate == Unmeasured()
+    assert math.isinf(work.seconds(rate))
+
+
+def test_a_trial_like_one_before_takes_as_long(store):
+    trial = planned(SMOKE, "input", 2)
+    keep_finished(store, SMOKE, trial.cells[0].request, train_s=40.0)
+    rate = measured_rate(SMOKE.model, store)
+    again = trial_work(planned(SMOKE, "output", 2), SMOKE, store)
+    assert isinstance(rate, Rate)
+    assert again.seconds(rate) == pytest.approx(41.0)
+    assert replace(again, devices=2).seconds(rate) == pytest.approx(21.0)
+    assert measured_rate(LAPTOP.model, store) == Unmeasured()
+
+
+def test_what_is_done_takes_no_time(store):
+    trial = planned(SMOKE, "input", 2)
+    keep_finished(store, SMOKE, trial.cells[0].request, train_s=40.0)
+    work = trial_work(trial, SMOKE, store)
+    assert work.done
+    assert work.seconds(Unmeasured()) == 0
+    assert base_work(SMOKE, all_known(SMOKE), SMOKE.ages).done
+
+
+def test_layers_not_scored_yet_cost_like_any_others(store):
+    unscored = trial_work(planned(SMOKE, "block-influence", 2), SMOKE, store)
+    assert unscored == trial_work(planned(SMOKE, "input", 2), SMOKE, store)
+
+
+def test_what_nobody_knows_needs_a_yes_but_at_the_small_scales(store):
+    for scale in (SMOKE, LAPTOP):
+        check_cost([trial_work(planned(scale, "input", 2), scale, store)], Unmeasured(), scale)
+    with pytest.raises(UsageError, match="nobody knows yet"):
+        check_cost([trial_work(planned(PAPER, "input", 8), PAPER, store)], Unmeasured(), PAPER)
+
+
+@pytest.mark.parametrize("scale", [LAPTOP, PAPER])
+def test_more_than_eight_device_hours_need_a_yes(scale, store):
+    work = trial_work(planned(scale, "input", 2), scale, store)
+    per_hour = work.flops_exact / 3600
+    slow = Rate(device="cpu", flops_per_s=per_hour / 9, tokens_per_s=1.0, evaluate_s=0.0)
+    fast = replace(slow, flops_per_s=per_hour / 7)
+    check_cost([work], fast, scale)
+    with pytest.raises(UsageError, match="9 device-hours, more than 8"):
+        check_cost([work], slow, scale)

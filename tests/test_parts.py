@@ -1,0 +1,43 @@
+"""A part is a file, found by its name."""
+
+import sys
+
+import pytest
+
+from raydistill.errors import UsageError
+from raydistill.parts import load_part, part_names
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A part folder `shapes` with two parts, one of which fails when it is imported."""
+    package = tmp_path / "shapes"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "round_one.py").write_text("corners = 0")
+    (package / "broken.py").write_text("raise RuntimeError('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "shapes"
+    for name in [name for name in sys.modules if name.startswith("shapes")]:
+        del sys.modules[name]
+
+
+def test_names_are_listed_without_importing_any(folder):
+    assert part_names(folder) == ["broken", "round-one"]
+
+
+def test_a_part_gives_what_its_file_defines(folder):
+    assert load_part(folder, "round-one", "corners") == 0
+
+
+@pytest.mark.parametrize(
+    ("package", "said"),
+    [
+        ("raydistill.losses", "no loss 'lmm'. Did you mean 'lm'?"),
+        ("raydistill.models", "no model 'lmm'"),
+        ("raydistill.scores", "no score 'lmm'"),
+    ],
+)
+def test_an_unknown_name_is_told_with_its_kind(package, said):
+    with pytest.raises(UsageError, match=said.replace("?", r"\?")):
+        load_part(package, "lmm", "anything")

@@ -1,0 +1,454 @@
+"""What a report says, on a made-up sweep of realistic size."""
+
+import contextlib
+import dataclasses
+import functools
+import io
+import itertools
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from raydistill.codec import from_json, to_json
+from raydistill.report.cells import Measured, ReportBase, ReportCell, SweepReport
+from raydistill.report.console import open_console
+from raydistill.report.figures import draw_drops, draw_healing, save_figures
+from raydistill.report.live import RunningTrial, progress_view
+from raydistill.report.markdown import to_markdown
+from raydistill.report.paper import LOCATIONS
+from raydistill.report.table import Table, build_table
+from raydistill.report.terminal import print_table
+from raydistill.spec import (
+    Cost,
+    DropPlan,
+    ExternalBase,
+    HeldoutPoint,
+    LayerDrop,
+    MadeBy,
+    ModelConfig,
+    Recipe,
+    Scores,
+    TaskScore,
+    Trained,
+    TrainSpec,
+    TrialFailure,
+    TrialResult,
+    TrialSpec,
+    UnitScores,
+)
+from raydistill.statistics import DocumentScores, Missing
+from raydistill.units import B
+
+CHAPTERS = tuple(f"GEN {number}" for number in range(1, 61))
+TASKS = ("continuation", "last-word", "word-order")
+LAYERS = {
+    "max-gap": (1, 4, 7, 10),
+    "input": (1, 2, 3, 4),
+    "output": (7, 8, 9, 10),
+    "both": (1, 2, 9, 10),
+    "middle": (4, 5, 6, 7),
+    "alt-input": (1, 3, 5, 7),
+    "alt-output": (4, 6, 8, 10),
+    "alt-both": (1, 3, 8, 10),
+    "alt-middle": (2, 4, 6, 8),
+    "block-influence": (3, 5, 6, 8),
+    "random-0": (2, 3, 7, 9),
+    "none": (),
+}
+DELTA_NLL = {
+    "max-gap": 0.178,
+    "input": 0.176,
+    "output": 0.172,
+    "both": 0.19,
+    "middle": 0.16,
+    "alt-input": 0.165,
+    "alt-output": 0.17,
+    "alt-both": 0.181,
+    "alt-middle": 0.151,
+    "block-influence": 0.149,
+    "random-0": 0.21,
+    "none": -0.02,
+}
+MODEL = ModelConfig(family="palm", num_layers=12, dim=64, num_heads=2, vocab_size=2048, context=128)
+TRAIN = TrainSpec(
+    recipe=Recipe(
+        peak_lr=6e-4,
+        budget_tokens=319_488,
+        batch_tokens=2048,
+        micro_batches=2,
+        warmup_tokens=20_480,
+    ),
+    loss="lm",
+    seed=1,
+    corpus_sha256="c" * 64,
+    tokenizer_sha256="d" * 64,
+)
+
+
+@functools.cache
+def documents(nll, accuracy, seed):
+    """Scores of 60 chapters around two means; what chapters share is the same for every seed."""
+    shared, own = np.random.default_rng(0), np.random.default_rng(seed)
+    hard = 0.3 * shared.standard_normal(60)
+    tokens = shared.integers(300, 900, 60)
+    nats = (nll + hard + 0.01 * own.standard_normal(60)) * tokens
+    tasks = {}
+    for task in TASKS:
+        easy = np.clip(accuracy - 0.3 * hard + 0.05 * own.standard_normal(60), 0.05, 0.95)
+        tasks[task] = UnitScores(
+            units=CHAPTERS, sums=tuple(np.round(8 * easy).tolist()), counts=(8,) * 60
+        )
+    nll_scores = UnitScores(
+        units=CHAPTERS, sums=tuple(nats.tolist()), counts=tuple(tokens.tolist())
+    )
+    return DocumentScores(nll=nll_scores, tasks=tasks)
+
+
+def scores_of(split):
+    tasks = {
+        name: TaskScore(value=task.value, stderr=0.02, chance=0.25)
+        for name, task in split.tasks.items()
+    }
+    return Scores(weights_sha256="a" * 64, nll=split.nll.value, tasks=tasks)
+
+
+def base(age, nll, accuracy):
+    split = documents(nll, accuracy, 0)
+    return ReportBase(
+        age=age,
+        age_tokens=age // 22_857,
+        num_params=630_000,
+        scores=scores_of(split),
+        documents=split,
+    )
+
+
+YOUNG, LATE = base(80 * B, 3.46, 0.66), base(320 * B, 3.14, 0.74)
+
+
+def cell(location, start=LATE, train=TRAIN, **changes):
+    layers = LAYERS[location]
+    lost = DELTA_NLL[location] * (1.0 if start is LATE else 0.6)
+    accuracy = start.scores.downstream - 0.35 * lost
+    split = documents(start.scores.nll + lost, accuracy, 1 + list(LAYERS).index(location))
+    made = ReportCell(
+        location=location,
+        age=start.age,
+        values={"age": start.age, "location": location},
+        layers=layers,
+        num_layers=12,
+        layer_map="".join("□" if layer in layers else "■" for layer in range(12)),
+        gap_tokens=0,
+        train=train,
+        outcome=Measured(result=result(location, start, split, train), documents=split),
+    )
+    return dataclasses.replace(made, **changes)
+
+
+def result(location, start, split, train):
+    layers = LAYERS[location]
+    spec = TrialSpec(
+        base=ExternalBase(name="base", revision="main", weights_sha256="b" * 64),
+        plan=DropPlan(drops=tuple(LayerDrop(at_tokens=0, layer=layer) for layer in layers)),
+        train=train,
+    )
+    budget, end = train.recipe.budget_tokens, split.nll.value
+    hurt = {"input": 3.5, "output": 1.9}.get(location, 2.5) if layers else 0.05
+    fast = {"input": 9.0, "output": 6.0}.get(location, 7.0)
+    curve = tuple(
+        HeldoutPoint(
+            tokens=int(budget * part), nll=end + hurt * (math.exp(-fast * part) - math.exp(-fast))
+        )
+        for part in (0, 0.05, 0.1, 0.25, 0.5, 1)
+    )
+    trained = Trained(
+        trial_id=spec.trial_id,
+        spec=spec,
+        model=MODEL,
+        kept=tuple(layer for layer in range(12) if layer not in layers),
+        weights_sha256="e" * 64,
+        curve=(),
+        heldout_curve=curve,
+        cost=Cost(
+            tokens=budget, flops_paper=1, flops_exact=1, train_s=40, evaluate_s=5, peak_bytes=1
+        ),
+        made_by=MadeBy(device="cpu", world_size=1, torch="2.13.0", host="here"),
+        trained_in="where_to_drop",
+        started_s=0.0,
+        ended_s=45.0,
+    )
+    return TrialResult(trained=trained, before=start.scores, after=scores_of(split))
+
+
+FAILURE = TrialFailure(
+    trial_id="f" * 16,
+    where="training",
+    message="the loss is not a number at 40,960 tokens\nmore",
+    traceback="",
+    attempts=3,
+)
+
+
+def sweep(cells, bases=(YOUNG, LATE)):
+    return SweepReport(
+        sweep="where_to_drop",
+        question="Where in the model should the layers come out of?",
+        scale="laptop",
+        small_scale=True,
+        bases=tuple(bases),
+        cells=tuple(cells),
+    )
+
+
+def whole_sweep():
+    young = [cell(location, YOUNG) for location in ("none", "input", "middle")]
+    late = [cell(location) for location in LAYERS if location != "both"]
+    return sweep([*young, *late, cell("both", outcome=FAILURE)])
+
+
+def printed(table, width=100, **options):
+    console = Console(file=io.StringIO(), width=width, **options)
+    print_table(table, console)
+    return console.file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def table():
+    return build_table(whole_sweep())
+
+
+def row(table, age, name):
+    block = next(block for block in table.blocks if block.age == age)
+    return next(row for row in block.rows if row.name == name)
+
+
+def test_rows_stand_in_the_order_of_table_5_with_the_control_last(table):
+    names = [row.name for row in table.blocks[1].rows]
+    assert names == [*LOCATIONS, "block-influence", "random-0", "none"]
+    assert list(table.columns) == names
+
+
+def test_a_cell_stands_beside_its_base_its_control_and_the_paper(table):
+    output = row(table, "320B", "output")
+    assert output.against_base.delta_nll.value == pytest.approx(0.172, abs=0.01)
+    assert output.against_control.delta_nll.value == pytest.approx(0.192, abs=0.01)
+    assert output.against_base.delta_nll.low < 0.178 < output.against_base.delta_nll.high
+    assert output.paper_drop_pct == 10.97
+    assert isinstance(row(table, "320B", "block-influence").paper_drop_pct, Missing)
+
+
+def test_the_best_set_is_marked_and_the_control_is_no_candidate(table):
+    best = {row.name for row in table.blocks[1].rows if row.best_nll}
+    assert best == {"alt-middle", "block-influence"}
+    assert not row(table, "320B", "none").best_downstream
+
+
+def test_a_failed_cell_is_a_dash_with_its_reason(table):
+    failed = row(table, "320B", "both")
+    assert isinstance(failed.against_base.delta_nll, Missing)
+    assert table.footnotes[failed.notes[0] - 1] == (
+        "failed in training after 3 tries: the loss is not a number at 40,960 tokens"
+    )
+    assert "both (1)" in printed(table)
+
+
+def test_the_title_leads_with_tokens_per_parameter_and_the_limits_follow(table):
+    text = printed(table)
+    assert text.splitlines()[1].endswith("5.6 to 22 tokens per parameter")
+    assert "do not choose layers for a large model from this" in text
+    assert "training noise not included" in text
+    large = build_table(dataclasses.replace(whole_sweep(), small_scale=False))
+    assert "large model" not in printed(large)
+
+
+def test_where_the_order_contradicts_the_paper_both_are_said(table):
+    text = " ".join(printed(table).split())
+    assert "(300M-320B: output loses most downstream, +10.97 %), here max-gap does" in text
+    assert "A short healing does not give the order of a long one" in text
+
+
+def test_the_order_of_the_cells_changes_nothing(table):
+    report = whole_sweep()
+    backwards = build_table(dataclasses.replace(report, cells=report.cells[::-1]))
+    assert backwards.blocks == table.blocks[::-1]
+    assert backwards.columns == table.columns
+
+
+def test_the_table_is_json_and_comes_back_equal(table):
+    assert from_json(Table, to_json(table)) == table
+    assert "NaN" not in to_json(table)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
+def test_every_number_is_whole_at_every_width(table, width):
+    text = printed(table, width)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+    assert "…" not in text
+    assert text.count("+10.97") == printed(table, 200).count("+10.97")
+
+
+def test_a_file_gets_plain_lines_and_no_color_is_respected(table, monkeypatch):
+    assert "\x1b" not in printed(table)
+    assert "\x1b[33m" in printed(table, force_terminal=True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[33m" not in printed(table, force_terminal=True)
+
+
+def test_a_closed_pipe_stops_nothing(table):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with contextlib.suppress(BrokenPipeError), os.fdopen(writer, "w", buffering=1) as pipe:
+        console = open_console(pipe)
+        print_table(table, console)
+        assert console.quiet
+
+
+def test_an_encoding_without_boxes_prints_question_marks(table):
+    ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    print_table(table, open_console(ascii_only))
+    ascii_only.flush()
+    assert b"input            ?????" in ascii_only.buffer.getvalue()
+
+
+def test_markdown_says_the_same_and_escapes_what_a_name_may_hold(table):
+    text = to_markdown(table)
+    assert "| +10.97 |" in text
+    rows = [line.count("|") for line in text.splitlines() if line.startswith("| output ")]
+    assert rows == [3, 6, 5]  # layers, against the base, against the control
+    strange = dataclasses.replace(cell("input"), note="<script>|")
+    assert "\\<script>\\|" in to_markdown(build_table(sweep([strange])))
+
+
+def without_documents(base):
+    empty = UnitScores(units=(), sums=(), counts=())
+    return dataclasses.replace(base, documents=DocumentScores(nll=empty, tasks={}))
+
+
+@pytest.mark.parametrize(
+    ("report", "said"),
+    [
+        (sweep([], []), "This sweep has no cells."),
+        (sweep([cell("input", outcome=FAILURE)], []), "failed in training"),
+        (sweep([cell("input"), cell("none")], []), "the base of this age was not evaluated"),
+        (sweep([cell("input")]), "no control (location none) was finished"),
+        (sweep([cell("input")], [without_documents(LATE)]), "not measured on the same held-out"),
+    ],
+)
+def test_what_is_missing_is_said_and_nothing_crashes(report, said):
+    table = build_table(report)
+    for width in (40, 100):
+        assert said in " ".join(printed(table, width).split())
+    assert said in to_markdown(table).replace("\\", "")
+    assert draw_drops(table).axes or not any(block.rows for block in table.blocks)
+    draw_healing(report)
+
+
+def test_a_figure_without_data_is_not_written(tmp_path):
+    assert save_figures(sweep([], []), tmp_path) == ()
+
+
+def test_other_axes_are_part_of_a_row_s_name():
+    values = {"age": LATE.age, "location": "input", "count": 4, "gap": 100_000_000}
+    report = sweep([cell("input", values=values), cell("none", values=values)])
+    assert build_table(report).columns == ("input, count 4, gap 100M", "none, count 4, gap 100M")
+
+
+def test_budgets_seeds_and_corpora_never_share_a_block():
+    longer = dataclasses.replace(TRAIN.recipe, budget_tokens=1_200_128)
+    trains = [
+        TRAIN,
+        dataclasses.replace(TRAIN, recipe=longer),
+        dataclasses.replace(TRAIN, seed=2),
+        dataclasses.replace(TRAIN, corpus_sha256="9" * 64),
+    ]
+    table = build_table(sweep([cell("input", train=train) for train in trains]))
+    assert len(table.blocks) == 4
+    assert len({block.title for block in table.blocks[:3]}) == 3
+
+
+def test_tasks_at_chance_and_devices_are_named():
+    weak = dataclasses.replace(
+        LATE.scores,
+        tasks=LATE.scores.tasks | {"last-word": TaskScore(value=0.28, stderr=0.02, chance=0.25)},
+    )
+    report = sweep([cell("input")], [dataclasses.replace(LATE, scores=weak)])
+    assert "two standard errors: last-word." in printed(build_table(report), 200)
+
+
+def test_figures_hold_every_location(tmp_path):
+    files = save_figures(whole_sweep(), tmp_path)
+    assert sorted(file.name for file in files) == [
+        "drops.png",
+        "drops.svg",
+        "healing.png",
+        "healing.svg",
+    ]
+    figure = draw_drops(build_table(whole_sweep()))
+    ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert ticks == [*LOCATIONS, "block-influence", "random-0"]
+    named = {text.get_text() for axes in draw_healing(whole_sweep()).axes for text in axes.texts}
+    assert named == set(LAYERS) - {"both"}
+
+
+def trial(tokens, nll=None):
+    return RunningTrial(
+        location="input",
+        age="320B",
+        tokens=tokens,
+        total_tokens=300_000,
+        tokens_per_s=7_000,
+        heldout_nll=nll,
+    )
+
+
+def test_a_file_hears_of_every_end_and_of_the_rest_every_15_seconds():
+    now_s = [0.0]
+    console = Console(file=io.StringIO(), width=80)
+    with progress_view(2, 600_000, console, clock=lambda: now_s[0]) as view:
+        for second in range(1, 41):
+            now_s[0] = second
+            view.update("input", trial(7_000 * second))
+        view.finished("input", "input at 320B: perplexity +23.0 %")
+        view.note("waiting for a node")
+    assert console.file.getvalue().splitlines() == [
+        "0 of 2 trials, 105K of 600K tokens, 15 s gone, about 1 min 11 s left",
+        "0 of 2 trials, 210K of 600K tokens, 30 s gone, about 56 s left",
+        "[1/2] input at 320B: perplexity +23.0 %",
+        "waiting for a node",
+    ]
+
+
+def test_a_terminal_shows_one_line_for_each_running_trial():
+    console = Console(file=io.StringIO(), width=80, force_terminal=True)
+    with progress_view(2, 600_000, console) as view:
+        view.update("a", trial(30_000, nll=3.456))
+        view.update("b", trial(60_000))
+        view.finished("b", "done [bold]")
+        shown = Console(file=io.StringIO(), width=80)
+        shown.print(view.render())
+    bar, line, running = shown.file.getvalue().splitlines()
+    assert set(bar.strip()) <= set("━╸╺")
+    assert line.startswith("1 of 2 trials, 330K of 600K tokens")
+    assert running.split() == ["input", "320B", "30K/300K", "nll", "3.456", "7,000", "tokens/s"]
+    assert "[1/2] done [bold]" in console.file.getvalue()
+
+
+def test_no_time_is_promised_before_the_first_token():
+    console = Console(file=io.StringIO(), width=80)
+    with progress_view(1, 300_000, console, clock=itertools.count(0, 20).__next__) as view:
+        view.update("a", trial(0))
+    assert console.file.getvalue().startswith("0 of 1 trials")
+    assert "left" not in console.file.getvalue()
+
+
+def test_reading_a_table_imports_neither_matplotlib_nor_torch():
+    code = (
+        "import sys, raydistill.report.terminal, raydistill.report.figures, raydistill.report.live;"
+        "print(sorted({'matplotlib', 'torch', 'ray', 'mlflow'} & set(sys.modules)))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

@@ -1,0 +1,110 @@
+"""Stopped anywhere and gone on with, training gives the bits of the undisturbed run."""
+
+import pytest
+
+import tiny
+from raydistill.checkpoint import load_checkpoint, momentum_bytes, save_checkpoint
+from raydistill.resume import recorded, resume
+from raydistill.spec import Progress
+from raydistill.train import begin, train
+from raydistill.world import World
+
+PLAN = tiny.plan(1, 4, gap=64)  # warm phase 2 steps; removals before steps 2 and 4
+
+
+def norm_sum(model):
+    return model.blocks[0].norm.weight.sum().item()
+
+
+def sitting(folder, stop_after=None, batch_of=tiny.batch_of):
+    """Train until `stop_after` steps are done; as a killed process, it takes no leave."""
+    state = begin(tiny.student(), PLAN, tiny.RECIPE)
+    record = resume(state, folder)
+    world = World.here()
+    steps = train(state, batch_of, plan=PLAN, spec=tiny.SPEC, world=world, heldout_nll=norm_sum)
+    for item in recorded(steps, state, record, folder=folder, every_s=0.0, world=world):
+        if isinstance(item, Progress) and state.step == stop_after:
+            break
+    return state, record
+
+
+def values(record):
+    return record.curve, record.heldout_curve
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    state, record = sitting(tmp_path_factory.mktemp("whole"))
+    return tiny.fingerprint(state.student, state.optimizer), values(record)
+
+
+@pytest.mark.parametrize("steps", range(1, 11))
+def test_stopped_at_any_step_it_ends_with_the_same_bits(tmp_path, undisturbed, steps):
+    """In the warm-up, before, at and after either removal, and before the last step."""
+    sitting(tmp_path, stop_after=steps)
+    state, record = sitting(tmp_path)
+    assert (tiny.fingerprint(state.student, state.optimizer), values(record)) == undisturbed
+
+
+def test_stopped_again_and_again_it_still_does(tmp_path, undisturbed):
+    for steps in (1, 2, 4, 5, 9):
+        sitting(tmp_path, stop_after=steps)
+    state, record = sitting(tmp_path)
+    assert (tiny.fingerprint(state.student, state.optimizer), values(record)) == undisturbed
+
+
+def test_killed_between_two_micro_batches_it_goes_on_from_the_step_before(tmp_path, undisturbed):
+    class Killed(BaseException):
+        pass
+
+    def dies_in_step_five(step):
+        batch = tiny.batch_of(step)
+        return batch if step != 5 else DiesHalfway(batch)
+
+    class DiesHalfway:
+        def __init__(self, batch):
+            self.batch = batch
+
+        def chunk(self, parts):
+            first, *_ = self.batch.chunk(parts)
+
+            class Second:
+                def to(self, *_args, **_kwargs):
+                    raise Killed
+
+            return (first, Second())
+
+    with pytest.raises(Killed):
+        sitting(tmp_path, batch_of=dies_in_step_five)
+    state, record = sitting(tmp_path)
+    assert (tiny.fingerprint(state.student, state.optimizer), values(record)) == undisturbed
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "deleted", "no manifest"])
+def test_a_damaged_newest_checkpoint_is_passed_over(tmp_path, undisturbed, damage):
+    sitting(tmp_path, stop_after=7)
+    newest = max(tmp_path.glob("step-*"), key=lambda p: int(p.name[5:]))
+    weights = newest / "model.safetensors"
+    content = weights.read_bytes()
+    if damage == "truncated":
+        weights.write_bytes(content[:-10])
+    elif damage == "flipped":
+        weights.write_bytes(content[:-10] + bytes([content[-10] ^ 1]) + content[-9:])
+    elif damage == "deleted":
+        weights.unlink()
+    else:
+        (newest / "manifest.json").unlink()
+    state, record = sitting(tmp_path)
+    assert (tiny.fingerprint(state.student, state.optimizer), values(record)) == undisturbed
+
+
+def test_removed_layers_leave_no_momentum_in_a_checkpoint(tmp_path):
+    state, _ = sitting(tmp_path)
+    student = state.student
+    learning = sum(p.nbytes for p in student.named_parameters().values())
+    assert momentum_bytes(state) == learning
+    save_checkpoint(tmp_path / "again", state, "{}")
+    fresh = begin(tiny.student(), PLAN, tiny.RECIPE)
+    assert load_checkpoint(tmp_path / "again", fresh) == "{}"
+    assert fresh.student.kept == [0, 2, 3, 5]
+    assert momentum_bytes(fresh) == learning

@@ -1,0 +1,159 @@
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from ray.cluster_utils import Cluster
+from ray.exceptions import RayTaskError
+
+from ray_works import Nap, nap
+from raydistill.errors import DataError, SetupError
+from raydistill.runners.cluster import (
+    configured,
+    connected,
+    device_need,
+    present,
+    require_shared,
+    wait_for,
+)
+from raydistill.runners.in_order import InOrder
+from raydistill.runners.once import follow_once, run_once
+from raydistill.runners.tune import Setup, run_jobs
+from raydistill.runners.work import FINISHED, Candidate, paced
+
+CPU = {"CPU": 1.0}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """One node with two CPUs, joined by RAY_ADDRESS; its workers find what lies here."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False}
+    )
+    patch.setenv("RAY_ADDRESS", cluster.address)
+    with connected(tmp_path_factory.mktemp("log") / "ray.log"):
+        yield cluster
+    cluster.shutdown()
+    patch.undo()
+
+
+def test_an_address_where_nothing_answers_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:8265")
+    with pytest.raises(SetupError, match="RAY_ADDRESS"), connected(tmp_path / "ray.log"):
+        pass
+
+
+def test_the_first_and_the_last_item_are_reported_and_the_last_is_marked():
+    items = [{"tokens": n} for n in range(1, 101)]
+    reported = list(paced(iter(items), agree=int))
+    assert reported[0] == {"tokens": 1}
+    assert reported[-1] == {"tokens": 100, FINISHED: 1}
+    assert len(reported) < 10  # strides only double, as the items take no time at all
+
+
+def test_ranks_report_the_same_items_however_fast_each_is():
+    told = []
+    leader = list(paced(({"n": n} for n in range(50)), agree=lambda s: told.append(s) or s))
+    replay = iter(told)
+    slow = (time.sleep(0.01) or {"n": n} for n in range(50))
+    assert list(paced(slow, agree=lambda s: next(replay))) == leader
+
+
+def cells(*jobs):
+    return [
+        Candidate(key=f"t{n}", axes={"location": f"random-{n}", "age": 80}, job=job)
+        for n, job in enumerate(jobs)
+    ]
+
+
+def test_a_failing_trial_is_tried_three_times_and_stops_no_other(cluster, tmp_path, capfd):
+    three = cells(Nap(steps=8), Nap(steps=8, fails_at=2), Nap(steps=8))
+    heard = {}
+    outcome = run_jobs(
+        three,
+        InOrder(three),
+        work=nap,
+        setup=Setup(folder=tmp_path),
+        on_progress=lambda key, metrics: heard.setdefault(key, []).append(metrics["tokens"]),
+    )
+    assert sorted(outcome.finished) == ["t0", "t2"]
+    assert all(heard[key] == sorted(heard[key]) for key in outcome.finished)
+    failure = outcome.failures["t1"]
+    assert failure.attempts == 3
+    assert failure.message == "ValueError: step 2 went wrong"
+    assert "ray_works.py" in failure.traceback
+    assert capfd.readouterr() == ("", "")
+
+
+def test_tunes_own_table_speaks_of_the_axes_and_its_folder_is_gone(cluster, tmp_path):
+    one = cells(Nap(steps=1))
+    run_jobs(
+        one, InOrder(one), work=nap, setup=Setup(folder=tmp_path), on_progress=lambda k, m: None
+    )
+    header, row = (line.split(",") for line in (tmp_path / "tune.csv").read_text().split())
+    named = dict(zip(header, row, strict=True))
+    assert (named["config/location"], named["config/age"]) == ("random-0", "80")
+    assert float(named["delta_nll_selection"]) == 1.0
+    assert [path.name for path in tmp_path.iterdir()] == ["tune.csv"]
+
+
+def share(tokens, ranks):
+    return tokens // ranks
+
+
+def refuse(number):
+    raise DataError(f"{number} tokens are too few")
+
+
+def test_work_done_once_returns_its_value_and_raises_its_own_errors(cluster):
+    assert run_once(share, CPU, 7, ranks=2) == 3
+    with pytest.raises(DataError, match=r"^17 tokens are too few$"):
+        run_once(refuse, CPU, 17)
+    with pytest.raises(RayTaskError, match="ZeroDivisionError"):
+        run_once(share, CPU, 1, ranks=0)
+
+
+def test_a_work_done_once_is_heard_while_it_goes(cluster):
+    heard = []
+    last = follow_once(nap, Nap(steps=4), CPU, heard.append)
+    assert heard[0]["tokens"] == 100
+    assert heard[-1] == last
+    assert last["tokens"] == 400
+
+
+def test_more_than_the_cluster_has_is_refused_after_the_wait(cluster, monkeypatch):
+    monkeypatch.setenv("RAYDISTILL_WAIT_S", "0.5")
+    lines = []
+    with pytest.raises(SetupError, match=r"needs 4 GPU and 4 CPU; the cluster has 0 GPU, 2 CPU"):
+        wait_for({"GPU": 1.0, "CPU": 1.0}, times=4, say=lines.append)
+    assert len(lines) == 1
+
+
+def test_trials_at_once_follow_the_cluster_for_several_devices_only(cluster, tmp_path):
+    assert device_need() == CPU
+    assert (present(CPU), configured(CPU)) == (2, 2)
+    at_once = [Setup(folder=tmp_path, devices_per_trial=n).at_once for n in (1, 2, 8)]
+    assert at_once == [0, 1, 1]
+    assert Setup(folder=tmp_path, concurrent=3).at_once == 3
+
+
+def test_it_goes_on_when_a_node_is_added_and_asks_it_for_the_storage(
+    cluster, tmp_path, monkeypatch
+):
+    require_shared(tmp_path)  # with one node there is nothing to ask
+    lines = []
+    waiter = threading.Thread(target=lambda: wait_for(CPU, times=4, say=lines.append))
+    waiter.start()
+    cluster.add_node(num_cpus=2)
+    waiter.join(timeout=30)
+    assert not waiter.is_alive()
+    assert present(CPU) == 4
+    assert len(lines) == 1
+    require_shared(tmp_path)
+    monkeypatch.chdir(tmp_path)  # a path that every process understands in its own way
+    with pytest.raises(SetupError, match="not shared"):
+        require_shared(Path("/proc/self/cwd"))
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,57 @@
+"""Every window once per epoch, in another order each epoch, from one integer."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+
+from raydistill.codec import to_json
+from raydistill.errors import DataError
+from raydistill.spec import CorpusInfo
+from raydistill.tokens import TokenFile, shuffled
+
+
+def corpus(folder, num_tokens, token_bytes=2):
+    ids = np.arange(num_tokens) % 60_000
+    ids.astype("<u2" if token_bytes == 2 else "<u4").tofile(folder / "train.bin")
+    info = CorpusInfo(
+        name="count", corpus_sha256=hashlib.sha256(b"").hexdigest(), tokenizer_sha256="",
+        vocab_size=60_000, token_bytes=token_bytes, train_tokens=num_tokens, heldout_tokens=0,
+        train_documents=1, heldout_documents=0,
+    )  # fmt: skip
+    (folder / "corpus.json").write_text(to_json(info))
+    return folder
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 16, 17, 100, 1000])
+def test_shuffled_is_a_permutation(size):
+    assert sorted(shuffled(i, size, "7/0") for i in range(size)) == list(range(size))
+
+
+def test_each_epoch_has_every_window_once_and_its_own_order(tmp_path):
+    data = TokenFile(corpus(tmp_path, 101), context=10)
+    epochs = [data.batch(seed=3, step=e, num_windows=10)[:, 0].tolist() for e in range(3)]
+    assert all(sorted(epoch) == list(range(0, 100, 10)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_a_batch_is_a_function_of_seed_and_step_alone(tmp_path):
+    folder = corpus(tmp_path, 1001)
+    fresh = TokenFile(folder, context=10).batch(seed=1, step=17, num_windows=4)
+    used = TokenFile(folder, context=10)
+    for step in range(17):
+        used.batch(seed=1, step=step, num_windows=4)
+    assert torch.equal(fresh, used.batch(seed=1, step=17, num_windows=4))
+    assert not torch.equal(fresh, used.batch(seed=2, step=17, num_windows=4))
+
+
+def test_targets_are_the_next_tokens(tmp_path):
+    batch = TokenFile(corpus(tmp_path, 101, token_bytes=4), context=10).batch(0, 0, 3)
+    assert batch.shape == (3, 11)
+    assert torch.equal(batch[:, 1:], batch[:, :-1] + 1)
+
+
+def test_a_corpus_shorter_than_a_window_is_refused(tmp_path):
+    with pytest.raises(DataError, match="at least 129 training tokens, has 17"):
+        TokenFile(corpus(tmp_path, 17), context=128)

@@ -1,0 +1,41 @@
+"""What the tests of the loop share: a model small enough to check by hand, and its data."""
+
+import hashlib
+
+import torch
+
+from raydistill.models import build
+from raydistill.spec import DropPlan, LayerDrop, ModelConfig, Recipe, TrainSpec
+from raydistill.surgery import Student
+
+CONFIG = ModelConfig(family="palm", num_layers=6, dim=16, num_heads=2, vocab_size=32, context=8)
+RECIPE = Recipe(
+    peak_lr=1e-3, budget_tokens=256, warm_phase_tokens=64, batch_tokens=32, micro_batches=2,
+    warmup_tokens=96,
+)  # fmt: skip
+SPEC = TrainSpec(recipe=RECIPE, loss="lm", seed=0, corpus_sha256="", tokenizer_sha256="")
+
+
+def plan(*layers, start=64, gap=0):
+    return DropPlan(
+        drops=tuple(LayerDrop(at_tokens=start + gap * i, layer=v) for i, v in enumerate(layers))
+    )
+
+
+def batch_of(step):
+    """Four windows of eight tokens and a target, a function of the step alone."""
+    return torch.randint(0, 32, (4, 9), generator=torch.Generator().manual_seed(step))
+
+
+def student():
+    return Student(build(CONFIG, 0))
+
+
+def fingerprint(student, optimizer):
+    """The sha256 of every weight and momentum, by name."""
+    digest = hashlib.sha256()
+    for name, p in sorted(student.named_parameters().items()):
+        digest.update(name.encode() + p.detach().numpy().tobytes())
+        if p.requires_grad:
+            digest.update(optimizer.momentum(p).numpy().tobytes())
+    return digest.hexdigest()
