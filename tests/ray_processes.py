@@ -1,14 +1,99 @@
-"""What a Ray session leaves behind, seen and ended by pid."""
+"""A Ray head of a test's own, and what its session leaves behind: seen and ended by pid."""
 
 import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
 
 import psutil
+
+REPOSITORY = Path(__file__).parents[1]
 
 AGENTS = {"ray::DashboardAgent", "ray::RuntimeEnvAgent"}
 """They end by themselves about a minute after their raylet was killed, not earlier."""
 
 SERVICES = {*AGENTS, "ray::IDLE", "ray::_AutoscalingCoordinatorActor"}
 """What a cluster keeps between jobs. Ray Train starts the coordinator, one for all jobs."""
+
+
+@contextlib.contextmanager
+def head_in_repository(**variables):
+    """A head with two CPUs and token authentication, as a user would start it here.
+
+    Args:
+        variables: of the head's environment, which every job inherits.
+
+    Yields:
+        The head's process, and the environment that submits jobs to it.
+    """
+    with tempfile.TemporaryDirectory(prefix="rd", dir="/tmp") as folder:  # sockets: short names
+        token = Path(folder, "token")
+        token.write_text("0123456789abcdef" * 4)
+        ports = free_ports()
+        environment = os.environ | {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(token),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+        environment.pop("RAY_ADDRESS", None)
+        options = {"num-cpus": 2, "temp-dir": f"{folder}/ray", "node-ip-address": "127.0.0.1"}
+        process = subprocess.Popen(
+            ["ray", "start", "--head", "--block"]
+            + [f"--{name}={value}" for name, value in (options | ports).items()],
+            cwd=REPOSITORY,
+            env=environment | variables,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            wait_until_open(ports["dashboard-port"], process)
+            dashboard = f"http://127.0.0.1:{ports['dashboard-port']}"
+            yield process, environment | {"RAY_ADDRESS": dashboard}
+        finally:
+            session = family(process.pid)
+            process.kill()
+            process.wait()
+            left_of(session, timeout_s=0)
+
+
+def free_ports():
+    """A free port for each server of a head, by the option that sets it."""
+    options = (
+        "port", "dashboard-port", "ray-client-server-port", "dashboard-agent-grpc-port",
+        "dashboard-agent-listen-port", "runtime-env-agent-port",
+    )  # fmt: skip
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in options]
+    ports = [server.getsockname()[1] for server in sockets]
+    for server in sockets:
+        server.close()
+    return dict(zip(options, ports, strict=True))
+
+
+def wait_until_open(port, process):
+    """Return once somebody listens on `port`; `process` must live until then."""
+    while True:
+        assert process.poll() is None
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.2)
+
+
+def submit(environment, *command):
+    """`ray job submit -- python …` from the repository, and all that it printed."""
+    return subprocess.run(
+        ["ray", "job", "submit", "--", "python", *command],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
 
 
 def family(pid):

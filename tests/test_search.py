@@ -9,9 +9,9 @@ import pytest
 from ray_processes import family, left_of
 from raydistill.errors import UsageError
 from raydistill.runners.in_order import END, InOrder
-from raydistill.runners.search import check_search, first_of_permutation
 from raydistill.runners.tpe import Tpe
 from raydistill.runners.work import FINISHED, Candidate
+from raydistill.search import check_search, first_of_permutation
 
 CELLS = [
     Candidate(key=f"{location}-{age}", axes={"location": location, "age": age}, job=None)

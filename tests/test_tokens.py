@@ -1,6 +1,7 @@
 """Every window once per epoch, in another order each epoch, from one integer."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ import torch
 
 from raydistill.codec import to_json
 from raydistill.errors import DataError
-from raydistill.spec import CorpusInfo
-from raydistill.tokens import TokenFile, shuffled
+from raydistill.spec import CorpusInfo, ModelConfig
+from raydistill.tokens import TokenFile, open_tokens, shuffled
 
 
 def corpus(folder, num_tokens, token_bytes=2):
@@ -55,3 +56,20 @@ def test_targets_are_the_next_tokens(tmp_path):
 def test_a_corpus_shorter_than_a_window_is_refused(tmp_path):
     with pytest.raises(DataError, match="at least 129 training tokens, has 17"):
         TokenFile(corpus(tmp_path, 17), context=128)
+
+
+def test_a_model_that_does_not_know_every_id_is_refused(tmp_path):
+    folder = corpus(tmp_path, 101)
+    model = ModelConfig(
+        family="palm", num_layers=4, dim=16, num_heads=2, vocab_size=59_999, context=10
+    )
+    with pytest.raises(DataError, match=r"60000 token ids, up to 100; .* below 59999"):
+        open_tokens(folder, model)
+    assert open_tokens(folder, replace(model, vocab_size=60_032)).num_windows == 10
+
+
+def test_ids_that_the_corpus_cannot_have_are_named(tmp_path):
+    data = TokenFile(corpus(tmp_path, 60_101), context=10)
+    np.array([65_000] * 60_101, dtype="<u2").tofile(tmp_path / "train.bin")
+    with pytest.raises(DataError, match=r"train.bin holds the token id 65000, beyond .* 60000"):
+        data.batch(seed=0, step=0, num_windows=1)

@@ -174,6 +174,43 @@ def test_a_sweep_that_is_stopped_leaves_nothing_running(store):
     assert the_run(store, "tags.role = 'cell'").info.status == "RUNNING"
 
 
+def test_what_a_killed_command_left_open_is_closed_by_one_that_asks_for_less(store):
+    begun = [cell(LATE, name, partial(LATE, name, 3)) for name in ("input", "middle")]
+    deliver(store, sweep_of(*begun, running=True))
+    deliver(store, sweep_of(cell(LATE, "input", measured(LATE, "input"))))
+    statuses = {run.info.run_name: run.info.status for run in runs_of(store)}
+    assert statuses["middle age=320B"] == "KILLED"
+    assert "RUNNING" not in statuses.values()
+
+
+def test_a_run_made_twice_because_an_answer_was_lost_is_one_again(store):
+    begun = sweep_of(cell(LATE, "input", partial(LATE, "input", 3)), running=True)
+    delivery = deliver(store, begun)
+    run = the_run(store, "tags.role = 'cell'")
+    client = open_client(default_uri(store))
+    client.create_run(delivery.experiment_id, run.info.start_time + 1, run.data.tags)
+    assert deliver(store, begun) == dataclasses.replace(delivery, written=0)
+    assert the_run(store, "tags.role = 'cell'").info.run_id == run.info.run_id
+
+
+def test_another_owner_or_command_does_not_rewrite_what_is_finished(store):
+    cells = [cell(LATE, "input", measured(LATE, "input"))]
+    deliver(store, sweep_of(*cells))
+    assert deliver(store, sweep_of(*cells, owner="ben", command="other")).written == 0
+    assert the_run(store, "tags.role = 'cell'").data.tags["owner"] == "ann"
+
+
+def test_a_tracker_survives_a_mistake_in_the_snapshot(store):
+    def snapshot():
+        raise ZeroDivisionError("of the snapshot")
+
+    said = []
+    tracker = Tracker(snapshot, uri=default_uri(store), store=store, say=said.append)
+    with tracker:
+        pass
+    assert "(of the snapshot)" in said[-1]
+
+
 def test_a_score_measured_later_is_the_one_that_is_shown(store):
     outcome = measured(LATE, "input")
     deliver(store, sweep_of(cell(LATE, "input", outcome)))
@@ -224,7 +261,7 @@ def test_an_infinite_perplexity_is_delivered_once(store):
     result = dataclasses.replace(outcome.result, after=after)
     worst = cell(LATE, "input", dataclasses.replace(outcome, result=result))
     deliver(store, sweep_of(worst))
-    deliver(store, sweep_of(worst, owner="ben"))
+    deliver(store, sweep_of(dataclasses.replace(worst, layer_map="changed")))
     run = the_run(store, "tags.role = 'cell'")
     assert len(points_of(store, run, "perplexity")) == 1
 

@@ -111,6 +111,7 @@ def _step_of(path: Path) -> int:
 
 def _save(path: Path, tensors: dict[str, Tensor]) -> None:
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
+    path.chmod(0o644)  # safetensors lets only the owner read
 
 
 def _check_names(folder: Path, wanted: set[str], found: set[str]) -> None:

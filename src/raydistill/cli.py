@@ -8,6 +8,7 @@ import difflib
 import os
 import shlex
 import shutil
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -15,16 +16,20 @@ from types import TracebackType
 from typing import NoReturn
 
 from raydistill import __version__
+from raydistill.corpus import check_source
 from raydistill.costs import base_work, check_cost, measured_rate, trial_work
 from raydistill.dry_run import describe
 from raydistill.errors import RaydistillError, UsageError
-from raydistill.flags import SCALE_VARIABLE, STORAGE_VARIABLE, plan_of, storage_of
+from raydistill.flags import SCALE_VARIABLE, STORAGE_VARIABLE, plan_of, storage_of, whole
 from raydistill.plan import ORDERS
 from raydistill.resolve import distinct, look_up
-from raydistill.runners.search import SEARCHES
 from raydistill.scales import scale_names
+from raydistill.search import SEARCHES
 from raydistill.store import Store
 from raydistill.sweep import Sweep, SweepPlan, by_age
+
+STOPPED = 128 + signal.SIGINT
+"""The exit code of a command that ^C ended, as a shell counts it."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -82,6 +87,7 @@ def check_plan(plan: SweepPlan, store: Store, *, agreed: bool) -> None:
 
     Raises:
         UsageError: naming what is wrong, or asking for `--yes`.
+        DataError: if the text to train on is not here.
     """
     known = look_up(plan.scale, plan.cells, store)
     trials = distinct(plan.cells, plan.scale, known)
@@ -89,6 +95,8 @@ def check_plan(plan: SweepPlan, store: Store, *, agreed: bool) -> None:
         work = [trial_work(trial, plan.scale, store) for trial in trials]
         base = base_work(plan.scale, known, tuple(by_age(plan.cells)))
         check_cost([base, *work], measured_rate(plan.scale.model, store), plan.scale)
+    if not store.has("corpora", known.corpus.corpus_sha256):
+        check_source(plan.scale.corpus, plan.scale.model.context)
 
 
 def sweep_parser(sweep: Sweep) -> Parser:
@@ -152,15 +160,20 @@ def _console(argv: Sequence[str]) -> int:
     from raydistill import commands as run  # noqa: PLC0415  (rich, mlflow, Ray)
 
     store = Store(storage_of(flags))
-    return run.ui(store, flags.port) if flags.command == "ui" else run.base(store, flags)
+    if flags.command == "base":
+        return run.base(store, flags)
+    return run.ui(store, whole("--port", flags.port))
 
 
 def _told(command: Callable[[], int]) -> int:
-    """What `command` returns; a user's mistake is told in one line and gives its exit code."""
+    """What `command` returns; a mistake, or ^C, is told in one line and gives its exit code."""
     try:
         return command()
     except RaydistillError as error:
         return _tell(error)
+    except KeyboardInterrupt:
+        print("stopped: what is done is kept; the same command goes on from there", file=sys.stderr)
+        return STOPPED
 
 
 def _tell(error: RaydistillError) -> int:

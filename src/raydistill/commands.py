@@ -12,7 +12,7 @@ from raydistill import tracking
 from raydistill.codec import from_json
 from raydistill.conduct import check_writable
 from raydistill.errors import SetupError, UsageError
-from raydistill.manifest import write_manifest
+from raydistill.manifest import MANIFEST, write_manifest
 from raydistill.record import Record
 from raydistill.report.console import open_console
 from raydistill.resolve import corpus_id, pretraining
@@ -21,7 +21,7 @@ from raydistill.store import Store
 from raydistill.units import format_tokens
 
 
-def ui(store: Store, port: str) -> int:
+def ui(store: Store, port: int) -> int:
     """Become an MLflow server on the storage's database, on this machine alone.
 
     Raises:
@@ -30,8 +30,10 @@ def ui(store: Store, port: str) -> int:
     uri = tracking.default_uri(store)
     if not store.path("mlflow.db").is_file():
         raise SetupError(f"{store.root} has no mlflow.db yet: run a sweep first")
-    command = tracking.ui_command(uri, port=int(port)).split(" ")
-    print(f"http://127.0.0.1:{port}", flush=True)
+    server = f"http://127.0.0.1:{port}"
+    for name, experiment_id in tracking.experiments(uri).items():
+        print(f"{name}: {tracking.experiment_url(server, experiment_id)}", flush=True)
+    command = tracking.ui_command(uri, port=port).split(" ")
     os.execv(sys.executable, [sys.executable, "-m", *command])
 
 
@@ -39,13 +41,12 @@ def base(store: Store, flags: argparse.Namespace) -> int:
     """Train the bases of a scale by its recipe, and put them where `--to` says.
 
     Raises:
-        UsageError: if `--to` is a folder with something in it.
+        UsageError: if `--to` holds bases already.
     """
     from raydistill.runners import cluster, stages  # noqa: PLC0415  (Ray)
 
     scale = load_scale(flags.scale)
     scale = replace(scale, corpus=flags.corpus) if flags.corpus else scale
-    target = Path(flags.to).absolute() if flags.to else store.path("pretraining")
     check_writable(store.root)
     console = open_console()
     console.print(
@@ -57,7 +58,7 @@ def base(store: Store, flags: argparse.Namespace) -> int:
         stages.tokenise(scale, store, console.print)
         stages.pretrain_bases(scale, store, need, console.print)
     if flags.to:
-        publish(scale, store, target, command=f"raydistill base --scale {scale.name}")
+        publish(scale, store, Path(flags.to), command=f"raydistill base --scale {scale.name}")
     spec = pretraining(scale, corpus_id(scale, store))
     console.print(f"bases: {store.path('pretraining', spec.trial_id, 'ages.json')}")
     return 0
@@ -80,7 +81,7 @@ def publish(scale: Scale, store: Store, target: Path, *, command: str) -> None:
         sha256 = made[str(age_tokens)]
         if (target / name).exists():
             raise UsageError(f"{target / name} exists: choose another folder")
-        shutil.copytree(store.path("bases", sha256), target / name)
+        shutil.copytree(store.path("bases", sha256), target / name, ignore=lambda *_: {MANIFEST})
         ages[name] = {"age_tokens": age_tokens, "weights_sha256": sha256}
     about = {
         "command": command,

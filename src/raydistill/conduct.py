@@ -121,7 +121,8 @@ def train_missing(plan: SweepPlan, store: Store, console: PatientConsole) -> Non
         trials = distinct(plan.cells, plan.scale, known)
         candidates = [_candidate(cell, trial, plan) for trial in trials for cell in trial.cells]
         losses = _selection_losses(trials, plan, store)
-        missing = options.trials - len(losses)
+        wanted = options.trials if options.search == "tpe" else len(trials)
+        missing = wanted - len(losses)
         budget = plan.scale.recipe(plan.cells[0].request.budget).total_tokens
         with progress_view(missing, missing * budget, console) as view:
             result = tune.run_jobs(

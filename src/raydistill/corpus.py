@@ -91,6 +91,18 @@ def prepare_corpus(
     return store.path("corpora", sha256)
 
 
+def check_source(name_or_path: str, context: int) -> None:
+    """Refuse a corpus whose text is not here. Nothing is read: how much is too little shows later.
+
+    Raises:
+        DataError: if there is no such text, or not a byte of it.
+    """
+    if name_or_path in EMBEDDED:
+        embedded.installed_versions()
+    elif not any(f.stat().st_size for f in plaintext.files_of(_existing(name_or_path))):
+        raise DataError(_too_short(name_or_path, 0, context))
+
+
 def find_corpus(
     name_or_path: str, *, store: Store, tokenizer: Path | None = None, vocab_size: int = 2048
 ) -> CorpusInfo | None:
@@ -149,14 +161,16 @@ def _existing(name_or_path: str) -> Path:
 
 def _check_size(name: str, train: Encoded, heldout: Sequence[Document], context: int) -> None:
     if train.tokens <= context:
-        raise DataError(
-            f"the corpus {name} needs at least {context + 1} training tokens, has {train.tokens}"
-        )
+        raise DataError(_too_short(name, train.tokens, context))
     if not heldout:
         raise DataError(
             f"the corpus {name} is a single short document, so nothing can be held out: "
             "add text, or separate documents by form feeds"
         )
+
+
+def _too_short(name: str, tokens: int, context: int) -> str:
+    return f"the corpus {name} needs at least {context + 1} training tokens, has {tokens}"
 
 
 def _write_heldout(folder: Path, heldout: Sequence[Document], tokenizer: "Tokenizer") -> Encoded:

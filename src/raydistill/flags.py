@@ -14,8 +14,8 @@ from pathlib import Path
 from raydistill.errors import UsageError
 from raydistill.locations import every_location, is_list
 from raydistill.recipe import check_recipe, with_settings
-from raydistill.runners.search import check_search, first_of_permutation
 from raydistill.scales import Scale, load_scale
+from raydistill.search import check_search, first_of_permutation
 from raydistill.sweep import FIELDS, Options, Sweep, SweepPlan, Value
 from raydistill.units import parse_tokens
 
@@ -30,12 +30,12 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
     """
     scale = _scale(flags)
     chosen = {name: values for name in FIELDS if (values := _values(name, getattr(flags, name)))}
-    chosen |= {"seed": (_whole("--seed", flags.seed),), "order": (flags.order,)}
+    chosen |= {"seed": (whole("--seed", flags.seed),), "order": (flags.order,)}
     chosen |= {"budget": (parse_tokens(flags.budget),)} if flags.budget is not None else {}
     chosen |= {"allow_ends": (True,)} if flags.allow_ends else {}
     cells = sweep.cells(scale, chosen, allow_many=flags.yes)
     check_search(flags.search)
-    seed = _whole("--seed", flags.seed)
+    seed = whole("--seed", flags.seed)
     trials = _trials(flags, len(cells))
     if flags.search == "random":
         cells = tuple(first_of_permutation(cells, trials, seed))
@@ -50,7 +50,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         trials=trials,
         seed=seed,
         devices_per_trial=scale.devices_per_trial,
-        concurrent=_whole("--concurrent", flags.concurrent) if flags.concurrent else "auto",
+        concurrent=whole("--concurrent", flags.concurrent) if flags.concurrent else "auto",
         command=command,
         debug=flags.debug,
     )
@@ -72,7 +72,7 @@ def _scale(flags: argparse.Namespace) -> Scale:
     if flags.corpus is not None:
         scale = replace(scale, corpus=flags.corpus)
     if flags.devices_per_trial is not None:
-        devices = _whole("--devices-per-trial", flags.devices_per_trial)
+        devices = whole("--devices-per-trial", flags.devices_per_trial)
         scale = replace(scale, devices_per_trial=devices)
     return scale
 
@@ -116,10 +116,15 @@ def _trials(flags: argparse.Namespace, num_cells: int) -> int:
         raise UsageError("--trials goes with --search random or tpe; a grid takes every cell")
     if flags.search != "grid" and flags.trials is None:
         raise UsageError(f"--search {flags.search} needs --trials, 1 to {num_cells}")
-    return min(num_cells, _whole("--trials", flags.trials or str(num_cells)))
+    return min(num_cells, whole("--trials", flags.trials or str(num_cells)))
 
 
-def _whole(flag: str, text: str) -> int:
+def whole(flag: str, text: str) -> int:
+    """The whole number from 1 on that was written for a flag.
+
+    Raises:
+        UsageError: if it is none.
+    """
     if not re.fullmatch(r"\d{1,9}", text) or int(text) < 1:
         raise UsageError(f"{flag} {text!r}: a whole number from 1 on")
     return int(text)

@@ -19,7 +19,7 @@ from raydistill.scores import load_score
 from raydistill.spec import HeldoutPoint, Progress, RandomBase
 from raydistill.store import Store
 from raydistill.surgery import Student
-from raydistill.tokens import TokenFile
+from raydistill.tokens import open_tokens
 from raydistill.train import begin, train
 from raydistill.world import World
 
@@ -67,7 +67,9 @@ def pretrain(job: PretrainJob, *, world: World) -> Iterator[Progress | HeldoutPo
     record = resume(state, folder)
     steps = train(
         state,
-        TokenFile(corpus, context).batches(spec.train, recipe.batch_tokens // context),
+        open_tokens(corpus, student.model.config).batches(
+            spec.train, recipe.batch_tokens // context
+        ),
         plan=spec.plan,
         spec=spec.train,
         world=world,
@@ -112,7 +114,7 @@ def measure(job: BaseJob, *, world: World) -> None:
     corpus = store.path("corpora", job.corpus_sha256)
     model = load_weights(base_folder(job.weights_sha256, store)).model.to(world.device)
     scores_of(job.weights_sha256, lambda: model, store=store, folder=corpus, spec=job.evaluation)
-    data = TokenFile(corpus, model.config.context)
+    data = open_tokens(corpus, model.config)
     size = min(SCORED_WINDOWS, data.num_windows)
     windows = data.windows([i * data.num_windows // size for i in range(size)])
     for name in job.layer_scores:

@@ -86,7 +86,7 @@ def look_up(scale: Scale, cells: Sequence[Cell], store: Store) -> Known:
     """What the package and the store know of a sweep's corpus, bases and layer scores.
 
     Raises:
-        DataError: if the scale's shipped bases saw another corpus.
+        DataError: if the scale's shipped bases saw another corpus, or its text is missing.
     """
     corpus = corpus_id(scale, store)
     bases = find_bases(scale, corpus, store, tuple(by_age(cells)), shipped_bases(scale))
@@ -100,11 +100,17 @@ def look_up(scale: Scale, cells: Sequence[Cell], store: Store) -> Known:
 
 
 def corpus_id(scale: Scale, store: Store) -> CorpusId:
-    """The corpus a scale trains on, or `UNTOKENISED` until it has been made."""
+    """The corpus a scale trains on, or `UNTOKENISED` until it has been made.
+
+    Raises:
+        DataError: if it is not the scale's own, and its text is missing.
+    """
     try:
         found = find_corpus(scale.corpus, store=store, vocab_size=scale.model.vocab_size)
-    except DataError:  # its text is not here: a plan can be shown, a run will say so
-        found = None
+    except DataError:
+        if scale.corpus != load_scale(scale.name).corpus:
+            raise  # somebody named it
+        found = None  # a scale's own text that is not here: a plan can be shown all the same
     if found is not None:
         return CorpusId(corpus_sha256=found.corpus_sha256, tokenizer_sha256=found.tokenizer_sha256)
     if scale.corpus == load_scale(scale.name).corpus:

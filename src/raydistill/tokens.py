@@ -15,9 +15,24 @@ from torch import Tensor
 
 from raydistill.codec import from_json
 from raydistill.errors import DataError
-from raydistill.spec import CorpusInfo, TrainSpec
+from raydistill.spec import CorpusInfo, ModelConfig, TrainSpec
 
 ROUNDS = 4
+
+
+def open_tokens(folder: Path, model: ModelConfig) -> "TokenFile":
+    """The training tokens of a corpus, for a model that has an embedding for each of their ids.
+
+    Raises:
+        DataError: if the corpus has more ids than the model, or too few tokens for one window.
+    """
+    data = TokenFile(folder, model.context)
+    if data.info.vocab_size > model.vocab_size:
+        raise DataError(
+            f"the corpus {data.info.name!r} has {data.info.vocab_size} token ids, up to "
+            f"{data.tokens.max()}; this model knows those below {model.vocab_size}"
+        )
+    return data
 
 
 class TokenFile:
@@ -46,9 +61,18 @@ class TokenFile:
         return lambda step: self.batch(train.seed, step, num_windows)
 
     def windows(self, indices: list[int]) -> Tensor:
-        """The windows of those numbers, int64 [len(indices), context + 1]."""
+        """The windows of those numbers, int64 [len(indices), context + 1].
+
+        Raises:
+            DataError: if they hold an id that the corpus cannot have.
+        """
         starts = np.asarray(indices)[:, None] * self.context
         ids = self.tokens[starts + np.arange(self.context + 1)]
+        if ids.max() >= self.info.vocab_size:  # a GPU would only say that an assertion failed
+            raise DataError(
+                f"{self.folder / 'train.bin'} holds the token id {ids.max()}, beyond its "
+                f"vocabulary of {self.info.vocab_size}: it was changed; delete {self.folder}"
+            )
         return torch.from_numpy(ids.astype(np.int64))
 
     def _window(self, seed: int, index: int) -> int:

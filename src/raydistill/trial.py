@@ -35,7 +35,7 @@ from raydistill.spec import (
 )
 from raydistill.store import Store
 from raydistill.surgery import Student
-from raydistill.tokens import TokenFile
+from raydistill.tokens import open_tokens
 from raydistill.train import begin, train
 from raydistill.world import World
 
@@ -78,7 +78,9 @@ def _training(
     record = resume(state, folder)
     steps = train(
         state,
-        TokenFile(corpus, context).batches(spec.train, recipe.batch_tokens // context),
+        open_tokens(corpus, student.model.config).batches(
+            spec.train, recipe.batch_tokens // context
+        ),
         plan=spec.plan,
         spec=spec.train,
         world=world,

@@ -47,7 +47,7 @@ def connected(log: Path) -> Iterator[None]:
     a cluster that was joined is only left.
 
     Raises:
-        SetupError: if the cluster of `RAY_ADDRESS` does not answer.
+        SetupError: if the cluster of `RAY_ADDRESS` does not answer, or none can be started.
     """
     _into_file(log)
     # The submitter's runtime_env may name the same variables; both are merged by us, below.
@@ -64,7 +64,7 @@ def connected(log: Path) -> Iterator[None]:
             **here,
         )
     except (ConnectionError, ValueError, AuthenticationError) as error:
-        raise SetupError(f"no Ray cluster at RAY_ADDRESS={address}: {error}") from error
+        raise SetupError(f"no Ray session at RAY_ADDRESS={address}: {error}") from error
     try:
         yield
     finally:

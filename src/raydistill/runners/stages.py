@@ -18,7 +18,7 @@ from raydistill.runners.once import follow_once, run_once
 from raydistill.runners.tpe import Tpe
 from raydistill.runners.work import Candidate, Metrics
 from raydistill.scales import Scale
-from raydistill.spec import HeldoutPoint, Progress
+from raydistill.spec import HeldoutPoint, ModelConfig, Progress
 from raydistill.store import Store
 from raydistill.sweep import SweepPlan, by_age
 from raydistill.units import format_tokens
@@ -56,7 +56,7 @@ def tokenise(scale: Scale, store: Store, say: Say) -> None:
         DataError: if its text cannot be had.
     """
     say(f"tokenising the corpus {scale.corpus!r}")
-    run_once(make_corpus, {"CPU": 1}, scale.corpus, str(store.root), scale.model.vocab_size)
+    run_once(make_corpus, {"CPU": 1}, scale.corpus, str(store.root), scale.model)
 
 
 def pretrain_bases(scale: Scale, store: Store, need: Need, say: Say) -> None:
@@ -107,9 +107,10 @@ def _telling(say: Say, total_tokens: int) -> Callable[[Metrics], None]:
     return tell
 
 
-def make_corpus(name: str, storage: str, vocab_size: int) -> None:
+def make_corpus(name: str, storage: str, model: ModelConfig) -> None:
     """On a worker: text becomes a token file in the store."""
-    prepare_corpus(name, store=Store(Path(storage)), vocab_size=vocab_size)
+    store = Store(Path(storage))
+    prepare_corpus(name, store=store, vocab_size=model.vocab_size, context=model.context)
 
 
 def pretrain_work(job: PretrainJob) -> Iterator[Metrics]:

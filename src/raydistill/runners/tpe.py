@@ -9,8 +9,8 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import Trial, TrialState
 
 from raydistill.runners.in_order import END, OBJECTIVE, InOrder, config_of
-from raydistill.runners.search import first_of_permutation
 from raydistill.runners.work import FINISHED, AxisValue, Candidate
+from raydistill.search import first_of_permutation
 
 DRAWS = 50
 """Draws from TPE before the next cell of a seeded permutation is taken instead."""

@@ -112,7 +112,7 @@ def run_jobs(
     """Run the cells that `searcher` names, until it names no more; a failure stops no other.
 
     Args:
-        candidates: every cell that `searcher` may name; keys are distinct.
+        candidates: every cell that `searcher` may name; equal keys have equal jobs.
         searcher: `InOrder`, or `Tpe` which is one.
         work: the generator function that a trial is.
         setup: where and how wide.

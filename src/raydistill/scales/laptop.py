@@ -36,7 +36,7 @@ scale = Scale(
         warm_phase_tokens=whole_steps(1 * B, _TRAIN_CLOCK, _BATCH),
     ),
     evaluation=EvalSpec(
-        tasks=("continuation", "last-word", "word-order"), heldout_windows=160, curve_windows=32
+        tasks=("continuation", "last-word", "word-order"), heldout_windows=320, curve_windows=32
     ),
     ships_base=True,
     cheap=True,

@@ -7,7 +7,7 @@
 Importing this package imports no mlflow; the first delivery does.
 """
 
-from raydistill.tracking.client import open_client
+from raydistill.tracking.client import experiments, open_client
 from raydistill.tracking.destination import check, default_uri
 from raydistill.tracking.environment import environment
 from raydistill.tracking.mirror import Delivery, experiment_name, sync
@@ -40,6 +40,7 @@ __all__ = [
     "environment",
     "experiment_name",
     "experiment_url",
+    "experiments",
     "open_client",
     "redact",
     "sync",

@@ -60,6 +60,12 @@ def _create_sqlite(path: Path) -> None:
         whole.unlink(missing_ok=True)
 
 
+def experiments(uri: str) -> dict[str, str]:
+    """The ids of the sweeps' experiments at `uri`, by name."""
+    found = open_client(uri).search_experiments(filter_string="name LIKE 'raydistill/%'")
+    return {experiment.name: experiment.experiment_id for experiment in found}
+
+
 def find_experiment(client: "MlflowClient", name: str, uri: str, store: Store) -> "Experiment":
     """The experiment of that name, created where there is none.
 

@@ -44,7 +44,7 @@ class RunContent:
     params: Mapping[str, str]
     tags: Mapping[str, str]
     note: str
-    context: Mapping[str, str]  # command, git state and versions of whoever wrote it
+    context: Mapping[str, str]  # owner, command, git state and versions of whoever wrote it
     curve: tuple[tuple[str, int, float], ...] = ()  # (name, tokens, value)
     finals: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
@@ -178,7 +178,7 @@ def _documents(scores: Mapping[str, object]) -> dict[str, str]:
 
 
 def _tags(sweep: TrackedSweep, storage: str, about: Mapping[str, str]) -> dict[str, str]:
-    common = {"sweep": sweep.name, "scale": sweep.scale, "owner": sweep.owner, "storage": storage}
+    common = {"sweep": sweep.name, "scale": sweep.scale, "storage": storage}
     return _redacted({**common, **about})
 
 
@@ -195,7 +195,7 @@ def _reason(failure: TrialFailure) -> str:
 
 
 def _context(sweep: TrackedSweep) -> dict[str, str]:
-    return _redacted({"command": sweep.command, **sweep.environment})
+    return _redacted({"owner": sweep.owner, "command": sweep.command, **sweep.environment})
 
 
 def _redacted(values: Mapping[str, str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ Plain names are against the base, `..._vs_control` against the control; positive
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterator, Mapping
 
 from raydistill.spec import Cost, HeldoutPoint, Progress, Scores, TrialSpec, UnitScores
@@ -99,9 +100,18 @@ def score_metrics(scores: Scores) -> dict[str, float]:
     if scores.tasks:
         metrics["downstream"] = scores.downstream
     for name, task in scores.tasks.items():
-        metrics[f"task.{name}"] = task.value
-        metrics[f"task.{name}.stderr"] = task.stderr
+        metrics[task_metric(name)] = task.value
+        metrics[task_metric(name, "stderr")] = task.stderr
     return metrics
+
+
+def task_metric(*parts: str) -> str:
+    """A metric's name in the letters that MLflow allows.
+
+    >>> task_metric("acc,none", "stderr")
+    'task.acc_none.stderr'
+    """
+    return ".".join(["task", *(re.sub(r"[^\w\-/: ]", "_", part) for part in parts)])
 
 
 def drop_metrics(before: Scores, after: Scores, suffix: str = "") -> dict[str, float]:
@@ -126,7 +136,7 @@ def retention_metrics(before: Scores, after: Scores) -> dict[str, float]:
     A task whose base is not above chance has nothing to retain and is left out.
     """
     kept = {
-        f"task.{name}.retention": (after.tasks[name].value - task.chance)
+        task_metric(name, "retention"): (after.tasks[name].value - task.chance)
         / (task.value - task.chance)
         for name, task in before.tasks.items()
         if name in after.tasks and task.value > task.chance

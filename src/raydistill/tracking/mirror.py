@@ -63,6 +63,8 @@ def sync(sweep: TrackedSweep, *, uri: str, store: Store) -> Delivery:
     contents += [cell_content(sweep, cell, storage) for cell in sweep.cells]
     run_ids = tuple(writer.deliver(content, parent_id) for content in contents)
     writer.deliver(parent)
+    if not sweep.running:
+        writer.end_others({parent.key, *(content.key for content in contents)}, sweep.scale)
     remember_delivery(store, uri)
     return Delivery(
         experiment_id=experiment.experiment_id,

@@ -41,6 +41,7 @@ class Tracker:
         self._store = store
         self._say = say
         self._every_s = every_s
+        self._cells = 0
         self._trouble = ""
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._deliver_regularly, name="mlflow", daemon=True)
@@ -58,9 +59,8 @@ class Tracker:
         before = self._trouble
         self._deliver()
         if self._trouble:
-            cells = len(self._snapshot().cells)
             self._say(
-                f"MLflow at {redact(self._uri)} did not take the {cells} cells of this sweep "
+                f"MLflow at {redact(self._uri)} did not take all of the {self._cells} cells "
                 f"({self._trouble}). They are safe in {self._store.root}: the same command, "
                 "when it answers, delivers them and trains nothing."
             )
@@ -92,7 +92,9 @@ class Tracker:
 
     def _deliver(self) -> None:
         try:
-            self.delivery = sync(self._snapshot(), uri=self._uri, store=self._store)
+            sweep = self._snapshot()
+            self._cells = len(sweep.cells)
+            self.delivery = sync(sweep, uri=self._uri, store=self._store)
             self._trouble = ""
         except Exception as error:  # noqa: BLE001  (whatever MLflow raises, training goes on)
             self._trouble = redact(_cause(error))
@@ -100,7 +102,7 @@ class Tracker:
 
 def _cause(error: BaseException) -> str:
     """What went wrong at the bottom of it, in one line that fits a terminal."""
-    while below := error.__cause__ or error.__context__:
+    while below := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
         error = below
     lines = str(error).splitlines() or [type(error).__name__]
     return lines[0][:200]

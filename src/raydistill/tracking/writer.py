@@ -34,7 +34,7 @@ class Writer:
         self.experiment_id = experiment_id
         self.runs: dict[str, Run] = {}
         self.written = 0
-        for run in _all_runs(client, experiment_id, f"tags.storage = '{storage}'"):
+        for run in list(_all_runs(client, experiment_id, f"tags.storage = '{storage}'")):
             if self.runs.setdefault(run.data.tags.get(KEY, run.info.run_id), run) is not run:
                 # The answer to its creation was lost, and the next sync made another.
                 client.delete_run(run.info.run_id)
@@ -71,6 +71,13 @@ class Writer:
         self._set_status(run, content)
         self.client.set_tag(_id(run), WRITTEN, content.digest)
         return _id(run)
+
+    def end_others(self, keys: set[str], scale: str) -> None:
+        """Nothing of this scale stays open that is not in `keys`: its command was killed."""
+        for key, run in self.runs.items():
+            of_scale = run.data.tags.get("scale") == scale
+            if of_scale and run.info.status == "RUNNING" and key not in keys:
+                self.client.set_terminated(_id(run), status="KILLED")
 
     def _points_to_add(self, run: "Run", content: RunContent) -> list["Metric"]:
         """The points of the curves that MLflow lacks."""
@@ -132,7 +139,7 @@ def _mlflow_tags(content: RunContent) -> Mapping[str, str]:
     commit = {"mlflow.source.git.commit": context["git_commit"]} if "git_commit" in context else {}
     return {
         NOTE: f"{content.note}\n\n```\n{context['command']}\n```",
-        "mlflow.user": content.tags["owner"],
+        "mlflow.user": context["owner"],
         "mlflow.source.name": context["command"],
         "mlflow.source.type": "LOCAL",
         **commit,

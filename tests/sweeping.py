@@ -1,0 +1,99 @@
+"""Running the real script on the smoke scale, and what it leaves behind."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = "sweeps/where_to_drop.py"
+TIMES = ("train_s", "evaluate_s", "peak_bytes", "started_s", "ended_s")
+
+
+def environment(storage, **more):
+    """The smoke scale, its own storage, and nothing of a cluster that may run outside."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAY", "MLFLOW"))}
+    return kept | {
+        "RAYDISTILL_SCALE": "smoke", "RAYDISTILL_STORAGE": str(storage), "COLUMNS": "120", **more,
+    }  # fmt: skip
+
+
+def start(storage, *flags, **more):
+    """The sweep as a process of its own session, so that it can be killed alone."""
+    return subprocess.Popen(
+        [sys.executable, SCRIPT, *flags], cwd=ROOT, env=environment(storage, **more),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def run(storage, *flags, **more):
+    """The finished process, with `stdout`, `stderr` and `returncode`."""
+    process = start(storage, *flags, **more)
+    out, err = process.communicate(timeout=240)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def assert_all_gone(sessions, within_s):
+    """Nothing that these sweeps started still runs, or it ends by itself in time."""
+    deadline = time.monotonic() + within_s
+    while (left := leftovers(sessions)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert left == []
+
+
+def leftovers(sessions):
+    """Processes that still run in the sessions of sweeps that are gone."""
+    found = []
+    for process in psutil.process_iter(["pid", "name", "status"]):
+        try:
+            if os.getsid(process.pid) in sessions and process.info["status"] != "zombie":
+                found.append(process)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return found
+
+
+def results(storage):
+    """Every trial's spec, curves, weights and scores, without the seconds that they took."""
+    found = {}
+    for path in sorted(Path(storage).glob("trials/*/trained.json")):
+        trained = json.loads(path.read_text())
+        for name in TIMES:
+            trained.pop(name, None)
+            trained["cost"].pop(name, None)
+        scores = Path(storage, "scores", trained["weights_sha256"])
+        found[path.parent.name] = trained, {p.name: p.read_text() for p in scores.iterdir()}
+    return found
+
+
+def runs(storage):
+    """All of MLflow's runs in the storage's database, by name; with their metric histories."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{storage}/mlflow.db")
+    experiment = client.get_experiment_by_name("raydistill/where_to_drop")
+    return client, client.search_runs([experiment.experiment_id], max_results=1000)
+
+
+def cells(storage):
+    """The runs that are cells or controls."""
+    return [run for run in runs(storage)[1] if run.data.tags["role"] in ("cell", "control")]
+
+
+def assert_tracked_once(storage, expected):
+    """One finished run per cell, and every step of every curve once."""
+    client, found = runs(storage)
+    assert {run.info.status for run in found} == {"FINISHED"}
+    children = [run for run in found if run.data.tags["role"] in ("cell", "control")]
+    asked = [(run.data.params["age"], run.data.params["location"]) for run in children]
+    assert sorted(asked) == sorted(expected)
+    for run in children:
+        for name in ("train_loss", "heldout_nll"):
+            history = [metric.step for metric in client.get_metric_history(run.info.run_id, name)]
+            assert len(history) == len(set(history)) > 0
+        steps = len(client.get_metric_history(run.info.run_id, "train_loss"))
+        assert steps == 17  # warm phase 1, budget 16

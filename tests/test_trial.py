@@ -1,0 +1,196 @@
+"""From nothing to scores through one door: bases, trials, and never the same work twice."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from raydistill.checkpoint import load_weights
+from raydistill.corpus import prepare_corpus
+from raydistill.errors import DataError
+from raydistill.jobs import BaseJob, PretrainJob, TrialJob
+from raydistill.pretrain import AGES, base_folder, measure, pretrain
+from raydistill.resolve import LayerScores, layer_scores_path
+from raydistill.results import Finished, Unfinished, metrics, outcome
+from raydistill.spec import (
+    DropPlan,
+    EvalSpec,
+    ExternalBase,
+    HeldoutPoint,
+    LayerDrop,
+    ModelConfig,
+    Progress,
+    RandomBase,
+    Recipe,
+    TrainSpec,
+    TrialResult,
+    TrialSpec,
+)
+from raydistill.store import Store
+from raydistill.trial import run_trial, trial
+from raydistill.world import World
+
+MODEL = ModelConfig(family="palm", num_layers=4, dim=16, num_heads=2, vocab_size=2048, context=32)
+RECIPE = Recipe(
+    peak_lr=1e-3, budget_tokens=1024, batch_tokens=128, micro_batches=1, warmup_tokens=128
+)
+MEASURED = EvalSpec(tasks=("continuation",), heldout_windows=8, curve_windows=2)
+WORLD = World.here()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("store"))
+    prepare_corpus("smoke", store=store)
+    return store
+
+
+@pytest.fixture(scope="module")
+def train_spec(store):
+    corpus = prepare_corpus("smoke", store=store)
+    info = json.loads((corpus / "corpus.json").read_text())
+    return TrainSpec(
+        recipe=RECIPE, loss="lm", seed=0, corpus_sha256=info["corpus_sha256"],
+        tokenizer_sha256=info["tokenizer_sha256"],
+    )  # fmt: skip
+
+
+def pretraining(store, train_spec, **changes):
+    spec = TrialSpec(base=RandomBase(model=MODEL, seed=0), plan=DropPlan(), train=train_spec)
+    job = PretrainJob(
+        spec=spec, ages_tokens=(256, 1024), evaluation=MEASURED, storage=str(store.root), **changes
+    )
+    return spec, job
+
+
+@pytest.fixture(scope="module")
+def bases(store, train_spec):
+    """The sha256 of the bases of 256 and 1024 tokens."""
+    spec, job = pretraining(store, train_spec)
+    list(pretrain(job, world=WORLD))
+    ages = json.loads(store.path("pretraining", spec.trial_id, AGES).read_text())
+    return ages["256"], ages["1024"]
+
+
+@pytest.fixture
+def job(store, train_spec, bases):
+    spec = TrialSpec(
+        base=ExternalBase(name="tiny", revision="1024", weights_sha256=bases[1]),
+        plan=DropPlan(drops=(LayerDrop(at_tokens=0, layer=1),)),
+        train=dataclasses.replace(train_spec, seed=1),
+    )
+    return TrialJob(spec=spec, evaluation=MEASURED, storage=str(store.root), sweep="test")
+
+
+def steps(items):
+    return sum(isinstance(item, Progress) for item in items)
+
+
+def test_one_pretraining_run_keeps_a_base_for_every_age(store, bases):
+    young, old = (load_weights(base_folder(sha256, store)).model for sha256 in bases)
+    assert not torch.equal(young.embedding.weight, old.embedding.weight)
+
+
+def test_an_interrupted_pretraining_goes_on_to_the_same_bases(tmp_path, train_spec, bases):
+    store = Store(tmp_path)
+    prepare_corpus("smoke", store=store)
+    spec, job = pretraining(store, train_spec, checkpoint_every_s=0.0)
+    first = pretrain(job, world=WORLD)
+    while not (isinstance(item := next(first), Progress) and item.tokens == 384):
+        pass
+    first.close()
+    rest = list(pretrain(job, world=WORLD))
+    ages = json.loads(store.path("pretraining", spec.trial_id, AGES).read_text())
+    assert (ages["256"], ages["1024"]) == bases
+    assert steps(rest) == 6  # of eight; the third had no checkpoint yet
+
+
+def test_a_trial_ends_with_its_scores_and_says_what_it_took(store, job):
+    *_, result = trial(job, world=WORLD)
+    assert isinstance(result, TrialResult)
+    assert result.trained.kept == (0, 2, 3)
+    assert result.trained.trained_in == "test"
+    assert [p.tokens for p in result.trained.heldout_curve] == [0, 128, 256, 512, 1024]
+    assert result.trained.cost.tokens == 1024
+    assert result.before.tasks.keys() == result.after.tasks.keys() == {"continuation"}
+    assert not store.path("trials", job.spec.trial_id, "checkpoints").exists()
+
+
+def test_a_finished_trial_is_not_trained_again(job):
+    first = run_trial(job, world=WORLD)
+    items = list(trial(job, world=WORLD))
+    assert items == [first]
+
+
+def test_a_new_task_is_scored_without_a_step_of_training(store, job):
+    run_trial(job, world=WORLD)
+    asked = dataclasses.replace(MEASURED, tasks=("continuation", "word-order"))
+    assert isinstance(outcome(job.spec, asked, store), Unfinished)
+    items = list(trial(dataclasses.replace(job, evaluation=asked), world=WORLD))
+    assert steps(items) == 0
+    assert items[-1].after.tasks.keys() == {"continuation", "word-order"}
+
+
+def test_a_killed_trial_goes_on_to_the_same_weights(tmp_path, store, job):
+    undisturbed = run_trial(job, world=WORLD)
+    other = Store(tmp_path)
+    prepare_corpus("smoke", store=other)
+    base = job.spec.base.weights_sha256
+    other.path("bases").mkdir()
+    other.path("bases", base).symlink_to(store.path("bases", base))
+    again = dataclasses.replace(job, storage=str(tmp_path), checkpoint_every_s=0.0)
+    first = trial(again, world=WORLD)
+    while not (isinstance(item := next(first), Progress) and item.tokens == 512):
+        pass
+    first.close()
+    result = run_trial(again, world=WORLD)
+    assert result.trained.weights_sha256 == undisturbed.trained.weights_sha256
+    assert result.trained.curve == undisturbed.trained.curve
+    assert result.trained.heldout_curve == undisturbed.trained.heldout_curve
+    assert result.after == undisturbed.after
+
+
+def test_the_store_tells_what_came_of_a_trial(store, job):
+    run_trial(job, world=WORLD)
+    found = outcome(job.spec, MEASURED, store)
+    assert isinstance(found, Finished)
+    lost = metrics(found)
+    assert lost["delta_nll"] == found.result.after.nll - found.result.before.nll
+    assert lost["delta_nll_selection"] != lost["delta_nll"]
+
+
+def test_a_base_that_was_changed_on_disk_is_refused(tmp_path, store, job):
+    base = job.spec.base.weights_sha256
+    other = Store(tmp_path)
+    prepare_corpus("smoke", store=other)
+    folder = other.path("bases", base)
+    folder.mkdir(parents=True)
+    content = bytearray((store.path("bases", base) / "model.safetensors").read_bytes())
+    content[-5] ^= 1
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(DataError, match="it was changed"):
+        run_trial(dataclasses.replace(job, storage=str(tmp_path)), world=WORLD)
+
+
+def test_block_influence_is_read_from_training_windows_and_kept(store, train_spec, bases):
+    corpus = train_spec.corpus_sha256
+    measure(
+        BaseJob(
+            weights_sha256=bases[1], corpus_sha256=corpus, evaluation=MEASURED,
+            layer_scores=("block-influence",), storage=str(store.root),
+        ),
+        world=WORLD,
+    )  # fmt: skip
+    kept = store.load(LayerScores, *layer_scores_path(bases[1], "block-influence", corpus))
+    assert len(kept.values) == MODEL.num_layers
+    assert all(0 <= value <= 2 for value in kept.values)
+
+
+def test_heldout_points_are_part_of_the_walk(job, train_spec):
+    fresh = dataclasses.replace(
+        job, spec=dataclasses.replace(job.spec, train=dataclasses.replace(train_spec, seed=9))
+    )
+    items = list(trial(fresh, world=WORLD))
+    assert isinstance(items[0], HeldoutPoint)
+    assert steps(items) == RECIPE.total_steps
