@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+
 import sweeping
 
 PAGES = sorted([*sweeping.ROOT.glob("*.md"), *sweeping.ROOT.glob("*/*.md")])

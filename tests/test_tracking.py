@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections import Counter
@@ -114,8 +115,8 @@ def test_the_control_is_logged_with_nothing_removed(store):
 
 def test_drops_are_against_the_base_and_against_the_control(store):
     control = measured(LATE, "none").result.after
-    outcome = measured(LATE, "input", control)
-    deliver(store, sweep_of(cell(LATE, "input", outcome)))
+    outcome = measured(LATE, "input")
+    deliver(store, sweep_of(cell(LATE, "input", outcome, control)))
     metrics = the_run(store, "tags.role = 'cell'").data.metrics
     before, after = before_of(LATE), outcome.result.after
     assert metrics["delta_nll"] == round(after.nll - before.nll, 4)
@@ -401,8 +402,8 @@ def test_a_server_that_goes_away_in_mid_sweep_loses_nothing(tmp_path, migrated):
     control = measured(LATE, "none").result.after
     begun = sweep_of(cell(LATE, "input", partial(LATE, "input", 5)), running=True)
     ended = sweep_of(
-        cell(LATE, "none", measured(LATE, "none", control)),
-        cell(LATE, "input", measured(LATE, "input", control)),
+        cell(LATE, "none", measured(LATE, "none"), control),
+        cell(LATE, "input", measured(LATE, "input"), control),
         cell(LATE, "middle", failed(LATE, "middle")),
     )
 
@@ -452,3 +453,11 @@ def test_runs_stand_side_by_side_without_gaps(store):
     for run in runs_of(store, "tags.role != 'sweep'"):
         assert run.data.tags.keys() >= {"sweep", "age", "role", "layer_map", "owner"}
         assert run.data.params.keys() >= {"sweep", "age", "location", "count", "gap", "scale"}
+
+
+def test_a_stopped_sweep_does_not_wait_for_a_delivery_that_hangs(store):
+    hanging = threading.Event()
+    tracker = Tracker(hanging.wait, uri=default_uri(store), store=store, say=print, patience_s=0.01)
+    with pytest.raises(KeyboardInterrupt), tracker:
+        raise KeyboardInterrupt
+    hanging.set()

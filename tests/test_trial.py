@@ -12,7 +12,8 @@ from raydistill.errors import DataError
 from raydistill.jobs import BaseJob, PretrainJob, TrialJob
 from raydistill.pretrain import AGES, base_folder, measure, pretrain
 from raydistill.resolve import LayerScores, layer_scores_path
-from raydistill.results import Finished, Unfinished, metrics, outcome
+from raydistill.outcomes import Finished, Unfinished
+from raydistill.results import metrics, outcome
 from raydistill.spec import (
     DropPlan,
     EvalSpec,

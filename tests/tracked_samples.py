@@ -3,6 +3,7 @@
 import math
 import random
 
+from raydistill.outcomes import Finished, Unfinished
 from raydistill.spec import (
     Cost,
     DropPlan,
@@ -22,7 +23,7 @@ from raydistill.spec import (
     TrialSpec,
     UnitScores,
 )
-from raydistill.tracking import Measured, NoControl, Partial, TrackedBase, TrackedCell, TrackedSweep
+from raydistill.tracking import NoControl, TrackedBase, TrackedCell, TrackedSweep
 from raydistill.units import B
 
 MODEL = ModelConfig(family="palm", num_layers=12, dim=64, num_heads=2, vocab_size=2048, context=128)
@@ -93,7 +94,7 @@ def before_of(age):
     return scores_of(f"{age:064d}", 3.46 if age == 80 * B else 3.14, 0.74)
 
 
-def measured(age, location, control=NoControl(), steps=20):  # noqa: B008  (a frozen value)
+def measured(age, location, steps=20):
     spec = spec_of(age, location)
     worse = 0.02 * len(spec.plan.drops) + 0.01 * (len(location) % 5)
     after = scores_of(f"weights-of-{spec.trial_id}", before_of(age).nll + worse, 0.74 - worse)
@@ -122,7 +123,8 @@ def measured(age, location, control=NoControl(), steps=20):  # noqa: B008  (a fr
         ended_s=1_780_000_048.0,
     )
     result = TrialResult(trained=trained, before=before_of(age), after=after)
-    return Measured(result=result, control=control, documents=documents_of(after))
+    before = documents_of(result.before)
+    return Finished(result=result, before=before, after=documents_of(after))
 
 
 def failed(age, location, message="out of memory: HF_TOKEN=hf_secret"):
@@ -136,10 +138,10 @@ def failed(age, location, message="out of memory: HF_TOKEN=hf_secret"):
 
 
 def partial(age, location, steps):
-    return Partial(curve=tuple(curve_of(spec_of(age, location), steps)))
+    return Unfinished(curve=tuple(curve_of(spec_of(age, location), steps)))
 
 
-def cell(age, location, outcome):
+def cell(age, location, outcome, control=NoControl()):  # noqa: B008  (a frozen value)
     return TrackedCell(
         values={"age": age, "location": location, "count": 4, "gap": 0},
         as_run={"age_tokens": AGES[age], "gap_tokens": 0},
@@ -147,6 +149,7 @@ def cell(age, location, outcome):
         spec=spec_of(age, location),
         layer_map=boxes(LAYERS[location]),
         outcome=outcome,
+        control=control,
     )
 
 
@@ -185,6 +188,8 @@ def fourteen_cells():
     points = [(320 * B, location) for location in LAYERS]
     points += [(80 * B, location) for location in ("none", "input", "middle")]
     controls = {age: measured(age, "none").result.after for age in AGES}
-    outcomes = {point: measured(*point, controls[point[0]]) for point in points}
+    outcomes = {point: measured(*point) for point in points}
     outcomes[320 * B, "random-0"] = failed(320 * B, "random-0")
-    return sweep_of(*(cell(*p, outcome) for p, outcome in outcomes.items()), bases=tuple(AGES))
+    return sweep_of(
+        *(cell(*p, outcome, controls[p[0]]) for p, outcome in outcomes.items()), bases=tuple(AGES)
+    )

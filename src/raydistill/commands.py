@@ -11,7 +11,9 @@ from pathlib import Path
 from raydistill import tracking
 from raydistill.codec import from_json
 from raydistill.conduct import check_writable
+from raydistill.corpus import check_source
 from raydistill.errors import SetupError, UsageError
+from raydistill.interrupts import interrupts_held
 from raydistill.manifest import MANIFEST, write_manifest
 from raydistill.record import Record
 from raydistill.report.console import open_console
@@ -41,12 +43,14 @@ def base(store: Store, flags: argparse.Namespace) -> int:
     """Train the bases of a scale by its recipe, and put them where `--to` says.
 
     Raises:
+        DataError: if the text to train on is not here.
         UsageError: if `--to` holds bases already.
     """
-    from raydistill.runners import cluster, stages  # noqa: PLC0415  (Ray)
-
     scale = load_scale(flags.scale)
     scale = replace(scale, corpus=flags.corpus) if flags.corpus else scale
+    check_source(scale.corpus, scale.model.context)
+    with interrupts_held():
+        from raydistill.runners import cluster, stages  # noqa: PLC0415  (Ray)
     check_writable(store.root)
     console = open_console()
     console.print(

@@ -8,8 +8,10 @@ from raydistill import tracking
 from raydistill.codec import to_json
 from raydistill.errors import SetupError
 from raydistill.follow import Follower
+from raydistill.interrupts import interrupts_held
 from raydistill.jobs import TrialJob
 from raydistill.manifest import write_text
+from raydistill.outcomes import Finished
 from raydistill.report.console import PatientConsole, open_console
 from raydistill.report.figures import save_figures
 from raydistill.report.live import progress_view
@@ -17,7 +19,7 @@ from raydistill.report.markdown import to_markdown
 from raydistill.report.table import build_table
 from raydistill.report.terminal import print_table
 from raydistill.resolve import PlannedTrial, distinct, look_up
-from raydistill.results import Finished, delta_nll, outcome
+from raydistill.results import delta_nll, outcome
 from raydistill.runners.work import Candidate
 from raydistill.spec import TrialFailure, TrialSpec
 from raydistill.store import Store
@@ -103,7 +105,8 @@ def train_missing(plan: SweepPlan, store: Store, console: PatientConsole) -> Non
         RaydistillError: if the cluster cannot hold a trial, or the bases cannot be had.
     """
     # Ray takes seconds to import, and a finished sweep does not need it.
-    from raydistill.runners import cluster, stages, tune  # noqa: PLC0415
+    with interrupts_held():
+        from raydistill.runners import cluster, stages, tune  # noqa: PLC0415
 
     folder = store.path("sweeps", plan.sweep.name, plan.scale.name)
     options = plan.options

@@ -11,12 +11,11 @@ from raydistill.locations import label
 from raydistill.resolve import Known, PlannedTrial, Unscored, distinct, look_up
 from raydistill.spec import TrialRequest, TrialSpec
 from raydistill.store import Store
-from raydistill.sweep import SweepPlan, Value, by_age
+from raydistill.sweep import SweepPlan, by_age, shown
 from raydistill.units import format_tokens
 
 KEPT, REMOVED, UNKNOWN = "■", "□", "·"
 UNSCORED = "layers known after scoring"
-_TOKEN_FIELDS = ("age", "gap", "budget")
 _ALWAYS = ("age", "count", "gap")
 
 
@@ -36,13 +35,6 @@ def layer_map(num_layers: int, removed: Sequence[int]) -> str:
     '■□□■■■'
     """
     return "".join(REMOVED if layer in removed else KEPT for layer in range(num_layers))
-
-
-def shown(name: str, value: Value) -> str:
-    """A value as people write it: token counts with K, M or B."""
-    if name in _TOKEN_FIELDS and isinstance(value, int):
-        return format_tokens(value)
-    return str(value)
 
 
 def describe(plan: SweepPlan, store: Store, *, width: int = 100) -> str:

@@ -9,18 +9,16 @@ from raydistill.checkpoint import WEIGHTS, load_weights, save_weights
 from raydistill.codec import to_json
 from raydistill.errors import DataError
 from raydistill.evaluate import scores_of
-from raydistill.evaluate.perplexity import curve_nll
 from raydistill.jobs import BaseJob, PretrainJob
 from raydistill.manifest import sha256_of, write_text
 from raydistill.models import build
 from raydistill.resolve import LayerScores, layer_scores_path
-from raydistill.resume import recorded, resume
+from raydistill.resume import sit_down
 from raydistill.scores import load_score
 from raydistill.spec import HeldoutPoint, Progress, RandomBase
 from raydistill.store import Store
 from raydistill.surgery import Student
 from raydistill.tokens import open_tokens
-from raydistill.train import begin, train
 from raydistill.world import World
 
 AGES, RECORD = "ages.json", "record.json"
@@ -50,39 +48,25 @@ def pretrain(job: PretrainJob, *, world: World) -> Iterator[Progress | HeldoutPo
     interrupted goes on from its newest checkpoint.
 
     Raises:
-        DataError: if the corpus is not in the store.
+        DataError: if the corpus is too short, or has ids that the model does not know.
         ValueError: if an age is not a whole step of this run.
     """
     spec, store = job.spec, Store(Path(job.storage))
     assert isinstance(spec.base, RandomBase), spec
-    recipe, context = spec.train.recipe, spec.base.model.context
+    recipe = spec.train.recipe
     for age in job.ages_tokens:
         if age % recipe.batch_tokens or age > recipe.total_tokens:
             raise ValueError(f"age {age} is not a step of a run of {recipe.total_tokens} tokens")
-    corpus = store.path("corpora", spec.train.corpus_sha256)
     folder = store.path("pretraining", spec.trial_id)
     student = Student(build(spec.base.model, spec.base.seed))
     student.model.to(world.device)
-    state = begin(student, spec.plan, recipe)
-    record = resume(state, folder)
-    steps = train(
-        state,
-        open_tokens(corpus, student.model.config).batches(
-            spec.train, recipe.batch_tokens // context
-        ),
-        plan=spec.plan,
-        spec=spec.train,
-        world=world,
-        heldout_nll=curve_nll(corpus, job.evaluation),
-    )
-    for item in recorded(
-        steps, state, record, folder=folder, every_s=job.checkpoint_every_s, world=world
-    ):
+    sitting = sit_down(student, job, folder, world)
+    for item in sitting.items:
         if world.leads and isinstance(item, Progress) and item.tokens in job.ages_tokens:
             keep_base(student, item.tokens, folder=folder, store=store)
         yield item
     if world.leads:
-        write_text(folder / RECORD, to_json(record))
+        write_text(folder / RECORD, to_json(sitting.record))
 
 
 def keep_base(student: Student, age_tokens: int, *, folder: Path, store: Store) -> None:

@@ -1,49 +1,22 @@
 """What the store holds of trials and bases, as plain values; reading it needs no torch."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from raydistill.codec import from_json
 from raydistill.drops import downstream_drop_pct, perplexity_drop_pct
 from raydistill.evaluate import PERPLEXITY, kept_documents, scores_from
+from raydistill.outcomes import Documents, Finished, Outcome, Unfinished
 from raydistill.record import Record
 from raydistill.spec import (
     CorpusInfo,
     EvalSpec,
     ExternalBase,
-    HeldoutPoint,
-    Progress,
     Scores,
-    TrialFailure,
     TrialResult,
     TrialSpec,
-    UnitScores,
 )
 from raydistill.statistics import half
 from raydistill.store import Store
-
-Documents = Mapping[str, UnitScores]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Unfinished:
-    """A trial that is not trained or not measured yet: its curves so far."""
-
-    curve: tuple[Progress, ...] = ()
-    heldout_curve: tuple[HeldoutPoint, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finished:
-    """A trial that is trained and measured, with every score split by document."""
-
-    result: TrialResult
-    before: Documents
-    after: Documents
-
-
-Outcome = Finished | Unfinished | TrialFailure
 
 
 def measured(

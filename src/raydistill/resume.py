@@ -2,14 +2,53 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from raydistill.checkpoint import load_checkpoint, save_checkpoint
 from raydistill.codec import from_json, to_json
+from raydistill.evaluate.perplexity import curve_nll
+from raydistill.jobs import PretrainJob, TrialJob
 from raydistill.record import Record
 from raydistill.spec import HeldoutPoint, Progress
-from raydistill.train import Training
+from raydistill.store import Store
+from raydistill.surgery import Student
+from raydistill.tokens import open_tokens
+from raydistill.train import Training, begin, train
 from raydistill.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """The rest of a training: what was measured before and since, and the items to come."""
+
+    record: Record
+    items: Iterator[Progress | HeldoutPoint]
+
+
+def sit_down(student: Student, job: TrialJob | PretrainJob, folder: Path, world: World) -> Sitting:
+    """Go on from the newest checkpoint in `folder`, or begin; nothing runs until it is asked for.
+
+    Raises:
+        DataError: if the corpus is not in the store, or is not the model's.
+    """
+    spec, model = job.spec, student.model.config
+    recipe = spec.train.recipe
+    corpus = Store(Path(job.storage)).path("corpora", spec.train.corpus_sha256)
+    tokens = open_tokens(corpus, model)
+    state = begin(student, spec.plan, recipe)
+    record = resume(state, folder)
+    steps = train(
+        state,
+        tokens.batches(spec.train, recipe.batch_tokens // model.context),
+        plan=spec.plan,
+        spec=spec.train,
+        world=world,
+        heldout_nll=curve_nll(corpus, job.evaluation),
+    )
+    every_s = job.checkpoint_every_s
+    items = recorded(steps, state, record, folder=folder, every_s=every_s, world=world)
+    return Sitting(record, items)
 
 
 def resume(state: Training, folder: Path) -> Record:

@@ -16,12 +16,15 @@ from raydistill.locations import NONE, is_list, listed
 from raydistill.parts import part_names
 from raydistill.scales import Scale, scale_names
 from raydistill.spec import TrialRequest
+from raydistill.units import format_tokens
 
 Value = str | int | float
 Axes = Mapping[str, Sequence[Value]]
 
 FIELDS = ("location", "count", "gap", "age", "loss")
 """What has a flag of its own in every sweep, varied or not."""
+
+_TOKEN_FIELDS = ("age", "gap", "budget")
 
 MOST_CELLS = 10_000
 
@@ -164,6 +167,17 @@ def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRe
             f"which lists {len(layers)} layers: leave one of them out"
         )
     return dataclasses.replace(request, count=len(layers))
+
+
+def shown(name: str, value: Value) -> str:
+    """A value of a request as people write it: token counts with K, M or B.
+
+    >>> shown("age", 80_000_000_000), shown("count", 4), shown("gap", 0)
+    ('80B', '4', '0')
+    """
+    if name in _TOKEN_FIELDS and isinstance(value, int):
+        return format_tokens(value)
+    return str(value)
 
 
 def by_age(cells: Sequence[Cell]) -> Iterator[int]:

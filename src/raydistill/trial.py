@@ -8,35 +8,33 @@ import platform
 import resource
 import shutil
 import time
-from collections.abc import Generator, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
 from raydistill.checkpoint import WEIGHTS, load_weights, save_weights
 from raydistill.evaluate import scores_of
-from raydistill.evaluate.perplexity import curve_nll
 from raydistill.flops import exact_flops, paper_flops
 from raydistill.jobs import TrialJob
 from raydistill.manifest import sha256_of
 from raydistill.pretrain import base_folder
 from raydistill.record import Record
-from raydistill.resume import recorded, resume
+from raydistill.resume import sit_down
 from raydistill.spec import (
     Cost,
     ExternalBase,
     HeldoutPoint,
     MadeBy,
+    ModelConfig,
     Progress,
     Scores,
     Trained,
     TrialResult,
+    TrialSpec,
 )
 from raydistill.store import Store
 from raydistill.surgery import Student
-from raydistill.tokens import open_tokens
-from raydistill.train import begin, train
 from raydistill.world import World
 
 Item = Progress | HeldoutPoint | TrialResult
@@ -50,11 +48,10 @@ def trial(job: TrialJob, *, world: World) -> Iterator[Item]:
         FloatingPointError: if the training diverges.
     """
     store = Store(Path(job.storage))
-    trained = store.trained(job.spec.trial_id)
-    if trained is None:
-        trained = yield from _training(job, store, world)
+    if store.trained(job.spec.trial_id) is None:
+        yield from _training(job, store, world)
     if world.leads:
-        yield _evaluated(job, store, trained, world)
+        yield _evaluated(job, store, world)
 
 
 def run_trial(job: TrialJob, *, world: World) -> TrialResult:
@@ -64,57 +61,33 @@ def run_trial(job: TrialJob, *, world: World) -> TrialResult:
     return last
 
 
-def _training(
-    job: TrialJob, store: Store, world: World
-) -> Generator[Progress | HeldoutPoint, None, Trained]:
+def _training(job: TrialJob, store: Store, world: World) -> Iterator[Progress | HeldoutPoint]:
     spec, started_s = job.spec, time.time()
     assert isinstance(spec.base, ExternalBase), "bases are pretrained before trials start"
     student = load_weights(base_folder(spec.base.weights_sha256, store))
     student.model.to(world.device)
-    context, recipe = student.model.config.context, spec.train.recipe
-    corpus = store.path("corpora", spec.train.corpus_sha256)
     folder = store.path("trials", spec.trial_id, "checkpoints")
-    state = begin(student, spec.plan, recipe)
-    record = resume(state, folder)
-    steps = train(
-        state,
-        open_tokens(corpus, student.model.config).batches(
-            spec.train, recipe.batch_tokens // context
-        ),
-        plan=spec.plan,
-        spec=spec.train,
-        world=world,
-        heldout_nll=curve_nll(corpus, job.evaluation),
-    )
-    yield from recorded(
-        steps, state, record, folder=folder, every_s=job.checkpoint_every_s, world=world
-    )
-    trained = _described(job, student, record, world, started_s)
-    return _kept(trained, student, store) if world.leads else trained
+    sitting = sit_down(student, job, folder, world)
+    yield from sitting.items
+    if world.leads:
+        _keep(job, student, sitting.record, world, started_s)
 
 
-def _described(
-    job: TrialJob, student: Student, record: Record, world: World, started_s: float
-) -> Trained:
-    spec, model = job.spec, student.model.config
-    recipe = spec.train.recipe
-    return Trained(
-        trial_id=spec.trial_id,
-        spec=spec,
-        model=model,
+def _keep(job: TrialJob, student: Student, record: Record, world: World, started_s: float) -> None:
+    """Put the weights and then their description into the store; checkpoints have served."""
+    store, place = Store(Path(job.storage)), ("trials", job.spec.trial_id)
+    with store.making(*place, "weights") as folder:
+        save_weights(folder, student)
+    trained = Trained(
+        trial_id=job.spec.trial_id,
+        spec=job.spec,
+        model=student.model.config,
         kept=tuple(student.kept),
-        weights_sha256="",
+        weights_sha256=sha256_of(store.path(*place, "weights", WEIGHTS)),
         trained_in=job.sweep,
-        curve=record.thinned_curve(recipe),
+        curve=record.thinned_curve(job.spec.train.recipe),
         heldout_curve=tuple(record.heldout_curve),
-        cost=Cost(
-            tokens=recipe.total_tokens,
-            flops_paper=paper_flops(model, spec.plan, recipe),
-            flops_exact=exact_flops(model, spec.plan, recipe),
-            train_s=record.train_s,
-            evaluate_s=record.evaluate_s,
-            peak_bytes=peak_bytes(world),
-        ),
+        cost=_cost(job.spec, student.model.config, record, world),
         made_by=MadeBy(
             device=world.device_kind,
             world_size=world.size,
@@ -124,22 +97,26 @@ def _described(
         started_s=started_s,
         ended_s=time.time(),
     )
-
-
-def _kept(trained: Trained, student: Student, store: Store) -> Trained:
-    """Put the weights and then their description into the store; checkpoints have served."""
-    place = ("trials", trained.trial_id)
-    with store.making(*place, "weights") as folder:
-        save_weights(folder, student)
-    trained = replace(trained, weights_sha256=sha256_of(store.path(*place, "weights", WEIGHTS)))
     store.save(trained, *place, "trained.json")
     store.path(*place, "failure.json").unlink(missing_ok=True)
     shutil.rmtree(store.path(*place, "checkpoints"), ignore_errors=True)
-    return trained
 
 
-def _evaluated(job: TrialJob, store: Store, trained: Trained, world: World) -> TrialResult:
-    spec = job.spec
+def _cost(spec: TrialSpec, model: ModelConfig, record: Record, world: World) -> Cost:
+    recipe = spec.train.recipe
+    return Cost(
+        tokens=recipe.total_tokens,
+        flops_paper=paper_flops(model, spec.plan, recipe),
+        flops_exact=exact_flops(model, spec.plan, recipe),
+        train_s=record.train_s,
+        evaluate_s=record.evaluate_s,
+        peak_bytes=peak_bytes(world),
+    )
+
+
+def _evaluated(job: TrialJob, store: Store, world: World) -> TrialResult:
+    spec, trained = job.spec, store.trained(job.spec.trial_id)
+    assert trained is not None, "trained before it is measured"
     assert isinstance(spec.base, ExternalBase), spec.base
     corpus = store.path("corpora", spec.train.corpus_sha256)
 

@@ -9,9 +9,10 @@ from raydistill.dry_run import layer_map
 from raydistill.evaluate import PERPLEXITY
 from raydistill.flops import parameters
 from raydistill.locations import NONE, label
+from raydistill.outcomes import Documents, Finished, Outcome, Unfinished
 from raydistill.report import cells as report
 from raydistill.resolve import Known, resolve
-from raydistill.results import Documents, Finished, Outcome, Unfinished, measured, outcome
+from raydistill.results import measured, outcome
 from raydistill.spec import ExternalBase, Scores, TrialFailure, TrialSpec
 from raydistill.statistics import DocumentScores
 from raydistill.store import Store
@@ -179,13 +180,6 @@ def _tracked_cell(cell: CellState, state: SweepState) -> tracking.TrackedCell:
         role="control" if request.location == NONE else "cell",
         spec=cell.spec,
         layer_map=layer_map(plan.scale.model.num_layers, cell.spec.plan.layers),
-        outcome=_tracked_outcome(cell.outcome, state.control(request.age)),
+        outcome=cell.outcome,
+        control=state.control(request.age),
     )
-
-
-def _tracked_outcome(result: Outcome, control: Scores | tracking.NoControl) -> tracking.Outcome:
-    if isinstance(result, TrialFailure):
-        return result
-    if isinstance(result, Unfinished):
-        return tracking.Partial(curve=result.curve, heldout_curve=result.heldout_curve)
-    return tracking.Measured(result=result.result, control=control, documents=result.after)

@@ -19,6 +19,7 @@ from ray.exceptions import AuthenticationError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raydistill.errors import SetupError
+from raydistill.interrupts import interrupts_held
 
 Need = Mapping[str, float]
 
@@ -50,6 +51,15 @@ def connected(log: Path) -> Iterator[None]:
         SetupError: if the cluster of `RAY_ADDRESS` does not answer, or none can be started.
     """
     _into_file(log)
+    try:
+        with interrupts_held():
+            _join()
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _join() -> None:
     # The submitter's runtime_env may name the same variables; both are merged by us, below.
     os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # Ray's own tip, or it warns each time
@@ -65,10 +75,6 @@ def connected(log: Path) -> Iterator[None]:
         )
     except (ConnectionError, ValueError, AuthenticationError) as error:
         raise SetupError(f"no Ray session at RAY_ADDRESS={address}: {error}") from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 def _into_file(log: Path) -> None:

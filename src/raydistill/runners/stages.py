@@ -10,8 +10,9 @@ from pathlib import Path
 from raydistill.corpus import prepare_corpus
 from raydistill.jobs import BaseJob, PretrainJob, TrialJob
 from raydistill.locations import is_data_driven
+from raydistill.outcomes import Finished
 from raydistill.resolve import Known, corpus_id, look_up, pretraining
-from raydistill.results import Finished, measured, metrics, outcome
+from raydistill.results import measured, metrics, outcome
 from raydistill.runners.cluster import Need
 from raydistill.runners.in_order import InOrder
 from raydistill.runners.once import follow_once, run_once

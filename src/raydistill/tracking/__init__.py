@@ -13,10 +13,7 @@ from raydistill.tracking.environment import environment
 from raydistill.tracking.mirror import Delivery, experiment_name, sync
 from raydistill.tracking.pages import compare_url, experiment_url, ui_command
 from raydistill.tracking.records import (
-    Measured,
     NoControl,
-    Outcome,
-    Partial,
     TrackedBase,
     TrackedCell,
     TrackedSweep,
@@ -26,10 +23,7 @@ from raydistill.tracking.tracker import Tracker
 
 __all__ = [
     "Delivery",
-    "Measured",
     "NoControl",
-    "Outcome",
-    "Partial",
     "TrackedBase",
     "TrackedCell",
     "TrackedSweep",

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from raydistill.spec import TrialFailure, digest
+from raydistill.outcomes import Finished, Outcome, Unfinished
+from raydistill.spec import Scores, TrialFailure, digest
 from raydistill.tracking.fields import (
     base_params,
     cell_params,
@@ -20,9 +21,7 @@ from raydistill.tracking.fields import (
     score_metrics,
 )
 from raydistill.tracking.records import (
-    Measured,
-    Outcome,
-    Partial,
+    NoControl,
     TrackedBase,
     TrackedCell,
     TrackedSweep,
@@ -61,7 +60,7 @@ def sweep_content(sweep: TrackedSweep, storage: str) -> RunContent:
     """The parent: the question, the table, and the state of the whole."""
     failed = any(isinstance(cell.outcome, TrialFailure) for cell in sweep.cells)
     ended: Status = "FAILED" if failed else "FINISHED"
-    unfinished = any(isinstance(cell.outcome, Partial) for cell in sweep.cells)
+    unfinished = any(isinstance(cell.outcome, Unfinished) for cell in sweep.cells)
     stopped: Status = "KILLED" if unfinished else ended
     return RunContent(
         key=digest([storage, sweep.name, sweep.scale, "sweep"]),
@@ -114,7 +113,7 @@ def cell_content(sweep: TrackedSweep, cell: TrackedCell, storage: str) -> RunCon
         note=_cell_note(params, cell),
         context=_context(sweep),
         curve=_curve(cell.outcome),
-        finals=_finals(cell.outcome),
+        finals=_finals(cell.outcome, cell.control),
         files=_cell_files(cell.outcome),
         started_ms=started_ms,
         ended_ms=ended_ms,
@@ -122,7 +121,7 @@ def cell_content(sweep: TrackedSweep, cell: TrackedCell, storage: str) -> RunCon
 
 
 def _status(outcome: Outcome, *, running: bool) -> Status:
-    if isinstance(outcome, Measured):
+    if isinstance(outcome, Finished):
         return "FINISHED"
     if isinstance(outcome, TrialFailure):
         return "FAILED"
@@ -130,11 +129,11 @@ def _status(outcome: Outcome, *, running: bool) -> Status:
 
 
 def _trained_in(sweep: TrackedSweep, outcome: Outcome) -> str:
-    return outcome.result.trained.trained_in if isinstance(outcome, Measured) else sweep.name
+    return outcome.result.trained.trained_in if isinstance(outcome, Finished) else sweep.name
 
 
 def _times(outcome: Outcome) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    if not isinstance(outcome, Measured):
+    if not isinstance(outcome, Finished):
         return (), ()
     trained = outcome.result.trained
     return (int(1000 * trained.started_s),), (int(1000 * trained.ended_s),)
@@ -143,18 +142,18 @@ def _times(outcome: Outcome) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def _curve(outcome: Outcome) -> tuple[tuple[str, int, float], ...]:
     if isinstance(outcome, TrialFailure):
         return ()
-    source = outcome.result.trained if isinstance(outcome, Measured) else outcome
+    source = outcome.result.trained if isinstance(outcome, Finished) else outcome
     return tuple(curve_points(source.curve, source.heldout_curve))
 
 
-def _finals(outcome: Outcome) -> dict[str, float]:
-    if not isinstance(outcome, Measured):
+def _finals(outcome: Outcome, control: Scores | NoControl) -> dict[str, float]:
+    if not isinstance(outcome, Finished):
         return {}
     before, after = outcome.result.before, outcome.result.after
     return _rounded(
         {
             **drop_metrics(before, after),
-            **control_metrics(outcome.control, after),
+            **control_metrics(control, after),
             **score_metrics(after),
             **retention_metrics(before, after),
             **cost_metrics(outcome.result.trained.cost),
@@ -170,7 +169,7 @@ def _rounded(metrics: Mapping[str, float]) -> dict[str, float]:
 def _cell_files(outcome: Outcome) -> dict[str, str]:
     if isinstance(outcome, TrialFailure):
         return {"traceback.txt": redact(outcome.traceback)}
-    return _documents(documents_json(outcome.documents)) if isinstance(outcome, Measured) else {}
+    return _documents(documents_json(outcome.after)) if isinstance(outcome, Finished) else {}
 
 
 def _documents(scores: Mapping[str, object]) -> dict[str, str]:

@@ -10,21 +10,9 @@ import re
 from collections.abc import Iterator, Mapping
 
 from raydistill.spec import Cost, HeldoutPoint, Progress, Scores, TrialSpec, UnitScores
-from raydistill.tracking.records import NoControl, TrackedBase, TrackedCell, TrackedSweep, Value
-from raydistill.units import format_tokens, ratio_drop_pct, ratio_rise_pct
-
-_TOKEN_COUNTS = ("age", "gap", "budget")
-
-
-def shown(name: str, value: Value) -> str:
-    """A value as people write it.
-
-    >>> shown("age", 80_000_000_000), shown("count", 4), shown("gap", 0)
-    ('80B', '4', '0')
-    """
-    if name in _TOKEN_COUNTS and isinstance(value, int):
-        return format_tokens(value)
-    return str(value)
+from raydistill.sweep import shown
+from raydistill.tracking.records import NoControl, TrackedBase, TrackedCell, TrackedSweep
+from raydistill.units import ratio_drop_pct, ratio_rise_pct
 
 
 def asked(cell: TrackedCell | TrackedBase) -> dict[str, str]:

@@ -7,42 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from raydistill.spec import (
-    HeldoutPoint,
-    Progress,
-    Scores,
-    TrialFailure,
-    TrialResult,
-    TrialSpec,
-    UnitScores,
-)
-
-Value = str | int | float
+from raydistill.outcomes import Outcome
+from raydistill.spec import Scores, TrialSpec, UnitScores
+from raydistill.sweep import Value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoControl:
     """The sweep has no finished control of this age."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Partial:
-    """A cell that is not finished: its curve so far."""
-
-    curve: tuple[Progress, ...] = ()
-    heldout_curve: tuple[HeldoutPoint, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Measured:
-    """A cell that is trained and measured; `documents` holds every score split by document."""
-
-    result: TrialResult
-    control: Scores | NoControl
-    documents: Mapping[str, UnitScores]
-
-
-Outcome = Partial | Measured | TrialFailure
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +27,7 @@ class TrackedCell:
     spec: TrialSpec
     layer_map: str  # one box a layer, as the plan prints it
     outcome: Outcome
+    control: Scores | NoControl = NoControl()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

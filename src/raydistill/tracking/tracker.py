@@ -25,6 +25,7 @@ class Tracker:
         store: Store,
         say: Callable[[str], None],
         every_s: float = 15.0,
+        patience_s: float = 10.0,
     ) -> None:
         """Prepare; nothing runs before `start`.
 
@@ -34,13 +35,14 @@ class Tracker:
             store: remembers where this storage has delivered.
             say: shows one line to the user.
             every_s: seconds between two deliveries.
+            patience_s: seconds that a delivery under way is given when the user stops the sweep.
         """
         self.delivery: Delivery | None = None
         self._snapshot = snapshot
         self._uri = uri
         self._store = store
         self._say = say
-        self._every_s = every_s
+        self._every_s, self._patience_s = every_s, patience_s
         self._cells = 0
         self._trouble = ""
         self._ending = threading.Event()
@@ -68,6 +70,15 @@ class Tracker:
             self._say(f"MLflow at {redact(self._uri)} answers again; everything is delivered.")
         return not self._trouble
 
+    def abandon(self) -> None:
+        """End without a last delivery: the user stopped the sweep, and its next run delivers.
+
+        The wait is bounded. ^C may hit this process in the middle of an import, whose lock is
+        never given back then, and the thread may be waiting for it.
+        """
+        self._ending.set()
+        self._thread.join(timeout=self._patience_s)
+
     def __enter__(self) -> Self:
         return self.start()
 
@@ -77,7 +88,10 @@ class Tracker:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        if isinstance(error, KeyboardInterrupt):
+            self.abandon()
+        else:
+            self.close()
 
     def _deliver_regularly(self) -> None:
         while not self._ending.is_set():
