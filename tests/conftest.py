@@ -3,4 +3,6 @@
 import sys
 from pathlib import Path
 
+collect_ignore_glob = ["*_driver.py"]  # programs that tests start
+
 sys.path.insert(0, str(Path(__file__).parent))

@@ -11,6 +11,9 @@ import psutil
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = "sweeps/where_to_drop.py"
+CELLS = [
+    ("320B", "none"), ("320B", "input"), ("320B", "output"), ("80B", "none"), ("80B", "input"),
+]  # fmt: skip
 TIMES = ("train_s", "evaluate_s", "peak_bytes", "started_s", "ended_s")
 
 

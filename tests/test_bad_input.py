@@ -4,6 +4,8 @@ Row 34 needs a cluster of its own: `test_waiting.py`.
 """
 
 import dataclasses
+import json
+import re
 import runpy
 import signal
 import sys
@@ -172,48 +174,48 @@ def test_a_sweep_name_has_a_rule(name):
     assert refusal.value.exit_code == 2
 
 
-def test_row_35_some_trials_fail_and_the_rest_is_reported(tmp_path):
-    """The young base loses a bit once it was measured. (All fail: `test_where_to_drop.py`.)"""
-    flags = ("--location", "none")
-    first = sweeping.run(tmp_path, *flags)
-    assert first.returncode == 0, first.stderr
-    sha256 = base_of(tmp_path, "80B")
-    flip_a_bit(tmp_path / "bases" / sha256 / "model.safetensors")
-    done = sweeping.run(tmp_path, "--location", "none,input")
-    assert done.returncode == 1
-    assert "Traceback" not in done.stdout + done.stderr
-    assert "DataError" in done.stdout
-    assert "it was changed" in done.stdout
-    asked = {(r.data.params["age"], r.data.params["location"]): r for r in sweeping.cells(tmp_path)}
-    statuses = {cell: run.info.status for cell, run in asked.items()}
-    assert statuses.pop(("80B", "input")) == "FAILED"
-    assert set(statuses.values()) == {"FINISHED"}
-    assert ("320B", "input") in statuses
-
-
-def base_of(storage, age):
-    """The sha256 of the base that the control of that age started from."""
-    for trained, _ in sweeping.results(storage).values():
-        if trained["spec"]["base"]["revision"] == age:
-            return trained["spec"]["base"]["weights_sha256"]
-    raise AssertionError(age)
-
-
-def flip_a_bit(path):
-    content = bytearray(path.read_bytes())
-    content[-100] ^= 1
-    path.write_bytes(content)
-
-
-def test_a_run_that_is_stopped_says_how_to_go_on(tmp_path):
-    process = sweeping.start(tmp_path)
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """A storage where a sweep was stopped once a trial had ended, and how it was."""
+    storage = tmp_path_factory.mktemp("storage")
+    process = sweeping.start(storage, "--location", "none,input")
     for line in process.stdout:
-        if line.startswith("pretraining"):
+        if line.startswith("[1/4]"):
             break
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == STOPPED == 130
+    return storage, process.returncode, err
+
+
+def test_a_run_that_is_stopped_says_how_to_go_on(stopped):
+    storage, code, err = stopped
+    assert code == STOPPED == 130
     assert err == "stopped: what is done is kept; the same command goes on from there\n"
+    assert sweeping.results(storage)
+
+
+def test_row_35_some_trials_fail_and_the_rest_is_reported(stopped):
+    """The young base has lost a bit since it was measured. All fail: `test_where_to_drop.py`."""
+    storage, _, _ = stopped
+    flip_a_bit_of_the_young_base(storage)
+    done = sweeping.run(storage, "--location", "none,output")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    table = (storage / "sweeps/where_to_drop/smoke/table.md").read_text()
+    assert re.search(r"failed in training after 3 tries: DataError: .* it was changed", table)
+    asked = {(r.data.params["age"], r.data.params["location"]): r for r in sweeping.cells(storage)}
+    assert asked["80B", "output"].info.status == "FAILED"
+    assert asked["320B", "output"].info.status == "FINISHED"
+    assert "RUNNING" not in {run.info.status for run in asked.values()}
+
+
+def flip_a_bit_of_the_young_base(storage):
+    (ages,) = storage.glob("pretraining/*/ages.json")
+    sha256s = json.loads(ages.read_text())
+    weights = storage / "bases" / sha256s[min(sha256s, key=int)] / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-100] ^= 1
+    weights.write_bytes(content)
 
 
 def test_row_4_a_location_that_fills_is_run_and_labelled(refused):

@@ -43,8 +43,8 @@ def test_a_documented_sweep_can_be_planned(command, tmp_path):
     _python, *words = shlex.split(command)
     done = subprocess.run(
         [sys.executable, *words, *([] if "--dry-run" in words else ["--dry-run"])],
-        cwd=sweeping.ROOT, env=sweeping.environment(tmp_path, RAYDISTILL_SCALE="laptop"), capture_output=True, text=True,
-        check=False,
+        cwd=sweeping.ROOT, env=sweeping.environment(tmp_path, RAYDISTILL_SCALE="laptop"),
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "distinct trials" in done.stdout

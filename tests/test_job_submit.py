@@ -5,10 +5,6 @@ import pytest
 import sweeping
 from ray_processes import family, head_in_repository, left_of, submit, working
 
-CELLS = [
-    ("320B", "none"), ("320B", "input"), ("320B", "output"), ("80B", "none"), ("80B", "input"),
-]  # fmt: skip
-
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory):
@@ -40,7 +36,7 @@ def test_the_job_succeeds_and_its_cells_are_in_mlflow(first, storage):
     assert "[5/5]" in first.stdout
     assert "against the control" in first.stdout
     assert "Traceback" not in first.stdout
-    sweeping.assert_tracked_once(storage, CELLS)
+    sweeping.assert_tracked_once(storage, sweeping.CELLS)
 
 
 def test_nothing_of_the_job_lives_on(first, head):
@@ -53,7 +49,7 @@ def test_a_second_submission_trains_nothing(first, head, storage):
     assert again.returncode == 0, again.stdout + again.stderr
     assert "nothing is trained" in again.stdout
     assert trained(storage) == before
-    sweeping.assert_tracked_once(storage, CELLS)
+    sweeping.assert_tracked_once(storage, sweeping.CELLS)
 
 
 def test_a_failing_trial_fails_the_job(first, head, storage):

@@ -130,7 +130,9 @@ def test_bases_are_found_in_the_store(store):
 def test_layer_scores_are_found_in_the_store(store):
     keep_ages(store, SMOKE, UNTOKENISED)
     kept = LayerScores(score="block-influence", values=(0.0, 0.5, 0.3, 0.8, 0.1, 0.0))
-    store.save(kept, *layer_scores_path(base(SMOKE, LATE), "block-influence", UNTOKENISED))
+    late = base(SMOKE, LATE).weights_sha256
+    sha256 = UNTOKENISED.corpus_sha256
+    store.save(kept, *layer_scores_path(late, "block-influence", sha256))
     known = look_up(SMOKE, cells(INPUT, SCORED), store)
     assert known.layer_scores == {(LATE, "block-influence"): kept.values}
 

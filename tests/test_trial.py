@@ -10,9 +10,9 @@ from raydistill.checkpoint import load_weights
 from raydistill.corpus import prepare_corpus
 from raydistill.errors import DataError
 from raydistill.jobs import BaseJob, PretrainJob, TrialJob
+from raydistill.outcomes import Finished, Unfinished
 from raydistill.pretrain import AGES, base_folder, measure, pretrain
 from raydistill.resolve import LayerScores, layer_scores_path
-from raydistill.outcomes import Finished, Unfinished
 from raydistill.results import metrics, outcome
 from raydistill.spec import (
     DropPlan,

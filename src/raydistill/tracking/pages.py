@@ -12,7 +12,7 @@ VIEW = "raydistill"
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
 
 _COLUMNS = (
-    ("params", ("location", "age", "layers")),
+    ("params", ("location", "age", "layers", "budget", "seed")),
     ("metrics", ("delta_nll", "perplexity_drop_pct", "downstream_drop_pct")),
     ("metrics", ("perplexity_drop_pct_vs_control", "downstream_drop_pct_vs_control")),
     ("metrics", ("perplexity", "downstream", "tokens_per_s")),

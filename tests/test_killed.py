@@ -1,0 +1,47 @@
+"""A sweep whose driver is killed, and the same command again."""
+
+import random
+import re
+import signal
+import time
+
+import sweeping
+
+
+def test_killed_at_three_moments_it_ends_as_if_nothing_had_happened(tmp_path_factory):
+    moments = random.Random(20)
+    storage, calm = (tmp_path_factory.mktemp(name) for name in ("killed", "calm"))
+    begun_s = time.monotonic()
+    undisturbed = sweeping.run(calm)
+    whole_s = time.monotonic() - begun_s
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    sessions = []
+    for _ in range(3):
+        process = sweeping.start(storage)
+        time.sleep(moments.uniform(0.1, 0.9) * whole_s)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        sessions.append(process.pid)
+    final = sweeping.run(storage)
+    assert final.returncode == 0, final.stderr
+    sweeping.assert_all_gone(sessions, within_s=90)  # Ray's agents notice after a minute
+    assert sweeping.results(storage) == sweeping.results(calm)
+    sweeping.assert_tracked_once(storage, sweeping.CELLS)
+
+
+def test_a_search_that_was_killed_ends_with_as_many_distinct_cells(tmp_path):
+    flags = ("--age", "320B", "--location", "all", "--search", "tpe", "--trials", "4")
+    process = sweeping.start(tmp_path, *flags)
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("trials/*/trained.json"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.glob("trials/*/trained.json")}
+    final = sweeping.run(tmp_path, *flags)
+    assert final.returncode == 0, final.stderr
+    after = {p: p.stat().st_mtime_ns for p in tmp_path.glob("trials/*/trained.json")}
+    assert before.items() <= after.items()
+    asked = [run.data.params["location"] for run in sweeping.cells(tmp_path)]
+    assert len(asked) == len(set(asked)) == 4
+    assert re.search(r"search +tpe", final.stdout)

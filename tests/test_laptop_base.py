@@ -1,0 +1,67 @@
+"""The shipped base: whole, of the corpus that it names, and worth measuring."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import raydistill
+from raydistill.checkpoint import load_weights
+from raydistill.corpus import prepare_corpus
+from raydistill.evaluate import TASKS, chance, standard_error
+from raydistill.evaluate.zeroshot import score_tasks
+from raydistill.manifest import sha256_of, verify
+from raydistill.pretrain import base_folder
+from raydistill.resolve import corpus_id
+from raydistill.scales import load_scale
+from raydistill.shipped import shipped_bases
+from raydistill.store import Store
+from raydistill.units import B
+
+FOLDER = Path(raydistill.__file__).parent / "bases" / "laptop"
+LAPTOP = load_scale("laptop")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("store"))
+    prepare_corpus("embedded", store=store)
+    return store
+
+
+def test_it_is_whole_and_small():
+    verify(FOLDER)
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 8_000_000
+
+
+def test_it_says_how_it_came_to_be_and_holds_no_result():
+    about = json.loads((FOLDER / "base.json").read_text())
+    assert about["command"] == "raydistill base --scale laptop"
+    assert about["recipe"]["budget_tokens"] == LAPTOP.age_tokens(320 * B) >= 14_000_000
+    assert about["loss_curve"][0][1] > 7 > 3 > about["loss_curve"][-1][1]
+    assert not {"scores", "nll", "perplexity", "tasks", "heldout_curve"} & about.keys()
+
+
+def test_its_name_is_the_sha256_of_its_weights(store):
+    shipped = shipped_bases(LAPTOP)[0]
+    for age in shipped.ages.values():
+        folder = base_folder(age.weights_sha256, store)
+        assert sha256_of(folder / "model.safetensors") == age.weights_sha256
+
+
+def test_the_installed_text_is_the_text_it_was_trained_on(store):
+    """Other versions of the text packages would make other tokens, and be refused."""
+    shipped = shipped_bases(LAPTOP)[0]
+    corpus = corpus_id(LAPTOP, store)
+    assert corpus.corpus_sha256 == shipped.corpus_sha256
+    assert corpus.tokenizer_sha256 == shipped.tokenizer_sha256
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_at_the_late_age_every_task_is_far_above_chance_and_not_saturated(store, task):
+    late = shipped_bases(LAPTOP)[0].weights_sha256(320 * B)
+    model = load_weights(base_folder(late, store)).model
+    corpus = store.path("corpora", corpus_id(LAPTOP, store).corpus_sha256)
+    scores = score_tasks(model, corpus, [task])[task]
+    assert sum(scores.counts) >= 400
+    assert chance(task) + 3 * standard_error(scores) < scores.value < 0.95

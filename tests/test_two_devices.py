@@ -1,0 +1,20 @@
+"""One trial on two devices, through Ray Train inside Tune, in a real sweep."""
+
+import sweeping
+
+
+def test_two_devices_train_to_the_bits_of_one(tmp_path_factory):
+    """Two gloo ranks inside Tune, a removal in between; one process with two micro-batches."""
+    weights = []
+    for devices in ("1", "2"):
+        storage = tmp_path_factory.mktemp("devices")
+        done = sweeping.run(
+            storage, "--age", "320B", "--location", "input", "--set", "micro_batches=2",
+            "--devices-per-trial", devices,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        (trained, _scores), *rest = sweeping.results(storage).values()
+        assert rest == []
+        assert trained.pop("made_by")["world_size"] == int(devices)
+        weights.append(trained)
+    assert weights[0] == weights[1]
