@@ -162,13 +162,26 @@ def test_row_24_token_ids_that_the_model_does_not_know_are_refused(tmp_path):
     assert refusal.value.exit_code == 3
 
 
-@pytest.mark.parametrize("name", NAMES, ids=[f"32 {name[:6]!r}" for name in NAMES])
-def test_a_sweep_name_has_a_rule(name):
+def sweep_over_age(**changes):
     def trial(scale: Scale, age: int):
         return scale.trial(age=age, location="input", count=scale.count)
 
+    return Sweep(**{"name": "s", "question": "", "axes": {"age": (1,)}, "trial": trial} | changes)
+
+
+def test_row_1_an_unknown_sweep_axis_or_model_family_is_named():
+    from raydistill.models import build
+
+    with pytest.raises(UsageError, match=r"no sweep axis 'agee'. Did you mean 'age'"):
+        sweep_over_age(at={"smoke": ({"agee": (1,)},)})
+    with pytest.raises(UsageError, match=r"no .* 'plam'. Did you mean 'palm'"):
+        build(dataclasses.replace(load_scale("smoke").model, family="plam"), seed=0)
+
+
+@pytest.mark.parametrize("name", NAMES, ids=[f"32 {name[:6]!r}" for name in NAMES])
+def test_a_sweep_name_has_a_rule(name):
     with pytest.raises(UsageError) as refusal:
-        Sweep(name=name, question="", axes={"age": (1,)}, trial=trial)
+        sweep_over_age(name=name)
     rule = "a small letter, then up to 63 of a-z, 0-9, _ and -"
     assert str(refusal.value) == f"sweep name {name!r}: {rule}"
     assert refusal.value.exit_code == 2

@@ -128,18 +128,23 @@ def test_bases_are_found_in_the_store(store):
 
 
 def test_layer_scores_are_found_in_the_store(store):
-    keep_ages(store, SMOKE, UNTOKENISED)
+    scale = load_scale("smoke")  # nobody has tokenised its corpus in this store
+    keep_ages(store, scale, UNTOKENISED)
     kept = LayerScores(score="block-influence", values=(0.0, 0.5, 0.3, 0.8, 0.1, 0.0))
-    late = base(SMOKE, LATE).weights_sha256
-    sha256 = UNTOKENISED.corpus_sha256
-    store.save(kept, *layer_scores_path(late, "block-influence", sha256))
-    known = look_up(SMOKE, cells(INPUT, SCORED), store)
+    late, corpus = base(scale, LATE).weights_sha256, UNTOKENISED.corpus_sha256
+    store.save(kept, *layer_scores_path(late, "block-influence", corpus))
+    known = look_up(scale, cells(INPUT, SCORED), store)
     assert known.layer_scores == {(LATE, "block-influence"): kept.values}
 
 
-def test_text_that_is_not_here_is_untokenised(store):
-    assert corpus_id(SMOKE, store) == UNTOKENISED
+def test_a_scales_own_text_may_be_missing_while_it_is_planned(store):
+    assert corpus_id(load_scale("smoke"), store) == UNTOKENISED
     assert corpus_id(load_scale("paper_300m"), store) == UNTOKENISED
+
+
+def test_text_that_somebody_named_must_be_there(store):
+    with pytest.raises(DataError, match=r"no corpus at /nowhere/text.txt"):
+        corpus_id(SMOKE, store)
 
 
 SHIPPED = from_json(
