@@ -7,6 +7,9 @@ places, in a young and in a saturated checkpoint; each model then trains on 20B 
     python sweeps/where_to_drop.py --dry-run                # every trial, its layers and its cost
     python sweeps/where_to_drop.py --location input,5-8 --age 320B
     ray job submit -- python sweeps/where_to_drop.py        # a cluster
+
+Which layers a location means: `locations.py`. When they leave: `plan.py`. What takes them out:
+`surgery.Student.remove`, called by the loop in `train.py`.
 """
 
 from raydistill.cli import main

@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 from raydistill import tracking
-from raydistill.spec import Progress
+from raydistill.outcomes import Progress
 from raydistill.store import Store
 from raydistill.units import B
 from tracked_samples import cell, curve_of, measured, partial, spec_of, sweep_of

@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 from raydistill.flops import exact_flops, paper_flops
+from raydistill.outcomes import Cost, MadeBy, Trained
 from raydistill.resolve import CorpusId, Known, pretraining, resolve
 from raydistill.scales import Scale
-from raydistill.spec import Cost, ExternalBase, MadeBy, Trained, TrialRequest, TrialSpec
+from raydistill.spec import ExternalBase, TrialRequest, TrialSpec
 from raydistill.store import Store
 
 CORPUS = CorpusId(corpus_sha256="c0" * 32, tokenizer_sha256="70" * 32)

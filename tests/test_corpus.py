@@ -1,3 +1,4 @@
+import hashlib
 import json
 import logging
 import subprocess
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from raydistill import embedded
+from raydistill import embedded, plaintext
 from raydistill.corpus import find_corpus, prepare_corpus
 from raydistill.documents import runs_of
 from raydistill.errors import DataError
@@ -88,6 +89,8 @@ def test_a_corpus_folder_is_whole_and_says_what_it_holds(smoke):
     verify(folder)
     info = find_corpus("smoke", store=store)
     assert folder == store.path("corpora", info.corpus_sha256)
+    both = (folder / "train.bin").read_bytes() + (folder / "heldout.bin").read_bytes()
+    assert info.corpus_sha256 == hashlib.sha256(both).hexdigest()
     assert info.train_tokens == len(tokens(folder))
     assert info.heldout_tokens == len(tokens(folder, "heldout"))
     assert (info.vocab_size, info.token_bytes) == (2048, 2)
@@ -115,7 +118,7 @@ def test_the_same_source_gives_the_same_bytes(smoke, tmp_path):
     _, first = smoke
     second = prepare_corpus("smoke", store=Store(tmp_path))
     assert second.name == first.name
-    for name in ("manifest.json", "heldout.bin", "tokenizer.json", "tasks/word-order.jsonl"):
+    for name in ("manifest.json", "train.bin", "heldout.bin", "heldout.json", "tokenizer.json"):
         assert (second / name).read_bytes() == (first / name).read_bytes()
 
 
@@ -169,6 +172,18 @@ def test_changed_text_is_another_corpus(tmp_path):
     file.write_text(essay(seed=1))
     assert find_corpus(str(file), store=store, vocab_size=300) is None
     assert prepare_corpus(str(file), store=store, vocab_size=300) != first
+
+
+def test_other_held_out_text_is_another_corpus_though_training_is_the_same(tmp_path, monkeypatch):
+    file, store = tmp_path / "a.txt", Store(tmp_path / "store")
+    file.write_text("\f".join(essay(20, seed) for seed in range(40)))
+    first = prepare_corpus(str(file), store=store, tokenizer=shipped_tokenizer())
+    train, heldout = plaintext.split(plaintext.read(file))
+    monkeypatch.setattr(plaintext, "split", lambda _: (train, heldout[:1]))
+    file.write_text(file.read_text() + " ")
+    second = prepare_corpus(str(file), store=store, tokenizer=shipped_tokenizer())
+    assert second != first
+    assert (second / "train.bin").read_bytes() == (first / "train.bin").read_bytes()
 
 
 def test_a_named_tokenizer_is_used_as_it_is(tmp_path):

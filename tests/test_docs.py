@@ -59,6 +59,15 @@ def test_a_documented_target_exists(target):
     assert planned.returncode == 0, planned.stderr
 
 
+def test_the_house_is_drawn_as_it_stands():
+    drawn = (sweeping.ROOT / "docs/architecture.md").read_text().split("```")[1]
+    package = sweeping.ROOT / "src/raydistill"
+    modules = {path.stem for path in package.glob("*.py")} - {"__init__"}
+    folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    words = set(drawn.split())
+    assert sorted((modules | folders) - words) == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_no_local_link_is_dead(page):
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text())

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from raydistill.drops import downstream_drop_pct, drops, perplexity_drop_pct
+from raydistill.outcomes import Scores, TaskScore, UnitScores
 from raydistill.report.paper import TABLE_3
-from raydistill.spec import Scores, TaskScore, UnitScores
 from raydistill.statistics import (
     DocumentScores,
     Estimate,

@@ -45,3 +45,4 @@ def test_a_search_that_was_killed_ends_with_as_many_distinct_cells(tmp_path):
     asked = [run.data.params["location"] for run in sweeping.cells(tmp_path)]
     assert len(asked) == len(set(asked)) == 4
     assert re.search(r"search +tpe", final.stdout)
+    assert "half of the held-out documents that the search did not see" in final.stdout

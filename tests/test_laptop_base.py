@@ -8,7 +8,7 @@ import pytest
 import raydistill
 from raydistill.checkpoint import load_weights
 from raydistill.corpus import prepare_corpus
-from raydistill.evaluate import TASKS, chance, standard_error
+from raydistill.evaluate import TASKS, chance, make_items, standard_error
 from raydistill.evaluate.zeroshot import score_tasks
 from raydistill.manifest import sha256_of, verify
 from raydistill.pretrain import base_folder
@@ -62,6 +62,7 @@ def test_at_the_late_age_every_task_is_far_above_chance_and_not_saturated(store,
     late = shipped_bases(LAPTOP)[0].weights_sha256(320 * B)
     model = load_weights(base_folder(late, store)).model
     corpus = store.path("corpora", corpus_id(LAPTOP, store).corpus_sha256)
-    scores = score_tasks(model, corpus, [task])[task]
+    items = make_items([task], store=store, folder=corpus)
+    scores = score_tasks(model, corpus, items)[task]
     assert sum(scores.counts) >= 400
     assert chance(task) + 3 * standard_error(scores) < scores.value < 0.95

@@ -119,3 +119,26 @@ def test_equal_seeds_give_equal_weights_and_leave_the_global_random_state_alone(
     for p, q in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(p, q)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_attention_gets_one_half_precision_on_a_gpu_so_that_flash_attn_is_taken():
+    """Under autocast a norm gives float32; seen without a GPU by tensors that hold no data."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    from raydistill.models import palm
+
+    seen = []
+
+    def record(query, key, value):
+        seen.append({x.dtype for x in (query, key, value)})
+        return value
+
+    with pytest.MonkeyPatch.context() as patch, FakeTensorMode(allow_non_fake_inputs=True):
+        patch.setattr(palm, "attend", record)
+        with torch.device("cuda"):
+            block = palm.Block(16, 2)
+            x_BTD = torch.zeros(1, 4, 16)
+            rotary_TK = (torch.zeros(4, 8), torch.zeros(4, 8))
+        with torch.autocast("cuda", dtype=torch.bfloat16):
+            block(x_BTD, rotary_TK)
+    assert seen == [{torch.bfloat16}]

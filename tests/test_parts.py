@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from raydistill.errors import UsageError
-from raydistill.parts import load_part, part_names
+from raydistill.parts import load_part, part_file, part_names
 
 
 @pytest.fixture
@@ -28,6 +28,12 @@ def test_names_are_listed_without_importing_any(folder):
 
 def test_a_part_gives_what_its_file_defines(folder):
     assert load_part(folder, "round-one", "corners") == 0
+
+
+def test_the_file_of_a_part_is_found_without_importing_it(folder, tmp_path):
+    assert part_file(folder, "broken") == tmp_path / "shapes" / "broken.py"
+    with pytest.raises(UsageError, match="no shape 'roundone'"):
+        part_file(folder, "roundone")
 
 
 @pytest.mark.parametrize(

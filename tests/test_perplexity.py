@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -58,6 +59,22 @@ def test_few_windows_are_spread_over_all_chapters(folder, model):
 def test_a_fresh_model_guesses_among_the_whole_vocabulary(folder, model):
     value = heldout_nll(model, folder, windows=24, context=CONFIG.context).value
     assert value == pytest.approx(np.log(CONFIG.vocab_size), abs=0.5)
+
+
+def test_windows_run_in_batches_of_about_four_thousand_tokens(folder, model):
+    batches = []
+    with model.watching_blocks(lambda layer, inputs, _: batches.append(inputs.shape[:2])):
+        heldout_nll(model, folder, windows=1_000_000, context=CONFIG.context)
+    assert all(windows * size <= 4_096 for windows, size in batches)
+    assert (4_096 // CONFIG.context, CONFIG.context) in batches
+
+
+def test_a_window_longer_than_a_batch_runs_alone(folder):
+    model = build(replace(CONFIG, context=8_192), 0)
+    batches = []
+    with model.watching_blocks(lambda layer, inputs, _: batches.append(inputs.shape[0])):
+        heldout_nll(model, folder, windows=4, context=8_192)
+    assert batches == [1] * 4 * CONFIG.num_layers
 
 
 def test_measuring_changes_nothing(folder, model):

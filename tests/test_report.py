@@ -15,6 +15,17 @@ import pytest
 from rich.console import Console
 
 from raydistill.codec import from_json, to_json
+from raydistill.outcomes import (
+    Cost,
+    HeldoutPoint,
+    MadeBy,
+    Scores,
+    TaskScore,
+    Trained,
+    TrialFailure,
+    TrialResult,
+    UnitScores,
+)
 from raydistill.report.cells import Measured, ReportBase, ReportCell, SweepReport
 from raydistill.report.console import open_console
 from raydistill.report.figures import draw_drops, draw_healing, save_figures
@@ -24,22 +35,13 @@ from raydistill.report.paper import LOCATIONS
 from raydistill.report.table import Table, build_table
 from raydistill.report.terminal import print_table
 from raydistill.spec import (
-    Cost,
     DropPlan,
     ExternalBase,
-    HeldoutPoint,
     LayerDrop,
-    MadeBy,
     ModelConfig,
     Recipe,
-    Scores,
-    TaskScore,
-    Trained,
     TrainSpec,
-    TrialFailure,
-    TrialResult,
     TrialSpec,
-    UnitScores,
 )
 from raydistill.statistics import DocumentScores, Missing
 from raydistill.units import B

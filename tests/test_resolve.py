@@ -24,12 +24,7 @@ from raydistill.resolve import (
 )
 from raydistill.scales import load_scale
 from raydistill.shipped import ShippedBases
-from raydistill.spec import (
-    DropPlan,
-    PretrainedBase,
-    RandomBase,
-    TrialRequest,
-)
+from raydistill.spec import DropPlan, PretrainedBase, RandomBase, TrialRequest
 from raydistill.store import Store
 from raydistill.sweep import Cell
 from raydistill.units import B
@@ -160,11 +155,11 @@ SHIPPED = from_json(
 )
 
 
-def test_shipped_bases_go_before_those_of_the_store(store):
+def test_bases_that_were_trained_here_go_before_shipped_ones(store):
+    assert find_bases(SMOKE, CORPUS, store, SMOKE.ages, [SHIPPED])[LATE].weights_sha256 == "5" * 64
     keep_ages(store, SMOKE, CORPUS)
     found = find_bases(SMOKE, CORPUS, store, SMOKE.ages, [SHIPPED])
-    assert found[LATE].weights_sha256 == "5" * 64
-    assert found[SMOKE.ages[0]].weights_sha256 == base(SMOKE, SMOKE.ages[0]).weights_sha256
+    assert found[LATE].weights_sha256 == base(SMOKE, LATE).weights_sha256
 
 
 def test_shipped_bases_are_refused_for_another_corpus_until_own_ones_are_trained(store):

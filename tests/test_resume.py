@@ -4,8 +4,8 @@ import pytest
 
 import tiny
 from raydistill.checkpoint import load_checkpoint, momentum_bytes, save_checkpoint
+from raydistill.outcomes import Progress
 from raydistill.resume import recorded, resume
-from raydistill.spec import Progress
 from raydistill.train import begin, train
 from raydistill.world import World
 
@@ -19,8 +19,8 @@ def norm_sum(model):
 def sitting(folder, stop_after=None, batch_of=tiny.batch_of):
     """Train until `stop_after` steps are done; as a killed process, it takes no leave."""
     state = begin(tiny.student(), PLAN, tiny.RECIPE)
-    record = resume(state, folder)
     world = World.here()
+    record = resume(state, folder, world)
     steps = train(state, batch_of, plan=PLAN, spec=tiny.SPEC, world=world, heldout_nll=norm_sum)
     for item in recorded(steps, state, record, folder=folder, every_s=0.0, world=world):
         if isinstance(item, Progress) and state.step == stop_after:
@@ -105,6 +105,6 @@ def test_removed_layers_leave_no_momentum_in_a_checkpoint(tmp_path):
     assert momentum_bytes(state) == learning
     save_checkpoint(tmp_path / "again", state, "{}")
     fresh = begin(tiny.student(), PLAN, tiny.RECIPE)
-    assert load_checkpoint(tmp_path / "again", fresh) == "{}"
+    assert load_checkpoint(tmp_path / "again", fresh, World.here()) == "{}"
     assert fresh.student.kept == [0, 2, 3, 5]
     assert momentum_bytes(fresh) == learning

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from raydistill.codec import from_json, to_json
+from raydistill.outcomes import UnitScores
 from raydistill.spec import (
     DropPlan,
     ExternalBase,
@@ -14,7 +15,6 @@ from raydistill.spec import (
     Recipe,
     TrainSpec,
     TrialSpec,
-    UnitScores,
 )
 
 MODEL = ModelConfig(family="palm", num_layers=6, dim=16, num_heads=2, vocab_size=32, context=8)

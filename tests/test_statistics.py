@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raydistill.spec import Scores, TaskScore, UnitScores
+from raydistill.outcomes import Scores, TaskScore, UnitScores
 from raydistill.statistics import (
     MIN_DOCUMENTS,
     DocumentScores,
@@ -128,11 +128,25 @@ def test_holm_stops_at_the_first_that_it_keeps():
 
 def test_the_halves_split_the_documents_and_do_not_depend_on_the_score():
     scores = nats(noisy(0, 3.0))
-    selection, report = half(scores, "selection"), half(scores, "report")
+    selection, report = half(scores, "selection", UNITS), half(scores, "report", UNITS)
     assert sorted(selection.units + report.units) == sorted(UNITS)
-    assert not set(selection.units) & set(report.units)
-    assert 20 <= len(selection.units) <= 40
-    assert half(nats(1.0, units=UNITS[::-1]), "selection").units == selection.units[::-1]
+    assert len(selection.units) == len(report.units) == 30
+    turned = half(nats(1.0, units=UNITS[::-1]), "selection", UNITS[::-1])
+    assert turned.units == selection.units[::-1]
+
+
+def test_a_score_that_lacks_documents_is_split_as_the_others_are():
+    task = nats(1.0, units=UNITS[:9])
+    selection = set(half(nats(1.0), "selection", UNITS).units)
+    assert set(half(task, "selection", UNITS).units) == selection & set(UNITS[:9])
+
+
+@given(units=st.sets(st.text(), min_size=2, max_size=9))
+def test_neither_half_is_empty_from_two_documents_on(units):
+    scores = nats(3.0, units=tuple(units))
+    sizes = [len(half(scores, which, units).units) for which in ("selection", "report")]
+    assert min(sizes) >= 1
+    assert sizes[0] - sizes[1] in (0, 1)
 
 
 def test_a_task_is_above_chance_only_if_every_base_is():

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import tiny
-from raydistill.spec import DropPlan, HeldoutPoint, Progress
+from raydistill.outcomes import HeldoutPoint, Progress
+from raydistill.spec import DropPlan
 from raydistill.train import begin, train
 from raydistill.world import World
 

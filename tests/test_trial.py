@@ -10,7 +10,7 @@ from raydistill.checkpoint import load_weights
 from raydistill.corpus import prepare_corpus
 from raydistill.errors import DataError
 from raydistill.jobs import BaseJob, PretrainJob, TrialJob
-from raydistill.outcomes import Finished, Unfinished
+from raydistill.outcomes import Finished, HeldoutPoint, Progress, TrialResult, Unfinished
 from raydistill.pretrain import AGES, base_folder, measure, pretrain
 from raydistill.resolve import LayerScores, layer_scores_path
 from raydistill.results import metrics, outcome
@@ -18,14 +18,11 @@ from raydistill.spec import (
     DropPlan,
     EvalSpec,
     ExternalBase,
-    HeldoutPoint,
     LayerDrop,
     ModelConfig,
-    Progress,
     RandomBase,
     Recipe,
     TrainSpec,
-    TrialResult,
     TrialSpec,
 )
 from raydistill.store import Store

@@ -1,3 +1,5 @@
+import dataclasses
+import importlib
 import json
 import subprocess
 import sys
@@ -14,15 +16,18 @@ from raydistill.evaluate import (
     PERPLEXITY,
     TASKS,
     chance,
+    make_items,
     score_key,
     scores_of,
     standard_error,
+    tasks,
 )
 from raydistill.evaluate.loglikelihood import Request, answer
-from raydistill.evaluate.tasks import make_items
+from raydistill.evaluate.tasks import choose_items, source_digest
 from raydistill.evaluate.zeroshot import DecoderLM, score_tasks
 from raydistill.models import build
-from raydistill.spec import CorpusInfo, EvalSpec, ModelConfig, UnitScores
+from raydistill.outcomes import UnitScores
+from raydistill.spec import CorpusInfo, EvalSpec, ModelConfig
 from raydistill.store import Store
 from raydistill.tokenizer import load_tokenizer
 
@@ -41,6 +46,12 @@ def folder(store):
 
 
 @pytest.fixture(scope="module")
+def items(store, folder):
+    """The file of items of every task."""
+    return make_items(TASKS, store=store, folder=folder)
+
+
+@pytest.fixture(scope="module")
 def model():
     """Far from uniform, so that an error of one position shows."""
     fresh = build(CONFIG, 0)
@@ -54,11 +65,6 @@ def model():
 def heldout():
     _, documents = embedded.split(embedded.TRANSLATIONS, every=1, heldout=70)
     return documents
-
-
-def items_of(folder, name):
-    lines = (folder / "tasks" / f"{name}.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
 
 
 def plainly(model, context, continuation):
@@ -101,43 +107,43 @@ def test_choices_that_share_a_context_are_one_row(model):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_task_is_won_by_the_likeliest_choice(folder, model, name):
+def test_a_task_is_won_by_the_likeliest_choice(folder, items, model, name):
     lm = DecoderLM(model, load_tokenizer(folder / "tokenizer.json"))
     right = []
-    for item in items_of(folder, name):
+    for item in map(json.loads, items[name].read_text().splitlines()):
         scores = [
             plainly(model, *lm._encode_pair(item["context"], f" {choice}"))[0]
             / (len(choice) if name == "continuation" else 1)
             for choice in item["choices"]
         ]
         right.append(scores.index(max(scores)) == item["answer"])
-    scored = score_tasks(model, folder, [name])[name]
+    scored = score_tasks(model, folder, {name: items[name]})[name]
     assert sum(scored.sums) == sum(right)
     assert sum(scored.counts) == len(right)
     assert set(scored.units) <= set(embedded.heldout_units())
 
 
-def test_two_models_in_one_process_do_not_share_answers(folder, model):
+def test_two_models_in_one_process_do_not_share_answers(folder, items, model):
     other = build(CONFIG, 7)
-    first = score_tasks(model, folder, TASKS)
-    assert score_tasks(other, folder, TASKS) != first
-    assert score_tasks(model, folder, TASKS) == first
+    first = score_tasks(model, folder, items)
+    assert score_tasks(other, folder, items) != first
+    assert score_tasks(model, folder, items) == first
 
 
-def test_scoring_says_nothing(folder, model, capfd):
-    score_tasks(model, folder, TASKS)
+def test_scoring_says_nothing(folder, items, model, capfd):
+    score_tasks(model, folder, items)
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_the_embedded_corpus_has_enough_items(heldout, name):
-    items = make_items(name, heldout)
+    items = choose_items(name, heldout)
     assert len(items) >= 400
     assert len({item.unit for item in items}) == 70
     assert all(len(set(item.choices)) == 1 / chance(name) for item in items)
     answers = [item.answer for item in items]
     assert all(answers.count(place) > 0.15 * len(items) for place in range(4))
-    assert items == make_items(name, heldout)
+    assert items == choose_items(name, heldout)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -145,7 +151,7 @@ def test_the_right_answer_is_what_stands_in_the_text(heldout, name):
     texts = {}
     for document in heldout:
         texts[document.unit] = texts.get(document.unit, "") + " " + document.text
-    for item in make_items(name, heldout):
+    for item in choose_items(name, heldout):
         original = f"{item.context} {item.choices[item.answer]}"
         assert original in " ".join(texts[item.unit].split())
 
@@ -156,12 +162,12 @@ def test_wrong_last_words_fit_the_word_before(heldout):
         text = document.text.split()
         for before, word in pairwise(text):
             words.setdefault(before.lower(), set()).add(word.strip(".,;:?!\"'()"))
-    for item in make_items("last-word", heldout):
+    for item in choose_items("last-word", heldout):
         assert set(item.choices) <= words[item.context.split()[-1].lower()]
 
 
 def test_wrong_word_orders_are_made_of_the_same_words(heldout):
-    for item in make_items("word-order", heldout):
+    for item in choose_items("word-order", heldout):
         assert len({tuple(sorted(choice.split())) for choice in item.choices}) == 1
 
 
@@ -201,25 +207,108 @@ def test_the_key_of_a_score_names_what_was_measured():
         train_tokens=1, heldout_tokens=1, train_documents=1, heldout_documents=1,
     )  # fmt: skip
     assert EVALUATOR_VERSION == 1
+    with pytest.raises(UsageError, match="no task 'last-wrd'"):
+        score_key("last-wrd", corpus, 8)
     assert score_key("last-word", corpus, 8) == score_key("last-word", corpus, 16)
     assert score_key(PERPLEXITY, corpus, 8) != score_key(PERPLEXITY, corpus, 16)
 
 
-def test_an_unknown_task_is_answered_with_the_nearest(folder, model):
+def test_an_unknown_task_is_answered_with_the_nearest(folder, store):
     with pytest.raises(UsageError, match="Did you mean 'last-word'"):
-        score_tasks(model, folder, ["last-wrd"])
+        make_items(["last-wrd"], store=store, folder=folder)
 
 
-def test_a_task_without_items_is_an_error_not_a_smaller_average(folder, model, tmp_path):
-    (tmp_path / "tasks").mkdir()
-    (tmp_path / "tasks" / "last-word.jsonl").write_text("")
-    with pytest.raises(DataError, match="task 'last-word' has no items"):
-        score_tasks(model, tmp_path, ["last-word"])
+def test_items_made_from_the_corpus_folder_are_those_of_the_text_itself(items):
+    _, heldout = embedded.split(("kjv", "bbe"), every=16, heldout=12)
+    for name, file in items.items():
+        lines = [json.dumps(dataclasses.asdict(item)) for item in choose_items(name, heldout)]
+        assert file.read_text().splitlines() == lines
+
+
+def test_items_are_made_once(folder, store, items):
+    before = {name: file.stat().st_mtime_ns for name, file in items.items()}
+    assert make_items(TASKS, store=store, folder=folder) == items
+    assert {name: file.stat().st_mtime_ns for name, file in items.items()} == before
+
+
+NEW_TASK = """
+from raydistill.evaluate.tasks import ask
+CHOICES, METRIC = 2, "acc"
+def candidates(document, neighbours, rng):
+    yield ask(document.unit, document.text[:40], "and", ["{wrong}"], rng)
+"""
+
+
+@pytest.fixture
+def task_file(tmp_path, monkeypatch):
+    """Where a user puts a task of their own, `first-word`."""
+    tasks.__path__.append(str(tmp_path))
+    yield tmp_path / "first_word.py"
+    tasks.__path__.remove(str(tmp_path))
+    forget(monkeypatch)
+
+
+def forget(monkeypatch):
+    """As in a new process: nothing of the task is loaded."""
+    source_digest.cache_clear()
+    importlib.invalidate_caches()
+    monkeypatch.delitem(sys.modules, "raydistill.evaluate.tasks.first_word", raising=False)
+
+
+def test_an_added_task_is_asked_in_a_store_that_knows_the_corpus(folder, store, model, task_file):
+    task_file.write_text(NEW_TASK.format(wrong="but"))
+    spec = EvalSpec(tasks=("first-word",), heldout_windows=16, curve_windows=8)
+    scores = scores_of("d" * 64, lambda: model, store=store, folder=folder, spec=spec)
+    assert scores.tasks["first-word"].chance == 0.5
+
+
+def test_an_edited_task_has_new_items_and_new_scores(folder, store, task_file, monkeypatch):
+    corpus = store.load(CorpusInfo, "corpora", folder.name, "corpus.json")
+    keys, texts = set(), []
+    for wrong in ("but", "while"):
+        task_file.write_text(NEW_TASK.format(wrong=wrong))
+        forget(monkeypatch)
+        keys.add(score_key("first-word", corpus, 16))
+        made = make_items(["first-word"], store=store, folder=folder)["first-word"]
+        texts.append(made.read_text())
+    assert len(keys) == 2
+    assert '"while"' in texts[1]
+    assert texts[0] == texts[1].replace('"while"', '"but"')
+
+
+def own_corpus(tmp_path, pages):
+    """A corpus of so many documents, of which one in 16 is held out."""
+    words = "In those days the king of the city counted his ships and gave them to the river."
+    text = (f"{words} Day {page:02d} went by. " * 40 for page in range(pages))
+    (tmp_path / "a.txt").write_text("\f".join(text))
+    store = Store(tmp_path / "store")
+    return store, prepare_corpus(str(tmp_path / "a.txt"), store=store, vocab_size=300)
+
+
+def test_a_corpus_too_short_for_a_task_is_refused_in_one_line(tmp_path):
+    store, folder = own_corpus(tmp_path, 32)
+    info = store.load(CorpusInfo, "corpora", folder.name, "corpus.json")
+    assert info.heldout_documents == 2
+    with pytest.raises(DataError) as caught:
+        make_items(TASKS, store=store, folder=folder)
+    assert str(caught.value) == (
+        "the corpus 'a.txt' has no items for task 'continuation': its held-out text is too short "
+        f"({info.heldout_tokens} tokens in 2 documents); add text"
+    )
+    assert not store.path("items").exists()
+
+
+def test_two_held_out_documents_are_enough_for_a_task_that_needs_no_others(tmp_path, model):
+    store, folder = own_corpus(tmp_path, 32)
+    spec = EvalSpec(tasks=("word-order",), heldout_windows=16, curve_windows=8)
+    scores = scores_of("e" * 64, lambda: model, store=store, folder=folder, spec=spec)
+    assert 0 <= scores.tasks["word-order"].value <= 1
+    assert scores.nll > 0
 
 
 def test_importing_the_evaluation_imports_neither_torch_nor_lm_eval():
     code = (
-        "import sys, raydistill.evaluate as e; e.chance('last-word'); "
+        "import sys, raydistill.evaluate as e; e.source_digest('last-word'); "
         "print(sorted({'torch', 'numpy', 'lm_eval', 'datasets', 'tokenizers'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

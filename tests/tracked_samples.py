@@ -3,25 +3,28 @@
 import math
 import random
 
-from raydistill.outcomes import Finished, Unfinished
-from raydistill.spec import (
+from raydistill.outcomes import (
     Cost,
-    DropPlan,
-    ExternalBase,
+    Finished,
     HeldoutPoint,
-    LayerDrop,
     MadeBy,
-    ModelConfig,
     Progress,
-    Recipe,
     Scores,
     TaskScore,
     Trained,
-    TrainSpec,
     TrialFailure,
     TrialResult,
-    TrialSpec,
+    Unfinished,
     UnitScores,
+)
+from raydistill.spec import (
+    DropPlan,
+    ExternalBase,
+    LayerDrop,
+    ModelConfig,
+    Recipe,
+    TrainSpec,
+    TrialSpec,
 )
 from raydistill.tracking import NoControl, TrackedBase, TrackedCell, TrackedSweep
 from raydistill.units import B

@@ -1,16 +1,20 @@
 """Weights on disk, and checkpoints from which training goes on bit for bit.
 
-A weights folder holds `model.safetensors` and `config.json`; tensors are named by the layer
-of the base (`blocks.7.…`), whatever has left. A checkpoint adds the momentum and the curve.
+`model.safetensors` says in its own metadata what it is (the base's config and the layers kept),
+so its sha256 covers that too. Tensors are named by the layer of the base (`blocks.7.…`),
+whatever has left. A checkpoint adds the momentum and what was measured so far.
 """
 
 import json
 import re
 import shutil
+import uuid
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -20,34 +24,37 @@ from raydistill.models import build
 from raydistill.spec import ModelConfig
 from raydistill.surgery import Student
 from raydistill.train import Training
+from raydistill.world import World
 
 WEIGHTS = "model.safetensors"
 MOMENTUM = "momentum.safetensors"
+NOTES = "notes.json"
+_METADATA = "raydistill"
 
 
 def save_weights(folder: Path, student: Student) -> None:
     """Write the weights and what they are; `folder` exists."""
-    _save(folder / WEIGHTS, {name: p.data for name, p in student.named_parameters().items()})
-    config = {"model": asdict(student.model.config), "kept": student.kept}
-    (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+    about = {"model": asdict(student.model.config), "kept": student.kept}
+    tensors = {name: p.data for name, p in student.named_parameters().items()}
+    _save(folder / WEIGHTS, tensors, {_METADATA: json.dumps(about, sort_keys=True)})
 
 
 def load_weights(folder: Path) -> Student:
     """The student that `save_weights` wrote.
 
     Raises:
-        DataError: if a file is missing or unreadable, or the tensors are not the model's.
+        DataError: if the file is missing or unreadable, or the tensors are not the model's.
     """
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise DataError(f"no {WEIGHTS} in {folder}")
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        tensors = load_file(folder / WEIGHTS)
-    except FileNotFoundError as error:
-        raise DataError(f"no {Path(error.filename).name} in {folder}") from error
+        about, tensors = _about(path), load_file(path)
     except Exception as error:
-        raise DataError(f"{folder} holds no readable weights: {error}") from error
-    model = ModelConfig(**config["model"])
+        raise DataError(f"{path} holds no readable weights: {error}") from error
+    model = ModelConfig(**about["model"])
     student = Student(build(model, seed=0))
-    student.remove([layer for layer in range(model.num_layers) if layer not in config["kept"]])
+    student.remove([layer for layer in range(model.num_layers) if layer not in about["kept"]])
     _check_names(folder, set(student.named_parameters()), set(tensors))
     student.load(tensors)
     return student
@@ -56,16 +63,15 @@ def load_weights(folder: Path) -> Student:
 def save_checkpoint(folder: Path, state: Training, notes: str) -> None:
     """Write everything that training needs to go on; `notes` is the caller's own JSON.
 
-    The newest checkpoint stays until this one is whole; older ones go then.
+    Two are kept: should the newest be damaged, the one before it serves.
     """
-    draft = folder / f".step-{state.step}"
-    shutil.rmtree(draft, ignore_errors=True)
+    draft = folder / f".{uuid.uuid4().hex}"
     draft.mkdir(parents=True)
     save_weights(draft, state.student)
     names = state.student.named_parameters()
     learning = {name: p for name, p in names.items() if p.requires_grad}
-    _save(draft / MOMENTUM, {n: state.optimizer.momentum(p) for n, p in learning.items()})
-    (draft / "notes.json").write_text(notes, encoding="utf-8")
+    _save(draft / MOMENTUM, {n: state.optimizer.momentum(p) for n, p in learning.items()}, {})
+    (draft / NOTES).write_text(notes, encoding="utf-8")
     write_manifest(draft)
     final = folder / f"step-{state.step}"
     shutil.rmtree(final, ignore_errors=True)
@@ -74,30 +80,41 @@ def save_checkpoint(folder: Path, state: Training, notes: str) -> None:
         shutil.rmtree(old)
 
 
-def load_checkpoint(folder: Path, state: Training) -> str:
+def load_checkpoint(folder: Path, state: Training, world: World) -> str:
     """Bring `state` to the newest verified checkpoint in `folder`; returns its notes.
 
     Damaged and half-written ones are passed over; without any, `state` stays as it is and
-    the notes are empty.
+    the notes are empty. Rank 0 chooses for all: they may not see the folder alike.
     """
-    for path in _newest_first(folder):
-        try:
-            verify(path)
-        except DataError:
-            continue
-        _restore(path, state)
-        return (path / "notes.json").read_text(encoding="utf-8")
-    return ""
-
-
-def _restore(path: Path, state: Training) -> None:
-    kept = json.loads((path / "config.json").read_text(encoding="utf-8"))["kept"]
+    step = world.agreed(_newest_verified(folder) if world.leads else 0)
+    if step == 0:
+        return ""
+    path = folder / f"step-{step}"
+    kept = _about(path / WEIGHTS)["kept"]
     state.student.remove([layer for layer in state.student.kept if layer not in kept])
     state.student.load(load_file(path / WEIGHTS))
     parameters = state.student.named_parameters()
     for name, momentum in load_file(path / MOMENTUM).items():
         state.optimizer.momentum(parameters[name]).copy_(momentum)
-    state.step = _step_of(path)
+    state.step = step
+    return (path / NOTES).read_text(encoding="utf-8")
+
+
+def _newest_verified(folder: Path) -> int:
+    """Its step; 0 if there is none."""
+    for path in _newest_first(folder):
+        try:
+            verify(path)
+        except DataError:
+            continue
+        return _step_of(path)
+    return 0
+
+
+def _about(path: Path) -> dict[str, Any]:
+    with safe_open(path, framework="pt") as file:
+        about: dict[str, Any] = json.loads(file.metadata()[_METADATA])
+        return about
 
 
 def _newest_first(folder: Path) -> list[Path]:
@@ -109,8 +126,9 @@ def _step_of(path: Path) -> int:
     return int(path.name.removeprefix("step-"))
 
 
-def _save(path: Path, tensors: dict[str, Tensor]) -> None:
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
+def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(on_cpu, path, metadata=metadata)
     path.chmod(0o644)  # safetensors lets only the owner read
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from raydistill import tracking
@@ -11,7 +12,7 @@ from raydistill.follow import Follower
 from raydistill.interrupts import interrupts_held
 from raydistill.jobs import TrialJob
 from raydistill.manifest import write_text
-from raydistill.outcomes import Finished
+from raydistill.outcomes import Finished, TrialFailure
 from raydistill.report.console import PatientConsole, open_console
 from raydistill.report.figures import save_figures
 from raydistill.report.live import progress_view
@@ -21,10 +22,13 @@ from raydistill.report.terminal import print_table
 from raydistill.resolve import PlannedTrial, distinct, look_up
 from raydistill.results import delta_nll, outcome
 from raydistill.runners.work import Candidate
-from raydistill.spec import TrialFailure, TrialSpec
+from raydistill.spec import TrialSpec
 from raydistill.store import Store
 from raydistill.sweep import Cell, SweepPlan
 from raydistill.views import SweepState, for_report, for_tracker, read_state
+
+ALWAYS_SHOWN = ("location", "count", "gap", "age")
+"""In Tune's tables, also where a sweep does not vary them."""
 
 
 def run(plan: SweepPlan) -> int:
@@ -41,32 +45,41 @@ def run(plan: SweepPlan) -> int:
     tracker = tracking.Tracker(
         tracked.snapshot, uri=plan.options.tracking_uri, store=store, say=console.print
     )
-    if is_finished(plan, store):
+    if _is_finished(tracked.state()):
         console.print("The store has every trial of this sweep: nothing is trained.")
+        tracked.running = False
     else:
         with tracker:
-            train_missing(plan, store, console)
+            try:
+                train_missing(plan, store, console, tracked)
+            finally:
+                tracked.running = False
     state = tracked.state()
     tracked.files = write_report(state, store, console)
-    tracked.running = False
     tracker.close()
     _print_next(plan, tracker, console)
     return int(any(isinstance(cell.outcome, TrialFailure) for cell in state.cells))
 
 
 class Tracked:
-    """What MLflow is brought to, read from the store each time it is asked."""
+    """What MLflow is brought to, read from the store each time it is asked.
+
+    Attributes:
+        running: whether trials may still come.
+        known: what trials start from; made once, by the stages before them.
+        files: tables and figures by name, once there are any.
+    """
 
     def __init__(self, plan: SweepPlan, store: Store) -> None:
         self.running = True
+        self.known = look_up(plan.scale, plan.cells, store)
         self.files: dict[str, str] = {}
         self._plan, self._store = plan, store
         self._environment = tracking.environment(Path.cwd())
 
     def state(self) -> SweepState:
         """The sweep as the store holds it now."""
-        known = look_up(self._plan.scale, self._plan.cells, self._store)
-        return read_state(self._plan, known, self._store)
+        return read_state(self._plan, self.known, self._store)
 
     def snapshot(self) -> tracking.TrackedSweep:
         """The same for the tracker."""
@@ -90,15 +103,13 @@ def check_writable(root: Path) -> None:
         raise SetupError(f"the storage {root} cannot be written: {error.strerror}") from error
 
 
-def is_finished(plan: SweepPlan, store: Store) -> bool:
+def _is_finished(state: SweepState) -> bool:
     """Whether there is nothing to train or measure."""
-    known = look_up(plan.scale, plan.cells, store)
-    state = read_state(plan, known, store)
     finished = sum(isinstance(cell.outcome, Finished) for cell in state.cells)
-    return finished >= plan.options.trials
+    return finished >= state.plan.options.trials
 
 
-def train_missing(plan: SweepPlan, store: Store, console: PatientConsole) -> None:
+def train_missing(plan: SweepPlan, store: Store, console: PatientConsole, tracked: Tracked) -> None:
     """Everything that needs a cluster: corpus, bases, trials.
 
     Raises:
@@ -114,14 +125,14 @@ def train_missing(plan: SweepPlan, store: Store, console: PatientConsole) -> Non
         need = cluster.device_need()
         cluster.wait_for(need, times=options.devices_per_trial, say=console.print)
         cluster.require_shared(store.root)
-        known = stages.prepare(plan, store, need, console.print)
+        tracked.known = stages.prepare(plan, store, need, console.print)
         setup = tune.Setup(
             folder=folder,
             need=need,
             devices_per_trial=options.devices_per_trial,
             concurrent=None if options.concurrent == "auto" else options.concurrent,
         )
-        trials = distinct(plan.cells, plan.scale, known)
+        trials = distinct(plan.cells, plan.scale, tracked.known)
         candidates = [_candidate(cell, trial, plan) for trial in trials for cell in trial.cells]
         losses = _selection_losses(trials, plan, store)
         wanted = options.trials if options.search == "tpe" else len(trials)
@@ -136,7 +147,8 @@ def train_missing(plan: SweepPlan, store: Store, console: PatientConsole) -> Non
                 on_progress=Follower(candidates, view).heard,
             )
     for trial_id, failure in result.failures.items():
-        store.save(failure, "trials", trial_id, "failure.json")
+        where = "training" if store.trained(trial_id) is None else "evaluation"
+        store.save(replace(failure, where=where), "trials", trial_id, "failure.json")
 
 
 def _candidate(cell: Cell, planned: PlannedTrial, plan: SweepPlan) -> Candidate:
@@ -145,12 +157,7 @@ def _candidate(cell: Cell, planned: PlannedTrial, plan: SweepPlan) -> Candidate:
     assert isinstance(spec, TrialSpec), "every layer score is known once the stages are done"
     return Candidate(
         key=spec.trial_id,
-        axes={
-            "location": request.location,
-            "count": request.count,
-            "gap": request.gap,
-            "age": request.age,
-        },
+        axes=dict(cell.values) | {name: getattr(request, name) for name in ALWAYS_SHOWN},
         job=TrialJob(
             spec=spec,
             evaluation=plan.scale.evaluation,

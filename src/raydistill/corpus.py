@@ -1,35 +1,30 @@
-"""Text to token files: a corpus is made once, and its folder is named by its training tokens.
+"""Text to token files: a corpus is made once, and its folder is named by its tokens.
 
 `prepare_corpus` takes "embedded", "smoke" (a slice of it) or a path to plain text, and leaves
 
-    corpora/<sha256 of train.bin>/   train.bin, heldout.bin, tokenizer.json, corpus.json, …
-    corpora/by-source/<key>.json     which of those folders a source became
+    corpora/<sha256>/              train.bin, heldout.bin, heldout.json, tokenizer.json, corpus.json
+    corpora/by-source/<key>.json   which of those folders a source became
 
-`find_corpus` answers from the second without reading any text, and without heavy imports.
+The sha256 is that of `train.bin` and then `heldout.bin`, so other held-out text is another corpus.
+`find_corpus` answers from the pointers without reading any text, and without heavy imports.
 """
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from raydistill import embedded, plaintext
 from raydistill.codec import to_json
 from raydistill.documents import Document
 from raydistill.errors import DataError
-from raydistill.evaluate.tasks import TASKS, make_items
 from raydistill.manifest import sha256_of
 from raydistill.spec import CorpusInfo, digest
 from raydistill.store import Store
 from raydistill.tokenizer import Encoded, encode, load_tokenizer, shipped_tokenizer, train_tokenizer
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 EMBEDDED = ("embedded", "smoke")
 
 
@@ -68,12 +63,14 @@ def prepare_corpus(
     encoder = load_tokenizer(path) if path else train_tokenizer(texts, vocab_size)
     encoded = encode([document.text for document in train], encoder)
     _check_size(name_or_path, encoded, heldout, context)
-    sha256 = hashlib.sha256(encoded.data).hexdigest()
+    tests = encode([document.text for document in heldout], encoder)
+    sha256 = _sha256_of_both(encoded, tests)
     with store.making("corpora", sha256) as folder:
         text = path.read_text(encoding="utf-8") if path else encoder.to_str(pretty=True)
         (folder / "tokenizer.json").write_text(text, encoding="utf-8")
         (folder / "train.bin").write_bytes(encoded.data)
-        tests = _write_heldout(folder, heldout, encoder)
+        (folder / "heldout.bin").write_bytes(tests.data)
+        (folder / "heldout.json").write_text(_spans(heldout, tests), encoding="utf-8")
         info = CorpusInfo(
             name=name_or_path if name_or_path in EMBEDDED else Path(name_or_path).name,
             corpus_sha256=sha256,
@@ -173,18 +170,17 @@ def _too_short(name: str, tokens: int, context: int) -> str:
     return f"the corpus {name} needs at least {context + 1} training tokens, has {tokens}"
 
 
-def _write_heldout(folder: Path, heldout: Sequence[Document], tokenizer: "Tokenizer") -> Encoded:
-    """The held-out tokens, which of them belong to which document, and the tasks made of them."""
-    encoded = encode([document.text for document in heldout], tokenizer)
-    (folder / "heldout.bin").write_bytes(encoded.data)
+def _sha256_of_both(train: Encoded, heldout: Encoded) -> str:
+    """What names a corpus."""
+    hashed = hashlib.sha256(train.data)
+    hashed.update(heldout.data)
+    return hashed.hexdigest()
+
+
+def _spans(heldout: Sequence[Document], encoded: Encoded) -> str:
+    """Which of the held-out tokens belong to which document, without its end-of-text."""
     spans = [
         {"unit": document.unit, "collection": document.collection, "start": start, "end": end}
         for document, (start, end) in zip(heldout, encoded.spans, strict=True)
     ]
-    text = json.dumps({"documents": spans}, indent=1)
-    (folder / "heldout.json").write_text(text, encoding="utf-8")
-    (folder / "tasks").mkdir()
-    for name in TASKS:
-        items = [json.dumps(dataclasses.asdict(item)) for item in make_items(name, heldout)]
-        (folder / "tasks" / f"{name}.jsonl").write_text("\n".join(items), encoding="utf-8")
-    return encoded
+    return json.dumps({"documents": spans}, indent=1)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from raydistill.errors import UsageError
 from raydistill.flops import exact_flops, paper_flops
+from raydistill.outcomes import Trained
 from raydistill.resolve import Known, PlannedTrial, stand_in_plan
 from raydistill.scales import Scale
-from raydistill.spec import DropPlan, ModelConfig, Trained, TrialSpec
+from raydistill.spec import DropPlan, ModelConfig, TrialSpec
 from raydistill.store import Store
 
 MOST_DEVICE_HOURS = 8.0
@@ -85,13 +86,13 @@ def trial_work(planned: PlannedTrial, scale: Scale, store: Store) -> Work:
 
 
 def base_work(scale: Scale, known: Known, ages: Sequence[int]) -> Work:
-    """The pretraining that a plan needs first; done if all its ages exist."""
+    """The pretraining that a plan needs first, on one device; done if all its ages exist."""
     plan, recipe = DropPlan(), scale.pretrain
     return Work(
         tokens=recipe.total_tokens,
         flops_exact=exact_flops(scale.model, plan, recipe),
         flops_paper=paper_flops(scale.model, plan, recipe),
-        devices=scale.devices_per_trial,
+        devices=1,
         done=all(age in known.bases for age in ages),
     )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raydistill.spec import Scores, UnitScores
+from raydistill.outcomes import Scores, UnitScores
 from raydistill.statistics import (
     DocumentScores,
     Entry,

@@ -151,7 +151,8 @@ def _headings(plan: SweepPlan, known: Known, width: int) -> Iterator[str]:
         "clocks": f"1 token of pretraining stands for {scale.age_clock:,} of the paper's, "
         f"1 token of training for {scale.train_clock:,}",
         "ages": ages,
-        "training": f"warm phase {format_tokens(recipe.warm_phase_tokens)}, budget "
+        "training": f"warm-up {format_tokens(recipe.warmup_tokens)}, "
+        f"warm phase {format_tokens(recipe.warm_phase_tokens)}, budget "
         f"{format_tokens(plan.cells[0].request.budget)} → {format_tokens(recipe.budget_tokens)}, "
         f"{recipe.total_steps} steps of {format_tokens(recipe.batch_tokens)} tokens, "
         f"peak rate {recipe.peak_lr:g}",

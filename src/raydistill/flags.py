@@ -45,7 +45,9 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
     storage = storage_of(flags)
     options = Options(
         storage=storage,
-        tracking_uri=flags.tracking_uri or f"sqlite:///{storage}/mlflow.db",
+        tracking_uri=flags.tracking_uri
+        or os.environ.get("MLFLOW_TRACKING_URI")
+        or f"sqlite:///{storage}/mlflow.db",
         search=flags.search,
         trials=trials,
         seed=seed,

@@ -7,6 +7,7 @@ safetensors nor torch notices a flipped bit; only the checksum does.
 import hashlib
 import json
 import os
+import uuid
 from pathlib import Path
 
 from raydistill.errors import DataError
@@ -22,7 +23,11 @@ def sha256_of(path: Path) -> str:
 
 
 def write_manifest(folder: Path) -> None:
-    """Name every file below `folder`; synced to disk before it counts."""
+    """Name every file below `folder`; all of them are on disk before it counts."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
     files = {
         str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
         for path in sorted(folder.rglob("*"))
@@ -61,7 +66,7 @@ def verify(folder: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` so that a reader sees all of it or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with draft.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

@@ -6,6 +6,7 @@ There is nothing to register, and nothing is imported until it is asked for.
 import importlib
 import importlib.util
 import pkgutil
+from pathlib import Path
 
 from raydistill.errors import UsageError, unknown
 
@@ -23,9 +24,25 @@ def load_part(package: str, name: str, attribute: str) -> object:
     Raises:
         UsageError: if there is no such file; the message lists those there are.
     """
+    return getattr(importlib.import_module(_module(package, name)), attribute)
+
+
+def part_file(package: str, name: str) -> Path:
+    """The source of part `name` in `package`, without importing it.
+
+    Raises:
+        UsageError: if there is no such file; the message lists those there are.
+    """
+    found = importlib.util.find_spec(_module(package, name))
+    assert found is not None, name
+    assert found.origin is not None, name
+    return Path(found.origin)
+
+
+def _module(package: str, name: str) -> str:
     names = part_names(package)
     if name not in names:
         folder = package.rpartition(".")[2]
         kind = folder.removesuffix("es" if folder.endswith("sses") else "s")
         raise UsageError(unknown(kind, name, names))
-    return getattr(importlib.import_module(f"{package}.{name.replace('-', '_')}"), attribute)
+    return f"{package}.{name.replace('-', '_')}"

@@ -12,10 +12,11 @@ from raydistill.evaluate import scores_of
 from raydistill.jobs import BaseJob, PretrainJob
 from raydistill.manifest import sha256_of, write_text
 from raydistill.models import build
+from raydistill.outcomes import HeldoutPoint, Progress
 from raydistill.resolve import LayerScores, layer_scores_path
 from raydistill.resume import sit_down
 from raydistill.scores import load_score
-from raydistill.spec import HeldoutPoint, Progress, RandomBase
+from raydistill.spec import RandomBase
 from raydistill.store import Store
 from raydistill.surgery import Student
 from raydistill.tokens import open_tokens
@@ -34,11 +35,22 @@ def base_folder(weights_sha256: str, store: Store) -> Path:
     shipped = Path(str(resources.files("raydistill"))) / "bases"
     for folder in (store.path("bases", weights_sha256), *sorted(shipped.glob("*/*"))):
         path = folder / WEIGHTS
-        if path.is_file() and (found := sha256_of(path)) == weights_sha256:
+        if path.is_file() and sha256_of(path) == weights_sha256:
             return folder
-        if path.is_file() and folder.name == weights_sha256:
-            raise DataError(f"{path} has the sha256 {found}: it was changed; delete {folder}")
+        if folder.name == weights_sha256 and path.is_file():
+            raise DataError(f"{path} has not the sha256 of its name: it was changed; delete it")
     raise DataError(f"no base with the sha256 {weights_sha256} in {store.root} or the package")
+
+
+def load_verified(folder: Path, weights_sha256: str) -> Student:
+    """The student in `folder`, if its bytes are those that were asked for.
+
+    Raises:
+        DataError: if they are not.
+    """
+    if sha256_of(folder / WEIGHTS) != weights_sha256:
+        raise DataError(f"{folder / WEIGHTS} has not the sha256 {weights_sha256}: it was changed")
+    return load_weights(folder)
 
 
 def pretrain(job: PretrainJob, *, world: World) -> Iterator[Progress | HeldoutPoint]:

@@ -1,8 +1,10 @@
 """What one training has measured so far; stands in each of its checkpoints."""
 
+import time
 from dataclasses import dataclass, field
 
-from raydistill.spec import HeldoutPoint, Progress, Recipe
+from raydistill.outcomes import HeldoutPoint, Progress
+from raydistill.spec import Recipe
 
 CURVE_POINTS = 250
 
@@ -15,6 +17,7 @@ class Record:
     heldout_curve: list[HeldoutPoint] = field(default_factory=list)
     train_s: float = 0.0
     evaluate_s: float = 0.0
+    started_s: float = field(default_factory=time.time)  # since 1970, of the first sitting
 
     def add(self, item: Progress | HeldoutPoint, seconds: float) -> None:
         """Note what the loop yielded and how long it took."""

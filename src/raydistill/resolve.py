@@ -128,7 +128,7 @@ def find_bases(
     ages: Sequence[int],
     shipped: Sequence[ShippedBases],
 ) -> dict[int, ExternalBase]:
-    """The bases that exist, by age: shipped for this corpus, or pretrained in this store.
+    """The bases that exist, by age: pretrained in this store, else shipped for this corpus.
 
     Raises:
         DataError: if there are shipped ones, for another corpus, and the store has none.
@@ -138,7 +138,7 @@ def find_bases(
     sha256s = {age: by_tokens.get(str(scale.age_tokens(age)), "") for age in ages}
     for bases in shipped:
         if bases.corpus_sha256 == corpus.corpus_sha256:
-            sha256s |= {age: bases.weights_sha256(age) or sha256s[age] for age in ages}
+            sha256s = {age: sha256s[age] or bases.weights_sha256(age) for age in ages}
         elif not by_tokens:
             raise DataError(
                 f"the bases that scale {scale.name!r} ships saw another corpus than "

@@ -5,16 +5,9 @@ from typing import Literal
 from raydistill.codec import from_json
 from raydistill.drops import downstream_drop_pct, perplexity_drop_pct
 from raydistill.evaluate import PERPLEXITY, kept_documents, scores_from
-from raydistill.outcomes import Documents, Finished, Outcome, Unfinished
+from raydistill.outcomes import Documents, Finished, Outcome, Scores, TrialResult, Unfinished
 from raydistill.record import Record
-from raydistill.spec import (
-    CorpusInfo,
-    EvalSpec,
-    ExternalBase,
-    Scores,
-    TrialResult,
-    TrialSpec,
-)
+from raydistill.spec import CorpusInfo, EvalSpec, ExternalBase, TrialSpec
 from raydistill.statistics import half
 from raydistill.store import Store
 
@@ -74,7 +67,5 @@ def metrics(finished: Finished) -> dict[str, float]:
 
 def delta_nll(finished: Finished, which: Literal["selection", "report"]) -> float:
     """Nats per token lost on one half of the held-out documents (METHOD 6)."""
-    before, after = (
-        half(documents[PERPLEXITY], which).value for documents in (finished.before, finished.after)
-    )
-    return after - before
+    before, after = finished.before[PERPLEXITY], finished.after[PERPLEXITY]
+    return half(after, which, before.units).value - half(before, which, before.units).value

@@ -9,8 +9,8 @@ from raydistill.checkpoint import load_checkpoint, save_checkpoint
 from raydistill.codec import from_json, to_json
 from raydistill.evaluate.perplexity import curve_nll
 from raydistill.jobs import PretrainJob, TrialJob
+from raydistill.outcomes import HeldoutPoint, Progress
 from raydistill.record import Record
-from raydistill.spec import HeldoutPoint, Progress
 from raydistill.store import Store
 from raydistill.surgery import Student
 from raydistill.tokens import open_tokens
@@ -37,7 +37,7 @@ def sit_down(student: Student, job: TrialJob | PretrainJob, folder: Path, world:
     corpus = Store(Path(job.storage)).path("corpora", spec.train.corpus_sha256)
     tokens = open_tokens(corpus, model)
     state = begin(student, spec.plan, recipe)
-    record = resume(state, folder)
+    record = resume(state, folder, world)
     steps = train(
         state,
         tokens.batches(spec.train, recipe.batch_tokens // model.context),
@@ -51,9 +51,9 @@ def sit_down(student: Student, job: TrialJob | PretrainJob, folder: Path, world:
     return Sitting(record, items)
 
 
-def resume(state: Training, folder: Path) -> Record:
+def resume(state: Training, folder: Path, world: World) -> Record:
     """Bring `state` to the newest checkpoint in `folder`; what was measured until then."""
-    notes = load_checkpoint(folder, state)
+    notes = load_checkpoint(folder, state, world)
     return from_json(Record, notes) if notes else Record()
 
 
@@ -66,16 +66,22 @@ def recorded(
     every_s: float,
     world: World,
 ) -> Iterator[Progress | HeldoutPoint]:
-    """The items of `train`, noted in `record`, with a checkpoint every `every_s` seconds.
+    """The items of `train`, noted in `record`, with a checkpoint every `every_s` seconds or so.
+
+    With 0 seconds there is one after every step.
 
     A checkpoint is made between two steps and read back bit for bit, so when it is made does
     not change what comes out. Rank 0 writes; all ranks hold the same.
     """
     began = saved = time.perf_counter()
+    wait_s = every_s
     for item in steps:
         record.add(item, time.perf_counter() - began)
         yield item
-        if world.leads and isinstance(item, Progress) and time.perf_counter() - saved >= every_s:
+        began = time.perf_counter()
+        if world.leads and isinstance(item, Progress) and began - saved >= wait_s:
             save_checkpoint(folder, state, to_json(record))
             saved = time.perf_counter()
-        began = time.perf_counter()
+            # Of a large model's time at most a twentieth goes into saving it.
+            wait_s = max(every_s, 20 * (saved - began)) if every_s else 0.0
+            began = saved

@@ -1,4 +1,4 @@
-"""What a trial is, and what came of it: frozen values without tensors, paths or callables.
+"""What a trial is: frozen values without tensors, paths or callables.
 
 Everything here can be written as JSON and read back (`codec.py`). A layer is always an
 integer index in the base model. One unit of training: tokens.
@@ -7,7 +7,6 @@ integer index in the base model. One unit of training: tokens.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 NUMERICS_VERSION = 1
@@ -63,7 +62,7 @@ class TrainSpec:
     recipe: Recipe
     loss: str
     seed: int  # of the data order
-    corpus_sha256: str  # of the training tokens
+    corpus_sha256: str  # of the training and held-out tokens
     tokenizer_sha256: str
 
 
@@ -180,7 +179,11 @@ def digest(value: object) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CorpusInfo:
-    """A tokenised corpus: `corpus_sha256` is that of its training tokens."""
+    """A tokenised corpus.
+
+    `corpus_sha256` is that of its training tokens followed by its held-out ones: `train.bin`
+    and `heldout.bin`, byte for byte.
+    """
 
     name: str
     corpus_sha256: str
@@ -200,122 +203,3 @@ class EvalSpec:
     tasks: tuple[str, ...]
     heldout_windows: int  # perplexity, spread over all held-out documents
     curve_windows: int  # the same, for the held-out points of the curve
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UnitScores:
-    """One score split by document: its value is `sum(sums) / sum(counts)`.
-
-    The unit is a whole document with everything made from it (METHOD 6): for perplexity
-    `sums` are nats and `counts` target tokens, for a task they are right answers and items.
-    """
-
-    units: tuple[str, ...]
-    sums: tuple[float, ...]
-    counts: tuple[int, ...]
-
-    @property
-    def value(self) -> float:
-        """The mean over everything counted."""
-        return sum(self.sums) / sum(self.counts)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaskScore:
-    """A zero-shot score in [0, 1], its standard error, and what guessing gives."""
-
-    value: float
-    stderr: float
-    chance: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Scores:
-    """What was measured on one set of weights; `nll` in nats per held-out token."""
-
-    weights_sha256: str
-    nll: float
-    tasks: Mapping[str, TaskScore]
-
-    @property
-    def downstream(self) -> float:
-        """The mean of the task values."""
-        return sum(task.value for task in self.tasks.values()) / len(self.tasks)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cost:
-    """What a trial took. FLOPs by the paper's rule and by the exact one (METHOD 2)."""
-
-    tokens: int
-    flops_paper: int
-    flops_exact: int
-    train_s: float
-    evaluate_s: float
-    peak_bytes: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
-    """One optimizer step: `tokens` seen after it, the mean loss and the rate it was made with."""
-
-    tokens: int
-    loss: float  # nats per token
-    lr: float
-    num_layers: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HeldoutPoint:
-    """Held-out nats per token after `tokens` of training."""
-
-    tokens: int
-    nll: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MadeBy:
-    """On what a trial was trained; says why bits may differ, never part of its identity."""
-
-    device: str
-    world_size: int
-    torch: str
-    host: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Trained:
-    """A finished training: what the store keeps beside the weights."""
-
-    trial_id: str
-    spec: TrialSpec
-    model: ModelConfig  # of the base
-    kept: tuple[int, ...]  # layers of the base that are still there
-    weights_sha256: str
-    trained_in: str  # the sweep that asked for it first
-    curve: tuple[Progress, ...]
-    heldout_curve: tuple[HeldoutPoint, ...]
-    cost: Cost
-    made_by: MadeBy
-    started_s: float  # seconds since 1970
-    ended_s: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrialResult:
-    """A trained trial with the scores of its base and of itself."""
-
-    trained: Trained
-    before: Scores
-    after: Scores
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrialFailure:
-    """A trial that could not be finished, as a value: a “–” with a footnote in every table."""
-
-    trial_id: str
-    where: str  # the stage: base, training, evaluation, …
-    message: str
-    traceback: str
-    attempts: int

@@ -17,7 +17,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from raydistill.spec import Scores, TaskScore, UnitScores
+from raydistill.outcomes import Scores, TaskScore, UnitScores
 
 FloatArray = NDArray[np.float64]
 
@@ -161,15 +161,23 @@ def holm_rejected(p_values: Mapping[str, float], level: float = LEVEL) -> frozen
     return frozenset(rejected)
 
 
-def half(scores: UnitScores, which: Literal["selection", "report"]) -> UnitScores:
+def half(
+    scores: UnitScores, which: Literal["selection", "report"], units: Iterable[str]
+) -> UnitScores:
     """`scores` on the documents to select on, or on those to report on (METHOD 6).
 
-    A document's name alone decides, so every score is split alike, on every machine.
+    Args:
+        scores: of some of the documents, or of all.
+        which: of the halves; neither is empty if there are two documents or more.
+        units: all documents, in any order. Ranked by the sha256 of their names, they go to
+            selection and report in turn; so scores split by the same `units` are split alike.
     """
+    ranked = sorted(set(units), key=lambda unit: hashlib.sha256(unit.encode()).hexdigest())
+    inside = set(ranked[0 if which == "selection" else 1 :: 2])
     chosen = [
         entry
         for entry in zip(scores.units, scores.sums, scores.counts, strict=True)
-        if (hashlib.sha256(entry[0].encode()).digest()[0] % 2 == 0) == (which == "selection")
+        if entry[0] in inside
     ]
     return UnitScores(
         units=tuple(unit for unit, _, _ in chosen),

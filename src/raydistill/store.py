@@ -1,18 +1,20 @@
 """Everything made, under a path named by the hash of what made it.
 
-    corpora/<sha256>/        a token file, its tokenizer, its held-out documents
+    corpora/<sha256>/        the tokens to train on and the held-out ones, and their tokenizer;
+                             the name is the sha256 of both token files
+    items/<sha256>/          the questions of each task, made of that corpus' held-out text
     bases/<sha256>/          weights; the name is the sha256 of `model.safetensors`
-    pretraining/<key>/       the checkpoints of one run, and which base each age became
+    pretraining/<trial_id>/  the checkpoints of one run, and which base each age became
     layer_scores/<sha256>/   one file per data-driven score of a base
     trials/<trial_id>/       checkpoints, `trained.json`, `failure.json`, the weights
     scores/<sha256>/         one file per score of those weights
-    sweeps/<name>/           lock, log and tables of a sweep
+    sweeps/<name>/           log, tables and figures of a sweep
 
 Nothing is overwritten by something else: so resume is running the same command again.
 """
 
-import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +23,7 @@ from typing import TypeVar
 from raydistill.codec import from_json, to_json
 from raydistill.errors import SetupError
 from raydistill.manifest import is_whole, write_manifest, write_text
-from raydistill.spec import Trained, TrialFailure, UnitScores
+from raydistill.outcomes import Trained, TrialFailure, UnitScores
 
 T = TypeVar("T")
 
@@ -64,8 +66,7 @@ class Store:
         Whoever comes second leaves what is already there.
         """
         final = self.path(*parts)
-        draft = final.with_name(f".{final.name}.{os.getpid()}")
-        shutil.rmtree(draft, ignore_errors=True)
+        draft = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
         draft.mkdir(parents=True)
         try:
             yield draft

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from raydistill.losses import load_loss
 from raydistill.models import Decoder
 from raydistill.optim import Lion, lr_at
-from raydistill.spec import DropPlan, HeldoutPoint, Progress, Recipe, TrainSpec
+from raydistill.outcomes import HeldoutPoint, Progress
+from raydistill.spec import DropPlan, Recipe, TrainSpec
 from raydistill.surgery import Student
 from raydistill.world import World, without_sync
 
@@ -102,8 +103,9 @@ def _step(
     total = torch.zeros((), device=world.device)
     for number, micro_batch in enumerate(own, start=1):
         ids = micro_batch.to(world.device, non_blocking=True)
-        with without_sync(model, number == len(own)), _autocast(recipe, world):
-            value = loss(model(ids[:, :-1]), ids[:, 1:]) / len(own)
+        with without_sync(model, number == len(own)):
+            with autocast(recipe, world):
+                value = loss(model(ids[:, :-1]), ids[:, 1:]) / len(own)
             value.backward()
         total += value.detach()
     mean_loss = world.mean(total)
@@ -116,6 +118,7 @@ def _step(
     return mean_loss
 
 
-def _autocast(recipe: Recipe, world: World) -> torch.autocast:
+def autocast(recipe: Recipe, world: World) -> torch.autocast:
+    """The precision that a recipe computes in; weights and momentum stay float32."""
     mixed = recipe.precision == "bfloat16"
     return torch.autocast(world.device.type, dtype=torch.bfloat16, enabled=mixed)

@@ -9,6 +9,7 @@ import resource
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,21 +19,12 @@ from raydistill.evaluate import scores_of
 from raydistill.flops import exact_flops, paper_flops
 from raydistill.jobs import TrialJob
 from raydistill.manifest import sha256_of
-from raydistill.pretrain import base_folder
+from raydistill.outcomes import Cost, HeldoutPoint, MadeBy, Progress, Scores, Trained, TrialResult
+from raydistill.pretrain import base_folder, load_verified
 from raydistill.record import Record
+from raydistill.results import measured
 from raydistill.resume import sit_down
-from raydistill.spec import (
-    Cost,
-    ExternalBase,
-    HeldoutPoint,
-    MadeBy,
-    ModelConfig,
-    Progress,
-    Scores,
-    Trained,
-    TrialResult,
-    TrialSpec,
-)
+from raydistill.spec import ExternalBase, ModelConfig, TrialSpec
 from raydistill.store import Store
 from raydistill.surgery import Student
 from raydistill.world import World
@@ -48,7 +40,7 @@ def trial(job: TrialJob, *, world: World) -> Iterator[Item]:
         FloatingPointError: if the training diverges.
     """
     store = Store(Path(job.storage))
-    if store.trained(job.spec.trial_id) is None:
+    if world.agreed(store.trained(job.spec.trial_id) is None):
         yield from _training(job, store, world)
     if world.leads:
         yield _evaluated(job, store, world)
@@ -62,7 +54,10 @@ def run_trial(job: TrialJob, *, world: World) -> TrialResult:
 
 
 def _training(job: TrialJob, store: Store, world: World) -> Iterator[Progress | HeldoutPoint]:
-    spec, started_s = job.spec, time.time()
+    spec = job.spec
+    store.path("trials", spec.trial_id, "failure.json").unlink(missing_ok=True)
+    if world.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(world.device)
     assert isinstance(spec.base, ExternalBase), "bases are pretrained before trials start"
     student = load_weights(base_folder(spec.base.weights_sha256, store))
     student.model.to(world.device)
@@ -70,10 +65,10 @@ def _training(job: TrialJob, store: Store, world: World) -> Iterator[Progress | 
     sitting = sit_down(student, job, folder, world)
     yield from sitting.items
     if world.leads:
-        _keep(job, student, sitting.record, world, started_s)
+        _keep(job, student, sitting.record, world)
 
 
-def _keep(job: TrialJob, student: Student, record: Record, world: World, started_s: float) -> None:
+def _keep(job: TrialJob, student: Student, record: Record, world: World) -> None:
     """Put the weights and then their description into the store; checkpoints have served."""
     store, place = Store(Path(job.storage)), ("trials", job.spec.trial_id)
     with store.making(*place, "weights") as folder:
@@ -94,11 +89,10 @@ def _keep(job: TrialJob, student: Student, record: Record, world: World, started
             torch=torch.__version__,
             host=platform.node(),
         ),
-        started_s=started_s,
+        started_s=record.started_s,
         ended_s=time.time(),
     )
     store.save(trained, *place, "trained.json")
-    store.path(*place, "failure.json").unlink(missing_ok=True)
     shutil.rmtree(store.path(*place, "checkpoints"), ignore_errors=True)
 
 
@@ -116,28 +110,37 @@ def _cost(spec: TrialSpec, model: ModelConfig, record: Record, world: World) -> 
 
 def _evaluated(job: TrialJob, store: Store, world: World) -> TrialResult:
     spec, trained = job.spec, store.trained(job.spec.trial_id)
-    assert trained is not None, "trained before it is measured"
     assert isinstance(spec.base, ExternalBase), spec.base
+    assert trained is not None, "trained before it is measured"
     corpus = store.path("corpora", spec.train.corpus_sha256)
 
     def scores(weights_sha256: str, folder: Path) -> Scores:
         return scores_of(
             weights_sha256,
-            lambda: load_weights(folder).model.to(world.device),
+            lambda: load_verified(folder, weights_sha256).model.to(world.device),
             store=store,
             folder=corpus,
             spec=job.evaluation,
         )
 
-    return TrialResult(
-        trained=trained,
-        before=scores(spec.base.weights_sha256, base_folder(spec.base.weights_sha256, store)),
-        after=scores(trained.weights_sha256, store.path("trials", trained.trial_id, "weights")),
-    )
+    before = scores(spec.base.weights_sha256, base_folder(spec.base.weights_sha256, store))
+    began_s = time.perf_counter()
+    known = measured(trained.weights_sha256, spec.train.corpus_sha256, job.evaluation, store)
+    after = scores(trained.weights_sha256, store.path("trials", trained.trial_id, "weights"))
+    if known is None:
+        trained = _with_seconds(trained, time.perf_counter() - began_s)
+        store.save(trained, "trials", trained.trial_id, "trained.json")
+    return TrialResult(trained=trained, before=before, after=after)
+
+
+def _with_seconds(trained: Trained, evaluate_s: float) -> Trained:
+    """The same with the seconds that its scores took."""
+    cost = replace(trained.cost, evaluate_s=trained.cost.evaluate_s + evaluate_s)
+    return replace(trained, cost=cost, ended_s=time.time())
 
 
 def peak_bytes(world: World) -> int:
-    """The most memory this process held: on the GPU, or of the whole process on a CPU."""
+    """The most that was held: on the GPU by this trial, on a CPU by the process so far."""
     if world.device.type == "cuda":
         return torch.cuda.max_memory_allocated(world.device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

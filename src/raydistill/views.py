@@ -9,12 +9,12 @@ from raydistill.dry_run import layer_map
 from raydistill.evaluate import PERPLEXITY
 from raydistill.flops import parameters
 from raydistill.locations import NONE, label
-from raydistill.outcomes import Documents, Finished, Outcome, Unfinished
+from raydistill.outcomes import Documents, Finished, Outcome, Scores, TrialFailure, Unfinished
 from raydistill.report import cells as report
 from raydistill.resolve import Known, resolve
 from raydistill.results import measured, outcome
-from raydistill.spec import ExternalBase, Scores, TrialFailure, TrialSpec
-from raydistill.statistics import DocumentScores
+from raydistill.spec import ExternalBase, TrialSpec
+from raydistill.statistics import DocumentScores, half
 from raydistill.store import Store
 from raydistill.sweep import Cell, SweepPlan, Value, by_age
 
@@ -46,12 +46,13 @@ class SweepState:
     bases: tuple[BaseState, ...]
     cells: tuple[CellState, ...]
 
-    def control(self, age: int) -> Scores | tracking.NoControl:
-        """The scores of the control of that age, if it is finished."""
-        for state in self.cells:
-            request, result = state.cell.request, state.outcome
-            if (request.age, request.location) == (age, NONE) and isinstance(result, Finished):
-                return result.result.after
+    def control(self, cell: CellState) -> Scores | tracking.NoControl:
+        """The scores of what trained as `cell` did, from the same base, with nothing removed."""
+        for other in self.cells:
+            same = (other.spec.base, other.spec.train) == (cell.spec.base, cell.spec.train)
+            is_control = other.cell.request.location == NONE
+            if same and is_control and isinstance(other.outcome, Finished):
+                return other.outcome.result.after
         return tracking.NoControl()
 
 
@@ -86,13 +87,14 @@ def for_report(state: SweepState) -> report.SweepReport:
         question=plan.sweep.question,
         scale=plan.scale.name,
         small_scale=plan.scale.cheap,
+        searched=plan.options.search == "tpe",
         bases=tuple(
             report.ReportBase(
                 age=base.age,
                 age_tokens=base.age_tokens,
                 num_params=parameters(plan.scale.model),
                 scores=base.scores,
-                documents=_by_document(base.documents),
+                documents=_by_document(base.documents, plan),
             )
             for base in state.bases
         ),
@@ -116,19 +118,23 @@ def _report_cell(state: CellState, plan: SweepPlan) -> report.ReportCell:
         layer_map=layer_map(num_layers, state.spec.plan.layers),
         gap_tokens=plan.scale.train_tokens(request.gap),
         train=state.spec.train,
-        outcome=_reported(state.outcome),
+        outcome=_reported(state.outcome, plan),
         note=named if named != request.location else "",
     )
 
 
-def _reported(result: Outcome) -> report.Measured | TrialFailure:
+def _reported(result: Outcome, plan: SweepPlan) -> report.Measured | TrialFailure:
     assert not isinstance(result, Unfinished), result
     if isinstance(result, TrialFailure):
         return result
-    return report.Measured(result=result.result, documents=_by_document(result.after))
+    return report.Measured(result=result.result, documents=_by_document(result.after, plan))
 
 
-def _by_document(documents: Documents) -> DocumentScores:
+def _by_document(documents: Documents, plan: SweepPlan) -> DocumentScores:
+    """Every score by document; after a search, on the documents that it did not select on."""
+    if plan.options.search == "tpe":
+        units = documents[PERPLEXITY].units
+        documents = {name: half(scores, "report", units) for name, scores in documents.items()}
     tasks = {name: scores for name, scores in documents.items() if name != PERPLEXITY}
     return DocumentScores(nll=documents[PERPLEXITY], tasks=tasks)
 
@@ -181,5 +187,5 @@ def _tracked_cell(cell: CellState, state: SweepState) -> tracking.TrackedCell:
         spec=cell.spec,
         layer_map=layer_map(plan.scale.model.num_layers, cell.spec.plan.layers),
         outcome=cell.outcome,
-        control=state.control(request.age),
+        control=state.control(cell),
     )

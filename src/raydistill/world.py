@@ -24,7 +24,9 @@ class World:
         joined = dist.is_available() and dist.is_initialized()
         rank, size = (dist.get_rank(), dist.get_world_size()) if joined else (0, 1)
         if torch.cuda.is_available():
-            return World(rank=rank, size=size, device=torch.device("cuda", _local_gpu(rank)))
+            # Ray Train has set this rank's device; alone, it is the only visible one.
+            device = torch.device("cuda", torch.cuda.current_device())
+            return World(rank=rank, size=size, device=device)
         torch.set_num_threads(1)
         return World(rank=rank, size=size, device=torch.device("cpu"))
 
@@ -52,17 +54,13 @@ class World:
             value /= self.size
         return value.item()
 
-    def same_for_all(self, flag: bool) -> bool:
-        """Rank 0's `flag`, on every rank: ranks never decide on their own."""
+    def agreed(self, number: int) -> int:
+        """Rank 0's `number`, on every rank: ranks never decide on their own."""
         if self.size == 1:
-            return flag
-        value = torch.tensor(int(flag), device=self.device)
+            return number
+        value = torch.tensor(number, device=self.device)
         dist.broadcast(value, src=0)
-        return bool(value.item())
-
-
-def _local_gpu(rank: int) -> int:
-    return rank % torch.cuda.device_count()
+        return int(value.item())
 
 
 def without_sync(model: nn.Module, last: bool) -> AbstractContextManager[None]:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raydistill.codec import from_json
-from raydistill.evaluate.tasks import TASKS, chance
-from raydistill.spec import CorpusInfo, EvalSpec, Scores, TaskScore, UnitScores, digest
+from raydistill.evaluate.items import make_items
+from raydistill.evaluate.tasks import TASKS, chance, source_digest
+from raydistill.outcomes import Scores, TaskScore, UnitScores
+from raydistill.spec import CorpusInfo, EvalSpec, digest
 from raydistill.store import Store
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ __all__ = [
     "TASKS",
     "chance",
     "kept_documents",
+    "make_items",
     "score_key",
     "scores_from",
     "scores_of",
@@ -34,9 +37,14 @@ PERPLEXITY = "perplexity"
 
 
 def score_key(name: str, corpus: CorpusInfo, windows: int) -> str:
-    """The name under which the store keeps a score: "perplexity" (of `windows`) or a task."""
+    """The name under which the store keeps a score: "perplexity" (of `windows`) or a task.
+
+    Raises:
+        UsageError: if there is no such task.
+    """
     measured = [EVALUATOR_VERSION, corpus.corpus_sha256, corpus.tokenizer_sha256]
-    return f"{name}-{digest([*measured, windows] if name == PERPLEXITY else measured)}"
+    asked = windows if name == PERPLEXITY else source_digest(name)
+    return f"{name}-{digest([*measured, asked])}"
 
 
 def scores_of(
@@ -64,10 +72,11 @@ def scores_of(
     found = kept_documents(weights_sha256, store=store, corpus=corpus, spec=spec)
     missing = [name for name in (PERPLEXITY, *spec.tasks) if name not in found]
     if missing:
-        for name, scores in _measure(load_model(), folder, missing, spec.heldout_windows).items():
+        measured = _measure(load_model(), missing, store=store, folder=folder, spec=spec)
+        for name, scores in measured.items():
             key = score_key(name, corpus, spec.heldout_windows)
             store.save(scores, "scores", weights_sha256, f"{key}.json")
-            found[name] = scores
+        found |= measured
     return scores_from(weights_sha256, found)
 
 
@@ -92,16 +101,17 @@ def scores_from(weights_sha256: str, documents: Mapping[str, UnitScores]) -> Sco
 
 
 def _measure(
-    model: "Decoder", folder: Path, names: list[str], windows: int
+    model: "Decoder", names: list[str], *, store: Store, folder: Path, spec: EvalSpec
 ) -> dict[str, UnitScores]:
     # torch and lm_eval take seconds, and kept scores need neither
     from raydistill.evaluate.perplexity import heldout_nll  # noqa: PLC0415
     from raydistill.evaluate.zeroshot import score_tasks  # noqa: PLC0415
 
     tasks = [name for name in names if name != PERPLEXITY]
-    scores = score_tasks(model, folder, tasks) if tasks else {}
+    items = make_items(tasks, store=store, folder=folder)
+    scores = score_tasks(model, folder, items) if items else {}
     if PERPLEXITY in names:
-        context = model.config.context
+        windows, context = spec.heldout_windows, model.config.context
         scores[PERPLEXITY] = heldout_nll(model, folder, windows=windows, context=context)
     return scores
 

@@ -3,21 +3,20 @@
 Shapes: B windows, T positions, V vocabulary.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from raydistill.codec import from_json
 from raydistill.errors import DataError
+from raydistill.evaluate.heldout import TokenIds, read_spans, read_tokens
+from raydistill.evaluate.loglikelihood import TOKENS_PER_BATCH
 from raydistill.models import Decoder
-from raydistill.spec import CorpusInfo, EvalSpec, UnitScores
+from raydistill.outcomes import UnitScores
+from raydistill.spec import EvalSpec
 
-WINDOWS_PER_BATCH = 32
 NO_TARGET = -100
 
 
@@ -37,10 +36,11 @@ def heldout_nll(model: Decoder, folder: Path, *, windows: int, context: int) -> 
     chosen = _spread(_windows(folder, context), windows)
     nats: Counter[str] = Counter()
     targets: Counter[str] = Counter()
-    tokens = _heldout_tokens(folder)
+    tokens = read_tokens(folder)
+    per_batch = max(1, TOKENS_PER_BATCH // context)
     device = next(model.parameters()).device
-    for first in range(0, len(chosen), WINDOWS_PER_BATCH):
-        batch = chosen[first : first + WINDOWS_PER_BATCH]
+    for first in range(0, len(chosen), per_batch):
+        batch = chosen[first : first + per_batch]
         inputs_BT, targets_BT = _padded([tokens[start:end] for _, start, end in batch])
         nats_B = window_nats(model, inputs_BT.to(device), targets_BT.to(device))
         for (unit, start, end), value in zip(batch, nats_B.tolist(), strict=True):
@@ -78,11 +78,10 @@ def window_nats(model: Decoder, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor
 
 def _windows(folder: Path, context: int) -> list[tuple[str, int, int]]:
     """Unit, first token and end of every window; neighbours share one token, target then input."""
-    documents = json.loads((folder / "heldout.json").read_text(encoding="utf-8"))["documents"]
     return [
-        (document["unit"], start, min(start + context + 1, document["end"]))
-        for document in documents
-        for start in range(document["start"], document["end"] - 1, context)
+        (span.unit, start, min(start + context + 1, span.end))
+        for span in read_spans(folder)
+        for start in range(span.start, span.end - 1, context)
     ]
 
 
@@ -94,7 +93,7 @@ def _spread(windows: list[tuple[str, int, int]], wanted: int) -> list[tuple[str,
     return [windows[i * len(windows) // size] for i in range(size)]
 
 
-def _padded(rows: list["np.ndarray[tuple[int], np.dtype[np.int64]]"]) -> tuple[Tensor, Tensor]:
+def _padded(rows: list[TokenIds]) -> tuple[Tensor, Tensor]:
     """Inputs and targets [B, T] of windows; what is padded is no target."""
     longest = max(len(row) for row in rows) - 1
     inputs_BT = torch.zeros(len(rows), longest, dtype=torch.long)
@@ -103,9 +102,3 @@ def _padded(rows: list["np.ndarray[tuple[int], np.dtype[np.int64]]"]) -> tuple[T
         inputs_BT[i, : len(row) - 1] = torch.from_numpy(row[:-1])
         targets_BT[i, : len(row) - 1] = torch.from_numpy(row[1:])
     return inputs_BT, targets_BT
-
-
-def _heldout_tokens(folder: Path) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    info = from_json(CorpusInfo, (folder / "corpus.json").read_text(encoding="utf-8"))
-    tokens = np.fromfile(folder / "heldout.bin", dtype=f"<u{info.token_bytes}")
-    return tokens.astype(np.int64)

@@ -5,15 +5,14 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raydistill.errors import DataError
 from raydistill.evaluate.loglikelihood import Request, answer
 from raydistill.evaluate.tasks import metric
 from raydistill.models import Decoder
-from raydistill.spec import UnitScores
+from raydistill.outcomes import UnitScores
 from raydistill.tokenizer import END_OF_TEXT, load_tokenizer
 
 os.environ.setdefault("DISABLE_MULTIPROC", "1")  # lm_eval forks for its bootstrap otherwise
@@ -30,22 +29,21 @@ if TYPE_CHECKING:
 BOOTSTRAP_ITERATIONS = 100  # for metrics without a closed form; 0 would drop every stderr
 
 
-def score_tasks(model: Decoder, folder: Path, names: Sequence[str]) -> dict[str, UnitScores]:
+def score_tasks(model: Decoder, folder: Path, items: Mapping[str, Path]) -> dict[str, UnitScores]:
     """Right answers and items of each held-out unit, by task.
 
     Args:
         model: scored as it is, in evaluation mode.
-        folder: the corpus, whose tokenizer and items are used.
-        names: of the tasks.
+        folder: the corpus, whose tokenizer is used.
+        items: the file of items of each task, from `make_items`.
 
     Raises:
         UsageError: if there is no such task.
-        DataError: if the corpus has no items for one.
     """
-    tasks = {name: _load_task(folder, name) for name in names}
+    tasks = {name: _load_task(name, file) for name, file in items.items()}
     lm = DecoderLM(model, _tokenizer(folder))
     result = evaluator.evaluate(lm=lm, task_dict=tasks, bootstrap_iters=BOOTSTRAP_ITERATIONS)
-    return {name: _by_unit(result["samples"][name], metric(name)) for name in names}
+    return {name: _by_unit(result["samples"][name], metric(name)) for name in items}
 
 
 class DecoderLM(TemplateLM):  # type: ignore[misc]
@@ -130,21 +128,17 @@ class _ChoiceTask(ConfigurableTask):  # type: ignore[misc]
 
 
 @functools.cache
-def _load_task(folder: Path, name: str) -> _ChoiceTask:
-    score = metric(name)
-    path = folder / "tasks" / f"{name}.jsonl"
-    if not path.is_file() or path.stat().st_size == 0:
-        raise DataError(f"task {name!r} has no items in {folder}: its held-out text is too short")
+def _load_task(name: str, items: Path) -> _ChoiceTask:
     return _ChoiceTask(
         config={
             "task": name,
-            "dataset_path": str(path),
+            "dataset_path": str(items),
             "validation_split": "validation",
             "output_type": "multiple_choice",
             "doc_to_text": "context",
             "doc_to_choice": "choices",
             "doc_to_target": "answer",
-            "metric_list": [{"metric": score}],
+            "metric_list": [{"metric": metric(name)}],
         }
     )
 

@@ -33,8 +33,9 @@ class Block(nn.Module):
         query, key, value, gate, up = self.fused_in(self.norm(x_BTD)).split(self.split, dim=-1)
         heads = (*x_BTD.shape[:2], self.num_heads, -1)
         attended_BTHK = attend(
-            rotate(self.query_norm(query).view(heads), rotary_TK),
-            rotate(self.key_norm(key).view(heads), rotary_TK),
+            # Under autocast a norm gives float32, and flash-attn takes one half precision.
+            rotate(self.query_norm(query).to(value.dtype).view(heads), rotary_TK),
+            rotate(self.key_norm(key).to(value.dtype).view(heads), rotary_TK),
             value.view(heads),
         )
         both = torch.cat([attended_BTHK.flatten(2), F.silu(gate) * up], dim=-1)

@@ -6,7 +6,8 @@ Whoever reads the store makes these; nothing in `report/` reads it.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from raydistill.spec import Scores, TrainSpec, TrialFailure, TrialResult
+from raydistill.outcomes import Scores, TrialFailure, TrialResult
+from raydistill.spec import TrainSpec
 from raydistill.statistics import DocumentScores
 from raydistill.units import format_tokens
 
@@ -75,5 +76,6 @@ class SweepReport:
     question: str
     scale: str
     small_scale: bool
+    searched: bool = False  # then the scores are those of documents not selected on
     bases: tuple[ReportBase, ...]
     cells: tuple[ReportCell, ...]

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raydistill.drops import Drops, drops, no_drops
+from raydistill.outcomes import TrialFailure
 from raydistill.report.cells import CONTROL, Measured, ReportBase, ReportCell
-from raydistill.spec import TrialFailure
 from raydistill.statistics import (
     DocumentScores,
     Estimate,

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from raydistill.drops import Drops
+from raydistill.outcomes import Scores
 from raydistill.report import paper, words
 from raydistill.report.cells import CONTROL, Measured, ReportBase, ReportCell, SweepReport
 from raydistill.report.comparison import Comparison, compare
-from raydistill.spec import Scores
 from raydistill.statistics import Entry, Missing
 from raydistill.units import format_tokens
 

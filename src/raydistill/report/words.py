@@ -29,6 +29,8 @@ def warnings(report: SweepReport) -> tuple[str, ...]:
     if not report.cells:
         return (*said, "This sweep has no cells.")
     said.append("Intervals: paired bootstrap over held-out documents, training noise not included.")
+    if report.searched:
+        said.append("Reported on the half of the held-out documents that the search did not see.")
     return (*said, *_documents(report), *_weak_tasks(report), *_devices(report))
 
 

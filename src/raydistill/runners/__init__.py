@@ -5,8 +5,7 @@ cluster.py    joining a cluster or starting one, waiting for nodes, asking what 
 once.py       a function that runs once, as a Ray task
 tune.py       the cells of a sweep as Tune trials
 train.py      a trial on several devices: Ray Train inside Tune
-search.py     which cells, decided beforehand (imports nothing heavy)
 in_order.py   which cell next, while Tune runs: as listed
 tpe.py        which cell next, while Tune runs: by Optuna
-stages.py     what those who know this project hand to the others
+stages.py     corpus, bases and trials: what is done on workers, and the driver's side of it
 """

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from raydistill.corpus import prepare_corpus
+from raydistill.evaluate.items import item_files, make_items
 from raydistill.jobs import BaseJob, PretrainJob, TrialJob
 from raydistill.locations import is_data_driven
-from raydistill.outcomes import Finished
+from raydistill.outcomes import Finished, HeldoutPoint, Progress
 from raydistill.resolve import Known, corpus_id, look_up, pretraining
 from raydistill.results import measured, metrics, outcome
 from raydistill.runners.cluster import Need
@@ -19,7 +20,6 @@ from raydistill.runners.once import follow_once, run_once
 from raydistill.runners.tpe import Tpe
 from raydistill.runners.work import Candidate, Metrics
 from raydistill.scales import Scale
-from raydistill.spec import HeldoutPoint, ModelConfig, Progress
 from raydistill.store import Store
 from raydistill.sweep import SweepPlan, by_age
 from raydistill.units import format_tokens
@@ -40,7 +40,7 @@ def prepare(plan: SweepPlan, store: Store, need: Need, say: Say) -> Known:
         DataError: if the text or a base cannot be had, or do not belong together.
     """
     known = look_up(plan.scale, plan.cells, store)
-    if not store.has("corpora", known.corpus.corpus_sha256):
+    if not _has_text(plan.scale, known.corpus.corpus_sha256, store):
         tokenise(plan.scale, store, say)
         known = look_up(plan.scale, plan.cells, store)
     if any(age not in known.bases for age in by_age(plan.cells)):
@@ -50,14 +50,20 @@ def prepare(plan: SweepPlan, store: Store, need: Need, say: Say) -> Known:
     return look_up(plan.scale, plan.cells, store)
 
 
+def _has_text(scale: Scale, corpus_sha256: str, store: Store) -> bool:
+    """Whether the corpus and the items of the scale's tasks are made."""
+    items = item_files(scale.evaluation.tasks, corpus_sha256, store).values()
+    return store.has("corpora", corpus_sha256) and all(file.is_file() for file in items)
+
+
 def tokenise(scale: Scale, store: Store, say: Say) -> None:
-    """Make the corpus of a scale.
+    """Make the corpus of a scale, and the items of its tasks.
 
     Raises:
-        DataError: if its text cannot be had.
+        DataError: if the text cannot be had, or is too short for a task.
     """
     say(f"tokenising the corpus {scale.corpus!r}")
-    run_once(make_corpus, {"CPU": 1}, scale.corpus, str(store.root), scale.model)
+    run_once(make_corpus, {"CPU": 1}, scale, str(store.root))
 
 
 def pretrain_bases(scale: Scale, store: Store, need: Need, say: Say) -> None:
@@ -108,10 +114,13 @@ def _telling(say: Say, total_tokens: int) -> Callable[[Metrics], None]:
     return tell
 
 
-def make_corpus(name: str, storage: str, model: ModelConfig) -> None:
-    """On a worker: text becomes a token file in the store."""
-    store = Store(Path(storage))
-    prepare_corpus(name, store=store, vocab_size=model.vocab_size, context=model.context)
+def make_corpus(scale: Scale, storage: str) -> None:
+    """On a worker: text becomes a token file in the store, and its held-out part items."""
+    store, model = Store(Path(storage)), scale.model
+    folder = prepare_corpus(
+        scale.corpus, store=store, vocab_size=model.vocab_size, context=model.context
+    )
+    make_items(scale.evaluation.tasks, store=store, folder=folder)
 
 
 def pretrain_work(job: PretrainJob) -> Iterator[Metrics]:

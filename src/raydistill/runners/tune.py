@@ -22,10 +22,10 @@ from ray.tune import ResultGrid
 from ray.tune.logger import JsonLoggerCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from raydistill.outcomes import TrialFailure
 from raydistill.runners.cluster import WORKER_CPU, configured, device_need
 from raydistill.runners.in_order import InOrder
 from raydistill.runners.work import FINISHED, Candidate, Metrics, Work, paced
-from raydistill.spec import TrialFailure
 
 ATTEMPTS = 3
 

@@ -44,7 +44,7 @@ class Scale:
     def trial(
         self, *, age: int, location: str, count: int, gap: int = 0, loss: str = "lm"
     ) -> TrialRequest:
-        """Ask for a trial in the paper's numbers."""
+        """Ask for a trial in the paper's numbers; its layers leave in `surgery.Student.remove`."""
         return TrialRequest(age=age, location=location, count=count, gap=gap, loss=loss)
 
     def age_tokens(self, age: int) -> int:

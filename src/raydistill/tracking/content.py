@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from raydistill.outcomes import Finished, Outcome, Unfinished
-from raydistill.spec import Scores, TrialFailure, digest
+from raydistill.outcomes import Finished, Outcome, Scores, TrialFailure, Unfinished
+from raydistill.spec import digest
 from raydistill.tracking.fields import (
     base_params,
     cell_params,

@@ -9,7 +9,8 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
-from raydistill.spec import Cost, HeldoutPoint, Progress, Scores, TrialSpec, UnitScores
+from raydistill.outcomes import Cost, HeldoutPoint, Progress, Scores, UnitScores
+from raydistill.spec import TrialSpec
 from raydistill.sweep import shown
 from raydistill.tracking.records import NoControl, TrackedBase, TrackedCell, TrackedSweep
 from raydistill.units import ratio_drop_pct, ratio_rise_pct

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from raydistill.outcomes import Outcome
-from raydistill.spec import Scores, TrialSpec, UnitScores
+from raydistill.outcomes import Outcome, Scores, UnitScores
+from raydistill.spec import TrialSpec
 from raydistill.sweep import Value
 
 

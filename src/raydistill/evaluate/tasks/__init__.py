@@ -3,19 +3,23 @@
 A task is a file of this folder with `CHOICES` (how many to choose from), `METRIC` (lm-eval's
 name: "acc", or "acc_norm" per character) and `candidates(document, neighbours, rng) ->
 Iterator[Item]`; `neighbours` are the held-out documents of the same collection. The items are
-chosen once, when the corpus is made.
+chosen when a model is first asked them, and again when the file has changed.
 """
 
+import functools
 import math
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import cast
 
 from raydistill.documents import Document
-from raydistill.parts import load_part, part_names
+from raydistill.manifest import sha256_of
+from raydistill.parts import load_part, part_file, part_names
+from raydistill.spec import digest
 
 TASKS = tuple(part_names(__name__))
 ITEMS = 420
@@ -35,20 +39,33 @@ class Item:
 Candidates = Callable[[Document, Sequence[Document], random.Random], Iterator[Item]]
 
 
-def make_items(name: str, documents: Sequence[Document]) -> list[Item]:
+def choose_items(name: str, documents: Sequence[Document]) -> list[Item]:
     """The items of task `name` from `documents`: up to 420, at most 6 from one unit.
 
     Equal documents give equal items. A unit's items come from its documents in turn.
     """
     candidates = cast(Candidates, load_part(__name__, name, "candidates"))
+    collections: dict[str, list[Document]] = {}
+    for document in documents:
+        collections.setdefault(document.collection, []).append(document)
     units: dict[str, list[Iterator[Item]]] = {}
     for document in documents:
         rng = random.Random(f"{name}/{document.collection}/{document.unit}")
-        neighbours = [other for other in documents if other.collection == document.collection]
+        neighbours = collections[document.collection]
         units.setdefault(document.unit, []).append(candidates(document, neighbours, rng))
     chosen = list(units.values())[:: math.ceil(len(units) / ITEMS) or 1]
     per_unit = min(ITEMS_PER_UNIT, ITEMS // max(1, len(chosen)))
     return [item for sources in chosen for item in islice(_in_turn(sources), per_unit)]
+
+
+@functools.cache  # a process goes on asking what it has loaded
+def source_digest(name: str) -> str:
+    """Sixteen hex digits of the source files that decide the items of task `name`.
+
+    Raises:
+        UsageError: if there is no such task.
+    """
+    return digest([sha256_of(file) for file in (Path(__file__), part_file(__name__, name))])
 
 
 def chance(name: str) -> float:

@@ -1,0 +1,54 @@
+"""The held-out documents of a corpus folder: where each one lies, their tokens, their text."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from raydistill.codec import from_json
+from raydistill.documents import Document
+from raydistill.spec import CorpusInfo
+from raydistill.tokenizer import load_tokenizer
+
+TokenIds = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Span:
+    """Which tokens are one document; its end-of-text stands at `end`."""
+
+    unit: str
+    collection: str
+    start: int
+    end: int
+
+
+def read_spans(folder: Path) -> list[Span]:
+    """The held-out documents, in order."""
+    text = (folder / "heldout.json").read_text(encoding="utf-8")
+    return [Span(**document) for document in json.loads(text)["documents"]]
+
+
+def read_tokens(folder: Path) -> TokenIds:
+    """The ids of all held-out documents, each followed by end-of-text."""
+    info = from_json(CorpusInfo, (folder / "corpus.json").read_text(encoding="utf-8"))
+    tokens = np.fromfile(folder / "heldout.bin", dtype=f"<u{info.token_bytes}")
+    return tokens.astype(np.int64)
+
+
+def read_documents(folder: Path) -> list[Document]:
+    """The text of the held-out documents: what a byte-level tokenizer was given, to the letter.
+
+    Raises:
+        DataError: if the tokenizer is missing or unreadable.
+    """
+    tokens, tokenizer = read_tokens(folder), load_tokenizer(folder / "tokenizer.json")
+    return [
+        Document(
+            collection=span.collection,
+            unit=span.unit,
+            text=tokenizer.decode(tokens[span.start : span.end].tolist()),
+        )
+        for span in read_spans(folder)
+    ]
