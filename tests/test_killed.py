@@ -37,10 +37,10 @@ def test_a_search_that_was_killed_ends_with_as_many_distinct_cells(tmp_path):
         time.sleep(0.2)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    before = {p: p.stat().st_mtime_ns for p in tmp_path.glob("trials/*/trained.json")}
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.glob("trials/*/weights/*")}
     final = sweeping.run(tmp_path, *flags)
     assert final.returncode == 0, final.stderr
-    after = {p: p.stat().st_mtime_ns for p in tmp_path.glob("trials/*/trained.json")}
+    after = {p: p.stat().st_mtime_ns for p in tmp_path.glob("trials/*/weights/*")}
     assert before.items() <= after.items()
     asked = [run.data.params["location"] for run in sweeping.cells(tmp_path)]
     assert len(asked) == len(set(asked)) == 4
