@@ -1,12 +1,5 @@
-import os
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 import pytest
 
-from ray_processes import family, left_of
 from raydistill.errors import UsageError
 from raydistill.runners.in_order import END, InOrder
 from raydistill.runners.tpe import Tpe
@@ -93,25 +86,3 @@ def test_tpe_learns_where_the_loss_is_low():
     keys = search_to_the_end(Tpe(cells, {}, 48, seed=0), lambda c: abs(c["a"] - 6) + c["b"] * 0.1)
     near = [key for key in keys if abs(int(key.split("/")[0]) - 6) <= 1]
     assert len(near) >= 17  # a random third of the cells holds 12 of these 36
-
-
-def start(folder):
-    here = Path(__file__).parent
-    return subprocess.Popen(
-        [sys.executable, here / "search_driver.py", str(folder), "4"],
-        env={**os.environ, "RAY_ADDRESS": "local"},
-    )
-
-
-def test_killed_and_repeated_ends_with_as_many_distinct_cells_none_trained_twice(tmp_path):
-    driver = start(tmp_path)
-    while not list(tmp_path.glob("*.done")):
-        assert driver.poll() is None
-        time.sleep(0.1)
-    session = family(driver.pid)
-    driver.kill()
-    driver.wait()
-    assert not left_of(session, timeout_s=5)
-    assert start(tmp_path).wait() == 0
-    trained = (tmp_path / "trained").read_text().split()
-    assert len(trained) == len(set(trained)) == len(list(tmp_path.glob("*.done"))) == 4
