@@ -1,6 +1,7 @@
 """The shipped base: whole, of the corpus that it names, and worth measuring."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,8 @@ def test_it_is_whole_and_small():
 def test_it_says_how_it_came_to_be_and_holds_no_result():
     about = json.loads((FOLDER / "base.json").read_text())
     assert about["command"] == "raydistill base --scale laptop"
+    assert about["recipe"] == asdict(LAPTOP.pretrain)
+    assert about["model"] == asdict(LAPTOP.model)
     assert about["recipe"]["budget_tokens"] == LAPTOP.age_tokens(320 * B) >= 14_000_000
     assert about["loss_curve"][0][1] > 7 > 3 > about["loss_curve"][-1][1]
     assert not {"scores", "nll", "perplexity", "tasks", "heldout_curve"} & about.keys()

@@ -22,6 +22,8 @@ from raydistill.scales import Scale, load_scale
 from raydistill.store import Store
 from raydistill.units import format_tokens
 
+DESCRIPTION = "base.json"
+
 
 def ui(store: Store, port: int) -> int:
     """Become an MLflow server on the storage's database, on this machine alone.
@@ -48,6 +50,8 @@ def base(store: Store, flags: argparse.Namespace) -> int:
     """
     scale = load_scale(flags.scale)
     scale = replace(scale, corpus=flags.corpus) if flags.corpus else scale
+    if flags.to and Path(flags.to, DESCRIPTION).exists():
+        raise UsageError(f"{flags.to} holds bases already: choose another folder")
     check_source(scale.corpus, scale.model.context)
     with interrupts_held():
         from raydistill.runners import cluster, stages  # noqa: PLC0415  (Ray)
@@ -62,18 +66,14 @@ def base(store: Store, flags: argparse.Namespace) -> int:
         stages.tokenise(scale, store, console.print)
         stages.pretrain_bases(scale, store, need, console.print)
     if flags.to:
-        publish(scale, store, Path(flags.to), command=f"raydistill base --scale {scale.name}")
+        publish(scale, store, Path(flags.to))
     spec = pretraining(scale, corpus_id(scale, store))
     console.print(f"bases: {store.path('pretraining', spec.trial_id, 'ages.json')}")
     return 0
 
 
-def publish(scale: Scale, store: Store, target: Path, *, command: str) -> None:
-    """Lay out bases as the package ships them: weights, and how they came to be; never scores.
-
-    Raises:
-        UsageError: if a base lies there already.
-    """
+def publish(scale: Scale, store: Store, target: Path) -> None:
+    """Lay out bases as the package ships them: weights, and how they came to be; never scores."""
     corpus = corpus_id(scale, store)
     run = pretraining(scale, corpus)
     folder = store.path("pretraining", run.trial_id)
@@ -83,12 +83,12 @@ def publish(scale: Scale, store: Store, target: Path, *, command: str) -> None:
     for age in scale.ages:
         age_tokens, name = scale.age_tokens(age), format_tokens(age)
         sha256 = made[str(age_tokens)]
-        if (target / name).exists():
-            raise UsageError(f"{target / name} exists: choose another folder")
         shutil.copytree(store.path("bases", sha256), target / name, ignore=lambda *_: {MANIFEST})
         ages[name] = {"age_tokens": age_tokens, "weights_sha256": sha256}
+    tokenizer = store.path("corpora", corpus.corpus_sha256, "tokenizer.json")
+    shutil.copy(tokenizer, target / "tokenizer.json")
     about = {
-        "command": command,
+        "command": f"raydistill base --scale {scale.name}",
         "corpus": scale.corpus,
         "corpus_sha256": corpus.corpus_sha256,
         "tokenizer_sha256": corpus.tokenizer_sha256,
@@ -97,5 +97,5 @@ def publish(scale: Scale, store: Store, target: Path, *, command: str) -> None:
         "ages": ages,
         "loss_curve": [[p.tokens, round(p.loss, 4)] for p in record.thinned_curve(scale.pretrain)],
     }
-    (target / "base.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    (target / DESCRIPTION).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     write_manifest(target)

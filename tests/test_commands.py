@@ -1,0 +1,94 @@
+"""`raydistill base` and `raydistill ui`, as a user starts them."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+import sweeping
+from raydistill.checkpoint import load_weights
+from raydistill.manifest import sha256_of, verify
+
+RAYDISTILL = [sys.executable, "-c", "from raydistill.cli import raydistill; raydistill()"]
+
+
+def command(storage, *words):
+    return subprocess.run(
+        [*RAYDISTILL, *words], env=sweeping.environment(storage), capture_output=True, text=True,
+        timeout=240, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A tiny base trained from nothing, as the package ships one."""
+    storage = tmp_path_factory.mktemp("storage")
+    target = storage / "shipped"
+    done = command(storage, "base", "--scale", "smoke", "--to", str(target))
+    assert done.returncode == 0, done.stderr
+    return storage, target, done
+
+
+def test_a_base_is_laid_out_as_the_package_ships_one(made):
+    _, target, done = made
+    assert "bits are not" in done.stdout
+    verify(target)
+    about = json.loads((target / "base.json").read_text())
+    assert about["command"] == "raydistill base --scale smoke"
+    for name, age in about["ages"].items():
+        assert sha256_of(target / name / "model.safetensors") == age["weights_sha256"]
+        assert len(load_weights(target / name).kept) == 6
+
+
+def test_a_base_is_not_laid_over_another(made):
+    storage, target, _ = made
+    again = command(storage, "base", "--scale", "smoke", "--to", str(target))
+    assert again.returncode == 2
+    assert again.stderr.startswith(f"error: {target} ")
+
+
+def test_a_sweep_on_that_storage_starts_from_it(made):
+    storage, target, _ = made
+    ages = json.loads((target / "base.json").read_text())["ages"]
+    known = {path.name for path in (storage / "bases").iterdir()}
+    assert {age["weights_sha256"] for age in ages.values()} == known
+
+
+def test_the_pages_need_a_sweep_first(tmp_path):
+    done = command(tmp_path, "ui")
+    assert done.returncode == 4
+    assert "run a sweep first" in done.stderr
+
+
+def test_the_pages_are_served_on_this_machine_alone(tmp_path):
+    from raydistill.tracking import open_client
+
+    open_client(f"sqlite:///{tmp_path}/mlflow.db").create_experiment("raydistill/where_to_drop")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [*RAYDISTILL, "ui", "--port", str(port)], env=sweeping.environment(tmp_path),
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        assert f"http://127.0.0.1:{port}/#/experiments/1" in server.stdout.readline()
+        assert health(port) == b"OK"
+    finally:
+        server.terminate()
+        server.communicate()
+
+
+def health(port):
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as page:
+                return page.read()
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.1)
+    return b"no answer"
