@@ -26,7 +26,7 @@ base: $(VENV)/.installed  ## train a base anew by the laptop scale's recipe (hal
 	$(BIN)/raydistill base --scale laptop
 
 reproduce: $(VENV)/.installed  ## the long healing, where the curves cross (half an hour)
-	$(BIN)/python sweeps/where_to_drop.py --age 320B --budget 80B
+	$(BIN)/python sweeps/where_to_drop.py --age 320B --location all --budget 80B
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .

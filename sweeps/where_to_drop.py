@@ -40,7 +40,7 @@ sweep = Sweep(
             {"age": (160 * B,), "location": (NONE, "max-gap", "input", "both", "middle")},
         ),
         "laptop": (
-            {"age": LATE, "location": (NONE, *LOCATIONS, "block-influence", "random-0")},
+            {"age": LATE, "location": (NONE, *LOCATIONS, "block-influence")},
             {"age": EARLY, "location": (NONE, "input", "middle")},
         ),
         "smoke": (

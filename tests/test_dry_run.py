@@ -43,7 +43,7 @@ def test_a_layer_is_a_box():
 def test_every_distinct_trial_has_its_line(store):
     lines = lines_of(store, "--scale", "laptop")
     maps = [line for line in lines if line[:1] in "■□·" and "stays" not in line and line]
-    assert len(maps) == 15
+    assert len(maps) == 14
     assert any(line.startswith("■□□□□■■■■■■■  input") for line in lines)
     assert any(line.startswith("············  block-influence") for line in lines)
     assert "■ stays  □ leaves  · layers known after scoring" in lines

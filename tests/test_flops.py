@@ -10,7 +10,6 @@ from raydistill.flops import (
     exact_flops,
     forward_flops_per_token,
     paper_flops,
-    paper_teacher_flops,
     parameters,
     training_flops_per_token,
 )
@@ -60,7 +59,7 @@ def test_the_papers_rule_gives_table_4(scale, ours, kd, ratio):
     model = load_scale(scale).model
     plan = plan_drops(range(1, 13), recipe=RECIPE)
     student = paper_flops(model, plan, RECIPE)
-    both = student + paper_teacher_flops(model, 20 * B)
+    both = paper_flops(model, plan, RECIPE, [model])
     assert student == pytest.approx(ours, rel=5e-4)
     assert both == pytest.approx(kd, rel=5e-4)
     assert both / student == pytest.approx(ratio, abs=0.005)

@@ -192,3 +192,16 @@ def test_heldout_points_are_part_of_the_walk(job, train_spec):
     items = list(trial(fresh, world=WORLD))
     assert isinstance(items[0], HeldoutPoint)
     assert steps(items) == RECIPE.total_steps
+
+
+def test_kd_is_the_same_walk_with_the_base_as_teacher(job):
+    spec = dataclasses.replace(
+        job.spec, train=dataclasses.replace(job.spec.train, loss="kd"), teacher=job.spec.base
+    )
+    assert spec.trial_id != job.spec.trial_id
+    kd = run_trial(dataclasses.replace(job, spec=spec), world=WORLD).trained
+    alone = run_trial(job, world=WORLD).trained
+    assert kd.weights_sha256 != alone.weights_sha256
+    assert kd.kept == alone.kept
+    assert kd.cost.flops_paper > alone.cost.flops_paper
+    assert kd.cost.flops_exact > alone.cost.flops_exact

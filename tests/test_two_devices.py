@@ -6,8 +6,10 @@ import sweeping
 def test_two_devices_train_to_the_bits_of_one(tmp_path_factory):
     """Two gloo ranks inside Tune, a removal in between; one process with two micro-batches."""
     weights = []
-    for devices in ("1", "2"):
-        storage = tmp_path_factory.mktemp("devices")
+    storages = [tmp_path_factory.mktemp(f"devices{n}") for n in (1, 2)]
+    for devices, storage in zip(("1", "2"), storages, strict=True):
+        if devices == "2":
+            sweeping.prepared(storage, storages[0])
         done = sweeping.run(
             storage, "--age", "320B", "--location", "input", "--set", "micro_batches=2",
             "--devices-per-trial", devices,

@@ -1,4 +1,4 @@
-"""The sweep for real, at the smoke scale: run, repeated, widened, failing."""
+"""The sweep for real, at the smoke scale: run, repeated, widened. Failing: test_bad_input.py."""
 
 import pytest
 
@@ -49,19 +49,10 @@ def test_the_same_command_again_trains_nothing(first, storage):
     sweeping.assert_tracked_once(storage, sweeping.CELLS)
 
 
-def test_a_new_axis_value_trains_only_what_is_new_and_a_failing_trial_fails_alone(first, storage):
-    """At this rate the loss is no number after a step; the other cell is in the store."""
+def test_a_new_axis_value_trains_only_what_is_new(first, storage):
+    """`1-2` is `input` under another name."""
     before = sweeping.results(storage)
     wider = sweeping.run(storage, "--age", "320B", "--location", "input,1-2,middle")
     assert wider.returncode == 0, wider.stderr
     assert "[1/1] middle" in wider.stdout
     assert len(sweeping.results(storage)) == len(before) + 1
-    failing = sweeping.run(
-        storage, "--age", "320B", "--location", "input,output", "--set", "lr=1e38"
-    )
-    assert failing.returncode == 1
-    assert "FloatingPointError" in failing.stdout
-    assert "3 tries" in failing.stdout
-    statuses = [run.info.status for run in sweeping.cells(storage)]
-    assert statuses.count("FAILED") == 2
-    assert "RUNNING" not in statuses

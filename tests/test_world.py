@@ -1,4 +1,7 @@
-"""Two ranks train to the bits of one process that accumulates the same two micro-batches."""
+"""Two ranks train to the bits of one process that accumulates the same two micro-batches.
+
+With KD: its warm phase is teacher-free, so both losses pass by.
+"""
 
 import json
 import subprocess
@@ -12,17 +15,20 @@ PROGRAM = """
 import json, sys
 import torch.distributed as dist
 import tiny
+from dataclasses import replace
+from raydistill.models import build
 from raydistill.train import begin, train
 from raydistill.world import World
 
 world = World.here()
 plan = tiny.plan(1, 4, gap=64)
+teacher = build(tiny.CONFIG, 5).requires_grad_(False)
 state = begin(tiny.student(), plan, tiny.RECIPE)
 curve = [
     getattr(item, "loss", None)
     for item in train(
-        state, tiny.batch_of, plan=plan, spec=tiny.SPEC, world=world,
-        heldout_nll=lambda model: 0.0,
+        state, tiny.batch_of, plan=plan, spec=replace(tiny.SPEC, loss="kd"), world=world,
+        heldout_nll=lambda model: 0.0, teacher=teacher,
     )
 ]
 print(json.dumps([world.rank, world.size, curve, tiny.fingerprint(state.student, state.optimizer)]))

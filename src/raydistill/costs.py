@@ -8,7 +8,7 @@ from raydistill.flops import exact_flops, paper_flops
 from raydistill.outcomes import Trained
 from raydistill.resolve import Known, PlannedTrial, stand_in_plan
 from raydistill.scales import Scale
-from raydistill.spec import DropPlan, ModelConfig, TrialSpec
+from raydistill.spec import TEACHER_FREE, DropPlan, ModelConfig, TrialSpec
 from raydistill.store import Store
 
 MOST_DEVICE_HOURS = 8.0
@@ -76,10 +76,11 @@ def trial_work(planned: PlannedTrial, scale: Scale, store: Store) -> Work:
         done = store.path("trials", trial.trial_id, "trained.json").is_file()
     else:
         plan, done = stand_in_plan(request, scale), False
+    teachers = () if request.loss == TEACHER_FREE else (scale.model,)
     return Work(
         tokens=recipe.total_tokens,
-        flops_exact=exact_flops(scale.model, plan, recipe),
-        flops_paper=paper_flops(scale.model, plan, recipe),
+        flops_exact=exact_flops(scale.model, plan, recipe, teachers),
+        flops_paper=paper_flops(scale.model, plan, recipe, teachers),
         devices=scale.devices_per_trial,
         done=done,
     )

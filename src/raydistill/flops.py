@@ -17,6 +17,7 @@ counts the whole T × T square, which the MATH backend computes.
 """
 
 import itertools
+from collections.abc import Sequence
 
 from raydistill.spec import DropPlan, ModelConfig, Recipe
 
@@ -46,24 +47,25 @@ def parameters(model: ModelConfig, removed: int = 0) -> int:
     return model.vocab_size * model.dim + blocks + 2 * model.dim
 
 
-def paper_flops(model: ModelConfig, plan: DropPlan, recipe: Recipe) -> int:
-    """The paper's rule for teacher-free training: 6 · parameters left · budget (Table 4)."""
-    return 6 * parameters(model, removed=len(plan.drops)) * recipe.budget_tokens
+def paper_flops(
+    model: ModelConfig, plan: DropPlan, recipe: Recipe, teachers: Sequence[ModelConfig] = ()
+) -> int:
+    """The paper's rule: 6 · parameters left · budget, and 2 · a teacher's (Table 4)."""
+    student = 6 * parameters(model, removed=len(plan.drops)) * recipe.budget_tokens
+    return student + sum(2 * parameters(each) * recipe.budget_tokens for each in teachers)
 
 
-def paper_teacher_flops(teacher: ModelConfig, tokens: int) -> int:
-    """What a teacher adds by the paper's rule: 2 · its parameters · tokens."""
-    return 2 * parameters(teacher) * tokens
-
-
-def exact_flops(model: ModelConfig, plan: DropPlan, recipe: Recipe) -> int:
+def exact_flops(
+    model: ModelConfig, plan: DropPlan, recipe: Recipe, teachers: Sequence[ModelConfig] = ()
+) -> int:
     """Every matrix product of a training, warm phase and gaps included.
 
-    A layer of the plan is frozen from the start and costs until it leaves.
+    A layer of the plan is frozen from the start and costs until it leaves. A teacher costs a
+    forward pass per token of the budget; the warm phase does not ask it.
     """
     times = sorted({0, recipe.total_tokens, *(drop.at_tokens for drop in plan.drops)})
     kept = model.num_layers - len(plan.drops)
-    flops = 0
+    flops = sum(forward_flops_per_token(each) * recipe.budget_tokens for each in teachers)
     for begin, end in itertools.pairwise(times):
         frozen = len(plan.drops) - len(plan.due(begin))
         flops += (end - begin) * training_flops_per_token(model, learning=kept, frozen=frozen)

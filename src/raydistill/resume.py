@@ -1,9 +1,11 @@
 """Training that goes on where it stopped: the loop between its checkpoints."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from torch import Tensor
 
 from raydistill.checkpoint import load_checkpoint, save_checkpoint
 from raydistill.codec import from_json, to_json
@@ -14,7 +16,7 @@ from raydistill.record import Record
 from raydistill.store import Store
 from raydistill.surgery import Student
 from raydistill.tokens import open_tokens
-from raydistill.train import Training, begin, train
+from raydistill.train import Training, begin, no_teacher, train
 from raydistill.world import World
 
 
@@ -26,7 +28,13 @@ class Sitting:
     items: Iterator[Progress | HeldoutPoint]
 
 
-def sit_down(student: Student, job: TrialJob | PretrainJob, folder: Path, world: World) -> Sitting:
+def sit_down(
+    student: Student,
+    job: TrialJob | PretrainJob,
+    folder: Path,
+    world: World,
+    teacher: Callable[[Tensor], Tensor] = no_teacher,
+) -> Sitting:
     """Go on from the newest checkpoint in `folder`, or begin; nothing runs until it is asked for.
 
     Raises:
@@ -45,6 +53,7 @@ def sit_down(student: Student, job: TrialJob | PretrainJob, folder: Path, world:
         spec=spec.train,
         world=world,
         heldout_nll=curve_nll(corpus, job.evaluation),
+        teacher=teacher,
     )
     every_s = job.checkpoint_every_s
     items = recorded(steps, state, record, folder=folder, every_s=every_s, world=world)

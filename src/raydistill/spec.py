@@ -100,7 +100,10 @@ class NoTeacher:
     """Teacher-free: the loss is the language modelling loss alone."""
 
 
-Teacher = ExternalBase | NoTeacher
+Teacher = Base | NoTeacher
+
+TEACHER_FREE = "lm"
+"""The loss without a teacher; every other one asks the trial's own base, as loaded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from raydistill.losses import load_loss
+from raydistill.losses import Loss, load_loss
 from raydistill.models import Decoder
 from raydistill.optim import Lion, lr_at
 from raydistill.outcomes import HeldoutPoint, Progress
@@ -32,6 +32,28 @@ class Training:
     step: int = 0
 
 
+def no_teacher(inputs_BT: Tensor) -> Tensor:
+    """Stands where teacher-free training has no teacher.
+
+    Raises:
+        LookupError: always.
+    """
+    raise LookupError(f"a loss asked for a teacher of {tuple(inputs_BT.shape)}, and there is none")
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A loss and whom it may ask."""
+
+    loss: Loss
+    teacher: Callable[[Tensor], Tensor]
+
+    def __call__(self, model: nn.Module, ids: Tensor) -> Tensor:
+        """The loss of `model` on windows [B, context + 1], a scalar."""
+        inputs_BT, targets_BT = ids[:, :-1], ids[:, 1:]
+        return self.loss(model(inputs_BT), targets_BT, lambda: self.teacher(inputs_BT))
+
+
 def begin(student: Student, plan: DropPlan, recipe: Recipe) -> Training:
     """The state before the first step: doomed layers frozen, no momentum yet."""
     student.freeze(plan.layers)
@@ -47,6 +69,7 @@ def train(
     spec: TrainSpec,
     world: World,
     heldout_nll: Callable[[Decoder], float],
+    teacher: Callable[[Tensor], Tensor] = no_teacher,
 ) -> Iterator[Progress | HeldoutPoint]:
     """Train `state` in place to the end of its recipe, removing layers when `plan` says so.
 
@@ -54,15 +77,16 @@ def train(
         state: where to go on; between two yields it is always whole.
         batch_of: the global batch of a step, int64 [windows, context + 1].
         plan: which layers leave, and when.
-        spec: the recipe and the loss.
+        spec: the recipe and the loss; the warm phase trains on the LM loss whatever it is.
         world: this rank among those that train together.
         heldout_nll: nats per held-out token of a model, asked for at `HELDOUT_AT`.
+        teacher: logits [B, T, V] of inputs [B, T], asked for by a loss that needs them.
 
     Raises:
         FloatingPointError: if the loss is not finite.
     """
     recipe, student = spec.recipe, state.student
-    loss = load_loss(spec.loss)
+    losses = load_loss("lm"), load_loss(spec.loss)
     model = world.wrap(student.model)
     marks = heldout_steps(recipe)
     while True:
@@ -74,7 +98,8 @@ def train(
             return
         lr = lr_at(recipe, tokens + recipe.batch_tokens)
         state.optimizer.set_lr(lr)
-        mean_loss = _step(state, model, loss, batch_of(state.step), recipe, world)
+        objective = Objective(losses[tokens >= recipe.warm_phase_tokens], teacher)
+        mean_loss = _step(state, model, objective, batch_of(state.step), recipe, world)
         state.step += 1
         yield Progress(
             tokens=tokens + recipe.batch_tokens,
@@ -93,7 +118,7 @@ def heldout_steps(recipe: Recipe) -> set[int]:
 def _step(
     state: Training,
     model: nn.Module,
-    loss: Callable[[Tensor, Tensor], Tensor],
+    objective: Objective,
     batch: Tensor,
     recipe: Recipe,
     world: World,
@@ -105,7 +130,7 @@ def _step(
         ids = micro_batch.to(world.device, non_blocking=True)
         with without_sync(model, number == len(own)):
             with autocast(recipe, world):
-                value = loss(model(ids[:, :-1]), ids[:, 1:]) / len(own)
+                value = objective(model, ids) / len(own)
             value.backward()
         total += value.detach()
     mean_loss = world.mean(total)

@@ -8,11 +8,12 @@ import platform
 import resource
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from raydistill.checkpoint import WEIGHTS, load_weights, save_weights
 from raydistill.evaluate import scores_of
@@ -24,9 +25,10 @@ from raydistill.pretrain import base_folder, load_verified
 from raydistill.record import Record
 from raydistill.results import measured
 from raydistill.resume import sit_down
-from raydistill.spec import ExternalBase, ModelConfig, TrialSpec
+from raydistill.spec import ExternalBase, ModelConfig, NoTeacher, TrialSpec
 from raydistill.store import Store
 from raydistill.surgery import Student
+from raydistill.train import autocast, no_teacher
 from raydistill.world import World
 
 Item = Progress | HeldoutPoint | TrialResult
@@ -62,10 +64,27 @@ def _training(job: TrialJob, store: Store, world: World) -> Iterator[Progress | 
     student = load_weights(base_folder(spec.base.weights_sha256, store))
     student.model.to(world.device)
     folder = store.path("trials", spec.trial_id, "checkpoints")
-    sitting = sit_down(student, job, folder, world)
+    sitting = sit_down(student, job, folder, world, _teacher(spec, store, world))
     yield from sitting.items
     if world.leads:
         _keep(job, student, sitting.record, world)
+
+
+def _teacher(spec: TrialSpec, store: Store, world: World) -> Callable[[Tensor], Tensor]:
+    """The teacher's logits of any inputs: one frozen copy on this rank's device."""
+    if isinstance(spec.teacher, NoTeacher):
+        return no_teacher
+    assert isinstance(spec.teacher, ExternalBase), spec.teacher
+    folder = base_folder(spec.teacher.weights_sha256, store)
+    model = load_weights(folder).model.to(world.device).requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def logits(inputs_BT: Tensor) -> Tensor:
+        with autocast(spec.train.recipe, world):
+            out: Tensor = model(inputs_BT)
+        return out
+
+    return logits
 
 
 def _keep(job: TrialJob, student: Student, record: Record, world: World) -> None:
@@ -98,10 +117,11 @@ def _keep(job: TrialJob, student: Student, record: Record, world: World) -> None
 
 def _cost(spec: TrialSpec, model: ModelConfig, record: Record, world: World) -> Cost:
     recipe = spec.train.recipe
+    teachers = () if isinstance(spec.teacher, NoTeacher) else (model,)
     return Cost(
         tokens=recipe.total_tokens,
-        flops_paper=paper_flops(model, spec.plan, recipe),
-        flops_exact=exact_flops(model, spec.plan, recipe),
+        flops_paper=paper_flops(model, spec.plan, recipe, teachers),
+        flops_exact=exact_flops(model, spec.plan, recipe, teachers),
         train_s=record.train_s,
         evaluate_s=record.evaluate_s,
         peak_bytes=peak_bytes(world),

@@ -2,7 +2,7 @@
 
 import getpass
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raydistill import tracking
 from raydistill.dry_run import layer_map
@@ -13,7 +13,7 @@ from raydistill.outcomes import Documents, Finished, Outcome, Scores, TrialFailu
 from raydistill.report import cells as report
 from raydistill.resolve import Known, resolve
 from raydistill.results import measured, outcome
-from raydistill.spec import ExternalBase, TrialSpec
+from raydistill.spec import TEACHER_FREE, Base, ExternalBase, TrainSpec, TrialSpec
 from raydistill.statistics import DocumentScores, half
 from raydistill.store import Store
 from raydistill.sweep import Cell, SweepPlan, Value, by_age
@@ -49,11 +49,16 @@ class SweepState:
     def control(self, cell: CellState) -> Scores | tracking.NoControl:
         """The scores of what trained as `cell` did, from the same base, with nothing removed."""
         for other in self.cells:
-            same = (other.spec.base, other.spec.train) == (cell.spec.base, cell.spec.train)
+            same = _start_and_text(other.spec) == _start_and_text(cell.spec)
             is_control = other.cell.request.location == NONE
             if same and is_control and isinstance(other.outcome, Finished):
                 return other.outcome.result.after
         return tracking.NoControl()
+
+
+def _start_and_text(spec: TrialSpec) -> tuple[Base, TrainSpec]:
+    """What a cell shares with its control; the loss may differ."""
+    return spec.base, replace(spec.train, loss=TEACHER_FREE)
 
 
 def read_state(plan: SweepPlan, known: Known, store: Store) -> SweepState:
@@ -142,7 +147,7 @@ def _by_document(documents: Documents, plan: SweepPlan) -> DocumentScores:
 def for_tracker(
     state: SweepState, *, running: bool, environment: Mapping[str, str], files: Mapping[str, str]
 ) -> tracking.TrackedSweep:
-    """What MLflow is brought to: every base, and every cell whatever came of it."""
+    """What MLflow is brought to: every base, and every cell that has begun."""
     plan = state.plan
     return tracking.TrackedSweep(
         name=plan.sweep.name,
@@ -163,9 +168,13 @@ def for_tracker(
             )
             for base in state.bases
         ),
-        cells=tuple(_tracked_cell(cell, state) for cell in state.cells),
+        cells=tuple(_tracked_cell(cell, state) for cell in state.cells if _has_begun(cell)),
         files=files,
     )
+
+
+def _has_begun(cell: CellState) -> bool:
+    return not isinstance(cell.outcome, Unfinished) or bool(cell.outcome.curve)
 
 
 def _tracked_cell(cell: CellState, state: SweepState) -> tracking.TrackedCell:

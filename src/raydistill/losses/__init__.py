@@ -1,4 +1,10 @@
-"""Objectives. A loss is a file with `loss(logits_BTV, targets_BT) -> Tensor`, nats per token."""
+"""Objectives. A loss is a file that defines one function.
+
+    loss(logits_BTV, targets_BT, teacher_logits) -> Tensor
+
+is in nats per token, a float32 scalar. `teacher_logits()` gives the teacher's logits [B, T, V] of
+the same inputs; only a loss with a teacher asks for them.
+"""
 
 from collections.abc import Callable
 from typing import cast
@@ -7,7 +13,8 @@ from torch import Tensor
 
 from raydistill.parts import load_part
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+TeacherLogits = Callable[[], Tensor]
+Loss = Callable[[Tensor, Tensor, TeacherLogits], Tensor]
 
 
 def load_loss(name: str) -> Loss:

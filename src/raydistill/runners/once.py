@@ -1,7 +1,7 @@
 """A function that runs once, on whatever node has room: corpus, base, the base's scores."""
 
-from collections.abc import Callable, Iterator
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import ray
 from ray.exceptions import RayTaskError
@@ -12,6 +12,7 @@ from raydistill.runners.work import Metrics, Work, paced
 
 P = ParamSpec("P")
 T = TypeVar("T")
+J = TypeVar("J")
 
 
 def run_once(function: Callable[P, T], need: Need, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -22,11 +23,27 @@ def run_once(function: Callable[P, T], need: Need, *args: P.args, **kwargs: P.kw
         RayTaskError: any other error, with the worker's traceback.
     """
     task = ray.remote(num_cpus=need.get("CPU", 0), num_gpus=need.get("GPU", 0))(function)
+    result: T = _results([task.remote(*args, **kwargs)])[0]
+    return result
+
+
+def run_each_once(function: Callable[[J], T], need: Need, jobs: Sequence[J]) -> list[T]:
+    """`function(job)` for every job, side by side where there is room; the results in order.
+
+    Raises:
+        RaydistillError: the function's own, as if it had been called here.
+        RayTaskError: any other error, with the worker's traceback.
+    """
+    task = ray.remote(num_cpus=need.get("CPU", 0), num_gpus=need.get("GPU", 0))(function)
+    return _results([task.remote(job) for job in jobs])
+
+
+def _results(tasks: list[Any]) -> list[Any]:
     try:
-        result: T = ray.get(task.remote(*args, **kwargs))
+        results: list[Any] = ray.get(tasks)
     except RayTaskError as error:
         raise _own(error) from None
-    return result
+    return results
 
 
 def follow_once(

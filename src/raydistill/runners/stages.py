@@ -16,7 +16,7 @@ from raydistill.resolve import Known, corpus_id, look_up, pretraining
 from raydistill.results import measured, metrics, outcome
 from raydistill.runners.cluster import Need
 from raydistill.runners.in_order import InOrder
-from raydistill.runners.once import follow_once, run_once
+from raydistill.runners.once import follow_once, run_each_once, run_once
 from raydistill.runners.tpe import Tpe
 from raydistill.runners.work import Candidate, Metrics
 from raydistill.scales import Scale
@@ -82,22 +82,32 @@ def pretrain_bases(scale: Scale, store: Store, need: Need, say: Say) -> None:
 
 
 def _measure_bases(plan: SweepPlan, known: Known, store: Store, need: Need, say: Say) -> None:
-    for age in by_age(plan.cells):
-        base = known.bases[age]
-        wanted = {c.request.location for c in plan.cells if c.request.age == age}
-        scores = [n for n in sorted(wanted) if is_data_driven(n)]
-        unscored = tuple(n for n in scores if (age, n) not in known.layer_scores)
-        corpus, evaluation = known.corpus.corpus_sha256, plan.scale.evaluation
-        if unscored or measured(base.weights_sha256, corpus, evaluation, store) is None:
-            say(f"measuring the base of age {format_tokens(age)}")
-            job = BaseJob(
-                weights_sha256=base.weights_sha256,
-                corpus_sha256=corpus,
-                evaluation=evaluation,
-                layer_scores=unscored,
-                storage=str(store.root),
-            )
-            run_once(measure_base, need, job)
+    jobs = {age: _base_job(plan, known, age, store) for age in by_age(plan.cells)}
+    missing = {age: job for age, job in jobs.items() if _lacks(job, store)}
+    if missing:
+        say(f"measuring the bases of age {', '.join(map(format_tokens, missing))}")
+        run_each_once(measure_base, need, list(missing.values()))
+
+
+def _base_job(plan: SweepPlan, known: Known, age: int, store: Store) -> BaseJob:
+    """What trials and the table want to know of a base; of layer scores, those still unknown."""
+    wanted = {cell.request.location for cell in plan.cells if cell.request.age == age}
+    return BaseJob(
+        weights_sha256=known.bases[age].weights_sha256,
+        corpus_sha256=known.corpus.corpus_sha256,
+        evaluation=plan.scale.evaluation,
+        layer_scores=tuple(
+            name
+            for name in sorted(wanted)
+            if is_data_driven(name) and (age, name) not in known.layer_scores
+        ),
+        storage=str(store.root),
+    )
+
+
+def _lacks(job: BaseJob, store: Store) -> bool:
+    kept = measured(job.weights_sha256, job.corpus_sha256, job.evaluation, store)
+    return kept is None or bool(job.layer_scores)
 
 
 def _telling(say: Say, total_tokens: int) -> Callable[[Metrics], None]:

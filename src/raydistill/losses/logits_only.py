@@ -1,0 +1,11 @@
+"""KD without the text's own next token: the teacher's distribution alone."""
+
+from torch import Tensor
+
+from raydistill.losses import TeacherLogits
+from raydistill.losses.kd import mixed
+
+
+def loss(logits_BTV: Tensor, targets_BT: Tensor, teacher_logits: TeacherLogits) -> Tensor:
+    """KL(teacher ‖ student) at temperature 1."""
+    return mixed(logits_BTV, targets_BT, teacher_logits, lm_weight=0.0, kl_weight=1.0)
