@@ -35,10 +35,13 @@ def start(storage, *flags, **more):
 
 
 def run(storage, *flags, **more):
-    """The finished process, with `stdout`, `stderr` and `returncode`."""
+    """The finished process, with `stdout`, `stderr`, `returncode` and `seconds`."""
+    begun_s = time.monotonic()
     process = start(storage, *flags, **more)
-    out, err = process.communicate(timeout=240)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    out, err = process.communicate(timeout=280)
+    done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    done.seconds = time.monotonic() - begun_s
+    return done
 
 
 def assert_all_gone(sessions, within_s):

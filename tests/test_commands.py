@@ -1,12 +1,8 @@
 """`raydistill base` and `raydistill ui`, as a user starts them."""
 
 import json
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 
 import pytest
 
@@ -63,32 +59,3 @@ def test_the_pages_need_a_sweep_first(tmp_path):
     done = command(tmp_path, "ui")
     assert done.returncode == 4
     assert "run a sweep first" in done.stderr
-
-
-def test_the_pages_are_served_on_this_machine_alone(tmp_path):
-    from raydistill.tracking import open_client
-
-    open_client(f"sqlite:///{tmp_path}/mlflow.db").create_experiment("raydistill/where_to_drop")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [*RAYDISTILL, "ui", "--port", str(port)], env=sweeping.environment(tmp_path),
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    try:
-        assert f"http://127.0.0.1:{port}/#/experiments/1" in server.stdout.readline()
-        assert health(port) == b"OK"
-    finally:
-        server.terminate()
-        server.communicate()
-
-
-def health(port):
-    for _ in range(600):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as page:
-                return page.read()
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.1)
-    return b"no answer"

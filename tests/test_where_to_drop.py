@@ -1,4 +1,12 @@
-"""The sweep for real, at the smoke scale: run, repeated, widened. Failing: test_bad_input.py."""
+"""The sweep for real, at the smoke scale: run, repeated, widened, killed.
+
+Failing ones are in test_bad_input.py and test_job_submit.py.
+"""
+
+import random
+import re
+import signal
+import time
 
 import pytest
 
@@ -56,3 +64,39 @@ def test_a_new_axis_value_trains_only_what_is_new(first, storage):
     assert wider.returncode == 0, wider.stderr
     assert "[1/1] middle" in wider.stdout
     assert len(sweeping.results(storage)) == len(before) + 1
+
+
+def test_killed_at_three_moments_it_ends_as_if_nothing_had_happened(first, storage, tmp_path):
+    moments, sessions = random.Random(20), []
+    for _ in range(3):
+        process = sweeping.start(tmp_path)
+        time.sleep(moments.uniform(0.1, 0.9) * first.seconds)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        sessions.append(process.pid)
+    final = sweeping.run(tmp_path)
+    assert final.returncode == 0, final.stderr
+    sweeping.assert_all_gone(sessions, within_s=20)
+    killed, calm = sweeping.results(tmp_path), sweeping.results(storage)
+    assert killed == {trial_id: calm[trial_id] for trial_id in killed}
+    sweeping.assert_tracked_once(tmp_path, sweeping.CELLS)
+
+
+def test_a_search_that_was_killed_ends_with_as_many_distinct_cells(first, storage, tmp_path):
+    sweeping.prepared(tmp_path, storage)
+    flags = ("--age", "320B", "--location", "all", "--search", "tpe", "--trials", "4")
+    process = sweeping.start(tmp_path, *flags)
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("trials/*/trained.json"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.glob("trials/*/weights/*")}
+    final = sweeping.run(tmp_path, *flags)
+    assert final.returncode == 0, final.stderr
+    after = {p: p.stat().st_mtime_ns for p in tmp_path.glob("trials/*/weights/*")}
+    assert before.items() <= after.items()
+    asked = [run.data.params["location"] for run in sweeping.cells(tmp_path)]
+    assert len(asked) == len(set(asked)) == 4
+    assert re.search(r"search +tpe", final.stdout)
+    assert "half of the held-out documents that the search did not see" in final.stdout

@@ -19,12 +19,12 @@ from raydistill.report.live import progress_view
 from raydistill.report.markdown import to_markdown
 from raydistill.report.table import build_table
 from raydistill.report.terminal import print_table
-from raydistill.resolve import PlannedTrial, distinct, look_up
+from raydistill.resolve import Known, PlannedTrial, distinct, look_up
 from raydistill.results import delta_nll, outcome
 from raydistill.runners.work import Candidate
 from raydistill.spec import TrialSpec
 from raydistill.store import Store
-from raydistill.sweep import Cell, SweepPlan
+from raydistill.sweep import SweepPlan
 from raydistill.views import SweepState, for_report, for_tracker, read_state
 
 ALWAYS_SHOWN = ("location", "count", "gap", "age")
@@ -45,7 +45,7 @@ def run(plan: SweepPlan) -> int:
     tracker = tracking.Tracker(
         tracked.snapshot, uri=plan.options.tracking_uri, store=store, say=console.print
     )
-    if _is_finished(tracked.state()):
+    if _is_finished(plan, tracked.known, store):
         console.print("The store has every trial of this sweep: nothing is trained.")
         tracked.running = False
     else:
@@ -103,10 +103,15 @@ def check_writable(root: Path) -> None:
         raise SetupError(f"the storage {root} cannot be written: {error.strerror}") from error
 
 
-def _is_finished(state: SweepState) -> bool:
+def _is_finished(plan: SweepPlan, known: Known, store: Store) -> bool:
     """Whether there is nothing to train or measure."""
-    finished = sum(isinstance(cell.outcome, Finished) for cell in state.cells)
-    return finished >= state.plan.options.trials
+    trials = distinct(plan.cells, plan.scale, known)
+    return len(_selection_losses(trials, plan, store)) >= _wanted(plan, trials)
+
+
+def _wanted(plan: SweepPlan, trials: Sequence[PlannedTrial]) -> int:
+    """Distinct trials that the sweep is to end with."""
+    return min(plan.options.trials, len(trials))
 
 
 def train_missing(plan: SweepPlan, store: Store, console: PatientConsole, tracked: Tracked) -> None:
@@ -133,10 +138,9 @@ def train_missing(plan: SweepPlan, store: Store, console: PatientConsole, tracke
             concurrent=None if options.concurrent == "auto" else options.concurrent,
         )
         trials = distinct(plan.cells, plan.scale, tracked.known)
-        candidates = [_candidate(cell, trial, plan) for trial in trials for cell in trial.cells]
+        candidates = [_candidate(trial, plan) for trial in trials]
         losses = _selection_losses(trials, plan, store)
-        wanted = options.trials if options.search == "tpe" else len(trials)
-        missing = wanted - len(losses)
+        missing = _wanted(plan, trials) - len(losses)
         budget = plan.scale.recipe(plan.cells[0].request.budget).total_tokens
         with progress_view(missing, missing * budget, console) as view:
             result = tune.run_jobs(
@@ -151,9 +155,10 @@ def train_missing(plan: SweepPlan, store: Store, console: PatientConsole, tracke
         store.save(replace(failure, where=where), "trials", trial_id, "failure.json")
 
 
-def _candidate(cell: Cell, planned: PlannedTrial, plan: SweepPlan) -> Candidate:
-    """A cell in Tune's words; its axes as asked, in the paper's tokens."""
-    spec, request = planned.trial, cell.request
+def _candidate(planned: PlannedTrial, plan: SweepPlan) -> Candidate:
+    """A trial in Tune's words, by the axes of its first cell, in the paper's tokens."""
+    spec, cell = planned.trial, planned.cells[0]
+    request = cell.request
     assert isinstance(spec, TrialSpec), "every layer score is known once the stages are done"
     return Candidate(
         key=spec.trial_id,
@@ -173,10 +178,10 @@ def _selection_losses(
     """Finished trials by id, with what a search minimises."""
     losses = {}
     for planned in trials:
-        assert isinstance(planned.trial, TrialSpec)
-        found = outcome(planned.trial, plan.scale.evaluation, store)
-        if isinstance(found, Finished):
-            losses[planned.trial.trial_id] = delta_nll(found, "selection")
+        if isinstance(planned.trial, TrialSpec) and planned.has_final_id:
+            found = outcome(planned.trial, plan.scale.evaluation, store)
+            if isinstance(found, Finished):
+                losses[planned.trial.trial_id] = delta_nll(found, "selection")
     return losses
 
 

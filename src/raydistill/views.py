@@ -78,6 +78,8 @@ def read_state(plan: SweepPlan, known: Known, store: Store) -> SweepState:
         spec = resolve(cell.request, plan.scale, known)
         if isinstance(spec, TrialSpec) and isinstance(spec.base, ExternalBase):
             trial_id = spec.trial_id
+            if plan.options.search == "tpe" and trial_id in outcomes:
+                continue  # a search takes every trial once, under its first name
             if trial_id not in outcomes:
                 outcomes[trial_id] = outcome(spec, evaluation, store)
             cells.append(CellState(cell=cell, spec=spec, outcome=outcomes[trial_id]))

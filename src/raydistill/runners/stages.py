@@ -177,5 +177,4 @@ def searcher(
     """What names the cells: the missing ones in their order, or TPE told of the finished ones."""
     if plan.options.search == "tpe":
         return Tpe(candidates, losses, plan.options.trials, plan.options.seed)
-    missing = {c.key: c for c in candidates if c.key not in losses}
-    return InOrder(list(missing.values()))
+    return InOrder([c for c in candidates if c.key not in losses])
