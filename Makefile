@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SWEEP ?= where_to_drop
 
-.PHONY: sweep test check ui base reproduce bench format
+.PHONY: sweep test check ui base reproduce format
 .DELETE_ON_ERROR:
 
 sweep: $(VENV)/.installed  ## the paper's Table 5 for a small model, in minutes
@@ -26,7 +26,7 @@ base: $(VENV)/.installed  ## train a base anew by the laptop scale's recipe (hal
 	$(BIN)/raydistill base --scale laptop
 
 reproduce: $(VENV)/.installed  ## the long healing, where the curves cross (half an hour)
-	$(BIN)/python sweeps/where_to_drop.py --age 320B --location all --budget 80B
+	$(BIN)/python sweeps/where_to_drop.py --age 320B --location all --budget 100B
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .

@@ -58,8 +58,8 @@ def test_before_a_base_exists_its_trials_have_no_id(store):
 def test_both_clocks_are_told(store):
     text = "\n".join(lines_of(store, "--scale", "laptop"))
     assert "1 token of pretraining stands for 20,000 of the paper's" in text
-    assert "1 token of training for 50,000" in text
-    assert "budget 20B → 399.36K" in text
+    assert "1 token of training for 62,500" in text
+    assert "budget 20B → 319.488K" in text
 
 
 def test_locations_of_equal_layers_share_a_line(store):

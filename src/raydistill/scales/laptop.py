@@ -7,7 +7,7 @@ from raydistill.scales import PAPER_BUDGET, Scale, whole_steps
 from raydistill.spec import EvalSpec, ModelConfig, Recipe
 from raydistill.units import B
 
-_AGE_CLOCK, _TRAIN_CLOCK = 20_000, 50_000
+_AGE_CLOCK, _TRAIN_CLOCK = 20_000, 62_500
 _BATCH = 2_048  # 16 windows of 128
 
 scale = Scale(
@@ -28,12 +28,12 @@ scale = Scale(
         warmup_tokens=whole_steps(8 * B, _AGE_CLOCK, _BATCH),
     ),
     heal=Recipe(
-        peak_lr=6e-4,  # the full peak of pretraining: a tenth of it heals half as much
+        peak_lr=6e-4,  # by the probe in docs/laptop.md: the full peak of pretraining
         budget_tokens=whole_steps(PAPER_BUDGET, _TRAIN_CLOCK, _BATCH),
         batch_tokens=_BATCH,
         micro_batches=1,
-        warmup_tokens=whole_steps(2 * B, _TRAIN_CLOCK, _BATCH),
-        warm_phase_tokens=whole_steps(1 * B, _TRAIN_CLOCK, _BATCH),
+        warmup_tokens=20 * _BATCH,
+        warm_phase_tokens=10 * _BATCH,
     ),
     evaluation=EvalSpec(
         tasks=("continuation", "last-word", "word-order"), heldout_windows=320, curve_windows=32
