@@ -9,6 +9,7 @@ from raydistill.resolve import CorpusId, Known, pretraining, resolve
 from raydistill.scales import Scale
 from raydistill.spec import ExternalBase, TrialRequest, TrialSpec
 from raydistill.store import Store
+from raydistill.sweep import Cell
 
 CORPUS = CorpusId(corpus_sha256="c0" * 32, tokenizer_sha256="70" * 32)
 
@@ -18,13 +19,18 @@ def base(scale: Scale, age: int) -> ExternalBase:
     return ExternalBase(name=scale.name, revision="some", weights_sha256=f"{age:064d}")
 
 
+def cell_of(scale: Scale, request: TrialRequest) -> Cell:
+    """A cell of a sweep over locations."""
+    return Cell(sweep="some", scale=scale, values={"location": request.location}, request=request)
+
+
 def all_known(scale: Scale, **layer_scores: tuple[float, ...]) -> Known:
     """Everything made: the corpus, every age, and layer scores of the last age."""
     return Known(
         corpus=CORPUS,
-        bases={age: base(scale, age) for age in scale.ages},
+        bases={(scale.name, age): base(scale, age) for age in scale.ages},
         layer_scores={
-            (scale.ages[-1], name.replace("_", "-")): values
+            ((scale.name, scale.ages[-1]), name.replace("_", "-")): values
             for name, values in layer_scores.items()
         },
     )
@@ -60,7 +66,7 @@ def keep_finished(
     store: Store, scale: Scale, request: TrialRequest, *, train_s: float
 ) -> TrialSpec:
     """Put a finished trial into the store; returns its spec."""
-    spec = resolve(request, scale, all_known(scale))
+    spec = resolve(cell_of(scale, request), all_known(scale))
     assert isinstance(spec, TrialSpec)
     trained = finished(spec, scale, train_s=train_s)
     store.save(trained, "trials", spec.trial_id, "trained.json")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from planned import all_known, keep_finished
+from planned import all_known, cell_of, keep_finished
 from raydistill.costs import (
     Rate,
     Unmeasured,
@@ -19,15 +19,13 @@ from raydistill.resolve import PlannedTrial, distinct
 from raydistill.scales import load_scale
 from raydistill.spec import TrialRequest
 from raydistill.store import Store
-from raydistill.sweep import Cell
 
 SMOKE, LAPTOP, PAPER = (load_scale(name) for name in ("smoke", "laptop", "paper_300m"))
 
 
 def planned(scale, location, count) -> PlannedTrial:
     request = TrialRequest(age=scale.ages[-1], location=location, count=count)
-    cell = Cell(sweep="some", values={"location": location}, request=request)
-    return distinct([cell], scale, all_known(scale))[0]
+    return distinct([cell_of(scale, request)], all_known(scale))[0]
 
 
 @pytest.fixture
@@ -37,7 +35,7 @@ def store(tmp_path):
 
 def test_without_finished_trials_nobody_knows(store):
     rate = measured_rate(SMOKE.model, store)
-    work = trial_work(planned(SMOKE, "input", 2), SMOKE, store)
+    work = trial_work(planned(SMOKE, "input", 2), store)
     assert rate == Unmeasured()
     assert math.isinf(work.seconds(rate))
 
@@ -46,7 +44,7 @@ def test_a_trial_like_one_before_takes_as_long(store):
     trial = planned(SMOKE, "input", 2)
     keep_finished(store, SMOKE, trial.cells[0].request, train_s=40.0)
     rate = measured_rate(SMOKE.model, store)
-    again = trial_work(planned(SMOKE, "output", 2), SMOKE, store)
+    again = trial_work(planned(SMOKE, "output", 2), store)
     assert isinstance(rate, Rate)
     assert again.seconds(rate) == pytest.approx(41.0)
     assert replace(again, devices=2).seconds(rate) == pytest.approx(21.0)
@@ -56,27 +54,27 @@ def test_a_trial_like_one_before_takes_as_long(store):
 def test_what_is_done_takes_no_time(store):
     trial = planned(SMOKE, "input", 2)
     keep_finished(store, SMOKE, trial.cells[0].request, train_s=40.0)
-    work = trial_work(trial, SMOKE, store)
+    work = trial_work(trial, store)
     assert work.done
     assert work.seconds(Unmeasured()) == 0
     assert base_work(SMOKE, all_known(SMOKE), SMOKE.ages).done
 
 
 def test_layers_not_scored_yet_cost_like_any_others(store):
-    unscored = trial_work(planned(SMOKE, "block-influence", 2), SMOKE, store)
-    assert unscored == trial_work(planned(SMOKE, "input", 2), SMOKE, store)
+    unscored = trial_work(planned(SMOKE, "block-influence", 2), store)
+    assert unscored == trial_work(planned(SMOKE, "input", 2), store)
 
 
 def test_what_nobody_knows_needs_a_yes_but_at_the_small_scales(store):
     for scale in (SMOKE, LAPTOP):
-        check_cost([trial_work(planned(scale, "input", 2), scale, store)], Unmeasured(), scale)
+        check_cost([trial_work(planned(scale, "input", 2), store)], Unmeasured(), scale)
     with pytest.raises(UsageError, match="nobody knows yet"):
-        check_cost([trial_work(planned(PAPER, "input", 8), PAPER, store)], Unmeasured(), PAPER)
+        check_cost([trial_work(planned(PAPER, "input", 8), store)], Unmeasured(), PAPER)
 
 
 @pytest.mark.parametrize("scale", [LAPTOP, PAPER])
 def test_more_than_eight_device_hours_need_a_yes(scale, store):
-    work = trial_work(planned(scale, "input", 2), scale, store)
+    work = trial_work(planned(scale, "input", 2), store)
     per_hour = work.flops_exact / 3600
     slow = Rate(device="cpu", flops_per_s=per_hour / 9, tokens_per_s=1.0, evaluate_s=0.0)
     fast = replace(slow, flops_per_s=per_hour / 7)

@@ -78,7 +78,7 @@ def test_what_is_done_and_what_the_rest_will_take_is_told(store):
     keep_ages(store, smoke, UNTOKENISED)
     plan = a_plan(store, "--scale", "smoke")
     known = replace(all_known(smoke), corpus=UNTOKENISED)
-    trial = distinct(plan.cells, smoke, known)[1]
+    trial = distinct(plan.cells, known)[1]
     keep_finished(store, smoke, trial.cells[0].request, train_s=40.0)
     text = describe(plan, store)
     assert "To do:" in text

@@ -122,6 +122,7 @@ def scores_of(split):
 def base(age, nll, accuracy):
     split = documents(nll, accuracy, 0)
     return ReportBase(
+        scale="laptop",
         age=age,
         age_tokens=age // 22_857,
         num_params=630_000,
@@ -139,6 +140,8 @@ def cell(location, start=LATE, train=TRAIN, **changes):
     accuracy = start.scores.downstream - 0.35 * lost
     split = documents(start.scores.nll + lost, accuracy, 1 + list(LAYERS).index(location))
     made = ReportCell(
+        scale="laptop",
+        num_params=630_000,
         location=location,
         age=start.age,
         values={"age": start.age, "location": location},

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from planned import CORPUS, all_known, base, keep_ages
+from planned import CORPUS, all_known, base, cell_of, keep_ages
 from raydistill.codec import from_json
 from raydistill.errors import DataError, UsageError
 from raydistill.resolve import (
@@ -13,6 +13,7 @@ from raydistill.resolve import (
     Known,
     LayerScores,
     Unscored,
+    ages_by_scale,
     corpus_id,
     distinct,
     find_bases,
@@ -24,9 +25,8 @@ from raydistill.resolve import (
 )
 from raydistill.scales import load_scale
 from raydistill.shipped import ShippedBases
-from raydistill.spec import DropPlan, PretrainedBase, RandomBase, TrialRequest
+from raydistill.spec import DropPlan, NoTeacher, PretrainedBase, RandomBase, TrialRequest
 from raydistill.store import Store
-from raydistill.sweep import Cell
 from raydistill.units import B
 
 SMOKE = replace(load_scale("smoke"), corpus="/nowhere/text.txt")
@@ -42,67 +42,67 @@ def store(tmp_path):
 
 
 def cells(*requests):
-    return tuple(Cell(sweep="some", values={"location": r.location}, request=r) for r in requests)
+    return tuple(cell_of(SMOKE, request) for request in requests)
 
 
 def test_before_any_stage_a_base_is_how_it_will_be_made():
-    spec = resolve(INPUT, SMOKE, NOTHING)
+    spec = resolve(cell_of(SMOKE, INPUT), NOTHING)
     assert isinstance(spec.base, PretrainedBase)
     assert spec.base.age_tokens == SMOKE.age_tokens(LATE)
     assert spec.base.train.recipe == SMOKE.pretrain
 
 
 def test_once_it_exists_a_base_is_its_weights():
-    spec = resolve(INPUT, SMOKE, all_known(SMOKE))
+    spec = resolve(cell_of(SMOKE, INPUT), all_known(SMOKE))
     assert spec.base == base(SMOKE, LATE)
     assert spec.train.corpus_sha256 == CORPUS.corpus_sha256
     assert spec.plan.layers == (1, 2)
 
 
 def test_trials_draw_other_data_than_their_base():
-    spec = resolve(INPUT, SMOKE, NOTHING)
+    spec = resolve(cell_of(SMOKE, INPUT), NOTHING)
     assert spec.train.seed != spec.base.train.seed
 
 
 def test_a_list_and_a_preset_of_the_same_layers_are_one_trial():
     listed = replace(INPUT, location="2,1")
     scored = all_known(SMOKE, block_influence=(0.0, 0.1, 0.1, 0.8, 0.9, 0.0))
-    (trial,) = distinct(cells(INPUT, listed, SCORED), SMOKE, scored)
+    (trial,) = distinct(cells(INPUT, listed, SCORED), scored)
     assert len(trial.cells) == 3
     assert trial.has_final_id
 
 
 def test_with_a_gap_the_order_makes_another_trial():
     slow = replace(INPUT, gap=1 * B)
-    trials = distinct(cells(slow, replace(slow, order="descending")), SMOKE, all_known(SMOKE))
+    trials = distinct(cells(slow, replace(slow, order="descending")), all_known(SMOKE))
     assert len(trials) == 2
 
 
 @pytest.mark.parametrize("change", [{"seed": 2}, {"budget": 40 * B}, {"age": SMOKE.ages[0]}])
 def test_what_changes_the_training_is_another_trial(change):
-    trials = distinct(cells(INPUT, replace(INPUT, **change)), SMOKE, all_known(SMOKE))
+    trials = distinct(cells(INPUT, replace(INPUT, **change)), all_known(SMOKE))
     assert len(trials) == 2
 
 
 def test_data_driven_layers_are_known_after_scoring():
-    unscored = resolve(SCORED, SMOKE, all_known(SMOKE))
+    unscored = resolve(cell_of(SMOKE, SCORED), all_known(SMOKE))
     assert isinstance(unscored, Unscored)
-    (trial,) = distinct(cells(SCORED, SCORED), SMOKE, all_known(SMOKE))
+    (trial,) = distinct(cells(SCORED, SCORED), all_known(SMOKE))
     assert not trial.has_final_id
     known = all_known(SMOKE, block_influence=(0.0, 0.5, 0.3, 0.8, 0.1, 0.0))
-    assert resolve(SCORED, SMOKE, known).plan.layers == (2, 4)
+    assert resolve(cell_of(SMOKE, SCORED), known).plan.layers == (2, 4)
 
 
 def test_what_is_not_scored_yet_is_checked_all_the_same():
     with pytest.raises(UsageError, match="1 to 4"):
-        resolve(replace(SCORED, count=5), SMOKE, NOTHING)
+        resolve(cell_of(SMOKE, replace(SCORED, count=5)), NOTHING)
     with pytest.raises(UsageError, match="follow the last removal"):
-        resolve(replace(SCORED, gap=10 * B), SMOKE, NOTHING)
+        resolve(cell_of(SMOKE, replace(SCORED, gap=10 * B)), NOTHING)
 
 
 def test_a_stand_in_has_the_times_of_what_it_stands_for():
     plan = stand_in_plan(replace(SCORED, gap=1 * B), SMOKE)
-    expected = resolve(replace(INPUT, gap=1 * B), SMOKE, NOTHING).plan
+    expected = resolve(cell_of(SMOKE, replace(INPUT, gap=1 * B)), NOTHING).plan
     assert [d.at_tokens for d in plan.drops] == [d.at_tokens for d in expected.drops]
 
 
@@ -128,8 +128,9 @@ def test_layer_scores_are_found_in_the_store(store):
     kept = LayerScores(score="block-influence", values=(0.0, 0.5, 0.3, 0.8, 0.1, 0.0))
     late, corpus = base(scale, LATE).weights_sha256, UNTOKENISED.corpus_sha256
     store.save(kept, *layer_scores_path(late, "block-influence", corpus))
-    known = look_up(scale, cells(INPUT, SCORED), store)
-    assert known.layer_scores == {(LATE, "block-influence"): kept.values}
+    asked = [cell_of(scale, request) for request in (INPUT, SCORED)]
+    known = look_up(scale, asked, store)
+    assert known.layer_scores == {((scale.name, LATE), "block-influence"): kept.values}
 
 
 def test_a_scales_own_text_may_be_missing_while_it_is_planned(store):
@@ -169,3 +170,48 @@ def test_shipped_bases_are_refused_for_another_corpus_until_own_ones_are_trained
     keep_ages(store, SMOKE, other)
     found = find_bases(SMOKE, other, store, SMOKE.ages, [SHIPPED])
     assert found[LATE].weights_sha256 == base(SMOKE, LATE).weights_sha256
+
+
+def test_a_teacher_is_the_trials_own_base_unless_another_is_named():
+    distilled = replace(INPUT, loss="kd")
+    known = all_known(SMOKE)
+    assert resolve(cell_of(SMOKE, INPUT), known).teacher == NoTeacher()
+    assert resolve(cell_of(SMOKE, distilled), known).teacher == base(SMOKE, LATE)
+    young = replace(distilled, teacher="80B")
+    assert resolve(cell_of(SMOKE, young), known).teacher == base(SMOKE, SMOKE.ages[0])
+    assert resolve(cell_of(SMOKE, young), known).base == base(SMOKE, LATE)
+
+
+def test_a_teacher_of_another_size_is_a_base_that_the_plan_needs():
+    small = load_scale("smoke-small")
+    taught = cell_of(SMOKE, replace(INPUT, loss="kd", teacher="smoke-small@320B"))
+    spec = resolve(taught, all_known(SMOKE))
+    assert isinstance(spec.teacher, PretrainedBase)
+    assert spec.teacher.model == small.model
+    assert not distinct([taught], all_known(SMOKE))[0].has_final_id
+    assert {scale.name for scale, _ in ages_by_scale([taught])} == {"smoke", "smoke_small"}
+
+
+def test_from_scratch_the_students_size_begins_with_fresh_weights():
+    for start, tokens in (("scratch", 8_192), ("scratch-with-age", 8_192 + 64_000)):
+        spec = resolve(cell_of(SMOKE, replace(INPUT, start=start)), all_known(SMOKE))
+        assert spec.base == RandomBase(model=replace(SMOKE.model, num_layers=4), seed=1)
+        assert spec.plan == DropPlan()
+        assert spec.train.recipe.total_tokens == tokens
+        assert spec.train.recipe.peak_lr == SMOKE.pretrain.peak_lr
+
+
+def test_a_budget_of_0_is_the_model_after_the_cut():
+    spec = resolve(cell_of(SMOKE, replace(INPUT, budget=0)), all_known(SMOKE))
+    assert spec.plan.layers == (1, 2)
+    assert spec.train.recipe.total_steps == 0
+
+
+def test_two_ages_of_the_same_weights_are_refused(store):
+    """Bad-input row 47: the age axis would be a lie."""
+    path = keep_ages(store, SMOKE, CORPUS)
+    one = "a" * 64
+    path.write_text(json.dumps({str(SMOKE.age_tokens(age)): one for age in SMOKE.ages}))
+    with pytest.raises(DataError, match="ages 80B and 320B are the same weights"):
+        find_bases(SMOKE, CORPUS, store, SMOKE.ages, [])
+    assert find_bases(SMOKE, CORPUS, store, (LATE,), [])[LATE].weights_sha256 == one

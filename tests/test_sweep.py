@@ -121,6 +121,44 @@ def test_every_sweep_has_cells_at_every_scale(path, scale):
     assert sweep.cells(load_scale(scale))
 
 
+def test_every_cell_is_asked_once_a_seed():
+    cells = a_sweep().cells(SMOKE, {"location": ("none", "input"), "seed": (1, 2)})
+    assert [cell.request.seed for cell in cells] == [1, 2] * 4
+    assert cells[0].values == {"location": "none", "count": 1, "seed": 1}
+
+
+def test_what_draws_no_data_has_no_seed():
+    cells = runpy.run_path(str(SWEEPS[0].with_name("teacher_free_vs_kd.py")))["sweep"].cells(SMOKE)
+    seeds = {}
+    for cell in cells:
+        seeds.setdefault(cell.values["arm"], []).append(cell.request.seed)
+    once = {"base", "one-shot", "scratch-with-age"}
+    assert {arm for arm, drawn in seeds.items() if drawn == [1]} == once
+    assert {tuple(drawn) for arm, drawn in seeds.items() if arm not in once} == {(1, 2, 3)}
+
+
+def test_a_size_is_the_scale_of_that_name():
+    def trial(scale, size, count):
+        return scale.trial(age=80 * B, location="input", count=count)
+
+    sizes = {"size": ("smoke", "smoke_small"), "count": (1,)}
+    cells = a_sweep(axes=sizes, trial=trial).cells(SMOKE)
+    assert [cell.scale.name for cell in cells] == ["smoke", "smoke_small"]
+    assert [cell.base.key for cell in cells] == [("smoke", 80 * B), ("smoke_small", 80 * B)]
+
+
+@pytest.mark.parametrize(
+    ("loss", "canonical"),
+    [
+        ("kd+temperature=2.0", "kd+temperature=2"),
+        ("kd+temperature=2+kl=.5", "kd+kl=0.5+temperature=2"),
+    ],
+)
+def test_a_loss_has_one_name(loss, canonical):
+    (cell,) = a_sweep().cells(SMOKE, {"location": ("input",), "count": (1,), "loss": (loss,)})
+    assert cell.request.loss == canonical
+
+
 def test_where_to_drop_asks_for_table_5_in_the_papers_numbers():
     sweep = runpy.run_path(str(SWEEPS[0].with_name("where_to_drop.py")))["sweep"]
     paper = sweep.cells(load_scale("paper_300m"))

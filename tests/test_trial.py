@@ -78,7 +78,9 @@ def job(store, train_spec, bases):
         plan=DropPlan(drops=(LayerDrop(at_tokens=0, layer=1),)),
         train=dataclasses.replace(train_spec, seed=1),
     )
-    return TrialJob(spec=spec, evaluation=MEASURED, storage=str(store.root), sweep="test")
+    return TrialJob(
+        spec=spec, base_sha256=bases[1], evaluation=MEASURED, storage=str(store.root), sweep="test"
+    )
 
 
 def steps(items):
@@ -124,7 +126,7 @@ def test_a_finished_trial_is_not_trained_again(job):
 def test_a_new_task_is_scored_without_a_step_of_training(store, job):
     run_trial(job, world=WORLD)
     asked = dataclasses.replace(MEASURED, tasks=("continuation", "word-order"))
-    assert isinstance(outcome(job.spec, asked, store), Unfinished)
+    assert isinstance(outcome(job.spec, job.base_sha256, asked, store), Unfinished)
     items = list(trial(dataclasses.replace(job, evaluation=asked), world=WORLD))
     assert steps(items) == 0
     assert items[-1].after.tasks.keys() == {"continuation", "word-order"}
@@ -151,7 +153,7 @@ def test_a_killed_trial_goes_on_to_the_same_weights(tmp_path, store, job):
 
 def test_the_store_tells_what_came_of_a_trial(store, job):
     run_trial(job, world=WORLD)
-    found = outcome(job.spec, MEASURED, store)
+    found = outcome(job.spec, job.base_sha256, MEASURED, store)
     assert isinstance(found, Finished)
     lost = metrics(found)
     assert lost["delta_nll"] == found.result.after.nll - found.result.before.nll

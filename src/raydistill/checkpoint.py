@@ -60,6 +60,11 @@ def load_weights(folder: Path) -> Student:
     return student
 
 
+def config_of(folder: Path) -> ModelConfig:
+    """The shape of the base whose weights `folder` holds, before anything left it."""
+    return ModelConfig(**_about(folder / WEIGHTS)["model"])
+
+
 def save_checkpoint(folder: Path, state: Training, notes: str) -> None:
     """Write everything that training needs to go on; `notes` is the caller's own JSON.
 

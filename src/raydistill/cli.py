@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from raydistill import __version__
 from raydistill.corpus import check_source
-from raydistill.costs import base_work, check_cost, measured_rate, trial_work
+from raydistill.costs import check_cost, measured_rate, plan_work
 from raydistill.dry_run import describe
 from raydistill.errors import RaydistillError, UsageError
 from raydistill.flags import SCALE_VARIABLE, STORAGE_VARIABLE, plan_of, storage_of, whole
@@ -26,7 +26,7 @@ from raydistill.resolve import distinct, look_up
 from raydistill.scales import scale_names
 from raydistill.search import SEARCHES
 from raydistill.store import Store
-from raydistill.sweep import Sweep, SweepPlan, by_age
+from raydistill.sweep import FIELDS, Sweep, SweepPlan
 
 STOPPED = 128 + signal.SIGINT
 """The exit code of a command that ^C ended, as a shell counts it."""
@@ -90,11 +90,10 @@ def check_plan(plan: SweepPlan, store: Store, *, agreed: bool) -> None:
         DataError: if the text to train on is not here.
     """
     known = look_up(plan.scale, plan.cells, store)
-    trials = distinct(plan.cells, plan.scale, known)
+    trials = distinct(plan.cells, known)
     if not agreed:
-        work = [trial_work(trial, plan.scale, store) for trial in trials]
-        base = base_work(plan.scale, known, tuple(by_age(plan.cells)))
-        check_cost([base, *work], measured_rate(plan.scale.model, store), plan.scale)
+        bases, work = plan_work(trials, known, store)
+        check_cost([*bases, *work], measured_rate(plan.scale.model, store), plan.scale)
     if not store.has("corpora", known.corpus.corpus_sha256):
         check_source(plan.scale.corpus, plan.scale.model.context)
 
@@ -112,7 +111,12 @@ def sweep_parser(sweep: Sweep) -> Parser:
     cells.add_argument("--count", action="append", help="how many layers leave")
     cells.add_argument("--gap", action="append", help="the paper's tokens between two removals, 1B")
     cells.add_argument("--age", action="append", help="the paper's tokens the base has seen, 80B")
-    cells.add_argument("--loss", action="append", help="a file in losses/")
+    cells.add_argument(
+        "--loss", action="append", help="a file in losses/, with settings: kd+temperature=2"
+    )
+    cells.add_argument("--seed", action="append", help="of the data order, from 1 on; 1,2,3")
+    for axis in [axis for axis in sweep.axes if axis not in FIELDS]:
+        cells.add_argument(f"--{axis}", action="append", help="an axis of this sweep, or all")
     cells.add_argument("--search", default="grid", help=f"{', '.join(SEARCHES)} over the cells")
     cells.add_argument("--trials", help="how many cells a random or tpe search takes")
     how = parser.add_argument_group("how each is trained")
@@ -122,7 +126,9 @@ def sweep_parser(sweep: Sweep) -> Parser:
     how.add_argument("--budget", help="the paper's tokens after the first removal, 20B")
     how.add_argument("--order", default=ORDERS[0], help=f"of removal: {', '.join(ORDERS)}")
     how.add_argument("--allow-ends", action="store_true", help="first and last layer may leave")
-    how.add_argument("--seed", default="1", help="of the data order, from 1 on")
+    how.add_argument(
+        "--teacher", help="of a loss with one: own (the trial's base), an age, or SCALE@AGE"
+    )
     how.add_argument("--set", action="append", default=[], metavar="lr=1e-5", help="of the recipe")
     where = parser.add_argument_group("where and whether it runs")
     where.add_argument("--storage", help=f"a folder (${STORAGE_VARIABLE} or ~/.raydistill)")

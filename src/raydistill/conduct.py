@@ -1,7 +1,7 @@
 """Running a sweep: stages, trials, tracking, report. The one place where they meet."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,8 +105,8 @@ def check_writable(root: Path) -> None:
 
 def _is_finished(plan: SweepPlan, known: Known, store: Store) -> bool:
     """Whether there is nothing to train or measure."""
-    trials = distinct(plan.cells, plan.scale, known)
-    return len(_selection_losses(trials, plan, store)) >= _wanted(plan, trials)
+    trials = distinct(plan.cells, known)
+    return len(_selection_losses(trials, known, store)) >= _wanted(plan, trials)
 
 
 def _wanted(plan: SweepPlan, trials: Sequence[PlannedTrial]) -> int:
@@ -137,12 +137,11 @@ def train_missing(plan: SweepPlan, store: Store, console: PatientConsole, tracke
             devices_per_trial=options.devices_per_trial,
             concurrent=None if options.concurrent == "auto" else options.concurrent,
         )
-        trials = distinct(plan.cells, plan.scale, tracked.known)
-        candidates = [_candidate(trial, plan) for trial in trials]
-        losses = _selection_losses(trials, plan, store)
+        trials = distinct(plan.cells, tracked.known)
+        candidates = [_candidate(trial, tracked.known, plan) for trial in trials]
+        losses = _selection_losses(trials, tracked.known, store)
         missing = _wanted(plan, trials) - len(losses)
-        budget = plan.scale.recipe(plan.cells[0].request.budget).total_tokens
-        with progress_view(missing, missing * budget, console) as view:
+        with progress_view(missing, _tokens(trials, losses, missing), console) as view:
             result = tune.run_jobs(
                 candidates,
                 stages.searcher(plan, candidates, losses),
@@ -155,7 +154,17 @@ def train_missing(plan: SweepPlan, store: Store, console: PatientConsole, tracke
         store.save(replace(failure, where=where), "trials", trial_id, "failure.json")
 
 
-def _candidate(planned: PlannedTrial, plan: SweepPlan) -> Candidate:
+def _tokens(trials: Sequence[PlannedTrial], done: Container[str], missing: int) -> int:
+    """What `missing` of the trials that are not done train on; a search's are not known yet."""
+    left = [
+        t.trial.train.recipe
+        for t in trials
+        if isinstance(t.trial, TrialSpec) and t.trial.trial_id not in done
+    ]
+    return missing * sum(recipe.total_tokens for recipe in left) // max(len(left), 1)
+
+
+def _candidate(planned: PlannedTrial, known: Known, plan: SweepPlan) -> Candidate:
     """A trial in Tune's words, by the axes of its first cell, in the paper's tokens."""
     spec, cell = planned.trial, planned.cells[0]
     request = cell.request
@@ -165,7 +174,8 @@ def _candidate(planned: PlannedTrial, plan: SweepPlan) -> Candidate:
         axes=dict(cell.values) | {name: getattr(request, name) for name in ALWAYS_SHOWN},
         job=TrialJob(
             spec=spec,
-            evaluation=plan.scale.evaluation,
+            base_sha256=known.bases[cell.base.key].weights_sha256,
+            evaluation=planned.scale.evaluation,
             storage=str(plan.options.storage),
             sweep=plan.sweep.name,
         ),
@@ -173,13 +183,14 @@ def _candidate(planned: PlannedTrial, plan: SweepPlan) -> Candidate:
 
 
 def _selection_losses(
-    trials: Sequence[PlannedTrial], plan: SweepPlan, store: Store
+    trials: Sequence[PlannedTrial], known: Known, store: Store
 ) -> dict[str, float]:
     """Finished trials by id, with what a search minimises."""
     losses = {}
     for planned in trials:
-        if isinstance(planned.trial, TrialSpec) and planned.has_final_id:
-            found = outcome(planned.trial, plan.scale.evaluation, store)
+        base = known.bases.get(planned.cells[0].base.key)
+        if isinstance(planned.trial, TrialSpec) and planned.has_final_id and base is not None:
+            found = outcome(planned.trial, base.weights_sha256, planned.scale.evaluation, store)
             if isinstance(found, Finished):
                 losses[planned.trial.trial_id] = delta_nll(found, "selection")
     return losses

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from raydistill.errors import UsageError
 from raydistill.flops import exact_flops, paper_flops
 from raydistill.outcomes import Trained
-from raydistill.resolve import Known, PlannedTrial, stand_in_plan
+from raydistill.resolve import Known, PlannedTrial, ages_by_scale, stand_in_plan
 from raydistill.scales import Scale
-from raydistill.spec import TEACHER_FREE, DropPlan, ModelConfig, TrialSpec
+from raydistill.spec import DropPlan, ModelConfig, NoTeacher, RandomBase, TrialSpec
 from raydistill.store import Store
 
 MOST_DEVICE_HOURS = 8.0
@@ -67,23 +67,34 @@ def measured_rate(model: ModelConfig, store: Store) -> Rate | Unmeasured:
     )
 
 
-def trial_work(planned: PlannedTrial, scale: Scale, store: Store) -> Work:
+def trial_work(planned: PlannedTrial, store: Store) -> Work:
     """One trial of a plan."""
-    request, trial = planned.cells[0].request, planned.trial
-    recipe = scale.recipe(request.budget)
+    cell, trial, model = planned.cells[0], planned.trial, planned.scale.model
+    recipe = planned.scale.recipe(cell.request)
     if isinstance(trial, TrialSpec):
         plan = trial.plan
+        model = trial.base.model if isinstance(trial.base, RandomBase) else model
         done = store.path("trials", trial.trial_id, "trained.json").is_file()
     else:
-        plan, done = stand_in_plan(request, scale), False
-    teachers = () if request.loss == TEACHER_FREE else (scale.model,)
+        plan, done = stand_in_plan(cell.request, planned.scale), False
+    teacher = cell.teacher
+    teachers = () if isinstance(teacher, NoTeacher) else (teacher.scale.model,)
     return Work(
         tokens=recipe.total_tokens,
-        flops_exact=exact_flops(scale.model, plan, recipe, teachers),
-        flops_paper=paper_flops(scale.model, plan, recipe, teachers),
-        devices=scale.devices_per_trial,
+        flops_exact=exact_flops(model, plan, recipe, teachers),
+        flops_paper=paper_flops(model, plan, recipe, teachers),
+        devices=planned.scale.devices_per_trial,
         done=done,
     )
+
+
+def plan_work(
+    planned: Sequence[PlannedTrial], known: Known, store: Store
+) -> tuple[list[Work], list[Work]]:
+    """The pretrainings that trials need first, one a scale, and the trials in their order."""
+    cells = [cell for each in planned for cell in each.cells]
+    bases = [base_work(scale, known, ages) for scale, ages in ages_by_scale(cells)]
+    return bases, [trial_work(each, store) for each in planned]
 
 
 def base_work(scale: Scale, known: Known, ages: Sequence[int]) -> Work:
@@ -94,7 +105,7 @@ def base_work(scale: Scale, known: Known, ages: Sequence[int]) -> Work:
         flops_exact=exact_flops(scale.model, plan, recipe),
         flops_paper=paper_flops(scale.model, plan, recipe),
         devices=1,
-        done=all(age in known.bases for age in ages),
+        done=all((scale.name, age) in known.bases for age in ages),
     )
 
 

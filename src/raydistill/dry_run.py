@@ -5,13 +5,14 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
-from raydistill.costs import Rate, Unmeasured, Work, base_work, measured_rate, trial_work
+from raydistill.costs import Rate, Unmeasured, Work, measured_rate, plan_work
 from raydistill.flops import parameters
 from raydistill.locations import label
 from raydistill.resolve import Known, PlannedTrial, Unscored, distinct, look_up
-from raydistill.spec import TrialRequest, TrialSpec
+from raydistill.scales import Scale
+from raydistill.spec import FROM_BASE, RandomBase, TrialRequest, TrialSpec
 from raydistill.store import Store
-from raydistill.sweep import SweepPlan, by_age, shown
+from raydistill.sweep import SweepPlan, bases_of, shown
 from raydistill.units import format_tokens
 
 KEPT, REMOVED, UNKNOWN = "■", "□", "·"
@@ -37,15 +38,21 @@ def layer_map(num_layers: int, removed: Sequence[int]) -> str:
     return "".join(REMOVED if layer in removed else KEPT for layer in range(num_layers))
 
 
+def map_of(spec: TrialSpec, scale: Scale) -> str:
+    """The boxes of a trial: of its base, or of the smaller model that begins from scratch."""
+    own = spec.base.model if isinstance(spec.base, RandomBase) else scale.model
+    return layer_map(own.num_layers, spec.plan.layers)
+
+
 def describe(plan: SweepPlan, store: Store, *, width: int = 100) -> str:
     """The whole plan in lines of at most `width` columns."""
     known = look_up(plan.scale, plan.cells, store)
-    trials = distinct(plan.cells, plan.scale, known)
+    trials = distinct(plan.cells, known)
     rate = measured_rate(plan.scale.model, store)
-    work = [trial_work(trial, plan.scale, store) for trial in trials]
+    bases, work = plan_work(trials, known, store)
     varying = _columns([trial.cells[0].request for trial in trials])
     rows = [
-        _row(trial, each, varying=varying, num_layers=plan.scale.model.num_layers, rate=rate)
+        _row(trial, each, varying=varying, rate=rate)
         for trial, each in zip(trials, work, strict=True)
     ]
     heads = (*varying, "tokens", "FLOPs", "time", "id")
@@ -58,7 +65,7 @@ def describe(plan: SweepPlan, store: Store, *, width: int = 100) -> str:
         *textwrap.wrap(legend, width),
         *_table(heads, rows, width),
         "",
-        *_totals(plan, known, trials, work, rate, width),
+        *_totals(trials, bases, work, rate, width),
     ]
     return "\n".join(line.rstrip() for line in lines)
 
@@ -78,18 +85,22 @@ def _row(
     work: Work,
     *,
     varying: tuple[str, ...],
-    num_layers: int,
     rate: Rate | Unmeasured,
 ) -> Row:
     requests = [cell.request for cell in planned.cells]
+    num_layers = planned.scale.model.num_layers
     names = ", ".join(
         dict.fromkeys(
-            label(r.location, num_layers, r.count, allow_ends=r.allow_ends) for r in requests
+            str(
+                cell.values.get("arm")
+                or label(r.location, num_layers, r.count, allow_ends=r.allow_ends)
+            )
+            for cell, r in zip(planned.cells, requests, strict=True)
         )
     )
     trial_id = "after pretraining"
     if isinstance(planned.trial, TrialSpec):
-        layers = layer_map(num_layers, planned.trial.plan.layers)
+        layers = map_of(planned.trial, planned.scale)
         if planned.has_final_id:
             trial_id = planned.trial.trial_id
     else:
@@ -139,21 +150,30 @@ def _stacked(heads: tuple[str, ...], rows: Sequence[Row], width: int) -> Iterato
 
 def _headings(plan: SweepPlan, known: Known, width: int) -> Iterator[str]:
     scale, model = plan.scale, plan.scale.model
-    recipe = scale.recipe(plan.cells[0].request.budget)
+    bases = bases_of(plan.cells, teachers=True)
+    # The longest healing stands for all: arms of a comparison have budgets of their own.
+    request = max((cell.request for cell in plan.cells), key=_healing)
+    recipe = scale.recipe(request)
     ages = ", ".join(
-        f"{format_tokens(age)} → {format_tokens(scale.age_tokens(age))}"
-        + ("" if age in known.bases else " (to be pretrained)")
-        for age in by_age(plan.cells)
+        ("" if base.scale.name == scale.name else f"{base.scale.name} ")
+        + f"{format_tokens(base.age)} → {format_tokens(base.scale.age_tokens(base.age))}"
+        + ("" if base.key in known.bases else " (to be pretrained)")
+        for base in bases
     )
+    sizes = {base.scale.name: base.scale.model for base in bases} | {scale.name: model}
     facts = {
-        "scale": f"{scale.name}: {model.num_layers} blocks, width {model.dim}, "
-        f"{parameters(model) / 1e6:.4g}M parameters, corpus {scale.corpus}",
+        "scale": "; ".join(
+            f"{name}: {each.num_layers} blocks, width {each.dim}, "
+            f"{parameters(each) / 1e6:.4g}M parameters"
+            for name, each in sizes.items()
+        )
+        + f"; corpus {scale.corpus}",
         "clocks": f"1 token of pretraining stands for {scale.age_clock:,} of the paper's, "
         f"1 token of training for {scale.train_clock:,}",
         "ages": ages,
         "training": f"warm-up {format_tokens(recipe.warmup_tokens)}, "
         f"warm phase {format_tokens(recipe.warm_phase_tokens)}, budget "
-        f"{format_tokens(plan.cells[0].request.budget)} → {format_tokens(recipe.budget_tokens)}, "
+        f"{format_tokens(request.budget)} → {format_tokens(recipe.budget_tokens)}, "
         f"{recipe.total_steps} steps of {format_tokens(recipe.batch_tokens)} tokens, "
         f"peak rate {recipe.peak_lr:g}",
         "search": f"{plan.options.search}, {plan.options.trials} of {len(plan.cells)} cells",
@@ -164,22 +184,27 @@ def _headings(plan: SweepPlan, known: Known, width: int) -> Iterator[str]:
         yield from _wrapped(f"{name:9} {fact}", width, " " * 10)
 
 
+def _healing(request: TrialRequest) -> tuple[bool, int]:
+    return request.start == FROM_BASE, request.budget
+
+
 def _totals(
-    plan: SweepPlan,
-    known: Known,
     trials: Sequence[PlannedTrial],
+    bases: Sequence[Work],
     work: Sequence[Work],
     rate: Rate | Unmeasured,
     width: int,
 ) -> Iterator[str]:
-    base = base_work(plan.scale, known, tuple(by_age(plan.cells)))
+    missing = [base for base in bases if not base.done]
+    num_cells = sum(len(trial.cells) for trial in trials)
     todo = [each for each in work if not each.done]
     said = [
-        f"Cells {len(plan.cells)} · distinct trials {len(trials)} · done {len(work) - len(todo)}.",
+        f"Cells {num_cells} · distinct trials {len(trials)} · done {len(work) - len(todo)}.",
         f"To do: {_sum(todo, rate)}.",
     ]
-    if not base.done:
-        said.append(f"Before them one pretraining: {_sum([base], rate)}.")
+    if missing:
+        runs = "one pretraining" if len(missing) == 1 else f"{len(missing)} pretrainings"
+        said.append(f"Before them {runs}: {_sum(missing, rate)}.")
     if isinstance(rate, Rate):
         said.append(
             f"Times from finished trials on {rate.device}: {rate.tokens_per_s:,.0f} tokens/s."

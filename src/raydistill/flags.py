@@ -16,7 +16,7 @@ from raydistill.locations import every_location, is_list
 from raydistill.recipe import check_recipe, with_settings
 from raydistill.scales import Scale, load_scale
 from raydistill.search import check_search, first_of_permutation
-from raydistill.sweep import FIELDS, Options, Sweep, SweepPlan, Value
+from raydistill.sweep import FIELDS, Cell, Options, Sweep, SweepPlan, Value
 from raydistill.units import parse_tokens
 
 SCALE_VARIABLE, STORAGE_VARIABLE = "RAYDISTILL_SCALE", "RAYDISTILL_STORAGE"
@@ -28,20 +28,19 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
     Raises:
         UsageError: if a flag's value is not allowed.
     """
-    scale = _scale(flags)
-    chosen = {name: values for name in FIELDS if (values := _values(name, getattr(flags, name)))}
-    chosen |= {"seed": (whole("--seed", flags.seed),), "order": (flags.order,)}
-    chosen |= {"budget": (parse_tokens(flags.budget),)} if flags.budget is not None else {}
-    chosen |= {"allow_ends": (True,)} if flags.allow_ends else {}
-    cells = sweep.cells(scale, chosen, allow_many=flags.yes)
+    scale = _scale(flags, flags.scale or os.environ.get(SCALE_VARIABLE) or "laptop")
+    cells = sweep.cells(
+        scale,
+        _chosen(sweep, flags),
+        sized=lambda size: scale if size == scale.name else _scale(flags, size),
+        allow_many=flags.yes,
+    )
     check_search(flags.search)
-    seed = whole("--seed", flags.seed)
+    seed = cells[0].request.seed if cells else 1
     trials = _trials(flags, len(cells))
     if flags.search == "random":
         cells = tuple(first_of_permutation(cells, trials, seed))
-    for budget in {cell.request.budget for cell in cells}:
-        recipe = scale.recipe(budget)
-        check_recipe(recipe, context=scale.model.context, devices=scale.devices_per_trial)
+    _check_recipes(cells)
     storage = storage_of(flags)
     options = Options(
         storage=storage,
@@ -59,11 +58,35 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
     return SweepPlan(sweep=sweep, scale=scale, cells=cells, options=options)
 
 
-def _scale(flags: argparse.Namespace) -> Scale:
+def _chosen(sweep: Sweep, flags: argparse.Namespace) -> dict[str, tuple[Value, ...]]:
+    """The values that the flags name, by field or axis."""
+    chosen: dict[str, tuple[Value, ...]] = {"order": (flags.order,)}
+    for name in dict.fromkeys((*FIELDS, *sweep.axes)):
+        values = _values(name, getattr(flags, name))
+        if values == ("all",):
+            values = sweep.every_value(name)
+        if values:
+            chosen[name] = values
+    if flags.teacher is not None:
+        chosen["teacher"] = (flags.teacher,)
+    return chosen | ({"allow_ends": (True,)} if flags.allow_ends else {})
+
+
+def _check_recipes(cells: Sequence[Cell]) -> None:
+    """Refuse a recipe that cannot be trained as written; a budget of 0 trains nothing."""
+    for cell in {(c.scale, c.request.budget, c.request.start): c for c in cells}.values():
+        recipe = cell.scale.recipe(cell.request)
+        if recipe.total_tokens:
+            check_recipe(
+                recipe, context=cell.scale.model.context, devices=cell.scale.devices_per_trial
+            )
+
+
+def _scale(flags: argparse.Namespace, name: str) -> Scale:
     """The scale, with the recipe's fields, the corpus and the devices that the flags name."""
     if flags.model is not None:
         raise UsageError("--model comes with a later version; a scale brings its own model")
-    scale = load_scale(flags.scale or os.environ.get(SCALE_VARIABLE) or "laptop")
+    scale = load_scale(name)
     settings = {}
     for setting in flags.set:
         name, equals, value = setting.partition("=")
@@ -71,6 +94,13 @@ def _scale(flags: argparse.Namespace) -> Scale:
             raise UsageError(f"--set {setting!r}: write field=value, such as lr=1e-5")
         settings[name.strip()] = value.strip()
     scale = replace(scale, heal=with_settings(scale.heal, settings))
+    if flags.budget is not None:
+        budget = parse_tokens(flags.budget)
+        if budget <= 0:
+            raise UsageError(
+                f"the budget of {budget} tokens is under one batch of {scale.heal.batch_tokens}"
+            )
+        scale = replace(scale, budget=budget)
     if flags.corpus is not None:
         scale = replace(scale, corpus=flags.corpus)
     if flags.devices_per_trial is not None:
@@ -93,6 +123,8 @@ def _values(name: str, given: Sequence[str] | None) -> tuple[Value, ...]:
 def _value(name: str, item: str) -> Value:
     if name in ("age", "gap"):
         return parse_tokens(item)
+    if name == "seed":
+        return whole("--seed", item)
     if name != "count":
         return item
     if not re.fullmatch(r"[-+]?\d+", item):

@@ -84,6 +84,25 @@ def training_flops_per_token(model: ModelConfig, *, learning: int, frozen: int) 
     return forward + by_input + by_weights
 
 
+def equal_flops_share(student: ModelConfig, removed: int, teacher: ModelConfig) -> float:
+    """The share of a teacher-free budget that KD trains on for the same FLOPs (METHOD 7).
+
+    By the paper's rule: 6·N_student / (6·N_student + 2·N_teacher).
+    """
+    own = 6 * parameters(student, removed)
+    return own / (own + 2 * parameters(teacher))
+
+
+def gap_cost_tokens(model: ModelConfig, count: int, gap_tokens: int) -> float:
+    """The tokens of healing that waiting costs, by the exact rule.
+
+    The block that leaves i-th stays, frozen, i gaps longer than it would have.
+    """
+    student = training_flops_per_token(model, learning=model.num_layers - count, frozen=0)
+    one_more = training_flops_per_token(model, learning=model.num_layers - count, frozen=1)
+    return gap_tokens * count * (count - 1) / 2 * (one_more - student) / student
+
+
 def forward_flops_per_token(model: ModelConfig) -> int:
     """One token through the whole model without gradients: what a teacher costs, exactly."""
     blocks = model.num_layers * (20 * model.dim**2 + 4 * model.context * model.dim)

@@ -10,6 +10,7 @@ class TrialJob:
     """Train a trial, if the store has not got it, and measure it."""
 
     spec: TrialSpec
+    base_sha256: str  # what it lost is against these weights
     evaluation: EvalSpec
     storage: str
     sweep: str  # on whose behalf; the first one is kept with the trial

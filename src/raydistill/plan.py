@@ -60,6 +60,8 @@ def _ordered(layers: Sequence[int], order: str) -> list[int]:
 def _check_last(last: int, recipe: Recipe, count: int, gap_tokens: int, min_steps: int) -> None:
     """Refuse a plan whose last layer leaves after the budget, or too late to heal."""
     schedule = f"{count} removals {gap_tokens} tokens apart, the last after {last}"
+    if not recipe.total_tokens:
+        return  # nothing is trained: the model as it stands after the cut
     if last >= recipe.total_tokens:
         raise UsageError(
             f"{schedule}: training ends at {recipe.total_tokens}, so the model would keep layers"

@@ -15,17 +15,20 @@ from raydistill.plan import plan_drops
 from raydistill.scales import Scale, load_scale
 from raydistill.shipped import ShippedBases, shipped_bases
 from raydistill.spec import (
+    FROM_BASE,
     Base,
     DropPlan,
     ExternalBase,
+    NoTeacher,
     PretrainedBase,
     RandomBase,
+    Recipe,
     TrainSpec,
     TrialRequest,
     TrialSpec,
 )
 from raydistill.store import Store
-from raydistill.sweep import Cell, by_age
+from raydistill.sweep import BaseKey, BaseRequest, Cell, bases_of
 from raydistill.units import format_tokens
 
 PRETRAIN_SEED = 0
@@ -48,9 +51,9 @@ UNTOKENISED = CorpusId(corpus_sha256="untokenised", tokenizer_sha256="untokenise
 class Known:
     """What earlier stages made. What is missing is not known yet."""
 
-    corpus: CorpusId
-    bases: Mapping[int, ExternalBase]  # by age in the paper's tokens
-    layer_scores: Mapping[tuple[int, str], tuple[float, ...]]  # by age and score
+    corpus: CorpusId  # one for all scales of a sweep
+    bases: Mapping[BaseKey, ExternalBase]
+    layer_scores: Mapping[tuple[BaseKey, str], tuple[float, ...]]  # by base and score
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +70,7 @@ class Unscored:
 
     base: Base
     request: TrialRequest
+    recipe: Recipe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,24 +83,47 @@ class PlannedTrial:
     @property
     def has_final_id(self) -> bool:
         """Whether the trial's id is the one that the store will know it by."""
-        return isinstance(self.trial, TrialSpec) and isinstance(self.trial.base, ExternalBase)
+        if not isinstance(self.trial, TrialSpec):
+            return False
+        return not isinstance(self.trial.base, PretrainedBase) and not isinstance(
+            self.trial.teacher, PretrainedBase
+        )
+
+    @property
+    def scale(self) -> Scale:
+        """The scale of the model that is trained."""
+        return self.cells[0].scale
 
 
 def look_up(scale: Scale, cells: Sequence[Cell], store: Store) -> Known:
     """What the package and the store know of a sweep's corpus, bases and layer scores.
 
     Raises:
-        DataError: if the scale's shipped bases saw another corpus, or its text is missing.
+        DataError: if a scale's shipped bases saw another corpus, its text is missing, or two of
+            its ages are the same weights.
     """
     corpus = corpus_id(scale, store)
-    bases = find_bases(scale, corpus, store, tuple(by_age(cells)), shipped_bases(scale))
-    scores: dict[tuple[int, str], tuple[float, ...]] = {}
-    for age, score in {(cell.request.age, cell.request.location) for cell in cells}:
-        if age in bases and is_data_driven(score):
-            place = layer_scores_path(bases[age].weights_sha256, score, corpus.corpus_sha256)
+    bases: dict[BaseKey, ExternalBase] = {}
+    for of_scale, ages in ages_by_scale(cells):
+        found = find_bases(of_scale, corpus, store, ages, shipped_bases(of_scale))
+        bases |= {(of_scale.name, age): base for age, base in found.items()}
+    scores: dict[tuple[BaseKey, str], tuple[float, ...]] = {}
+    for key, score in {(cell.base.key, cell.request.location) for cell in cells}:
+        if key in bases and is_data_driven(score):
+            place = layer_scores_path(bases[key].weights_sha256, score, corpus.corpus_sha256)
             if kept := store.load(LayerScores, *place):
-                scores[age, score] = kept.values
+                scores[key, score] = kept.values
     return Known(corpus=corpus, bases=bases, layer_scores=scores)
+
+
+def ages_by_scale(cells: Sequence[Cell]) -> list[tuple[Scale, tuple[int, ...]]]:
+    """The bases that cells start from or are taught by: the ages of each scale."""
+    bases = bases_of(cells, teachers=True)
+    scales = {base.scale.name: base.scale for base in bases}
+    return [
+        (scale, tuple(base.age for base in bases if base.scale.name == name))
+        for name, scale in scales.items()
+    ]
 
 
 def corpus_id(scale: Scale, store: Store) -> CorpusId:
@@ -145,11 +172,22 @@ def find_bases(
                 f"{scale.corpus!r}; train your own first: "
                 f"raydistill base --scale {scale.name} --corpus {scale.corpus}"
             )
+    there = {age: sha256 for age, sha256 in sha256s.items() if sha256}
+    _check_ages_differ(there)
     return {
         age: ExternalBase(name=scale.name, revision=format_tokens(age), weights_sha256=sha256)
-        for age, sha256 in sha256s.items()
-        if sha256
+        for age, sha256 in there.items()
     }
+
+
+def _check_ages_differ(sha256s: Mapping[int, str]) -> None:
+    for age, sha256 in sha256s.items():
+        same = [format_tokens(each) for each, other in sha256s.items() if other == sha256]
+        if len(same) > 1:
+            raise DataError(
+                f"ages {' and '.join(same)} are the same weights ({sha256[:16]}…): as an axis they "
+                f"would say that age does not matter; name one, such as --age {format_tokens(age)}"
+            )
 
 
 def pretraining(scale: Scale, corpus: CorpusId) -> TrialSpec:
@@ -170,7 +208,7 @@ def layer_scores_path(weights_sha256: str, score: str, corpus_sha256: str) -> tu
     return ("layer_scores", weights_sha256, f"{score}-{corpus_sha256[:16]}.json")
 
 
-def distinct(cells: Sequence[Cell], scale: Scale, known: Known) -> tuple[PlannedTrial, ...]:
+def distinct(cells: Sequence[Cell], known: Known) -> tuple[PlannedTrial, ...]:
     """The trials behind the cells, each once, in the order of their first cell.
 
     Raises:
@@ -179,7 +217,7 @@ def distinct(cells: Sequence[Cell], scale: Scale, known: Known) -> tuple[Planned
     trials: dict[str | Unscored, TrialSpec | Unscored] = {}
     sharing: dict[str | Unscored, list[Cell]] = {}
     for cell in cells:
-        trial = resolve(cell.request, scale, known)
+        trial = resolve(cell, known)
         key = trial.trial_id if isinstance(trial, TrialSpec) else trial
         trials.setdefault(key, trial)
         sharing.setdefault(key, []).append(cell)
@@ -188,30 +226,40 @@ def distinct(cells: Sequence[Cell], scale: Scale, known: Known) -> tuple[Planned
     )
 
 
-def resolve(request: TrialRequest, scale: Scale, known: Known) -> TrialSpec | Unscored:
-    """The trial that a request means.
+def resolve(cell: Cell, known: Known) -> TrialSpec | Unscored:
+    """The trial that a cell means.
 
     Raises:
         UsageError: if the model or the schedule cannot give what is asked.
     """
-    base = resolve_base(request.age, scale, known)
-    scored = known.layer_scores.get((request.age, request.location))
+    request, scale = cell.request, cell.scale
+    base, recipe = resolve_base(cell.base, known), scale.recipe(request)
+    scored = known.layer_scores.get((cell.base.key, request.location))
     if is_data_driven(request.location) and scored is None:
         stand_in_plan(request, scale)  # refuses what cannot be
-        return Unscored(base=base, request=request)
+        return Unscored(base=base, request=request, recipe=recipe)
     train = TrainSpec(
-        recipe=scale.recipe(request.budget),
+        recipe=recipe,
         loss=request.loss,
         seed=request.seed,
         corpus_sha256=known.corpus.corpus_sha256,
         tokenizer_sha256=known.corpus.tokenizer_sha256,
     )
+    asked = cell.teacher
+    teacher = asked if isinstance(asked, NoTeacher) else resolve_base(asked, known)
     layers = _layers(request, scale, scored or ())
-    return TrialSpec(base=base, plan=_plan(request, scale, layers), train=train)
+    if request.start == FROM_BASE:
+        plan = _plan(request, scale, layers)
+        return TrialSpec(base=base, plan=plan, train=train, teacher=teacher)
+    model = replace(scale.model, num_layers=scale.model.num_layers - len(layers))
+    fresh = RandomBase(model=model, seed=request.seed)
+    return TrialSpec(base=fresh, plan=DropPlan(), train=train, teacher=teacher)
 
 
 def stand_in_plan(request: TrialRequest, scale: Scale) -> DropPlan:
     """A plan that costs what the request will cost, whichever layers leave."""
+    if request.start != FROM_BASE:
+        return DropPlan()
     stand_in = request.location if not is_data_driven(request.location) else LOCATIONS[0]
     return _plan(request, scale, _layers(replace(request, location=stand_in), scale, ()))
 
@@ -224,11 +272,11 @@ def _layers(request: TrialRequest, scale: Scale, scores: Sequence[float]) -> tup
     return pick(request.location, num_layers, request.count, allow_ends=ends)
 
 
-def resolve_base(age: int, scale: Scale, known: Known) -> Base:
-    """The base of that age: its weights if they exist, else how they will be made."""
-    age_tokens = scale.age_tokens(age)
-    if age in known.bases:
-        return known.bases[age]
+def resolve_base(asked: BaseRequest, known: Known) -> Base:
+    """A base: its weights if they exist, else how they will be made."""
+    scale, age_tokens = asked.scale, asked.scale.age_tokens(asked.age)
+    if asked.key in known.bases:
+        return known.bases[asked.key]
     train = pretraining(scale, known.corpus).train
     return PretrainedBase(model=scale.model, train=train, age_tokens=age_tokens)
 
@@ -236,8 +284,8 @@ def resolve_base(age: int, scale: Scale, known: Known) -> Base:
 def _plan(request: TrialRequest, scale: Scale, layers: Sequence[int]) -> DropPlan:
     return plan_drops(
         layers,
-        recipe=scale.recipe(request.budget),
+        recipe=scale.recipe(request),
         gap_tokens=scale.train_tokens(request.gap),
         order=request.order,
-        min_steps_after=scale.min_steps_after_cut,
+        min_steps_after=scale.min_steps_after_cut if request.budget else 0,
     )

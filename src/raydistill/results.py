@@ -7,7 +7,7 @@ from raydistill.drops import downstream_drop_pct, perplexity_drop_pct
 from raydistill.evaluate import PERPLEXITY, kept_documents, scores_from
 from raydistill.outcomes import Documents, Finished, Outcome, Scores, TrialResult, Unfinished
 from raydistill.record import Record
-from raydistill.spec import CorpusInfo, EvalSpec, ExternalBase, TrialSpec
+from raydistill.spec import CorpusInfo, EvalSpec, TrialSpec
 from raydistill.statistics import half
 from raydistill.store import Store
 
@@ -25,14 +25,13 @@ def measured(
     return scores_from(weights_sha256, documents), documents
 
 
-def outcome(spec: TrialSpec, evaluation: EvalSpec, store: Store) -> Outcome:
-    """Where a trial stands."""
+def outcome(spec: TrialSpec, base_sha256: str, evaluation: EvalSpec, store: Store) -> Outcome:
+    """Where a trial stands; what it lost is against the base of that sha256."""
     trained = store.trained(spec.trial_id)
     if trained is None:
         return store.failure(spec.trial_id) or _so_far(spec, store)
-    assert isinstance(spec.base, ExternalBase), spec
     corpus = spec.train.corpus_sha256
-    before = measured(spec.base.weights_sha256, corpus, evaluation, store)
+    before = measured(base_sha256, corpus, evaluation, store)
     after = measured(trained.weights_sha256, corpus, evaluation, store)
     if before is None or after is None:
         return store.failure(spec.trial_id) or Unfinished(

@@ -103,7 +103,16 @@ class NoTeacher:
 Teacher = Base | NoTeacher
 
 TEACHER_FREE = "lm"
-"""The loss without a teacher; every other one asks the trial's own base, as loaded."""
+"""The loss without a teacher; every other one has one."""
+
+
+OWN = "own"
+"""The teacher that is the trial's own base, as loaded."""
+
+FROM_BASE, SCRATCH, SCRATCH_WITH_AGE = "base", "scratch", "scratch-with-age"
+STARTS = (FROM_BASE, SCRATCH, SCRATCH_WITH_AGE)
+"""Where a trial begins: its base; fresh weights of the student's size trained on the budget, or on
+as many tokens as base and budget together (METHOD 7)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -132,7 +141,10 @@ class DropPlan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialRequest:
-    """What a researcher asks of a scale: names, and tokens in the paper's numbers."""
+    """What a researcher asks of a scale: names, and tokens in the paper's numbers.
+
+    A budget of 0 is the model as it stands after the cut: no training, not even a warm phase.
+    """
 
     age: int
     location: str
@@ -143,6 +155,10 @@ class TrialRequest:
     seed: int = 1  # of the data order; 0 is pretraining's
     order: str = "ascending"
     allow_ends: bool = False
+    teacher: str = (
+        OWN  # of a loss with one: `own`, an age (`80B`) or another scale's (`laptop@80B`)
+    )
+    start: str = FROM_BASE  # one of `STARTS`
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,23 +6,29 @@ import itertools
 import logging
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from raydistill.errors import UsageError, unknown
 from raydistill.locations import NONE, is_list, listed
-from raydistill.parts import part_names
-from raydistill.scales import Scale, scale_names
-from raydistill.spec import TrialRequest
-from raydistill.units import format_tokens
+from raydistill.objective import canonical_loss, has_teacher
+from raydistill.scales import Scale, load_scale, scale_names
+from raydistill.spec import OWN, SCRATCH_WITH_AGE, TEACHER_FREE, NoTeacher, TrialRequest
+from raydistill.units import format_tokens, parse_tokens
+
+BaseKey = tuple[str, int]
+"""A base of a sweep: the name of its scale, and its age in the paper's tokens."""
 
 Value = str | int | float
 Axes = Mapping[str, Sequence[Value]]
 
-FIELDS = ("location", "count", "gap", "age", "loss")
+FIELDS = ("location", "count", "gap", "age", "loss", "seed")
 """What has a flag of its own in every sweep, varied or not."""
+
+SIZE = "size"
+"""An axis that names scales: each of its cells belongs to the scale of that name."""
 
 _TOKEN_FIELDS = ("age", "gap", "budget")
 
@@ -36,8 +42,34 @@ class Cell:
     """One combination of axis values, and the trial it asks for."""
 
     sweep: str
+    scale: Scale
     values: Mapping[str, Value]
     request: TrialRequest
+
+    @property
+    def base(self) -> "BaseRequest":
+        """Where the trial starts, or what it is compared with if it starts from scratch."""
+        return BaseRequest(scale=self.scale, age=self.request.age)
+
+    @property
+    def teacher(self) -> "BaseRequest | NoTeacher":
+        """Whom the trial's loss asks."""
+        if not has_teacher(self.request.loss):
+            return NoTeacher()
+        return teacher_named(self.request.teacher, self.base)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaseRequest:
+    """A base as it is asked for: of a scale, at an age in the paper's tokens."""
+
+    scale: Scale
+    age: int
+
+    @property
+    def key(self) -> BaseKey:
+        """What tells bases of one sweep apart."""
+        return self.scale.name, self.age
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +77,7 @@ class Sweep:
     """Every trial of one experiment, before any of them runs.
 
     `trial(scale, *axes)` returns the request of a cell, or None for one that cannot be. `at`
-    gives a scale its own cells: a union of small grids.
+    gives a scale its own cells: a union of small grids. Every cell is trained once per seed.
     """
 
     name: str
@@ -53,6 +85,7 @@ class Sweep:
     axes: Axes
     trial: Callable[..., TrialRequest | None]
     at: Mapping[str, Sequence[Axes]] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (1,)  # of the data order
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", self.name):
@@ -83,35 +116,52 @@ class Sweep:
         return grids
 
     def cells(
-        self, scale: Scale, chosen: Axes | None = None, *, allow_many: bool = False
+        self,
+        scale: Scale,
+        chosen: Axes | None = None,
+        *,
+        sized: Callable[[str], Scale] = load_scale,
+        allow_many: bool = False,
     ) -> tuple[Cell, ...]:
         """The cells at `scale`, in the order of the axes.
 
         Args:
             scale: converts the paper's numbers.
             chosen: values by name: of an axis, in place of the sweep's own; of any other
-                field of a request, the one value that every cell gets.
+                field of a request, the one value that every cell gets, but for seeds.
+            sized: the scale that a value of the axis `size` names.
             allow_many: whether there may be more than 10,000.
 
         Raises:
             UsageError: if an axis is empty, a field has two values, or there are too many cells.
         """
         chosen = chosen or {}
-        fixed = self._fixed(chosen)
+        seeds = self._distinct("seed", chosen.get("seed", self.seeds))
+        fixed = self._fixed({name: values for name, values in chosen.items() if name != "seed"})
         grids = self.grids(scale, chosen)
-        size = sum(math.prod(len(values) for values in grid.values()) for grid in grids)
+        size = len(seeds) * sum(math.prod(len(values) for values in g.values()) for g in grids)
         if size > MOST_CELLS and not allow_many:
             raise UsageError(f"{size:,} cells are more than {MOST_CELLS:,}: add --yes")
         found: dict[tuple[Value, ...], Cell] = {}
         for grid in grids:
-            for point in itertools.product(*grid.values()):
+            for *point, seed in itertools.product(*grid.values(), seeds):
                 values = dict(zip(grid, point, strict=True))
-                request = self.trial(scale, **values)
-                if request is not None and point not in found:
-                    request = dataclasses.replace(request, **fixed)  # type: ignore[arg-type]
-                    settled = settle(request, scale, count_given="count" in chosen)
-                    found[point] = Cell(sweep=self.name, values=values, request=settled)
+                of_size = sized(str(values[SIZE])) if SIZE in values else scale
+                request = self.trial(of_size, **values)
+                if request is None:
+                    continue
+                request = dataclasses.replace(request, **fixed, seed=seed)  # type: ignore[arg-type]
+                settled = settle(request, of_size, count_given="count" in chosen)
+                if len(seeds) > 1:
+                    values["seed"] = settled.seed
+                cell = Cell(sweep=self.name, scale=of_size, values=values, request=settled)
+                found.setdefault((*point, settled.seed), cell)
         return tuple(found.values())
+
+    def every_value(self, axis: str) -> tuple[Value, ...]:
+        """What `all` stands for: the values that the sweep itself names for an axis."""
+        grids = [self.axes, *(grid for grids in self.at.values() for grid in grids)]
+        return tuple(dict.fromkeys(value for grid in grids for value in grid.get(axis, ())))
 
     def _fixed(self, chosen: Axes) -> dict[str, Value]:
         """Fields that are no axis and so have one value in every cell."""
@@ -150,12 +200,20 @@ class Sweep:
 def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRequest:
     """The request with what its location decides: `none` removes nothing, a list its own count.
 
+    Nothing is drawn for a budget of 0, so its seed and loss do not matter. What is trained as long
+    as a base is trained once, as bases are.
+
     Raises:
-        UsageError: if a count was given that is not that of the list, or the loss is unknown.
+        UsageError: if a count was given that is not that of the list, the loss is unknown, or its
+            teacher is no base.
     """
-    losses = part_names("raydistill.losses")
-    if request.loss not in losses:
-        raise UsageError(unknown("loss", request.loss, losses))
+    request = dataclasses.replace(request, loss=canonical_loss(request.loss))
+    if request.budget == 0:
+        request = dataclasses.replace(request, seed=1, loss=TEACHER_FREE)
+    if request.start == SCRATCH_WITH_AGE:
+        request = dataclasses.replace(request, seed=1)
+    if has_teacher(request.loss):
+        teacher_named(request.teacher, BaseRequest(scale=scale, age=request.age))
     if request.location == NONE:
         return dataclasses.replace(request, count=0, gap=0)
     if not is_list(request.location):
@@ -180,9 +238,38 @@ def shown(name: str, value: Value) -> str:
     return str(value)
 
 
-def by_age(cells: Sequence[Cell]) -> Iterator[int]:
-    """The ages that cells start from, each once, youngest first."""
-    yield from sorted({cell.request.age for cell in cells})
+def teacher_named(name: str, own: BaseRequest) -> BaseRequest:
+    """The base that `--teacher` means: `own`, an age of this scale, or `SCALE@AGE`.
+
+    Raises:
+        UsageError: if there is no such base, or it reads its text with another tokenizer.
+    """
+    if name == OWN:
+        return own
+    of_scale, at, age = name.rpartition("@")
+    scale = own.scale
+    if at and of_scale.replace("-", "_") != scale.name:
+        scale = dataclasses.replace(load_scale(of_scale), corpus=own.scale.corpus)
+        if load_scale(of_scale).corpus != load_scale(own.scale.name).corpus:
+            raise UsageError(
+                f"teacher {name!r} has another tokenizer: scale {scale.name!r} reads "
+                f"{load_scale(of_scale).corpus!r}, the student's {own.scale.corpus!r}"
+            )
+    if not re.fullmatch(r"\d+(\.\d+)?[KMB]?", age):
+        raise UsageError(f"no teacher {name!r}: write own, an age such as 80B, or SCALE@AGE")
+    teacher = BaseRequest(scale=scale, age=parse_tokens(age))
+    scale.age_tokens(teacher.age)  # refuses an age that the scale does not have
+    return teacher
+
+
+def bases_of(cells: Sequence[Cell], *, teachers: bool = False) -> tuple[BaseRequest, ...]:
+    """The bases that cells start from, each once, by scale and the youngest first."""
+    asked = [cell.base for cell in cells]
+    if teachers:
+        asked += [cell.teacher for cell in cells if not isinstance(cell.teacher, NoTeacher)]
+    by_key = {base.key: base for base in asked}
+    scales = list(dict.fromkeys(name for name, _ in by_key))
+    return tuple(by_key[key] for key in sorted(by_key, key=lambda k: (scales.index(k[0]), k[1])))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,17 +15,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from raydistill.checkpoint import WEIGHTS, load_weights, save_weights
+from raydistill.checkpoint import WEIGHTS, config_of, load_weights, save_weights
 from raydistill.evaluate import scores_of
 from raydistill.flops import exact_flops, paper_flops
 from raydistill.jobs import TrialJob
 from raydistill.manifest import sha256_of
+from raydistill.models import build
 from raydistill.outcomes import Cost, HeldoutPoint, MadeBy, Progress, Scores, Trained, TrialResult
 from raydistill.pretrain import base_folder, load_verified
 from raydistill.record import Record
 from raydistill.results import measured
 from raydistill.resume import sit_down
-from raydistill.spec import ExternalBase, ModelConfig, NoTeacher, TrialSpec
+from raydistill.spec import Base, ExternalBase, ModelConfig, NoTeacher, RandomBase, TrialSpec
 from raydistill.store import Store
 from raydistill.surgery import Student
 from raydistill.train import autocast, no_teacher
@@ -60,14 +61,21 @@ def _training(job: TrialJob, store: Store, world: World) -> Iterator[Progress | 
     store.path("trials", spec.trial_id, "failure.json").unlink(missing_ok=True)
     if world.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(world.device)
-    assert isinstance(spec.base, ExternalBase), "bases are pretrained before trials start"
-    student = load_weights(base_folder(spec.base.weights_sha256, store))
+    student = _student(spec.base, store)
     student.model.to(world.device)
     folder = store.path("trials", spec.trial_id, "checkpoints")
     sitting = sit_down(student, job, folder, world, _teacher(spec, store, world))
     yield from sitting.items
     if world.leads:
         _keep(job, student, sitting.record, world)
+
+
+def _student(base: Base, store: Store) -> Student:
+    """The model that is trained: a base as it is loaded, or fresh weights."""
+    if isinstance(base, RandomBase):
+        return Student(build(base.model, base.seed))
+    assert isinstance(base, ExternalBase), "bases are pretrained before trials start"
+    return load_weights(base_folder(base.weights_sha256, store))
 
 
 def _teacher(spec: TrialSpec, store: Store, world: World) -> Callable[[Tensor], Tensor]:
@@ -87,6 +95,12 @@ def _teacher(spec: TrialSpec, store: Store, world: World) -> Callable[[Tensor], 
     return logits
 
 
+def teacher_config(teacher: Base, store: Store) -> ModelConfig:
+    """The shape of a teacher, read from its weights' own description."""
+    assert isinstance(teacher, ExternalBase), teacher
+    return config_of(base_folder(teacher.weights_sha256, store))
+
+
 def _keep(job: TrialJob, student: Student, record: Record, world: World) -> None:
     """Put the weights and then their description into the store; checkpoints have served."""
     store, place = Store(Path(job.storage)), ("trials", job.spec.trial_id)
@@ -101,7 +115,7 @@ def _keep(job: TrialJob, student: Student, record: Record, world: World) -> None
         trained_in=job.sweep,
         curve=record.thinned_curve(job.spec.train.recipe),
         heldout_curve=tuple(record.heldout_curve),
-        cost=_cost(job.spec, student.model.config, record, world),
+        cost=_cost(job.spec, student.model.config, record, store, world),
         made_by=MadeBy(
             device=world.device_kind,
             world_size=world.size,
@@ -115,9 +129,9 @@ def _keep(job: TrialJob, student: Student, record: Record, world: World) -> None
     shutil.rmtree(store.path(*place, "checkpoints"), ignore_errors=True)
 
 
-def _cost(spec: TrialSpec, model: ModelConfig, record: Record, world: World) -> Cost:
+def _cost(spec: TrialSpec, model: ModelConfig, record: Record, store: Store, world: World) -> Cost:
     recipe = spec.train.recipe
-    teachers = () if isinstance(spec.teacher, NoTeacher) else (model,)
+    teachers = () if isinstance(spec.teacher, NoTeacher) else (teacher_config(spec.teacher, store),)
     return Cost(
         tokens=recipe.total_tokens,
         flops_paper=paper_flops(model, spec.plan, recipe, teachers),
@@ -130,7 +144,6 @@ def _cost(spec: TrialSpec, model: ModelConfig, record: Record, world: World) -> 
 
 def _evaluated(job: TrialJob, store: Store, world: World) -> TrialResult:
     spec, trained = job.spec, store.trained(job.spec.trial_id)
-    assert isinstance(spec.base, ExternalBase), spec.base
     assert trained is not None, "trained before it is measured"
     corpus = store.path("corpora", spec.train.corpus_sha256)
 
@@ -143,7 +156,7 @@ def _evaluated(job: TrialJob, store: Store, world: World) -> TrialResult:
             spec=job.evaluation,
         )
 
-    before = scores(spec.base.weights_sha256, base_folder(spec.base.weights_sha256, store))
+    before = scores(job.base_sha256, base_folder(job.base_sha256, store))
     began_s = time.perf_counter()
     known = measured(trained.weights_sha256, spec.train.corpus_sha256, job.evaluation, store)
     after = scores(trained.weights_sha256, store.path("trials", trained.trial_id, "weights"))

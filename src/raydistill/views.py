@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from raydistill import tracking
-from raydistill.dry_run import layer_map
+from raydistill.dry_run import layer_map, map_of
 from raydistill.evaluate import PERPLEXITY
 from raydistill.flops import parameters
 from raydistill.locations import NONE, label
@@ -13,10 +13,10 @@ from raydistill.outcomes import Documents, Finished, Outcome, Scores, TrialFailu
 from raydistill.report import cells as report
 from raydistill.resolve import Known, resolve
 from raydistill.results import measured, outcome
-from raydistill.spec import TEACHER_FREE, Base, ExternalBase, TrainSpec, TrialSpec
+from raydistill.spec import TEACHER_FREE, TrainSpec, TrialSpec
 from raydistill.statistics import DocumentScores, half
 from raydistill.store import Store
-from raydistill.sweep import Cell, SweepPlan, Value, by_age
+from raydistill.sweep import BaseKey, BaseRequest, Cell, SweepPlan, Value, bases_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,8 +32,7 @@ class CellState:
 class BaseState:
     """A base that was measured."""
 
-    age: int  # in the paper's tokens
-    age_tokens: int
+    asked: BaseRequest
     scores: Scores
     documents: Documents
 
@@ -49,39 +48,43 @@ class SweepState:
     def control(self, cell: CellState) -> Scores | tracking.NoControl:
         """The scores of what trained as `cell` did, from the same base, with nothing removed."""
         for other in self.cells:
-            same = _start_and_text(other.spec) == _start_and_text(cell.spec)
-            is_control = other.cell.request.location == NONE
-            if same and is_control and isinstance(other.outcome, Finished):
+            same = _start_and_text(other) == _start_and_text(cell)
+            if same and is_control(other.cell) and isinstance(other.outcome, Finished):
                 return other.outcome.result.after
         return tracking.NoControl()
 
 
-def _start_and_text(spec: TrialSpec) -> tuple[Base, TrainSpec]:
+def is_control(cell: Cell) -> bool:
+    """Whether a cell is the whole base trained on the budget (METHOD 1)."""
+    return cell.request.location == NONE and cell.request.budget > 0
+
+
+def _start_and_text(state: CellState) -> tuple[BaseKey, TrainSpec]:
     """What a cell shares with its control; the loss may differ."""
-    return spec.base, replace(spec.train, loss=TEACHER_FREE)
+    return state.cell.base.key, replace(state.spec.train, loss=TEACHER_FREE)
 
 
 def read_state(plan: SweepPlan, known: Known, store: Store) -> SweepState:
     """Where a sweep stands; cells whose layers or bases are not known yet are left out."""
-    evaluation, corpus = plan.scale.evaluation, known.corpus.corpus_sha256
+    corpus = known.corpus.corpus_sha256
     bases = [
-        BaseState(
-            age=age, age_tokens=plan.scale.age_tokens(age), scores=found[0], documents=found[1]
-        )
-        for age in by_age(plan.cells)
-        if age in known.bases
-        if (found := measured(known.bases[age].weights_sha256, corpus, evaluation, store))
+        BaseState(asked=asked, scores=found[0], documents=found[1])
+        for asked in bases_of(plan.cells)
+        if (base := known.bases.get(asked.key))
+        if (found := measured(base.weights_sha256, corpus, asked.scale.evaluation, store))
     ]
     outcomes: dict[str, Outcome] = {}
     cells = []
     for cell in plan.cells:
-        spec = resolve(cell.request, plan.scale, known)
-        if isinstance(spec, TrialSpec) and isinstance(spec.base, ExternalBase):
+        spec, base = resolve(cell, known), known.bases.get(cell.base.key)
+        if isinstance(spec, TrialSpec) and base is not None:
             trial_id = spec.trial_id
             if plan.options.search == "tpe" and trial_id in outcomes:
                 continue  # a search takes every trial once, under its first name
             if trial_id not in outcomes:
-                outcomes[trial_id] = outcome(spec, evaluation, store)
+                outcomes[trial_id] = outcome(
+                    spec, base.weights_sha256, cell.scale.evaluation, store
+                )
             cells.append(CellState(cell=cell, spec=spec, outcome=outcomes[trial_id]))
     return SweepState(plan=plan, bases=tuple(bases), cells=tuple(cells))
 
@@ -97,9 +100,10 @@ def for_report(state: SweepState) -> report.SweepReport:
         searched=plan.options.search == "tpe",
         bases=tuple(
             report.ReportBase(
-                age=base.age,
-                age_tokens=base.age_tokens,
-                num_params=parameters(plan.scale.model),
+                scale=base.asked.scale.name,
+                age=base.asked.age,
+                age_tokens=base.asked.scale.age_tokens(base.asked.age),
+                num_params=parameters(base.asked.scale.model),
                 scores=base.scores,
                 documents=_by_document(base.documents, plan),
             )
@@ -114,16 +118,19 @@ def for_report(state: SweepState) -> report.SweepReport:
 
 
 def _report_cell(state: CellState, plan: SweepPlan) -> report.ReportCell:
-    request, num_layers = state.cell.request, plan.scale.model.num_layers
+    request, scale = state.cell.request, state.cell.scale
+    num_layers = scale.model.num_layers
     named = label(request.location, num_layers, request.count, allow_ends=request.allow_ends)
     return report.ReportCell(
+        scale=scale.name,
+        num_params=parameters(scale.model),
         location=request.location,
         age=request.age,
         values=state.cell.values,
         layers=state.spec.plan.layers,
         num_layers=num_layers,
-        layer_map=layer_map(num_layers, state.spec.plan.layers),
-        gap_tokens=plan.scale.train_tokens(request.gap),
+        layer_map=map_of(state.spec, scale),
+        gap_tokens=scale.train_tokens(request.gap),
         train=state.spec.train,
         outcome=_reported(state.outcome, plan),
         note=named if named != request.location else "",
@@ -162,9 +169,12 @@ def for_tracker(
         environment=environment,
         bases=tuple(
             tracking.TrackedBase(
-                values={"age": base.age},
-                as_run={"age_tokens": base.age_tokens},
-                layer_map=layer_map(plan.scale.model.num_layers, ()),
+                values={"age": base.asked.age},
+                as_run={
+                    "scale": base.asked.scale.name,
+                    "age_tokens": base.asked.scale.age_tokens(base.asked.age),
+                },
+                layer_map=layer_map(base.asked.scale.model.num_layers, ()),
                 scores=base.scores,
                 documents=base.documents,
             )
@@ -180,8 +190,9 @@ def _has_begun(cell: CellState) -> bool:
 
 
 def _tracked_cell(cell: CellState, state: SweepState) -> tracking.TrackedCell:
-    plan, request = state.plan, cell.cell.request
+    request, scale = cell.cell.request, cell.cell.scale
     asked: dict[str, Value] = {
+        **{name: value for name, value in cell.cell.values.items() if name != "seed"},
         "age": request.age,
         "location": request.location,
         "count": request.count,
@@ -191,12 +202,13 @@ def _tracked_cell(cell: CellState, state: SweepState) -> tracking.TrackedCell:
     return tracking.TrackedCell(
         values=asked,
         as_run={
-            "age_tokens": plan.scale.age_tokens(request.age),
-            "gap_tokens": plan.scale.train_tokens(request.gap),
+            "scale": scale.name,
+            "age_tokens": scale.age_tokens(request.age),
+            "gap_tokens": scale.train_tokens(request.gap),
         },
-        role="control" if request.location == NONE else "cell",
+        role="control" if is_control(cell.cell) else "cell",
         spec=cell.spec,
-        layer_map=layer_map(plan.scale.model.num_layers, cell.spec.plan.layers),
+        layer_map=map_of(cell.spec, scale),
         outcome=cell.outcome,
         control=state.control(cell),
     )

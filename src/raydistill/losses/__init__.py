@@ -7,10 +7,12 @@ the same inputs; only a loss with a teacher asks for them.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from torch import Tensor
 
+from raydistill.objective import loss_settings
 from raydistill.parts import load_part
 
 TeacherLogits = Callable[[], Tensor]
@@ -18,9 +20,11 @@ Loss = Callable[[Tensor, Tensor, TeacherLogits], Tensor]
 
 
 def load_loss(name: str) -> Loss:
-    """The loss of that name.
+    """The loss of that name, with the settings that the name carries (`kd+temperature=2`).
 
     Raises:
-        UsageError: if there is no such loss.
+        UsageError: if there is no such loss or setting.
     """
-    return cast(Loss, load_part(__name__, name, "loss"))
+    file, settings = loss_settings(name)
+    loss = cast(Loss, load_part(__name__, file, "loss"))
+    return partial(loss, **settings) if settings else loss

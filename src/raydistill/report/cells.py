@@ -27,8 +27,9 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportBase:
-    """The checkpoint that the cells of one age start from."""
+    """The checkpoint that the cells of one scale and age start from."""
 
+    scale: str
     age: Age
     age_tokens: int  # really seen
     num_params: int
@@ -49,6 +50,8 @@ class ReportCell:
     reader must know about the location ("alt-input, 7 of 8 alternate"); mostly empty.
     """
 
+    scale: str
+    num_params: int  # of the model before anything leaves
     location: str
     age: Age
     values: Mapping[str, str | int | float]  # every axis of the sweep

@@ -58,10 +58,11 @@ class Table:
 def build_table(report: SweepReport) -> Table:
     """The table of a sweep. Whatever is missing becomes a “–” with a footnote."""
     chance = _chance(report)
-    bases = {base.age: base for base in report.bases}
+    bases = {(base.scale, base.age): base for base in report.bases}
     footnotes: list[str] = []
     blocks = tuple(
-        _block(cells, bases.get(cells[0].age), chance, footnotes) for cells in alike(report.cells)
+        _block(cells, bases.get((cells[0].scale, cells[0].age)), chance, footnotes)
+        for cells in alike(report.cells)
     )
     return Table(
         title=_title(report),

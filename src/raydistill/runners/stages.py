@@ -12,7 +12,7 @@ from raydistill.evaluate.items import item_files, make_items
 from raydistill.jobs import BaseJob, PretrainJob, TrialJob
 from raydistill.locations import is_data_driven
 from raydistill.outcomes import Finished, HeldoutPoint, Progress
-from raydistill.resolve import Known, corpus_id, look_up, pretraining
+from raydistill.resolve import Known, ages_by_scale, corpus_id, look_up, pretraining
 from raydistill.results import measured, metrics, outcome
 from raydistill.runners.cluster import Need
 from raydistill.runners.in_order import InOrder
@@ -21,7 +21,7 @@ from raydistill.runners.tpe import Tpe
 from raydistill.runners.work import Candidate, Metrics
 from raydistill.scales import Scale
 from raydistill.store import Store
-from raydistill.sweep import SweepPlan, by_age
+from raydistill.sweep import BaseRequest, SweepPlan, bases_of
 from raydistill.units import format_tokens
 
 Say = Callable[[str], None]
@@ -43,9 +43,10 @@ def prepare(plan: SweepPlan, store: Store, need: Need, say: Say) -> Known:
     if not _has_text(plan.scale, known.corpus.corpus_sha256, store):
         tokenise(plan.scale, store, say)
         known = look_up(plan.scale, plan.cells, store)
-    if any(age not in known.bases for age in by_age(plan.cells)):
-        pretrain_bases(plan.scale, store, need, say)
-        known = look_up(plan.scale, plan.cells, store)
+    for scale, ages in ages_by_scale(plan.cells):
+        if any((scale.name, age) not in known.bases for age in ages):
+            pretrain_bases(scale, store, need, say)
+            known = look_up(plan.scale, plan.cells, store)
     _measure_bases(plan, known, store, need, say)
     return look_up(plan.scale, plan.cells, store)
 
@@ -82,24 +83,25 @@ def pretrain_bases(scale: Scale, store: Store, need: Need, say: Say) -> None:
 
 
 def _measure_bases(plan: SweepPlan, known: Known, store: Store, need: Need, say: Say) -> None:
-    jobs = {age: _base_job(plan, known, age, store) for age in by_age(plan.cells)}
-    missing = {age: job for age, job in jobs.items() if _lacks(job, store)}
+    jobs = {base.key: _base_job(plan, known, base, store) for base in bases_of(plan.cells)}
+    missing = {key: job for key, job in jobs.items() if _lacks(job, store)}
     if missing:
-        say(f"measuring the bases of age {', '.join(map(format_tokens, missing))}")
+        named = (f"{format_tokens(age)} ({scale})" for scale, age in missing)
+        say(f"measuring the bases of age {', '.join(named)}")
         run_each_once(measure_base, need, list(missing.values()))
 
 
-def _base_job(plan: SweepPlan, known: Known, age: int, store: Store) -> BaseJob:
+def _base_job(plan: SweepPlan, known: Known, base: BaseRequest, store: Store) -> BaseJob:
     """What trials and the table want to know of a base; of layer scores, those still unknown."""
-    wanted = {cell.request.location for cell in plan.cells if cell.request.age == age}
+    wanted = {cell.request.location for cell in plan.cells if cell.base.key == base.key}
     return BaseJob(
-        weights_sha256=known.bases[age].weights_sha256,
+        weights_sha256=known.bases[base.key].weights_sha256,
         corpus_sha256=known.corpus.corpus_sha256,
-        evaluation=plan.scale.evaluation,
+        evaluation=base.scale.evaluation,
         layer_scores=tuple(
             name
             for name in sorted(wanted)
-            if is_data_driven(name) and (age, name) not in known.layer_scores
+            if is_data_driven(name) and (base.key, name) not in known.layer_scores
         ),
         storage=str(store.root),
     )
@@ -165,7 +167,7 @@ def trial_work(job: TrialJob) -> Iterator[Metrics]:
             latest |= {"heldout_nll": item.nll}
             yield dict(latest)
     if world.leads:
-        finished = outcome(job.spec, job.evaluation, Store(Path(job.storage)))
+        finished = outcome(job.spec, job.base_sha256, job.evaluation, Store(Path(job.storage)))
         assert isinstance(finished, Finished), finished
         latest |= metrics(finished)
     yield latest

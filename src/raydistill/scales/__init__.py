@@ -8,8 +8,16 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from raydistill.errors import UsageError, unknown
+from raydistill.flops import equal_flops_share, gap_cost_tokens
 from raydistill.parts import load_part, part_names
-from raydistill.spec import EvalSpec, ModelConfig, Recipe, TrialRequest
+from raydistill.spec import (
+    FROM_BASE,
+    SCRATCH_WITH_AGE,
+    EvalSpec,
+    ModelConfig,
+    Recipe,
+    TrialRequest,
+)
 from raydistill.units import B, format_tokens
 
 PAPER_BUDGET = 20 * B
@@ -36,16 +44,36 @@ class Scale:
     pretrain: Recipe
     heal: Recipe
     evaluation: EvalSpec
+    budget: int = PAPER_BUDGET  # of every trial, in the paper's tokens
     ships_base: bool = False  # in `bases/<name>/`
     min_steps_after_cut: int = 100
     devices_per_trial: int = 1
     cheap: bool = False  # may run although nobody knows yet how long it takes
 
     def trial(
-        self, *, age: int, location: str, count: int, gap: int = 0, loss: str = "lm"
+        self,
+        *,
+        age: int,
+        location: str,
+        count: int,
+        gap: int = 0,
+        loss: str = "lm",
+        share: float = 1.0,
+        start: str = FROM_BASE,
     ) -> TrialRequest:
-        """Ask for a trial in the paper's numbers; its layers leave in `surgery.Student.remove`."""
-        return TrialRequest(age=age, location=location, count=count, gap=gap, loss=loss)
+        """Ask for a trial in the paper's numbers; its layers leave in `surgery.Student.remove`.
+
+        `share` is that of the scale's budget that it trains on; 0 is no training at all.
+        """
+        return TrialRequest(
+            age=age,
+            location=location,
+            count=count,
+            gap=gap,
+            loss=loss,
+            budget=round(share * self.budget),
+            start=start,
+        )
 
     def age_tokens(self, age: int) -> int:
         """How many tokens a base of this age has seen here.
@@ -68,9 +96,28 @@ class Scale:
         """
         return whole_steps(paper_tokens, self.train_clock, self.heal.batch_tokens)
 
-    def recipe(self, budget: int) -> Recipe:
-        """How a trial with this budget, in the paper's tokens, is trained."""
-        return replace(self.heal, budget_tokens=self.train_tokens(budget))
+    def recipe(self, request: TrialRequest) -> Recipe:
+        """How a trial is trained: by the healing recipe, or from scratch as a base is."""
+        budget_tokens = self.train_tokens(request.budget)
+        if request.start == FROM_BASE:
+            if budget_tokens:
+                return replace(self.heal, budget_tokens=budget_tokens)
+            return replace(self.heal, budget_tokens=0, warmup_tokens=0, warm_phase_tokens=0)
+        if request.start == SCRATCH_WITH_AGE:
+            budget_tokens += self.age_tokens(request.age)
+        # The base's warm-up was meant for its own length; a short run gets a tenth of its own.
+        batch = self.pretrain.batch_tokens
+        warmup = min(self.pretrain.warmup_tokens, budget_tokens // (10 * batch) * batch)
+        return replace(self.pretrain, budget_tokens=budget_tokens, warmup_tokens=warmup)
+
+    def kd_share(self, count: int) -> float:
+        """The share of the budget on which KD from the own base costs what teacher-free does."""
+        return equal_flops_share(self.model, count, self.model)
+
+    def gap_share(self, count: int, gap: int) -> float:
+        """The share of the budget that costs, with a gap, what all of it costs without."""
+        waiting = gap_cost_tokens(self.model, count, self.train_tokens(gap))
+        return 1 - waiting * self.train_clock / self.budget
 
 
 def whole_steps(paper_tokens: int, clock: int, batch_tokens: int) -> int:
@@ -94,7 +141,7 @@ def whole_steps(paper_tokens: int, clock: int, batch_tokens: int) -> int:
 
 def scale_names() -> tuple[str, ...]:
     """The scales there are."""
-    return tuple(name.replace("-", "_") for name in part_names(__name__))
+    return tuple(sorted(name.replace("-", "_") for name in part_names(__name__)))
 
 
 def load_scale(name: str) -> Scale:
