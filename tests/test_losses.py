@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import tiny
+from raydistill.answers import WholeAnswer
 from raydistill.losses import load_loss
-from raydistill.losses.kd import kl
 from raydistill.models import build
 from raydistill.outcomes import Progress
 from raydistill.parts import part_names
@@ -22,6 +22,10 @@ WITH_TEACHER = [name for name in LOSSES if name != "lm"]
 def logits(seed, requires_grad=False):
     values = torch.randn(2, 5, 11, generator=torch.Generator().manual_seed(seed))
     return values.requires_grad_(requires_grad)
+
+
+def kl(logits_BTV, teacher_BTV, temperature=1.0):
+    return WholeAnswer(teacher_BTV).kl(logits_BTV, TARGETS_BT, temperature)
 
 
 TARGETS_BT = torch.randint(0, 11, (2, 5), generator=torch.Generator().manual_seed(9))
@@ -68,9 +72,11 @@ def test_t_squared_keeps_the_size_of_the_gradient():
 )
 def test_presets_weigh_the_two_terms(name, lm_weight, kl_weight):
     student, teacher = logits(0), logits(1)
-    cross_entropy = load_loss("lm")(student, TARGETS_BT, lambda: teacher)
+    cross_entropy = load_loss("lm")(student, TARGETS_BT, lambda: WholeAnswer(teacher))
     expected = lm_weight * cross_entropy + kl_weight * kl(student, teacher)
-    torch.testing.assert_close(load_loss(name)(student, TARGETS_BT, lambda: teacher), expected)
+    torch.testing.assert_close(
+        load_loss(name)(student, TARGETS_BT, lambda: WholeAnswer(teacher)), expected
+    )
 
 
 def trained(loss, steps, micro_batches=2, grad_clip=1.0):

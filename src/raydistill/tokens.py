@@ -53,8 +53,12 @@ class TokenFile:
 
     def batch(self, seed: int, step: int, num_windows: int) -> Tensor:
         """The global batch of `step`, int64 [num_windows, context + 1]."""
+        return self.windows(self.numbers(seed, step, num_windows))
+
+    def numbers(self, seed: int, step: int, num_windows: int) -> list[int]:
+        """Which windows the batch of `step` is made of, in its order."""
         first = step * num_windows
-        return self.windows([self._window(seed, i) for i in range(first, first + num_windows)])
+        return [self._window(seed, i) for i in range(first, first + num_windows)]
 
     def batches(self, train: TrainSpec, num_windows: int) -> Callable[[int], Tensor]:
         """The batch of any step of a training."""

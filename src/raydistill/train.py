@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from raydistill.answers import WholeAnswer
 from raydistill.losses import Loss, load_loss
 from raydistill.models import Decoder
 from raydistill.optim import Lion, lr_at
@@ -51,7 +52,7 @@ class Objective:
     def __call__(self, model: nn.Module, ids: Tensor) -> Tensor:
         """The loss of `model` on windows [B, context + 1], a scalar."""
         inputs_BT, targets_BT = ids[:, :-1], ids[:, 1:]
-        return self.loss(model(inputs_BT), targets_BT, lambda: self.teacher(inputs_BT))
+        return self.loss(model(inputs_BT), targets_BT, lambda: WholeAnswer(self.teacher(inputs_BT)))
 
 
 def begin(student: Student, plan: DropPlan, recipe: Recipe) -> Training:

@@ -1,9 +1,9 @@
 """Objectives. A loss is a file that defines one function.
 
-    loss(logits_BTV, targets_BT, teacher_logits) -> Tensor
+    loss(logits_BTV, targets_BT, ask) -> Tensor
 
-is in nats per token, a float32 scalar. `teacher_logits()` gives the teacher's logits [B, T, V] of
-the same inputs; only a loss with a teacher asks for them.
+is in nats per token, a float32 scalar. `ask()` gives the teacher's `Answer` to the same inputs;
+only a loss with a teacher asks.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from typing import cast
 
 from torch import Tensor
 
+from raydistill.answers import Ask
 from raydistill.objective import loss_settings
 from raydistill.parts import load_part
 
-TeacherLogits = Callable[[], Tensor]
-Loss = Callable[[Tensor, Tensor, TeacherLogits], Tensor]
+Loss = Callable[[Tensor, Tensor, Ask], Tensor]
 
 
 def load_loss(name: str) -> Loss:

@@ -3,10 +3,13 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from raydistill.losses import TeacherLogits
+from raydistill.answers import NO_TARGET, Ask
 
 
-def loss(logits_BTV: Tensor, targets_BT: Tensor, teacher_logits: TeacherLogits) -> Tensor:
-    """Mean cross-entropy over all targets; the teacher is not asked."""
-    del teacher_logits
-    return F.cross_entropy(logits_BTV.flatten(0, 1).float(), targets_BT.flatten())
+def loss(logits_BTV: Tensor, targets_BT: Tensor, ask: Ask) -> Tensor:
+    """Mean cross-entropy over the targets that are not -100, 0 without any; nobody is asked."""
+    del ask
+    sum_nats = F.cross_entropy(
+        logits_BTV.flatten(0, 1).float(), targets_BT.flatten(), reduction="sum"
+    )
+    return sum_nats / (targets_BT != NO_TARGET).sum().clamp_min(1)

@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from raydistill.losses import TeacherLogits
+from raydistill.answers import Ask
 from raydistill.losses.kd import mixed
 
 
-def loss(logits_BTV: Tensor, targets_BT: Tensor, teacher_logits: TeacherLogits) -> Tensor:
+def loss(logits_BTV: Tensor, targets_BT: Tensor, ask: Ask) -> Tensor:
     """KL(teacher ‖ student) at temperature 1."""
-    return mixed(logits_BTV, targets_BT, teacher_logits, lm_weight=0.0, kl_weight=1.0)
+    return mixed(logits_BTV, targets_BT, ask, lm_weight=0.0, kl_weight=1.0)

@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from raydistill.losses import TeacherLogits
+from raydistill.answers import Ask
 from raydistill.losses.kd import mixed
 
 
-def loss(logits_BTV: Tensor, targets_BT: Tensor, teacher_logits: TeacherLogits) -> Tensor:
+def loss(logits_BTV: Tensor, targets_BT: Tensor, ask: Ask) -> Tensor:
     """0.5·CE + 0.5·KL(teacher ‖ student) at temperature 1."""
-    return mixed(logits_BTV, targets_BT, teacher_logits, lm_weight=0.5, kl_weight=0.5)
+    return mixed(logits_BTV, targets_BT, ask, lm_weight=0.5, kl_weight=0.5)
