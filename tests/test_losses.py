@@ -8,11 +8,11 @@ import torch
 import tiny
 from raydistill.answers import WholeAnswer
 from raydistill.losses import load_loss
-from raydistill.models import build
 from raydistill.outcomes import Progress
 from raydistill.parts import part_names
 from raydistill.spec import DropPlan
-from raydistill.train import begin, no_teacher, train
+from raydistill.teachers import no_teacher
+from raydistill.train import begin, train
 from raydistill.world import World
 
 LOSSES = part_names("raydistill.losses")
@@ -40,7 +40,7 @@ def test_teacher_free_never_asks_a_teacher():
 @pytest.mark.parametrize("name", WITH_TEACHER)
 def test_a_missing_teacher_is_an_error(name):
     with pytest.raises(LookupError, match="there is none"):
-        load_loss(name)(logits(0), TARGETS_BT, lambda: no_teacher(TARGETS_BT))
+        load_loss(name)(logits(0), TARGETS_BT, lambda: no_teacher(tiny.batch_of(0)))
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
@@ -82,7 +82,7 @@ def test_presets_weigh_the_two_terms(name, lm_weight, kl_weight):
 def trained(loss, steps, micro_batches=2, grad_clip=1.0):
     recipe = replace(tiny.RECIPE, micro_batches=micro_batches, grad_clip=grad_clip)
     state = begin(tiny.student(), DropPlan(), recipe)
-    teacher = build(tiny.CONFIG, 5).requires_grad_(False)
+    teacher = tiny.teacher()
     items = train(
         state, tiny.batch_of, plan=DropPlan(), spec=replace(tiny.SPEC, recipe=recipe, loss=loss),
         world=World.here(), heldout_nll=lambda _: 0.0, teacher=teacher,
@@ -112,7 +112,7 @@ def test_accumulation_gives_kds_gradient_of_the_whole_batch():
             tiny.RECIPE, micro_batches=micro_batches, grad_clip=1e9, warm_phase_tokens=0
         )
         state = begin(tiny.student(), DropPlan(), recipe)
-        teacher = build(tiny.CONFIG, 5).requires_grad_(False)
+        teacher = tiny.teacher()
         items = train(
             state, tiny.batch_of, plan=DropPlan(),
             spec=replace(tiny.SPEC, recipe=recipe, loss="kd"), world=World.here(),

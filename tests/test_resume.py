@@ -6,6 +6,7 @@ import tiny
 from raydistill.checkpoint import load_checkpoint, momentum_bytes, save_checkpoint
 from raydistill.outcomes import Progress
 from raydistill.resume import recorded, resume
+from raydistill.tokens import Batch
 from raydistill.train import begin, train
 from raydistill.world import World
 
@@ -57,22 +58,20 @@ def test_killed_between_two_micro_batches_it_goes_on_from_the_step_before(tmp_pa
     class Killed(BaseException):
         pass
 
-    def dies_in_step_five(step):
-        batch = tiny.batch_of(step)
-        return batch if step != 5 else DiesHalfway(batch)
+    class DiesHalfway(Batch):
+        """The second of its micro-batches never comes to the device."""
 
-    class DiesHalfway:
-        def __init__(self, batch):
-            self.batch = batch
-
-        def chunk(self, parts):
-            first, *_ = self.batch.chunk(parts)
-
+        def micro_batches(self, parts):
             class Second:
-                def to(self, *_args, **_kwargs):
+                @property
+                def ids(self):
                     raise Killed
 
-            return (first, Second())
+            return [super().micro_batches(parts)[0], Second()]
+
+    def dies_in_step_five(step):
+        batch = tiny.batch_of(step)
+        return batch if step != 5 else DiesHalfway(batch.numbers, batch.ids)
 
     with pytest.raises(Killed):
         sitting(tmp_path, batch_of=dies_in_step_five)

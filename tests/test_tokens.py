@@ -32,23 +32,23 @@ def test_shuffled_is_a_permutation(size):
 
 def test_each_epoch_has_every_window_once_and_its_own_order(tmp_path):
     data = TokenFile(corpus(tmp_path, 101), context=10)
-    epochs = [data.batch(seed=3, step=e, num_windows=10)[:, 0].tolist() for e in range(3)]
+    epochs = [data.batch(seed=3, step=e, num_windows=10).ids[:, 0].tolist() for e in range(3)]
     assert all(sorted(epoch) == list(range(0, 100, 10)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
 
 
 def test_a_batch_is_a_function_of_seed_and_step_alone(tmp_path):
     folder = corpus(tmp_path, 1001)
-    fresh = TokenFile(folder, context=10).batch(seed=1, step=17, num_windows=4)
+    fresh = TokenFile(folder, context=10).batch(seed=1, step=17, num_windows=4).ids
     used = TokenFile(folder, context=10)
     for step in range(17):
         used.batch(seed=1, step=step, num_windows=4)
-    assert torch.equal(fresh, used.batch(seed=1, step=17, num_windows=4))
-    assert not torch.equal(fresh, used.batch(seed=2, step=17, num_windows=4))
+    assert torch.equal(fresh, used.batch(seed=1, step=17, num_windows=4).ids)
+    assert not torch.equal(fresh, used.batch(seed=2, step=17, num_windows=4).ids)
 
 
 def test_targets_are_the_next_tokens(tmp_path):
-    batch = TokenFile(corpus(tmp_path, 101, token_bytes=4), context=10).batch(0, 0, 3)
+    batch = TokenFile(corpus(tmp_path, 101, token_bytes=4), context=10).batch(0, 0, 3).ids
     assert batch.shape == (3, 11)
     assert torch.equal(batch[:, 1:], batch[:, :-1] + 1)
 

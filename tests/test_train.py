@@ -10,6 +10,7 @@ import torch
 import tiny
 from raydistill.outcomes import HeldoutPoint, Progress
 from raydistill.spec import DropPlan
+from raydistill.tokens import Batch
 from raydistill.train import begin, train
 from raydistill.world import World
 
@@ -102,7 +103,7 @@ def test_the_gradient_is_clipped_to_its_norm():
 
 def test_it_learns():
     recipe = replace(tiny.RECIPE, budget_tokens=6400, peak_lr=3e-3)
-    always = torch.arange(9).repeat(4, 1)
+    always = Batch((0, 0, 0, 0), torch.arange(9).repeat(4, 1))
     state = begin(tiny.student(), DropPlan(), recipe)
     steps = train(
         state, lambda _: always, plan=DropPlan(), spec=replace(tiny.SPEC, recipe=recipe),

@@ -22,7 +22,7 @@ from raydistill.world import World
 
 world = World.here()
 plan = tiny.plan(1, 4, gap=64)
-teacher = build(tiny.CONFIG, 5).requires_grad_(False)
+teacher = tiny.teacher()
 state = begin(tiny.student(), plan, tiny.RECIPE)
 curve = [
     getattr(item, "loss", None)

@@ -7,6 +7,9 @@ import torch
 from raydistill.models import build
 from raydistill.spec import DropPlan, LayerDrop, ModelConfig, Recipe, TrainSpec
 from raydistill.surgery import Student
+from raydistill.teachers import OnlineTeacher
+from raydistill.tokens import Batch
+from raydistill.world import World
 
 CONFIG = ModelConfig(family="palm", num_layers=6, dim=16, num_heads=2, vocab_size=32, context=8)
 RECIPE = Recipe(
@@ -24,7 +27,13 @@ def plan(*layers, start=64, gap=0):
 
 def batch_of(step):
     """Four windows of eight tokens and a target, a function of the step alone."""
-    return torch.randint(0, 32, (4, 9), generator=torch.Generator().manual_seed(step))
+    ids = torch.randint(0, 32, (4, 9), generator=torch.Generator().manual_seed(step))
+    return Batch(tuple(range(4 * step, 4 * step + 4)), ids)
+
+
+def teacher(seed=5):
+    """Another model of the same shape, as a teacher."""
+    return OnlineTeacher(build(CONFIG, seed), RECIPE, World.here())
 
 
 def student():

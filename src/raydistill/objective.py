@@ -11,7 +11,10 @@ from raydistill.errors import UsageError, unknown
 from raydistill.parts import part_names
 from raydistill.spec import TEACHER_FREE
 
-WEIGHTS = ("lm", "kl", "hidden", "embedding", "attention")
+INSIDE = ("hidden", "embedding", "attention")
+"""Terms that look inside student and teacher; `inside.py` has them."""
+
+WEIGHTS = ("lm", "kl", *INSIDE)
 """Of the terms of a loss with a teacher, each from 0 to 1."""
 
 TEMPERATURE = "temperature"
@@ -48,6 +51,12 @@ def loss_settings(loss: str) -> tuple[str, Mapping[str, float]]:
     if given and not has_teacher(name):
         raise UsageError(f"loss {loss!r}: {name!r} has no teacher, and so no settings")
     return name, dict(_setting(item, loss) for item in given)
+
+
+def inside_weights(loss: str) -> Mapping[str, float]:
+    """The terms of `INSIDE` that a loss has, with their weights."""
+    settings = loss_settings(loss)[1]
+    return {name: settings[name] for name in INSIDE if settings.get(name)}
 
 
 def _setting(item: str, loss: str) -> tuple[str, float]:

@@ -1,11 +1,9 @@
 """Training that goes on where it stopped: the loop between its checkpoints."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-from torch import Tensor
 
 from raydistill.checkpoint import load_checkpoint, save_checkpoint
 from raydistill.codec import from_json, to_json
@@ -15,8 +13,9 @@ from raydistill.outcomes import HeldoutPoint, Progress
 from raydistill.record import Record
 from raydistill.store import Store
 from raydistill.surgery import Student
+from raydistill.teachers import Teacher, no_teacher
 from raydistill.tokens import open_tokens
-from raydistill.train import Training, begin, no_teacher, train
+from raydistill.train import Training, begin, train
 from raydistill.world import World
 
 
@@ -33,7 +32,7 @@ def sit_down(
     job: TrialJob | PretrainJob,
     folder: Path,
     world: World,
-    teacher: Callable[[Tensor], Tensor] = no_teacher,
+    teacher: Teacher = no_teacher,
 ) -> Sitting:
     """Go on from the newest checkpoint in `folder`, or begin; nothing runs until it is asked for.
 

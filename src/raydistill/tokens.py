@@ -7,6 +7,7 @@ is kept in memory but the step number.
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,22 @@ from raydistill.errors import DataError
 from raydistill.spec import CorpusInfo, ModelConfig, TrainSpec
 
 ROUNDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some windows of a token file: their numbers, and their ids, int64 [B, context + 1]."""
+
+    numbers: tuple[int, ...]
+    ids: Tensor
+
+    def micro_batches(self, parts: int) -> "list[Batch]":
+        """The same windows in equal parts, in their order."""
+        size = len(self.numbers) // parts
+        return [
+            Batch(self.numbers[first : first + size], self.ids[first : first + size])
+            for first in range(0, len(self.numbers), size)
+        ]
 
 
 def open_tokens(folder: Path, model: ModelConfig) -> "TokenFile":
@@ -51,16 +68,17 @@ class TokenFile:
                 f"has {len(self.tokens)}"
             )
 
-    def batch(self, seed: int, step: int, num_windows: int) -> Tensor:
-        """The global batch of `step`, int64 [num_windows, context + 1]."""
-        return self.windows(self.numbers(seed, step, num_windows))
+    def batch(self, seed: int, step: int, num_windows: int) -> Batch:
+        """The global batch of `step`."""
+        numbers = self.numbers(seed, step, num_windows)
+        return Batch(tuple(numbers), self.windows(numbers))
 
     def numbers(self, seed: int, step: int, num_windows: int) -> list[int]:
         """Which windows the batch of `step` is made of, in its order."""
         first = step * num_windows
         return [self._window(seed, i) for i in range(first, first + num_windows)]
 
-    def batches(self, train: TrainSpec, num_windows: int) -> Callable[[int], Tensor]:
+    def batches(self, train: TrainSpec, num_windows: int) -> Callable[[int], Batch]:
         """The batch of any step of a training."""
         return lambda step: self.batch(train.seed, step, num_windows)
 

@@ -5,19 +5,22 @@ and another base. Stop iterating to stop training; whoever iterates decides what
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from raydistill.answers import WholeAnswer
+from raydistill.inside import inside_loss, seeing
 from raydistill.losses import Loss, load_loss
 from raydistill.models import Decoder
+from raydistill.objective import inside_weights
 from raydistill.optim import Lion, lr_at
 from raydistill.outcomes import HeldoutPoint, Progress
-from raydistill.spec import DropPlan, Recipe, TrainSpec
+from raydistill.spec import TEACHER_FREE, DropPlan, Recipe, TrainSpec
 from raydistill.surgery import Student
+from raydistill.teachers import OnlineTeacher, Teacher, autocast, no_teacher
+from raydistill.tokens import Batch
 from raydistill.world import World, without_sync
 
 HELDOUT_AT = (0.0, 0.05, 0.1, 0.25, 0.5, 1.0)
@@ -33,26 +36,25 @@ class Training:
     step: int = 0
 
 
-def no_teacher(inputs_BT: Tensor) -> Tensor:
-    """Stands where teacher-free training has no teacher.
-
-    Raises:
-        LookupError: always.
-    """
-    raise LookupError(f"a loss asked for a teacher of {tuple(inputs_BT.shape)}, and there is none")
-
-
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A loss and whom it may ask."""
+    """A loss, whom it may ask, and the weights of its terms that look inside (`inside.py`)."""
 
     loss: Loss
-    teacher: Callable[[Tensor], Tensor]
+    teacher: Teacher
+    inside: Mapping[str, float]
 
-    def __call__(self, model: nn.Module, ids: Tensor) -> Tensor:
-        """The loss of `model` on windows [B, context + 1], a scalar."""
-        inputs_BT, targets_BT = ids[:, :-1], ids[:, 1:]
-        return self.loss(model(inputs_BT), targets_BT, lambda: WholeAnswer(self.teacher(inputs_BT)))
+    def __call__(self, student: Student, model: nn.Module, batch: Batch) -> Tensor:
+        """The loss on some windows, a scalar; `model` is the student's, wrapped."""
+        inputs_BT, targets_BT = batch.ids[:, :-1], batch.ids[:, 1:]
+        if not self.inside:
+            return self.loss(model(inputs_BT), targets_BT, lambda: self.teacher(batch))
+        if not isinstance(self.teacher, OnlineTeacher):
+            raise TypeError(f"{', '.join(self.inside)}: the teacher must stand on this device")
+        with seeing(self.teacher.model) as taught, seeing(student.model) as seen:
+            logits_BTV, answer = model(inputs_BT), self.teacher(batch)
+        value = self.loss(logits_BTV, targets_BT, lambda: answer)
+        return value + inside_loss(self.inside, student, self.teacher.model, seen, taught)
 
 
 def begin(student: Student, plan: DropPlan, recipe: Recipe) -> Training:
@@ -64,30 +66,31 @@ def begin(student: Student, plan: DropPlan, recipe: Recipe) -> Training:
 
 def train(
     state: Training,
-    batch_of: Callable[[int], Tensor],
+    batch_of: Callable[[int], Batch],
     *,
     plan: DropPlan,
     spec: TrainSpec,
     world: World,
     heldout_nll: Callable[[Decoder], float],
-    teacher: Callable[[Tensor], Tensor] = no_teacher,
+    teacher: Teacher = no_teacher,
 ) -> Iterator[Progress | HeldoutPoint]:
     """Train `state` in place to the end of its recipe, removing layers when `plan` says so.
 
     Args:
         state: where to go on; between two yields it is always whole.
-        batch_of: the global batch of a step, int64 [windows, context + 1].
+        batch_of: the global batch of a step.
         plan: which layers leave, and when.
         spec: the recipe and the loss; the warm phase trains on the LM loss whatever it is.
         world: this rank among those that train together.
         heldout_nll: nats per held-out token of a model, asked for at `HELDOUT_AT`.
-        teacher: logits [B, T, V] of inputs [B, T], asked for by a loss that needs them.
+        teacher: whom a loss may ask.
 
     Raises:
         FloatingPointError: if the loss is not finite.
     """
     recipe, student = spec.recipe, state.student
-    losses = load_loss("lm"), load_loss(spec.loss)
+    warm = Objective(load_loss(TEACHER_FREE), no_teacher, {})
+    healing = Objective(load_loss(spec.loss), teacher, inside_weights(spec.loss))
     model = world.wrap(student.model)
     marks = heldout_steps(recipe)
     while True:
@@ -99,7 +102,7 @@ def train(
             return
         lr = lr_at(recipe, tokens + recipe.batch_tokens)
         state.optimizer.set_lr(lr)
-        objective = Objective(losses[tokens >= recipe.warm_phase_tokens], teacher)
+        objective = healing if tokens >= recipe.warm_phase_tokens else warm
         mean_loss = _step(state, model, objective, batch_of(state.step), recipe, world)
         state.step += 1
         yield Progress(
@@ -120,18 +123,19 @@ def _step(
     state: Training,
     model: nn.Module,
     objective: Objective,
-    batch: Tensor,
+    batch: Batch,
     recipe: Recipe,
     world: World,
 ) -> float:
     """One optimizer step on this rank's micro-batches; the global mean loss, nats per token."""
-    own = batch.chunk(recipe.micro_batches)[world.rank :: world.size]
+    own = batch.micro_batches(recipe.micro_batches)[world.rank :: world.size]
     total = torch.zeros((), device=world.device)
     for number, micro_batch in enumerate(own, start=1):
-        ids = micro_batch.to(world.device, non_blocking=True)
+        ids = micro_batch.ids.to(world.device, non_blocking=True)
+        there = Batch(micro_batch.numbers, ids)
         with without_sync(model, number == len(own)):
             with autocast(recipe, world):
-                value = objective(model, ids) / len(own)
+                value = objective(state.student, model, there) / len(own)
             value.backward()
         total += value.detach()
     mean_loss = world.mean(total)
@@ -142,9 +146,3 @@ def _step(
     state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
     return mean_loss
-
-
-def autocast(recipe: Recipe, world: World) -> torch.autocast:
-    """The precision that a recipe computes in; weights and momentum stay float32."""
-    mixed = recipe.precision == "bfloat16"
-    return torch.autocast(world.device.type, dtype=torch.bfloat16, enabled=mixed)

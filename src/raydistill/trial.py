@@ -8,12 +8,11 @@ import platform
 import resource
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from raydistill.checkpoint import WEIGHTS, config_of, load_weights, save_weights
 from raydistill.evaluate import scores_of
@@ -29,7 +28,7 @@ from raydistill.resume import sit_down
 from raydistill.spec import Base, ExternalBase, ModelConfig, NoTeacher, RandomBase, TrialSpec
 from raydistill.store import Store
 from raydistill.surgery import Student
-from raydistill.train import autocast, no_teacher
+from raydistill.teachers import OnlineTeacher, Teacher, no_teacher
 from raydistill.world import World
 
 Item = Progress | HeldoutPoint | TrialResult
@@ -78,21 +77,13 @@ def _student(base: Base, store: Store) -> Student:
     return load_weights(base_folder(base.weights_sha256, store))
 
 
-def _teacher(spec: TrialSpec, store: Store, world: World) -> Callable[[Tensor], Tensor]:
-    """The teacher's logits of any inputs: one frozen copy on this rank's device."""
+def _teacher(spec: TrialSpec, store: Store, world: World) -> Teacher:
+    """One frozen copy of the teacher on this rank's device, or none."""
     if isinstance(spec.teacher, NoTeacher):
         return no_teacher
     assert isinstance(spec.teacher, ExternalBase), spec.teacher
-    folder = base_folder(spec.teacher.weights_sha256, store)
-    model = load_weights(folder).model.to(world.device).requires_grad_(False).eval()
-
-    @torch.no_grad()
-    def logits(inputs_BT: Tensor) -> Tensor:
-        with autocast(spec.train.recipe, world):
-            out: Tensor = model(inputs_BT)
-        return out
-
-    return logits
+    model = load_weights(base_folder(spec.teacher.weights_sha256, store)).model
+    return OnlineTeacher(model, spec.train.recipe, world)
 
 
 def teacher_config(teacher: Base, store: Store) -> ModelConfig:

@@ -3,7 +3,7 @@
     loss(logits_BTV, targets_BT, ask) -> Tensor
 
 is in nats per token, a float32 scalar. `ask()` gives the teacher's `Answer` to the same inputs;
-only a loss with a teacher asks.
+only a loss with a teacher asks. Keyword arguments are settings (`kd+temperature=2`).
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from typing import cast
 from torch import Tensor
 
 from raydistill.answers import Ask
-from raydistill.objective import loss_settings
+from raydistill.objective import INSIDE, loss_settings
 from raydistill.parts import load_part
 
 Loss = Callable[[Tensor, Tensor, Ask], Tensor]
@@ -27,4 +27,5 @@ def load_loss(name: str) -> Loss:
     """
     file, settings = loss_settings(name)
     loss = cast(Loss, load_part(__name__, file, "loss"))
-    return partial(loss, **settings) if settings else loss
+    own = {key: value for key, value in settings.items() if key not in INSIDE}
+    return partial(loss, **own) if own else loss

@@ -30,6 +30,13 @@ class Decoder(nn.Module, ABC):
     def head(self, hidden_D: Tensor) -> Tensor:
         """Logits [..., V] of hidden states [..., D]."""
 
+    @abstractmethod
+    def attention(self, position: int, inputs_BTD: Tensor) -> Tensor:
+        """What the block at `position` attends to, given its input: log shares [B, H, T, T].
+
+        Zero past the diagonal, where a causal model sees nothing.
+        """
+
     def forward(self, tokens_BT: Tensor) -> Tensor:
         """Logits [B, T, V]; position t sees tokens 0 to t."""
         return self.head(self.hidden(tokens_BT))

@@ -42,6 +42,18 @@ class Block(nn.Module):
         output: Tensor = x_BTD + self.fused_out(both)
         return output
 
+    def attention(self, x_BTD: Tensor, rotary_TK: tuple[Tensor, Tensor]) -> Tensor:
+        """Log softmax of the causal attention, float32 [B, H, T, T]; zero past the diagonal."""
+        query, key, *_ = self.fused_in(self.norm(x_BTD)).split(self.split, dim=-1)
+        heads = (*x_BTD.shape[:2], self.num_heads, -1)
+        query_BTHK = rotate(self.query_norm(query).view(heads), rotary_TK).float()
+        key_BTHK = rotate(self.key_norm(key).view(heads), rotary_TK).float()
+        scores_BHTT = torch.einsum("bthk,bshk->bhts", query_BTHK, key_BTHK)
+        scores_BHTT = scores_BHTT / query_BTHK.shape[-1] ** 0.5
+        future_TT = torch.ones(scores_BHTT.shape[-2:], device=x_BTD.device).triu(1) > 0
+        log_shares: Tensor = scores_BHTT.masked_fill(future_TT, float("-inf")).log_softmax(-1)
+        return log_shares.masked_fill(future_TT, 0.0)
+
 
 class Palm(Decoder):
     """Token embedding, blocks, a final LayerNorm, and the embedding again as the head."""
@@ -69,16 +81,24 @@ class Palm(Decoder):
                 nn.init.zeros_(weight)
 
     def hidden(self, tokens_BT: Tensor) -> Tensor:
-        num_positions = tokens_BT.shape[1]
-        rotary_TK = (
-            self.get_buffer("cos_TK")[:num_positions],
-            self.get_buffer("sin_TK")[:num_positions],
-        )
+        rotary_TK = self._rotary(tokens_BT.shape[1])
         x_BTD = self.embedding(tokens_BT)
         for block in self.blocks:
             x_BTD = block(x_BTD, rotary_TK)
         normed_BTD: Tensor = self.final_norm(x_BTD)
         return normed_BTD
+
+    def attention(self, position: int, inputs_BTD: Tensor) -> Tensor:
+        attended: Tensor = self.blocks[position].attention(  # type: ignore[operator]
+            inputs_BTD, self._rotary(inputs_BTD.shape[1])
+        )
+        return attended
+
+    def _rotary(self, num_positions: int) -> tuple[Tensor, Tensor]:
+        return (
+            self.get_buffer("cos_TK")[:num_positions],
+            self.get_buffer("sin_TK")[:num_positions],
+        )
 
     def head(self, hidden_D: Tensor) -> Tensor:
         return F.linear(hidden_D, self.embedding.weight)

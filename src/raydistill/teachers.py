@@ -1,0 +1,55 @@
+"""Whom a loss may ask. A teacher gets the windows of a batch and gives an `Answer`.
+
+It does not matter to the loop where the teacher stands: `OnlineTeacher` is a frozen copy on this
+rank's own device, `runners/teachers.py` asks one that stands on devices of its own.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from raydistill.answers import Answer, WholeAnswer
+from raydistill.models import Decoder
+from raydistill.spec import Recipe
+from raydistill.tokens import Batch
+from raydistill.world import World
+
+
+class Teacher(Protocol):
+    """Asked once per micro-batch, by losses that need it."""
+
+    def __call__(self, batch: Batch) -> Answer:
+        """What the teacher says at every position of the windows but their last."""
+
+
+def no_teacher(batch: Batch) -> Answer:
+    """Stands where teacher-free training has no teacher.
+
+    Raises:
+        LookupError: always.
+    """
+    raise LookupError(f"a loss asked for a teacher of {tuple(batch.ids.shape)}, and there is none")
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineTeacher:
+    """A frozen copy of a base in eval mode, in the precision of the trial."""
+
+    model: Decoder
+    recipe: Recipe
+    world: World
+
+    def __post_init__(self) -> None:
+        self.model.to(self.world.device).requires_grad_(False).eval()
+
+    def __call__(self, batch: Batch) -> Answer:
+        """All logits, of one forward pass without gradients."""
+        with torch.no_grad(), autocast(self.recipe, self.world):
+            return WholeAnswer(self.model(batch.ids[:, :-1]))
+
+
+def autocast(recipe: Recipe, world: World) -> torch.autocast:
+    """The precision that a recipe computes in; weights and momentum stay float32."""
+    mixed = recipe.precision == "bfloat16"
+    return torch.autocast(world.device.type, dtype=torch.bfloat16, enabled=mixed)
