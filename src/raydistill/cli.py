@@ -21,6 +21,7 @@ from raydistill.costs import check_cost, measured_rate, plan_work
 from raydistill.dry_run import describe
 from raydistill.errors import RaydistillError, UsageError
 from raydistill.flags import SCALE_VARIABLE, STORAGE_VARIABLE, plan_of, storage_of, whole
+from raydistill.placement import AUTO, PLACEMENTS
 from raydistill.plan import ORDERS
 from raydistill.resolve import distinct, look_up
 from raydistill.scales import scale_names
@@ -133,6 +134,7 @@ def sweep_parser(sweep: Sweep) -> Parser:
     where = parser.add_argument_group("where and whether it runs")
     where.add_argument("--storage", help=f"a folder (${STORAGE_VARIABLE} or ~/.raydistill)")
     where.add_argument("--tracking-uri", help="an MLflow server (sqlite in the storage)")
+    where.add_argument("--teacher-placement", default=AUTO, help=", ".join(PLACEMENTS))
     where.add_argument("--devices-per-trial", help="that train one trial together")
     where.add_argument("--concurrent", help="trials at once (what the cluster can hold)")
     where.add_argument("--dry-run", action="store_true", help="show every trial, run none")

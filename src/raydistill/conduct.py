@@ -1,7 +1,7 @@
 """Running a sweep: stages, trials, tracking, report. The one place where they meet."""
 
 import os
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -122,7 +122,7 @@ def train_missing(plan: SweepPlan, store: Store, console: PatientConsole, tracke
     """
     # Ray takes seconds to import, and a finished sweep does not need it.
     with interrupts_held():
-        from raydistill.runners import cluster, stages, tune  # noqa: PLC0415
+        from raydistill.runners import cluster, stages, teachers, tune  # noqa: PLC0415
 
     folder = store.path("sweeps", plan.sweep.name, plan.scale.name)
     options = plan.options
@@ -141,7 +141,14 @@ def train_missing(plan: SweepPlan, store: Store, console: PatientConsole, tracke
         candidates = [_candidate(trial, tracked.known, plan) for trial in trials]
         losses = _selection_losses(trials, tracked.known, store)
         missing = _wanted(plan, trials) - len(losses)
-        with progress_view(missing, _tokens(trials, losses, missing), console) as view:
+        apart = stages.teachers_apart(plan.cells, options.teacher_placement, need)
+        with (
+            progress_view(missing, _tokens(trials, losses, missing), console) as view,
+            teachers.standing(
+                _specs(candidates, losses) if apart else [], need, str(store.root)
+            ) as actors,
+        ):
+            candidates = [_taught(candidate, actors) for candidate in candidates]
             result = tune.run_jobs(
                 candidates,
                 stages.searcher(plan, candidates, losses),
@@ -152,6 +159,17 @@ def train_missing(plan: SweepPlan, store: Store, console: PatientConsole, tracke
     for trial_id, failure in result.failures.items():
         where = "training" if store.trained(trial_id) is None else "evaluation"
         store.save(replace(failure, where=where), "trials", trial_id, "failure.json")
+
+
+def _specs(candidates: Sequence[Candidate], done: Container[str]) -> list[TrialSpec]:
+    return [c.job.spec for c in candidates if isinstance(c.job, TrialJob) and c.key not in done]
+
+
+def _taught(candidate: Candidate, actors: Mapping[str, str]) -> Candidate:
+    """The same, told the actor of its teacher if that stands on devices of its own."""
+    assert isinstance(candidate.job, TrialJob)
+    job = replace(candidate.job, teacher_actor=actors.get(candidate.key, ""))
+    return replace(candidate, job=job)
 
 
 def _tokens(trials: Sequence[PlannedTrial], done: Container[str], missing: int) -> int:

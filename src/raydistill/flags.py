@@ -13,6 +13,7 @@ from pathlib import Path
 
 from raydistill.errors import UsageError
 from raydistill.locations import every_location, is_list
+from raydistill.placement import check_placement
 from raydistill.recipe import check_recipe, with_settings
 from raydistill.scales import Scale, load_scale
 from raydistill.search import check_search, first_of_permutation
@@ -41,6 +42,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
     if flags.search == "random":
         cells = tuple(first_of_permutation(cells, trials, seed))
     _check_recipes(cells)
+    check_placement(flags.teacher_placement, {cell.request.loss for cell in cells})
     storage = storage_of(flags)
     options = Options(
         storage=storage,
@@ -52,6 +54,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         seed=seed,
         devices_per_trial=scale.devices_per_trial,
         concurrent=whole("--concurrent", flags.concurrent) if flags.concurrent else "auto",
+        teacher_placement=flags.teacher_placement,
         command=command,
         debug=flags.debug,
     )

@@ -15,6 +15,7 @@ class TrialJob:
     storage: str
     sweep: str  # on whose behalf; the first one is kept with the trial
     checkpoint_every_s: float = 15.0
+    teacher_actor: str = ""  # its name, if the teacher stands on devices of its own
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -283,6 +283,7 @@ class Options:
     seed: int
     devices_per_trial: int
     concurrent: int | Literal["auto"]  # auto: what the cluster can grow to
+    teacher_placement: str  # one of `placement.PLACEMENTS`
     command: str  # that started it
     debug: bool = False
 

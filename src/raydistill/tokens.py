@@ -28,6 +28,10 @@ class Batch:
     numbers: tuple[int, ...]
     ids: Tensor
 
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same on another device."""
+        return Batch(self.numbers, self.ids.to(device, non_blocking=True))
+
     def micro_batches(self, parts: int) -> "list[Batch]":
         """The same windows in equal parts, in their order."""
         size = len(self.numbers) // parts

@@ -131,8 +131,7 @@ def _step(
     own = batch.micro_batches(recipe.micro_batches)[world.rank :: world.size]
     total = torch.zeros((), device=world.device)
     for number, micro_batch in enumerate(own, start=1):
-        ids = micro_batch.ids.to(world.device, non_blocking=True)
-        there = Batch(micro_batch.numbers, ids)
+        there = micro_batch.to(world.device)
         with without_sync(model, number == len(own)):
             with autocast(recipe, world):
                 value = objective(state.student, model, there) / len(own)

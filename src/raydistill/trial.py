@@ -34,8 +34,13 @@ from raydistill.world import World
 Item = Progress | HeldoutPoint | TrialResult
 
 
-def trial(job: TrialJob, *, world: World) -> Iterator[Item]:
+def trial(job: TrialJob, *, world: World, teacher: Teacher | None = None) -> Iterator[Item]:
     """Walk the path once; on the leading rank the last item is the `TrialResult`.
+
+    Args:
+        job: what to train and to measure.
+        world: this rank among those that train it.
+        teacher: one that stands elsewhere; by default a copy of the spec's on this device.
 
     Raises:
         DataError: if the base or the corpus is missing or damaged.
@@ -43,7 +48,7 @@ def trial(job: TrialJob, *, world: World) -> Iterator[Item]:
     """
     store = Store(Path(job.storage))
     if world.agreed(store.trained(job.spec.trial_id) is None):
-        yield from _training(job, store, world)
+        yield from _training(job, store, world, teacher)
     if world.leads:
         yield _evaluated(job, store, world)
 
@@ -55,7 +60,9 @@ def run_trial(job: TrialJob, *, world: World) -> TrialResult:
     return last
 
 
-def _training(job: TrialJob, store: Store, world: World) -> Iterator[Progress | HeldoutPoint]:
+def _training(
+    job: TrialJob, store: Store, world: World, teacher: Teacher | None
+) -> Iterator[Progress | HeldoutPoint]:
     spec = job.spec
     store.path("trials", spec.trial_id, "failure.json").unlink(missing_ok=True)
     if world.device.type == "cuda":
@@ -63,7 +70,7 @@ def _training(job: TrialJob, store: Store, world: World) -> Iterator[Progress | 
     student = _student(spec.base, store)
     student.model.to(world.device)
     folder = store.path("trials", spec.trial_id, "checkpoints")
-    sitting = sit_down(student, job, folder, world, _teacher(spec, store, world))
+    sitting = sit_down(student, job, folder, world, teacher or _teacher(spec, store, world))
     yield from sitting.items
     if world.leads:
         _keep(job, student, sitting.record, world)

@@ -9,19 +9,23 @@ from pathlib import Path
 
 from raydistill.corpus import prepare_corpus
 from raydistill.evaluate.items import item_files, make_items
+from raydistill.flops import parameters
 from raydistill.jobs import BaseJob, PretrainJob, TrialJob
 from raydistill.locations import is_data_driven
 from raydistill.outcomes import Finished, HeldoutPoint, Progress
+from raydistill.placement import AUTO, OWN_DEVICES
 from raydistill.resolve import Known, ages_by_scale, corpus_id, look_up, pretraining
 from raydistill.results import measured, metrics, outcome
 from raydistill.runners.cluster import Need
 from raydistill.runners.in_order import InOrder
 from raydistill.runners.once import follow_once, run_each_once, run_once
+from raydistill.runners.teachers import RemoteTeacher
 from raydistill.runners.tpe import Tpe
 from raydistill.runners.work import Candidate, Metrics
 from raydistill.scales import Scale
+from raydistill.spec import NoTeacher
 from raydistill.store import Store
-from raydistill.sweep import BaseRequest, SweepPlan, bases_of
+from raydistill.sweep import BaseRequest, Cell, SweepPlan, bases_of
 from raydistill.units import format_tokens
 
 Say = Callable[[str], None]
@@ -159,7 +163,8 @@ def trial_work(job: TrialJob) -> Iterator[Metrics]:
 
     world = World.here()
     latest: dict[str, float | int | str] = {}
-    for item in trial(job, world=world):
+    teacher = RemoteTeacher(job.teacher_actor) if job.teacher_actor else None
+    for item in trial(job, world=world, teacher=teacher):
         if isinstance(item, Progress):
             latest |= {"tokens": item.tokens, "loss": item.loss}
             yield dict(latest)
@@ -171,6 +176,33 @@ def trial_work(job: TrialJob) -> Iterator[Metrics]:
         assert isinstance(finished, Finished), finished
         latest |= metrics(finished)
     yield latest
+
+
+def teachers_apart(cells: Sequence[Cell], placement: str, need: Need) -> bool:
+    """Whether teachers stand on devices of their own.
+
+    By `auto` they do if a teacher and its student do not fit on one device together: four bytes a
+    parameter of the teacher and sixteen of the student, half of the memory left to activations. A
+    CPU is taken to have room.
+    """
+    pairs = [
+        (cell.scale.model, cell.teacher.scale.model)
+        for cell in cells
+        if not isinstance(cell.teacher, NoTeacher)
+    ]
+    if placement != AUTO or not pairs:
+        return bool(pairs) and placement == OWN_DEVICES
+    memory_bytes = run_once(device_bytes, need)
+    largest = max(16 * parameters(student) + 4 * parameters(teacher) for student, teacher in pairs)
+    return 0 < memory_bytes < 2 * largest
+
+
+def device_bytes() -> int:
+    """On a worker: the memory of its GPU; 0 without one."""
+    import torch  # noqa: PLC0415  (on the worker only)
+
+    cuda = torch.cuda
+    return cuda.get_device_properties(0).total_memory if cuda.is_available() else 0
 
 
 def searcher(

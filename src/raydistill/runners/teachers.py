@@ -1,0 +1,104 @@
+"""A teacher on devices of its own: a Ray actor that several students ask.
+
+For teachers that do not fit beside a student. The logits travel in full, so the student's bits are
+those of a teacher on its own device.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.exceptions import RayTaskError
+
+from raydistill.errors import RaydistillError
+from raydistill.runners.cluster import Need
+from raydistill.spec import ExternalBase, Recipe, TrialSpec
+
+if TYPE_CHECKING:
+    import torch
+
+    from raydistill.answers import Answer
+    from raydistill.tokens import Batch
+
+
+@contextmanager
+def standing(specs: Sequence[TrialSpec], need: Need, storage: str) -> Iterator[Mapping[str, str]]:
+    """One actor for each teacher and precision that `specs` have, gone after the block.
+
+    Each holds `need`, waits for room if it must, and loads its weights before the block begins.
+
+    Yields:
+        The actor's name, by trial id.
+
+    Raises:
+        RaydistillError: if a teacher's weights cannot be had.
+    """
+    by_trial = {
+        spec.trial_id: f"teacher-{spec.teacher.weights_sha256[:16]}-{spec.train.recipe.precision}"
+        for spec in specs
+        if isinstance(spec.teacher, ExternalBase)
+    }
+    first = {by_trial[s.trial_id]: s for s in reversed(specs) if s.trial_id in by_trial}
+    place = ray.remote(num_cpus=need.get("CPU", 0), num_gpus=need.get("GPU", 0))(_Standing)
+    actors = []
+    try:
+        for name, spec in first.items():
+            actors.append(place.options(name=name).remote(spec.teacher, spec.train.recipe, storage))
+        _loaded(actors)
+        yield by_trial
+    finally:
+        for actor in actors:
+            ray.kill(actor)
+
+
+def _loaded(actors: Sequence[Any]) -> None:
+    try:
+        ray.get([actor.is_loaded.remote() for actor in actors])
+    except RayTaskError as error:
+        raise (error.cause if isinstance(error.cause, RaydistillError) else error) from None
+
+
+class _Standing:
+    """On a worker: the frozen teacher. Torch is imported when it first needs it."""
+
+    def __init__(self, teacher: ExternalBase, recipe: Recipe, storage: str) -> None:
+        self._what = teacher, recipe, storage
+        self._teacher: Any = None
+
+    def is_loaded(self) -> bool:
+        """Load the weights.
+
+        Raises:
+            DataError: if they cannot be had.
+        """
+        from raydistill.checkpoint import load_weights  # noqa: PLC0415  (torch)
+        from raydistill.pretrain import base_folder  # noqa: PLC0415
+        from raydistill.store import Store  # noqa: PLC0415
+        from raydistill.teachers import OnlineTeacher  # noqa: PLC0415
+        from raydistill.world import World  # noqa: PLC0415
+
+        teacher, recipe, storage = self._what
+        folder = base_folder(teacher.weights_sha256, Store(Path(storage)))
+        self._teacher = OnlineTeacher(load_weights(folder).model, recipe, World.here())
+        return True
+
+    def logits(self, batch: "Batch") -> "torch.Tensor":
+        """All logits of some windows, on the CPU."""
+        whole: torch.Tensor = self._teacher(batch.to(self._teacher.world.device)).logits.cpu()
+        return whole
+
+
+class RemoteTeacher:
+    """What a student's loss asks in the actor's stead."""
+
+    def __init__(self, name: str) -> None:
+        self._actor = ray.get_actor(name)
+
+    def __call__(self, batch: "Batch") -> "Answer":
+        """The teacher's logits, brought to the student's device."""
+        from raydistill.answers import WholeAnswer  # noqa: PLC0415  (torch)
+
+        asked = self._actor.logits.remote(batch.to("cpu"))
+        return WholeAnswer(ray.get(asked).to(batch.ids.device))
