@@ -5,6 +5,7 @@ Whoever reads the store makes these; nothing in `report/` reads it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from raydistill.outcomes import Scores, TrialFailure, TrialResult
 from raydistill.spec import TrainSpec
@@ -15,6 +16,11 @@ CONTROL = "none"
 """The location of the control: nothing leaves, the same training (METHOD 1)."""
 
 Age = int | str  # tokens as the researcher asked, or a hub revision
+
+Role = Literal["candidate", "control", "reference"]
+"""Candidates may be the best; a reference (a base, another model) is only shown beside them."""
+
+_REFERENCE_ARMS = ("base", "reference")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +50,7 @@ class ReportBase:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportCell:
-    """One cell of a sweep, as asked, with what came of it.
+    """One cell of a sweep, as asked, with what came of it. The data seed is `train.seed`.
 
     `layers` is empty for the control, and where layers could not be chosen. `note` is what a
     reader must know about the location ("alt-input, 7 of 8 alternate"); mostly empty.
@@ -62,6 +68,19 @@ class ReportCell:
     train: TrainSpec
     outcome: Measured | TrialFailure
     note: str = ""
+
+    @property
+    def arm(self) -> str:
+        """Which arm of a comparison of methods this is (METHOD 7); empty in other sweeps."""
+        return str(self.values.get("arm", ""))
+
+    @property
+    def role(self) -> Role:
+        """What the cell is in its block."""
+        if self.arm in _REFERENCE_ARMS:
+            return "reference"
+        is_control = self.arm == "control" if self.arm else self.location == CONTROL
+        return "control" if is_control else "candidate"
 
     @property
     def name(self) -> str:

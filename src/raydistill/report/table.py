@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from raydistill.drops import Drops
 from raydistill.outcomes import Scores
 from raydistill.report import paper, words
-from raydistill.report.cells import CONTROL, Measured, ReportBase, ReportCell, SweepReport
+from raydistill.report.cells import CONTROL, Measured, ReportBase, ReportCell, Role, SweepReport
 from raydistill.report.comparison import Comparison, compare
 from raydistill.statistics import Entry, Missing
 from raydistill.units import format_tokens
@@ -19,10 +19,16 @@ from raydistill.units import format_tokens
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One cell. `best_…`: not distinguishable from the best of its block, by that measure."""
+    """The cells that differ in their data seed alone, taken together over `seeds`.
+
+    `best_…`: not distinguishable from the best of its block, by that measure.
+    """
 
     name: str
+    role: Role
     location: str
+    seeds: tuple[int, ...]  # finished ones; one alone leaves training noise out
+    budget_tokens: int  # trained from the first removal on, as run
     layers: tuple[int, ...]
     layer_map: str
     against_base: Drops
@@ -35,9 +41,19 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Block:
-    """The cells of one age that trained alike; `words` says what stands out among them."""
+    """What is compared with each other: one model size, age, count, budget and text.
 
+    The arms of a comparison of methods stand together whatever their budget; then `mixed_budgets`
+    and every row shows its own. `words` says what stands out.
+    """
+
+    label: str  # the shortest that tells the blocks of a table apart: `320B`, `320B, count 4`
+    scale: str
+    num_params: int  # of the model before anything leaves
     age: str
+    count: int  # layers that leave, of every candidate
+    seeds: tuple[int, ...]  # that all candidates have: on these they are told apart
+    mixed_budgets: bool
     paper_checkpoint: str  # empty where Table 5 has no such line
     title: str
     rows: tuple[Row, ...]
@@ -50,6 +66,7 @@ class Table:
 
     title: str
     warnings: tuple[str, ...]
+    tasks: tuple[str, ...]  # every downstream mean of the table is over these
     columns: tuple[str, ...]  # names of all rows, in Table 5's order
     blocks: tuple[Block, ...]
     footnotes: tuple[str, ...]
@@ -67,6 +84,7 @@ def build_table(report: SweepReport) -> Table:
     return Table(
         title=_title(report),
         warnings=words.warnings(report),
+        tasks=tuple(sorted(chance)),
         columns=tuple(dict.fromkeys(cell.name for cell in sorted(report.cells, key=_place))),
         blocks=blocks,
         footnotes=tuple(footnotes),
@@ -119,7 +137,13 @@ def _block(
     comparisons = compare(cells, base, chance)
     checkpoints = [row.checkpoint for row in map(words.paper_row, cells) if row]
     return Block(
+        label=age_text(cells[0]),
+        scale=cells[0].scale,
+        num_params=cells[0].num_params,
         age=age_text(cells[0]),
+        count=max(len(cell.layers) for cell in cells),
+        seeds=(cells[0].train.seed,),
+        mixed_budgets=False,
         paper_checkpoint=checkpoints[0] if checkpoints else "",
         title=_block_title(cells[0], base),
         rows=tuple(
@@ -157,7 +181,10 @@ def _row(cell: ReportCell, comparison: Comparison, footnotes: list[str]) -> Row:
     reasons = [cell.note, *_reasons(against_base), *_reasons(against_control)]
     return Row(
         name=cell.name,
+        role=cell.role,
         location=cell.location,
+        seeds=(cell.train.seed,) if isinstance(cell.outcome, Measured) else (),
+        budget_tokens=cell.train.recipe.budget_tokens,
         layers=cell.layers,
         layer_map=cell.layer_map,
         against_base=against_base,
