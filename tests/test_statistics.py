@@ -8,12 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raydistill.outcomes import Scores, TaskScore, UnitScores
+from raydistill.report.tasks import above_chance, constant_answers
 from raydistill.statistics import (
     MIN_DOCUMENTS,
     DocumentScores,
     PairedBootstrap,
-    above_chance,
-    constant_answers,
     half,
     holm_rejected,
     kendall_tau,

@@ -10,7 +10,6 @@ from typing import Literal
 from raydistill.outcomes import Scores, TrialFailure, TrialResult
 from raydistill.spec import TrainSpec
 from raydistill.statistics import DocumentScores
-from raydistill.units import format_tokens
 
 CONTROL = "none"
 """The location of the control: nothing leaves, the same training (METHOD 1)."""
@@ -20,7 +19,18 @@ Age = int | str  # tokens as the researcher asked, or a hub revision
 Role = Literal["candidate", "control", "reference"]
 """Candidates may be the best; a reference (a base, another model) is only shown beside them."""
 
-_REFERENCE_ARMS = ("base", "reference")
+ARMS = (
+    "base",
+    "control",
+    "one-shot",
+    "teacher-free",
+    "kd",
+    "kd-equal-flops",
+    "scratch-budget",
+    "scratch-age-budget",
+    "reference",
+)
+"""The arms of a comparison of methods (METHOD 7), in the order of a table."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,17 +87,10 @@ class ReportCell:
     @property
     def role(self) -> Role:
         """What the cell is in its block."""
-        if self.arm in _REFERENCE_ARMS:
+        if self.arm in ("base", "reference"):
             return "reference"
         is_control = self.arm == "control" if self.arm else self.location == CONTROL
         return "control" if is_control else "candidate"
-
-    @property
-    def name(self) -> str:
-        """The location, with the other axes but age: `middle, count 8, gap 100M`."""
-        others = {axis: v for axis, v in self.values.items() if axis not in ("age", "location")}
-        said = [f"{a} {format_tokens(v) if isinstance(v, int) else v}" for a, v in others.items()]
-        return ", ".join([self.location, *said])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
