@@ -1,33 +1,33 @@
-"""Which cells are one row, which rows are compared with each other, and what they are called.
+"""Which cells are one row, and which rows are compared with each other.
 
 Cells that differ in their data seed alone are one row. Rows of one model size, age, count,
-budget and text are one block; the control of that size, age, budget and text joins each.
+budget and text are one block, which the control of that size, age, budget and text joins.
+Budgets differ within a block by design only: between arms, and where FLOPs are equal.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from raydistill.drops import Runs
 from raydistill.outcomes import TrialFailure
-from raydistill.report import paper
-from raydistill.report.cells import ARMS, CONTROL, Measured, ReportCell, Role
-from raydistill.spec import TEACHER_FREE, TrainSpec
+from raydistill.report.cells import Age, Measured, ReportCell, Role
+from raydistill.report.names import Naming, in_common, naming_axes, row_name, row_place
 from raydistill.units import format_tokens
 
-_OF_THE_BLOCK = ("scale", "size", "age", "count", "budget", "seed")
-"""Axes that the title of a block says, or the seeds of a row."""
-
-_NOTHING_LEAVES = ("location", "count", "gap", "order")
-"""Axes that mean nothing for a control."""
+ARMS, EQUAL_FLOPS = "arms", "equal FLOPs"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowCells:
-    """The cells of one row, by data seed, finished or failed; `place` orders rows of a table."""
+    """The cells of one row, finished or failed, each of another data seed.
+
+    `place` orders the rows of a table. `for_seeds`: what a cell stands for that no seed changes.
+    """
 
     name: str
     place: tuple[object, ...]
     cells: tuple[ReportCell, ...]
+    for_seeds: tuple[int, ...]
 
     @property
     def first(self) -> ReportCell:
@@ -43,9 +43,10 @@ class RowCells:
     def runs(self) -> Runs:
         """What was measured, by seed; empty where every seed failed."""
         return {
-            cell.train.seed: cell.outcome.documents
+            seed: cell.outcome.documents
             for cell in self.cells
             if isinstance(cell.outcome, Measured)
+            for seed in (self.for_seeds if cell.for_every_seed else [cell.train.seed])
         }
 
     @property
@@ -73,12 +74,13 @@ class RowCells:
 class RowBlock:
     """Rows that are compared with each other, in Table 5's order; at least one.
 
-    `label` is the shortest that tells the blocks of a report apart; `common` what all candidates
-    were asked, besides what the label may say.
+    `label` is the shortest that tells the blocks of a report apart; `common` is what all
+    candidates were asked besides.
     """
 
     label: str
     common: tuple[str, ...]
+    equal_flops: bool
     rows: tuple[RowCells, ...]
 
     @property
@@ -92,169 +94,117 @@ class RowBlock:
         return tuple(row for row in self.rows if row.role == "candidate")
 
     @property
+    def count(self) -> int:
+        """How many layers leave; an arm from scratch never had them."""
+        return max(len(row.first.layers) for row in self.rows)
+
+    @property
     def mixed_budgets(self) -> bool:
-        """Whether the rows trained on different numbers of tokens: arms may."""
+        """Whether the rows trained on different numbers of tokens, by design."""
         return len({row.first.train.recipe.budget_tokens for row in self.rows}) > 1
 
 
-def row_blocks(cells: Iterable[ReportCell]) -> tuple[RowBlock, ...]:
+def row_blocks(cells: Sequence[ReportCell]) -> tuple[RowBlock, ...]:
     """All cells of a report in rows and blocks, which stand in the order of their cells."""
-    parts = _parts(cells)
-    naming = _naming_axes(parts)
-    blocks = [
-        RowBlock(label="", common=_common(part, naming["candidate"]), rows=_rows(part, naming))
-        for part in parts
-    ]
+    keys = _keys(cells)
+    parts = [[cell for cell in cells if _belongs(cell, key)] for key in keys]
+    naming = naming_axes(parts)
+    arms = list(dict.fromkeys(cell.arm for cell in cells))
     return tuple(
-        replace(block, label=label)
-        for label, block in zip(_labels([b.first for b in blocks]), blocks, strict=True)
+        RowBlock(
+            label=label,
+            common=in_common(part, naming),
+            equal_flops=key.tokens == EQUAL_FLOPS,
+            rows=_rows(part, naming, arms),
+        )
+        for key, part, label in zip(keys, parts, _labels(keys), strict=True)
     )
 
 
-def control_of(row: RowCells, rows: Sequence[RowCells]) -> RowCells | None:
-    """The control of a row: the same schedule on the same tokens, teacher-free if there are two.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Key:
+    """What the candidates of a block have in common."""
 
-    The arms of a comparison have one control in common, whatever their schedule.
-    """
-    controls = [
-        other
-        for other in rows
-        if other.role == "control" and (row.first.arm or _schedule(other) == _schedule(row))
-    ]
-    return min(controls, key=lambda other: other.first.train.loss != TEACHER_FREE, default=None)
+    scale: str
+    age: Age
+    text: tuple[str, str]
+    tokens: int | str  # the budget, or the design by which it differs
+    count: int
 
 
-def _schedule(row: RowCells) -> TrainSpec:
-    return replace(row.first.train, loss=TEACHER_FREE, seed=0)
+def _key(cell: ReportCell) -> _Key:
+    train = cell.train
+    tokens = ARMS if cell.arm else EQUAL_FLOPS if cell.own_budget else train.recipe.budget_tokens
+    return _Key(
+        scale=cell.scale,
+        age=cell.age,
+        text=(train.corpus_sha256, train.tokenizer_sha256),
+        tokens=tokens,
+        count=0 if cell.arm else len(cell.layers),
+    )
 
 
-def _parts(cells: Iterable[ReportCell]) -> list[list[ReportCell]]:
-    """The cells of each block."""
-    blocks: dict[tuple[object, ...], dict[int, list[ReportCell]]] = {}
+def _keys(cells: Sequence[ReportCell]) -> list[_Key]:
+    """The blocks; controls without a candidate are one by themselves."""
+    keys = dict.fromkeys(_key(cell) for cell in cells if cell.role == "candidate")
     for cell in cells:
-        train = cell.train
-        text = (train.corpus_sha256, train.tokenizer_sha256)
-        budget = "arms" if cell.arm else train.recipe.budget_tokens
-        count = 0 if cell.arm or cell.role == "control" else len(cell.layers)
-        alike = blocks.setdefault((cell.scale, cell.age, budget, text), {})
-        alike.setdefault(count, []).append(cell)
-    return [
-        [*block, *(by_count.get(0, []) if count else [])]
-        for by_count in blocks.values()
-        for count, block in by_count.items()
-        if count or len(by_count) == 1
-    ]
+        if not any(_belongs(cell, key) for key in keys):
+            keys[_key(cell)] = None
+    return list(keys)
 
 
-def _axes(cell: ReportCell) -> dict[str, str | int | float]:
-    """The axes that may name a row; those of a control mean nothing where nothing leaves."""
-    if cell.arm:
-        return {
-            axis: v for axis, v in cell.values.items() if axis not in (*_OF_THE_BLOCK, "location")
-        }
-    axes = {"location": cell.location, **cell.values}
-    without = (*_OF_THE_BLOCK, *(_NOTHING_LEAVES if cell.role == "control" else ()))
-    return {axis: value for axis, value in axes.items() if axis not in without}
+def _belongs(cell: ReportCell, key: _Key) -> bool:
+    own = _key(cell)
+    if own == key:
+        return True
+    if cell.arm or (own.scale, own.age, own.text) != (key.scale, key.age, key.text):
+        return False
+    if cell.role != "candidate":
+        return key.tokens in (own.tokens, EQUAL_FLOPS)
+    return key.tokens == EQUAL_FLOPS and own.count == key.count and cell.gap_tokens == 0
 
 
-def _naming_axes(parts: Sequence[Sequence[ReportCell]]) -> dict[Role, list[str]]:
-    """By role, the axes in which rows of any one block differ."""
-    found: dict[Role, list[str]] = {"candidate": [], "control": [], "reference": []}
-    for part in parts:
-        for role, axes in found.items():
-            values: dict[str, set[str | int | float]] = {}
-            for cell in part:
-                for axis, value in _axes(cell).items() if cell.role == role else ():
-                    values.setdefault(axis, set()).add(value)
-            axes += [a for a, several in values.items() if len(several) > 1 and a not in axes]
-    return found
-
-
-def axis_text(axis: str, value: str | int | float) -> str:
-    """An axis with its value: `gap 100M`; a location and an arm speak for themselves."""
-    if axis in ("location", "arm"):
-        return str(value)
-    return f"{axis} {format_tokens(value) if isinstance(value, int) else value}"
-
-
-def _name(cell: ReportCell, naming: Sequence[str]) -> str:
-    axes = _axes(cell)
-    said = [axis_text(a, axes[a]) for a in naming if a in axes]
-    if cell.role == "candidate" and said:
-        return ", ".join(said)
-    return ", ".join([cell.arm or cell.location, *(s for s in said if s != cell.arm)])
-
-
-def _rows(part: Sequence[ReportCell], naming: Mapping[Role, Sequence[str]]) -> tuple[RowCells, ...]:
+def _rows(part: Sequence[ReportCell], naming: Naming, arms: Sequence[str]) -> tuple[RowCells, ...]:
     """Cells by name and seed; of a trial that several cells mean, the first."""
-    by_name: dict[str, dict[int, ReportCell]] = {}
-    places: dict[str, tuple[object, ...]] = {}
-    for cell in sorted(part, key=lambda cell: _place(cell, naming[cell.role])):
-        name = _name(cell, naming[cell.role])
-        by_name.setdefault(name, {}).setdefault(cell.train.seed, cell)
-        places.setdefault(name, _place(cell, naming[cell.role]))
+    seeds = tuple(sorted({cell.train.seed for cell in part if not cell.for_every_seed}))
+    named: dict[str, dict[int, ReportCell]] = {}
+    for cell in sorted(part, key=lambda cell: row_place(cell, naming, arms)):
+        named.setdefault(row_name(cell, naming), {}).setdefault(cell.train.seed, cell)
     return tuple(
-        RowCells(name=name, place=places[name], cells=tuple(by_seed[s] for s in sorted(by_seed)))
-        for name, by_seed in by_name.items()
+        RowCells(
+            name=name,
+            place=row_place(next(iter(by_seed.values())), naming, arms),
+            cells=tuple(by_seed[seed] for seed in sorted(by_seed)),
+            for_seeds=seeds or tuple(by_seed),
+        )
+        for name, by_seed in named.items()
     )
 
 
-def _place(cell: ReportCell, naming: Sequence[str]) -> tuple[object, ...]:
-    """Table 5's columns, then data-driven and explicit locations, random sets, the control."""
-    axes = _axes(cell)
-    values = [(isinstance(axes[a], str), axes[a]) for a in naming if a in axes and a != "arm"]
-    return (_group(cell), cell.location if not cell.arm else "", *values)
-
-
-def _group(cell: ReportCell) -> int:
-    if cell.arm:
-        return ARMS.index(cell.arm) if cell.arm in ARMS else len(ARMS)
-    if cell.location in paper.LOCATIONS:
-        return paper.LOCATIONS.index(cell.location)
-    last = len(paper.LOCATIONS)
-    return last + 2 if cell.location == CONTROL else last + cell.location.startswith("random")
-
-
-def age_text(cell: ReportCell) -> str:
-    """The age of a cell as people write it: `320B`, or a revision."""
-    return format_tokens(cell.age) if isinstance(cell.age, int) else cell.age
-
-
-def _common(part: Sequence[ReportCell], naming: Sequence[str]) -> tuple[str, ...]:
-    """The axes that no row's name says, and what was fixed besides."""
-    asked = [
-        {"location": cell.location, **cell.values} for cell in part if cell.role == "candidate"
+def _labels(keys: Sequence[_Key]) -> list[str]:
+    """The age, and of size, count, tokens and text what differs among the blocks."""
+    facts = [
+        (
+            key.scale,
+            age_text(key.age),
+            f"count {key.count}",
+            f"{format_tokens(key.tokens)} tokens" if isinstance(key.tokens, int) else key.tokens,
+            f"corpus {key.text[0][:6]}",
+        )
+        for key in keys
     ]
-    if not asked:
-        return ()
-    unsaid = [a for a in asked[0] if a not in (*_OF_THE_BLOCK, *(naming or ["location"]))]
-    said = [axis_text(a, asked[0][a]) for a in unsaid if len({axes.get(a) for axes in asked}) == 1]
-    cell = next(cell for cell in part if cell.role == "candidate")
-    if cell.gap_tokens and "gap" not in cell.values:
-        said.append(f"gap {format_tokens(cell.gap_tokens)} tokens")
-    if cell.train.loss != TEACHER_FREE and not {"loss", "arm"} & cell.values.keys():
-        said.append(f"loss {cell.train.loss}")
-    return tuple(said)
-
-
-def _labels(cells: Sequence[ReportCell]) -> list[str]:
-    """The age, and of scale, count, budget and text what differs among blocks of such `cells`."""
-    facts = [_facts(cell) for cell in cells]
-    differs = [len(set(column)) > 1 for column in zip(*facts, strict=True)]
+    several = [len(set(column)) > 1 for column in zip(*facts, strict=True)]
     return [
         ", ".join(
-            fact
-            for place, (fact, differ) in enumerate(zip(said, differs, strict=True))
-            if fact and (differ or place == _AGE)
+            fact for place, fact in enumerate(said) if several[place] or place == _PLACE_OF_AGE
         )
         for said in facts
     ]
 
 
-_AGE = 1
+_PLACE_OF_AGE = 1
 
 
-def _facts(cell: ReportCell) -> tuple[str, ...]:
-    budget = "" if cell.arm else f"{format_tokens(cell.train.recipe.budget_tokens)} tokens"
-    text = f"corpus {cell.train.corpus_sha256[:6]}"
-    return cell.scale, age_text(cell), f"count {len(cell.layers)}", budget, text
+def age_text(age: Age) -> str:
+    """An age as people write it: `320B`, or a revision."""
+    return format_tokens(age) if isinstance(age, int) else age

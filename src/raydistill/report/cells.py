@@ -19,19 +19,6 @@ Age = int | str  # tokens as the researcher asked, or a hub revision
 Role = Literal["candidate", "control", "reference"]
 """Candidates may be the best; a reference (a base, another model) is only shown beside them."""
 
-ARMS = (
-    "base",
-    "control",
-    "one-shot",
-    "teacher-free",
-    "kd",
-    "kd-equal-flops",
-    "scratch-budget",
-    "scratch-age-budget",
-    "reference",
-)
-"""The arms of a comparison of methods (METHOD 7), in the order of a table."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
@@ -62,7 +49,8 @@ class ReportBase:
 class ReportCell:
     """One cell of a sweep, as asked, with what came of it. The data seed is `train.seed`.
 
-    `layers` is empty for the control, and where layers could not be chosen. `note` is what a
+    `layers` is empty for the control, and where layers could not be chosen. `for_every_seed`: no
+    data seed changes it, as it is not trained, or trained once like a base. `note` is what a
     reader must know about the location ("alt-input, 7 of 8 alternate"); mostly empty.
     """
 
@@ -77,6 +65,7 @@ class ReportCell:
     gap_tokens: int
     train: TrainSpec
     outcome: Measured | TrialFailure
+    for_every_seed: bool = False
     note: str = ""
 
     @property
@@ -89,8 +78,16 @@ class ReportCell:
         """What the cell is in its block."""
         if self.arm in ("base", "reference"):
             return "reference"
-        is_control = self.arm == "control" if self.arm else self.location == CONTROL
-        return "control" if is_control else "candidate"
+        if self.arm:
+            return "control" if self.arm == "control" else "candidate"
+        if self.location != CONTROL:
+            return "candidate"
+        return "control" if self.train.recipe.budget_tokens else "reference"
+
+    @property
+    def own_budget(self) -> bool:
+        """Whether its tokens are meant to differ from those it is compared with."""
+        return bool(self.arm) or self.values.get("equal") == "flops"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

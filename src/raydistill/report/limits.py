@@ -98,7 +98,7 @@ def _unlike(report: SweepReport, blocks: Sequence[RowBlock]) -> list[str]:
     """What differs between tables, or between the rows of one, so that it is never overlooked."""
     said = []
     if any(block.mixed_budgets for block in blocks):
-        said.append("Arms trained on different numbers of tokens: every row shows its own.")
+        said.append("Rows that trained on different numbers of tokens by design show their own.")
     budgets = sorted({b.first.train.recipe.budget_tokens for b in blocks if not b.mixed_budgets})
     if len(budgets) > 1:
         tokens = joined(map(format_tokens, budgets))

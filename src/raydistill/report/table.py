@@ -127,8 +127,8 @@ def _block(
         label=block.label,
         scale=cell.scale,
         num_params=cell.num_params,
-        age=age_text(cell),
-        count=len(cell.layers),
+        age=age_text(cell.age),
+        count=block.count,
         seeds=shared_seeds(block.candidates),
         mixed_budgets=block.mixed_budgets,
         paper_checkpoint=checkpoints[0] if checkpoints else "",
@@ -172,6 +172,8 @@ def _seed_notes(row: RowCells, comparison: Comparison) -> list[str]:
     if not row.runs:
         return []
     said = [f"data seed {seed} {failure_reason(f)}" for seed, f in row.failures.items()]
+    if row.first.for_every_seed and row.first.train.recipe.budget_tokens and len(row.runs) > 1:
+        said.append("trained once, as bases are: its training noise is not included")
     if comparison.control_seeds and len(comparison.control_seeds) < len(row.runs):
         said.append(f"against the control on data seed {joined(comparison.control_seeds)} only")
     return said

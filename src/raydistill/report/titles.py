@@ -39,25 +39,24 @@ def block_title(
 
 def _age(cell: ReportCell, base: ReportBase | None) -> str:
     if base is None:
-        return f"Age {age_text(cell)}"
+        return f"Age {age_text(cell.age)}"
     seen = f"{format_tokens(base.age_tokens)} tokens, {base.tokens_per_parameter:.2g} a parameter"
-    return f"Age {age_text(cell)} (here {seen})"
+    return f"Age {age_text(cell.age)} (here {seen})"
 
 
 def _removal(block: RowBlock) -> list[str]:
-    cell = block.first
-    left = f"{len(cell.layers)} of {cell.num_layers} layers removed"
-    return [*([left] if cell.layers else []), *block.common]
+    left = f"{block.count} of {block.first.num_layers} layers removed"
+    return [*([left] if block.count else []), *block.common]
 
 
 def _healing(block: RowBlock) -> str:
     if block.mixed_budgets:
-        return "tokens of healing by row"
+        return f"tokens of healing by row{' (equal FLOPs)' if block.equal_flops else ''}"
     return f"{format_tokens(block.first.train.recipe.budget_tokens)} tokens of healing"
 
 
 def _seeds(block: RowBlock) -> str:
-    seeds = sorted({cell.train.seed for row in block.rows for cell in row.cells})
+    seeds = block.rows[0].for_seeds
     return f"data seed{'s' if len(seeds) > 1 else ''} {joined(seeds)}"
 
 
