@@ -172,6 +172,8 @@ def _seed_notes(row: RowCells, comparison: Comparison) -> list[str]:
     if not row.runs:
         return []
     said = [f"data seed {seed} {failure_reason(f)}" for seed, f in row.failures.items()]
+    if set(row.for_seeds) - row.runs.keys() - row.failures.keys():
+        said.append(f"on data seed {joined(row.runs)} only")
     if row.first.for_every_seed and row.first.train.recipe.budget_tokens and len(row.runs) > 1:
         said.append("trained once, as bases are: its training noise is not included")
     if comparison.control_seeds and len(comparison.control_seeds) < len(row.runs):
