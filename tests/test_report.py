@@ -29,6 +29,7 @@ from raydistill.outcomes import (
 from raydistill.report.cells import Measured, ReportBase, ReportCell, SweepReport
 from raydistill.report.console import open_console
 from raydistill.report.figures import draw_drops, draw_healing, save_figures
+from raydistill.report.joint import readable
 from raydistill.report.live import RunningTrial, progress_view
 from raydistill.report.markdown import to_markdown
 from raydistill.report.paper import LOCATIONS
@@ -397,6 +398,12 @@ def test_counts_are_not_compared_and_each_stands_beside_the_control():
     for block in table.blocks:
         assert [row.name for row in block.rows] == ["input", "none"]
         assert isinstance(block.rows[0].against_control.delta_nll, Estimate)
+        assert not block.rows[0].best_nll  # nothing is compared
+    (joint,) = readable(table.blocks)
+    assert [r.name for r in joint.rows] == ["320B, count 2", "320B, count 4", "320B, none"]
+    for text in (printed(table), to_markdown(table)):
+        assert text.count("320B, count 4") == 2
+        assert text.count("(control)") == 1
 
 
 def test_models_of_different_sizes_are_never_compared():

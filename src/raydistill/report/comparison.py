@@ -143,6 +143,8 @@ def _best(
         i for i in candidates if isinstance(against_base[i].downstream_drop_pct, Estimate)
     ]
     seeds = shared_seeds(list(candidates.values()))
+    if len(candidates) < 2:
+        return frozenset(), frozenset()
     if not seeds:
         return frozenset(with_nll), frozenset(with_tasks)
     by_nll = {i: mean_nll(over(rows[i], seeds), bootstrap) for i in with_nll}

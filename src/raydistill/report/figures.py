@@ -82,7 +82,8 @@ def _draw_block(
             if row.role == "control":
                 axes.axvline(entry.value, color=colour, linestyle="--", linewidth=1)
             elif row.role == "candidate":
-                _draw_estimate(axes, entry, places[row.name], colour if best else "white", colour)
+                fill = colour if best or not block.compares else "white"
+                _draw_estimate(axes, entry, places[row.name], fill, colour)
         if isinstance(row.paper_drop_pct, float) and row.name in places:
             panels[1].plot(row.paper_drop_pct, places[row.name], "x", color=colour, alpha=0.5)
     panels[1].plot([], [], "o", color=colour, label=f"age {block.label}")

@@ -43,17 +43,19 @@ def matrix(table: Table, names: Sequence[str]) -> Section:
 
 
 def removed_layers(table: Table) -> Section:
-    """Which layers each location takes; once for all ages where these agree."""
-    ages: dict[tuple[str, str], list[str]] = {}
+    """Which layers each row takes; once for all blocks where these agree."""
+    found: dict[str, dict[str, list[Block]]] = {name: {} for name in table.columns}
     for block in table.blocks:
         for row in block.rows:
-            ages.setdefault((row.name, row.layer_map), []).append(block.label)
-    names = [name for name, _ in ages]
-    rows = (
-        (f"{name} {', '.join(seen)}" if names.count(name) > 1 else name, boxes)
-        for (name, boxes), seen in sorted(ages.items(), key=lambda e: table.columns.index(e[0][0]))
-    )
-    return Section(title="Layers that leave", headers=("location", "layers"), rows=tuple(rows))
+            found[row.name].setdefault(row.layer_map, []).append(block)
+    rows = []
+    for name, maps in found.items():
+        by_count = len({blocks[0].count for blocks in maps.values()}) == len(maps)
+        for boxes, blocks in maps.items():
+            labels = [f"count {blocks[0].count}"] if by_count else [b.label for b in blocks]
+            rows.append((name if len(maps) == 1 else f"{name}, {'; '.join(labels)}", boxes))
+    named = _row_header([row for block in table.blocks for row in block.rows])
+    return Section(title="Layers that leave", headers=(named, "layers"), rows=tuple(rows))
 
 
 def against_base(block: Block) -> Section:
@@ -62,7 +64,7 @@ def against_base(block: Block) -> Section:
     return Section(
         title="against the base",
         headers=(
-            "location" if not tokens else "arm",
+            _row_header(block.rows),
             *(["tokens"] if tokens else []),
             *_DROPS,
             "retention, above chance",
@@ -86,9 +88,14 @@ def against_control(block: Block) -> Section:
     rows = [row for row in block.rows if row.role != "control"]
     return Section(
         title="against the control (same training, nothing removed)",
-        headers=("location", *_DROPS),
+        headers=(_row_header(block.rows), *_DROPS),
         rows=tuple((_label(row), *_drops(row.against_control, row)) for row in rows),
     )
+
+
+def _row_header(rows: Sequence[Row]) -> str:
+    """What the rows are named by."""
+    return "location" if all(row.name == row.location for row in rows) else "cell"
 
 
 _DROPS = ("delta_nll, nats/token", "perplexity, drop %", "downstream, drop %")

@@ -21,7 +21,8 @@ from raydistill.statistics import Entry, Missing
 class Row:
     """The cells that differ in their data seed alone, taken together over `seeds`.
 
-    `best_…`: not distinguishable from the best of its block, by that measure.
+    `best_…`: not distinguishable from the best of its block, by that measure, where the block
+    compares two candidates or more.
     """
 
     name: str
@@ -55,9 +56,15 @@ class Block:
     seeds: tuple[int, ...]  # that all candidates have: on these they are told apart
     mixed_budgets: bool
     paper_checkpoint: str  # empty where Table 5 has no such line
+    base: str  # how much training it had, and where it stands
     title: str
     rows: tuple[Row, ...]
     words: tuple[str, ...]
+
+    @property
+    def compares(self) -> bool:
+        """Whether there are two candidates or more: else there is no best."""
+        return sum(row.role == "candidate" for row in self.rows) > 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,6 +139,7 @@ def _block(
         seeds=shared_seeds(block.candidates),
         mixed_budgets=block.mixed_budgets,
         paper_checkpoint=checkpoints[0] if checkpoints else "",
+        base=titles.base_level(base, chance),
         title=titles.block_title(block, base, chance, sizes=sizes),
         rows=tuple(
             _row(row, comparison, footnotes)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from raydistill.outcomes import Scores
 from raydistill.report.blocks import RowBlock, age_text
-from raydistill.report.cells import ReportBase, ReportCell, SweepReport
+from raydistill.report.cells import ReportBase, SweepReport
 from raydistill.report.limits import joined
 from raydistill.units import format_tokens
 
@@ -31,17 +31,20 @@ def block_title(
         sizes: whether the table has models of several sizes.
     """
     cell = block.first
-    size = f"{cell.scale}, {format_tokens(cell.num_params)} parameters: " if sizes else ""
-    said = [_age(cell, base), *_removal(block), _healing(block), _seeds(block)]
+    size = f"{cell.scale}, {format_tokens(cell.num_params)} parameters, age" if sizes else "Age"
+    here = f" (here {_seen(base)})" if base else ""
+    said = [f"{size} {age_text(cell.age)}{here}", *_removal(block), _healing(block), _seeds(block)]
     level = f"; the base has {_level(base.scores, chance)}" if base else ""
-    return f"{size}{', '.join(said)}{level}"
+    return f"{', '.join(said)}{level}"
 
 
-def _age(cell: ReportCell, base: ReportBase | None) -> str:
-    if base is None:
-        return f"Age {age_text(cell.age)}"
-    seen = f"{format_tokens(base.age_tokens)} tokens, {base.tokens_per_parameter:.2g} a parameter"
-    return f"Age {age_text(cell.age)} (here {seen})"
+def base_level(base: ReportBase | None, chance: Mapping[str, float]) -> str:
+    """How much training a base had, and where it stands."""
+    return f"{_seen(base)}; {_level(base.scores, chance)}" if base else "not evaluated"
+
+
+def _seen(base: ReportBase) -> str:
+    return f"{format_tokens(base.age_tokens)} tokens, {base.tokens_per_parameter:.2g} a parameter"
 
 
 def _removal(block: RowBlock) -> list[str]:
