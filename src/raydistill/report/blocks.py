@@ -186,7 +186,7 @@ def _labels(keys: Sequence[_Key]) -> list[str]:
     facts = [
         (
             key.scale,
-            age_text(key.age),
+            _age(key.age),
             f"count {key.count}",
             f"{format_tokens(key.tokens)} tokens" if isinstance(key.tokens, int) else key.tokens,
             f"corpus {key.text[0][:6]}",
@@ -205,6 +205,10 @@ def _labels(keys: Sequence[_Key]) -> list[str]:
 _PLACE_OF_AGE = 1
 
 
-def age_text(age: Age) -> str:
-    """An age as people write it: `320B`, or a revision."""
+def age_text(cell: ReportCell) -> str:
+    """The age of a cell as people write it: `320B`, or a revision."""
+    return _age(cell.age)
+
+
+def _age(age: Age) -> str:
     return format_tokens(age) if isinstance(age, int) else age

@@ -134,7 +134,7 @@ def _block(
         label=block.label,
         scale=cell.scale,
         num_params=cell.num_params,
-        age=age_text(cell.age),
+        age=age_text(cell),
         count=block.count,
         seeds=shared_seeds(block.candidates),
         mixed_budgets=block.mixed_budgets,

@@ -33,7 +33,7 @@ def block_title(
     cell = block.first
     size = f"{cell.scale}, {format_tokens(cell.num_params)} parameters, age" if sizes else "Age"
     here = f" (here {_seen(base)})" if base else ""
-    said = [f"{size} {age_text(cell.age)}{here}", *_removal(block), _healing(block), _seeds(block)]
+    said = [f"{size} {age_text(cell)}{here}", *_removal(block), _healing(block), _seeds(block)]
     level = f"; the base has {_level(base.scores, chance)}" if base else ""
     return f"{', '.join(said)}{level}"
 
