@@ -512,6 +512,12 @@ def test_how_many_seeds_there_are_is_said():
     assert "data seeds 1, 2 and 3" in three.blocks[0].title
 
 
+def test_a_seed_without_a_number_leaves_no_number():
+    table = build_table(sweep([on_seed("input", 1), on_seed("input", 2, math.nan)]))
+    assert isinstance(row(table, "320B", "input").against_base.delta_nll, Missing)
+    assert "the held-out loss is not a number" in table.footnotes
+
+
 def test_rows_with_different_seeds_are_told_apart_on_the_shared_ones():
     cells = [on_seed("alt-middle", 1), on_seed("alt-middle", 2), on_seed("both", 1)]
     cells += [on_seed("both", 2, outcome=FAILURE), on_seed("none", 1)]

@@ -226,8 +226,8 @@ def seeds_to_separate(differences: Mapping[int, FloatArray], *, power: float = 0
     S ≥ 2 with |d| ≥ (t(0.975) + t(power))·√v(S), t the quantiles of Student's distribution at
     ν = (S − 1)·(v(S)·S / v_seed)² degrees of freedom (Satterthwaite; documents count as many).
     Documents are the limit where |d| < (z(0.975) + z(power))·√v_documents, or where
-    `MOST_SEEDS` seeds would not do. The measured d is taken for the true one, so for a pair
-    that was picked for its distance the answer is too low.
+    `MOST_SEEDS` seeds would not do. Measured values are taken for the true ones: from three
+    seeds the answer is rough, and for a pair that was picked for its distance it is too low.
 
     Args:
         differences: by seed, the loss of one cell minus that of the other: from

@@ -28,7 +28,7 @@ class Row:
     name: str
     role: Role
     location: str
-    seeds: tuple[int, ...]  # finished ones; one alone leaves training noise out
+    seeds: tuple[int, ...]  # finished, or stood for; one alone leaves training noise out
     budget_tokens: int  # trained from the first removal on, as run
     layers: tuple[int, ...]
     layer_map: str
@@ -44,8 +44,8 @@ class Row:
 class Block:
     """What is compared with each other: one model size, age, count, budget and text.
 
-    The arms of a comparison of methods stand together whatever their budget; then `mixed_budgets`
-    and every row shows its own. `words` says what stands out.
+    Arms of a comparison, and rows at equal FLOPs, stand together whatever their budget; then
+    `mixed_budgets`, and every row shows its own. `words` says what stands out.
     """
 
     label: str  # the shortest that tells the blocks of a table apart: `320B`, `320B, count 4`
