@@ -69,7 +69,7 @@ def test_a_drop_is_not_taken_over_different_tasks():
 def test_the_interval_holds_the_value_and_shrinks_with_what_is_shared():
     base, cell = documents(noisy(1, 3.0)), documents(noisy(1, 3.0) + 0.2)
     bootstrap = PairedBootstrap.over([base, cell])
-    found = drops(base, cell, chance={"continuation": 0.25}, bootstrap=bootstrap)
+    found = drops({1: base}, {1: cell}, chance={"continuation": 0.25}, bootstrap=bootstrap)
     assert found.delta_nll.value == pytest.approx(0.2)
     assert found.delta_nll.low == pytest.approx(0.2)
     assert found.delta_nll.high == pytest.approx(0.2)
@@ -80,7 +80,7 @@ def test_the_interval_holds_the_value_and_shrinks_with_what_is_shared():
 def test_chance_corrected_retention_is_what_is_left_above_guessing():
     base, cell = documents(3.0, right=(7.5,) * 60), documents(3.0, right=(5.0,) * 60)
     bootstrap = PairedBootstrap.over([base, cell])
-    found = drops(base, cell, chance={"continuation": 0.25}, bootstrap=bootstrap)
+    found = drops({1: base}, {1: cell}, chance={"continuation": 0.25}, bootstrap=bootstrap)
     assert found.retention.value == pytest.approx(0.5)
     assert found.downstream_drop_pct.value == pytest.approx(100 / 3)
 
@@ -109,7 +109,7 @@ def test_chance_corrected_retention_is_what_is_left_above_guessing():
 )
 def test_what_cannot_be_said_is_missing_with_its_reason(before, after, where, reason):
     bootstrap = PairedBootstrap.over([before, after])
-    found = drops(before, after, chance={"continuation": 0.25}, bootstrap=bootstrap)
+    found = drops({1: before}, {1: after}, chance={"continuation": 0.25}, bootstrap=bootstrap)
     entry = getattr(found, where)
     assert isinstance(entry, Missing)
     assert reason in entry.reason

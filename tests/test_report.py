@@ -29,6 +29,7 @@ from raydistill.outcomes import (
 from raydistill.report.cells import Measured, ReportBase, ReportCell, SweepReport
 from raydistill.report.console import open_console
 from raydistill.report.figures import draw_drops, draw_healing, save_figures
+from raydistill.report.joint import readable
 from raydistill.report.live import RunningTrial, progress_view
 from raydistill.report.markdown import to_markdown
 from raydistill.report.paper import LOCATIONS
@@ -43,7 +44,7 @@ from raydistill.spec import (
     TrainSpec,
     TrialSpec,
 )
-from raydistill.statistics import DocumentScores, Missing
+from raydistill.statistics import DocumentScores, Estimate, Missing
 from raydistill.units import B
 
 CHAPTERS = tuple(f"GEN {number}" for number in range(1, 61))
@@ -324,7 +325,7 @@ def test_markdown_says_the_same_and_escapes_what_a_name_may_hold(table):
     text = to_markdown(table)
     assert "| +10.97 |" in text
     rows = [line.count("|") for line in text.splitlines() if line.startswith("| output ")]
-    assert rows == [3, 6, 5]  # layers, against the base, against the control
+    assert rows == [3, 7, 5]  # layers, against the base, against the control
     strange = dataclasses.replace(cell("input"), note="<script>|")
     assert "\\<script>\\|" in to_markdown(build_table(sweep([strange])))
 
@@ -357,32 +358,220 @@ def test_a_figure_without_data_is_not_written(tmp_path):
     assert save_figures(sweep([], []), tmp_path) == ()
 
 
-def test_other_axes_are_part_of_a_row_s_name():
-    values = {"age": LATE.age, "location": "input", "count": 4, "gap": 100_000_000}
-    report = sweep([cell("input", values=values), cell("none", values=values)])
-    assert build_table(report).columns == ("input, count 4, gap 100M", "none, count 4, gap 100M")
-
-
-def test_budgets_seeds_and_corpora_never_share_a_block():
-    longer = dataclasses.replace(TRAIN.recipe, budget_tokens=1_200_128)
-    trains = [
-        TRAIN,
-        dataclasses.replace(TRAIN, recipe=longer),
-        dataclasses.replace(TRAIN, seed=2),
-        dataclasses.replace(TRAIN, corpus_sha256="9" * 64),
-    ]
+def test_budgets_and_corpora_never_share_a_block():
+    trains = [TRAIN, on_tokens(1_200_128), dataclasses.replace(TRAIN, corpus_sha256="9" * 64)]
     table = build_table(sweep([cell("input", train=train) for train in trains]))
-    assert len(table.blocks) == 4
-    assert len({block.title for block in table.blocks[:3]}) == 3
+    assert len({block.label for block in table.blocks}) == 3
+    assert "Budgets differ between tables (319.488K and 1.2M tokens)" in printed(table, 200)
+    assert "Texts differ between tables" in printed(table, 200)
 
 
-def test_tasks_at_chance_and_devices_are_named():
-    weak = dataclasses.replace(
-        LATE.scores,
-        tasks=LATE.scores.tasks | {"last-word": TaskScore(value=0.28, stderr=0.02, chance=0.25)},
+def on_tokens(budget, seed=1, **changes):
+    recipe = dataclasses.replace(TRAIN.recipe, budget_tokens=budget)
+    return dataclasses.replace(TRAIN, recipe=recipe, seed=seed, **changes)
+
+
+def asked(location, count=4, layers=None, train=TRAIN, **values):
+    """A cell of a sweep with these axes beside age and location."""
+    values = {"age": LATE.age, "location": location, "count": count, **values}
+    layers = tuple(range(1, 1 + count)) if layers is None else layers
+    return cell(location, values=values, layers=layers, train=train)
+
+
+def test_rows_are_named_by_what_differs_and_the_title_says_the_rest():
+    gaps = [asked("input", gap=gap) for gap in (0, 100_000_000)]
+    table = build_table(sweep([*gaps, asked("none", 4, (), gap=0)]))
+    assert table.columns == ("gap 0", "gap 100M", "none")
+    assert "4 of 12 layers removed, input, 319.488K tokens" in table.blocks[0].title
+    two = [asked(location, gap=0) for location in ("input", "output")]
+    assert build_table(sweep([*gaps, *two])).columns == (
+        "input, gap 0",
+        "input, gap 100M",
+        "output, gap 0",
     )
-    report = sweep([cell("input")], [dataclasses.replace(LATE, scores=weak)])
-    assert "two standard errors: last-word." in printed(build_table(report), 200)
+
+
+def test_counts_are_not_compared_and_each_stands_beside_the_control():
+    counts = [asked("input", count) for count in (2, 4)]
+    table = build_table(sweep([*counts, asked("none", 0)]))
+    assert [block.label for block in table.blocks] == ["320B, count 2", "320B, count 4"]
+    for block in table.blocks:
+        assert [row.name for row in block.rows] == ["input", "none"]
+        assert isinstance(block.rows[0].against_control.delta_nll, Estimate)
+        assert not block.rows[0].best_nll  # nothing is compared
+    (joint,) = readable(table.blocks)
+    assert [r.name for r in joint.rows] == ["320B, count 2", "320B, count 4", "320B, none"]
+    for text in (printed(table), to_markdown(table)):
+        assert text.count("320B, count 4") == 2
+        assert text.count("(control)") == 1
+
+
+def test_models_of_different_sizes_are_never_compared():
+    small_base = dataclasses.replace(YOUNG, scale="laptop_small", age=LATE.age, num_params=300_000)
+    small = dataclasses.replace(cell("input", YOUNG), scale="laptop_small", age=LATE.age)
+    table = build_table(sweep([cell("input"), cell("none"), small], [LATE, small_base]))
+    assert [block.label for block in table.blocks] == ["laptop, 320B", "laptop_small, 320B"]
+    assert len(table.blocks[1].rows) == 1
+    assert "scale laptop and laptop_small" in table.title
+
+
+def arm(name, location="input", budget=319_488, seed=1, **changes):
+    made = cell(location, train=on_tokens(budget, seed, loss=changes.pop("loss", "lm")))
+    values = {"age": LATE.age, "location": "input", "arm": name}
+    return dataclasses.replace(made, values=values, **changes)
+
+
+def arms():
+    return [
+        arm("base", "none", budget=0, for_every_seed=True),
+        *(arm("control", "none", seed=seed) for seed in (1, 2)),
+        arm("one-shot", budget=0, for_every_seed=True),
+        *(arm("teacher-free", seed=seed) for seed in (1, 2)),
+        *(arm("kd-equal-flops", budget=204_800, seed=seed, loss="kd") for seed in (1, 2)),
+        arm("scratch-with-age", seed=0, layers=(), budget=14_000_000, for_every_seed=True),
+    ]
+
+
+def test_arms_stand_in_one_block_and_show_their_tokens():
+    table = build_table(sweep(arms()))
+    (block,) = table.blocks
+    assert [row.name for row in block.rows] == list(dict.fromkeys(c.arm for c in arms()))
+    assert [row.role for row in block.rows[:3]] == ["reference", "control", "candidate"]
+    assert not block.rows[0].best_nll
+    assert all(isinstance(row.against_control.delta_nll, Estimate) for row in block.rows)
+    text = printed(table, 200)
+    assert "tokens of healing by row, data seeds 1 and 2" in text
+    assert "204.8K" in text
+    assert block.seeds == (1, 2)  # what no seed changes stands for every seed
+    assert table.footnotes == ("trained once, as bases are: its training noise is not included",)
+
+
+def test_at_equal_flops_the_gaps_meet_the_removal_at_once_and_the_control():
+    equal = [
+        asked("input", gap=0, equal="tokens"),
+        asked("input", gap=100_000_000, equal="tokens"),
+        dataclasses.replace(
+            asked("input", gap=100_000_000, equal="flops", train=on_tokens(280_576)),
+            gap_tokens=2048,
+        ),
+        asked("none", 4, (), gap=0, equal="tokens"),
+    ]
+    equal[1] = dataclasses.replace(equal[1], gap_tokens=2048)
+    tokens, flops = build_table(sweep(equal)).blocks
+    assert [row.name for row in tokens.rows] == [row.name for row in flops.rows]
+    assert [row.budget_tokens for row in flops.rows] == [319_488, 280_576, 319_488]
+    assert (tokens.mixed_budgets, flops.mixed_budgets) == (False, True)
+    assert "tokens of healing by row (equal FLOPs)" in flops.title
+
+
+def on_seed(location, seed, noise=0.0, **changes):
+    """The cell as another data seed would have made it, `noise` nats a token away."""
+    made = cell(location, train=dataclasses.replace(TRAIN, seed=seed), **changes)
+    if noise:
+        split = made.outcome.documents
+        nll = UnitScores(
+            units=split.nll.units,
+            sums=tuple(
+                s + noise * n for s, n in zip(split.nll.sums, split.nll.counts, strict=True)
+            ),
+            counts=split.nll.counts,
+        )
+        moved = dataclasses.replace(split, nll=nll)
+        made = dataclasses.replace(made, outcome=dataclasses.replace(made.outcome, documents=moved))
+    return made
+
+
+def width(entry):
+    return entry.high - entry.low
+
+
+def test_data_seeds_are_one_row_and_their_spread_widens_its_interval():
+    locations = ("input", "alt-middle", "none")
+    one = row(build_table(sweep([cell(location) for location in locations])), "320B", "input")
+    same = [on_seed(location, seed) for location in locations for seed in (1, 2, 3)]
+    alike = row(build_table(sweep(same)), "320B", "input")
+    assert alike.seeds == (1, 2, 3)
+    for lost in ("delta_nll", "perplexity_drop_pct", "downstream_drop_pct", "retention"):
+        for reference in ("against_base", "against_control"):
+            entry, alone = (getattr(getattr(r, reference), lost) for r in (alike, one))
+            assert dataclasses.astuple(entry) == pytest.approx(dataclasses.astuple(alone))
+    noisy = [on_seed(location, s, 0.02 * (s - 2)) for location in locations for s in (1, 2, 3)]
+    spread = row(build_table(sweep(noisy)), "320B", "input")
+    assert width(spread.against_base.delta_nll) > 2 * width(one.against_base.delta_nll)
+    # the control's seeds moved as far: what seeds share cancels
+    assert width(spread.against_control.delta_nll) == pytest.approx(
+        width(one.against_control.delta_nll)
+    )
+
+
+def test_how_many_seeds_there_are_is_said():
+    assert "training noise not included" in printed(build_table(sweep([cell("input")])))
+    three = build_table(sweep([on_seed("input", seed, 0.01 * seed) for seed in (1, 2, 3)]))
+    text = " ".join(printed(three, 200).split())
+    assert "and 3 data seeds (1, 2 and 3): training noise is included." in text
+    assert "data seeds 1, 2 and 3" in three.blocks[0].title
+
+
+def test_a_seed_without_a_number_leaves_no_number():
+    table = build_table(sweep([on_seed("input", 1), on_seed("input", 2, math.nan)]))
+    assert isinstance(row(table, "320B", "input").against_base.delta_nll, Missing)
+    assert "the held-out loss is not a number" in table.footnotes
+
+
+def test_rows_with_different_seeds_are_told_apart_on_the_shared_ones():
+    cells = [on_seed("alt-middle", 1), on_seed("alt-middle", 2), on_seed("both", 1)]
+    cells += [on_seed("both", 2, outcome=FAILURE), on_seed("none", 1)]
+    table = build_table(sweep(cells))
+    (block,) = table.blocks
+    assert [row.seeds for row in block.rows] == [(1,), (1, 2), (1,)]
+    assert block.seeds == (1,)
+    assert "the best is told on 1, which all have" in block.words[0]
+    assert "Rows have different seeds" in " ".join(printed(table, 200).split())
+    both, middle, control = ([table.footnotes[n - 1] for n in row.notes] for row in block.rows)
+    assert both[0].startswith("data seed 2 failed in training after 3 tries")
+    assert middle == ["against the control on data seed 1 only"]
+    assert control == ["on data seed 1 only"]
+    none_shared = [on_seed("both", 1), on_seed("middle", 2), on_seed("input", 1, outcome=FAILURE)]
+    (block,) = build_table(sweep(none_shared)).blocks
+    assert "no row is told apart" in block.words[0]
+    assert [row.best_nll for row in block.rows] == [False, True, True]
+
+
+def weak_at(base, *tasks, value=0.28):
+    scored = {task: TaskScore(value=value, stderr=0.02, chance=0.25) for task in tasks}
+    scores = dataclasses.replace(base.scores, tasks=base.scores.tasks | scored)
+    return dataclasses.replace(base, scores=scores)
+
+
+def test_one_set_of_tasks_above_chance_at_every_base_serves_the_whole_table():
+    cells = [cell("input"), cell("input", YOUNG)]
+    table = build_table(sweep(cells, [weak_at(YOUNG, "last-word"), LATE]))
+    assert table.tasks == ("continuation", "word-order")
+    assert "two standard errors: last-word. Every mean is over the other" in printed(table, 200)
+    late = row(table, "320B", "input").against_base.downstream_drop_pct
+    whole = row(build_table(sweep(cells)), "320B", "input").against_base.downstream_drop_pct
+    assert late != whole
+
+
+def test_if_no_task_is_above_chance_all_are_taken_and_that_is_said():
+    table = build_table(sweep([cell("input")], [weak_at(LATE, *TASKS)]))
+    assert table.tasks == TASKS
+    assert "so means are over all tasks" in printed(table, 200)
+
+
+def test_a_task_that_one_base_lacks_is_in_no_mean():
+    tasks = {name: task for name, task in LATE.scores.tasks.items() if name != "last-word"}
+    without = dataclasses.replace(LATE, scores=dataclasses.replace(LATE.scores, tasks=tasks))
+    table = build_table(sweep([cell("input"), cell("input", YOUNG)], [YOUNG, without]))
+    assert table.tasks == ("continuation", "word-order")
+    assert "Not scored at every base, so in no mean: last-word." in printed(table, 200)
+
+
+def test_what_is_left_above_chance_stands_in_the_table(table):
+    kept = row(table, "320B", "input").against_base.retention
+    assert kept.low < kept.value < kept.high < 1.05
+    assert f"{kept.value:.2f} [{kept.low:.2f} {kept.high:.2f}]" in printed(table, 200)
+    assert "retention" in to_markdown(table)
 
 
 def test_figures_hold_every_location(tmp_path):

@@ -8,19 +8,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raydistill.outcomes import Scores, TaskScore, UnitScores
+from raydistill.report.tasks import above_chance, constant_answers
 from raydistill.statistics import (
     MIN_DOCUMENTS,
+    DocumentsAreTheLimit,
     DocumentScores,
+    Missing,
     PairedBootstrap,
-    above_chance,
-    constant_answers,
+    SeedsNeeded,
+    estimate,
     half,
     holm_rejected,
     kendall_tau,
     not_distinguishable_from_best,
+    regret,
+    seeds_to_separate,
 )
 
 UNITS = tuple(f"GEN {chapter}" for chapter in range(60))
+QUICK = PairedBootstrap(UNITS, resamples=1_000)
 
 
 def scores_of(task_values, nll=0.0, stderr=0.0, chance=0.0):
@@ -109,6 +115,116 @@ def test_equally_good_cells_are_seldom_separated():
         for draw in range(100)
     ]
     assert sum(separated) <= 12  # 5 are expected; 12 or more happen once in 200 times
+
+
+def differences(seeds, *, mean=0.0, of_seeds=0.0, of_documents=0.1, of_both=0.05, draw=0):
+    """By seed, the nats a token between two cells: seeds × documents, all effects random."""
+    random = np.random.default_rng(draw)
+    shared_U = mean + of_documents * random.standard_normal(len(UNITS))
+    own_SU = of_both * random.standard_normal((seeds, len(UNITS)))
+    own_SU += of_seeds * random.standard_normal((seeds, 1))
+    return {seed: nats(shared_U + own_SU[seed]) for seed in range(seeds)}
+
+
+def over_seeds(found, bootstrap):
+    return bootstrap.over_seeds({seed: bootstrap.values(each) for seed, each in found.items()})
+
+
+def interval(found):
+    entry = estimate(over_seeds(found, QUICK), "")
+    return entry.low, entry.high
+
+
+def test_one_seed_is_what_it_was_and_equal_seeds_say_nothing_new():
+    bootstrap, only = PairedBootstrap(UNITS), nats(noisy(3, 3.0))
+    one = over_seeds({7: only}, bootstrap)
+    np.testing.assert_array_equal(one, bootstrap.values(only))
+    np.testing.assert_allclose(over_seeds(dict.fromkeys(range(4), only), bootstrap), one)
+
+
+@settings(max_examples=20, deadline=None)
+@given(draw=st.integers(0, 2**32 - 1), seeds=st.integers(2, 5), far=st.floats(0.05, 1.0))
+def test_the_further_seeds_lie_apart_the_wider_the_interval(draw, seeds, far):
+    alike = dict.fromkeys(range(seeds), nats(noisy(draw, 0.0)))
+    spread = {seed: nats(noisy(draw, far * seed)) for seed in range(seeds)}
+    (low, high), (wide_low, wide_high) = interval(alike), interval(spread)
+    assert wide_high - wide_low > high - low
+
+
+def test_seeds_are_paired():
+    """What a seed does to both of two cells cancels in their difference."""
+    bootstrap = PairedBootstrap(UNITS)
+    moved = {seed: noisy(0, 3.0) + 0.3 * seed for seed in range(3)}
+    left, right = (
+        over_seeds({seed: nats(cell + worse) for seed, cell in moved.items()}, bootstrap)
+        for worse in (0.0, 0.01)
+    )
+    np.testing.assert_allclose(right - left, 0.01)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize("of_seeds", [0.0, 0.013, 0.08])
+def test_an_interval_over_seeds_and_documents_holds_the_truth(seeds, of_seeds):
+    """0.013 is what these documents leave open in a mean; 0.08 is all that matters then."""
+    bounds = [interval(differences(seeds, of_seeds=of_seeds, draw=d)) for d in range(200)]
+    held = np.mean([low <= 0 <= high for low, high in bounds])
+    assert held >= 0.92  # of 0.95; 0.92 or less happens once in 25 times
+
+
+def test_equally_good_cells_are_seldom_separated_by_three_noisy_seeds():
+    zero = np.zeros(len(QUICK.weights_RU))
+    separated = [
+        len(
+            not_distinguishable_from_best(
+                {"a": over_seeds(differences(3, of_seeds=0.08, draw=draw), QUICK), "b": zero},
+                documents=60,
+            )
+        )
+        < 2
+        for draw in range(200)
+    ]
+    assert sum(separated) <= 18  # 10 are expected
+
+
+def test_as_many_seeds_as_are_said_to_be_needed_separate_four_times_in_five():
+    many = differences(200, mean=0.1, of_seeds=0.1, draw=1)
+    needed = seeds_to_separate({seed: QUICK.values(each) for seed, each in many.items()})
+    assert isinstance(needed, SeedsNeeded)
+    found = [
+        interval(differences(needed.seeds, mean=0.1, of_seeds=0.1, draw=draw))[0] > 0
+        for draw in range(200)
+    ]
+    assert 0.7 <= np.mean(found) <= 0.9
+
+
+def test_where_documents_are_the_limit_more_of_them_are_asked_for():
+    bootstrap = PairedBootstrap(UNITS)
+    few = differences(5, mean=0.02, of_documents=0.1, of_seeds=0.01)
+    limit = seeds_to_separate({seed: bootstrap.values(each) for seed, each in few.items()})
+    assert isinstance(limit, DocumentsAreTheLimit)
+    expected = (0.1 / math.sqrt(60) * 2.8 / 0.02) ** 2
+    assert limit.times == pytest.approx(expected, rel=0.6)
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        ({1: 0.1}, "one data seed"),
+        ({1: 0.1, 2: -0.1}, "no difference"),
+        ({1: 0.1, 2: math.nan}, "no"),
+    ],
+)
+def test_what_cannot_say_how_much_more_is_needed_says_why(found, reason):
+    bootstrap = PairedBootstrap(UNITS)
+    missing = seeds_to_separate({seed: bootstrap.values(nats(d)) for seed, d in found.items()})
+    assert isinstance(missing, Missing)
+    assert reason in missing.reason
+
+
+def test_regret_is_what_another_choice_would_have_saved():
+    losses = {"both": 3.2, "input": 3.25, "output": 3.3}
+    assert regret(losses, "input") == pytest.approx(0.05)
+    assert regret(losses, "both") == 0
 
 
 def test_few_documents_tell_nobody_apart():

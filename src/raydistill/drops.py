@@ -20,6 +20,9 @@ from raydistill.statistics import (
 )
 from raydistill.units import ratio_drop_pct
 
+Runs = Mapping[int, DocumentScores]
+"""What was measured on the weights of each data seed."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Drops:
@@ -57,8 +60,8 @@ def downstream_drop_pct(before: Scores, after: Scores) -> float:
 
 
 def drops(
-    before: DocumentScores,
-    after: DocumentScores,
+    before: Runs,
+    after: Runs,
     *,
     chance: Mapping[str, float],
     bootstrap: PairedBootstrap,
@@ -67,8 +70,14 @@ def drops(
 
     What cannot be said is Missing with its reason: a score that is not a number, a task that
     one side lacks, a reference at 0 or at chance, two sides measured on different text.
+
+    Args:
+        before: the reference of each seed of `after`; a base is that of every seed.
+        after: by data seed, at least one. Means over the seeds are compared.
+        chance: what guessing gives, by task.
+        bootstrap: over all documents of both.
     """
-    nll, perplexity = _nll_drops(before.nll, after.nll, bootstrap)
+    nll, perplexity = _nll_drops(before, after, bootstrap)
     downstream, retention = _downstream_drops(before, after, chance, bootstrap)
     return Drops(
         delta_nll=nll,
@@ -78,19 +87,29 @@ def drops(
     )
 
 
+def mean_nll(runs: Runs, bootstrap: PairedBootstrap) -> FloatArray:
+    """Held-out nats per token, the mean over the seeds of `runs`."""
+    return bootstrap.over_seeds({seed: bootstrap.values(run.nll) for seed, run in runs.items()})
+
+
+def mean_score(runs: Runs, tasks: Sequence[str], bootstrap: PairedBootstrap) -> FloatArray:
+    """The mean score over `tasks`, which every run must have, and over the seeds of `runs`."""
+    return bootstrap.over_seeds(
+        {seed: bootstrap.downstream(run, tasks) for seed, run in runs.items()}
+    )
+
+
 def no_drops(reason: str) -> Drops:
     """Every drop Missing, for one `reason`."""
     gone = Missing(reason=reason)
     return Drops(delta_nll=gone, perplexity_drop_pct=gone, downstream_drop_pct=gone, retention=gone)
 
 
-def _nll_drops(
-    before: UnitScores, after: UnitScores, bootstrap: PairedBootstrap
-) -> tuple[Entry, Entry]:
-    if not _same_items(before, after):
+def _nll_drops(before: Runs, after: Runs, bootstrap: PairedBootstrap) -> tuple[Entry, Entry]:
+    if not all(_same_items(before[seed].nll, run.nll) for seed, run in after.items()):
         gone = Missing(reason="perplexity was not measured on the same held-out text")
         return gone, gone
-    delta_R = bootstrap.values(after) - bootstrap.values(before)
+    delta_R = mean_nll(after, bootstrap) - mean_nll(before, bootstrap)
     with np.errstate(over="ignore"):
         pct_R = 100 * np.expm1(delta_R)
     return (
@@ -100,16 +119,13 @@ def _nll_drops(
 
 
 def _downstream_drops(
-    before: DocumentScores,
-    after: DocumentScores,
-    chance: Mapping[str, float],
-    bootstrap: PairedBootstrap,
+    before: Runs, after: Runs, chance: Mapping[str, float], bootstrap: PairedBootstrap
 ) -> tuple[Entry, Entry]:
     tasks = sorted(chance)
-    unpaired = _why_unpaired(before, after, tasks)
+    unpaired = next(filter(None, (_why_unpaired(before[s], after[s], tasks) for s in after)), "")
     if unpaired:
         return Missing(reason=unpaired), Missing(reason=unpaired)
-    before_R, after_R = (bootstrap.downstream(each, tasks) for each in (before, after))
+    before_R, after_R = (mean_score(each, tasks, bootstrap) for each in (before, after))
     guess = sum(chance.values()) / len(tasks)
     return (
         estimate(

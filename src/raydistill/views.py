@@ -13,7 +13,7 @@ from raydistill.outcomes import Documents, Finished, Outcome, Scores, TrialFailu
 from raydistill.report import cells as report
 from raydistill.resolve import Known, resolve
 from raydistill.results import measured, outcome
-from raydistill.spec import TEACHER_FREE, TrainSpec, TrialSpec
+from raydistill.spec import SCRATCH_WITH_AGE, TEACHER_FREE, TrainSpec, TrialSpec
 from raydistill.statistics import DocumentScores, half
 from raydistill.store import Store
 from raydistill.sweep import BaseKey, BaseRequest, Cell, SweepPlan, Value, bases_of
@@ -133,6 +133,7 @@ def _report_cell(state: CellState, plan: SweepPlan) -> report.ReportCell:
         gap_tokens=scale.train_tokens(request.gap),
         train=state.spec.train,
         outcome=_reported(state.outcome, plan),
+        for_every_seed=request.budget == 0 or request.start == SCRATCH_WITH_AGE,
         note=named if named != request.location else "",
     )
 

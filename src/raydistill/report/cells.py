@@ -5,16 +5,19 @@ Whoever reads the store makes these; nothing in `report/` reads it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from raydistill.outcomes import Scores, TrialFailure, TrialResult
 from raydistill.spec import TrainSpec
 from raydistill.statistics import DocumentScores
-from raydistill.units import format_tokens
 
 CONTROL = "none"
 """The location of the control: nothing leaves, the same training (METHOD 1)."""
 
 Age = int | str  # tokens as the researcher asked, or a hub revision
+
+Role = Literal["candidate", "control", "reference"]
+"""Candidates may be the best; a reference (a base, another model) is only shown beside them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,9 +47,10 @@ class ReportBase:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportCell:
-    """One cell of a sweep, as asked, with what came of it.
+    """One cell of a sweep, as asked, with what came of it. The data seed is `train.seed`.
 
-    `layers` is empty for the control, and where layers could not be chosen. `note` is what a
+    `layers` is empty for the control, and where layers could not be chosen. `for_every_seed`: no
+    data seed changes it, as it is not trained, or trained once like a base. `note` is what a
     reader must know about the location ("alt-input, 7 of 8 alternate"); mostly empty.
     """
 
@@ -61,14 +65,29 @@ class ReportCell:
     gap_tokens: int
     train: TrainSpec
     outcome: Measured | TrialFailure
+    for_every_seed: bool = False
     note: str = ""
 
     @property
-    def name(self) -> str:
-        """The location, with the other axes but age: `middle, count 8, gap 100M`."""
-        others = {axis: v for axis, v in self.values.items() if axis not in ("age", "location")}
-        said = [f"{a} {format_tokens(v) if isinstance(v, int) else v}" for a, v in others.items()]
-        return ", ".join([self.location, *said])
+    def arm(self) -> str:
+        """Which arm of a comparison of methods this is (METHOD 7); empty in other sweeps."""
+        return str(self.values.get("arm", ""))
+
+    @property
+    def role(self) -> Role:
+        """What the cell is in its block."""
+        if self.arm in ("base", "reference"):
+            return "reference"
+        if self.arm:
+            return "control" if self.arm == "control" else "candidate"
+        if self.location != CONTROL:
+            return "candidate"
+        return "control" if self.train.recipe.budget_tokens else "reference"
+
+    @property
+    def own_budget(self) -> bool:
+        """Whether its tokens are meant to differ from those it is compared with."""
+        return bool(self.arm) or self.values.get("equal") == "flops"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,13 +1,14 @@
-"""Every cell of a block against its base, against its control, and against the best."""
+"""Every row of a block against its base, against its control, and against the best."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from raydistill.drops import Drops, drops, no_drops
+from raydistill.drops import Drops, Runs, drops, mean_nll, mean_score, no_drops
 from raydistill.outcomes import TrialFailure
-from raydistill.report.cells import CONTROL, Measured, ReportBase, ReportCell
+from raydistill.report.blocks import RowCells
+from raydistill.report.cells import ReportBase
+from raydistill.spec import TEACHER_FREE, TrainSpec
 from raydistill.statistics import (
-    DocumentScores,
     Estimate,
     FloatArray,
     Missing,
@@ -18,82 +19,61 @@ from raydistill.statistics import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """What one cell lost. `best_…`: not distinguishable from the best, by that measure."""
+    """What one row lost; against the control over `control_seeds`, which both have.
+
+    `best_…`: not distinguishable from the best, by that measure.
+    """
 
     against_base: Drops
     against_control: Drops
+    control_seeds: tuple[int, ...]
     best_nll: bool
     best_downstream: bool
 
 
 def compare(
-    cells: Sequence[ReportCell], base: ReportBase | None, chance: Mapping[str, float]
+    rows: Sequence[RowCells], base: ReportBase | None, chance: Mapping[str, float]
 ) -> tuple[Comparison, ...]:
-    """The comparison of each of `cells`, which started at one age and trained alike.
+    """The comparison of each row of a block.
 
-    One bootstrap serves them all. The control is no candidate for the best.
+    One bootstrap serves them all. Controls and references are no candidates for the best.
 
     Args:
-        cells: finished or failed.
+        rows: finished or failed.
         base: where they started, or None where it was not evaluated.
         chance: what guessing gives, for every task of the table.
     """
-    finished = finished_documents(cells)
-    bootstrap = PairedBootstrap.over([*([base.documents] if base else []), *finished.values()])
-    before = base.documents if base else Missing(reason="the base of this age was not evaluated")
-    against_base = [_against(before, cell, chance, bootstrap) for cell in cells]
-    against_control = [_against(_control(cells), cell, chance, bootstrap) for cell in cells]
-
-    candidates = [index for index in finished if cells[index].location != CONTROL]
-    by_nll = {
-        index: bootstrap.values(finished[index].nll)
-        for index in candidates
-        if isinstance(against_base[index].delta_nll, Estimate)
-    }
-    by_tasks = {
-        index: -bootstrap.downstream(finished[index], sorted(chance))
-        for index in candidates
-        if isinstance(against_base[index].downstream_drop_pct, Estimate)
-    }
-    best_nll, best_tasks = (_best(losses, bootstrap) for losses in (by_nll, by_tasks))
+    runs = [run for row in rows for run in row.runs.values()]
+    bootstrap = PairedBootstrap.over([*([base.documents] if base else []), *runs])
+    against_base = [_against(_base_runs(base, row), row, chance, bootstrap) for row in rows]
+    controls = [_control_runs(row, rows) for row in rows]
+    against_control = [
+        _against(control, row, chance, bootstrap)
+        for control, row in zip(controls, rows, strict=True)
+    ]
+    best_nll, best_tasks = _best(rows, against_base, sorted(chance), bootstrap)
     return tuple(
         Comparison(
             against_base=against_base[index],
             against_control=against_control[index],
+            control_seeds=() if isinstance(control, Missing) else tuple(sorted(control)),
             best_nll=index in best_nll,
             best_downstream=index in best_tasks,
         )
-        for index in range(len(cells))
+        for index, control in enumerate(controls)
     )
 
 
-def finished_documents(cells: Sequence[ReportCell]) -> dict[int, DocumentScores]:
-    """The scores of the finished cells, by their place in `cells`."""
-    return {
-        index: cell.outcome.documents
-        for index, cell in enumerate(cells)
-        if isinstance(cell.outcome, Measured)
-    }
+def shared_seeds(rows: Sequence[RowCells]) -> tuple[int, ...]:
+    """The data seeds that all of `rows` finished; those without any are left aside."""
+    seeds = [set(row.runs) for row in rows if row.runs]
+    return tuple(sorted(set.intersection(*seeds))) if seeds else ()
 
 
-def _control(cells: Sequence[ReportCell]) -> DocumentScores | Missing:
-    for cell in cells:
-        if cell.location == CONTROL and isinstance(cell.outcome, Measured):
-            return cell.outcome.documents
-    return Missing(reason="no control (location none) was finished for this age")
-
-
-def _against(
-    reference: DocumentScores | Missing,
-    cell: ReportCell,
-    chance: Mapping[str, float],
-    bootstrap: PairedBootstrap,
-) -> Drops:
-    if isinstance(cell.outcome, TrialFailure):
-        return no_drops(failure_reason(cell.outcome))
-    if isinstance(reference, Missing):
-        return no_drops(reference.reason)
-    return drops(reference, cell.outcome.documents, chance=chance, bootstrap=bootstrap)
+def over(row: RowCells, seeds: Sequence[int]) -> Runs:
+    """The runs of a row on some of its seeds."""
+    runs = row.runs
+    return {seed: runs[seed] for seed in seeds}
 
 
 def failure_reason(failure: TrialFailure) -> str:
@@ -103,7 +83,76 @@ def failure_reason(failure: TrialFailure) -> str:
     return f"failed in {failure.where} after {tries}: {message[0]}"
 
 
-def _best(losses: Mapping[int, FloatArray], bootstrap: PairedBootstrap) -> frozenset[int]:
+def _base_runs(base: ReportBase | None, row: RowCells) -> Runs | Missing:
+    if base is None:
+        return Missing(reason="the base of this age was not evaluated")
+    return dict.fromkeys(row.runs, base.documents)
+
+
+def _control_of(row: RowCells, rows: Sequence[RowCells]) -> RowCells | None:
+    """The control of a row: the same schedule on the same tokens, teacher-free if there are two.
+
+    Rows whose tokens differ by design have one control in common.
+    """
+    controls = [
+        other
+        for other in rows
+        if other.role == "control" and (row.first.own_budget or _schedule(other) == _schedule(row))
+    ]
+    return min(controls, key=lambda other: other.first.train.loss != TEACHER_FREE, default=None)
+
+
+def _schedule(row: RowCells) -> TrainSpec:
+    return replace(row.first.train, loss=TEACHER_FREE, seed=0)
+
+
+def _control_runs(row: RowCells, rows: Sequence[RowCells]) -> Runs | Missing:
+    """The control's run on each seed that the row has too."""
+    control = _control_of(row, rows)
+    if control is None or not control.runs:
+        return Missing(reason="no control (location none) was finished for this age and schedule")
+    shared = shared_seeds([row, control])
+    if not shared and row.runs:
+        return Missing(reason="no control was finished with the same data seed")
+    return over(control, shared)
+
+
+def _against(
+    reference: Runs | Missing,
+    row: RowCells,
+    chance: Mapping[str, float],
+    bootstrap: PairedBootstrap,
+) -> Drops:
+    if not row.runs:
+        return no_drops(failure_reason(next(iter(row.failures.values()))))
+    if isinstance(reference, Missing):
+        return no_drops(reference.reason)
+    return drops(reference, over(row, tuple(reference)), chance=chance, bootstrap=bootstrap)
+
+
+def _best(
+    rows: Sequence[RowCells],
+    against_base: Sequence[Drops],
+    tasks: Sequence[str],
+    bootstrap: PairedBootstrap,
+) -> tuple[frozenset[int], frozenset[int]]:
+    """The places of the rows not distinguishable from the best, by loss and by tasks."""
+    candidates = {i: row for i, row in enumerate(rows) if row.role == "candidate"}
+    with_nll = [i for i in candidates if isinstance(against_base[i].delta_nll, Estimate)]
+    with_tasks = [
+        i for i in candidates if isinstance(against_base[i].downstream_drop_pct, Estimate)
+    ]
+    seeds = shared_seeds(list(candidates.values()))
+    if len(candidates) < 2:
+        return frozenset(), frozenset()
+    if not seeds:
+        return frozenset(with_nll), frozenset(with_tasks)
+    by_nll = {i: mean_nll(over(rows[i], seeds), bootstrap) for i in with_nll}
+    by_tasks = {i: -mean_score(over(rows[i], seeds), tasks, bootstrap) for i in with_tasks}
+    return _inside(by_nll, bootstrap), _inside(by_tasks, bootstrap)
+
+
+def _inside(losses: Mapping[int, FloatArray], bootstrap: PairedBootstrap) -> frozenset[int]:
     named = {f"{index:06d}": loss_R for index, loss_R in losses.items()}
     inside = not_distinguishable_from_best(named, documents=len(bootstrap.units))
     return frozenset(int(name) for name in inside)

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raydistill.report.cells import CONTROL, Measured, ReportCell, SweepReport
-from raydistill.report.table import Block, Row, Table, age_text, alike, build_table
+from raydistill.report.blocks import RowBlock, row_blocks
+from raydistill.report.cells import CONTROL, SweepReport
+from raydistill.report.table import Block, Row, Table, build_table
 from raydistill.statistics import Estimate, Missing
 from raydistill.units import format_tokens
 
@@ -66,7 +67,7 @@ def draw_drops(table: Table) -> "Figure":
 
 
 def _removals(block: Block) -> list[Row]:
-    return [row for row in block.rows if row.location != CONTROL]
+    return [row for row in block.rows if row.role == "candidate"]
 
 
 def _draw_block(
@@ -78,13 +79,14 @@ def _draw_block(
         for axes, entry, best in zip(panels, entries, marks, strict=True):
             if isinstance(entry, Missing):
                 continue
-            if row.location == CONTROL:
+            if row.role == "control":
                 axes.axvline(entry.value, color=colour, linestyle="--", linewidth=1)
-            else:
-                _draw_estimate(axes, entry, places[row.name], colour if best else "white", colour)
+            elif row.role == "candidate":
+                fill = colour if best or not block.compares else "white"
+                _draw_estimate(axes, entry, places[row.name], fill, colour)
         if isinstance(row.paper_drop_pct, float) and row.name in places:
             panels[1].plot(row.paper_drop_pct, places[row.name], "x", color=colour, alpha=0.5)
-    panels[1].plot([], [], "o", color=colour, label=f"age {block.age}")
+    panels[1].plot([], [], "o", color=colour, label=f"age {block.label}")
     if block.paper_checkpoint:
         panels[1].plot(
             [], [], "x", color=colour, alpha=0.5, label=f"paper {block.paper_checkpoint}"
@@ -98,10 +100,10 @@ def _draw_estimate(axes: "Axes", entry: Estimate, place: float, fill: str, colou
 
 def draw_healing(report: SweepReport) -> "Figure":
     """Held-out loss over healing tokens beside the order of the locations, where lines cross."""
-    blocks = [cells for cells in alike(report.cells) if _points(_curves(cells))]
+    blocks = [block for block in row_blocks(report.cells) if _points(_curves(block))]
     figure = _figure(11, 4.4 * max(len(blocks), 1))
-    for place, cells in enumerate(blocks):
-        curves = _curves(cells)
+    for place, block in enumerate(blocks):
+        curves = _curves(block)
         tokens = _points(curves)
         loss, order = (figure.add_subplot(len(blocks), 2, 2 * place + side) for side in (1, 2))
         _draw_loss(loss, curves, tokens)
@@ -110,19 +112,15 @@ def draw_healing(report: SweepReport) -> "Figure":
             axes.set_xticks(range(len(tokens)), [_short(at) for at in tokens])
             axes.set_xlabel("tokens of healing")
             axes.grid(alpha=0.3)
-        loss.set_title(f"Age {age_text(cells[0])}", loc="left", fontsize=10)
+        loss.set_title(f"Age {block.label}", loc="left", fontsize=10)
     if blocks:
         figure.suptitle(f"{report.sweep}: healing", x=0.01, ha="left", fontsize=11)
     return figure
 
 
-def _curves(cells: Sequence[ReportCell]) -> dict[str, dict[int, float]]:
-    """Held-out nats by tokens of every finished cell."""
-    return {
-        cell.name: {point.tokens: point.nll for point in cell.outcome.result.trained.heldout_curve}
-        for cell in cells
-        if isinstance(cell.outcome, Measured)
-    }
+def _curves(block: RowBlock) -> dict[str, Mapping[int, float]]:
+    """Held-out nats by tokens of every row that finished."""
+    return {row.name: row.curve for row in block.rows if row.runs}
 
 
 def _points(curves: Mapping[str, Mapping[int, float]]) -> list[int]:

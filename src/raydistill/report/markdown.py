@@ -1,5 +1,6 @@
 """The table of a sweep as Markdown, for a tracking server, a README or a paper's appendix."""
 
+from raydistill.report.joint import readable
 from raydistill.report.sections import (
     LEGEND,
     Section,
@@ -16,10 +17,13 @@ def to_markdown(table: Table) -> str:
     """The whole report: what `print_table` prints, as GitHub-flavoured Markdown."""
     question, _, scale = table.title.partition("\n")
     parts = [f"# {_escaped(question)}", _escaped(scale), _list(table.warnings)]
-    if table.blocks:
-        parts += [*_section(matrix(table, table.columns)), *_section(removed_layers(table))]
-    for block in table.blocks:
-        parts.append(f"## {_escaped(block.title)}")
+    blocks = readable(table.blocks)
+    if blocks:
+        whole = matrix(table, table.columns) if len(blocks) == len(table.blocks) else None
+        parts += [*(_section(whole) if whole else ()), *_section(removed_layers(table))]
+    for block in blocks:
+        title, *bases = block.title.splitlines()
+        parts += [f"## {_escaped(title)}", _list(bases)]
         parts += [*_section(against_base(block)), *_section(against_control(block))]
         parts.append(_list(block.words))
     if table.blocks:

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raydistill.drops import Drops
-from raydistill.report.cells import CONTROL
 from raydistill.report.table import Block, Row, Table
 from raydistill.statistics import Entry, Missing
+from raydistill.units import format_tokens
 
 ABSENT = "–"
 BEST = "*"
 LEGEND = (
     "Positive is worse. [95 % interval]. * not distinguishable from the best of its table "
-    "(paired bootstrap over documents, Holm, 5 %; control and base are no candidates)."
+    "(paired bootstrap, Holm, 5 %; control and base are no candidates)."
 )
 
 
@@ -28,41 +28,56 @@ class Section:
 def matrix(table: Table, names: Sequence[str]) -> Section:
     """Table 5's shape: checkpoints by the locations `names`, the paper's lines between ours."""
     rows = []
+    beside = any(block.paper_checkpoint for block in table.blocks)
     for block in table.blocks:
         by_name = {row.name: row for row in block.rows}
-        rows.append((f"here {block.age}", *(_downstream(by_name.get(name)) for name in names)))
+        rows.append((f"here {block.label}", *(_downstream(by_name.get(name)) for name in names)))
         if block.paper_checkpoint:
             printed = (_paper(by_name.get(name)) for name in names)
             rows.append((f"paper {block.paper_checkpoint}", *printed))
     return Section(
-        title="Downstream drop against the base, %, as in Table 5",
+        title="Downstream drop against the base, %" + (", as in Table 5" if beside else ""),
         headers=("checkpoint", *names),
         rows=tuple(rows),
     )
 
 
 def removed_layers(table: Table) -> Section:
-    """Which layers each location takes; once for all ages where these agree."""
-    ages: dict[tuple[str, str], list[str]] = {}
+    """Which layers each row takes; once for all blocks where these agree."""
+    found: dict[str, dict[str, list[Block]]] = {name: {} for name in table.columns}
     for block in table.blocks:
         for row in block.rows:
-            ages.setdefault((row.name, row.layer_map), []).append(block.age)
-    names = [name for name, _ in ages]
-    rows = (
-        (f"{name} {', '.join(seen)}" if names.count(name) > 1 else name, boxes)
-        for (name, boxes), seen in sorted(ages.items(), key=lambda e: table.columns.index(e[0][0]))
-    )
-    return Section(title="Layers that leave", headers=("location", "layers"), rows=tuple(rows))
+            found[row.name].setdefault(row.layer_map, []).append(block)
+    rows = []
+    for name, maps in found.items():
+        by_count = len({blocks[0].count for blocks in maps.values()}) == len(maps)
+        for boxes, blocks in maps.items():
+            labels = [f"count {blocks[0].count}"] if by_count else [b.label for b in blocks]
+            rows.append((name if len(maps) == 1 else f"{name}, {'; '.join(labels)}", boxes))
+    named = _row_header([row for block in table.blocks for row in block.rows])
+    return Section(title="Layers that leave", headers=(named, "layers"), rows=tuple(rows))
 
 
 def against_base(block: Block) -> Section:
     """Every row of a block against its base, beside the paper's number."""
-    printed = ["paper, drop %"] if block.paper_checkpoint else []
+    tokens, printed = block.mixed_budgets, bool(block.paper_checkpoint)
     return Section(
         title="against the base",
-        headers=(*_HEADERS, *printed),
+        headers=(
+            _row_header(block.rows),
+            *(["tokens"] if tokens else []),
+            *_DROPS,
+            "retention, above chance",
+            *(["paper, drop %"] if printed else []),
+        ),
         rows=tuple(
-            (_label(row), *_drops(row.against_base, row), *([_paper(row)] if printed else []))
+            (
+                _label(row),
+                *([format_tokens(row.budget_tokens)] if tokens else []),
+                *_drops(row.against_base, row),
+                with_interval(row.against_base.retention, 2, signed=False),
+                *([_paper(row)] if printed else []),
+            )
             for row in block.rows
         ),
     )
@@ -70,15 +85,20 @@ def against_base(block: Block) -> Section:
 
 def against_control(block: Block) -> Section:
     """Every row but the control against the control: what is owed to the removal alone."""
-    rows = [row for row in block.rows if row.location != CONTROL]
+    rows = [row for row in block.rows if row.role != "control"]
     return Section(
         title="against the control (same training, nothing removed)",
-        headers=_HEADERS,
+        headers=(_row_header(block.rows), *_DROPS),
         rows=tuple((_label(row), *_drops(row.against_control, row)) for row in rows),
     )
 
 
-_HEADERS = ("location", "delta_nll, nats/token", "perplexity, drop %", "downstream, drop %")
+def _row_header(rows: Sequence[Row]) -> str:
+    """What the rows are named by."""
+    return "location" if all(row.name == row.location for row in rows) else "cell"
+
+
+_DROPS = ("delta_nll, nats/token", "perplexity, drop %", "downstream, drop %")
 
 
 def footnote_lines(footnotes: Sequence[str]) -> list[str]:
@@ -86,8 +106,8 @@ def footnote_lines(footnotes: Sequence[str]) -> list[str]:
     return [f"({number}) {text}" for number, text in enumerate(footnotes, start=1)]
 
 
-def with_interval(entry: Entry, digits: int, *, best: bool = False) -> str:
-    """A value with its sign and its 95 % interval; marked where it is among the best.
+def with_interval(entry: Entry, digits: int, *, best: bool = False, signed: bool = True) -> str:
+    """A value, with its sign or without, and its 95 % interval; marked if among the best.
 
     >>> from raydistill.statistics import Estimate
     >>> with_interval(Estimate(value=5.41, low=3.2, high=7.63), 1, best=True)
@@ -97,7 +117,8 @@ def with_interval(entry: Entry, digits: int, *, best: bool = False) -> str:
         return ABSENT
     digits = 0 if abs(entry.value) >= 1000 else digits
     low, high = (f"{_rounded(bound, digits):.{digits}f}" for bound in (entry.low, entry.high))
-    return f"{_signed(entry, digits)}{BEST if best else ''} [{low} {high}]"
+    value = _signed(entry, digits) if signed else f"{_rounded(entry.value, digits):.{digits}f}"
+    return f"{value}{BEST if best else ''} [{low} {high}]"
 
 
 def _signed(entry: Entry, digits: int) -> str:
@@ -119,7 +140,8 @@ def _drops(lost: Drops, row: Row) -> tuple[str, str, str]:
 
 
 def _label(row: Row) -> str:
-    name = f"{row.name} (control)" if row.location == CONTROL else row.name
+    names_nothing = row.role == "control" and row.name != row.role
+    name = f"{row.name} (control)" if names_nothing else row.name
     return " ".join([name, *(f"({number})" for number in row.notes)])
 
 

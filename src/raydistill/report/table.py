@@ -1,28 +1,35 @@
-"""The table of a sweep, in Table 5's order: what every cell lost, how surely, beside the paper.
+"""The table of a sweep, in Table 5's order: what every row lost, how surely, beside the paper.
 
 `build_table` decides everything that is said; `terminal.py` and `markdown.py` only set it.
-A block holds cells of one age, budget, corpus and data seed, so these never mix.
+`blocks.py` says which cells are a row, and which rows are compared.
 """
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raydistill.drops import Drops
-from raydistill.outcomes import Scores
-from raydistill.report import paper, words
-from raydistill.report.cells import CONTROL, Measured, ReportBase, ReportCell, SweepReport
-from raydistill.report.comparison import Comparison, compare
+from raydistill.report import limits, titles, words
+from raydistill.report.blocks import RowBlock, RowCells, age_text, row_blocks
+from raydistill.report.cells import ReportBase, ReportCell, Role, SweepReport
+from raydistill.report.comparison import Comparison, compare, failure_reason, shared_seeds
+from raydistill.report.limits import joined
+from raydistill.report.tasks import table_tasks
 from raydistill.statistics import Entry, Missing
-from raydistill.units import format_tokens
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One cell. `best_…`: not distinguishable from the best of its block, by that measure."""
+    """The cells that differ in their data seed alone, taken together over `seeds`.
+
+    `best_…`: not distinguishable from the best of its block, by that measure, where the block
+    compares two candidates or more.
+    """
 
     name: str
+    role: Role
     location: str
+    seeds: tuple[int, ...]  # finished, or stood for; one alone leaves training noise out
+    budget_tokens: int  # trained from the first removal on, as run
     layers: tuple[int, ...]
     layer_map: str
     against_base: Drops
@@ -35,13 +42,29 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Block:
-    """The cells of one age that trained alike; `words` says what stands out among them."""
+    """What is compared with each other: one model size, age, count, budget and text.
 
+    Arms of a comparison, and rows at equal FLOPs, stand together whatever their budget; then
+    `mixed_budgets`, and every row shows its own. `words` says what stands out.
+    """
+
+    label: str  # the shortest that tells the blocks of a table apart: `320B`, `320B, count 4`
+    scale: str
+    num_params: int  # of the model before anything leaves
     age: str
+    count: int  # layers that leave, of every candidate
+    seeds: tuple[int, ...]  # that all candidates have: on these they are told apart
+    mixed_budgets: bool
     paper_checkpoint: str  # empty where Table 5 has no such line
+    base: str  # how much training it had, and where it stands
     title: str
     rows: tuple[Row, ...]
     words: tuple[str, ...]
+
+    @property
+    def compares(self) -> bool:
+        """Whether there are two candidates or more: else there is no best."""
+        return sum(row.role == "candidate" for row in self.rows) > 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +73,7 @@ class Table:
 
     title: str
     warnings: tuple[str, ...]
+    tasks: tuple[str, ...]  # every downstream mean of the table is over these
     columns: tuple[str, ...]  # names of all rows, in Table 5's order
     blocks: tuple[Block, ...]
     footnotes: tuple[str, ...]
@@ -57,107 +81,89 @@ class Table:
 
 def build_table(report: SweepReport) -> Table:
     """The table of a sweep. Whatever is missing becomes a “–” with a footnote."""
-    chance = _chance(report)
+    tasks = table_tasks(report)
     bases = {(base.scale, base.age): base for base in report.bases}
+    together = row_blocks(report.cells)
+    sizes = len({block.first.scale for block in together}) > 1
     footnotes: list[str] = []
     blocks = tuple(
-        _block(cells, bases.get((cells[0].scale, cells[0].age)), chance, footnotes)
-        for cells in alike(report.cells)
+        _block(
+            block,
+            bases.get((block.first.scale, block.first.age)),
+            tasks.chance,
+            footnotes,
+            sizes=sizes,
+        )
+        for block in together
     )
     return Table(
-        title=_title(report),
-        warnings=words.warnings(report),
-        columns=tuple(dict.fromkeys(cell.name for cell in sorted(report.cells, key=_place))),
+        title=titles.table_title(report),
+        warnings=limits.warnings(report, together, tasks),
+        tasks=tuple(sorted(tasks.chance)),
+        columns=_columns(together),
         blocks=blocks,
         footnotes=tuple(footnotes),
     )
 
 
-def _title(report: SweepReport) -> str:
-    ratios = sorted(base.tokens_per_parameter for base in report.bases)
-    ends = dict.fromkeys(f"{ratio:.2g}" for ratio in (ratios[:1] + ratios[-1:]))
-    trained = " to ".join(ends) or "unknown"
-    return (
-        f"{report.question}\n{report.sweep}, scale {report.scale}: {trained} tokens per parameter"
-    )
-
-
-def _chance(report: SweepReport) -> dict[str, float]:
-    """What guessing gives, for every task anything was scored on: one set for all rows."""
-    finished = [cell.outcome for cell in report.cells if isinstance(cell.outcome, Measured)]
-    scores = [outcome.result.after for outcome in finished] + [b.scores for b in report.bases]
-    return {name: task.chance for each in scores for name, task in each.tasks.items()}
-
-
-def alike(cells: Iterable[ReportCell]) -> list[list[ReportCell]]:
-    """Cells that may stand in one block, each block in Table 5's order."""
-    blocks: dict[object, list[ReportCell]] = {}
-    for cell in cells:
-        train = cell.train
-        text = (train.corpus_sha256, train.tokenizer_sha256)
-        key = (cell.age, train.recipe.budget_tokens, train.seed, text)
-        blocks.setdefault(key, []).append(cell)
-    return [sorted(block, key=_place) for block in blocks.values()]
-
-
-def _place(cell: ReportCell) -> tuple[int, str]:
-    """Table 5's columns, then data-driven and explicit locations, random sets, the control."""
-    if cell.location in paper.LOCATIONS:
-        return paper.LOCATIONS.index(cell.location), cell.name
-    last = len(paper.LOCATIONS)
-    if cell.location == CONTROL:
-        return last + 2, cell.name
-    return last + cell.location.startswith("random"), cell.name
+def _columns(blocks: Sequence[RowBlock]) -> tuple[str, ...]:
+    """All names, each where the blocks that have it put it."""
+    places: dict[str, tuple[object, ...]] = {}
+    for row in (row for block in blocks for row in block.rows):
+        places.setdefault(row.name, row.place)
+    return tuple(sorted(places, key=places.__getitem__))
 
 
 def _block(
-    cells: Sequence[ReportCell],
+    block: RowBlock,
     base: ReportBase | None,
     chance: Mapping[str, float],
     footnotes: list[str],
+    *,
+    sizes: bool,
 ) -> Block:
-    comparisons = compare(cells, base, chance)
-    checkpoints = [row.checkpoint for row in map(words.paper_row, cells) if row]
+    comparisons = compare(block.rows, base, chance)
+    cell = block.first
+    checkpoints = [row.checkpoint for row in (words.paper_row(r.first) for r in block.rows) if row]
+    said = [
+        *words.different_seeds(block),
+        *words.beside_the_paper(block.rows, comparisons, chance),
+        *([] if block.mixed_budgets else words.healing(block.rows)),
+    ]
     return Block(
-        age=age_text(cells[0]),
+        label=block.label,
+        scale=cell.scale,
+        num_params=cell.num_params,
+        age=age_text(cell),
+        count=block.count,
+        seeds=shared_seeds(block.candidates),
+        mixed_budgets=block.mixed_budgets,
         paper_checkpoint=checkpoints[0] if checkpoints else "",
-        title=_block_title(cells[0], base),
+        base=titles.base_level(base, chance),
+        title=titles.block_title(block, base, chance, sizes=sizes),
         rows=tuple(
-            _row(cell, comparison, footnotes)
-            for cell, comparison in zip(cells, comparisons, strict=True)
+            _row(row, comparison, footnotes)
+            for row, comparison in zip(block.rows, comparisons, strict=True)
         ),
-        words=(*words.beside_the_paper(cells, comparisons), *words.healing(cells)),
+        words=tuple(said),
     )
 
 
-def age_text(cell: ReportCell) -> str:
-    """The age of a cell as people write it: `320B`, or a revision."""
-    return format_tokens(cell.age) if isinstance(cell.age, int) else cell.age
-
-
-def _block_title(cell: ReportCell, base: ReportBase | None) -> str:
-    budget = format_tokens(cell.train.recipe.budget_tokens)
-    healed = f"{budget} tokens of healing, data seed {cell.train.seed}"
-    if base is None:
-        return f"Age {age_text(cell)}, {healed}"
-    seen = f"{format_tokens(base.age_tokens)} tokens, {base.tokens_per_parameter:.2g} a parameter"
-    return f"Age {age_text(cell)} (here {seen}), {healed}; the base has {_level(base.scores)}"
-
-
-def _level(scores: Scores) -> str:
-    """Where a set of weights stands, in absolute numbers."""
-    said = [f"perplexity {math.exp(scores.nll):.4g}"] if math.isfinite(scores.nll) else []
-    if scores.tasks:
-        said.append(f"a mean task score of {scores.downstream:.3f}")
-    return " and ".join(said) or "no scores"
-
-
-def _row(cell: ReportCell, comparison: Comparison, footnotes: list[str]) -> Row:
+def _row(row: RowCells, comparison: Comparison, footnotes: list[str]) -> Row:
+    cell = row.first
     against_base, against_control = comparison.against_base, comparison.against_control
-    reasons = [cell.note, *_reasons(against_base), *_reasons(against_control)]
+    reasons = [
+        cell.note,
+        *_seed_notes(row, comparison),
+        *_reasons(against_base),
+        *_reasons(against_control),
+    ]
     return Row(
-        name=cell.name,
+        name=row.name,
+        role=row.role,
         location=cell.location,
+        seeds=tuple(row.runs),
+        budget_tokens=cell.train.recipe.budget_tokens,
         layers=cell.layers,
         layer_map=cell.layer_map,
         against_base=against_base,
@@ -169,11 +175,26 @@ def _row(cell: ReportCell, comparison: Comparison, footnotes: list[str]) -> Row:
     )
 
 
+def _seed_notes(row: RowCells, comparison: Comparison) -> list[str]:
+    """Which seeds failed, and where the control has not all of them."""
+    if not row.runs:
+        return []
+    said = [f"data seed {seed} {failure_reason(f)}" for seed, f in row.failures.items()]
+    if set(row.for_seeds) - row.runs.keys() - row.failures.keys():
+        said.append(f"on data seed {joined(row.runs)} only")
+    if row.first.for_every_seed and row.first.train.recipe.budget_tokens and len(row.runs) > 1:
+        said.append("trained once, as bases are: its training noise is not included")
+    if comparison.control_seeds and len(comparison.control_seeds) < len(row.runs):
+        said.append(f"against the control on data seed {joined(comparison.control_seeds)} only")
+    return said
+
+
 def _reasons(lost: Drops) -> list[str]:
     entries: tuple[Entry, ...] = (
         lost.delta_nll,
         lost.perplexity_drop_pct,
         lost.downstream_drop_pct,
+        lost.retention,
     )
     return [entry.reason for entry in entries if isinstance(entry, Missing)]
 

@@ -8,6 +8,7 @@ from rich.measure import Measurement
 from rich.table import Table as Grid
 from rich.text import Text
 
+from raydistill.report.joint import readable
 from raydistill.report.sections import (
     LEGEND,
     Section,
@@ -33,9 +34,11 @@ def _parts(table: Table, console: Console) -> Iterator[RenderableType]:
     yield from (Text(warning, style="yellow") for warning in table.warnings)
     if not table.blocks:
         return
-    yield from _matrices(table, console)
+    blocks = readable(table.blocks)
+    if len(blocks) == len(table.blocks):
+        yield from _matrices(table, console)
     yield from _fitted(removed_layers(table), console)
-    for block in table.blocks:
+    for block in blocks:
         yield Text(f"\n{block.title}", style="bold")
         yield from _fitted(against_base(block), console)
         yield from _fitted(against_control(block), console)
