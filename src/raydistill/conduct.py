@@ -22,6 +22,7 @@ from raydistill.report.terminal import print_table
 from raydistill.resolve import Known, PlannedTrial, distinct, look_up
 from raydistill.results import delta_nll, outcome
 from raydistill.runners.work import Candidate
+from raydistill.shipped import adopt
 from raydistill.spec import TrialSpec
 from raydistill.store import Store
 from raydistill.sweep import SweepPlan
@@ -138,6 +139,8 @@ def train_missing(plan: SweepPlan, store: Store, console: PatientConsole, tracke
             concurrent=None if options.concurrent == "auto" else options.concurrent,
         )
         trials = distinct(plan.cells, tracked.known)
+        if not options.anew:
+            adopt([t.trial.trial_id for t in trials if isinstance(t.trial, TrialSpec)], store)
         candidates = [_candidate(trial, tracked.known, plan) for trial in trials]
         losses = _selection_losses(trials, tracked.known, store)
         missing = _wanted(plan, trials) - len(losses)

@@ -55,6 +55,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         devices_per_trial=scale.devices_per_trial,
         concurrent=whole("--concurrent", flags.concurrent) if flags.concurrent else "auto",
         teacher_placement=flags.teacher_placement,
+        anew="all" in (getattr(flags, "arm", None) or ()),
         command=command,
         debug=flags.debug,
     )

@@ -1,11 +1,12 @@
 """Reports of running trials, as the progress view shows them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from raydistill.jobs import TrialJob
 from raydistill.report.live import ProgressView, RunningTrial
-from raydistill.runners.work import FINISHED, Candidate, Metrics
+from raydistill.runners.work import FINISHED, AxisValue, Candidate, Metrics
+from raydistill.sweep import shown
 from raydistill.units import format_tokens
 
 
@@ -15,20 +16,22 @@ class Follower:
     def __init__(self, candidates: Sequence[Candidate], view: ProgressView) -> None:
         self._candidates = {candidate.key: candidate for candidate in candidates}
         self._view = view
+        names = candidates[0].axes if candidates else ()
+        self._varying = [n for n in names if len({c.axes[n] for c in candidates}) > 1]
         self._first_heard: dict[str, tuple[float, int]] = {}  # seconds, tokens
 
     def heard(self, key: str, metrics: Metrics) -> None:
         """A trial reported; the last report carries what it lost."""
         candidate, tokens = self._candidates[key], int(metrics.get("tokens", 0))
         assert isinstance(candidate.job, TrialJob)
-        location, age = str(candidate.axes["location"]), format_tokens(int(candidate.axes["age"]))
+        name, age = self._name(candidate.axes), format_tokens(int(candidate.axes["age"]))
         now_s = time.monotonic()
         began_s, began_tokens = self._first_heard.setdefault(key, (now_s, tokens))
         elapsed_s = max(now_s - began_s, 1e-9)
         self._view.update(
             key,
             RunningTrial(
-                location=location,
+                location=name,
                 age=age,
                 tokens=tokens,
                 total_tokens=candidate.job.spec.train.recipe.total_tokens,
@@ -39,6 +42,12 @@ class Follower:
         if FINISHED in metrics:
             self._view.finished(
                 key,
-                f"{location}, age {age}: perplexity {metrics['perplexity_drop_pct']:+.1f} %, "
+                f"{name}, age {age}: perplexity {metrics['perplexity_drop_pct']:+.1f} %, "
                 f"downstream {metrics['downstream_drop_pct']:+.1f} % lost",
             )
+
+    def _name(self, axes: Mapping[str, AxisValue]) -> str:
+        """The arm or location of a cell, and what else varies: `input, gap 1B`."""
+        others = [name for name in self._varying if name not in ("arm", "location", "age")]
+        first = str(axes.get("arm", axes["location"]))
+        return ", ".join([first, *(f"{name} {shown(name, axes[name])}" for name in others)])
