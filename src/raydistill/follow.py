@@ -48,6 +48,7 @@ class Follower:
 
     def _name(self, axes: Mapping[str, AxisValue]) -> str:
         """The arm or location of a cell, and what else varies: `input, gap 1B`."""
-        others = [name for name in self._varying if name not in ("arm", "location", "age")]
+        hidden = ("arm", "location", "age", *(("count",) if "arm" in axes else ()))
+        others = [name for name in self._varying if name not in hidden]
         first = str(axes.get("arm", axes["location"]))
         return ", ".join([first, *(f"{name} {shown(name, axes[name])}" for name in others)])
