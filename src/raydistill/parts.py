@@ -27,6 +27,15 @@ def load_part(package: str, name: str, attribute: str) -> object:
     return getattr(importlib.import_module(_module(package, name)), attribute)
 
 
+def defines(package: str, name: str, attribute: str) -> bool:
+    """Whether the file of part `name` in `package` defines `attribute`.
+
+    Raises:
+        UsageError: if there is no such file; the message lists those there are.
+    """
+    return attribute in vars(importlib.import_module(_module(package, name)))
+
+
 def part_file(package: str, name: str) -> Path:
     """The source of part `name` in `package`, without importing it.
 
