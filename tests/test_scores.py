@@ -3,10 +3,12 @@
 import hashlib
 import inspect
 import math
+import sys
 
 import pytest
 import torch
 
+import raydistill.scores
 from raydistill.choices import LayerRequest
 from raydistill.errors import DataError, UsageError
 from raydistill.locations import lowest, may_leave
@@ -262,9 +264,6 @@ def test_values_are_read_once_for_several_counts(model):
 @pytest.fixture
 def own_score(tmp_path):
     """Writes `scores/own.py` as a user would."""
-    import sys
-
-    import raydistill.scores
 
     def write(text):
         (tmp_path / "own.py").write_text(text)

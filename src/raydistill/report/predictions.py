@@ -6,10 +6,9 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from raydistill.choices import LayerChoice
 from raydistill.locations import Layers, may_leave
-from raydistill.report.cells import CONTROL, ReportCell
-from raydistill.report.comparison import Comparison
+from raydistill.report.cells import ReportCell
 from raydistill.report.words import MIN_RANKED
-from raydistill.statistics import Estimate, kendall_tau
+from raydistill.statistics import Entry, Estimate, kendall_tau
 
 
 def overlap(choice: LayerChoice) -> float:
@@ -46,53 +45,58 @@ def stability(choice: LayerChoice) -> str:
     )
 
 
-def predictions(
-    cells: Sequence[ReportCell],
-    comparisons: Sequence[Comparison],
-    choices: Sequence[LayerChoice],
-) -> tuple[str, ...]:
+def predictions(lost: Iterable[tuple[ReportCell, Entry]]) -> tuple[str, ...]:
     """How well the values of each score rank the layer sets that were measured.
 
     A score predicts for a set the sum of its layers' values. Sets are ranked among those of
-    one size that were trained alike.
+    one size that were trained alike, where there are four or more.
+
+    Args:
+        lost: cells of one base, recipe and data, with the delta_nll of each against the base.
     """
-    values = {c.request.score: c.values[0] for c in choices if c.values}
-    return tuple(
-        said
-        for removed, measured in _measured(cells, comparisons)
-        if len(measured) >= MIN_RANKED and (said := _ranked(values, measured, removed))
-    )
+    measured = list(lost)
+    values = {
+        cell.choice.request.score: cell.choice.values[0]
+        for cell, _ in measured
+        if cell.choice and cell.choice.values
+    }
+    said = [
+        _ranked(values, by_layers)
+        for by_layers in _trained_alike(measured)
+        if len(by_layers) >= MIN_RANKED
+    ]
+    return tuple(sentence for sentence in said if sentence)
 
 
-def _ranked(
-    values: Mapping[str, Sequence[float]], measured: Mapping[Layers, float], count: int
-) -> str:
-    lost = list(measured.values())
+def _trained_alike(measured: Iterable[tuple[ReportCell, Entry]]) -> list[dict[Layers, float]]:
+    """What each set of layers lost, by size of the set and by what the cells were asked besides."""
+    groups: dict[Hashable, dict[Layers, float]] = {}
+    for cell, lost in measured:
+        if cell.layers and isinstance(lost, Estimate):
+            besides = {a: v for a, v in cell.values.items() if a not in _NOT_BESIDES}
+            trained = (cell.gap_tokens, cell.train.loss, cell.train.recipe)
+            kind = (len(cell.layers), trained, frozenset(besides.items()))
+            groups.setdefault(kind, {})[cell.layers] = lost.value
+    return list(groups.values())
+
+
+_NOT_BESIDES = ("location", "count", "seed")
+
+
+def _ranked(values: Mapping[str, Sequence[float]], lost: Mapping[Layers, float]) -> str:
+    """The sentence on sets of one size; empty where no score tells any two of them apart."""
     taus = {
-        score: kendall_tau([sum(of[layer] for layer in layers) for layers in measured], lost)
+        score: kendall_tau([sum(of[x] for x in layers) for layers in lost], list(lost.values()))
         for score, of in sorted(values.items())
     }
     said = [f"{score} {tau:+.2f}" for score, tau in taus.items() if math.isfinite(tau)]
     if not said:
         return ""
+    size = len(next(iter(lost)))
     return (
-        f"Rank agreement over {len(measured)} sets of {count} layers between the summed values of "
-        f"a score before healing and delta_nll after it, Kendall tau: {', '.join(said)}."
+        f"Did the scores know? Kendall tau over {len(lost)} sets of {size} layers, between the sum "
+        f"of the values of the layers removed and delta_nll after healing: {', '.join(said)}."
     )
-
-
-def _measured(
-    cells: Sequence[ReportCell], comparisons: Sequence[Comparison]
-) -> list[tuple[int, dict[Layers, float]]]:
-    """Size of the sets and delta_nll by set, for each kind of cell that may be ranked together."""
-    groups: dict[Hashable, dict[Layers, float]] = {}
-    for cell, comparison in zip(cells, comparisons, strict=True):
-        lost = comparison.against_base.delta_nll
-        if cell.location != CONTROL and isinstance(lost, Estimate):
-            others = {a: v for a, v in cell.values.items() if a not in ("location", "count")}
-            kind = (len(cell.layers), cell.gap_tokens, cell.train.loss, frozenset(others.items()))
-            groups.setdefault(kind, {})[cell.layers] = lost.value
-    return [(len(next(iter(measured))), measured) for measured in groups.values()]
 
 
 def _mean(values: Iterable[float]) -> float:
