@@ -50,9 +50,9 @@ def part_file(package: str, name: str) -> Path:
     return Path(found.origin)
 
 
-def _folders(package: str) -> list[str] | None:
+def _folders(package: str) -> list[str]:
     found = importlib.util.find_spec(package)
-    return found.submodule_search_locations if found else None
+    return list(found.submodule_search_locations or ()) if found else []
 
 
 def _module(package: str, name: str) -> str:
