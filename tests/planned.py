@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from raydistill.choices import LayerChoice, LayerRequest
 from raydistill.flops import exact_flops, paper_flops
 from raydistill.outcomes import Cost, MadeBy, Trained
 from raydistill.resolve import CorpusId, Known, pretraining, resolve
@@ -24,15 +25,19 @@ def cell_of(scale: Scale, request: TrialRequest) -> Cell:
     return Cell(sweep="some", scale=scale, values={"location": request.location}, request=request)
 
 
-def all_known(scale: Scale, **layer_scores: tuple[float, ...]) -> Known:
-    """Everything made: the corpus, every age, and layer scores of the last age."""
+def choice_of(score: str, *layers: int, values: tuple[float, ...] = ()) -> LayerChoice:
+    """What a data-driven location took by one calibration sample."""
+    request = LayerRequest(score=score, count=len(layers))
+    return LayerChoice(request=request, samples=(layers,), values=(values,) if values else ())
+
+
+def all_known(scale: Scale, *choices: LayerChoice) -> Known:
+    """Everything made: the corpus, every age, and `choices` of the last age."""
+    late = (scale.name, scale.ages[-1])
     return Known(
         corpus=CORPUS,
         bases={(scale.name, age): base(scale, age) for age in scale.ages},
-        layer_scores={
-            ((scale.name, scale.ages[-1]), name.replace("_", "-")): values
-            for name, values in layer_scores.items()
-        },
+        layer_choices={(late, choice.request): choice for choice in choices},
     )
 
 

@@ -5,19 +5,19 @@ from dataclasses import replace
 
 import pytest
 
-from planned import CORPUS, all_known, base, cell_of, keep_ages
+from planned import CORPUS, all_known, base, cell_of, choice_of, keep_ages
+from raydistill.choices import LayerRequest, layer_choice_path
 from raydistill.codec import from_json
 from raydistill.errors import DataError, UsageError
 from raydistill.resolve import (
     UNTOKENISED,
     Known,
-    LayerScores,
     Unscored,
     ages_by_scale,
     corpus_id,
     distinct,
     find_bases,
-    layer_scores_path,
+    layer_requests,
     look_up,
     pretraining,
     resolve,
@@ -31,7 +31,7 @@ from raydistill.units import B
 
 SMOKE = replace(load_scale("smoke"), corpus="/nowhere/text.txt")
 LATE = SMOKE.ages[-1]
-NOTHING = Known(corpus=UNTOKENISED, bases={}, layer_scores={})
+NOTHING = Known(corpus=UNTOKENISED, bases={}, layer_choices={})
 INPUT = TrialRequest(age=LATE, location="input", count=2)
 SCORED = replace(INPUT, location="block-influence")
 
@@ -66,7 +66,7 @@ def test_trials_draw_other_data_than_their_base():
 
 def test_a_list_and_a_preset_of_the_same_layers_are_one_trial():
     listed = replace(INPUT, location="2,1")
-    scored = all_known(SMOKE, block_influence=(0.0, 0.1, 0.1, 0.8, 0.9, 0.0))
+    scored = all_known(SMOKE, choice_of("block-influence", 1, 2))
     (trial,) = distinct(cells(INPUT, listed, SCORED), scored)
     assert len(trial.cells) == 3
     assert trial.has_final_id
@@ -89,8 +89,20 @@ def test_data_driven_layers_are_known_after_scoring():
     assert isinstance(unscored, Unscored)
     (trial,) = distinct(cells(SCORED, SCORED), all_known(SMOKE))
     assert not trial.has_final_id
-    known = all_known(SMOKE, block_influence=(0.0, 0.5, 0.3, 0.8, 0.1, 0.0))
+    known = all_known(SMOKE, choice_of("block-influence", 4, 2))
     assert resolve(cell_of(SMOKE, SCORED), known).plan.layers == (2, 4)
+
+
+@pytest.mark.parametrize("change", [{"count": 1}, {"allow_ends": True}, {"location": "greedy"}])
+def test_layers_are_chosen_anew_for_what_changes_the_choice(change):
+    known = all_known(SMOKE, choice_of("block-influence", 4, 2))
+    assert isinstance(resolve(cell_of(SMOKE, replace(SCORED, **change)), known), Unscored)
+
+
+def test_what_does_not_change_the_choice_is_asked_of_a_base_once():
+    asked = cells(SCORED, replace(SCORED, gap=1 * B), replace(SCORED, seed=2), INPUT)
+    request = LayerRequest(score="block-influence", count=2)
+    assert layer_requests(asked) == (((SMOKE.name, LATE), request),)
 
 
 def test_what_is_not_scored_yet_is_checked_all_the_same():
@@ -122,15 +134,15 @@ def test_bases_are_found_in_the_store(store):
     assert find_bases(SMOKE, UNTOKENISED, store, SMOKE.ages, []) == {}
 
 
-def test_layer_scores_are_found_in_the_store(store):
+def test_layers_by_score_are_found_in_the_store(store):
     scale = load_scale("smoke")  # nobody has tokenised its corpus in this store
     keep_ages(store, scale, UNTOKENISED)
-    kept = LayerScores(score="block-influence", values=(0.0, 0.5, 0.3, 0.8, 0.1, 0.0))
+    kept = choice_of("block-influence", 4, 2, values=(0.0, 0.5, 0.3, 0.8, 0.1, 0.0))
     late, corpus = base(scale, LATE).weights_sha256, UNTOKENISED.corpus_sha256
-    store.save(kept, *layer_scores_path(late, "block-influence", corpus))
+    store.save(kept, *layer_choice_path(late, corpus, kept.request))
     asked = [cell_of(scale, request) for request in (INPUT, SCORED)]
     known = look_up(scale, asked, store)
-    assert known.layer_scores == {((scale.name, LATE), "block-influence"): kept.values}
+    assert known.layer_choices == {((scale.name, LATE), kept.request): kept}
 
 
 def test_a_scales_own_text_may_be_missing_while_it_is_planned(store):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from raydistill.errors import UsageError
-from raydistill.locations import every_location
+from raydistill.locations import LOCATIONS, NONE, RANDOM_LOCATIONS
 from raydistill.scales import load_scale, scale_names
 from raydistill.sweep import Sweep
 from raydistill.units import B
@@ -163,7 +163,8 @@ def test_where_to_drop_asks_for_table_5_in_the_papers_numbers():
     sweep = runpy.run_path(str(SWEEPS[0].with_name("where_to_drop.py")))["sweep"]
     paper = sweep.cells(load_scale("paper_300m"))
     assert {cell.request.age for cell in paper} == {80 * B, 320 * B}
-    assert {cell.request.location for cell in paper} == set(every_location())
+    asked = {NONE, *LOCATIONS, "block-influence", *RANDOM_LOCATIONS}
+    assert {cell.request.location for cell in paper} == asked
     assert {cell.request.count for cell in paper} == {0, 8}
     large = sweep.cells(load_scale("paper_1b"))
     assert {(cell.request.age, cell.request.count) for cell in large} == {

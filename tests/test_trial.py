@@ -7,12 +7,22 @@ import pytest
 import torch
 
 from raydistill.checkpoint import load_weights
+from raydistill.choices import LayerChoice, LayerRequest, layer_choice_path
 from raydistill.corpus import prepare_corpus
 from raydistill.errors import DataError
 from raydistill.jobs import BaseJob, PretrainJob, TrialJob
 from raydistill.outcomes import Finished, HeldoutPoint, Progress, TrialResult, Unfinished
-from raydistill.pretrain import AGES, base_folder, measure, pretrain
-from raydistill.resolve import LayerScores, layer_scores_path
+from raydistill.parts import part_names
+from raydistill.pretrain import (
+    AGES,
+    SAMPLES,
+    SCORED_TOKENS,
+    SCORED_WINDOWS,
+    base_folder,
+    calibration_samples,
+    measure,
+    pretrain,
+)
 from raydistill.results import metrics, outcome
 from raydistill.spec import (
     DropPlan,
@@ -26,6 +36,7 @@ from raydistill.spec import (
     TrialSpec,
 )
 from raydistill.store import Store
+from raydistill.tokens import open_tokens
 from raydistill.trial import run_trial, trial
 from raydistill.world import World
 
@@ -173,18 +184,40 @@ def test_a_base_that_was_changed_on_disk_is_refused(tmp_path, store, job):
         run_trial(dataclasses.replace(job, storage=str(tmp_path)), world=WORLD)
 
 
-def test_block_influence_is_read_from_training_windows_and_kept(store, train_spec, bases):
-    corpus = train_spec.corpus_sha256
+@pytest.mark.parametrize("score", part_names("raydistill.scores"))
+def test_layers_are_chosen_by_training_windows_and_kept(store, train_spec, bases, score):
+    corpus, request = train_spec.corpus_sha256, LayerRequest(score=score, count=2)
     measure(
         BaseJob(
             weights_sha256=bases[1], corpus_sha256=corpus, evaluation=MEASURED,
-            layer_scores=("block-influence",), storage=str(store.root),
+            layers=(request,), storage=str(store.root),
         ),
         world=WORLD,
     )  # fmt: skip
-    kept = store.load(LayerScores, *layer_scores_path(bases[1], "block-influence", corpus))
-    assert len(kept.values) == MODEL.num_layers
-    assert all(0 <= value <= 2 for value in kept.values)
+    kept = store.load(LayerChoice, *layer_choice_path(bases[1], corpus, request))
+    assert set(kept.layers) == {1, 2}
+    assert len(kept.samples) == SAMPLES
+    assert {len(values) for values in kept.values} <= {MODEL.num_layers}
+
+
+def test_calibration_samples_share_no_window_and_no_heldout_text(store):
+    data = open_tokens(prepare_corpus("smoke", store=store), MODEL)
+    samples = calibration_samples(data, torch.device("cpu"))
+    windows = [tuple(w) for sample in samples for batch in sample for w in batch.tolist()]
+    assert len(set(windows)) == len(windows) == SAMPLES * SCORED_WINDOWS
+    every = {tuple(w) for w in data.windows(list(range(data.num_windows)))[:, :-1].tolist()}
+    assert set(windows) <= every
+    assert max(batch.numel() for sample in samples for batch in sample) <= SCORED_TOKENS
+
+
+@pytest.mark.parametrize(("windows", "samples"), [(1, 1), (64, 1), (130, 2), (400, SAMPLES)])
+def test_a_short_corpus_gives_fewer_samples_but_never_a_window_twice(store, windows, samples):
+    data = open_tokens(prepare_corpus("smoke", store=store), MODEL)
+    data.num_windows = windows
+    found = calibration_samples(data, torch.device("cpu"))
+    sizes = {sum(len(batch) for batch in sample) for sample in found}
+    assert len(found) == samples
+    assert sizes == {min(windows, SCORED_WINDOWS)}
 
 
 def test_heldout_points_are_part_of_the_walk(job, train_spec):

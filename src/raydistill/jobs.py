@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from raydistill.choices import LayerRequest
 from raydistill.spec import EvalSpec, TrialSpec
 
 
@@ -31,10 +32,10 @@ class PretrainJob:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaseJob:
-    """Measure a base, and read a data-driven score of its layers from training windows."""
+    """Measure a base, and choose its layers by data-driven scores of training windows."""
 
     weights_sha256: str
     corpus_sha256: str
     evaluation: EvalSpec
-    layer_scores: tuple[str, ...]
+    layers: tuple[LayerRequest, ...]
     storage: str

@@ -136,9 +136,13 @@ def pick(location: str, num_layers: int, count: int, *, allow_ends: bool = False
 
 def lowest(scores: Sequence[float], count: int, *, allow_ends: bool = False) -> Layers:
     """The `count` layers with the lowest scores, lowest first; the first and last stay."""
-    end = 0 if allow_ends else 1
-    candidates = range(end, len(scores) - end)
-    return tuple(sorted(candidates, key=lambda layer: (scores[layer], layer))[:count])
+    leaving = may_leave(len(scores), allow_ends=allow_ends)
+    return tuple(sorted(leaving, key=lambda layer: (scores[layer], layer))[:count])
+
+
+def may_leave(num_layers: int, *, allow_ends: bool = False) -> range:
+    """The layers that a location chooses among: all but the first and the last."""
+    return range(num_layers) if allow_ends else range(1, num_layers - 1)
 
 
 def label(location: str, num_layers: int, count: int, *, allow_ends: bool = False) -> str:

@@ -5,7 +5,11 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from raydistill.checkpoint import WEIGHTS, load_weights, save_weights
+from raydistill.choices import layer_choice_path
 from raydistill.codec import to_json
 from raydistill.errors import DataError
 from raydistill.evaluate import scores_of
@@ -13,17 +17,21 @@ from raydistill.jobs import BaseJob, PretrainJob
 from raydistill.manifest import sha256_of, write_text
 from raydistill.models import build
 from raydistill.outcomes import HeldoutPoint, Progress
-from raydistill.resolve import LayerScores, layer_scores_path
 from raydistill.resume import sit_down
-from raydistill.scores import load_score
+from raydistill.scores import choose_layers
 from raydistill.spec import RandomBase
 from raydistill.store import Store
 from raydistill.surgery import Student
-from raydistill.tokens import open_tokens
+from raydistill.tokens import TokenFile, open_tokens
 from raydistill.world import World
 
 AGES, RECORD = "ages.json", "record.json"
-SCORED_WINDOWS = 64
+
+SCORED_WINDOWS, SAMPLES = 64, 5
+"""Windows in a sample that layers are chosen from, and samples that tell how sure the choice is."""
+
+SCORED_TOKENS = 2_048
+"""In one forward pass, or one window: logits of a large vocabulary fill a memory."""
 
 
 def base_folder(weights_sha256: str, store: Store) -> Path:
@@ -105,16 +113,33 @@ def read_ages(folder: Path) -> dict[str, str]:
 
 
 def measure(job: BaseJob, *, world: World) -> None:
-    """Measure a base as trials will be, and score its layers on training windows."""
+    """Measure a base as trials will be, and choose its layers by training windows.
+
+    Raises:
+        DataError: if the corpus is too short, or a score breaks its promise.
+    """
     store = Store(Path(job.storage))
     corpus = store.path("corpora", job.corpus_sha256)
     model = load_weights(base_folder(job.weights_sha256, store)).model.to(world.device)
     scores_of(job.weights_sha256, lambda: model, store=store, folder=corpus, spec=job.evaluation)
-    data = open_tokens(corpus, model.config)
+    samples = calibration_samples(open_tokens(corpus, model.config), world.device)
+    for choice in choose_layers(model, samples, job.layers):
+        place = layer_choice_path(job.weights_sha256, job.corpus_sha256, choice.request)
+        store.save(choice, *place)
+
+
+def calibration_samples(data: TokenFile, device: torch.device) -> list[list[Tensor]]:
+    """Five disjoint samples of 64 training windows, each spread over the corpus, in small batches.
+
+    Int64 [B, context] on `device`. A short corpus gives fewer samples, a very short one fewer
+    windows.
+    """
     size = min(SCORED_WINDOWS, data.num_windows)
-    windows = data.windows([i * data.num_windows // size for i in range(size)])
-    for name in job.layer_scores:
-        batches = (batch[:, :-1].to(world.device) for batch in windows.split(16))
-        values = tuple(load_score(name)(model, batches).tolist())
-        place = layer_scores_path(job.weights_sha256, name, job.corpus_sha256)
-        store.save(LayerScores(score=name, values=values), *place)
+    samples = min(SAMPLES, data.num_windows // size)
+    total = samples * size
+    spread = [i * data.num_windows // total for i in range(total)]
+    per_batch = max(1, SCORED_TOKENS // data.context)
+    return [
+        [ids[:, :-1].to(device) for ids in data.windows(spread[first::samples]).split(per_batch)]
+        for first in range(samples)
+    ]

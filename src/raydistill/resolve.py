@@ -1,4 +1,4 @@
-"""From what was asked to what is run, as far as it is known: corpus, bases, layer scores.
+"""From what was asked to what is run, as far as it is known: corpus, bases, layers by score.
 
 Each stage of a sweep makes one of them, so a plan can be resolved before the first stage (for
 `--dry-run`), and completely after the last.
@@ -8,9 +8,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from raydistill.choices import LayerChoice, LayerRequest, layer_choice_path
 from raydistill.corpus import find_corpus
 from raydistill.errors import DataError
-from raydistill.locations import LOCATIONS, check_count, is_data_driven, lowest, pick
+from raydistill.locations import LOCATIONS, Layers, is_data_driven, pick
 from raydistill.plan import plan_drops
 from raydistill.scales import Scale, load_scale
 from raydistill.shipped import ShippedBases, shipped_bases
@@ -53,15 +54,7 @@ class Known:
 
     corpus: CorpusId  # one for all scales of a sweep
     bases: Mapping[BaseKey, ExternalBase]
-    layer_scores: Mapping[tuple[BaseKey, str], tuple[float, ...]]  # by base and score
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LayerScores:
-    """A data-driven score of one base: a value for each layer, the lowest leaves first."""
-
-    score: str
-    values: tuple[float, ...]
+    layer_choices: Mapping[tuple[BaseKey, LayerRequest], LayerChoice]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +89,7 @@ class PlannedTrial:
 
 
 def look_up(scale: Scale, cells: Sequence[Cell], store: Store) -> Known:
-    """What the package and the store know of a sweep's corpus, bases and layer scores.
+    """What the package and the store know of a sweep's corpus, bases and layers by score.
 
     Raises:
         DataError: if a scale's shipped bases saw another corpus, its text is missing, or two of
@@ -107,13 +100,28 @@ def look_up(scale: Scale, cells: Sequence[Cell], store: Store) -> Known:
     for of_scale, ages in ages_by_scale(cells):
         found = find_bases(of_scale, corpus, store, ages, shipped_bases(of_scale))
         bases |= {(of_scale.name, age): base for age, base in found.items()}
-    scores: dict[tuple[BaseKey, str], tuple[float, ...]] = {}
-    for key, score in {(cell.base.key, cell.request.location) for cell in cells}:
-        if key in bases and is_data_driven(score):
-            place = layer_scores_path(bases[key].weights_sha256, score, corpus.corpus_sha256)
-            if kept := store.load(LayerScores, *place):
-                scores[key, score] = kept.values
-    return Known(corpus=corpus, bases=bases, layer_scores=scores)
+    choices: dict[tuple[BaseKey, LayerRequest], LayerChoice] = {}
+    for key, request in layer_requests(cells):
+        if base := bases.get(key):
+            place = layer_choice_path(base.weights_sha256, corpus.corpus_sha256, request)
+            if kept := store.load(LayerChoice, *place):
+                choices[key, request] = kept
+    return Known(corpus=corpus, bases=bases, layer_choices=choices)
+
+
+def layer_requests(cells: Sequence[Cell]) -> tuple[tuple[BaseKey, LayerRequest], ...]:
+    """The layers that data-driven cells ask of their bases, each once, in order."""
+    asked = {
+        (cell.base.key, layer_request(cell.request))
+        for cell in cells
+        if is_data_driven(cell.request.location)
+    }
+    return tuple(sorted(asked))
+
+
+def layer_request(request: TrialRequest) -> LayerRequest:
+    """What a data-driven location has to find out."""
+    return LayerRequest(score=request.location, count=request.count, allow_ends=request.allow_ends)
 
 
 def ages_by_scale(cells: Sequence[Cell]) -> list[tuple[Scale, tuple[int, ...]]]:
@@ -203,11 +211,6 @@ def pretraining(scale: Scale, corpus: CorpusId) -> TrialSpec:
     return TrialSpec(base=base, plan=DropPlan(), train=train)
 
 
-def layer_scores_path(weights_sha256: str, score: str, corpus_sha256: str) -> tuple[str, ...]:
-    """Where the store keeps a score of a base, read from this corpus's training windows."""
-    return ("layer_scores", weights_sha256, f"{score}-{corpus_sha256[:16]}.json")
-
-
 def distinct(cells: Sequence[Cell], known: Known) -> tuple[PlannedTrial, ...]:
     """The trials behind the cells, each once, in the order of their first cell.
 
@@ -234,8 +237,8 @@ def resolve(cell: Cell, known: Known) -> TrialSpec | Unscored:
     """
     request, scale = cell.request, cell.scale
     base, recipe = resolve_base(cell.base, known), scale.recipe(request)
-    scored = known.layer_scores.get((cell.base.key, request.location))
-    if is_data_driven(request.location) and scored is None:
+    layers = _layers(cell, known)
+    if layers is None:
         stand_in_plan(request, scale)  # refuses what cannot be
         return Unscored(base=base, request=request, recipe=recipe)
     train = TrainSpec(
@@ -247,7 +250,6 @@ def resolve(cell: Cell, known: Known) -> TrialSpec | Unscored:
     )
     asked = cell.teacher
     teacher = asked if isinstance(asked, NoTeacher) else resolve_base(asked, known)
-    layers = _layers(request, scale, scored or ())
     if request.start == FROM_BASE:
         plan = _plan(request, scale, layers)
         return TrialSpec(base=base, plan=plan, train=train, teacher=teacher)
@@ -261,15 +263,20 @@ def stand_in_plan(request: TrialRequest, scale: Scale) -> DropPlan:
     if request.start != FROM_BASE:
         return DropPlan()
     stand_in = request.location if not is_data_driven(request.location) else LOCATIONS[0]
-    return _plan(request, scale, _layers(replace(request, location=stand_in), scale, ()))
+    return _plan(request, scale, _picked(replace(request, location=stand_in), scale))
 
 
-def _layers(request: TrialRequest, scale: Scale, scores: Sequence[float]) -> tuple[int, ...]:
-    num_layers, ends = scale.model.num_layers, request.allow_ends
-    if scores:
-        check_count(request.count, num_layers, location=request.location, allow_ends=ends)
-        return lowest(scores, request.count, allow_ends=ends)
-    return pick(request.location, num_layers, request.count, allow_ends=ends)
+def _layers(cell: Cell, known: Known) -> Layers | None:
+    """The layers that leave; None until a data-driven location has been read from its base."""
+    if not is_data_driven(cell.request.location):
+        return _picked(cell.request, cell.scale)
+    choice = known.layer_choices.get((cell.base.key, layer_request(cell.request)))
+    return choice.layers if choice else None
+
+
+def _picked(request: TrialRequest, scale: Scale) -> Layers:
+    ends = request.allow_ends
+    return pick(request.location, scale.model.num_layers, request.count, allow_ends=ends)
 
 
 def resolve_base(asked: BaseRequest, known: Known) -> Base:

@@ -5,7 +5,7 @@
     items/<sha256>/          the questions of each task, made of that corpus' held-out text
     bases/<sha256>/          weights; the name is the sha256 of `model.safetensors`
     pretraining/<trial_id>/  the checkpoints of one run, and which base each age became
-    layer_scores/<sha256>/   one file per data-driven score of a base
+    layer_scores/<sha256>/   one file per data-driven location and count of a base
     trials/<trial_id>/       checkpoints, `trained.json`, `failure.json`, the weights
     scores/<sha256>/         one file per score of those weights
     sweeps/<name>/           log, tables and figures of a sweep

@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from raydistill import tracking
+from raydistill.choices import LayerChoice
 from raydistill.dry_run import layer_map, map_of
 from raydistill.evaluate import PERPLEXITY
 from raydistill.flops import parameters
 from raydistill.locations import NONE, label
 from raydistill.outcomes import Documents, Finished, Outcome, Scores, TrialFailure, Unfinished
 from raydistill.report import cells as report
-from raydistill.resolve import Known, resolve
+from raydistill.report.predictions import stability
+from raydistill.resolve import Known, layer_request, resolve
 from raydistill.results import measured, outcome
 from raydistill.spec import SCRATCH_WITH_AGE, TEACHER_FREE, TrainSpec, TrialSpec
 from raydistill.statistics import DocumentScores, half
@@ -21,11 +23,15 @@ from raydistill.sweep import BaseKey, BaseRequest, Cell, SweepPlan, Value, bases
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CellState:
-    """A cell, the trial that it means, and where that stands."""
+    """A cell, the trial that it means, and where that stands.
+
+    `choice` is how its layers were chosen where the location is data-driven.
+    """
 
     cell: Cell
     spec: TrialSpec
     outcome: Outcome
+    choice: LayerChoice | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +91,8 @@ def read_state(plan: SweepPlan, known: Known, store: Store) -> SweepState:
                 outcomes[trial_id] = outcome(
                     spec, base.weights_sha256, cell.scale.evaluation, store
                 )
-            cells.append(CellState(cell=cell, spec=spec, outcome=outcomes[trial_id]))
+            choice = known.layer_choices.get((cell.base.key, layer_request(cell.request)))
+            cells.append(CellState(cell=cell, spec=spec, outcome=outcomes[trial_id], choice=choice))
     return SweepState(plan=plan, bases=tuple(bases), cells=tuple(cells))
 
 
@@ -121,6 +128,7 @@ def _report_cell(state: CellState, plan: SweepPlan) -> report.ReportCell:
     request, scale = state.cell.request, state.cell.scale
     num_layers = scale.model.num_layers
     named = label(request.location, num_layers, request.count, allow_ends=request.allow_ends)
+    steady = stability(state.choice) if state.choice else ""
     return report.ReportCell(
         scale=scale.name,
         num_params=parameters(scale.model),
@@ -134,7 +142,8 @@ def _report_cell(state: CellState, plan: SweepPlan) -> report.ReportCell:
         train=state.spec.train,
         outcome=_reported(state.outcome, plan),
         for_every_seed=request.budget == 0 or request.start == SCRATCH_WITH_AGE,
-        note=named if named != request.location else "",
+        note=named if named != request.location else steady,
+        choice=state.choice,
     )
 
 

@@ -1,7 +1,7 @@
 """Decoders. A family is a file of this folder with `build(config) -> Decoder`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import cast
 
@@ -54,6 +54,27 @@ class Decoder(nn.Module, ABC):
         finally:
             for handle in handles:
                 handle.remove()
+
+    @contextmanager
+    def skipping(self, positions: Collection[int]) -> Iterator[None]:
+        """The model without the blocks at `positions`; afterwards it is as it was."""
+        whole = self.blocks
+        self.blocks = nn.ModuleList(b for i, b in enumerate(whole) if i not in positions)
+        try:
+            yield
+        finally:
+            self.blocks = whole
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Every module in evaluation mode; afterwards each is in its own mode again."""
+        training = [module for module in self.modules() if module.training]
+        self.eval()
+        try:
+            yield
+        finally:
+            for module in training:
+                module.training = True
 
 
 def build(config: ModelConfig, seed: int) -> Decoder:

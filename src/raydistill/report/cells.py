@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from raydistill.choices import LayerChoice
 from raydistill.outcomes import Scores, TrialFailure, TrialResult
 from raydistill.spec import TrainSpec
 from raydistill.statistics import DocumentScores
@@ -51,7 +52,8 @@ class ReportCell:
 
     `layers` is empty for the control, and where layers could not be chosen. `for_every_seed`: no
     data seed changes it, as it is not trained, or trained once like a base. `note` is what a
-    reader must know about the location ("alt-input, 7 of 8 alternate"); mostly empty.
+    reader must know about the location ("alt-input, 7 of 8 alternate"); mostly empty. `choice` is
+    what a data-driven location read, None for others.
     """
 
     scale: str
@@ -67,6 +69,7 @@ class ReportCell:
     outcome: Measured | TrialFailure
     for_every_seed: bool = False
     note: str = ""
+    choice: LayerChoice | None = None
 
     @property
     def arm(self) -> str:

@@ -13,6 +13,7 @@ from raydistill.report.blocks import RowBlock, RowCells, age_text, row_blocks
 from raydistill.report.cells import ReportBase, ReportCell, Role, SweepReport
 from raydistill.report.comparison import Comparison, compare, failure_reason, shared_seeds
 from raydistill.report.limits import joined
+from raydistill.report.predictions import predictions
 from raydistill.report.tasks import table_tasks
 from raydistill.statistics import Entry, Missing
 
@@ -125,9 +126,11 @@ def _block(
     comparisons = compare(block.rows, base, chance)
     cell = block.first
     checkpoints = [row.checkpoint for row in (words.paper_row(r.first) for r in block.rows) if row]
+    lost = [comparison.against_base.delta_nll for comparison in comparisons]
     said = [
         *words.different_seeds(block),
         *words.beside_the_paper(block.rows, comparisons, chance),
+        *predictions(zip([row.first for row in block.rows], lost, strict=True)),
         *([] if block.mixed_budgets else words.healing(block.rows)),
     ]
     return Block(

@@ -11,10 +11,9 @@ from raydistill.corpus import prepare_corpus
 from raydistill.evaluate.items import item_files, make_items
 from raydistill.flops import parameters
 from raydistill.jobs import BaseJob, PretrainJob, TrialJob
-from raydistill.locations import is_data_driven
 from raydistill.outcomes import Finished, HeldoutPoint, Progress
 from raydistill.placement import AUTO, OWN_DEVICES
-from raydistill.resolve import Known, ages_by_scale, corpus_id, look_up, pretraining
+from raydistill.resolve import Known, ages_by_scale, corpus_id, layer_requests, look_up, pretraining
 from raydistill.results import measured, metrics, outcome
 from raydistill.runners.cluster import Need
 from raydistill.runners.in_order import InOrder
@@ -32,7 +31,7 @@ Say = Callable[[str], None]
 
 
 def prepare(plan: SweepPlan, store: Store, need: Need, say: Say) -> Known:
-    """Make what trials start from: the corpus, the bases, their scores and layer scores.
+    """Make what trials start from: the corpus, the bases, their scores, layers by score.
 
     Args:
         plan: whose trials.
@@ -96,16 +95,15 @@ def _measure_bases(plan: SweepPlan, known: Known, store: Store, need: Need, say:
 
 
 def _base_job(plan: SweepPlan, known: Known, base: BaseRequest, store: Store) -> BaseJob:
-    """What trials and the table want to know of a base; of layer scores, those still unknown."""
-    wanted = {cell.request.location for cell in plan.cells if cell.base.key == base.key}
+    """What trials and the table want to know of a base; of its layers, what is still unknown."""
     return BaseJob(
         weights_sha256=known.bases[base.key].weights_sha256,
         corpus_sha256=known.corpus.corpus_sha256,
         evaluation=base.scale.evaluation,
-        layer_scores=tuple(
-            name
-            for name in sorted(wanted)
-            if is_data_driven(name) and (base.key, name) not in known.layer_scores
+        layers=tuple(
+            request
+            for key, request in layer_requests(plan.cells)
+            if key == base.key and (key, request) not in known.layer_choices
         ),
         storage=str(store.root),
     )
@@ -113,7 +111,7 @@ def _base_job(plan: SweepPlan, known: Known, base: BaseRequest, store: Store) ->
 
 def _lacks(job: BaseJob, store: Store) -> bool:
     kept = measured(job.weights_sha256, job.corpus_sha256, job.evaluation, store)
-    return kept is None or bool(job.layer_scores)
+    return kept is None or bool(job.layers)
 
 
 def _telling(say: Say, total_tokens: int) -> Callable[[Metrics], None]:
@@ -149,7 +147,7 @@ def pretrain_work(job: PretrainJob) -> Iterator[Metrics]:
 
 
 def measure_base(job: BaseJob) -> None:
-    """On a worker: the scores of a base, and of its layers."""
+    """On a worker: the scores of a base, and which of its layers are least missed."""
     from raydistill.pretrain import measure  # noqa: PLC0415  (torch, on the worker only)
     from raydistill.world import World  # noqa: PLC0415
 

@@ -1,6 +1,6 @@
 """Block influence of Men et al. (2024), "ShortGPT", arXiv:2403.03853, equation 1."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from raydistill.models import Decoder
 
 
 @torch.inference_mode()
-def score(model: Decoder, batches_BT: Iterable[Tensor]) -> Tensor:
+def score(model: Decoder, batches_BT: Sequence[Tensor]) -> Tensor:
     """1 − mean cosine of each block's input and output, float64 [num_layers], in [0, 2]."""
     cosine_sum = torch.zeros(len(model.blocks), dtype=torch.float64)
     num_tokens = 0
