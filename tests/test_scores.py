@@ -26,7 +26,7 @@ SCORES = part_names(PACKAGE)
 WITH_VALUES = [name for name in SCORES if defines(PACKAGE, name, "score")]
 INTERIOR = may_leave(CONFIG.num_layers)
 IDLE = 3  # the layer that does nothing in `with_idle_block`
-BATCHES = [batch_of(step)[:, :-1] for step in range(3)]
+BATCHES = [batch_of(step).ids[:, :-1] for step in range(3)]
 
 
 def shaken(seed=0):
