@@ -11,7 +11,7 @@ import torch
 import tiny
 from raydistill.answers import WholeAnswer
 from raydistill.codec import to_json
-from raydistill.errors import DataError, SetupError
+from raydistill.errors import DataError, SetupError, UsageError
 from raydistill.models import build
 from raydistill.parts import part_names
 from raydistill.spec import CorpusInfo
@@ -225,3 +225,16 @@ def test_large_vocabularies_have_wide_ids(tokens, store):
     written = asked(tokens, store, [1], spec=spec, teacher=lambda: lambda inputs_BT: wide)
     answer = written.answer([1])
     assert (answer.known.ids == 69_999).any(-1).all()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("excerpt", "topk", r"no excerpt 'topk'. Did you mean 'top-k'\?"),
+        ("size", 0, "an excerpt of 0 ids a token: from 1 to 65,535"),
+        ("size", 70_000, "from 1 to 65,535"),
+    ],
+)
+def test_an_excerpt_that_cannot_be_is_refused(field, value, said):
+    with pytest.raises(UsageError, match=said):
+        replace(SPEC, **{field: value})

@@ -26,13 +26,14 @@ from torch import Tensor
 
 from raydistill.answers import SparseAnswer
 from raydistill.codec import from_json, to_json
-from raydistill.errors import DataError
+from raydistill.errors import DataError, UsageError
 from raydistill.excerpts import Excerpt, count_bytes, id_bytes, load_form
 from raydistill.manifest import verify
 from raydistill.spec import digest
 
 DESCRIPTION = "written.json"
 FORMAT_VERSION = 1
+MOST_IDS = 65_535  # their number is written in 16 bits
 
 PER_TOKEN = ("sizes", "scalars")
 CPU = torch.device("cpu")
@@ -52,7 +53,21 @@ class WrittenSpec:
     excerpt: str
     size: int  # ids, or draws, a token
     temperature: float = 1.0
+    draw: int = 0  # where ids are drawn, another number draws others
     format: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        """Refuse what the files cannot hold.
+
+        Raises:
+            UsageError: if there is no such excerpt, or its size is out of range.
+        """
+        load_form(self.excerpt)
+        if not 1 <= self.size <= MOST_IDS:
+            raise UsageError(
+                f"an excerpt of {self.size} ids a token: from 1 to {MOST_IDS:,}, the vocabulary "
+                f"has {self.vocab_size}"
+            )
 
     @property
     def key(self) -> str:
