@@ -82,6 +82,17 @@ def test_the_tail_is_one_bucket_and_padding_repeats_an_id():
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
+def test_a_student_that_gives_the_tail_nothing_has_finite_numbers():
+    teacher, student = logits(1), logits(0)
+    student[:, 0] += 80
+    log_p_NS, ids_NS = teacher.log_softmax(-1).topk(5)
+    ids_NS[:, 0] = 0
+    known = Known(ids_NS, log_p_NS, log_p_NS.exp(), 1 - log_p_NS.exp().sum(-1))
+    value, gradient = value_and_gradient(lambda s: sparse_kl(s, known, UNPADDED_N), student)
+    assert value.isfinite()
+    assert gradient.isfinite().all()
+
+
 def whole():
     return WholeAnswer(logits(1).view(3, 4, V))
 
