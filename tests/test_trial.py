@@ -25,6 +25,7 @@ from raydistill.pretrain import (
 )
 from raydistill.results import metrics, outcome
 from raydistill.spec import (
+    CachedTeacher,
     DropPlan,
     EvalSpec,
     ExternalBase,
@@ -240,3 +241,28 @@ def test_kd_is_the_same_walk_with_the_base_as_teacher(job):
     assert kd.kept == alone.kept
     assert kd.cost.flops_paper > alone.cost.flops_paper
     assert kd.cost.flops_exact > alone.cost.flops_exact
+
+
+def test_a_cached_teacher_is_written_once_and_read_by_others(store, job):
+    """With the whole vocabulary in the excerpt nothing is lost but what 16 bits lose."""
+
+    def taught(excerpt="", loss="kd"):
+        teacher = job.spec.base
+        if excerpt:
+            teacher = CachedTeacher(base=teacher, excerpt=excerpt)
+        train = dataclasses.replace(job.spec.train, loss=loss)
+        spec = dataclasses.replace(job.spec, train=train, teacher=teacher)
+        return run_trial(dataclasses.replace(job, spec=spec), world=WORLD).trained
+
+    def files():
+        return set(store.path("teacher_answers").rglob("*.bin"))
+
+    online, cached, alone = taught(), taught("top-k-tail=2048"), taught(loss="lm")
+    assert cached.trial_id != online.trial_id
+    ends = [trained.curve[-1].loss for trained in (cached, online, alone)]
+    assert abs(ends[0] - ends[1]) < abs(ends[0] - ends[2]) / 10
+    assert cached.cost.teacher_s > 0
+    assert cached.cost.flops_paper < online.cost.flops_paper
+    before = files()
+    taught("top-k-tail=2048", loss="logits-only")
+    assert files() == before

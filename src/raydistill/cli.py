@@ -134,7 +134,9 @@ def sweep_parser(sweep: Sweep) -> Parser:
     where = parser.add_argument_group("where and whether it runs")
     where.add_argument("--storage", help=f"a folder (${STORAGE_VARIABLE} or ~/.raydistill)")
     where.add_argument("--tracking-uri", help="an MLflow server (sqlite in the storage)")
-    where.add_argument("--teacher-placement", default=AUTO, help=", ".join(PLACEMENTS))
+    where.add_argument(
+        "--teacher-placement", default=AUTO, help=f"{', '.join(PLACEMENTS)}[:FORM=SIZE]"
+    )
     where.add_argument("--devices-per-trial", help="that train one trial together")
     where.add_argument("--concurrent", help="trials at once (what the cluster can hold)")
     where.add_argument("--dry-run", action="store_true", help="show every trial, run none")

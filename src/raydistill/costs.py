@@ -78,7 +78,8 @@ def trial_work(planned: PlannedTrial, store: Store) -> Work:
     else:
         plan, done = stand_in_plan(cell.request, planned.scale), False
     teacher = cell.teacher
-    teachers = () if isinstance(teacher, NoTeacher) else (teacher.scale.model,)
+    cached = bool(cell.request.excerpt)
+    teachers = () if cached or isinstance(teacher, NoTeacher) else (teacher.scale.model,)
     return Work(
         tokens=recipe.total_tokens,
         flops_exact=exact_flops(model, plan, recipe, teachers),

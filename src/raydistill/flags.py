@@ -13,7 +13,7 @@ from pathlib import Path
 
 from raydistill.errors import UsageError
 from raydistill.locations import every_location, is_list
-from raydistill.placement import check_placement
+from raydistill.placement import check_placement, excerpt_of
 from raydistill.recipe import check_recipe, with_settings
 from raydistill.scales import Scale, load_scale
 from raydistill.search import check_search, first_of_permutation
@@ -73,6 +73,8 @@ def _chosen(sweep: Sweep, flags: argparse.Namespace) -> dict[str, tuple[Value, .
             chosen[name] = values
     if flags.teacher is not None:
         chosen["teacher"] = (flags.teacher,)
+    if excerpt := excerpt_of(flags.teacher_placement):
+        chosen["excerpt"] = (excerpt,)
     return chosen | ({"allow_ends": (True,)} if flags.allow_ends else {})
 
 

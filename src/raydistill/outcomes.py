@@ -57,6 +57,7 @@ class Cost:
     train_s: float
     evaluate_s: float
     peak_bytes: int
+    teacher_s: float = 0.0  # in which this trial wrote a cached teacher's answers, for all others
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

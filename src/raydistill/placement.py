@@ -1,24 +1,70 @@
-"""Where the teacher of a trial stands. It changes what a trial costs, not what comes out."""
+"""Where the teacher of a trial stands: beside the student, on devices of its own, or in the store.
+
+The first two change what a trial costs, not what comes out. Of a cached teacher an excerpt of
+each answer is kept, which changes the bits, and so is part of a trial's identity.
+"""
+
+from collections.abc import Iterable
 
 from raydistill.errors import UsageError, unknown
 from raydistill.objective import inside_weights
+from raydistill.parts import part_names
 
-AUTO, SAME_DEVICE, OWN_DEVICES = "auto", "same-device", "own-devices"
-PLACEMENTS = (AUTO, SAME_DEVICE, OWN_DEVICES)
+AUTO, SAME_DEVICE, OWN_DEVICES, CACHED = "auto", "same-device", "own-devices", "cached"
+PLACEMENTS = (AUTO, SAME_DEVICE, OWN_DEVICES, CACHED)
+
+MOST_IDS = 65_535  # their number is written in 16 bits
+
+DEFAULT_EXCERPT = "top-k-tail=256"
+"""The cheapest that was measured within 1 % of the KL (docs/teacher-cache.md)."""
 
 
-def check_placement(placement: str, losses: set[str]) -> None:
+def check_placement(placement: str, losses: Iterable[str]) -> None:
     """Refuse a placement that does not exist, or that the losses cannot be had with.
 
     Raises:
         UsageError: naming those there are, or the loss.
     """
-    if placement not in PLACEMENTS:
+    where, _, excerpt = placement.partition(":")
+    if where not in PLACEMENTS or (excerpt and where != CACHED):
         raise UsageError(unknown("teacher placement", placement, PLACEMENTS))
-    for loss in sorted(losses):
+    for loss in sorted(set(losses)):
         terms = inside_weights(loss)
-        if terms and placement == OWN_DEVICES:
+        if terms and where in (OWN_DEVICES, CACHED):
             raise UsageError(
                 f"loss {loss!r} looks inside the teacher ({', '.join(terms)}): "
                 f"it must stand on the student's device, --teacher-placement {SAME_DEVICE}"
             )
+
+
+def excerpt_of(placement: str) -> str:
+    """What is cached of a teacher, `cached:FORM=SIZE`; empty where it is asked itself.
+
+    Raises:
+        UsageError: if there is no such form, or its size is out of range.
+
+    >>> excerpt_of("cached:top-k-tail=32"), excerpt_of("auto")
+    ('top-k-tail=32', '')
+    """
+    where, _, excerpt = placement.partition(":")
+    if where != CACHED:
+        return ""
+    if not excerpt:
+        return DEFAULT_EXCERPT
+    parse_excerpt(excerpt)
+    return excerpt
+
+
+def parse_excerpt(excerpt: str) -> tuple[str, int]:
+    """The form of an excerpt and how many ids it takes of a token.
+
+    Raises:
+        UsageError: if there is no such form, or its size is out of range.
+    """
+    form, _, size = excerpt.partition("=")
+    forms = part_names("raydistill.excerpts")
+    if form not in forms:
+        raise UsageError(unknown("excerpt", form, forms))
+    if not size.isdecimal() or not 1 <= int(size) <= MOST_IDS:
+        raise UsageError(f"excerpt {excerpt!r}: write {form}=SIZE, from 1 to {MOST_IDS:,} ids")
+    return form, int(size)

@@ -17,6 +17,7 @@ class Record:
     heldout_curve: list[HeldoutPoint] = field(default_factory=list)
     train_s: float = 0.0
     evaluate_s: float = 0.0
+    teacher_s: float = 0.0
     started_s: float = field(default_factory=time.time)  # since 1970, of the first sitting
 
     def add(self, item: Progress | HeldoutPoint, seconds: float) -> None:

@@ -18,6 +18,7 @@ from raydistill.shipped import ShippedBases, shipped_bases
 from raydistill.spec import (
     FROM_BASE,
     Base,
+    CachedTeacher,
     DropPlan,
     ExternalBase,
     NoTeacher,
@@ -78,9 +79,9 @@ class PlannedTrial:
         """Whether the trial's id is the one that the store will know it by."""
         if not isinstance(self.trial, TrialSpec):
             return False
-        return not isinstance(self.trial.base, PretrainedBase) and not isinstance(
-            self.trial.teacher, PretrainedBase
-        )
+        teacher = self.trial.teacher
+        needed = (self.trial.base, teacher.base if isinstance(teacher, CachedTeacher) else teacher)
+        return not any(isinstance(base, PretrainedBase) for base in needed)
 
     @property
     def scale(self) -> Scale:
@@ -249,7 +250,7 @@ def resolve(cell: Cell, known: Known) -> TrialSpec | Unscored:
         tokenizer_sha256=known.corpus.tokenizer_sha256,
     )
     asked = cell.teacher
-    teacher = asked if isinstance(asked, NoTeacher) else resolve_base(asked, known)
+    teacher = asked if isinstance(asked, NoTeacher) else resolve_teacher(asked, request, known)
     if request.start == FROM_BASE:
         plan = _plan(request, scale, layers)
         return TrialSpec(base=base, plan=plan, train=train, teacher=teacher)
@@ -286,6 +287,14 @@ def resolve_base(asked: BaseRequest, known: Known) -> Base:
         return known.bases[asked.key]
     train = pretraining(scale, known.corpus).train
     return PretrainedBase(model=scale.model, train=train, age_tokens=age_tokens)
+
+
+def resolve_teacher(
+    asked: BaseRequest, request: TrialRequest, known: Known
+) -> Base | CachedTeacher:
+    """A teacher: a base, or what the store keeps of its answers."""
+    base = resolve_base(asked, known)
+    return CachedTeacher(base=base, excerpt=request.excerpt) if request.excerpt else base
 
 
 def _plan(request: TrialRequest, scale: Scale, layers: Sequence[int]) -> DropPlan:

@@ -100,7 +100,18 @@ class NoTeacher:
     """Teacher-free: the loss is the language modelling loss alone."""
 
 
-Teacher = Base | NoTeacher
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CachedTeacher:
+    """A base whose answers are read from the store: `excerpt` of each, such as `top-k-tail=32`.
+
+    It is less than the base itself and so trains to other bits.
+    """
+
+    base: Base
+    excerpt: str
+
+
+Teacher = Base | NoTeacher | CachedTeacher
 
 TEACHER_FREE = "lm"
 """The loss without a teacher; every other one has one."""
@@ -155,9 +166,8 @@ class TrialRequest:
     seed: int = 1  # of the data order; 0 is pretraining's
     order: str = "ascending"
     allow_ends: bool = False
-    teacher: str = (
-        OWN  # of a loss with one: `own`, an age (`80B`) or another scale's (`laptop@80B`)
-    )
+    teacher: str = OWN  # of a loss with one: an age (`80B`), or another scale's (`laptop@80B`)
+    excerpt: str = ""  # what is cached of the teacher; empty: it is asked itself
     start: str = FROM_BASE  # one of `STARTS`
 
 
@@ -184,7 +194,9 @@ class TrialSpec:
         )
 
 
-def _identity(base: Base | NoTeacher) -> object:
+def _identity(base: Teacher) -> object:
+    if isinstance(base, CachedTeacher):
+        return {"cached": _identity(base.base), "excerpt": base.excerpt}
     if isinstance(base, ExternalBase):
         return {"weights_sha256": base.weights_sha256}
     return {type(base).__name__: dataclasses.asdict(base)}

@@ -212,7 +212,9 @@ def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRe
         request = dataclasses.replace(request, seed=1, loss=TEACHER_FREE)
     if request.start == SCRATCH_WITH_AGE:
         request = dataclasses.replace(request, seed=1)
-    if has_teacher(request.loss):
+    if not has_teacher(request.loss):
+        request = dataclasses.replace(request, teacher=OWN, excerpt="")
+    else:
         teacher_named(request.teacher, BaseRequest(scale=scale, age=request.age))
     if request.location == NONE:
         return dataclasses.replace(request, count=0, gap=0)

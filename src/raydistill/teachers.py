@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from raydistill.answers import Answer, WholeAnswer
 from raydistill.models import Decoder
@@ -44,9 +45,14 @@ class OnlineTeacher:
         self.model.to(self.world.device).requires_grad_(False).eval()
 
     def __call__(self, batch: Batch) -> Answer:
-        """All logits, of one forward pass without gradients."""
+        """All that the teacher says of these windows."""
+        return WholeAnswer(self.logits(batch.ids[:, :-1]))
+
+    def logits(self, inputs_BT: Tensor) -> Tensor:
+        """All logits [B, T, V] of inputs [B, T], of one forward pass without gradients."""
         with torch.no_grad(), autocast(self.recipe, self.world):
-            return WholeAnswer(self.model(batch.ids[:, :-1]))
+            out_BTV: Tensor = self.model(inputs_BT.to(self.world.device))
+        return out_BTV
 
 
 def autocast(recipe: Recipe, world: World) -> torch.autocast:

@@ -20,16 +20,29 @@ from raydistill.flops import exact_flops, paper_flops
 from raydistill.jobs import TrialJob
 from raydistill.manifest import sha256_of
 from raydistill.models import build
+from raydistill.objective import TEMPERATURE, loss_settings
 from raydistill.outcomes import Cost, HeldoutPoint, MadeBy, Progress, Scores, Trained, TrialResult
+from raydistill.placement import parse_excerpt
 from raydistill.pretrain import base_folder, load_verified
 from raydistill.record import Record
 from raydistill.results import measured
 from raydistill.resume import sit_down
-from raydistill.spec import Base, ExternalBase, ModelConfig, NoTeacher, RandomBase, TrialSpec
+from raydistill.spec import (
+    Base,
+    CachedTeacher,
+    ExternalBase,
+    ModelConfig,
+    NoTeacher,
+    RandomBase,
+    TrialSpec,
+)
 from raydistill.store import Store
 from raydistill.surgery import Student
+from raydistill.teacher_cache import cached_teacher, windows_of
 from raydistill.teachers import OnlineTeacher, Teacher, no_teacher
+from raydistill.tokens import open_tokens
 from raydistill.world import World
+from raydistill.written import WrittenSpec
 
 Item = Progress | HeldoutPoint | TrialResult
 
@@ -70,7 +83,11 @@ def _training(
     student = _student(spec.base, store)
     student.model.to(world.device)
     folder = store.path("trials", spec.trial_id, "checkpoints")
-    sitting = sit_down(student, job, folder, world, teacher or _teacher(spec, store, world))
+    began_s = time.perf_counter()
+    taught = teacher or _teacher(spec, student.model.config, store, world)
+    cached_s = time.perf_counter() - began_s if isinstance(spec.teacher, CachedTeacher) else 0.0
+    sitting = sit_down(student, job, folder, world, taught)
+    sitting.record.teacher_s += cached_s
     yield from sitting.items
     if world.leads:
         _keep(job, student, sitting.record, world)
@@ -84,19 +101,48 @@ def _student(base: Base, store: Store) -> Student:
     return load_weights(base_folder(base.weights_sha256, store))
 
 
-def _teacher(spec: TrialSpec, store: Store, world: World) -> Teacher:
-    """One frozen copy of the teacher on this rank's device, or none."""
+def _teacher(spec: TrialSpec, model: ModelConfig, store: Store, world: World) -> Teacher:
+    """None, a frozen copy on this rank's device, or its answers in the store."""
     if isinstance(spec.teacher, NoTeacher):
         return no_teacher
-    assert isinstance(spec.teacher, ExternalBase), spec.teacher
-    model = load_weights(base_folder(spec.teacher.weights_sha256, store)).model
-    return OnlineTeacher(model, spec.train.recipe, world)
+    base = teacher_base(spec.teacher)
+
+    def load() -> OnlineTeacher:
+        teacher = load_weights(base_folder(base.weights_sha256, store)).model
+        return OnlineTeacher(teacher, spec.train.recipe, world)
+
+    if not isinstance(spec.teacher, CachedTeacher):
+        return load()
+    tokens = open_tokens(store.path("corpora", spec.train.corpus_sha256), model)
+    form, size = parse_excerpt(spec.teacher.excerpt)
+    return cached_teacher(
+        WrittenSpec(
+            teacher_sha256=base.weights_sha256,
+            corpus_sha256=spec.train.corpus_sha256,
+            tokenizer_sha256=spec.train.tokenizer_sha256,
+            context=model.context,
+            vocab_size=min(model.vocab_size, teacher_config(base, store).vocab_size),
+            excerpt=form,
+            size=size,
+            temperature=loss_settings(spec.train.loss)[1].get(TEMPERATURE, 1.0),
+        ),
+        windows_of(spec.train, tokens),
+        tokens=tokens,
+        teacher=lambda: load().logits,
+        store=store,
+    )
 
 
-def teacher_config(teacher: Base, store: Store) -> ModelConfig:
+def teacher_base(teacher: Base | CachedTeacher) -> ExternalBase:
+    """The checkpoint behind a teacher."""
+    base = teacher.base if isinstance(teacher, CachedTeacher) else teacher
+    assert isinstance(base, ExternalBase), base
+    return base
+
+
+def teacher_config(base: ExternalBase, store: Store) -> ModelConfig:
     """The shape of a teacher, read from its weights' own description."""
-    assert isinstance(teacher, ExternalBase), teacher
-    return config_of(base_folder(teacher.weights_sha256, store))
+    return config_of(base_folder(base.weights_sha256, store))
 
 
 def _keep(job: TrialJob, student: Student, record: Record, world: World) -> None:
@@ -129,13 +175,19 @@ def _keep(job: TrialJob, student: Student, record: Record, world: World) -> None
 
 def _cost(spec: TrialSpec, model: ModelConfig, record: Record, store: Store, world: World) -> Cost:
     recipe = spec.train.recipe
-    teachers = () if isinstance(spec.teacher, NoTeacher) else (teacher_config(spec.teacher, store),)
+    # What a cached teacher took is shared by all who read it, and stands in `teacher_s`.
+    teachers = (
+        ()
+        if isinstance(spec.teacher, NoTeacher | CachedTeacher)
+        else (teacher_config(teacher_base(spec.teacher), store),)
+    )
     return Cost(
         tokens=recipe.total_tokens,
         flops_paper=paper_flops(model, spec.plan, recipe, teachers),
         flops_exact=exact_flops(model, spec.plan, recipe, teachers),
         train_s=record.train_s,
         evaluate_s=record.evaluate_s,
+        teacher_s=record.teacher_s,
         peak_bytes=peak_bytes(world),
     )
 

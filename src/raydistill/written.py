@@ -29,11 +29,12 @@ from raydistill.codec import from_json, to_json
 from raydistill.errors import DataError, UsageError
 from raydistill.excerpts import Excerpt, count_bytes, id_bytes, load_form
 from raydistill.manifest import verify
+from raydistill.placement import MOST_IDS
 from raydistill.spec import digest
+from raydistill.tokens import Batch
 
 DESCRIPTION = "written.json"
 FORMAT_VERSION = 1
-MOST_IDS = 65_535  # their number is written in 16 bits
 
 PER_TOKEN = ("sizes", "scalars")
 CPU = torch.device("cpu")
@@ -138,12 +139,16 @@ class Segment:
 
 
 class WrittenTeacher:
-    """Answers for all windows of some segments."""
+    """Answers for all windows of some segments; a loss may ask it."""
 
     def __init__(self, spec: WrittenSpec, segments: Iterable[Segment]) -> None:
         self.spec = spec
         self.form = load_form(spec.excerpt)
         self.places = {n: (s, row) for s in segments for row, n in enumerate(s.windows)}
+
+    def __call__(self, batch: Batch) -> SparseAnswer:
+        """What the teacher says of the windows of a batch, on their device."""
+        return self.answer(batch.numbers, batch.ids.device)
 
     def answer(self, numbers: Sequence[int], device: torch.device = CPU) -> SparseAnswer:
         """What the teacher says of these windows, in their order.
