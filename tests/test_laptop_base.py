@@ -1,6 +1,7 @@
 """The shipped bases: whole, of the corpus that they name, and worth measuring."""
 
 import json
+import runpy
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,14 +9,16 @@ import pytest
 
 import raydistill
 from raydistill.checkpoint import load_weights
+from raydistill.codec import from_json
 from raydistill.corpus import prepare_corpus
 from raydistill.evaluate import TASKS, chance, make_items, standard_error
 from raydistill.evaluate.zeroshot import score_tasks
 from raydistill.manifest import sha256_of, verify
+from raydistill.outcomes import Trained
 from raydistill.pretrain import base_folder
-from raydistill.resolve import corpus_id
+from raydistill.resolve import corpus_id, distinct, look_up
 from raydistill.scales import load_scale
-from raydistill.shipped import shipped_bases
+from raydistill.shipped import adopt, shipped_bases
 from raydistill.store import Store
 from raydistill.units import B
 
@@ -73,3 +76,20 @@ def test_at_the_late_age_every_task_is_far_above_chance_and_not_saturated(store,
     scores = score_tasks(model, corpus, items)[task]
     assert sum(scores.counts) >= 400
     assert chance(task) + 3 * standard_error(scores) < scores.value < 0.95
+
+
+def test_the_trial_that_is_as_long_as_a_base_ships_without_a_result(store):
+    """Its id is the one that `teacher_free_vs_kd.py` asks for."""
+    (folder,) = (FOLDER / "laptop" / "trials").iterdir()
+    verify(folder)
+    trained = from_json(Trained, (folder / "trained.json").read_text())
+    assert trained.trial_id == trained.spec.trial_id == folder.name
+    assert trained.heldout_curve == ()
+    assert trained.weights_sha256 == sha256_of(folder / "model.safetensors")
+    sweep = runpy.run_path(str(Path(__file__).parents[1] / "sweeps/teacher_free_vs_kd.py"))["sweep"]
+    cells = sweep.cells(LAPTOP, {"arm": ("scratch-with-age",)})
+    (planned,) = distinct(cells, look_up(LAPTOP, cells, store))
+    assert planned.trial == trained.spec
+    assert adopt([folder.name], store) == [folder.name]
+    assert store.trained(folder.name) == trained
+    assert adopt([folder.name], store) == []
