@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from raydistill import __version__
 from raydistill.corpus import check_source
-from raydistill.costs import check_cost, measured_rate, plan_work
+from raydistill.costs import check_cost, plan_work, rates_of
 from raydistill.dry_run import describe
 from raydistill.errors import RaydistillError, UsageError
 from raydistill.flags import SCALE_VARIABLE, STORAGE_VARIABLE, plan_of, storage_of, whole
@@ -73,6 +73,10 @@ def run_sweep(sweep: Sweep, argv: Sequence[str]) -> int:
     flags = sweep_parser(sweep).read(argv)
     plan = plan_of(sweep, flags, shlex.join(["python", *sys.argv]))
     store = Store(plan.options.storage)
+    if flags.probe:
+        from raydistill.conduct import probe  # noqa: PLC0415  (Ray)
+
+        probe(plan)
     if flags.dry_run:
         _show(describe(plan, store, width=shutil.get_terminal_size((100, 24)).columns))
         return 0
@@ -94,7 +98,8 @@ def check_plan(plan: SweepPlan, store: Store, *, agreed: bool) -> None:
     trials = distinct(plan.cells, known)
     if not agreed:
         bases, work = plan_work(trials, known, store)
-        check_cost([*bases, *work], measured_rate(plan.scale.model, store), plan.scale)
+        rates = rates_of(trials, store, probed=plan.options.probe)
+        check_cost([*bases, *work], rates, plan.scale)
     if not store.has("corpora", known.corpus.corpus_sha256):
         check_source(plan.scale.corpus, plan.scale.model.context)
 
@@ -140,6 +145,10 @@ def sweep_parser(sweep: Sweep) -> Parser:
     where.add_argument("--devices-per-trial", help="that train one trial together")
     where.add_argument("--concurrent", help="trials at once (what the cluster can hold)")
     where.add_argument("--dry-run", action="store_true", help="show every trial, run none")
+    where.add_argument(
+        "--probe", action="store_true", help="first measure for a few seconds what it will take"
+    )
+    where.add_argument("--price-per-hour", help="of one device, in any currency: 2.50")
     where.add_argument("--yes", action="store_true", help="run although it is long or unknown")
     where.add_argument("--debug", action="store_true", help="show a traceback with an error")
     return parser

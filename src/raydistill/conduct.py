@@ -7,6 +7,7 @@ from pathlib import Path
 
 from raydistill import tracking
 from raydistill.codec import to_json
+from raydistill.costs import keep_estimates
 from raydistill.errors import SetupError
 from raydistill.follow import Follower
 from raydistill.interrupts import interrupts_held
@@ -60,6 +61,20 @@ def run(plan: SweepPlan) -> int:
     tracker.close()
     _print_next(plan, tracker, console)
     return int(any(isinstance(cell.outcome, TrialFailure) for cell in state.cells))
+
+
+def probe(plan: SweepPlan) -> None:
+    """Measure on this cluster's devices what a sweep will take.
+
+    Raises:
+        RaydistillError: if there is no device, or the storage cannot be written.
+    """
+    store = Store(plan.options.storage)
+    check_writable(store.root)
+    with interrupts_held():
+        from raydistill.runners.probing import probe_plan  # noqa: PLC0415  (Ray)
+
+    probe_plan(plan, store, open_console().print)
 
 
 class Tracked:
@@ -141,6 +156,7 @@ def train_missing(plan: SweepPlan, store: Store, console: PatientConsole, tracke
         trials = distinct(plan.cells, tracked.known)
         if not options.anew:
             adopt([t.trial.trial_id for t in trials if isinstance(t.trial, TrialSpec)], store)
+        keep_estimates(trials, store, probed=options.probe)
         candidates = [_candidate(trial, tracked.known, plan) for trial in trials]
         losses = _selection_losses(trials, tracked.known, store)
         missing = _wanted(plan, trials) - len(losses)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from raydistill.errors import UsageError
 from raydistill.locations import every_location, is_list
@@ -58,6 +59,8 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         anew="all" in (getattr(flags, "arm", None) or ()),
         command=command,
         debug=flags.debug,
+        probe=flags.probe,
+        price_per_hour=_price(flags.price_per_hour),
     )
     return SweepPlan(sweep=sweep, scale=scale, cells=cells, options=options)
 
@@ -157,6 +160,14 @@ def _trials(flags: argparse.Namespace, num_cells: int) -> int:
     if flags.search != "grid" and flags.trials is None:
         raise UsageError(f"--search {flags.search} needs --trials, 1 to {num_cells}")
     return min(num_cells, whole("--trials", flags.trials or str(num_cells)))
+
+
+def _price(text: str | None) -> float | Literal["unknown"]:
+    if text is None:
+        return "unknown"
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text):
+        raise UsageError(f"--price-per-hour {text!r}: what one device costs, a number such as 2.50")
+    return float(text)
 
 
 def whole(flag: str, text: str) -> int:

@@ -289,6 +289,8 @@ class Options:
     anew: bool  # train also what the package carries trained
     command: str  # that started it
     debug: bool = False
+    probe: bool = False  # what it will take was measured first
+    price_per_hour: float | Literal["unknown"] = "unknown"  # of one device
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,14 +11,17 @@ from raydistill.evaluate import PERPLEXITY
 from raydistill.flops import parameters
 from raydistill.locations import NONE, label
 from raydistill.outcomes import Documents, Finished, Outcome, Scores, TrialFailure, Unfinished
+from raydistill.rates import Figures, device_s, figures_of, tokens_per_s
 from raydistill.report import cells as report
 from raydistill.report.predictions import stability
+from raydistill.report.spending import Spending, Spent
 from raydistill.resolve import Known, layer_request, resolve
 from raydistill.results import measured, outcome
 from raydistill.spec import SCRATCH_WITH_AGE, TEACHER_FREE, TrainSpec, TrialSpec
 from raydistill.statistics import DocumentScores, half
 from raydistill.store import Store
 from raydistill.sweep import BaseKey, BaseRequest, Cell, SweepPlan, Value, bases_of
+from raydistill.units import format_tokens
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +35,7 @@ class CellState:
     spec: TrialSpec
     outcome: Outcome
     choice: LayerChoice | None
+    figures: Figures
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,8 +95,16 @@ def read_state(plan: SweepPlan, known: Known, store: Store) -> SweepState:
                 outcomes[trial_id] = outcome(
                     spec, base.weights_sha256, cell.scale.evaluation, store
                 )
-            choice = known.layer_choices.get((cell.base.key, layer_request(cell.request)))
-            cells.append(CellState(cell=cell, spec=spec, outcome=outcomes[trial_id], choice=choice))
+            reached = outcomes[trial_id]
+            cells.append(
+                CellState(
+                    cell=cell,
+                    spec=spec,
+                    outcome=reached,
+                    choice=known.layer_choices.get((cell.base.key, layer_request(cell.request))),
+                    figures=figures_of(trial_id, reached, store),
+                )
+            )
     return SweepState(plan=plan, bases=tuple(bases), cells=tuple(cells))
 
 
@@ -121,7 +133,29 @@ def for_report(state: SweepState) -> report.SweepReport:
             for cell in state.cells
             if not isinstance(cell.outcome, Unfinished)
         ),
+        spending=_spending(state),
     )
+
+
+def _spending(state: SweepState) -> Spending:
+    """What the finished trials took, each under its first cell."""
+    trials: dict[str, Spent] = {}
+    for each in state.cells:
+        if isinstance(each.outcome, Finished):
+            trained, request = each.outcome.result.trained, each.cell.request
+            spent = Spent(
+                name=f"{_report_cell(each, state.plan).name}, age {format_tokens(request.age)}",
+                trial_id=trained.trial_id,
+                device=trained.made_by.device,
+                device_s=device_s(trained),
+                tokens_per_s=tokens_per_s(trained),
+                peak_bytes=trained.cost.peak_bytes,
+                utilisation_pct=each.figures.utilisation_pct,
+                estimate=each.figures.estimate,
+            )
+            trials.setdefault(trained.trial_id, spent)
+    price = state.plan.options.price_per_hour
+    return Spending(trials=tuple(trials.values()), price_per_hour=price)
 
 
 def _report_cell(state: CellState, plan: SweepPlan) -> report.ReportCell:
@@ -221,4 +255,5 @@ def _tracked_cell(cell: CellState, state: SweepState) -> tracking.TrackedCell:
         layer_map=map_of(cell.spec, scale),
         outcome=cell.outcome,
         control=state.control(cell),
+        figures=cell.figures.metrics,
     )
