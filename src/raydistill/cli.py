@@ -20,7 +20,15 @@ from raydistill.corpus import check_source
 from raydistill.costs import check_cost, plan_work, rates_of
 from raydistill.dry_run import describe
 from raydistill.errors import RaydistillError, UsageError
-from raydistill.flags import SCALE_VARIABLE, STORAGE_VARIABLE, plan_of, storage_of, whole
+from raydistill.flags import (
+    SCALE_VARIABLE,
+    STORAGE_VARIABLE,
+    check_recipes,
+    plan_of,
+    storage_of,
+    whole,
+)
+from raydistill.peaks import all_cells
 from raydistill.placement import AUTO, PLACEMENTS
 from raydistill.plan import ORDERS
 from raydistill.resolve import distinct, look_up
@@ -95,7 +103,9 @@ def check_plan(plan: SweepPlan, store: Store, *, agreed: bool) -> None:
         DataError: if the text to train on is not here.
     """
     known = look_up(plan.scale, plan.cells, store)
-    trials = distinct(plan.cells, known)
+    cells = all_cells(plan, known, store)
+    trials = distinct(cells, known)
+    check_recipes(cells)
     if not agreed:
         bases, work = plan_work(trials, known, store)
         rates = rates_of(trials, store, probed=plan.options.probe)
@@ -134,6 +144,9 @@ def sweep_parser(sweep: Sweep) -> Parser:
     how.add_argument("--allow-ends", action="store_true", help="first and last layer may leave")
     how.add_argument(
         "--teacher", help="of a loss with one: own (the trial's base), an age, or SCALE@AGE"
+    )
+    how.add_argument(
+        "--lr-probe", action="store_true", help="each arm at the best of three peaks, tried first"
     )
     how.add_argument("--set", action="append", default=[], metavar="lr=1e-5", help="of the recipe")
     where = parser.add_argument_group("where and whether it runs")

@@ -67,7 +67,8 @@ def trial_work(planned: PlannedTrial, store: Store) -> Work:
     if isinstance(trial, TrialSpec):
         plan = trial.plan
         model = trial.base.model if isinstance(trial.base, RandomBase) else model
-        done = store.path("trials", trial.trial_id, "trained.json").is_file()
+        trained = store.path("trials", trial.trial_id, "trained.json").is_file()
+        done = planned.has_final_id and trained
     else:
         plan, done = stand_in_plan(cell.request, planned.scale), False
     teacher = cell.teacher

@@ -8,6 +8,7 @@ from raydistill.costs import Rates, Work, plan_work, rates_of
 from raydistill.flops import parameters
 from raydistill.forecast import forecast
 from raydistill.locations import label
+from raydistill.peaks import FACTORS, all_cells, probe_cells
 from raydistill.resolve import Known, PlannedTrial, Unscored, distinct, look_up
 from raydistill.scales import Scale
 from raydistill.spec import FROM_BASE, RandomBase, TrialRequest, TrialSpec
@@ -47,7 +48,7 @@ def map_of(spec: TrialSpec, scale: Scale) -> str:
 def describe(plan: SweepPlan, store: Store, *, width: int = 100) -> str:
     """The whole plan in lines of at most `width` columns."""
     known = look_up(plan.scale, plan.cells, store)
-    trials = distinct(plan.cells, known)
+    trials = distinct(all_cells(plan, known, store), known)
     rates = rates_of(trials, store, probed=plan.options.probe)
     bases, work = plan_work(trials, known, store)
     varying = _columns([trial.cells[0].request for trial in trials])
@@ -68,7 +69,10 @@ def describe(plan: SweepPlan, store: Store, *, width: int = 100) -> str:
         _counts(trials, work),
         *(
             line
-            for said in forecast(bases, work, rates, plan.options.price_per_hour)
+            for said in (
+                *_probes(plan),
+                *forecast(bases, work, rates, plan.options.price_per_hour),
+            )
             for line in _wrapped(said, width, "  ")
         ),
     ]
@@ -104,6 +108,8 @@ def _row(
         )
     )
     trial_id = "after pretraining"
+    if requests[0].peak_lr == "probe":
+        trial_id = "after probing"
     if isinstance(planned.trial, TrialSpec):
         layers = map_of(planned.trial, planned.scale)
         if planned.has_final_id:
@@ -197,6 +203,16 @@ def _counts(trials: Sequence[PlannedTrial], work: Sequence[Work]) -> str:
     num_cells = sum(len(trial.cells) for trial in trials)
     done = sum(each.done for each in work)
     return f"Cells {num_cells} · distinct trials {len(trials)} · done {done}."
+
+
+def _probes(plan: SweepPlan) -> Iterator[str]:
+    if plan.options.lr_probe:
+        probes = probe_cells(plan.cells)
+        arms, seed = len(probes) // len(FACTORS), probes[0].request.seed if probes else 0
+        yield (
+            f"Of these, the {len(probes)} with data seed {seed} come first: three peak rates for "
+            f"each of {arms} arms."
+        )
 
 
 def _wrapped(text: str, width: int, indent: str) -> list[str]:

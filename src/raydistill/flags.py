@@ -42,7 +42,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
     trials = _trials(flags, len(cells))
     if flags.search == "random":
         cells = tuple(first_of_permutation(cells, trials, seed))
-    _check_recipes(cells)
+    check_recipes(cells)
     check_placement(flags.teacher_placement, {cell.request.loss for cell in cells})
     storage = storage_of(flags)
     options = Options(
@@ -60,6 +60,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         command=command,
         debug=flags.debug,
         probe=flags.probe,
+        lr_probe=flags.lr_probe,
         price_per_hour=_price(flags.price_per_hour),
     )
     return SweepPlan(sweep=sweep, scale=scale, cells=cells, options=options)
@@ -81,9 +82,13 @@ def _chosen(sweep: Sweep, flags: argparse.Namespace) -> dict[str, tuple[Value, .
     return chosen | ({"allow_ends": (True,)} if flags.allow_ends else {})
 
 
-def _check_recipes(cells: Sequence[Cell]) -> None:
-    """Refuse a recipe that cannot be trained as written; a budget of 0 trains nothing."""
-    for cell in {(c.scale, c.request.budget, c.request.start): c for c in cells}.values():
+def check_recipes(cells: Sequence[Cell]) -> None:
+    """Refuse a recipe that cannot be trained as written; a budget of 0 trains nothing.
+
+    Raises:
+        UsageError: naming the field, its value and what is allowed.
+    """
+    for cell in {(c.scale, c.scale.recipe(c.request)): c for c in cells}.values():
         recipe = cell.scale.recipe(cell.request)
         if recipe.total_tokens:
             check_recipe(

@@ -1,7 +1,7 @@
 """A sweep as the store holds it, in the forms that the report and the tracker take."""
 
 import getpass
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from raydistill import tracking
@@ -11,6 +11,7 @@ from raydistill.evaluate import PERPLEXITY
 from raydistill.flops import parameters
 from raydistill.locations import NONE, label
 from raydistill.outcomes import Documents, Finished, Outcome, Scores, TrialFailure, Unfinished
+from raydistill.peaks import AT_EDGE, ArmKey, Choice, arm_key, choices, is_probed
 from raydistill.rates import Figures, device_s, figures_of, tokens_per_s
 from raydistill.report import cells as report
 from raydistill.report.predictions import stability
@@ -54,6 +55,7 @@ class SweepState:
     plan: SweepPlan
     bases: tuple[BaseState, ...]
     cells: tuple[CellState, ...]
+    peaks: Mapping[ArmKey, Choice]  # where they were probed
 
     def control(self, cell: CellState) -> Scores | tracking.NoControl:
         """The scores of what trained as `cell` did, from the same base, with nothing removed."""
@@ -70,8 +72,11 @@ def is_control(cell: Cell) -> bool:
 
 
 def _start_and_text(state: CellState) -> tuple[BaseKey, TrainSpec]:
-    """What a cell shares with its control; the loss may differ."""
-    return state.cell.base.key, replace(state.spec.train, loss=TEACHER_FREE)
+    """What a cell shares with its control; the loss may differ, and a rate probed for each."""
+    train = replace(state.spec.train, loss=TEACHER_FREE)
+    if not isinstance(state.cell.request.peak_lr, str):
+        train = replace(train, recipe=replace(train.recipe, peak_lr=0.0))
+    return state.cell.base.key, train
 
 
 def read_state(plan: SweepPlan, known: Known, store: Store) -> SweepState:
@@ -87,7 +92,8 @@ def read_state(plan: SweepPlan, known: Known, store: Store) -> SweepState:
     cells = []
     for cell in plan.cells:
         spec, base = resolve(cell, known), known.bases.get(cell.base.key)
-        if isinstance(spec, TrialSpec) and base is not None:
+        known_peak = cell.request.peak_lr != "probe"
+        if isinstance(spec, TrialSpec) and base is not None and known_peak:
             trial_id = spec.trial_id
             if plan.options.search == "tpe" and trial_id in outcomes:
                 continue  # a search takes every trial once, under its first name
@@ -105,7 +111,8 @@ def read_state(plan: SweepPlan, known: Known, store: Store) -> SweepState:
                     figures=figures_of(trial_id, reached, store),
                 )
             )
-    return SweepState(plan=plan, bases=tuple(bases), cells=tuple(cells))
+    peaks = choices(plan.cells, known, store) if plan.options.lr_probe else {}
+    return SweepState(plan=plan, bases=tuple(bases), cells=tuple(cells), peaks=peaks)
 
 
 def for_report(state: SweepState) -> report.SweepReport:
@@ -129,11 +136,12 @@ def for_report(state: SweepState) -> report.SweepReport:
             for base in state.bases
         ),
         cells=tuple(
-            _report_cell(cell, plan)
+            _report_cell(cell, state)
             for cell in state.cells
             if not isinstance(cell.outcome, Unfinished)
         ),
         spending=_spending(state),
+        remarks=tuple(choice.sentence for choice in state.peaks.values()),
     )
 
 
@@ -144,7 +152,7 @@ def _spending(state: SweepState) -> Spending:
         if isinstance(each.outcome, Finished):
             trained, request = each.outcome.result.trained, each.cell.request
             spent = Spent(
-                name=f"{_report_cell(each, state.plan).name}, age {format_tokens(request.age)}",
+                name=f"{_report_cell(each, state).name}, age {format_tokens(request.age)}",
                 trial_id=trained.trial_id,
                 device=trained.made_by.device,
                 device_s=device_s(trained),
@@ -158,11 +166,10 @@ def _spending(state: SweepState) -> Spending:
     return Spending(trials=tuple(trials.values()), price_per_hour=price)
 
 
-def _report_cell(state: CellState, plan: SweepPlan) -> report.ReportCell:
+def _report_cell(state: CellState, sweep: SweepState) -> report.ReportCell:
     request, scale = state.cell.request, state.cell.scale
     num_layers = scale.model.num_layers
     named = label(request.location, num_layers, request.count, allow_ends=request.allow_ends)
-    steady = stability(state.choice) if state.choice else ""
     return report.ReportCell(
         scale=scale.name,
         num_params=parameters(scale.model),
@@ -174,11 +181,21 @@ def _report_cell(state: CellState, plan: SweepPlan) -> report.ReportCell:
         layer_map=map_of(state.spec, scale),
         gap_tokens=scale.train_tokens(request.gap),
         train=state.spec.train,
-        outcome=_reported(state.outcome, plan),
+        outcome=_reported(state.outcome, sweep.plan),
         for_every_seed=request.budget == 0 or request.start == SCRATCH_WITH_AGE,
-        note=named if named != request.location else steady,
+        note="; ".join(_notes(state, named, sweep)),
         choice=state.choice,
     )
+
+
+def _notes(state: CellState, named: str, sweep: SweepState) -> Iterator[str]:
+    if named != state.cell.request.location:
+        yield named
+    elif state.choice:
+        yield stability(state.choice)
+    choice = sweep.peaks.get(arm_key(state.cell))
+    if choice and choice.at_edge and is_probed(state.cell):
+        yield f"peak rate {choice.peak_lr:g}: {AT_EDGE}"
 
 
 def _reported(result: Outcome, plan: SweepPlan) -> report.Measured | TrialFailure:

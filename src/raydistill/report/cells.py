@@ -105,4 +105,5 @@ class SweepReport:
     searched: bool = False  # then the scores are those of documents not selected on
     bases: tuple[ReportBase, ...]
     cells: tuple[ReportCell, ...]
+    remarks: tuple[str, ...] = ()  # to read before the table
     spending: Spending = field(default_factory=Spending)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from raydistill.jobs import ProbeJob, Variant
+from raydistill.peaks import all_cells
 from raydistill.rates import Probed, Rate, Unmeasured, probe_path, typical
 from raydistill.resolve import PlannedTrial, distinct, look_up
 from raydistill.runners.cluster import connected, device_need, present, wait_for
@@ -23,7 +24,7 @@ def probe_plan(plan: SweepPlan, store: Store, say: Callable[[str], None]) -> Non
         RaydistillError: if there is no cluster, or none of its devices is free.
     """
     known = look_up(plan.scale, plan.cells, store)
-    trials = distinct(plan.cells, known)
+    trials = distinct(all_cells(plan, known, store), known)
     with connected(store.path("probes", "ray.log")):
         need = device_need()
         wait_for(need, say=say)
