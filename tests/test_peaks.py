@@ -199,8 +199,8 @@ def test_a_dry_run_shows_the_probes_and_what_waits_for_them(tmp_path):
 
 
 def test_a_sweep_that_is_repeated_trains_nothing(store, plan):
-    for cell in probe_cells(plan.cells):
-        finish(store, cell, 3.1)
+    for cell, nll in zip(probe_cells(plan.cells), (3.1, 3.2, 3.3) * 2, strict=True):
+        finish(store, cell, nll)
     for cell in at_best_peaks(plan.cells, KNOWN, store):
         finish(store, replace(cell, scale=SMOKE), 3.2)
     no_tasks = replace(SMOKE, evaluation=replace(SMOKE.evaluation, tasks=()))

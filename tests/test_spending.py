@@ -49,7 +49,7 @@ def test_the_sum_is_told_with_how_far_the_estimate_was_off():
         "them: 80, -11 % off their 90."
     )
     priced = dataclasses.replace(SPENDING, price_per_hour=2.5)
-    assert "0.0417 device-hours, 0.10 at 2.5 an hour" in priced.words[0]
+    assert "0.0417 device-hours, 0.1 at 2.5 an hour" in priced.words[0]
 
 
 def test_without_an_estimate_that_is_said_and_without_trials_nothing_is():

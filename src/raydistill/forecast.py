@@ -6,7 +6,13 @@ from typing import Literal
 
 from raydistill.costs import Rates, Work
 from raydistill.rates import Rate, Unmeasured
-from raydistill.units import format_bytes, format_flops, format_seconds, format_tokens
+from raydistill.units import (
+    format_bytes,
+    format_flops,
+    format_money,
+    format_seconds,
+    format_tokens,
+)
 
 
 def forecast(
@@ -30,9 +36,8 @@ def forecast(
     yield from _memory(work, rates)
     yield _disk(work)
     if price_per_hour != "unknown":
-        device_s = sum(each.device_s(rates) for each in work)
-        money = "?" if math.isinf(device_s) else f"{device_s / 3600 * price_per_hour:.2f}"
-        yield f"Money: {money}, at {price_per_hour:g} for an hour of one device."
+        money = sum(each.device_s(rates) for each in work) / 3600 * price_per_hour
+        yield f"Money: {format_money(money)}, at {price_per_hour:g} for an hour of one device."
 
 
 def _sum(work: Sequence[Work], rates: Rates) -> str:

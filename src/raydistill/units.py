@@ -80,6 +80,17 @@ def format_bytes(size: int) -> str:
     return f"{size} B"
 
 
+def format_money(amount: float) -> str:
+    """An amount in whatever currency; small ones in two digits, `?` where nobody knows.
+
+    >>> [format_money(amount) for amount in (1234.5, 0.000844, 0.0, math.inf)]
+    ['1234.50', '0.00084', '0', '?']
+    """
+    if math.isinf(amount):
+        return "?"
+    return f"{amount:.2f}" if amount >= 1 else f"{amount:.2g}"
+
+
 def ratio_drop_pct(before: float, after: float) -> float:
     """Percent of a higher-is-better value lost, 100·(1 − after/before); positive is worse.
 

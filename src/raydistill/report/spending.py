@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from raydistill.outcomes import Estimate
-from raydistill.units import format_bytes, format_seconds
+from raydistill.units import format_bytes, format_money, format_seconds
 
 NONE_MADE = "–"
 
@@ -74,7 +74,7 @@ def _together(trials: Sequence[Spent], price_per_hour: float | Literal["unknown"
     device_s = sum(each.device_s for each in trials)
     money = ""
     if price_per_hour != "unknown":
-        money = f", {device_s / 3600 * price_per_hour:.2f} at {price_per_hour:g} an hour"
+        money = f", {format_money(device_s / 3600 * price_per_hour)} at {price_per_hour:g} an hour"
     said = (
         f"{len(trials)} trial(s) took {device_s:,.0f} device-seconds "
         f"({device_s / 3600:.3g} device-hours{money})"
