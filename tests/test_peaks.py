@@ -184,7 +184,9 @@ def test_the_table_says_what_was_probed_and_flags_the_edge(store, plan):
     settled = replace(plan, cells=at_best_peaks(plan.cells, KNOWN, store))
     for cell in settled.cells:
         fail(store, cell)
-    report = for_report(read_state(settled, KNOWN, store))
+    state = read_state(settled, KNOWN, store)
+    assert state.probing_s == 6 * 2.0
+    report = for_report(state)
     assert len(report.remarks) == 2
     assert all(AT_EDGE in cell.note for cell in report.cells)
 

@@ -57,6 +57,12 @@ def test_without_an_estimate_that_is_said_and_without_trials_nothing_is():
     assert Spending().words == ()
 
 
+def test_what_the_choice_of_rates_took_is_told_besides():
+    assert not any("peak rates" in said for said in SPENDING.words)
+    probed = dataclasses.replace(SPENDING, probing_s=1234.0)
+    assert "Choosing peak rates took 1,234 device-seconds besides." in probed.words
+
+
 def test_what_the_memory_of_a_cpu_means_is_told_on_a_cpu_only():
     assert any("resident size" in said for said in SPENDING.words)
     gpu = dataclasses.replace(INPUT, device="NVIDIA H100")

@@ -13,6 +13,7 @@ from typing import Literal
 
 from raydistill.locations import NONE
 from raydistill.outcomes import Finished
+from raydistill.rates import device_s
 from raydistill.resolve import Known, resolve
 from raydistill.scales import Scale
 from raydistill.spec import FROM_BASE, SCRATCH_WITH_AGE, TrialSpec
@@ -186,6 +187,13 @@ def at_best_peaks(cells: Sequence[Cell], known: Known, store: Store) -> tuple[Ce
         return replace(cell, request=replace(cell.request, peak_lr=peak_lr))
 
     return tuple(map(settled, cells))
+
+
+def probing_s(cells: Sequence[Cell], known: Known, store: Store) -> float:
+    """Device-seconds of the probes that were trained."""
+    specs = [resolve(probe, known) for probe in probe_cells(cells)]
+    found = [store.trained(s.trial_id) for s in specs if isinstance(s, TrialSpec)]
+    return sum(device_s(trained) for trained in found if trained is not None)
 
 
 def all_cells(plan: SweepPlan, known: Known, store: Store) -> tuple[Cell, ...]:

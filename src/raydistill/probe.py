@@ -103,14 +103,14 @@ def _pace(job: ProbeJob, variant: Variant, recipe: Recipe, world: World) -> Pace
     student.remove(range(1, 1 + variant.removed))
     student.model.to(world.device)
     step_s = _step_s(student, job, variant, recipe, world)
-    held = peak_bytes(world)
+    evaluate_s = _evaluate_s(student.model, job, world)
     return Pace(
         loss=variant.loss,
         blocks=len(student.kept),
         flops_per_s=_step_flops(job, variant, recipe) / step_s,
         tokens_per_s=recipe.batch_tokens / step_s,
-        evaluate_s=_evaluate_s(student.model, job, world),
-        peak_bytes=held,
+        evaluate_s=evaluate_s,
+        peak_bytes=peak_bytes(world),  # with the held-out windows of the curve
     )
 
 

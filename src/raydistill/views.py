@@ -11,7 +11,7 @@ from raydistill.evaluate import PERPLEXITY
 from raydistill.flops import parameters
 from raydistill.locations import NONE, label
 from raydistill.outcomes import Documents, Finished, Outcome, Scores, TrialFailure, Unfinished
-from raydistill.peaks import AT_EDGE, ArmKey, Choice, arm_key, choices, is_probed
+from raydistill.peaks import AT_EDGE, ArmKey, Choice, arm_key, choices, is_probed, probing_s
 from raydistill.rates import Figures, device_s, figures_of, tokens_per_s
 from raydistill.report import cells as report
 from raydistill.report.predictions import stability
@@ -56,6 +56,7 @@ class SweepState:
     bases: tuple[BaseState, ...]
     cells: tuple[CellState, ...]
     peaks: Mapping[ArmKey, Choice]  # where they were probed
+    probing_s: float  # device-seconds of it
 
     def control(self, cell: CellState) -> Scores | tracking.NoControl:
         """The scores of what trained as `cell` did, from the same base, with nothing removed."""
@@ -111,8 +112,14 @@ def read_state(plan: SweepPlan, known: Known, store: Store) -> SweepState:
                     figures=figures_of(trial_id, reached, store),
                 )
             )
-    peaks = choices(plan.cells, known, store) if plan.options.lr_probe else {}
-    return SweepState(plan=plan, bases=tuple(bases), cells=tuple(cells), peaks=peaks)
+    probed = plan.cells if plan.options.lr_probe else ()
+    return SweepState(
+        plan=plan,
+        bases=tuple(bases),
+        cells=tuple(cells),
+        peaks=choices(probed, known, store),
+        probing_s=probing_s(probed, known, store),
+    )
 
 
 def for_report(state: SweepState) -> report.SweepReport:
@@ -163,7 +170,7 @@ def _spending(state: SweepState) -> Spending:
             )
             trials.setdefault(trained.trial_id, spent)
     price = state.plan.options.price_per_hour
-    return Spending(trials=tuple(trials.values()), price_per_hour=price)
+    return Spending(trials=tuple(trials.values()), probing_s=state.probing_s, price_per_hour=price)
 
 
 def _report_cell(state: CellState, sweep: SweepState) -> report.ReportCell:

@@ -29,6 +29,7 @@ class Spending:
     """What a sweep took, trials that cells share counted once."""
 
     trials: tuple[Spent, ...] = ()
+    probing_s: float = 0.0  # device-seconds of the trials that chose the peak rates
     price_per_hour: float | Literal["unknown"] = "unknown"
 
     @property
@@ -54,7 +55,12 @@ class Spending:
         """The sum, beside its estimate where there is one for every trial, and what is meant."""
         if not self.trials:
             return ()
-        return (_together(self.trials, self.price_per_hour), *_meaning(self.trials))
+        probing = [f"Choosing peak rates took {self.probing_s:,.0f} device-seconds besides."]
+        return (
+            _together(self.trials, self.price_per_hour),
+            *(probing if self.probing_s else ()),
+            *_meaning(self.trials),
+        )
 
 
 def _row(spent: Spent) -> tuple[str, ...]:
