@@ -116,7 +116,11 @@ def test_a_dry_run_tells_time_memory_disk_and_money_by_the_probe(store, rate):
     assert "Money: ?, at 2.5 for an hour" in before
     store.save(Probed(found=rate), *probe_path(SMOKE.model, SMOKE.heal))
     text = " ".join(describe(plan, store).split())
-    for said in ("Times from a probe on cpu", "device-hours", "Memory on each device: at most"):
+    for said in (
+        "Times from a probe without tasks whose",
+        "device-hours",
+        "Memory on each device: at most",
+    ):
         assert said in text
     assert "Disk: " in text
     assert "Money: 0." in text
@@ -134,7 +138,7 @@ def test_an_estimate_is_noted_before_a_trial_and_never_changed(tmp_path, rate):
     place = ("trials", trials[0].trial.trial_id, ESTIMATE)
     noted = store.load(Estimate, *place)
     assert noted.device_s > 0
-    assert noted.source == "a probe"
+    assert noted.source == rate.grounds
     twice = replace(rate, paces=tuple(replace(p, flops_per_s=1.0) for p in rate.paces))
     store.save(Probed(found=twice), *probe_path(SMOKE.model, SMOKE.heal))
     keep_estimates(trials, store, probed=True)

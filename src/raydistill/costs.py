@@ -128,7 +128,7 @@ def keep_estimates(trials: Sequence[PlannedTrial], store: Store, *, probed: bool
         if store.load(Estimate, *place) is None:
             peak_bytes = rate.pace(work.loss, work.blocks).peak_bytes
             device_s = work.device_s(rates)
-            made = Estimate(device_s=device_s, peak_bytes=peak_bytes, source=rate.source)
+            made = Estimate(device_s=device_s, peak_bytes=peak_bytes, source=rate.grounds)
             store.save(made, *place)
 
 

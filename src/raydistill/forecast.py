@@ -57,9 +57,7 @@ def _grounds(scale: str, rate: Rate | Unmeasured) -> Iterator[str]:
     if isinstance(rate, Rate):
         speeds = sorted(pace.tokens_per_s for pace in rate.paces)
         ends = " to ".join(dict.fromkeys(f"{speed:,.0f}" for speed in (speeds[0], speeds[-1])))
-        without = f", without {' and '.join(rate.left_out)}" if rate.left_out else ""
-        times = f"Times{of_scale} from {rate.source} on {rate.device}{without}"
-        yield f"{times}: {ends} tokens/s on each device."
+        yield f"Times{of_scale} from {rate.grounds}: {ends} tokens/s on each {rate.device}."
     elif rate.reason:
         yield f"A probe{of_scale} cannot tell how long that takes (?): {rate.reason}."
     else:

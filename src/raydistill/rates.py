@@ -48,6 +48,12 @@ class Rate:
     paces: tuple[Pace, ...]
     left_out: tuple[str, ...] = ()  # what the seconds do not hold
 
+    @property
+    def grounds(self) -> str:
+        """What the seconds come from, and what they lack."""
+        without = f" without {' and '.join(self.left_out)}" if self.left_out else ""
+        return self.source + without
+
     def pace(self, loss: str, blocks: int) -> Pace:
         """The measured pace that comes nearest: of that loss if there is one, then in blocks."""
         return min(self.paces, key=lambda p: (p.loss != loss, abs(p.blocks - blocks)))
