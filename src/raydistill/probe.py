@@ -7,12 +7,11 @@ import functools
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from raydistill.devices import forget_peak_bytes, free_bytes, keep_peak, peak_bytes, timed
 from raydistill.evaluate import TASKS
@@ -24,10 +23,12 @@ from raydistill.jobs import ProbeJob, Variant
 from raydistill.models import Decoder, build
 from raydistill.outcomes import Progress
 from raydistill.rates import PROBE, Pace, Peak, Rate, Unmeasured
-from raydistill.spec import DropPlan, Recipe, TrainSpec
+from raydistill.spec import DropPlan, ModelConfig, Recipe, TrainSpec
 from raydistill.store import Store
 from raydistill.surgery import Student
-from raydistill.train import HELDOUT_AT, autocast, begin, no_teacher, train
+from raydistill.teachers import OnlineTeacher, Teacher, no_teacher
+from raydistill.tokens import Batch
+from raydistill.train import HELDOUT_AT, begin, train
 from raydistill.world import World
 
 STEP_S = 20.0
@@ -125,11 +126,7 @@ def _step_s(
     windows = recipe.batch_tokens // model.context
     steps = train(
         begin(student, DropPlan(), recipe),
-        lambda step: torch.randint(
-            model.vocab_size,
-            (windows, model.context + 1),
-            generator=torch.Generator().manual_seed(step),
-        ),
+        functools.partial(_random_batch, model, windows),
         plan=DropPlan(),
         spec=spec,
         world=world,
@@ -150,19 +147,15 @@ def _seconds_each(steps: Iterator[Progress]) -> float:
     return elapsed_s / done
 
 
-def _teacher(variant: Variant, recipe: Recipe, world: World) -> Callable[[Tensor], Tensor]:
-    if not variant.teachers:
-        return no_teacher
-    models = [build(t, seed=0).to(world.device).requires_grad_(False) for t in variant.teachers]
+def _random_batch(model: ModelConfig, windows: int, step: int) -> Batch:
+    shape, drawn = (windows, model.context + 1), torch.Generator().manual_seed(step)
+    ids = torch.randint(model.vocab_size, shape, generator=drawn)
+    return Batch(tuple(range(windows)), ids)
 
-    @torch.no_grad()
-    def logits(inputs_BT: Tensor) -> Tensor:
-        with autocast(recipe, world):
-            *_, last = (model(inputs_BT) for model in models)
-        out: Tensor = last
-        return out
 
-    return logits
+def _teacher(variant: Variant, recipe: Recipe, world: World) -> Teacher:
+    models = [build(teacher, seed=0) for teacher in variant.teachers]
+    return OnlineTeacher(models[0], recipe, world) if models else no_teacher
 
 
 def _evaluate_s(model: Decoder, job: ProbeJob, world: World) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from raydistill.costs import trial_work
 from raydistill.jobs import ProbeJob, Variant
 from raydistill.peaks import all_cells
 from raydistill.rates import Probed, Rate, Unmeasured, probe_path, typical
@@ -24,7 +25,10 @@ def probe_plan(plan: SweepPlan, store: Store, say: Callable[[str], None]) -> Non
         RaydistillError: if there is no cluster, or none of its devices is free.
     """
     known = look_up(plan.scale, plan.cells, store)
-    trials = distinct(all_cells(plan, known, store), known)
+    planned = distinct(all_cells(plan, known, store), known)
+    trials = [trial for trial in planned if not trial_work(trial, store).done]
+    if not trials:
+        return  # nothing is left to predict
     with connected(store.path("probes", "ray.log")):
         need = device_need()
         wait_for(need, say=say)
