@@ -6,13 +6,18 @@ import io
 from rich.console import Console
 
 import tracked_samples as samples
+from planned import cell_of
+from raydistill.bill import bill, name_of
 from raydistill.codec import from_json, to_json
-from raydistill.outcomes import Estimate
+from raydistill.outcomes import Estimate, Unfinished
+from raydistill.rates import Figures
 from raydistill.report.cells import SweepReport
 from raydistill.report.markdown import to_markdown
 from raydistill.report.spending import Spending, Spent
 from raydistill.report.table import Table, build_table
 from raydistill.report.terminal import print_table
+from raydistill.scales import load_scale
+from raydistill.spec import TrialRequest
 from raydistill.tracking.content import cell_content
 from raydistill.units import B
 
@@ -55,6 +60,24 @@ def test_the_sum_is_told_with_how_far_the_estimate_was_off():
 def test_without_an_estimate_that_is_said_and_without_trials_nothing_is():
     assert "nothing was measured before them" in Spending(trials=(OUTPUT,)).words[0]
     assert Spending().words == ()
+
+
+def test_a_trial_that_cells_share_is_billed_once():
+    outcome = samples.measured(320 * B, "input")
+    asked = TrialRequest(age=320 * B, location="a", count=2)
+    requests = [asked, dataclasses.replace(asked, location="b")]
+    cells = [cell_of(load_scale("smoke"), request) for request in requests]
+    entries = [(cell, outcome, Figures()) for cell in cells]
+    made = bill([*entries, (cells[0], Unfinished(), Figures())], probing_s=0.0, price_per_hour=1.0)
+    (spent,) = made.trials
+    assert (spent.name, spent.device_s, spent.estimate) == ("a", 48.0, "none")
+
+
+def test_a_trial_is_named_by_its_arm_and_the_other_axes():
+    request = TrialRequest(age=320 * B, location="input", count=2)
+    values = {"age": 320 * B, "location": "input", "arm": "kd", "seed": 2}
+    cell = dataclasses.replace(cell_of(load_scale("smoke"), request), values=values)
+    assert name_of(cell) == "kd, age 320B, seed 2"
 
 
 def test_what_the_choice_of_rates_took_is_told_besides():

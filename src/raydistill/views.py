@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from raydistill import tracking
+from raydistill.bill import bill
 from raydistill.choices import LayerChoice
 from raydistill.dry_run import layer_map, map_of
 from raydistill.evaluate import PERPLEXITY
@@ -12,17 +13,15 @@ from raydistill.flops import parameters
 from raydistill.locations import NONE, label
 from raydistill.outcomes import Documents, Finished, Outcome, Scores, TrialFailure, Unfinished
 from raydistill.peaks import AT_EDGE, ArmKey, Choice, arm_key, choices, is_probed, probing_s
-from raydistill.rates import Figures, device_s, figures_of, tokens_per_s
+from raydistill.rates import Figures, figures_of
 from raydistill.report import cells as report
 from raydistill.report.predictions import stability
-from raydistill.report.spending import Spending, Spent
 from raydistill.resolve import Known, layer_request, resolve
 from raydistill.results import measured, outcome
 from raydistill.spec import SCRATCH_WITH_AGE, TEACHER_FREE, TrainSpec, TrialSpec
 from raydistill.statistics import DocumentScores, half
 from raydistill.store import Store
 from raydistill.sweep import BaseKey, BaseRequest, Cell, SweepPlan, Value, bases_of
-from raydistill.units import format_tokens
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,30 +146,13 @@ def for_report(state: SweepState) -> report.SweepReport:
             for cell in state.cells
             if not isinstance(cell.outcome, Unfinished)
         ),
-        spending=_spending(state),
+        spending=bill(
+            ((each.cell, each.outcome, each.figures) for each in state.cells),
+            probing_s=state.probing_s,
+            price_per_hour=plan.options.price_per_hour,
+        ),
         remarks=tuple(choice.sentence for choice in state.peaks.values()),
     )
-
-
-def _spending(state: SweepState) -> Spending:
-    """What the finished trials took, each under its first cell."""
-    trials: dict[str, Spent] = {}
-    for each in state.cells:
-        if isinstance(each.outcome, Finished):
-            trained, request = each.outcome.result.trained, each.cell.request
-            spent = Spent(
-                name=f"{_report_cell(each, state).name}, age {format_tokens(request.age)}",
-                trial_id=trained.trial_id,
-                device=trained.made_by.device,
-                device_s=device_s(trained),
-                tokens_per_s=tokens_per_s(trained),
-                peak_bytes=trained.cost.peak_bytes,
-                utilisation_pct=each.figures.utilisation_pct,
-                estimate=each.figures.estimate,
-            )
-            trials.setdefault(trained.trial_id, spent)
-    price = state.plan.options.price_per_hour
-    return Spending(trials=tuple(trials.values()), probing_s=state.probing_s, price_per_hour=price)
 
 
 def _report_cell(state: CellState, sweep: SweepState) -> report.ReportCell:
