@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from raydistill.errors import UsageError
 from raydistill.flops import exact_flops, paper_flops, parameters
 from raydistill.outcomes import Estimate
-from raydistill.rates import ESTIMATE, Rate, Unmeasured, rate_of
+from raydistill.rates import ESTIMATE, Rate, Unmeasured, paced_as, rate_of
 from raydistill.resolve import Known, PlannedTrial, ages_by_scale, stand_in_plan
 from raydistill.scales import Scale
 from raydistill.spec import TEACHER_FREE, DropPlan, NoTeacher, RandomBase, TrialSpec
@@ -77,7 +77,7 @@ def trial_work(planned: PlannedTrial, store: Store) -> Work:
     whole, left = parameters(model), parameters(model, removed=len(plan.drops))
     return Work(
         scale=planned.scale.name,
-        loss=cell.request.loss,
+        loss=paced_as(cell.request.loss, cached),
         blocks=model.num_layers - len(plan.drops),
         tokens=recipe.total_tokens,
         flops_exact=exact_flops(model, plan, recipe, teachers),

@@ -104,7 +104,7 @@ def arm_key(cell: Cell) -> ArmKey:
     """What cells of one arm share."""
     request = cell.request
     start = (cell.scale.name, request.age, request.start)
-    return *start, request.count, request.loss, request.teacher
+    return *start, request.count, request.loss, request.teacher, request.excerpt
 
 
 def peak_of(cell: Cell) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from raydistill.outcomes import Estimate, Finished, Outcome, Trained
-from raydistill.spec import ModelConfig, Recipe, digest
+from raydistill.spec import CachedTeacher, ModelConfig, Recipe, digest
 from raydistill.store import Store
 
 ESTIMATE = "estimate.json"
@@ -108,9 +108,15 @@ def measured_rate(model: ModelConfig, store: Store) -> Rate | Unmeasured:
     alike: dict[tuple[str, int], list[Trained]] = {}
     for each in trained:
         if each.made_by.device == device:
-            alike.setdefault((each.spec.train.loss, len(each.kept)), []).append(each)
+            loss = paced_as(each.spec.train.loss, isinstance(each.spec.teacher, CachedTeacher))
+            alike.setdefault((loss, len(each.kept)), []).append(each)
     paces = tuple(_pace(loss, blocks, each) for (loss, blocks), each in alike.items())
     return Rate(device=device, source=FINISHED_TRIALS, paces=paces)
+
+
+def paced_as(loss: str, cached: bool) -> str:
+    """What has a pace of its own: a loss, and one whose teacher is read from the store."""
+    return f"{loss} cached" if cached else loss
 
 
 def _pace(loss: str, blocks: int, trained: Sequence[Trained]) -> Pace:
@@ -172,8 +178,9 @@ def figures_of(trial_id: str, outcome: Outcome, store: Store) -> Figures:
 
 
 def device_s(trained: Trained) -> float:
-    """Seconds of training and evaluation, over all devices that a trial held."""
-    return (trained.cost.train_s + trained.cost.evaluate_s) * trained.made_by.world_size
+    """Seconds of training, evaluation and a teacher's pass, over all devices that a trial held."""
+    cost = trained.cost
+    return (cost.train_s + cost.evaluate_s + cost.teacher_s) * trained.made_by.world_size
 
 
 def tokens_per_s(trained: Trained) -> float:

@@ -9,7 +9,7 @@ from raydistill.rates import Probed, Rate, Unmeasured, probe_path, typical
 from raydistill.resolve import PlannedTrial, distinct, look_up
 from raydistill.runners.cluster import connected, device_need, present, wait_for
 from raydistill.runners.once import run_each_once
-from raydistill.spec import ModelConfig, NoTeacher
+from raydistill.spec import TEACHER_FREE, ModelConfig, NoTeacher
 from raydistill.store import Store
 from raydistill.sweep import SweepPlan
 
@@ -69,9 +69,11 @@ def _variants(trials: Sequence[PlannedTrial]) -> tuple[Variant, ...]:
     removed: dict[tuple[str, tuple[ModelConfig, ...]], set[int]] = {}
     for trial in trials:
         cell = trial.cells[0]
-        asked = cell.teacher
+        asked, loss = cell.teacher, cell.request.loss
         teachers = () if isinstance(asked, NoTeacher) else (asked.scale.model,)
-        removed.setdefault((cell.request.loss, teachers), set()).add(cell.request.count)
+        if cell.request.excerpt:  # answers from the store: little more than no teacher
+            loss, teachers = TEACHER_FREE, ()
+        removed.setdefault((loss, teachers), set()).add(cell.request.count)
     return tuple(
         Variant(loss=loss, removed=count, teachers=teachers)
         for (loss, teachers), counts in removed.items()
