@@ -81,6 +81,8 @@ PLANNING = [
     (10, "--set lr=inf", "peak_lr is inf"),
     (10, "--set peak_ler=1", "Did you mean 'peak_lr'?"),
     (10, "--set lr", "write field=value"),
+    (33, "--price-per-hour free", "--price-per-hour 'free'"),
+    (33, "--price-per-hour=-1", "--price-per-hour '-1'"),
     (33, "--locaton input", "unknown flag or argument '--locaton', did you mean --location?"),
     (33, "input", "unknown flag or argument 'input'"),
     (33, "--count", "argument --count: expected one argument"),
@@ -89,7 +91,7 @@ PLANNING = [
     (33, "--seed 0", "--seed '0': a whole number from 1 on"),
     (33, "--trials 3", "a grid takes every cell"),
     (33, "--search random", "--search random needs --trials, 1 to 5"),
-    (46, "--scale paper_300m", "look at it with --dry-run, then add --yes"),
+    (46, "--scale paper_300m", "look at it with --dry-run --probe, then add --yes"),
 ]
 
 TEXT = [

@@ -32,7 +32,8 @@ def test_these_are_the_flags():
         *("--location", "--count", "--gap", "--age", "--loss", "--search", "--trials"),
         *("--scale", "--model", "--corpus", "--budget", "--order", "--allow-ends", "--seed"),
         *("--set", "--storage", "--tracking-uri", "--devices-per-trial", "--concurrent"),
-        *("--teacher", "--teacher-placement", "--dry-run", "--yes", "--debug"),
+        *("--teacher", "--teacher-placement", "--lr-probe", "--dry-run", "--probe"),
+        *("--price-per-hour", "--yes", "--debug"),
     }
 
 

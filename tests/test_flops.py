@@ -65,6 +65,15 @@ def test_the_papers_rule_gives_table_4(scale, ours, kd, ratio):
     assert both / student == pytest.approx(ratio, abs=0.005)
 
 
+def test_a_teacher_of_another_size_costs_by_its_own():
+    student, teacher = (load_scale(name).model for name in ("paper_300m", "paper_1b"))
+    plan = plan_drops(range(1, 13), recipe=RECIPE)
+    alone = paper_flops(student, plan, RECIPE)
+    assert paper_flops(student, plan, RECIPE, [teacher]) - alone == 2 * 1_110_347_776 * 20 * B
+    asked = exact_flops(student, plan, RECIPE, [teacher]) - exact_flops(student, plan, RECIPE)
+    assert asked == forward_flops_per_token(teacher) * 20 * B
+
+
 @pytest.mark.parametrize("frozen", [(), (1, 3), (0, 1, 2, 3, 4)])
 def test_torch_counts_the_same_for_a_training_step(frozen):
     student = Student(build(TINY, seed=0))

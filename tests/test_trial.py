@@ -23,6 +23,7 @@ from raydistill.pretrain import (
     measure,
     pretrain,
 )
+from raydistill.rates import known_peak
 from raydistill.results import metrics, outcome
 from raydistill.spec import (
     CachedTeacher,
@@ -127,6 +128,7 @@ def test_a_trial_ends_with_its_scores_and_says_what_it_took(store, job):
     assert result.trained.cost.tokens == 1024
     assert result.before.tasks.keys() == result.after.tasks.keys() == {"continuation"}
     assert not store.path("trials", job.spec.trial_id, "checkpoints").exists()
+    assert known_peak("cpu", "float32", store).flops_per_s > 0
 
 
 def test_a_finished_trial_is_not_trained_again(job):

@@ -17,10 +17,18 @@ from typing import NoReturn
 
 from raydistill import __version__
 from raydistill.corpus import check_source
-from raydistill.costs import check_cost, measured_rate, plan_work
+from raydistill.costs import check_cost, plan_work, rates_of
 from raydistill.dry_run import describe
 from raydistill.errors import RaydistillError, UsageError
-from raydistill.flags import SCALE_VARIABLE, STORAGE_VARIABLE, plan_of, storage_of, whole
+from raydistill.flags import (
+    SCALE_VARIABLE,
+    STORAGE_VARIABLE,
+    check_recipes,
+    plan_of,
+    storage_of,
+    whole,
+)
+from raydistill.peaks import all_cells
 from raydistill.placement import AUTO, PLACEMENTS
 from raydistill.plan import ORDERS
 from raydistill.resolve import distinct, look_up
@@ -73,6 +81,10 @@ def run_sweep(sweep: Sweep, argv: Sequence[str]) -> int:
     flags = sweep_parser(sweep).read(argv)
     plan = plan_of(sweep, flags, shlex.join(["python", *sys.argv]))
     store = Store(plan.options.storage)
+    if flags.probe:
+        from raydistill.conduct import probe  # noqa: PLC0415  (Ray)
+
+        probe(plan)
     if flags.dry_run:
         _show(describe(plan, store, width=shutil.get_terminal_size((100, 24)).columns))
         return 0
@@ -91,10 +103,13 @@ def check_plan(plan: SweepPlan, store: Store, *, agreed: bool) -> None:
         DataError: if the text to train on is not here.
     """
     known = look_up(plan.scale, plan.cells, store)
-    trials = distinct(plan.cells, known)
+    cells = all_cells(plan, known, store)
+    trials = distinct(cells, known)
+    check_recipes(cells)
     if not agreed:
         bases, work = plan_work(trials, known, store)
-        check_cost([*bases, *work], measured_rate(plan.scale.model, store), plan.scale)
+        rates = rates_of(trials, store, probed=plan.options.probe)
+        check_cost([*bases, *work], rates, plan.scale)
     if not store.has("corpora", known.corpus.corpus_sha256):
         check_source(plan.scale.corpus, plan.scale.model.context)
 
@@ -130,6 +145,9 @@ def sweep_parser(sweep: Sweep) -> Parser:
     how.add_argument(
         "--teacher", help="of a loss with one: own (the trial's base), an age, or SCALE@AGE"
     )
+    how.add_argument(
+        "--lr-probe", action="store_true", help="each arm at the best of three peaks, tried first"
+    )
     how.add_argument("--set", action="append", default=[], metavar="lr=1e-5", help="of the recipe")
     where = parser.add_argument_group("where and whether it runs")
     where.add_argument("--storage", help=f"a folder (${STORAGE_VARIABLE} or ~/.raydistill)")
@@ -140,6 +158,10 @@ def sweep_parser(sweep: Sweep) -> Parser:
     where.add_argument("--devices-per-trial", help="that train one trial together")
     where.add_argument("--concurrent", help="trials at once (what the cluster can hold)")
     where.add_argument("--dry-run", action="store_true", help="show every trial, run none")
+    where.add_argument(
+        "--probe", action="store_true", help="first measure for a few seconds what it will take"
+    )
+    where.add_argument("--price-per-hour", help="of one device, in any currency: 2.50")
     where.add_argument("--yes", action="store_true", help="run although it is long or unknown")
     where.add_argument("--debug", action="store_true", help="show a traceback with an error")
     return parser

@@ -4,15 +4,18 @@ import os
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from raydistill import tracking
 from raydistill.codec import to_json
+from raydistill.costs import keep_estimates
 from raydistill.errors import SetupError
 from raydistill.follow import Follower
 from raydistill.interrupts import interrupts_held
 from raydistill.jobs import TrialJob
 from raydistill.manifest import write_text
 from raydistill.outcomes import Finished, TrialFailure
+from raydistill.peaks import at_best_peaks, probe_cells
 from raydistill.report.console import PatientConsole, open_console
 from raydistill.report.figures import save_figures
 from raydistill.report.live import progress_view
@@ -25,8 +28,11 @@ from raydistill.runners.work import Candidate
 from raydistill.shipped import adopt
 from raydistill.spec import TrialSpec
 from raydistill.store import Store
-from raydistill.sweep import SweepPlan
+from raydistill.sweep import MOST_CELLS, SweepPlan
 from raydistill.views import SweepState, for_report, for_tracker, read_state
+
+if TYPE_CHECKING:
+    from raydistill.runners import tune
 
 ALWAYS_SHOWN = ("location", "count", "gap", "age")
 """In Tune's tables, also where a sweep does not vary them."""
@@ -42,6 +48,7 @@ def run(plan: SweepPlan) -> int:
     check_writable(store.root)
     console = open_console()
     tracked = Tracked(plan, store)
+    plan = tracked.settle_peaks()
     console.print(tracking.check(plan.options.tracking_uri, store))
     tracker = tracking.Tracker(
         tracked.snapshot, uri=plan.options.tracking_uri, store=store, say=console.print
@@ -62,11 +69,26 @@ def run(plan: SweepPlan) -> int:
     return int(any(isinstance(cell.outcome, TrialFailure) for cell in state.cells))
 
 
+def probe(plan: SweepPlan) -> None:
+    """Measure on this cluster's devices what a sweep will take.
+
+    Raises:
+        RaydistillError: if there is no device, or the storage cannot be written.
+    """
+    store = Store(plan.options.storage)
+    check_writable(store.root)
+    with interrupts_held():
+        from raydistill.runners.probing import probe_plan  # noqa: PLC0415  (Ray)
+
+    probe_plan(plan, store, open_console().print)
+
+
 class Tracked:
     """What MLflow is brought to, read from the store each time it is asked.
 
     Attributes:
         running: whether trials may still come.
+        plan: the sweep, each arm at its best peak rate once that is known.
         known: what trials start from; made once, by the stages before them.
         files: tables and figures by name, once there are any.
     """
@@ -75,12 +97,19 @@ class Tracked:
         self.running = True
         self.known = look_up(plan.scale, plan.cells, store)
         self.files: dict[str, str] = {}
-        self._plan, self._store = plan, store
+        self.plan, self._store = plan, store
         self._environment = tracking.environment(Path.cwd())
 
     def state(self) -> SweepState:
         """The sweep as the store holds it now."""
-        return read_state(self._plan, self.known, self._store)
+        return read_state(self.plan, self.known, self._store)
+
+    def settle_peaks(self) -> SweepPlan:
+        """The plan with what the probes of its arms have said by now, if they were asked for."""
+        if self.plan.options.lr_probe:
+            cells = at_best_peaks(self.plan.cells, self.known, self._store)
+            self.plan = replace(self.plan, cells=cells)
+        return self.plan
 
     def snapshot(self) -> tracking.TrackedSweep:
         """The same for the tracker."""
@@ -123,7 +152,7 @@ def train_missing(plan: SweepPlan, store: Store, console: PatientConsole, tracke
     """
     # Ray takes seconds to import, and a finished sweep does not need it.
     with interrupts_held():
-        from raydistill.runners import cluster, stages, teachers, tune  # noqa: PLC0415
+        from raydistill.runners import cluster, stages, tune  # noqa: PLC0415
 
     folder = store.path("sweeps", plan.sweep.name, plan.scale.name)
     options = plan.options
@@ -138,27 +167,44 @@ def train_missing(plan: SweepPlan, store: Store, console: PatientConsole, tracke
             devices_per_trial=options.devices_per_trial,
             concurrent=None if options.concurrent == "auto" else options.concurrent,
         )
-        trials = distinct(plan.cells, tracked.known)
-        if not options.anew:
-            adopt([t.trial.trial_id for t in trials if isinstance(t.trial, TrialSpec)], store)
-        candidates = [_candidate(trial, tracked.known, plan) for trial in trials]
-        losses = _selection_losses(trials, tracked.known, store)
-        missing = _wanted(plan, trials) - len(losses)
-        apart = stages.teachers_apart(plan.cells, options.teacher_placement, need)
-        with (
-            progress_view(missing, _tokens(trials, losses, missing), console) as view,
-            teachers.standing(
-                _specs(candidates, losses) if apart else [], need, str(store.root)
-            ) as actors,
-        ):
-            candidates = [_taught(candidate, actors) for candidate in candidates]
-            result = tune.run_jobs(
-                candidates,
-                stages.searcher(plan, candidates, losses),
-                work=stages.trial_work,
-                setup=setup,
-                on_progress=Follower(candidates, view).heard,
-            )
+        if options.lr_probe:
+            console.print("trying three peak rates for each arm")
+            every = replace(options, search="grid", trials=MOST_CELLS)
+            probes = replace(plan, cells=probe_cells(plan.cells), options=every)
+            _run_trials(probes, tracked.known, store, console, setup)
+            plan = tracked.settle_peaks()
+        _run_trials(plan, tracked.known, store, console, setup)
+
+
+def _run_trials(
+    plan: SweepPlan, known: Known, store: Store, console: PatientConsole, setup: "tune.Setup"
+) -> None:
+    """Those trials of a plan that the store lacks; failures are kept there too."""
+    from raydistill.runners import stages, teachers, tune  # noqa: PLC0415  (Ray)
+
+    trials, options = distinct(plan.cells, known), plan.options
+    if not options.anew:
+        adopt([t.trial.trial_id for t in trials if isinstance(t.trial, TrialSpec)], store)
+    keep_estimates(trials, store, probed=options.probe)
+    candidates = [_candidate(trial, known, plan) for trial in trials]
+    losses = _selection_losses(trials, known, store)
+    missing = _wanted(plan, trials) - len(losses)
+    if missing <= 0:
+        return
+    apart = stages.teachers_apart(plan.cells, options.teacher_placement, setup.need)
+    specs = _specs(candidates, losses) if apart else []
+    with (
+        progress_view(missing, _tokens(trials, losses, missing), console) as view,
+        teachers.standing(specs, setup.need, str(store.root)) as actors,
+    ):
+        candidates = [_taught(candidate, actors) for candidate in candidates]
+        result = tune.run_jobs(
+            candidates,
+            stages.searcher(plan, candidates, losses),
+            work=stages.trial_work,
+            setup=setup,
+            on_progress=Follower(candidates, view).heard,
+        )
     for trial_id, failure in result.failures.items():
         where = "training" if store.trained(trial_id) is None else "evaluation"
         store.save(replace(failure, where=where), "trials", trial_id, "failure.json")

@@ -1,70 +1,63 @@
-"""What a plan will cost: tokens and FLOPs exactly, seconds from trials that were timed before."""
+"""What a plan will cost: tokens, FLOPs and disk exactly; seconds and memory as measured before."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raydistill.errors import UsageError
-from raydistill.flops import exact_flops, paper_flops
-from raydistill.outcomes import Trained
+from raydistill.flops import exact_flops, paper_flops, parameters
+from raydistill.outcomes import Estimate
+from raydistill.rates import ESTIMATE, Rate, Unmeasured, paced_as, rate_of
 from raydistill.resolve import Known, PlannedTrial, ages_by_scale, stand_in_plan
 from raydistill.scales import Scale
-from raydistill.spec import DropPlan, ModelConfig, NoTeacher, RandomBase, TrialSpec
+from raydistill.spec import TEACHER_FREE, DropPlan, NoTeacher, RandomBase, TrialSpec
 from raydistill.store import Store
 
 MOST_DEVICE_HOURS = 8.0
-_NEWEST = 20
+_FLOAT_BYTES = 4  # weights and momentum are float32 whatever the precision
+_CHECKPOINTS = 3  # two are kept, while a third is written
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rate:
-    """How fast one device of a kind trains one model, as measured."""
-
-    device: str
-    flops_per_s: float
-    tokens_per_s: float
-    evaluate_s: float  # per trial
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Unmeasured:
-    """No finished trial of this model tells how fast it trains."""
+Rates = Mapping[str, Rate | Unmeasured]
+"""By the name of a scale."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Work:
     """One training that a plan asks for."""
 
+    scale: str
+    loss: str
+    blocks: int  # that stay
     tokens: int
     flops_exact: int
     flops_paper: int
     devices: int
     done: bool
+    kept_bytes: int  # on disk, for good
+    working_bytes: int  # on disk, while it trains
 
-    def seconds(self, rate: Rate | Unmeasured) -> float:
+    def seconds(self, rates: Rates) -> float:
         """Expected wall-clock; 0 if it is done, infinite if nobody knows."""
+        rate = rates[self.scale]
         if self.done:
             return 0.0
         if isinstance(rate, Unmeasured):
             return float("inf")
-        return self.flops_exact / (rate.flops_per_s * self.devices) + rate.evaluate_s
+        pace = rate.pace(self.loss, self.blocks)
+        return self.flops_exact / (pace.flops_per_s * self.devices) + pace.evaluate_s
+
+    def device_s(self, rates: Rates) -> float:
+        """The same over all its devices, which wait while one of them measures."""
+        return self.seconds(rates) * self.devices
 
 
-def measured_rate(model: ModelConfig, store: Store) -> Rate | Unmeasured:
-    """From the newest finished trials of `model`, on the kind of device of the last one."""
-    files = sorted(store.path("trials").glob("*/trained.json"), key=lambda f: f.stat().st_mtime)
-    loaded = [store.load(Trained, *file.relative_to(store.root).parts) for file in files[-_NEWEST:]]
-    trained = [t for t in loaded if t is not None and t.model == model and t.cost.train_s > 0]
-    if not trained:
-        return Unmeasured()
-    device = trained[-1].made_by.device
-    alike = [t for t in trained if t.made_by.device == device]
-    device_s = sum(t.cost.train_s * t.made_by.world_size for t in alike)
-    return Rate(
-        device=device,
-        flops_per_s=sum(t.cost.flops_exact for t in alike) / device_s,
-        tokens_per_s=sum(t.cost.tokens for t in alike) / device_s,
-        evaluate_s=sum(t.cost.evaluate_s for t in alike) / len(alike),
-    )
+def rates_of(trials: Sequence[PlannedTrial], store: Store, *, probed: bool) -> Rates:
+    """What is known of the speed of every scale that trials and their bases are of."""
+    cells = [cell for each in trials for cell in each.cells]
+    scales = {scale.name: scale for scale, _ in ages_by_scale(cells)}
+    return {
+        name: rate_of(scale.model, scale.heal, store, probed=probed)
+        for name, scale in scales.items()
+    }
 
 
 def trial_work(planned: PlannedTrial, store: Store) -> Work:
@@ -74,18 +67,25 @@ def trial_work(planned: PlannedTrial, store: Store) -> Work:
     if isinstance(trial, TrialSpec):
         plan = trial.plan
         model = trial.base.model if isinstance(trial.base, RandomBase) else model
-        done = store.path("trials", trial.trial_id, "trained.json").is_file()
+        trained = store.path("trials", trial.trial_id, "trained.json").is_file()
+        done = planned.has_final_id and trained
     else:
         plan, done = stand_in_plan(cell.request, planned.scale), False
     teacher = cell.teacher
     cached = bool(cell.request.excerpt)
     teachers = () if cached or isinstance(teacher, NoTeacher) else (teacher.scale.model,)
+    whole, left = parameters(model), parameters(model, removed=len(plan.drops))
     return Work(
+        scale=planned.scale.name,
+        loss=paced_as(cell.request.loss, cached),
+        blocks=model.num_layers - len(plan.drops),
         tokens=recipe.total_tokens,
         flops_exact=exact_flops(model, plan, recipe, teachers),
         flops_paper=paper_flops(model, plan, recipe, teachers),
         devices=planned.scale.devices_per_trial,
         done=done,
+        kept_bytes=_FLOAT_BYTES * left,
+        working_bytes=_CHECKPOINTS * _FLOAT_BYTES * (whole + left),
     )
 
 
@@ -101,26 +101,48 @@ def plan_work(
 def base_work(scale: Scale, known: Known, ages: Sequence[int]) -> Work:
     """The pretraining that a plan needs first, on one device; done if all its ages exist."""
     plan, recipe = DropPlan(), scale.pretrain
+    size = _FLOAT_BYTES * parameters(scale.model)
     return Work(
+        scale=scale.name,
+        loss=TEACHER_FREE,
+        blocks=scale.model.num_layers,
         tokens=recipe.total_tokens,
         flops_exact=exact_flops(scale.model, plan, recipe),
         flops_paper=paper_flops(scale.model, plan, recipe),
         devices=1,
         done=all((scale.name, age) in known.bases for age in ages),
+        kept_bytes=size * len(scale.ages),
+        working_bytes=2 * _CHECKPOINTS * size,
     )
 
 
-def check_cost(work: Sequence[Work], rate: Rate | Unmeasured, scale: Scale) -> None:
+def keep_estimates(trials: Sequence[PlannedTrial], store: Store, *, probed: bool) -> None:
+    """Note with every trial that has not begun what it is expected to take, where that is known."""
+    rates = rates_of(trials, store, probed=probed)
+    for planned in trials:
+        work = trial_work(planned, store)
+        rate = rates[work.scale]
+        if work.done or isinstance(rate, Unmeasured) or not isinstance(planned.trial, TrialSpec):
+            continue
+        place = ("trials", planned.trial.trial_id, ESTIMATE)
+        if store.load(Estimate, *place) is None:
+            peak_bytes = rate.pace(work.loss, work.blocks).peak_bytes
+            device_s = work.device_s(rates)
+            made = Estimate(device_s=device_s, peak_bytes=peak_bytes, source=rate.grounds)
+            store.save(made, *place)
+
+
+def check_cost(work: Sequence[Work], rates: Rates, scale: Scale) -> None:
     """Refuse what would take long, or what nobody knows the length of.
 
     Raises:
         UsageError: if it needs a yes.
     """
-    hours = sum(each.seconds(rate) * each.devices for each in work) / 3600
+    hours = sum(each.device_s(rates) for each in work) / 3600
     if hours == float("inf") and not scale.cheap:
         raise UsageError(
             f"nobody knows yet what a trial of scale {scale.name!r} takes: "
-            "look at it with --dry-run, then add --yes"
+            "look at it with --dry-run --probe, then add --yes"
         )
     if MOST_DEVICE_HOURS < hours < float("inf"):
         raise UsageError(

@@ -1,19 +1,20 @@
 """A plan as plain text, for `--dry-run`: every distinct trial, its layers and its cost."""
 
-import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
-from raydistill.costs import Rate, Unmeasured, Work, measured_rate, plan_work
+from raydistill.costs import Rates, Work, plan_work, rates_of
 from raydistill.flops import parameters
+from raydistill.forecast import forecast
 from raydistill.locations import label
+from raydistill.peaks import FACTORS, all_cells, probe_cells
 from raydistill.resolve import Known, PlannedTrial, Unscored, distinct, look_up
 from raydistill.scales import Scale
 from raydistill.spec import FROM_BASE, RandomBase, TrialRequest, TrialSpec
 from raydistill.store import Store
 from raydistill.sweep import SweepPlan, bases_of, shown
-from raydistill.units import format_tokens
+from raydistill.units import format_flops, format_seconds, format_tokens
 
 KEPT, REMOVED, UNKNOWN = "■", "□", "·"
 UNSCORED = "layers known after scoring"
@@ -47,12 +48,12 @@ def map_of(spec: TrialSpec, scale: Scale) -> str:
 def describe(plan: SweepPlan, store: Store, *, width: int = 100) -> str:
     """The whole plan in lines of at most `width` columns."""
     known = look_up(plan.scale, plan.cells, store)
-    trials = distinct(plan.cells, known)
-    rate = measured_rate(plan.scale.model, store)
+    trials = distinct(all_cells(plan, known, store), known)
+    rates = rates_of(trials, store, probed=plan.options.probe)
     bases, work = plan_work(trials, known, store)
     varying = _columns([trial.cells[0].request for trial in trials])
     rows = [
-        _row(trial, each, varying=varying, rate=rate)
+        _row(trial, each, varying=varying, rates=rates)
         for trial, each in zip(trials, work, strict=True)
     ]
     heads = (*varying, "tokens", "FLOPs", "time", "id")
@@ -65,7 +66,15 @@ def describe(plan: SweepPlan, store: Store, *, width: int = 100) -> str:
         *textwrap.wrap(legend, width),
         *_table(heads, rows, width),
         "",
-        *_totals(trials, bases, work, rate, width),
+        _counts(trials, work),
+        *(
+            line
+            for said in (
+                *_probes(plan),
+                *forecast(bases, work, rates, plan.options.price_per_hour),
+            )
+            for line in _wrapped(said, width, "  ")
+        ),
     ]
     return "\n".join(line.rstrip() for line in lines)
 
@@ -85,7 +94,7 @@ def _row(
     work: Work,
     *,
     varying: tuple[str, ...],
-    rate: Rate | Unmeasured,
+    rates: Rates,
 ) -> Row:
     requests = [cell.request for cell in planned.cells]
     num_layers = planned.scale.model.num_layers
@@ -99,6 +108,8 @@ def _row(
         )
     )
     trial_id = "after pretraining"
+    if requests[0].peak_lr == "probe":
+        trial_id = "after probing"
     if isinstance(planned.trial, TrialSpec):
         layers = map_of(planned.trial, planned.scale)
         if planned.has_final_id:
@@ -112,7 +123,7 @@ def _row(
             *(shown(name, getattr(requests[0], name)) for name in varying),
             format_tokens(int(float(f"{work.tokens:.3g}"))),
             format_flops(work.flops_exact),
-            "done" if work.done else format_seconds(work.seconds(rate)),
+            "done" if work.done else format_seconds(work.seconds(rates)),
             trial_id,
         ),
     )
@@ -188,66 +199,20 @@ def _healing(request: TrialRequest) -> tuple[bool, int]:
     return request.start == FROM_BASE, request.budget
 
 
-def _totals(
-    trials: Sequence[PlannedTrial],
-    bases: Sequence[Work],
-    work: Sequence[Work],
-    rate: Rate | Unmeasured,
-    width: int,
-) -> Iterator[str]:
-    missing = [base for base in bases if not base.done]
+def _counts(trials: Sequence[PlannedTrial], work: Sequence[Work]) -> str:
     num_cells = sum(len(trial.cells) for trial in trials)
-    todo = [each for each in work if not each.done]
-    said = [
-        f"Cells {num_cells} · distinct trials {len(trials)} · done {len(work) - len(todo)}.",
-        f"To do: {_sum(todo, rate)}.",
-    ]
-    if missing:
-        runs = "one pretraining" if len(missing) == 1 else f"{len(missing)} pretrainings"
-        said.append(f"Before them {runs}: {_sum(missing, rate)}.")
-    if isinstance(rate, Rate):
-        said.append(
-            f"Times from finished trials on {rate.device}: {rate.tokens_per_s:,.0f} tokens/s."
+    done = sum(each.done for each in work)
+    return f"Cells {num_cells} · distinct trials {len(trials)} · done {done}."
+
+
+def _probes(plan: SweepPlan) -> Iterator[str]:
+    if plan.options.lr_probe:
+        probes = probe_cells(plan.cells)
+        arms, seed = len(probes) // len(FACTORS), probes[0].request.seed if probes else 0
+        yield (
+            f"Of these, the {len(probes)} with data seed {seed} come first: three peak rates for "
+            f"each of {arms} arms."
         )
-    elif todo:
-        said.append("No finished trial of this model tells how long that takes (?).")
-    for sentence in said:
-        yield from _wrapped(sentence, width, "  ")
-
-
-def _sum(work: Sequence[Work], rate: Rate | Unmeasured) -> str:
-    tokens = format_tokens(sum(each.tokens for each in work))
-    exact, paper = sum(w.flops_exact for w in work), sum(w.flops_paper for w in work)
-    device_s = sum(each.seconds(rate) * each.devices for each in work)
-    return (
-        f"{tokens} tokens, {format_flops(exact)} FLOPs exactly, {format_flops(paper)} by the "
-        f"paper's rule, device time {format_seconds(device_s)}"
-    )
-
-
-def format_flops(flops: int) -> str:
-    """FLOPs in two digits.
-
-    >>> format_flops(21_301_739_520_000_000_000)
-    '2.1e19'
-    """
-    mantissa, _, exponent = f"{flops:.1e}".partition("e")
-    return f"{mantissa}e{int(exponent)}"
-
-
-def format_seconds(seconds: float) -> str:
-    """A duration in two digits or so; `?` where nobody knows.
-
-    >>> [format_seconds(s) for s in (0.4, 42.0, 600.0, 90_000.0, math.inf)]
-    ['0.4s', '42s', '10m', '25h', '?']
-    """
-    if math.isinf(seconds):
-        return "?"
-    if seconds < 10:
-        return f"{seconds:.1f}s"
-    if seconds < 120:
-        return f"{seconds:.0f}s"
-    return f"{seconds / 60:.0f}m" if seconds < 7200 else f"{seconds / 3600:.0f}h"
 
 
 def _wrapped(text: str, width: int, indent: str) -> list[str]:

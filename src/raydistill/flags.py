@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from raydistill.errors import UsageError
 from raydistill.locations import every_location, is_list
@@ -41,7 +42,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
     trials = _trials(flags, len(cells))
     if flags.search == "random":
         cells = tuple(first_of_permutation(cells, trials, seed))
-    _check_recipes(cells)
+    check_recipes(cells)
     check_placement(flags.teacher_placement, {cell.request.loss for cell in cells})
     storage = storage_of(flags)
     options = Options(
@@ -58,6 +59,9 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         anew="all" in (getattr(flags, "arm", None) or ()),
         command=command,
         debug=flags.debug,
+        probe=flags.probe,
+        lr_probe=flags.lr_probe,
+        price_per_hour=_price(flags.price_per_hour),
     )
     return SweepPlan(sweep=sweep, scale=scale, cells=cells, options=options)
 
@@ -78,9 +82,13 @@ def _chosen(sweep: Sweep, flags: argparse.Namespace) -> dict[str, tuple[Value, .
     return chosen | ({"allow_ends": (True,)} if flags.allow_ends else {})
 
 
-def _check_recipes(cells: Sequence[Cell]) -> None:
-    """Refuse a recipe that cannot be trained as written; a budget of 0 trains nothing."""
-    for cell in {(c.scale, c.request.budget, c.request.start): c for c in cells}.values():
+def check_recipes(cells: Sequence[Cell]) -> None:
+    """Refuse a recipe that cannot be trained as written; a budget of 0 trains nothing.
+
+    Raises:
+        UsageError: naming the field, its value and what is allowed.
+    """
+    for cell in {(c.scale, c.scale.recipe(c.request)): c for c in cells}.values():
         recipe = cell.scale.recipe(cell.request)
         if recipe.total_tokens:
             check_recipe(
@@ -157,6 +165,14 @@ def _trials(flags: argparse.Namespace, num_cells: int) -> int:
     if flags.search != "grid" and flags.trials is None:
         raise UsageError(f"--search {flags.search} needs --trials, 1 to {num_cells}")
     return min(num_cells, whole("--trials", flags.trials or str(num_cells)))
+
+
+def _price(text: str | None) -> float | Literal["unknown"]:
+    if text is None:
+        return "unknown"
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text):
+        raise UsageError(f"--price-per-hour {text!r}: what one device costs, a number such as 2.50")
+    return float(text)
 
 
 def whole(flag: str, text: str) -> int:

@@ -40,11 +40,12 @@ class Follower:
             ),
         )
         if FINISHED in metrics:
-            self._view.finished(
-                key,
-                f"{name}, age {age}: perplexity {metrics['perplexity_drop_pct']:+.1f} %, "
-                f"downstream {metrics['downstream_drop_pct']:+.1f} % lost",
-            )
+            lost = [
+                f"{kind} {float(metrics[drop]):+.1f} %"
+                for kind in ("perplexity", "downstream")
+                if (drop := f"{kind}_drop_pct") in metrics  # a probe answers no tasks
+            ]
+            self._view.finished(key, f"{name}, age {age}: {', '.join(lost)} lost")
 
     def _name(self, axes: Mapping[str, AxisValue]) -> str:
         """The arm or location of a cell, and what else varies: `input, gap 1B`."""

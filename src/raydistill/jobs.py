@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from raydistill.choices import LayerRequest
-from raydistill.spec import EvalSpec, TrialSpec
+from raydistill.spec import EvalSpec, ModelConfig, Recipe, TrialSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,4 +38,26 @@ class BaseJob:
     corpus_sha256: str
     evaluation: EvalSpec
     layers: tuple[LayerRequest, ...]
+    storage: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Variant:
+    """A model as it trains after the cut: so many blocks out, with this loss and teachers."""
+
+    loss: str
+    removed: int
+    teachers: tuple[ModelConfig, ...]  # whole, frozen, beside the student
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProbeJob:
+    """Time a few steps of each variant on one device, on random tokens."""
+
+    model: ModelConfig  # of the base
+    recipe: Recipe
+    devices: int  # that share a step's micro-batches
+    variants: tuple[Variant, ...]
+    evaluation: EvalSpec
+    corpus_sha256: str  # whose items are answered, if they are made
     storage: str

@@ -49,7 +49,10 @@ class Scores:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """What a trial took. FLOPs by the paper's rule and by the exact one (METHOD 2)."""
+    """What a trial took. FLOPs by the paper's rule and by the exact one (METHOD 2).
+
+    What follows from these, such as tokens per second and utilisation, is in `rates.py`.
+    """
 
     tokens: int
     flops_paper: int
@@ -58,6 +61,15 @@ class Cost:
     evaluate_s: float
     peak_bytes: int
     teacher_s: float = 0.0  # in which this trial wrote a cached teacher's answers, for all others
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """What a trial was expected to take, noted before it began; `source` says on what grounds."""
+
+    device_s: float  # training and evaluation, over all its devices
+    peak_bytes: int
+    source: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

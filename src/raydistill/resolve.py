@@ -77,7 +77,7 @@ class PlannedTrial:
     @property
     def has_final_id(self) -> bool:
         """Whether the trial's id is the one that the store will know it by."""
-        if not isinstance(self.trial, TrialSpec):
+        if not isinstance(self.trial, TrialSpec) or self.cells[0].request.peak_lr == "probe":
             return False
         teacher = self.trial.teacher
         needed = (self.trial.base, teacher.base if isinstance(teacher, CachedTeacher) else teacher)

@@ -56,11 +56,12 @@ def _so_far(spec: TrialSpec, store: Store) -> Unfinished:
 def metrics(finished: Finished) -> dict[str, float]:
     """What Tune's tables and a search see of a finished trial; all drops are against the base."""
     before, after = finished.result.before, finished.result.after
+    downstream = {"downstream_drop_pct": downstream_drop_pct(before, after)} if after.tasks else {}
     return {
         "delta_nll": after.nll - before.nll,
         "delta_nll_selection": delta_nll(finished, "selection"),
         "perplexity_drop_pct": perplexity_drop_pct(before.nll, after.nll),
-        "downstream_drop_pct": downstream_drop_pct(before, after),
+        **downstream,
     }
 
 

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Literal
 
 NUMERICS_VERSION = 1
 """Raised when the same spec would train to other bits than before; part of every trial id."""
@@ -169,6 +170,7 @@ class TrialRequest:
     teacher: str = OWN  # of a loss with one: an age (`80B`), or another scale's (`laptop@80B`)
     excerpt: str = ""  # what is cached of the teacher; empty: it is asked itself
     start: str = FROM_BASE  # one of `STARTS`
+    peak_lr: float | Literal["scale", "probe"] = "scale"  # or what its arm's probe will say
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,8 +7,11 @@
     pretraining/<trial_id>/  the checkpoints of one run, and which base each age became
     layer_scores/<sha256>/   one file per data-driven location and count of a base
     teacher_answers/<key>/   what a teacher says about windows of a corpus (`teacher_cache.py`)
-    trials/<trial_id>/       checkpoints, `trained.json`, `failure.json`, the weights
+    trials/<trial_id>/       checkpoints, `estimate.json`, `trained.json`, `failure.json`,
+                             the weights
     scores/<sha256>/         one file per score of those weights
+    devices/                 the matmul peak of each kind of device
+    probes/                  how fast a model trains, as a few steps told
     sweeps/<name>/           log, tables and figures of a sweep
 
 Nothing is overwritten by something else: so resume is running the same command again.

@@ -289,6 +289,9 @@ class Options:
     anew: bool  # train also what the package carries trained
     command: str  # that started it
     debug: bool = False
+    probe: bool = False  # what it will take was measured first
+    lr_probe: bool = False  # each arm trains at the best of three peaks
+    price_per_hour: float | Literal["unknown"] = "unknown"  # of one device
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,6 @@ goes on, and a finished one costs nothing.
 """
 
 import platform
-import resource
 import shutil
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import torch
 
 from raydistill.checkpoint import WEIGHTS, config_of, load_weights, save_weights
+from raydistill.devices import forget_peak_bytes, keep_peak, peak_bytes
 from raydistill.evaluate import scores_of
 from raydistill.flops import exact_flops, paper_flops
 from raydistill.jobs import TrialJob
@@ -78,8 +78,7 @@ def _training(
 ) -> Iterator[Progress | HeldoutPoint]:
     spec = job.spec
     store.path("trials", spec.trial_id, "failure.json").unlink(missing_ok=True)
-    if world.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(world.device)
+    forget_peak_bytes(world)
     student = _student(spec.base, store)
     student.model.to(world.device)
     folder = store.path("trials", spec.trial_id, "checkpoints")
@@ -148,6 +147,7 @@ def teacher_config(base: ExternalBase, store: Store) -> ModelConfig:
 def _keep(job: TrialJob, student: Student, record: Record, world: World) -> None:
     """Put the weights and then their description into the store; checkpoints have served."""
     store, place = Store(Path(job.storage)), ("trials", job.spec.trial_id)
+    keep_peak(job.spec.train.recipe.precision, store, world)
     with store.making(*place, "weights") as folder:
         save_weights(folder, student)
     trained = Trained(
@@ -220,10 +220,3 @@ def _with_seconds(trained: Trained, evaluate_s: float) -> Trained:
     """The same with the seconds that its scores took."""
     cost = replace(trained.cost, evaluate_s=trained.cost.evaluate_s + evaluate_s)
     return replace(trained, cost=cost, ended_s=time.time())
-
-
-def peak_bytes(world: World) -> int:
-    """The most that was held: on the GPU by this trial, on a CPU by the process so far."""
-    if world.device.type == "cuda":
-        return torch.cuda.max_memory_allocated(world.device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

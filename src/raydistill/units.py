@@ -1,5 +1,6 @@
-"""Token counts as people write them, and drops in percent."""
+"""Token counts, FLOPs, seconds and bytes as people write them, and drops in percent."""
 
+import math
 import re
 from decimal import Decimal
 
@@ -40,6 +41,54 @@ def format_tokens(tokens: int) -> str:
         if abs(tokens) >= unit:
             return f"{tokens / unit:.3f}".rstrip("0").rstrip(".") + suffix
     return str(tokens)
+
+
+def format_flops(flops: int) -> str:
+    """FLOPs in two digits.
+
+    >>> format_flops(21_301_739_520_000_000_000)
+    '2.1e19'
+    """
+    mantissa, _, exponent = f"{flops:.1e}".partition("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration in two digits or so; `?` where nobody knows.
+
+    >>> [format_seconds(s) for s in (0.4, 42.0, 600.0, 90_000.0, math.inf)]
+    ['0.4s', '42s', '10m', '25h', '?']
+    """
+    if math.isinf(seconds):
+        return "?"
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    if seconds < 120:
+        return f"{seconds:.0f}s"
+    return f"{seconds / 60:.0f}m" if seconds < 7200 else f"{seconds / 3600:.0f}h"
+
+
+def format_bytes(size: int) -> str:
+    """Bytes in three digits, by powers of 1,000.
+
+    >>> [format_bytes(size) for size in (512, 2_534_000, 17_200_000_000)]
+    ['512 B', '2.53 MB', '17.2 GB']
+    """
+    for suffix, unit in (("TB", 10**12), ("GB", B), ("MB", M), ("kB", K)):
+        if size >= unit:
+            return f"{size / unit:.3g} {suffix}"
+    return f"{size} B"
+
+
+def format_money(amount: float) -> str:
+    """An amount in whatever currency; small ones in two digits, `?` where nobody knows.
+
+    >>> [format_money(amount) for amount in (1234.5, 0.000844, 0.0, math.inf)]
+    ['1234.50', '0.00084', '0', '?']
+    """
+    if math.isinf(amount):
+        return "?"
+    return f"{amount:.2f}" if amount >= 1 else f"{amount:.2g}"
 
 
 def ratio_drop_pct(before: float, after: float) -> float:

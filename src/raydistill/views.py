@@ -1,16 +1,19 @@
 """A sweep as the store holds it, in the forms that the report and the tracker take."""
 
 import getpass
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from raydistill import tracking
+from raydistill.bill import bill
 from raydistill.choices import LayerChoice
 from raydistill.dry_run import layer_map, map_of
 from raydistill.evaluate import PERPLEXITY
 from raydistill.flops import parameters
 from raydistill.locations import NONE, label
 from raydistill.outcomes import Documents, Finished, Outcome, Scores, TrialFailure, Unfinished
+from raydistill.peaks import AT_EDGE, ArmKey, Choice, arm_key, choices, is_probed, probing_s
+from raydistill.rates import Figures, figures_of
 from raydistill.report import cells as report
 from raydistill.report.predictions import stability
 from raydistill.resolve import Known, layer_request, resolve
@@ -32,6 +35,7 @@ class CellState:
     spec: TrialSpec
     outcome: Outcome
     choice: LayerChoice | None
+    figures: Figures
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +54,8 @@ class SweepState:
     plan: SweepPlan
     bases: tuple[BaseState, ...]
     cells: tuple[CellState, ...]
+    peaks: Mapping[ArmKey, Choice]  # where they were probed
+    probing_s: float  # device-seconds of it
 
     def control(self, cell: CellState) -> Scores | tracking.NoControl:
         """The scores of what trained as `cell` did, from the same base, with nothing removed."""
@@ -66,8 +72,11 @@ def is_control(cell: Cell) -> bool:
 
 
 def _start_and_text(state: CellState) -> tuple[BaseKey, TrainSpec]:
-    """What a cell shares with its control; the loss may differ."""
-    return state.cell.base.key, replace(state.spec.train, loss=TEACHER_FREE)
+    """What a cell shares with its control; the loss may differ, and a rate probed for each."""
+    train = replace(state.spec.train, loss=TEACHER_FREE)
+    if not isinstance(state.cell.request.peak_lr, str):
+        train = replace(train, recipe=replace(train.recipe, peak_lr=0.0))
+    return state.cell.base.key, train
 
 
 def read_state(plan: SweepPlan, known: Known, store: Store) -> SweepState:
@@ -83,7 +92,8 @@ def read_state(plan: SweepPlan, known: Known, store: Store) -> SweepState:
     cells = []
     for cell in plan.cells:
         spec, base = resolve(cell, known), known.bases.get(cell.base.key)
-        if isinstance(spec, TrialSpec) and base is not None:
+        known_peak = cell.request.peak_lr != "probe"
+        if isinstance(spec, TrialSpec) and base is not None and known_peak:
             trial_id = spec.trial_id
             if plan.options.search == "tpe" and trial_id in outcomes:
                 continue  # a search takes every trial once, under its first name
@@ -91,9 +101,24 @@ def read_state(plan: SweepPlan, known: Known, store: Store) -> SweepState:
                 outcomes[trial_id] = outcome(
                     spec, base.weights_sha256, cell.scale.evaluation, store
                 )
-            choice = known.layer_choices.get((cell.base.key, layer_request(cell.request)))
-            cells.append(CellState(cell=cell, spec=spec, outcome=outcomes[trial_id], choice=choice))
-    return SweepState(plan=plan, bases=tuple(bases), cells=tuple(cells))
+            reached = outcomes[trial_id]
+            cells.append(
+                CellState(
+                    cell=cell,
+                    spec=spec,
+                    outcome=reached,
+                    choice=known.layer_choices.get((cell.base.key, layer_request(cell.request))),
+                    figures=figures_of(trial_id, reached, store),
+                )
+            )
+    probed = plan.cells if plan.options.lr_probe else ()
+    return SweepState(
+        plan=plan,
+        bases=tuple(bases),
+        cells=tuple(cells),
+        peaks=choices(probed, known, store),
+        probing_s=probing_s(probed, known, store),
+    )
 
 
 def for_report(state: SweepState) -> report.SweepReport:
@@ -117,18 +142,23 @@ def for_report(state: SweepState) -> report.SweepReport:
             for base in state.bases
         ),
         cells=tuple(
-            _report_cell(cell, plan)
+            _report_cell(cell, state)
             for cell in state.cells
             if not isinstance(cell.outcome, Unfinished)
         ),
+        spending=bill(
+            ((each.cell, each.outcome, each.figures) for each in state.cells),
+            probing_s=state.probing_s,
+            price_per_hour=plan.options.price_per_hour,
+        ),
+        remarks=tuple(choice.sentence for choice in state.peaks.values()),
     )
 
 
-def _report_cell(state: CellState, plan: SweepPlan) -> report.ReportCell:
+def _report_cell(state: CellState, sweep: SweepState) -> report.ReportCell:
     request, scale = state.cell.request, state.cell.scale
     num_layers = scale.model.num_layers
     named = label(request.location, num_layers, request.count, allow_ends=request.allow_ends)
-    steady = stability(state.choice) if state.choice else ""
     return report.ReportCell(
         scale=scale.name,
         num_params=parameters(scale.model),
@@ -140,11 +170,21 @@ def _report_cell(state: CellState, plan: SweepPlan) -> report.ReportCell:
         layer_map=map_of(state.spec, scale),
         gap_tokens=scale.train_tokens(request.gap),
         train=state.spec.train,
-        outcome=_reported(state.outcome, plan),
+        outcome=_reported(state.outcome, sweep.plan),
         for_every_seed=request.budget == 0 or request.start == SCRATCH_WITH_AGE,
-        note=named if named != request.location else steady,
+        note="; ".join(_notes(state, named, sweep)),
         choice=state.choice,
     )
+
+
+def _notes(state: CellState, named: str, sweep: SweepState) -> Iterator[str]:
+    if named != state.cell.request.location:
+        yield named
+    elif state.choice:
+        yield stability(state.choice)
+    choice = sweep.peaks.get(arm_key(state.cell))
+    if choice and choice.at_edge and is_probed(state.cell):
+        yield f"peak rate {choice.peak_lr:g}: {AT_EDGE}"
 
 
 def _reported(result: Outcome, plan: SweepPlan) -> report.Measured | TrialFailure:
@@ -221,4 +261,5 @@ def _tracked_cell(cell: CellState, state: SweepState) -> tracking.TrackedCell:
         layer_map=map_of(cell.spec, scale),
         outcome=cell.outcome,
         control=state.control(cell),
+        figures=cell.figures.metrics,
     )

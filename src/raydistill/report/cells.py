@@ -4,11 +4,12 @@ Whoever reads the store makes these; nothing in `report/` reads it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from raydistill.choices import LayerChoice
 from raydistill.outcomes import Scores, TrialFailure, TrialResult
+from raydistill.report.spending import Spending
 from raydistill.spec import TrainSpec
 from raydistill.statistics import DocumentScores
 
@@ -104,3 +105,5 @@ class SweepReport:
     searched: bool = False  # then the scores are those of documents not selected on
     bases: tuple[ReportBase, ...]
     cells: tuple[ReportCell, ...]
+    remarks: tuple[str, ...] = ()  # to read before the table
+    spending: Spending = field(default_factory=Spending)

@@ -29,6 +29,7 @@ def warnings(report: SweepReport, blocks: Sequence[RowBlock], tasks: TableTasks)
         *_constant(report),
         *_unlike(report, blocks),
         *_devices(report),
+        *report.remarks,
     )
 
 

@@ -9,6 +9,7 @@ from raydistill.report.sections import (
     footnote_lines,
     matrix,
     removed_layers,
+    spending,
 )
 from raydistill.report.table import Table
 
@@ -28,6 +29,8 @@ def to_markdown(table: Table) -> str:
         parts.append(_list(block.words))
     if table.blocks:
         parts += [_escaped(LEGEND), _list(footnote_lines(table.footnotes))]
+    if table.spending.trials:
+        parts += [*_section(spending(table)), _list(table.spending.words)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

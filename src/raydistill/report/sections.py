@@ -93,6 +93,11 @@ def against_control(block: Block) -> Section:
     )
 
 
+def spending(table: Table) -> Section:
+    """What every trial took, beside its estimate."""
+    return Section(title="Cost", headers=table.spending.headers, rows=table.spending.rows)
+
+
 def _row_header(rows: Sequence[Row]) -> str:
     """What the rows are named by."""
     return "location" if all(row.name == row.location for row in rows) else "cell"

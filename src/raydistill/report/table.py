@@ -14,6 +14,7 @@ from raydistill.report.cells import ReportBase, ReportCell, Role, SweepReport
 from raydistill.report.comparison import Comparison, compare, failure_reason, shared_seeds
 from raydistill.report.limits import joined
 from raydistill.report.predictions import predictions
+from raydistill.report.spending import Spending
 from raydistill.report.tasks import table_tasks
 from raydistill.statistics import Entry, Missing
 
@@ -78,6 +79,7 @@ class Table:
     columns: tuple[str, ...]  # names of all rows, in Table 5's order
     blocks: tuple[Block, ...]
     footnotes: tuple[str, ...]
+    spending: Spending
 
 
 def build_table(report: SweepReport) -> Table:
@@ -104,6 +106,7 @@ def build_table(report: SweepReport) -> Table:
         columns=_columns(together),
         blocks=blocks,
         footnotes=tuple(footnotes),
+        spending=report.spending,
     )
 
 

@@ -17,6 +17,7 @@ from raydistill.report.sections import (
     footnote_lines,
     matrix,
     removed_layers,
+    spending,
 )
 from raydistill.report.table import Table
 
@@ -25,7 +26,7 @@ LIST_INDENT = 18  # characters before the values of a list
 
 def print_table(table: Table, console: Console) -> None:
     """Print the whole report, as wide as the console is."""
-    for part in _parts(table, console):
+    for part in (*_parts(table, console), *_cost(table, console)):
         console.print(part)
 
 
@@ -46,6 +47,12 @@ def _parts(table: Table, console: Console) -> Iterator[RenderableType]:
         yield from (Text(sentence) for sentence in block.words)
     yield Text(f"\n{LEGEND}", style="dim")
     yield from (Text(line, style="dim") for line in footnote_lines(table.footnotes))
+
+
+def _cost(table: Table, console: Console) -> Iterator[RenderableType]:
+    if table.spending.trials:
+        yield from _fitted(spending(table), console)
+        yield from (Text(line, style="dim") for line in table.spending.words)
 
 
 def _matrices(table: Table, console: Console) -> Iterator[RenderableType]:

@@ -98,6 +98,12 @@ class Scale:
 
     def recipe(self, request: TrialRequest) -> Recipe:
         """How a trial is trained: by the healing recipe, or from scratch as a base is."""
+        recipe = self._recipe(request)
+        if isinstance(request.peak_lr, str):
+            return recipe  # a rate that is still to be probed changes no cost
+        return replace(recipe, peak_lr=request.peak_lr)
+
+    def _recipe(self, request: TrialRequest) -> Recipe:
         budget_tokens = self.train_tokens(request.budget)
         if request.start == FROM_BASE:
             if budget_tokens:

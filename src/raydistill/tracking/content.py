@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from raydistill.outcomes import Finished, Outcome, Scores, TrialFailure, Unfinished
+from raydistill.outcomes import Finished, Outcome, TrialFailure, Unfinished
 from raydistill.spec import digest
 from raydistill.tracking.fields import (
     base_params,
@@ -21,7 +21,6 @@ from raydistill.tracking.fields import (
     score_metrics,
 )
 from raydistill.tracking.records import (
-    NoControl,
     TrackedBase,
     TrackedCell,
     TrackedSweep,
@@ -113,7 +112,7 @@ def cell_content(sweep: TrackedSweep, cell: TrackedCell, storage: str) -> RunCon
         note=_cell_note(params, cell),
         context=_context(sweep),
         curve=_curve(cell.outcome),
-        finals=_finals(cell.outcome, cell.control),
+        finals=_finals(cell),
         files=_cell_files(cell.outcome),
         started_ms=started_ms,
         ended_ms=ended_ms,
@@ -146,17 +145,19 @@ def _curve(outcome: Outcome) -> tuple[tuple[str, int, float], ...]:
     return tuple(curve_points(source.curve, source.heldout_curve))
 
 
-def _finals(outcome: Outcome, control: Scores | NoControl) -> dict[str, float]:
+def _finals(cell: TrackedCell) -> dict[str, float]:
+    outcome = cell.outcome
     if not isinstance(outcome, Finished):
         return {}
     before, after = outcome.result.before, outcome.result.after
     return _rounded(
         {
             **drop_metrics(before, after),
-            **control_metrics(control, after),
+            **control_metrics(cell.control, after),
             **score_metrics(after),
             **retention_metrics(before, after),
             **cost_metrics(outcome.result.trained.cost),
+            **cell.figures,
         }
     )
 

@@ -4,7 +4,7 @@ Whoever fills these in reads the store; nothing here knows of MLflow.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from raydistill.outcomes import Outcome, Scores, UnitScores
@@ -28,6 +28,7 @@ class TrackedCell:
     layer_map: str  # one box a layer, as the plan prints it
     outcome: Outcome
     control: Scores | NoControl = NoControl()
+    figures: Mapping[str, float] = field(default_factory=dict)  # more metrics, such as utilisation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

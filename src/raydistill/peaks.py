@@ -1,0 +1,218 @@
+"""A learning rate for each arm: three short trials, and the peak that ends lowest (METHOD 7).
+
+An arm is the cells that share start, count, loss and teacher. Its probes train a share of the
+budget, on a whole schedule of that length, on data that no cell draws, and are compared on the
+selection half of the held-out documents. They are ordinary trials: every sweep finds them.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from raydistill.locations import NONE
+from raydistill.outcomes import Finished
+from raydistill.rates import device_s
+from raydistill.resolve import Known, resolve
+from raydistill.scales import Scale
+from raydistill.spec import FROM_BASE, SCRATCH_WITH_AGE, TrialSpec
+from raydistill.store import Store
+from raydistill.sweep import Cell, SweepPlan
+from raydistill.units import format_tokens
+
+SHARE = 0.25
+"""Of the budget; more where the scale asks for more steps after a cut."""
+
+FACTORS = (0.5, 1.0, 2.0)
+"""Of the peak that the recipe names."""
+
+LOCATION = "input"
+"""Where the probes' layers leave, as in the paper's own comparison of arms (Table 3)."""
+
+_FIRST_SEED = 1_000
+
+ArmKey = tuple[str | int, ...]
+"""What the cells of an arm share."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arm:
+    """Cells that share a learning rate, and the short trials that choose it, by rising peak."""
+
+    name: str
+    probes: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """What the probes of an arm said: nats per token lost, by peak; infinite where one failed."""
+
+    arm: Arm
+    lost: tuple[float, ...]
+
+    @property
+    def best(self) -> int:
+        """Which probe ended lowest; the middle one where none finished."""
+        return min(range(len(FACTORS)), key=lambda i: (self.lost[i], abs(i - len(FACTORS) // 2)))
+
+    @property
+    def peak_lr(self) -> float:
+        """The peak that the cells of the arm train at."""
+        return peak_of(self.arm.probes[self.best])
+
+    @property
+    def at_edge(self) -> bool:
+        """Whether a peak that was not tried may be better still."""
+        return math.isfinite(min(self.lost)) and self.best in (0, len(FACTORS) - 1)
+
+    @property
+    def sentence(self) -> str:
+        """The arm with its peaks and what each lost, the chosen one marked."""
+        said = ", ".join(
+            f"{peak_of(cell):g}{'*' if i == self.best else ''} "
+            + (f"{lost:+.4f}" if math.isfinite(lost) else "failed")
+            for i, (cell, lost) in enumerate(zip(self.arm.probes, self.lost, strict=True))
+        )
+        edge = f"; {AT_EDGE}" if self.at_edge else ""
+        return f"Peak rate of {self.arm.name}: {said} nats/token{edge}."
+
+
+AT_EDGE = "best of the three peaks is at the edge"
+
+
+def arms_of(cells: Sequence[Cell]) -> dict[ArmKey, Arm]:
+    """The arms of a sweep by what their cells share."""
+    sharing: dict[ArmKey, list[Cell]] = {}
+    for cell in cells:
+        if is_probed(cell):
+            sharing.setdefault(arm_key(cell), []).append(cell)
+    used = {cell.request.seed for cell in cells}
+    seed = next(s for s in itertools.count(_FIRST_SEED) if s not in used)
+    return {key: _arm(each, seed) for key, each in sharing.items()}
+
+
+def is_probed(cell: Cell) -> bool:
+    """Whether a cell has a rate to choose.
+
+    What is not trained has none, and what is trained as long as a base keeps pretraining's.
+    """
+    return cell.request.budget > 0 and cell.request.start != SCRATCH_WITH_AGE
+
+
+def arm_key(cell: Cell) -> ArmKey:
+    """What cells of one arm share."""
+    request = cell.request
+    start = (cell.scale.name, request.age, request.start)
+    return *start, request.count, request.loss, request.teacher, request.excerpt
+
+
+def peak_of(cell: Cell) -> float:
+    """The peak rate that a cell trains at."""
+    return cell.scale.recipe(cell.request).peak_lr
+
+
+def _arm(cells: Sequence[Cell], seed: int) -> Arm:
+    """One location stands for all, so that a sweep with one more of them asks the same probes."""
+    first = cells[0]
+    longest = max(cell.request.budget for cell in cells)
+    location = LOCATION if first.request.count else NONE
+    asked = replace(first.request, location=location, gap=0, seed=seed, peak_lr="scale")
+    share = _share(longest, first.scale)
+    peak_lr = first.scale.recipe(asked).peak_lr
+    probes = tuple(
+        replace(
+            first,
+            scale=_shortened(first.scale, share),
+            values={**first.values, "location": location, "peak_lr": factor * peak_lr},
+            request=replace(asked, budget=round(share * longest), peak_lr=factor * peak_lr),
+        )
+        for factor in FACTORS
+    )
+    count = "" if asked.location == NONE else f", {asked.count} layers out"
+    started = "" if asked.start == FROM_BASE else f" from {asked.start}"
+    base = f"{first.scale.name} {format_tokens(asked.age)}"
+    return Arm(name=f"{asked.loss}{started}, {base}{count}", probes=probes)
+
+
+def _share(budget: int, scale: Scale) -> float:
+    """A quarter, or as much as has the steps that must follow a cut."""
+    steps = scale.train_tokens(budget) // scale.heal.batch_tokens
+    return max(SHARE, min(1.0, scale.min_steps_after_cut / steps))
+
+
+def _shortened(scale: Scale, share: float) -> Scale:
+    """The scale with its warm-up and warm phase cut as the budget is, and no tasks to measure."""
+    heal = scale.heal
+
+    def cut(tokens: int) -> int:
+        steps = max(1, round(share * tokens / heal.batch_tokens)) if tokens else 0
+        return steps * heal.batch_tokens
+
+    return replace(
+        scale,
+        heal=replace(
+            heal,
+            warmup_tokens=cut(heal.warmup_tokens),
+            warm_phase_tokens=cut(heal.warm_phase_tokens),
+        ),
+        evaluation=replace(scale.evaluation, tasks=()),
+    )
+
+
+def probe_cells(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """The short trials of all arms."""
+    return tuple(probe for arm in arms_of(cells).values() for probe in arm.probes)
+
+
+def choices(cells: Sequence[Cell], known: Known, store: Store) -> dict[ArmKey, Choice]:
+    """What the probes said, for every arm whose probes have all come to an end."""
+    made = {}
+    for key, arm in arms_of(cells).items():
+        lost = [_lost(probe, known, store) for probe in arm.probes]
+        if not any(math.isnan(each) for each in lost):
+            made[key] = Choice(arm=arm, lost=tuple(lost))
+    return made
+
+
+def at_best_peaks(cells: Sequence[Cell], known: Known, store: Store) -> tuple[Cell, ...]:
+    """The cells at the peak of their arm, or at `probe` until that is chosen."""
+    made = choices(cells, known, store)
+
+    def settled(cell: Cell) -> Cell:
+        if not is_probed(cell):
+            return cell
+        choice = made.get(arm_key(cell))
+        peak_lr: float | Literal["probe"] = choice.peak_lr if choice else "probe"
+        return replace(cell, request=replace(cell.request, peak_lr=peak_lr))
+
+    return tuple(map(settled, cells))
+
+
+def probing_s(cells: Sequence[Cell], known: Known, store: Store) -> float:
+    """Device-seconds of the probes that were trained."""
+    specs = [resolve(probe, known) for probe in probe_cells(cells)]
+    found = [store.trained(s.trial_id) for s in specs if isinstance(s, TrialSpec)]
+    return sum(device_s(trained) for trained in found if trained is not None)
+
+
+def all_cells(plan: SweepPlan, known: Known, store: Store) -> tuple[Cell, ...]:
+    """The cells of a plan, at their peaks as far as these are chosen, and the probes if asked."""
+    if not plan.options.lr_probe:
+        return plan.cells
+    return (*at_best_peaks(plan.cells, known, store), *probe_cells(plan.cells))
+
+
+def _lost(probe: Cell, known: Known, store: Store) -> float:
+    """Nats lost on the selection half; infinite for a failure, not a number before the end."""
+    spec, base = resolve(probe, known), known.bases.get(probe.base.key)
+    if not isinstance(spec, TrialSpec) or base is None:
+        return math.nan
+    if store.failure(spec.trial_id) is not None:
+        return math.inf
+    if store.trained(spec.trial_id) is None:
+        return math.nan
+    from raydistill.results import delta_nll, outcome  # noqa: PLC0415  (numpy)
+
+    found = outcome(spec, base.weights_sha256, probe.scale.evaluation, store)
+    return delta_nll(found, "selection") if isinstance(found, Finished) else math.nan
