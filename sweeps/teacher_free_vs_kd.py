@@ -7,14 +7,17 @@ at all, the whole base trained on, and the student's size trained from scratch.
 
     python sweeps/teacher_free_vs_kd.py                                   # this machine, minutes
     python sweeps/teacher_free_vs_kd.py --arm control,teacher-free,minima,kd+temperature=2
+    python sweeps/teacher_free_vs_kd.py --arm kd,kd-cached                # the teacher is shared
     python sweeps/teacher_free_vs_kd.py --arm all                         # nothing shipped is used
     ray job submit -- python sweeps/teacher_free_vs_kd.py                 # a cluster
 """
 
+from dataclasses import replace
 from functools import partial
 
 from raydistill.cli import main
 from raydistill.locations import NONE
+from raydistill.placement import DEFAULT_EXCERPT
 from raydistill.scales import Scale
 from raydistill.spec import SCRATCH, SCRATCH_WITH_AGE, TrialRequest
 from raydistill.sweep import Sweep
@@ -33,7 +36,7 @@ ARMS = (
 
 
 def trial(scale: Scale, age: int, location: str, arm: str) -> TrialRequest:
-    """One arm; any loss with a teacher is an arm too, by its name."""
+    """One arm; any loss with a teacher is one too by its name, and with `-cached` behind it."""
     half = scale.model.num_layers // 2
     asked = partial(scale.trial, age=age, location=location, count=half)
     match arm:
@@ -47,6 +50,8 @@ def trial(scale: Scale, age: int, location: str, arm: str) -> TrialRequest:
             return asked()
         case "scratch" | "scratch-with-age":
             return asked(start={"scratch": SCRATCH, "scratch-with-age": SCRATCH_WITH_AGE}[arm])
+        case _ if arm.endswith("-cached"):
+            return replace(asked(loss=arm.removesuffix("-cached")), excerpt=DEFAULT_EXCERPT)
         case _:
             loss = arm.removesuffix("-equal-flops")
             return asked(loss=loss, share=1.0 if loss == arm else scale.kd_share(half))

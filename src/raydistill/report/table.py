@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from raydistill.drops import Drops
 from raydistill.report import limits, titles, words
+from raydistill.report.amortised import teacher_prices
 from raydistill.report.blocks import RowBlock, RowCells, age_text, row_blocks
 from raydistill.report.cells import ReportBase, ReportCell, Role, SweepReport
 from raydistill.report.comparison import Comparison, compare, failure_reason, shared_seeds
@@ -135,6 +136,7 @@ def _block(
         *words.beside_the_paper(block.rows, comparisons, chance),
         *predictions(zip([row.first for row in block.rows], lost, strict=True)),
         *([] if block.mixed_budgets else words.healing(block.rows)),
+        *teacher_prices([cell for row in block.rows for cell in row.cells]),
     ]
     return Block(
         label=block.label,
