@@ -1,4 +1,4 @@
-"""What `test_ray_shape.py` submits: six single trials, one of which ASHA stops, and a nested one.
+"""What `test_job_submit.py` submits: six single trials, one of which ASHA stops, and a nested one.
 
 python shape_driver.py FOLDER
 """

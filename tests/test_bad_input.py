@@ -1,6 +1,6 @@
 """Bad input, row by row: one line, the exit code, no traceback, and nothing left behind.
 
-Row 34 needs a cluster of its own: `test_waiting.py`.
+Row 34 needs a cluster of its own: `test_two_devices.py`.
 """
 
 import dataclasses
@@ -158,9 +158,9 @@ def test_row_21_an_empty_text_is_counted(refused, tmp_path):
     assert "a.txt needs at least 65 training tokens, has 0" in told
 
 
-def test_row_21_a_text_shorter_than_a_sequence_is_counted(tmp_path):
+def test_row_21_a_text_shorter_than_a_sequence_is_counted(run_sweep, tmp_path):
     (tmp_path / "a.txt").write_text("Seventeen tokens or so.")
-    done = sweeping.run(tmp_path / "storage", "--corpus", str(tmp_path / "a.txt"))
+    done = run_sweep("where_to_drop", tmp_path / "storage", "--corpus", str(tmp_path / "a.txt"))
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
     assert "a.txt needs at least 65 training tokens, has 6" in done.stderr
@@ -206,9 +206,9 @@ def test_a_sweep_name_has_a_rule(name):
 
 
 @pytest.fixture(scope="module")
-def stopped(tmp_path_factory):
+def stopped(tmp_path_factory, prepared):
     """A storage where a sweep was stopped once a trial had ended, and how it was."""
-    storage = tmp_path_factory.mktemp("storage")
+    storage = prepared(tmp_path_factory.mktemp("storage"))
     process = sweeping.start(storage, "--location", "none,input")
     for line in process.stdout:
         if line.startswith("[1/4]"):
@@ -225,11 +225,11 @@ def test_a_run_that_is_stopped_says_how_to_go_on(stopped):
     assert sweeping.results(storage)
 
 
-def test_row_35_some_trials_fail_and_the_rest_is_reported(stopped):
+def test_row_35_some_trials_fail_and_the_rest_is_reported(stopped, run_sweep):
     """The young base has lost a bit since it was measured. All fail: `test_where_to_drop.py`."""
     storage, _, _ = stopped
     flip_a_bit_of_the_young_base(storage)
-    done = sweeping.run(storage, "--location", "none,output")
+    done = run_sweep("where_to_drop", storage, "--location", "output")
     assert done.returncode == 1
     assert "Traceback" not in done.stdout + done.stderr
     table = (storage / "sweeps/where_to_drop/smoke/table.md").read_text()

@@ -1,20 +1,31 @@
-"""The bare `ray job submit -- python sweeps/where_to_drop.py`, from the repository to a head."""
+"""`ray job submit` from the repository to a head: the bare sweep, and the shape it stands on.
+
+The shape is Ray's part alone; `docs/ray-shape.md` has the figures.
+"""
+
+import json
+import os
 
 import pytest
 
 import sweeping
-from ray_processes import family, head_in_repository, left_of, submit, working
+from ray_processes import REPOSITORY, family, head_in_repository, left_of, submit, working
+from raydistill.runners.work import FINISHED
 
 
 @pytest.fixture(scope="module")
-def storage(tmp_path_factory):
-    return tmp_path_factory.mktemp("storage")
+def storage(tmp_path_factory, prepared):
+    return prepared(tmp_path_factory.mktemp("storage"))
 
 
 @pytest.fixture(scope="module")
 def head(storage):
     """One head for all jobs here; scale and storage reach them by its environment."""
-    variables = {"RAYDISTILL_SCALE": "smoke", "RAYDISTILL_STORAGE": str(storage), "COLUMNS": "120"}
+    places = [str(REPOSITORY / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    variables = {
+        "RAYDISTILL_SCALE": "smoke", "RAYDISTILL_STORAGE": str(storage), "COLUMNS": "120",
+        "PYTHONPATH": os.pathsep.join(places),
+    }  # fmt: skip
     with head_in_repository(**variables) as (process, environment):
         yield process, environment
         session = family(process.pid)
@@ -24,6 +35,16 @@ def head(storage):
 @pytest.fixture(scope="module")
 def first(head):
     return submit(head[1], sweeping.SCRIPT)
+
+
+@pytest.fixture(scope="module")
+def shape(head, tmp_path_factory):
+    """The job's standard output, what it measured, and which of its processes lived on."""
+    folder = tmp_path_factory.mktemp("shape")
+    job = submit(head[1], "tests/shape_driver.py", str(folder))
+    assert job.returncode == 0, job.stdout + job.stderr
+    lived_on = left_of(working(head[0].pid))
+    return job.stdout, json.loads((folder / "shape.json").read_text()), lived_on
 
 
 def trained(storage):
@@ -69,3 +90,46 @@ def test_without_the_token_nothing_is_taken(head):
     refused = submit(without | {"RAY_AUTH_MODE": "disabled"}, sweeping.SCRIPT)
     assert refused.returncode != 0
     assert "oken authentication is enabled" in refused.stderr
+
+
+def test_a_job_of_the_bare_shape_succeeds(shape):
+    assert "succeeded" in shape[0]
+
+
+def test_six_trials_share_two_processes_that_import_torch_once_each(shape):
+    single = shape[1]["single"]
+    assert not single["failures"]
+    assert len(single["finished"]) == 5
+    processes = {report["pid"] for report in single["reports"]}
+    assert len(processes) <= 2
+    first = {report["key"]: report for report in reversed(single["reports"])}
+    assert sum(report["imported"] for report in first.values()) == len(processes)
+    print(overheads(single))
+
+
+def overheads(single):
+    """Seconds from one trial's last report to the next one's begin in the same process."""
+    last, seconds = {}, []
+    for report in sorted(single["reports"], key=lambda r: (r["begun"], r["tokens"])):
+        pid = report["pid"]
+        if pid in last and last[pid]["key"] != report["key"]:
+            seconds.append(round(report["begun"] - last[pid]["timestamp"], 1))
+        last[pid] = report
+    return {"all_s": round(single["wall_s"], 1), "between_s": seconds}
+
+
+def test_asha_stops_the_worst_trial(shape):
+    assert shape[1]["single"]["stopped"] == ["nap5"]
+
+
+def test_a_trial_on_two_ranks_runs_in_a_worker_group_inside_tune(shape):
+    nested = shape[1]["nested"]
+    assert not nested["failures"]
+    assert nested["finished"] == ["count_ranks0"]
+    last = nested["reports"][-1]
+    assert (last["ranks"], last["backend"], last[FINISHED]) == (2.0, "gloo", 1)
+    print({"nested_s": round(nested["wall_s"], 1)})
+
+
+def test_nothing_of_the_shape_lives_on(shape):
+    assert shape[2] == []

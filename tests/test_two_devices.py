@@ -1,22 +1,92 @@
-"""One trial on two devices, through Ray Train inside Tune, in a real sweep."""
+"""One trial on two devices, through Ray Train inside Tune, in a sweep that waits for the second."""
+
+import os
+import threading
+
+import pytest
+from ray.cluster_utils import Cluster
 
 import sweeping
+from ray_processes import family, left_of
+from raydistill.codec import from_json
+from raydistill.jobs import TrialJob
+from raydistill.outcomes import Trained
+from raydistill.scales import load_scale
+from raydistill.trial import run_trial
+from raydistill.world import World
+
+PAIR = (
+    "--age", "320B", "--location", "input", "--devices-per-trial", "2", "--set", "micro_batches=2",
+)  # fmt: skip
 
 
-def test_two_devices_train_to_the_bits_of_one(tmp_path_factory):
+@pytest.fixture(scope="module")
+def cluster():
+    """One node with one CPU. What runs on it inherits the smoke scale's environment."""
+    others = family(os.getpid())
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
+    yield cluster
+    session = [process for process in family(os.getpid()) if process not in others]
+    cluster.shutdown()
+    assert left_of(session) == []
+
+
+def test_row_34_without_an_autoscaler_the_wait_ends_in_one_line(cluster, tmp_path):
+    done = sweeping.here(
+        "where_to_drop", tmp_path, *PAIR, RAY_ADDRESS=cluster.address, RAYDISTILL_WAIT_S="1"
+    )
+    assert done.returncode == 4
+    assert done.stderr.count("\n") == 1
+    assert "one trial needs 2 CPU; the cluster has 1 CPU on 1 node(s)" in done.stderr
+    assert not list(tmp_path.glob("trials/*"))
+
+
+@pytest.fixture(scope="module")
+def waited(cluster, prepared, tmp_path_factory):
+    """The storage of a sweep that waited until a second node was added, and how it ended."""
+    storage = prepared(tmp_path_factory.mktemp("waited"))
+    process = sweeping.start(storage, *PAIR, RAY_ADDRESS=cluster.address, RAYDISTILL_WAIT_S="120")
+    ending = threading.Timer(240, process.kill)
+    ending.start()
+    said = ""
+    for line in process.stdout:
+        said += line
+        if "waiting for a node: one trial needs 2 CPU, the cluster has 1 CPU" in line:
+            break
+    assert process.poll() is None, said
+    cluster.add_node(num_cpus=1)
+    out, err = process.communicate()
+    ending.cancel()
+    return storage, process.returncode, out, err
+
+
+def test_row_34_a_sweep_that_waits_goes_on_when_a_node_is_added(waited):
+    storage, code, out, err = waited
+    assert code == 0, err
+    assert "[1/1] input" in out
+    sweeping.assert_tracked_once(storage, [("320B", "input")])
+
+
+def test_two_devices_train_to_the_bits_of_one(waited, prepared, tmp_path):
     """Two gloo ranks inside Tune, a removal in between; one process with two micro-batches."""
-    weights = []
-    storages = [tmp_path_factory.mktemp(f"devices{n}") for n in (1, 2)]
-    for devices, storage in zip(("1", "2"), storages, strict=True):
-        if devices == "2":
-            sweeping.prepared(storage, storages[0])
-        done = sweeping.run(
-            storage, "--age", "320B", "--location", "input", "--set", "micro_batches=2",
-            "--devices-per-trial", devices,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        (trained, _scores), *rest = sweeping.results(storage).values()
-        assert rest == []
-        assert trained.pop("made_by")["world_size"] == int(devices)
-        weights.append(trained)
-    assert weights[0] == weights[1]
+    (path,) = waited[0].glob("trials/*/trained.json")
+    trained = from_json(Trained, path.read_text())
+    job = TrialJob(
+        spec=trained.spec,
+        base_sha256=trained.spec.base.weights_sha256,
+        evaluation=load_scale("smoke").evaluation,
+        storage=str(prepared(tmp_path)),
+        sweep=trained.trained_in,
+    )
+    run_trial(job, world=World.here())
+    two, one = sweeping.results(waited[0]), sweeping.results(tmp_path)
+    assert worlds(two) == [2]
+    assert worlds(one) == [1]
+    assert two == one
+
+
+def worlds(results):
+    """How many processes trained each; taken out of the results."""
+    return [trained.pop("made_by")["world_size"] for trained, _scores in results.values()]

@@ -57,20 +57,22 @@ def test_the_same_command_again_trains_nothing(first, storage):
     sweeping.assert_tracked_once(storage, sweeping.CELLS)
 
 
-def test_a_new_axis_value_trains_only_what_is_new(first, storage):
+def test_a_new_axis_value_trains_only_what_is_new(first, storage, run_sweep):
     """`1-2` is `input` under another name."""
     before = sweeping.results(storage)
-    wider = sweeping.run(storage, "--age", "320B", "--location", "input,1-2,middle")
+    flags = ("--age", "320B", "--location", "input,1-2,middle")
+    wider = run_sweep("where_to_drop", storage, *flags)
     assert wider.returncode == 0, wider.stderr
     assert "[1/1] middle" in wider.stdout
     assert len(sweeping.results(storage)) == len(before) + 1
 
 
 def test_killed_at_three_moments_it_ends_as_if_nothing_had_happened(first, storage, tmp_path):
-    moments, sessions = random.Random(20), []
+    """In a quiet run: while the corpus is made, in the pretraining, and amid the trials."""
+    moments, sessions = random.Random(21), []
     for _ in range(3):
         process = sweeping.start(tmp_path)
-        time.sleep(moments.uniform(0.1, 0.9) * first.seconds)
+        time.sleep(moments.uniform(0.1, 0.6) * first.seconds)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         sessions.append(process.pid)
@@ -82,17 +84,19 @@ def test_killed_at_three_moments_it_ends_as_if_nothing_had_happened(first, stora
     sweeping.assert_tracked_once(tmp_path, sweeping.CELLS)
 
 
-def test_a_search_that_was_killed_ends_with_as_many_distinct_cells(first, storage, tmp_path):
-    sweeping.prepared(tmp_path, storage)
+def test_a_search_that_was_killed_ends_with_as_many_distinct_cells(
+    prepared, tmp_path, ray_address, run_sweep
+):
+    prepared(tmp_path)
     flags = ("--age", "320B", "--location", "all", "--search", "tpe", "--trials", "4")
-    process = sweeping.start(tmp_path, *flags)
+    process = sweeping.start(tmp_path, *flags, RAY_ADDRESS=ray_address)
     deadline = time.monotonic() + 120
     while len(list(tmp_path.glob("trials/*/trained.json"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.2)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     before = {p: p.stat().st_mtime_ns for p in tmp_path.glob("trials/*/weights/*")}
-    final = sweeping.run(tmp_path, *flags)
+    final = run_sweep("where_to_drop", tmp_path, *flags)
     assert final.returncode == 0, final.stderr
     after = {p: p.stat().st_mtime_ns for p in tmp_path.glob("trials/*/weights/*")}
     assert before.items() <= after.items()

@@ -9,45 +9,54 @@ from torch import Tensor, nn
 from raydistill.spec import Recipe
 
 
-class Lion(torch.optim.Optimizer):
+class Lion:
     """Lion (Chen et al., 2023) with Composer's decoupled weight decay.
 
     p ← p·(1 − (lr/peak)·decay) − lr·sign(β₁·m + (1 − β₁)·g);  m ← β₂·m + (1 − β₂)·g.
     Norms and biases, the parameters of one dimension, do not decay (paper, section 4.1).
+
+    No `torch.optim.Optimizer`: to make one imports torch._dynamo and sympy, over a second of CPU
+    in every process that trains.
+
+    Attributes:
+        parameters: what is trained.
+        state: `momentum` of every parameter that has had one.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], recipe: Recipe) -> None:
         self.recipe = recipe
-        super().__init__(parameters, {"lr": recipe.peak_lr})
+        self.parameters = tuple(parameters)
+        self.state: dict[Tensor, dict[str, Tensor]] = {}
+        self._lr = recipe.peak_lr
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self) -> None:
         """Update every parameter that has a gradient."""
         beta1, beta2 = self.recipe.beta1, self.recipe.beta2
-        for group in self.param_groups:
-            lr = group["lr"]
-            keep = 1 - lr / self.recipe.peak_lr * self.recipe.weight_decay
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                m = self.momentum(p)
-                if p.dim() > 1:
-                    p.mul_(keep)
-                p.add_(m.mul(beta1).add_(p.grad, alpha=1 - beta1).sign_(), alpha=-lr)
-                m.mul_(beta2).add_(p.grad, alpha=1 - beta2)
+        keep = 1 - self._lr / self.recipe.peak_lr * self.recipe.weight_decay
+        for p in self.parameters:
+            if p.grad is None:
+                continue
+            m = self.momentum(p)
+            if p.dim() > 1:
+                p.mul_(keep)
+            p.add_(m.mul(beta1).add_(p.grad, alpha=1 - beta1).sign_(), alpha=-self._lr)
+            m.mul_(beta2).add_(p.grad, alpha=1 - beta2)
 
     def momentum(self, parameter: Tensor) -> Tensor:
         """The running mean of the gradient of `parameter`, zeros before the first step."""
-        state = self.state[parameter]
-        if not state:
-            state["momentum"] = torch.zeros_like(parameter)
-        momentum: Tensor = state["momentum"]
-        return momentum
+        if parameter not in self.state:
+            self.state[parameter] = {"momentum": torch.zeros_like(parameter)}
+        return self.state[parameter]["momentum"]
 
     def set_lr(self, lr: float) -> None:
         """Use `lr` from the next step on."""
-        for group in self.param_groups:
-            group["lr"] = lr
+        self._lr = lr
+
+    def zero_grad(self) -> None:
+        """Forget every gradient."""
+        for p in self.parameters:
+            p.grad = None
 
 
 def lr_at(recipe: Recipe, tokens: int) -> float:

@@ -140,8 +140,7 @@ def _step(
     mean_loss = world.mean(total)
     if not math.isfinite(mean_loss):
         raise FloatingPointError(f"the loss is {mean_loss} at step {state.step}")
-    learning = [p for group in state.optimizer.param_groups for p in group["params"]]
-    nn.utils.clip_grad_norm_(learning, recipe.grad_clip)
+    nn.utils.clip_grad_norm_(state.optimizer.parameters, recipe.grad_clip)
     state.optimizer.step()
-    state.optimizer.zero_grad(set_to_none=True)
+    state.optimizer.zero_grad()
     return mean_loss

@@ -85,6 +85,7 @@ def _into_file(log: Path) -> None:
     logger = logging.getLogger("ray")
     for old in list(logger.handlers):
         logger.removeHandler(old)
+        old.close()
     logger.addHandler(handler)
     logger.propagate = False
 
