@@ -181,10 +181,8 @@ class Bench:
         num_windows = MEASURED_STEPS * PER_STEP
         spread = [i * self.tokens.num_windows // num_windows for i in range(num_windows)]
         steps = [spread[i::MEASURED_STEPS] for i in range(MEASURED_STEPS)]
-        cut, partly = (
-            Probe(student.model, self.tokens, self.online, steps)
-            for student in (self.cut(), load_weights(folder))
-        )
+        students = self.cut(), load_weights(folder)
+        cut, partly = (Probe(s.model, self.tokens, self.online, steps) for s in students)
         return cut, partly
 
     def setting(self, probes: tuple[Probe, Probe]) -> Setting:

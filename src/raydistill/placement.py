@@ -15,8 +15,8 @@ PLACEMENTS = (AUTO, SAME_DEVICE, OWN_DEVICES, CACHED)
 
 MOST_IDS = 65_535  # their number is written in 16 bits
 
-DEFAULT_EXCERPT = "top-k-tail=256"
-"""The cheapest that was measured within 1 % of the KL (docs/teacher-cache.md)."""
+DEFAULT_EXCERPT = "threshold=256"
+"""The cheapest that was measured to err by no more than 1 % (docs/teacher-cache.md)."""
 
 
 def check_placement(placement: str, losses: Iterable[str]) -> None:

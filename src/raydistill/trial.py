@@ -124,6 +124,7 @@ def _teacher(spec: TrialSpec, model: ModelConfig, store: Store, world: World) ->
             excerpt=form,
             size=size,
             temperature=loss_settings(spec.train.loss)[1].get(TEMPERATURE, 1.0),
+            precision=spec.train.recipe.precision,
         ),
         windows_of(spec.train, tokens),
         tokens=tokens,

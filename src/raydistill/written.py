@@ -54,6 +54,7 @@ class WrittenSpec:
     excerpt: str
     size: int  # ids, or draws, a token
     temperature: float = 1.0
+    precision: str = "float32"  # that the teacher computes in
     draw: int = 0  # where ids are drawn, another number draws others
     format: int = FORMAT_VERSION
 
