@@ -93,7 +93,7 @@ def prepare(storage):
     for _ in stages.pretrain_work(PretrainJob(spec=spec, ages_tokens=ages_tokens, **common)):
         pass
     for base in find_bases(scale, corpus, store, scale.ages, shipped_bases(scale)).values():
-        asked = {"weights_sha256": base.weights_sha256, "layer_scores": ("block-influence",)}
+        asked = {"weights_sha256": base.weights_sha256, "layers": ()}
         stages.measure_base(BaseJob(corpus_sha256=corpus.corpus_sha256, **asked, **common))
     open_client(default_uri(store))
 
@@ -132,12 +132,12 @@ def results(storage):
     return found
 
 
-def runs(storage):
-    """All of MLflow's runs in the storage's database, by name; with their metric histories."""
+def runs(storage, sweep="where_to_drop"):
+    """All of MLflow's runs of a sweep in the storage's database, and the client to ask for more."""
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{storage}/mlflow.db")
-    experiment = client.get_experiment_by_name("raydistill/where_to_drop")
+    experiment = client.get_experiment_by_name(f"raydistill/{sweep}")
     return client, client.search_runs([experiment.experiment_id], max_results=1000)
 
 

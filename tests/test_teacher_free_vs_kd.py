@@ -1,0 +1,83 @@
+"""The arms of an honest comparison, for real: every arm, a teacher elsewhere, two devices."""
+
+import json
+
+import pytest
+
+import sweeping
+
+ARMS = (
+    "base", "control", "one-shot", "teacher-free", "kd", "kd-equal-flops", "scratch",
+    "scratch-with-age",
+)  # fmt: skip
+
+
+def by_arm(storage):
+    """What the store holds of each trial, by the arm that MLflow names it after."""
+    found = sweeping.results(storage)
+    return {
+        run.data.params["arm"]: found[run.data.tags["trial_id"]]
+        for run in sweeping.runs(storage, "teacher_free_vs_kd")[1]
+        if "arm" in run.data.params
+    }
+
+
+def weights(results):
+    return {arm: trained["weights_sha256"] for arm, (trained, _) in results.items()}
+
+
+@pytest.fixture(scope="module")
+def whole(run_sweep, prepared, tmp_path_factory):
+    """Every arm, once."""
+    storage = prepared(tmp_path_factory.mktemp("storage"))
+    done = run_sweep("teacher_free_vs_kd", storage, "--seed", "1")
+    assert done.returncode == 0, done.stderr
+    return storage, done
+
+
+def test_every_arm_is_trained_and_told(whole):
+    storage, done = whole
+    assert set(by_arm(storage)) == set(ARMS)
+    assert all(arm in done.stdout for arm in ARMS)
+    table = (storage / "sweeps/teacher_free_vs_kd/smoke/table.md").read_text()
+    assert "kd-equal-flops" in table
+
+
+def test_what_trains_on_nothing_is_the_model_as_it_stands(whole):
+    arms = by_arm(whole[0])
+    assert arms["base"][0]["cost"]["tokens"] == arms["one-shot"][0]["cost"]["tokens"] == 0
+    spec = arms["base"][0]["spec"]
+    assert arms["base"][0]["weights_sha256"] == spec["base"]["weights_sha256"]
+    assert arms["one-shot"][0]["kept"] == arms["kd"][0]["kept"] == [0, 4, 5]
+    assert arms["scratch"][0]["model"]["num_layers"] == 3
+
+
+def test_kd_pays_for_its_teacher_and_equal_flops_are_nearly_equal(whole):
+    cost = {arm: trained["cost"]["flops_paper"] for arm, (trained, _) in by_arm(whole[0]).items()}
+    assert cost["kd"] > 1.3 * cost["teacher-free"]
+    assert cost["kd-equal-flops"] == pytest.approx(cost["teacher-free"], rel=0.06)  # whole steps
+
+
+def test_a_teacher_on_devices_of_its_own_gives_the_same_bits(whole, run_sweep, prepared, tmp_path):
+    storage = prepared(tmp_path)
+    flags = ("--seed", "1", "--arm", "kd", "--teacher-placement", "own-devices")
+    done = run_sweep("teacher_free_vs_kd", storage, *flags)
+    assert done.returncode == 0, done.stderr
+    assert weights(by_arm(storage)) == {"kd": weights(by_arm(whole[0]))["kd"]}
+
+
+def test_both_losses_on_two_devices_have_the_scores_of_one(run_sweep, prepared, tmp_path):
+    """Two gloo ranks in a Ray Train worker group inside Tune, each with a copy of the teacher."""
+    found = []
+    for devices in ("1", "2"):
+        storage = prepared(tmp_path / devices)
+        done = run_sweep(
+            "teacher_free_vs_kd", storage, "--seed", "1", "--arm", "teacher-free,kd",
+            "--set", "micro_batches=2", "--devices-per-trial", devices,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        arms = by_arm(storage)
+        ranks = {trained.pop("made_by")["world_size"] for trained, _ in arms.values()}
+        assert ranks == {int(devices)}
+        found.append(json.dumps(arms, sort_keys=True))
+    assert found[0] == found[1]
