@@ -182,19 +182,60 @@ def _console(argv: Sequence[str]) -> int:
     base.add_argument("--to", help="a folder to put them in, as the package ships them")
     ui = commands.add_parser("ui", help="MLflow's pages on what the sweeps left")
     ui.add_argument("--port", default="5000", help="on 127.0.0.1")
-    for command in (base, ui):
+    reading = _reading_commands(commands)
+    for command in (base, ui, *reading):
         command.add_argument("--storage", help=f"a folder (${STORAGE_VARIABLE} or ~/.raydistill)")
         command.add_argument("--debug", action="store_true", help="show a traceback with an error")
     flags = parser.read(argv)
     if flags.command is None:
         parser.print_help()
         return 0
+    store = Store(storage_of(flags))
+    if flags.command in ("report", "show", "diff", "best"):
+        from raydistill import reports  # noqa: PLC0415  (rich, numpy)
+
+        return {
+            "report": reports.report,
+            "show": reports.show,
+            "diff": reports.diff,
+            "best": reports.best,
+        }[flags.command](store, flags)
     from raydistill import commands as run  # noqa: PLC0415  (rich, mlflow, Ray)
 
-    store = Store(storage_of(flags))
     if flags.command == "base":
         return run.base(store, flags)
     return run.ui(store, whole("--port", flags.port))
+
+
+def _reading_commands(
+    commands: "argparse._SubParsersAction[Parser]",
+) -> tuple[Parser, Parser, Parser, Parser]:
+    """The commands that read what sweeps left."""
+    report = commands.add_parser("report", help="tables, figures and a page of any set of sweeps")
+    report.add_argument("sweep", nargs="*", help="by name (all there are)")
+    report.add_argument("--scale", help="of the sweeps (all)")
+    report.add_argument(
+        "--from", dest="source", metavar="URI", help="an MLflow server (this storage)"
+    )
+    report.add_argument("--experiment", action="append", help="in MLflow, by name (every sweep's)")
+    report.add_argument("--filter", help="cells, in MLflow's words: params.location = 'input'")
+    report.add_argument("--rows", help="a table of your own: location, count, age, arm, ...")
+    report.add_argument("--cols", help="the same for its columns")
+    report.add_argument("--metric", default="delta_nll", help="in its cells; any with _vs_control")
+    report.add_argument("--seeds", default="mean±ci", help="mean±ci, interval, mean or each")
+    report.add_argument("--where", action="append", default=[], metavar="age=320B")
+    report.add_argument(
+        "--format", default="terminal", help="to print: terminal, markdown, csv or latex"
+    )
+    report.add_argument("--to", help="a folder for all formats (report/ in the storage)")
+    show = commands.add_parser("show", help="one trial: asked, run, scored")
+    show.add_argument("trial", help="its id, or how it begins")
+    diff = commands.add_parser("diff", help="where two trials differ, and by how much")
+    diff.add_argument("one", help="a trial's id, or how it begins")
+    diff.add_argument("other", help="the same of another")
+    best = commands.add_parser("best", help="what cannot be told apart from the best")
+    best.add_argument("sweep", nargs="*", help="by name (all there are)")
+    return report, show, diff, best
 
 
 def _told(command: Callable[[], int]) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raydistill import tracking
+from raydistill.asked import AskedSweep, asked_of, keep
 from raydistill.codec import to_json
 from raydistill.costs import keep_estimates
 from raydistill.errors import SetupError
@@ -16,11 +17,11 @@ from raydistill.jobs import TrialJob
 from raydistill.manifest import write_text
 from raydistill.outcomes import Finished, TrialFailure
 from raydistill.peaks import at_best_peaks, probe_cells
+from raydistill.report import formats
+from raydistill.report.chapter import chapter
 from raydistill.report.console import PatientConsole, open_console
-from raydistill.report.figures import save_figures
 from raydistill.report.live import progress_view
 from raydistill.report.markdown import to_markdown
-from raydistill.report.table import build_table
 from raydistill.report.terminal import print_table
 from raydistill.resolve import Known, PlannedTrial, distinct, look_up
 from raydistill.results import delta_nll, outcome
@@ -62,6 +63,7 @@ def run(plan: SweepPlan) -> int:
                 train_missing(plan, store, console, tracked)
             finally:
                 tracked.running = False
+    tracked.keep()
     state = tracked.state()
     tracked.files = write_report(state, store, console)
     tracker.close()
@@ -102,7 +104,7 @@ class Tracked:
 
     def state(self) -> SweepState:
         """The sweep as the store holds it now."""
-        return read_state(self.plan, self.known, self._store)
+        return read_state(self._asked(), self._store)
 
     def settle_peaks(self) -> SweepPlan:
         """The plan with what the probes of its arms have said by now, if they were asked for."""
@@ -111,10 +113,21 @@ class Tracked:
             self.plan = replace(self.plan, cells=cells)
         return self.plan
 
+    def keep(self) -> None:
+        """Keep what is known of every cell, so that a report can be made while trials run."""
+        keep(self._asked(), self._store)
+
+    def _asked(self) -> AskedSweep:
+        return asked_of(self.plan, self.known, self._store)
+
     def snapshot(self) -> tracking.TrackedSweep:
         """The same for the tracker."""
         return for_tracker(
-            self.state(), running=self.running, environment=self._environment, files=self.files
+            self.state(),
+            command=self.plan.options.command,
+            running=self.running,
+            environment=self._environment,
+            files=self.files,
         )
 
 
@@ -161,6 +174,7 @@ def train_missing(plan: SweepPlan, store: Store, console: PatientConsole, tracke
         cluster.wait_for(need, times=options.devices_per_trial, say=console.print)
         cluster.require_shared(store.root)
         tracked.known = stages.prepare(plan, store, need, console.print)
+        tracked.keep()
         setup = tune.Setup(
             folder=folder,
             need=need,
@@ -173,6 +187,7 @@ def train_missing(plan: SweepPlan, store: Store, console: PatientConsole, tracke
             probes = replace(plan, cells=probe_cells(plan.cells), options=every)
             _run_trials(probes, tracked.known, store, console, setup)
             plan = tracked.settle_peaks()
+            tracked.keep()
         _run_trials(plan, tracked.known, store, console, setup)
 
 
@@ -264,15 +279,15 @@ def _selection_losses(
 
 
 def write_report(state: SweepState, store: Store, console: PatientConsole) -> dict[str, str]:
-    """Print the table, and keep it with its figures; returns the files by name."""
-    report = for_report(state)
-    table = build_table(report)
-    print_table(table, console)
-    folder = store.path("sweeps", state.plan.sweep.name, state.plan.scale.name)
-    files = {"table.md": to_markdown(table), "table.json": to_json(table)}
+    """Print the table, and keep it with its figures and its page; returns the files by name."""
+    made = chapter(for_report(state))
+    print_table(made.table, console)
+    folder = store.path("sweeps", state.asked.name, state.asked.scale)
+    files = {"table.md": to_markdown(made.table), "table.json": to_json(made.table)}
+    files |= formats.texts([made])
     for name, text in files.items():
         write_text(folder / name, text)
-    figures = save_figures(report, folder)
+    figures = formats.figures(made, folder)
     return files | {p.name: p.read_text("utf-8") for p in figures if p.suffix == ".svg"}
 
 
@@ -280,7 +295,7 @@ def _print_next(plan: SweepPlan, tracker: tracking.Tracker, console: PatientCons
     """The commands to go on with."""
     uri = plan.options.tracking_uri
     folder = plan.options.storage / "sweeps" / plan.sweep.name / plan.scale.name
-    console.print(f"\nTable and figures: {folder}")
+    console.print(f"\nTable, figures and page: {folder / 'report.html'}", soft_wrap=True)
     if tracker.delivery is not None:
         server = uri if uri.startswith("http") else "http://127.0.0.1:5000"
         if server != uri:

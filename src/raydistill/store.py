@@ -12,7 +12,8 @@
     scores/<sha256>/         one file per score of those weights
     devices/                 the matmul peak of each kind of device
     probes/                  how fast a model trains, as a few steps told
-    sweeps/<name>/           log, tables and figures of a sweep
+    sweeps/<name>/<scale>/   what was asked of a sweep; its log, tables, figures and page
+    report/                  the last `raydistill report`
 
 Nothing is overwritten by something else: so resume is running the same command again.
 """

@@ -5,23 +5,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from raydistill import tracking
+from raydistill.asked import AskedSweep
 from raydistill.bill import bill
 from raydistill.choices import LayerChoice
+from raydistill.codec import to_json
 from raydistill.dry_run import layer_map, map_of
 from raydistill.evaluate import PERPLEXITY
 from raydistill.flops import parameters
 from raydistill.locations import NONE, label
 from raydistill.outcomes import Documents, Finished, Outcome, Scores, TrialFailure, Unfinished
-from raydistill.peaks import AT_EDGE, ArmKey, Choice, arm_key, choices, is_probed, probing_s
 from raydistill.rates import Figures, figures_of
 from raydistill.report import cells as report
+from raydistill.report.kept import About, Kept, KeptBase, KeptCell
 from raydistill.report.predictions import stability
-from raydistill.resolve import Known, layer_request, resolve
 from raydistill.results import measured, outcome
 from raydistill.spec import SCRATCH_WITH_AGE, TEACHER_FREE, TrainSpec, TrialSpec
 from raydistill.statistics import DocumentScores, half
 from raydistill.store import Store
-from raydistill.sweep import BaseKey, BaseRequest, Cell, SweepPlan, Value, bases_of
+from raydistill.sweep import BaseKey, BaseRequest, Cell, Value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,8 +34,11 @@ class CellState:
 
     cell: Cell
     spec: TrialSpec
+    base_sha256: str
     outcome: Outcome
     choice: LayerChoice | None
+    remark: str  # what chose its peak rate
+    edge: str  # where that may not be the best
     figures: Figures
 
 
@@ -51,11 +55,9 @@ class BaseState:
 class SweepState:
     """A sweep as far as the store knows it."""
 
-    plan: SweepPlan
+    asked: AskedSweep
     bases: tuple[BaseState, ...]
     cells: tuple[CellState, ...]
-    peaks: Mapping[ArmKey, Choice]  # where they were probed
-    probing_s: float  # device-seconds of it
 
     def control(self, cell: CellState) -> Scores | tracking.NoControl:
         """The scores of what trained as `cell` did, from the same base, with nothing removed."""
@@ -79,57 +81,49 @@ def _start_and_text(state: CellState) -> tuple[BaseKey, TrainSpec]:
     return state.cell.base.key, train
 
 
-def read_state(plan: SweepPlan, known: Known, store: Store) -> SweepState:
-    """Where a sweep stands; cells whose layers or bases are not known yet are left out."""
-    corpus = known.corpus.corpus_sha256
+def read_state(asked: AskedSweep, store: Store) -> SweepState:
+    """Where a sweep stands."""
+    starts = {
+        (each.cell.base.key, each.base_sha256, each.spec.train.corpus_sha256): each.cell.base
+        for each in asked.cells
+    }
     bases = [
-        BaseState(asked=asked, scores=found[0], documents=found[1])
-        for asked in bases_of(plan.cells)
-        if (base := known.bases.get(asked.key))
-        if (found := measured(base.weights_sha256, corpus, asked.scale.evaluation, store))
+        BaseState(asked=base, scores=found[0], documents=found[1])
+        for (_, sha256, corpus), base in sorted(starts.items(), key=lambda start: start[0])
+        if (found := measured(sha256, corpus, base.scale.evaluation, store))
     ]
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[tuple[str, str], Outcome] = {}
     cells = []
-    for cell in plan.cells:
-        spec, base = resolve(cell, known), known.bases.get(cell.base.key)
-        known_peak = cell.request.peak_lr != "probe"
-        if isinstance(spec, TrialSpec) and base is not None and known_peak:
-            trial_id = spec.trial_id
-            if plan.options.search == "tpe" and trial_id in outcomes:
-                continue  # a search takes every trial once, under its first name
-            if trial_id not in outcomes:
-                outcomes[trial_id] = outcome(
-                    spec, base.weights_sha256, cell.scale.evaluation, store
-                )
-            reached = outcomes[trial_id]
-            cells.append(
-                CellState(
-                    cell=cell,
-                    spec=spec,
-                    outcome=reached,
-                    choice=known.layer_choices.get((cell.base.key, layer_request(cell.request))),
-                    figures=figures_of(trial_id, reached, store),
-                )
+    for each in asked.cells:
+        key = (each.spec.trial_id, each.base_sha256)
+        if key not in outcomes:
+            evaluation = each.cell.scale.evaluation
+            outcomes[key] = outcome(each.spec, each.base_sha256, evaluation, store)
+        cells.append(
+            CellState(
+                cell=each.cell,
+                spec=each.spec,
+                base_sha256=each.base_sha256,
+                outcome=outcomes[key],
+                choice=each.choice,
+                remark=each.remark,
+                edge=each.edge,
+                figures=figures_of(each.spec.trial_id, outcomes[key], store),
             )
-    probed = plan.cells if plan.options.lr_probe else ()
-    return SweepState(
-        plan=plan,
-        bases=tuple(bases),
-        cells=tuple(cells),
-        peaks=choices(probed, known, store),
-        probing_s=probing_s(probed, known, store),
-    )
+        )
+    return SweepState(asked=asked, bases=tuple(bases), cells=tuple(cells))
 
 
 def for_report(state: SweepState) -> report.SweepReport:
     """What the tables and figures are made from: finished and failed cells."""
-    plan = state.plan
+    asked = state.asked
+    waiting = [cell for cell in state.cells if isinstance(cell.outcome, Unfinished)]
     return report.SweepReport(
-        sweep=plan.sweep.name,
-        question=plan.sweep.question,
-        scale=plan.scale.name,
-        small_scale=plan.scale.cheap,
-        searched=plan.options.search == "tpe",
+        sweep=asked.name,
+        question=asked.question,
+        scale=asked.scale,
+        small_scale=asked.small_scale,
+        searched=asked.searched,
         bases=tuple(
             report.ReportBase(
                 scale=base.asked.scale.name,
@@ -137,25 +131,55 @@ def for_report(state: SweepState) -> report.SweepReport:
                 age_tokens=base.asked.scale.age_tokens(base.asked.age),
                 num_params=parameters(base.asked.scale.model),
                 scores=base.scores,
-                documents=_by_document(base.documents, plan),
+                documents=_by_document(base.documents, asked),
             )
             for base in state.bases
         ),
-        cells=tuple(
-            _report_cell(cell, state)
-            for cell in state.cells
-            if not isinstance(cell.outcome, Unfinished)
-        ),
+        cells=tuple(_report_cell(cell, asked) for cell in state.cells if _is_ended(cell)),
+        unfinished=sum(not asked.searched or _has_begun(cell) for cell in waiting),
         spending=bill(
             ((each.cell, each.outcome, each.figures) for each in state.cells),
-            probing_s=state.probing_s,
-            price_per_hour=plan.options.price_per_hour,
+            probing_s=asked.probing_s,
+            price_per_hour=asked.price_per_hour,
         ),
-        remarks=tuple(choice.sentence for choice in state.peaks.values()),
+        remarks=tuple(dict.fromkeys(cell.remark for cell in state.cells if cell.remark)),
     )
 
 
-def _report_cell(state: CellState, sweep: SweepState) -> report.ReportCell:
+def _is_ended(cell: CellState) -> bool:
+    return not isinstance(cell.outcome, Unfinished)
+
+
+def for_keeping(state: SweepState) -> Kept:
+    """The same one by one, each with all that a table needs, as MLflow keeps it."""
+    asked, whole = state.asked, for_report(state)
+    about = About(
+        sweep=asked.name,
+        question=asked.question,
+        scale=asked.scale,
+        small_scale=asked.small_scale,
+        searched=asked.searched,
+    )
+    ended = [cell for cell in state.cells if _is_ended(cell)]
+    spent = {each.trial_id: each for each in whole.spending.trials}
+    return Kept(
+        bases=tuple(KeptBase(about=about, base=base) for base in whole.bases),
+        cells=tuple(
+            KeptCell(
+                about=about,
+                base_sha256=each.base_sha256,
+                cell=cell,
+                spent=spent.get(each.spec.trial_id),
+                remark=each.remark,
+            )
+            for each, cell in zip(ended, whole.cells, strict=True)
+        ),
+        unfinished={(asked.name, asked.scale): whole.unfinished},
+        spending={(asked.name, asked.scale): replace(whole.spending, trials=())},
+    )
+
+
+def _report_cell(state: CellState, asked: AskedSweep) -> report.ReportCell:
     request, scale = state.cell.request, state.cell.scale
     num_layers = scale.model.num_layers
     named = label(request.location, num_layers, request.count, allow_ends=request.allow_ends)
@@ -170,33 +194,32 @@ def _report_cell(state: CellState, sweep: SweepState) -> report.ReportCell:
         layer_map=map_of(state.spec, scale),
         gap_tokens=scale.train_tokens(request.gap),
         train=state.spec.train,
-        outcome=_reported(state.outcome, sweep.plan),
+        outcome=_reported(state.outcome, asked),
         for_every_seed=request.budget == 0 or request.start == SCRATCH_WITH_AGE,
-        note="; ".join(_notes(state, named, sweep)),
+        note="; ".join(_notes(state, named)),
         choice=state.choice,
     )
 
 
-def _notes(state: CellState, named: str, sweep: SweepState) -> Iterator[str]:
+def _notes(state: CellState, named: str) -> Iterator[str]:
     if named != state.cell.request.location:
         yield named
     elif state.choice:
         yield stability(state.choice)
-    choice = sweep.peaks.get(arm_key(state.cell))
-    if choice and choice.at_edge and is_probed(state.cell):
-        yield f"peak rate {choice.peak_lr:g}: {AT_EDGE}"
+    if state.edge:
+        yield state.edge
 
 
-def _reported(result: Outcome, plan: SweepPlan) -> report.Measured | TrialFailure:
+def _reported(result: Outcome, asked: AskedSweep) -> report.Measured | TrialFailure:
     assert not isinstance(result, Unfinished), result
     if isinstance(result, TrialFailure):
         return result
-    return report.Measured(result=result.result, documents=_by_document(result.after, plan))
+    return report.Measured(result=result.result, documents=_by_document(result.after, asked))
 
 
-def _by_document(documents: Documents, plan: SweepPlan) -> DocumentScores:
+def _by_document(documents: Documents, asked: AskedSweep) -> DocumentScores:
     """Every score by document; after a search, on the documents that it did not select on."""
-    if plan.options.search == "tpe":
+    if asked.searched:
         units = documents[PERPLEXITY].units
         documents = {name: half(scores, "report", units) for name, scores in documents.items()}
     tasks = {name: scores for name, scores in documents.items() if name != PERPLEXITY}
@@ -204,16 +227,22 @@ def _by_document(documents: Documents, plan: SweepPlan) -> DocumentScores:
 
 
 def for_tracker(
-    state: SweepState, *, running: bool, environment: Mapping[str, str], files: Mapping[str, str]
+    state: SweepState,
+    *,
+    command: str,
+    running: bool,
+    environment: Mapping[str, str],
+    files: Mapping[str, str],
 ) -> tracking.TrackedSweep:
     """What MLflow is brought to: every base, and every cell that has begun."""
-    plan = state.plan
+    asked, kept = state.asked, for_keeping(state)
+    records = iter(kept.cells)
     return tracking.TrackedSweep(
-        name=plan.sweep.name,
-        question=plan.sweep.question,
-        scale=plan.scale.name,
-        axes=tuple(plan.sweep.axes),
-        command=plan.options.command,
+        name=asked.name,
+        question=asked.question,
+        scale=asked.scale,
+        axes=asked.axes,
+        command=command,
         owner=getpass.getuser(),
         running=running,
         environment=environment,
@@ -227,19 +256,35 @@ def for_tracker(
                 layer_map=layer_map(base.asked.scale.model.num_layers, ()),
                 scores=base.scores,
                 documents=base.documents,
+                record=to_json(record),
             )
-            for base in state.bases
+            for base, record in zip(state.bases, kept.bases, strict=True)
         ),
-        cells=tuple(_tracked_cell(cell, state) for cell in state.cells if _has_begun(cell)),
+        cells=tuple(
+            _tracked_cell(cell, state, _record(next(records)) if _is_ended(cell) else "")
+            for cell in state.cells
+            if _has_begun(cell)
+        ),
         files=files,
     )
+
+
+def _record(kept: KeptCell) -> str:
+    """A cell for others to read: without its training curve, which has metrics, and secrets."""
+    outcome = kept.cell.outcome
+    if isinstance(outcome, TrialFailure):
+        told = replace(outcome, message=tracking.redact(outcome.message), traceback="")
+        return to_json(replace(kept, cell=replace(kept.cell, outcome=told)))
+    trained = replace(outcome.result.trained, curve=())
+    thin = replace(outcome, result=replace(outcome.result, trained=trained))
+    return to_json(replace(kept, cell=replace(kept.cell, outcome=thin)))
 
 
 def _has_begun(cell: CellState) -> bool:
     return not isinstance(cell.outcome, Unfinished) or bool(cell.outcome.curve)
 
 
-def _tracked_cell(cell: CellState, state: SweepState) -> tracking.TrackedCell:
+def _tracked_cell(cell: CellState, state: SweepState, record: str) -> tracking.TrackedCell:
     request, scale = cell.cell.request, cell.cell.scale
     asked: dict[str, Value] = {
         **{name: value for name, value in cell.cell.values.items() if name != "seed"},
@@ -262,4 +307,5 @@ def _tracked_cell(cell: CellState, state: SweepState) -> tracking.TrackedCell:
         outcome=cell.outcome,
         control=state.control(cell),
         figures=cell.figures.metrics,
+        record=record,
     )

@@ -107,3 +107,4 @@ class SweepReport:
     cells: tuple[ReportCell, ...]
     remarks: tuple[str, ...] = ()  # to read before the table
     spending: Spending = field(default_factory=Spending)
+    unfinished: int = 0  # cells without a result yet

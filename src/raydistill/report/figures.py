@@ -6,6 +6,16 @@ from typing import TYPE_CHECKING
 
 from raydistill.report.blocks import RowBlock, row_blocks
 from raydistill.report.cells import CONTROL, SweepReport
+from raydistill.report.pictures import (
+    COLOURS,
+    DASHES,
+    GREY,
+    Panel,
+    Picture,
+    empty_figure,
+    save,
+    together,
+)
 from raydistill.report.table import Block, Row, Table, build_table
 from raydistill.statistics import Estimate, Missing
 from raydistill.units import format_tokens
@@ -14,11 +24,8 @@ if TYPE_CHECKING:  # matplotlib takes a second to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SUFFIXES = ("png", "svg")
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Okabe and Ito: told apart by colour-blind readers too."""
-GREY = "#777777"
-DASHES = ("-", "--", ":")
+
+HEALING = "healing"
 
 
 def save_figures(report: SweepReport, folder: Path) -> tuple[Path, ...]:
@@ -27,24 +34,15 @@ def save_figures(report: SweepReport, folder: Path) -> tuple[Path, ...]:
     Returns:
         The files written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, figure in (
-        ("drops", draw_drops(build_table(report))),
-        ("healing", draw_healing(report)),
-    ):
-        for suffix in SUFFIXES if figure.axes else ():
-            path = folder / f"{name}.{suffix}"
-            figure.savefig(path, dpi=150, bbox_inches="tight")
-            written.append(path)
-    return tuple(written)
+    drops, curves = draw_drops(build_table(report)), draw_healing(report)
+    return (*save(drops, "drops", folder), *save(curves, HEALING, folder))
 
 
 def draw_drops(table: Table) -> "Figure":
     """What every location lost, with intervals; the base is at 0, the control a dashed line."""
     names = list(dict.fromkeys(row.name for block in table.blocks for row in _removals(block)))
     names.sort(key=table.columns.index)
-    figure = _figure(10, 1.8 + 0.14 * len(names) * (1 + len(table.blocks)))
+    figure = empty_figure(10, 1.8 + 0.14 * len(names) * (1 + len(table.blocks)))
     if not names:
         return figure
     panels = figure.subplots(1, 2, sharey=True)
@@ -100,22 +98,52 @@ def _draw_estimate(axes: "Axes", entry: Estimate, place: float, fill: str, colou
 
 def draw_healing(report: SweepReport) -> "Figure":
     """Held-out loss over healing tokens beside the order of the locations, where lines cross."""
-    blocks = [block for block in row_blocks(report.cells) if _points(_curves(block))]
-    figure = _figure(11, 4.4 * max(len(blocks), 1))
-    for place, block in enumerate(blocks):
-        curves = _curves(block)
-        tokens = _points(curves)
-        loss, order = (figure.add_subplot(len(blocks), 2, 2 * place + side) for side in (1, 2))
-        _draw_loss(loss, curves, tokens)
-        _draw_order(order, curves, tokens)
-        for axes in (loss, order):
-            axes.set_xticks(range(len(tokens)), [_short(at) for at in tokens])
-            axes.set_xlabel("tokens of healing")
-            axes.grid(alpha=0.3)
-        loss.set_title(f"Age {block.label}", loc="left", fontsize=10)
-    if blocks:
-        figure.suptitle(f"{report.sweep}: healing", x=0.01, ha="left", fontsize=11)
+    picture = healing(report)
+    if not picture.panels:
+        return empty_figure(1, 1)
+    figure = together(picture)
+    figure.suptitle(f"{report.sweep}: healing", x=0.01, ha="left", fontsize=11)
     return figure
+
+
+def healing(report: SweepReport) -> Picture:
+    """The panels of `draw_healing`: two for every block that has curves."""
+    panels = []
+    for block in row_blocks(report.cells):
+        curves = _curves(block) if len(block.candidates) > 1 else {}
+        if tokens := _points(curves):
+            panels += _healing_panels(curves, tokens, f"Age {block.label}")
+    return Picture(
+        name=HEALING,
+        caption="Healing: the held-out loss of every cell over its tokens of training, and the "
+        "order of the cells; where lines cross, a short healing gives another order.",
+        panels=tuple(panels),
+    )
+
+
+def _healing_panels(
+    curves: Mapping[str, Mapping[int, float]], tokens: Sequence[int], title: str
+) -> list[Panel]:
+    def loss(axes: "Axes") -> None:
+        _draw_loss(axes, curves, tokens)
+        _finish(axes, tokens, title)
+
+    def order(axes: "Axes") -> None:
+        _draw_order(axes, curves, tokens)
+        _finish(axes, tokens, title)
+
+    names = ", ".join(curves)
+    return [
+        Panel(alt=f"{title}: {said} {names}", draw=draw, height=4.2, width=5.2)
+        for said, draw in (("held-out loss while healing of", loss), ("order of", order))
+    ]
+
+
+def _finish(axes: "Axes", tokens: Sequence[int], title: str) -> None:
+    axes.set_xticks(range(len(tokens)), [_short(at) for at in tokens], fontsize=8)
+    axes.set_xlabel("tokens of healing")
+    axes.grid(alpha=0.3)
+    axes.set_title(title, loc="left", fontsize=10)
 
 
 def _curves(block: RowBlock) -> dict[str, Mapping[int, float]]:
@@ -169,10 +197,3 @@ def _style(name: str, place: int) -> tuple[str, str]:
 def _short(tokens: int) -> str:
     """Three digits are enough on an axis."""
     return format_tokens(int(float(f"{tokens:.3g}")))
-
-
-def _figure(width: float, height: float) -> "Figure":
-    """An empty figure in inches, drawn without a display and without global state."""
-    from matplotlib.figure import Figure  # noqa: PLC0415  (a second that `--help` does not need)
-
-    return Figure(figsize=(width, height), layout="constrained")

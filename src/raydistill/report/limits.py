@@ -17,6 +17,9 @@ def warnings(report: SweepReport, blocks: Sequence[RowBlock], tasks: TableTasks)
     said = []
     if report.small_scale:
         said.append("Mechanics at a small scale: do not choose layers for a large model from this.")
+    if report.unfinished:
+        total = report.unfinished + len(report.cells)
+        said.append(f"{report.unfinished} of {total} cells are not finished yet.")
     if not report.cells:
         return (*said, "This sweep has no cells.")
     said.append(_intervals(blocks))

@@ -34,6 +34,11 @@ def to_markdown(table: Table) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def grid(section: Section) -> str:
+    """One grid below its title."""
+    return "\n\n".join(_section(section)) + "\n"
+
+
 def _section(section: Section) -> tuple[str, str]:
     ruler = "|---|" + "--:|" * (len(section.headers) - 1)
     lines = [_line(section.headers), ruler, *map(_line, section.rows)]

@@ -122,11 +122,12 @@ def with_interval(entry: Entry, digits: int, *, best: bool = False, signed: bool
         return ABSENT
     digits = 0 if abs(entry.value) >= 1000 else digits
     low, high = (f"{_rounded(bound, digits):.{digits}f}" for bound in (entry.low, entry.high))
-    value = _signed(entry, digits) if signed else f"{_rounded(entry.value, digits):.{digits}f}"
+    value = with_sign(entry, digits) if signed else f"{_rounded(entry.value, digits):.{digits}f}"
     return f"{value}{BEST if best else ''} [{low} {high}]"
 
 
-def _signed(entry: Entry, digits: int) -> str:
+def with_sign(entry: Entry, digits: int) -> str:
+    """A value with its sign."""
     if isinstance(entry, Missing):
         return ABSENT
     return f"{_rounded(entry.value, digits):+.{digits}f}"
@@ -144,17 +145,21 @@ def _drops(lost: Drops, row: Row) -> tuple[str, str, str]:
     )
 
 
-def _label(row: Row) -> str:
+def label(row: Row) -> str:
+    """The name of a row; that of a location says if it is the control."""
     names_nothing = row.role == "control" and row.name != row.role
-    name = f"{row.name} (control)" if names_nothing else row.name
-    return " ".join([name, *(f"({number})" for number in row.notes)])
+    return f"{row.name} (control)" if names_nothing else row.name
+
+
+def _label(row: Row) -> str:
+    return " ".join([label(row), *(f"({number})" for number in row.notes)])
 
 
 def _downstream(row: Row | None) -> str:
     if row is None:
         return ""
     mark = BEST if row.best_downstream else ""
-    return _signed(row.against_base.downstream_drop_pct, 1) + mark
+    return with_sign(row.against_base.downstream_drop_pct, 1) + mark
 
 
 def _paper(row: Row | None) -> str:

@@ -30,6 +30,12 @@ def print_table(table: Table, console: Console) -> None:
         console.print(part)
 
 
+def print_section(section: Section, console: Console) -> None:
+    """Print one grid, as wide as the console is."""
+    for part in _fitted(section, console):
+        console.print(part)
+
+
 def _parts(table: Table, console: Console) -> Iterator[RenderableType]:
     yield Text(table.title, style="bold")
     yield from (Text(warning, style="yellow") for warning in table.warnings)

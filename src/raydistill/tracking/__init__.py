@@ -12,6 +12,7 @@ from raydistill.tracking.destination import check, default_uri
 from raydistill.tracking.environment import environment
 from raydistill.tracking.mirror import Delivery, experiment_name, sync
 from raydistill.tracking.pages import compare_url, experiment_url, ui_command
+from raydistill.tracking.reader import FoundRun, read_runs
 from raydistill.tracking.records import (
     NoControl,
     TrackedBase,
@@ -23,6 +24,7 @@ from raydistill.tracking.tracker import Tracker
 
 __all__ = [
     "Delivery",
+    "FoundRun",
     "NoControl",
     "TrackedBase",
     "TrackedCell",
@@ -36,6 +38,7 @@ __all__ = [
     "experiment_url",
     "experiments",
     "open_client",
+    "read_runs",
     "redact",
     "sync",
     "ui_command",

@@ -29,6 +29,8 @@ from raydistill.tracking.redact import redact, redact_value
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 NOTE = "mlflow.note.content"
+RECORD = "report.json"
+"""The artifact that a report is made from."""
 _LONGEST_TAG = 7_500  # MLflow refuses 8,000
 
 
@@ -88,7 +90,7 @@ def base_content(sweep: TrackedSweep, base: TrackedBase, storage: str) -> RunCon
         note=f"The base as it is loaded: nothing removed, nothing trained.\n\n`{base.layer_map}`",
         context=_context(sweep),
         finals=_rounded(zeros | score_metrics(base.scores)),
-        files=_documents(documents_json(base.documents)),
+        files=_documents(documents_json(base.documents)) | _record(base),
     )
 
 
@@ -113,7 +115,7 @@ def cell_content(sweep: TrackedSweep, cell: TrackedCell, storage: str) -> RunCon
         context=_context(sweep),
         curve=_curve(cell.outcome),
         finals=_finals(cell),
-        files=_cell_files(cell.outcome),
+        files=_cell_files(cell.outcome) | _record(cell),
         started_ms=started_ms,
         ended_ms=ended_ms,
     )
@@ -171,6 +173,10 @@ def _cell_files(outcome: Outcome) -> dict[str, str]:
     if isinstance(outcome, TrialFailure):
         return {"traceback.txt": redact(outcome.traceback)}
     return _documents(documents_json(outcome.after)) if isinstance(outcome, Finished) else {}
+
+
+def _record(of: TrackedBase | TrackedCell) -> dict[str, str]:
+    return {RECORD: of.record} if of.record else {}
 
 
 def _documents(scores: Mapping[str, object]) -> dict[str, str]:

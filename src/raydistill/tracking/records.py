@@ -29,6 +29,7 @@ class TrackedCell:
     outcome: Outcome
     control: Scores | NoControl = NoControl()
     figures: Mapping[str, float] = field(default_factory=dict)  # more metrics, such as utilisation
+    record: str = ""  # JSON that a report is made from; empty until the cell has ended
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +41,7 @@ class TrackedBase:
     layer_map: str
     scores: Scores
     documents: Mapping[str, UnitScores]
+    record: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

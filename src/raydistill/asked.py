@@ -1,0 +1,139 @@
+"""What was ever asked of a sweep, as the store keeps it: a report is made from it at any moment.
+
+    sweeps/<name>/<scale>/asked.json     every cell, with the trial that it means
+
+A command adds its cells to those of earlier ones. Results are not in it: they lie with the trials.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from raydistill.choices import LayerChoice
+from raydistill.errors import DataError
+from raydistill.peaks import AT_EDGE, ArmKey, Choice, arm_key, choices, is_probed, probing_s
+from raydistill.resolve import Known, layer_request, resolve
+from raydistill.spec import TrialSpec
+from raydistill.store import Store
+from raydistill.sweep import Cell, SweepPlan
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AskedCell:
+    """A cell as it was asked, and as it was resolved."""
+
+    cell: Cell
+    spec: TrialSpec
+    base_sha256: str  # what it is compared with
+    choice: LayerChoice | None = None  # of layers, where a score made it
+    remark: str = ""  # what chose its peak rate, where that was probed
+    edge: str = ""  # where a rate that was not tried may be better
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AskedSweep:
+    """A sweep at one scale: no function, no path, so that it can be kept."""
+
+    name: str
+    question: str
+    axes: tuple[str, ...]
+    scale: str
+    small_scale: bool
+    searched: bool  # then reported on documents that were not selected on
+    cells: tuple[AskedCell, ...]
+    probing_s: float = 0.0  # device-seconds of what chose the peak rates
+    price_per_hour: float | Literal["unknown"] = "unknown"
+    schema: int = SCHEMA
+
+
+def asked_of(plan: SweepPlan, known: Known, store: Store) -> AskedSweep:
+    """The cells of a plan whose base, layers and peak rate are known by now."""
+    searched = plan.options.search == "tpe"
+    probed = plan.cells if plan.options.lr_probe else ()
+    peaks = choices(probed, known, store)
+    cells: dict[str, AskedCell] = {}
+    for place, cell in enumerate(plan.cells):
+        asked = _asked(cell, known, peaks)
+        if asked is not None:
+            # A search takes every trial once, under its first name.
+            cells.setdefault(asked.spec.trial_id if searched else str(place), asked)
+    return AskedSweep(
+        name=plan.sweep.name,
+        question=plan.sweep.question,
+        axes=tuple(plan.sweep.axes),
+        scale=plan.scale.name,
+        small_scale=plan.scale.cheap,
+        searched=searched,
+        cells=tuple(cells.values()),
+        probing_s=probing_s(probed, known, store),
+        price_per_hour=plan.options.price_per_hour,
+    )
+
+
+def _asked(cell: Cell, known: Known, peaks: Mapping[ArmKey, Choice]) -> AskedCell | None:
+    spec, base = resolve(cell, known), known.bases.get(cell.base.key)
+    if not isinstance(spec, TrialSpec) or base is None or cell.request.peak_lr == "probe":
+        return None
+    choice = peaks.get(arm_key(cell))
+    at_edge = choice is not None and choice.at_edge and is_probed(cell)
+    return AskedCell(
+        cell=cell,
+        spec=spec,
+        base_sha256=base.weights_sha256,
+        choice=known.layer_choices.get((cell.base.key, layer_request(cell.request))),
+        remark=choice.sentence if choice else "",
+        edge=f"peak rate {choice.peak_lr:g}: {AT_EDGE}" if choice and at_edge else "",
+    )
+
+
+def keep(asked: AskedSweep, store: Store) -> None:
+    """Add the cells of `asked` to what the store keeps of that sweep; the newest stand last."""
+    place = _place(asked.name, asked.scale, searched=asked.searched)
+    before = _load(store, *place)
+    together = {_key(cell): cell for cell in (before.cells if before else ())}
+    for cell in asked.cells:
+        together.pop(_key(cell), None)
+        together[_key(cell)] = cell
+    probing = max(asked.probing_s, before.probing_s if before else 0.0)
+    merged = replace(asked, cells=tuple(together.values()), probing_s=probing)
+    if merged != before:
+        store.save(merged, *place)
+
+
+def all_asked(store: Store, names: Sequence[str] = ()) -> Iterator[AskedSweep]:
+    """Every sweep that the store keeps, or those of these names, by name and scale.
+
+    Raises:
+        DataError: if one was written by a newer version.
+    """
+    root = store.path("sweeps")
+    for path in sorted(root.glob("*/*/asked*.json")):
+        found = _load(store, *path.relative_to(store.root).parts)
+        if found is not None and (not names or found.name in names):
+            yield found
+
+
+def _place(name: str, scale: str, *, searched: bool) -> tuple[str, ...]:
+    return "sweeps", name, scale, "asked-searched.json" if searched else "asked.json"
+
+
+def _key(asked: AskedCell) -> object:
+    values = tuple(sorted((axis, str(value)) for axis, value in asked.cell.values.items()))
+    return values, asked.base_sha256, asked.spec.trial_id
+
+
+def _load(store: Store, *place: str) -> AskedSweep | None:
+    try:
+        found = store.load(AskedSweep, *place)
+    except ValueError as error:
+        raise DataError(
+            f"{store.path(*place)} is not readable: it was changed, or is of another version; "
+            "move it away and run the sweep's command again, which trains nothing anew"
+        ) from error
+    if found is not None and found.schema > SCHEMA:
+        raise DataError(
+            f"{store.path(*place)} was written by schema {found.schema}, this reads {SCHEMA}"
+        )
+    return found

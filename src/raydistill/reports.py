@@ -1,0 +1,156 @@
+"""What `raydistill report`, `show`, `diff` and `best` do: read, set, print, write."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from raydistill.errors import UsageError, unknown
+from raydistill.gather import from_mlflow, from_store
+from raydistill.manifest import write_text
+from raydistill.report import formats
+from raydistill.report.cells import SweepReport
+from raydistill.report.chapter import Chapter, chapter
+from raydistill.report.console import PatientConsole, open_console
+from raydistill.report.csv import to_csv
+from raydistill.report.free import Ask, FreeTable, free_tables
+from raydistill.report.table import build_table
+from raydistill.report.terminal import print_section, print_table
+from raydistill.report.trials import best_rows, differences, find, shown_trial
+from raydistill.store import Store
+
+PRINTED = ("terminal", *formats.FORMATS)
+
+
+def report(store: Store, flags: argparse.Namespace) -> int:
+    """Print the report of some sweeps, and write it in every format.
+
+    Raises:
+        RaydistillError: if there is nothing to report on, or a flag's value is not allowed.
+    """
+    if flags.format not in PRINTED:
+        raise UsageError(unknown("--format", flags.format, PRINTED))
+    reports = _read(store, flags)
+    free = free_tables(reports, _ask(flags)) if flags.rows or flags.cols else []
+    chapters = [chapter(each) for each in reports]
+    folder = Path(flags.to).expanduser().absolute() if flags.to else store.path("report")
+    console = open_console()
+    if flags.format == "terminal":
+        _print(chapters, free, console)
+    else:
+        print(_printed(chapters, free, flags.format))
+    for name, text in formats.texts(chapters, free).items():
+        write_text(folder / name, text)
+    for each in chapters:
+        place = f"{each.report.sweep}-{each.report.scale}".replace(" ", "-").replace(",", "")
+        formats.figures(each, folder / place)
+    if flags.format == "terminal":
+        console.print(f"\nPage, tables and figures: {folder / 'report.html'}", soft_wrap=True)
+    return 0
+
+
+def _read(store: Store, flags: argparse.Namespace) -> list[SweepReport]:
+    elsewhere = flags.experiment or flags.filter
+    if elsewhere and not flags.source:
+        raise UsageError("--experiment and --filter go with --from URI, an MLflow server")
+    if flags.source:
+        names, condition = flags.experiment or (), flags.filter or ""
+        reports = from_mlflow(flags.source, store, flags.sweep, names, condition)
+    else:
+        reports = _stored(store, flags.sweep)
+    scales = sorted({each.scale for each in reports})
+    if flags.scale and flags.scale not in scales:
+        raise UsageError(unknown("scale", flags.scale, scales))
+    return [each for each in reports if not flags.scale or each.scale == flags.scale]
+
+
+def _stored(store: Store, names: Sequence[str] = ()) -> list[SweepReport]:
+    reports = from_store(store, names)
+    if not reports:
+        raise UsageError(f"no sweep was run in {store.root}: nothing to report on")
+    return reports
+
+
+def _ask(flags: argparse.Namespace) -> Ask:
+    if not (flags.rows and flags.cols):
+        raise UsageError("a table needs both --rows and --cols, such as --rows location --cols age")
+    return Ask(
+        rows=flags.rows,
+        cols=flags.cols,
+        metric=flags.metric,
+        seeds=flags.seeds,
+        where=_conditions(flags.where),
+    )
+
+
+def _conditions(given: Sequence[str]) -> Mapping[str, str]:
+    where = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--where {text!r}: write field=value, such as age=320B")
+        where[name.strip()] = value.strip()
+    return where
+
+
+def _print(chapters: Sequence[Chapter], free: Sequence[FreeTable], console: PatientConsole) -> None:
+    for table in free:
+        print_section(table.grid, console)
+        console.print(table.caption)
+    for each in () if free else chapters:
+        print_table(each.table, console)
+        for section in each.paper_tables:
+            print_section(section, console)
+        console.print()
+
+
+def _printed(chapters: Sequence[Chapter], free: Sequence[FreeTable], form: str) -> str:
+    if free:
+        return formats.free_text(free, form)
+    if form == "csv":
+        return to_csv(chapters)
+    return (formats.as_latex if form == "latex" else formats.as_markdown)(chapters)
+
+
+def show(store: Store, flags: argparse.Namespace) -> int:
+    """Print all that is known of a trial.
+
+    Raises:
+        UsageError: if no trial, or several, begin so.
+    """
+    found = find(_stored(store), flags.trial)
+    console = open_console()
+    section = shown_trial(found)
+    console.print(section.title, style="bold")
+    for name, said in section.rows:
+        console.print(f"{name:19}{said}", soft_wrap=True)
+    console.print(f"{'kept in':19}{store.path('trials', found[0].trial_id)}", soft_wrap=True)
+    return 0
+
+
+def diff(store: Store, flags: argparse.Namespace) -> int:
+    """Print where two trials differ.
+
+    Raises:
+        UsageError: if no trial, or several, begin so.
+    """
+    reports = _stored(store)
+    one, other = (find(reports, beginning)[0] for beginning in (flags.one, flags.other))
+    print_section(differences(one, other), open_console())
+    return 0
+
+
+def best(store: Store, flags: argparse.Namespace) -> int:
+    """Print, for every block of every sweep, what cannot be told apart from the best.
+
+    Raises:
+        UsageError: if a sweep was never run here.
+    """
+    console = open_console()
+    for each in _stored(store, flags.sweep):
+        table = build_table(each)
+        console.print(f"\n{table.title}", style="bold")
+        for warning in table.warnings:
+            console.print(warning, style="yellow")
+        for section in best_rows(each, table):
+            print_section(section, console)
+    return 0
