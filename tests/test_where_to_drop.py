@@ -6,6 +6,8 @@ Failing ones are in test_bad_input.py and test_job_submit.py.
 import random
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -44,6 +46,20 @@ def test_tunes_own_table_speaks_of_the_axes_and_the_drops(first, storage):
     header = (storage / "sweeps/where_to_drop/smoke/tune.csv").read_text().splitlines()[0]
     wanted = {"config/location", "config/count", "config/gap", "config/age"}
     assert wanted | {"perplexity_drop_pct", "downstream_drop_pct"} <= set(header.split(","))
+
+
+def test_the_report_is_the_same_from_the_store_and_from_mlflow(first, storage, tmp_path):
+    code = "from raydistill.cli import raydistill; raydistill()"
+    sources = [[], ["--from", f"sqlite:///{storage}/mlflow.db"]]
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code, "report", "--format", "csv", "--to", tmp_path, *source],
+            env=sweeping.environment(storage), capture_output=True, text=True, check=True,
+        ).stdout
+        for source in sources
+    ]  # fmt: skip
+    assert said[0] == said[1]
+    assert said[0].count("\n") == 1 + len(sweeping.CELLS)
 
 
 def test_the_same_command_again_trains_nothing(first, storage):
