@@ -166,7 +166,7 @@ def _draw_loss(
         axes.plot([curve[at] - base for at in tokens], dashes, color=colour, marker=".")
     if base:
         axes.set_yscale("symlog", linthresh=0.1)
-        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_major_formatter("{x:.2g}")
         axes.axhline(0, color=GREY, linewidth=1)
     axes.set_ylabel(f"held-out loss{' above the base' if base else ''}, nats a token")
 
