@@ -46,7 +46,7 @@ def stability(choice: LayerChoice) -> str:
 
 
 def predictions(lost: Iterable[tuple[ReportCell, Entry]]) -> tuple[str, ...]:
-    """How well the values of each score rank the layer sets that were measured.
+    """How well the values of each score rank the layer sets that were measured, in sentences.
 
     A score predicts for a set the sum of its layers' values. Sets are ranked among those of
     one size that were trained alike, where there are four or more.
@@ -70,17 +70,15 @@ def predictions(lost: Iterable[tuple[ReportCell, Entry]]) -> tuple[str, ...]:
 
 def _trained_alike(measured: Iterable[tuple[ReportCell, Entry]]) -> list[dict[Layers, float]]:
     """What each set of layers lost, by size of the set and by what the cells were asked besides."""
+    removal = ("location", "count", "seed")
     groups: dict[Hashable, dict[Layers, float]] = {}
     for cell, lost in measured:
         if cell.layers and isinstance(lost, Estimate):
-            besides = {a: v for a, v in cell.values.items() if a not in _NOT_BESIDES}
+            besides = {a: v for a, v in cell.values.items() if a not in removal}
             trained = (cell.gap_tokens, cell.train.loss, cell.train.recipe)
             kind = (len(cell.layers), trained, frozenset(besides.items()))
             groups.setdefault(kind, {})[cell.layers] = lost.value
     return list(groups.values())
-
-
-_NOT_BESIDES = ("location", "count", "seed")
 
 
 def _ranked(values: Mapping[str, Sequence[float]], lost: Mapping[Layers, float]) -> str:
@@ -94,8 +92,8 @@ def _ranked(values: Mapping[str, Sequence[float]], lost: Mapping[Layers, float])
         return ""
     size = len(next(iter(lost)))
     return (
-        f"Did the scores know? Kendall tau over {len(lost)} sets of {size} layers, between the sum "
-        f"of the values of the layers removed and delta_nll after healing: {', '.join(said)}."
+        f"What scores said before healing (the sum over the layers that leave) against delta_nll "
+        f"after it, Kendall tau over {len(lost)} sets of {size} layers: {', '.join(said)}."
     )
 
 
