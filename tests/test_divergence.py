@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from raydistill.answers import SparseAnswer, WholeAnswer, shares
-from raydistill.divergence import Known, exact_kl, sparse_kl
+from raydistill.divergence import Known, Weights, sparse_kl, taught
 from raydistill.losses import load_loss
 
 N, V = 12, 37
@@ -28,6 +28,31 @@ def value_and_gradient(loss, student_NV):
     value = loss(student_NV)
     (3 * value).backward()
     return value.detach(), student_NV.grad / 3
+
+
+def exact_kl(student_NV, teacher_NV, share_N, temperature=1.0, chunk=1000):
+    weights = Weights(lm=0.0, kl=1.0, temperature=temperature)
+    return taught(student_NV, teacher_NV, torch.zeros(N).long(), share_N, weights, chunk=chunk)
+
+
+TARGETS_N = torch.arange(N) % V
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+@pytest.mark.parametrize("chunk", [1, 7, V, 1000])
+@pytest.mark.parametrize("teachers_width", [V, V - 5])
+def test_both_terms_at_once_are_both_terms(temperature, chunk, teachers_width):
+    teacher = logits(1)[:, :teachers_width]
+
+    def plain(student_NV):
+        kl = plain_kl(student_NV[:, :teachers_width], teacher, temperature)
+        return 0.75 * F.cross_entropy(student_NV, TARGETS_N) + 0.5 * kl
+
+    weights = Weights(lm=0.75, kl=0.5, temperature=temperature)
+    found = value_and_gradient(
+        lambda s: taught(s, teacher, TARGETS_N, UNPADDED_N, weights, chunk=chunk), logits(0)
+    )
+    torch.testing.assert_close(found, value_and_gradient(plain, logits(0)), rtol=5e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)

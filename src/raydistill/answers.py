@@ -7,26 +7,29 @@ written down before.
 Shapes: B windows, T positions, N = B·T tokens, V vocabulary.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from torch import Tensor
 
-from raydistill.divergence import Known, exact_kl, sparse_kl
-
-NO_TARGET = -100
+from raydistill.divergence import NO_TARGET, Known, Weights, cross_entropy, sparse_kl, taught
 
 
-class Answer(Protocol):
+class Answer(ABC):
     """The teacher's distribution at every position of a batch, or what is known of it."""
 
-    def kl(self, logits_BTV: Tensor, targets_BT: Tensor, temperature: float = 1.0) -> Tensor:
-        """T²·KL(teacher ‖ student), nats per valid token, a float32 scalar.
+    @abstractmethod
+    def loss(self, logits_BTV: Tensor, targets_BT: Tensor, weights: Weights) -> Tensor:
+        """`lm`·CE + `kl`·T²·KL(teacher ‖ student), nats per valid token, a float32 scalar.
 
-        Summed over the vocabulary, averaged over the tokens with a target (not -100); the
-        others get no gradient. Without a valid token it is 0.
+        The KL is summed over the vocabulary; both are averaged over the tokens with a target
+        (not -100). The others get no gradient. Without a valid token it is 0.
         """
+
+    def kl(self, logits_BTV: Tensor, targets_BT: Tensor, temperature: float = 1.0) -> Tensor:
+        """The second term alone, unweighted."""
+        return self.loss(logits_BTV, targets_BT, Weights(lm=0.0, kl=1.0, temperature=temperature))
 
 
 Ask = Callable[[], Answer]
@@ -34,45 +37,47 @@ Ask = Callable[[], Answer]
 
 
 @dataclass(frozen=True, slots=True)
-class WholeAnswer:
+class WholeAnswer(Answer):
     """All of the teacher's logits [B, T, V]: the exact KL."""
 
     logits: Tensor
 
-    def kl(self, logits_BTV: Tensor, targets_BT: Tensor, temperature: float = 1.0) -> Tensor:
-        return exact_kl(
+    def loss(self, logits_BTV: Tensor, targets_BT: Tensor, weights: Weights) -> Tensor:
+        return taught(
             logits_BTV.flatten(0, 1),
             self.logits.flatten(0, 1),
+            targets_BT.flatten(),
             shares(targets_BT),
-            temperature=temperature,
+            weights,
         )
 
 
 @dataclass(frozen=True, slots=True)
-class SparseAnswer:
+class SparseAnswer(Answer):
     """Some ids of each token, in the order of the batch's tokens, at one temperature."""
 
     known: Known
     vocab_size: int  # ids that teacher and student share
     temperature: float = 1.0
 
-    def kl(self, logits_BTV: Tensor, targets_BT: Tensor, temperature: float = 1.0) -> Tensor:
-        if temperature != self.temperature:
+    def loss(self, logits_BTV: Tensor, targets_BT: Tensor, weights: Weights) -> Tensor:
+        if weights.temperature != self.temperature:
             raise ValueError(
                 f"the teacher was written down at temperature {self.temperature}, "
-                f"the loss asks for {temperature}"
+                f"the loss asks for {weights.temperature}"
             )
         if logits_BTV.shape[-1] < self.vocab_size:
             raise ValueError(
                 f"the teacher was written down over {self.vocab_size} ids, "
                 f"the student has {logits_BTV.shape[-1]}"
             )
-        return sparse_kl(
-            logits_BTV.flatten(0, 1)[:, : self.vocab_size],
-            self.known,
-            shares(targets_BT),
-            temperature=temperature,
+        logits_NV, share_N = logits_BTV.flatten(0, 1), shares(targets_BT)
+        divergence = weights.kl * sparse_kl(
+            logits_NV[:, : self.vocab_size], self.known, share_N, temperature=self.temperature
         )
+        if not weights.lm:
+            return divergence
+        return weights.lm * cross_entropy(logits_NV, targets_BT.flatten()) + divergence
 
 
 def shares(targets_BT: Tensor) -> Tensor:

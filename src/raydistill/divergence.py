@@ -1,4 +1,4 @@
-"""T²·KL(teacher ‖ student) and its gradient in float32, a slice of the vocabulary at a time.
+"""CE and T²·KL(teacher ‖ student) in float32, some tokens and a slice of the vocabulary at a time.
 
 Of a large vocabulary only the logits and the student's gradient are ever whole: no float32
 copies, no probabilities. Shapes: N tokens, V vocabulary, S ids known of each token.
@@ -12,10 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 CHUNK = 8_192
 """Vocabulary entries at a time."""
+
+AT_ONCE = {False: 1 << 17, True: 1 << 26}
+"""Logits at a time, on a CPU such that its cache holds them, and on a GPU."""
+
+NO_TARGET = -100
+"""Stands where a token is padding."""
 
 LEAST_REST = 1e-7
 """What is left of a probability of 1 in float32."""
@@ -31,24 +38,44 @@ class Known:
     tail: Tensor  # [N], the mass of all other ids as one bucket; 0: no such term
 
 
-def exact_kl(
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What the two terms of a loss with a teacher count for, and the temperature of the KL."""
+
+    lm: float
+    kl: float
+    temperature: float = 1.0
+
+
+def taught(
     logits_NV: Tensor,
     teacher_NV: Tensor,
+    targets_N: Tensor,
     share_N: Tensor,
+    weights: Weights,
     *,
-    temperature: float = 1.0,
     chunk: int = CHUNK,
 ) -> Tensor:
-    """The KL to all of the teacher's logits, nats per token, ≥ 0.
+    """`lm`·CE + `kl`·T²·KL to all of the teacher's logits, nats per token, in one sweep.
 
-    Where one vocabulary is padded further than the other, both are cut to the ids that they
-    share and renormalised. T² keeps the gradient's size (Hinton et al., 2015).
+    Where one vocabulary is padded further than the other, the KL is of the ids that they share,
+    renormalised. T² keeps the gradient's size (Hinton et al., 2015).
     """
     shared = min(logits_NV.shape[-1], teacher_NV.shape[-1])
-    value: Tensor = _Exact.apply(
-        logits_NV[:, :shared], teacher_NV[:, :shared].detach(), share_N, temperature, chunk
+    if weights.lm and shared < logits_NV.shape[-1]:
+        alone = Weights(lm=0.0, kl=weights.kl, temperature=weights.temperature)
+        kl = taught(logits_NV, teacher_NV, targets_N, share_N, alone, chunk=chunk)
+        return kl + weights.lm * cross_entropy(logits_NV, targets_N)
+    value: Tensor = _Taught.apply(
+        logits_NV[:, :shared], teacher_NV[:, :shared].detach(), targets_N, share_N, weights, chunk
     )  # type: ignore[no-untyped-call]
     return value
+
+
+def cross_entropy(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
+    """Mean nats over the targets that are not -100, a float32 scalar; 0 without any."""
+    sum_nats = F.cross_entropy(logits_NV.float(), targets_N, reduction="sum")
+    return sum_nats / (targets_N != NO_TARGET).sum().clamp_min(1)
 
 
 def sparse_kl(
@@ -68,38 +95,67 @@ def sparse_kl(
     return value
 
 
-class _Exact(torch.autograd.Function):
+class _Taught(torch.autograd.Function):
+    """The gradient is made on the way forward, while a few tokens' logits are at hand."""
+
     @staticmethod
     def forward(
         ctx: Any,
         student_NV: Tensor,
         teacher_NV: Tensor,
+        targets_N: Tensor,
         share_N: Tensor,
-        temperature: float,
+        weights: Weights,
         chunk: int,
     ) -> Tensor:
-        norm_N = _logsumexp(student_NV, temperature, chunk)
-        teacher_norm_N = _logsumexp(teacher_NV, temperature, chunk)
-        ctx.save_for_backward(student_NV, teacher_NV, share_N, norm_N, teacher_norm_N)
-        ctx.temperature, ctx.chunk = temperature, chunk
-        kl_N = torch.zeros_like(norm_N)
-        for part in _slices(student_NV, chunk):
-            log_q = _log_softmax(student_NV[:, part], norm_N, temperature)
-            log_p = _log_softmax(teacher_NV[:, part], teacher_norm_N, temperature)
-            difference = log_p - log_q
-            kl_N += log_p.exp_().mul_(difference).sum(-1)
-        return temperature**2 * _mean(kl_N, share_N)
+        gradient, nats_N = torch.empty_like(student_NV), torch.empty_like(share_N)
+        at_once = max(1, AT_ONCE[student_NV.is_cuda] // min(chunk, student_NV.shape[-1]))
+        for first in range(0, len(student_NV), at_once):
+            some = slice(first, first + at_once)
+            nats_N[some] = _some(
+                student_NV[some], teacher_NV[some], share_N[some], gradient[some], weights, chunk
+            )
+        if weights.lm:
+            valid_N = targets_N.clamp_min(0).unsqueeze(-1)
+            nats_N -= weights.lm * student_NV.gather(-1, valid_N).squeeze(-1).float()
+            own_N1 = (-weights.lm * share_N).unsqueeze(-1)
+            gradient.scatter_add_(-1, valid_N, own_N1.to(gradient.dtype))
+        ctx.save_for_backward(_without_padding(gradient, share_N))
+        return _mean(nats_N, share_N)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        student_NV, teacher_NV, share_N, norm_N, teacher_norm_N = ctx.saved_tensors
-        factor_N1 = (ctx.temperature * grads[0] * share_N).unsqueeze(-1)
-        gradient = torch.empty_like(student_NV)
-        for part in _slices(student_NV, ctx.chunk):
-            q = _log_softmax(student_NV[:, part], norm_N, ctx.temperature).exp_()
-            p = _log_softmax(teacher_NV[:, part], teacher_norm_N, ctx.temperature).exp_()
-            gradient[:, part] = q.sub_(p).mul_(factor_N1)
-        return _without_padding(gradient, share_N), None, None, None, None
+        (gradient,) = ctx.saved_tensors
+        return gradient.mul_(grads[0]), None, None, None, None, None
+
+
+def _some(
+    student_NV: Tensor,
+    teacher_NV: Tensor,
+    share_N: Tensor,
+    gradient_NV: Tensor,
+    weights: Weights,
+    chunk: int,
+) -> Tensor:
+    """Both terms of some tokens, but for the target's own logit; `gradient_NV` is filled in."""
+    temperature = weights.temperature
+    norm_N = _logsumexp(student_NV, 1.0, chunk)
+    warm_N = norm_N if temperature == 1 else _logsumexp(student_NV, temperature, chunk)
+    teacher_N = _logsumexp(teacher_NV, temperature, chunk)
+    to_lm_N1 = (weights.lm * share_N).unsqueeze(-1)
+    to_kl_N1 = (weights.kl * temperature * share_N).unsqueeze(-1)
+    kl_N = torch.zeros_like(norm_N)
+    for part in _slices(student_NV, chunk):
+        log_q = _log_softmax(student_NV[:, part], warm_N, temperature)
+        log_p = _log_softmax(teacher_NV[:, part], teacher_N, temperature)
+        p, q = log_p.exp(), log_q.exp()
+        kl_N += torch.linalg.vecdot(p, log_p.sub_(log_q))
+        if temperature == 1:
+            lm_q = q * to_lm_N1 if weights.lm else 0
+        else:
+            lm_q = _log_softmax(student_NV[:, part], norm_N, 1.0).exp_().mul_(to_lm_N1)
+        gradient_NV[:, part] = q.sub_(p).mul_(to_kl_N1).add_(lm_q)
+    return weights.lm * norm_N + weights.kl * temperature**2 * kl_N
 
 
 class _Sparse(torch.autograd.Function):

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from raydistill.answers import Ask
-from raydistill.losses import lm as teacher_free
+from raydistill.divergence import Weights
 
 
 def loss(
@@ -16,7 +16,4 @@ def loss(
     temperature: float = 1.0,
 ) -> Tensor:
     """`lm`·CE + `kl`·T²·KL(teacher ‖ student), averaged over the same targets (METHOD 5)."""
-    divergence = kl * ask().kl(logits_BTV, targets_BT, temperature)
-    if lm == 0:
-        return divergence
-    return lm * teacher_free.loss(logits_BTV, targets_BT, ask) + divergence
+    return ask().loss(logits_BTV, targets_BT, Weights(lm=lm, kl=kl, temperature=temperature))

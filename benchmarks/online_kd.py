@@ -1,0 +1,94 @@
+"""What a teacher online costs: a step of KD beside a teacher-free one and a teacher's forward pass.
+
+    python benchmarks/online_kd.py                # the laptop scale, its shipped base as teacher
+    python benchmarks/online_kd.py --rounds 40
+
+The three take turns in one process on one thread, so that a machine that slows down slows all of
+them; medians over the rounds are printed. KD should cost no more than the other two and 10 %.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+from raydistill.locations import input_side
+from raydistill.losses import load_loss
+from raydistill.models import build
+from raydistill.scales import Scale, load_scale
+from raydistill.spec import DropPlan, Recipe
+from raydistill.surgery import Student
+from raydistill.teachers import OnlineTeacher, no_teacher
+from raydistill.tokens import Batch
+from raydistill.train import Objective, Training, begin
+from raydistill.world import World
+
+
+def main() -> None:
+    """Measure and print."""
+    flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    flags.add_argument("--scale", default="laptop")
+    flags.add_argument("--rounds", type=int, default=30)
+    given = flags.parse_args()
+    scale, world = load_scale(given.scale), World.here()
+    parts = turns(scale, world)
+    seconds: dict[str, list[float]] = {name: [] for name in parts}
+    for number in range(given.rounds + 3):
+        batch = random_batch(scale, number).to(world.device)
+        for name, part in parts.items():
+            began_s = time.perf_counter()
+            part(batch)
+            if world.device.type == "cuda":
+                torch.cuda.synchronize()
+            if number >= 3:  # the first ones warm up
+                seconds[name].append(time.perf_counter() - began_s)
+    medians = {name: statistics.median(each) for name, each in seconds.items()}
+    allowed = medians["teacher-free"] + medians["teacher forward"]
+    print(f"{given.scale}, {world.device_kind}, {given.rounds} rounds of one batch each, medians")
+    for name, median in medians.items():
+        print(f"{name:16} {1000 * median:8.1f} ms")
+    print(f"KD / (teacher-free + teacher forward) = {medians['kd'] / allowed:.3f}")
+
+
+def turns(scale: Scale, world: World) -> dict[str, Callable[[Batch], object]]:
+    """A teacher-free step, the teacher's forward pass, and a step of KD, each of a batch."""
+    teacher = OnlineTeacher(build(scale.model, seed=0), scale.heal, world)
+    students = [cut(scale, world) for _ in range(2)]
+    alone = Objective(load_loss("lm"), no_teacher, {})
+    taught = Objective(load_loss("kd"), teacher, {})
+    return {
+        "teacher-free": lambda batch: step(students[0], alone, batch, scale.heal),
+        "teacher forward": teacher,
+        "kd": lambda batch: step(students[1], taught, batch, scale.heal),
+    }
+
+
+def cut(scale: Scale, world: World) -> Training:
+    """A student with half of its layers gone, ready to train."""
+    student = Student(build(scale.model, seed=0))
+    student.model.to(world.device)
+    student.remove(input_side(scale.model.num_layers, scale.model.num_layers // 2))
+    return begin(student, DropPlan(), scale.heal)
+
+
+def step(state: Training, objective: Objective, batch: Batch, recipe: Recipe) -> None:
+    """One optimizer step."""
+    objective(state.student, state.student.model, batch).backward()
+    torch.nn.utils.clip_grad_norm_(state.student.model.parameters(), recipe.grad_clip)
+    state.optimizer.step()
+    state.optimizer.zero_grad()
+
+
+def random_batch(scale: Scale, seed: int) -> Batch:
+    """A batch of the scale's size; what the tokens say takes no time."""
+    windows = scale.heal.batch_tokens // scale.model.context
+    rng = torch.Generator().manual_seed(seed)
+    shape = (windows, scale.model.context + 1)
+    ids = torch.randint(0, scale.model.vocab_size, shape, generator=rng)
+    return Batch(tuple(range(windows)), ids)
+
+
+if __name__ == "__main__":
+    main()
