@@ -29,7 +29,16 @@ def locations(*flags):
 def test_these_are_the_flags():
     flags = {flag for action in sweep_parser(SWEEP)._actions for flag in action.option_strings}
     assert flags - {"-h", "--help"} == {
-        *("--location", "--count", "--gap", "--age", "--loss", "--search", "--trials"),
+        *(
+            "--location",
+            "--count",
+            "--gap",
+            "--age",
+            "--loss",
+            "--search",
+            "--trials",
+            "--objective",
+        ),
         *("--scale", "--model", "--corpus", "--budget", "--order", "--allow-ends", "--seed"),
         *("--set", "--storage", "--tracking-uri", "--devices-per-trial", "--concurrent"),
         *("--teacher", "--teacher-placement", "--lr-probe", "--dry-run", "--probe"),

@@ -5,7 +5,7 @@ import pytest
 import tiny
 from raydistill.checkpoint import load_checkpoint, momentum_bytes, save_checkpoint
 from raydistill.outcomes import Progress
-from raydistill.resume import recorded, resume
+from raydistill.resume import recorded, resume, stopping
 from raydistill.tokens import Batch
 from raydistill.train import begin, train
 from raydistill.world import World
@@ -106,3 +106,25 @@ def test_removed_layers_leave_no_momentum_in_a_checkpoint(tmp_path):
     assert load_checkpoint(tmp_path / "again", fresh, World.here()) == "{}"
     assert fresh.student.kept == [0, 2, 3, 5]
     assert momentum_bytes(fresh) == learning
+
+
+def rung(folder, tokens):
+    """As `sitting`, but only to a rung."""
+    state = begin(tiny.student(), PLAN, tiny.RECIPE)
+    world = World.here()
+    record = resume(state, folder, world)
+    steps = train(
+        state, tiny.batch_of, plan=PLAN, spec=tiny.SPEC, world=world, heldout_nll=norm_sum
+    )
+    items = recorded(steps, state, record, folder=folder, every_s=1e9, world=world)
+    list(stopping(items, state, record, folder=folder, tokens=tokens, world=world))
+    return state.step
+
+
+@pytest.mark.parametrize("rungs", [[32], [64], [96, 128, 288], [96, 96, 64, 320]])
+def test_rungs_and_then_the_rest_end_with_the_bits_of_the_whole(tmp_path, undisturbed, rungs):
+    """In the warm phase, at its end, between removals, repeated, and at the last step."""
+    reached = [rung(tmp_path, tokens) for tokens in rungs]
+    assert reached == [max(rungs[: n + 1]) // 32 for n in range(len(rungs))]
+    state, record = sitting(tmp_path)
+    assert (tiny.fingerprint(state.student, state.optimizer), values(record)) == undisturbed

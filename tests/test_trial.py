@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 import torch
@@ -9,9 +10,17 @@ import torch
 from raydistill.checkpoint import load_weights
 from raydistill.choices import LayerChoice, LayerRequest, layer_choice_path
 from raydistill.corpus import prepare_corpus
+from raydistill.cuts import measure_cuts
 from raydistill.errors import DataError
-from raydistill.jobs import BaseJob, PretrainJob, TrialJob
-from raydistill.outcomes import Finished, HeldoutPoint, Progress, TrialResult, Unfinished
+from raydistill.jobs import BaseJob, CutJob, PretrainJob, StopAt, TrialJob
+from raydistill.outcomes import (
+    Finished,
+    HeldoutPoint,
+    Progress,
+    TrialResult,
+    Unfinished,
+    UnitScores,
+)
 from raydistill.parts import part_names
 from raydistill.pretrain import (
     AGES,
@@ -24,7 +33,7 @@ from raydistill.pretrain import (
     pretrain,
 )
 from raydistill.rates import known_peak
-from raydistill.results import metrics, outcome
+from raydistill.results import cut_path, measured, metrics, outcome, rung_path, selection_nll
 from raydistill.spec import (
     CachedTeacher,
     DropPlan,
@@ -268,3 +277,65 @@ def test_a_cached_teacher_is_written_once_and_read_by_others(store, job):
     before = files()
     taught("top-k-tail=2048", loss="logits-only")
     assert files() == before
+
+
+def test_rungs_are_the_same_trial_which_later_ends_with_the_same_weights(store, train_spec, job):
+    """The store knows each rung's loss; a rung that was passed already is not trained again."""
+    undisturbed = run_trial(job, world=WORLD)
+    shutil.rmtree(store.path("trials", job.spec.trial_id))
+    taken = []
+    for tokens in (256, 512, 256):
+        items = list(trial(dataclasses.replace(job, until=StopAt(tokens=tokens)), world=WORLD))
+        taken.append(steps(items))
+        assert selection_nll(rung_path(job.spec, tokens, MEASURED, store), store) > 0
+    assert taken == [2, 2, 0]
+    stopped = outcome(job.spec, job.base_sha256, MEASURED, store)
+    assert isinstance(stopped, Unfinished)
+    assert stopped.stopped
+    assert stopped.curve[-1].tokens == 512
+    result = run_trial(job, world=WORLD)
+    assert result.trained.weights_sha256 == undisturbed.trained.weights_sha256
+    assert result.trained.heldout_curve == undisturbed.trained.heldout_curve
+    assert result.after == undisturbed.after
+
+
+def seeded(job, seed):
+    return dataclasses.replace(job.spec, train=dataclasses.replace(job.spec.train, seed=seed))
+
+
+def test_a_rung_killed_before_it_was_measured_is_measured_without_training(store, job):
+    spec = seeded(job, 11)
+    place = rung_path(spec, 256, MEASURED, store)
+    short = dataclasses.replace(job, spec=spec, until=StopAt(tokens=256))
+    list(trial(short, world=WORLD))
+    kept = store.path(*place).read_text()
+    store.path(*place).unlink()
+    assert steps(trial(short, world=WORLD)) == 0
+    assert store.path(*place).read_text() == kept
+
+
+def test_a_rung_is_passed_over_where_the_trial_went_further_before(store, job):
+    short = dataclasses.replace(job, spec=seeded(job, 12), until=StopAt(tokens=512))
+    list(trial(short, world=WORLD))
+    earlier = dataclasses.replace(short, until=StopAt(tokens=256))
+    assert list(trial(earlier, world=WORLD)) == []
+    assert selection_nll(rung_path(short.spec, 256, MEASURED, store), store) is None
+
+
+def test_layer_sets_are_measured_without_training(store, train_spec, bases, job):
+    """Each is taken out of the whole base: the empty set has the base's own loss."""
+    corpus = train_spec.corpus_sha256
+    run_trial(job, world=WORLD)
+    sets = ((1,), (2,), (1, 2), ())
+    measure_cuts(
+        CutJob(
+            weights_sha256=bases[1], corpus_sha256=corpus, evaluation=MEASURED, layer_sets=sets,
+            storage=str(store.root),
+        ),
+        world=WORLD,
+    )  # fmt: skip
+    places = [cut_path(bases[1], layers, corpus, MEASURED, store) for layers in sets]
+    losses = [selection_nll(place, store) for place in places]
+    assert len(set(losses)) == 4
+    _, documents = measured(bases[1], corpus, MEASURED, store)
+    assert store.load(UnitScores, *places[-1]) == documents["perplexity"]

@@ -13,6 +13,7 @@ from raydistill.choices import LayerChoice
 from raydistill.errors import DataError
 from raydistill.peaks import AT_EDGE, ArmKey, Choice, arm_key, choices, is_probed, probing_s
 from raydistill.resolve import Known, layer_request, resolve
+from raydistill.search import FUNNEL, TPE
 from raydistill.spec import TrialSpec
 from raydistill.store import Store
 from raydistill.sweep import Cell, SweepPlan
@@ -50,7 +51,7 @@ class AskedSweep:
 
 def asked_of(plan: SweepPlan, known: Known, store: Store) -> AskedSweep:
     """The cells of a plan whose base, layers and peak rate are known by now."""
-    searched = plan.options.search == "tpe"
+    searched = plan.options.search in (TPE, FUNNEL)
     probed = plan.cells if plan.options.lr_probe else ()
     peaks = choices(probed, known, store)
     cells: dict[str, AskedCell] = {}

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from raydistill import __version__
 from raydistill.corpus import check_source
-from raydistill.costs import check_cost, plan_work, rates_of
+from raydistill.costs import check_cost, most_of, plan_work, rates_of
 from raydistill.dry_run import describe
 from raydistill.errors import RaydistillError, UsageError
 from raydistill.flags import (
@@ -33,7 +33,7 @@ from raydistill.placement import AUTO, PLACEMENTS
 from raydistill.plan import ORDERS
 from raydistill.resolve import distinct, look_up
 from raydistill.scales import scale_names
-from raydistill.search import SEARCHES
+from raydistill.search import OBJECTIVES, SEARCHES
 from raydistill.store import Store
 from raydistill.sweep import FIELDS, Sweep, SweepPlan
 
@@ -109,7 +109,7 @@ def check_plan(plan: SweepPlan, store: Store, *, agreed: bool) -> None:
     if not agreed:
         bases, work = plan_work(trials, known, store)
         rates = rates_of(trials, store, probed=plan.options.probe)
-        check_cost([*bases, *work], rates, plan.scale)
+        check_cost([*bases, *most_of(plan, work)], rates, plan.scale)
     if not store.has("corpora", known.corpus.corpus_sha256):
         check_source(plan.scale.corpus, plan.scale.model.context)
 
@@ -122,7 +122,7 @@ def sweep_parser(sweep: Sweep) -> Parser:
         "which cells (values with commas; of an axis: instead of its own)"
     )
     cells.add_argument(
-        "--location", action="append", help="input,middle or 1,2,5-8 or random-3 or all"
+        "--location", action="append", help="input,middle or 1,2,5-8 or random-0-63 or all"
     )
     cells.add_argument("--count", action="append", help="how many layers leave")
     cells.add_argument("--gap", action="append", help="the paper's tokens between two removals, 1B")
@@ -133,8 +133,11 @@ def sweep_parser(sweep: Sweep) -> Parser:
     cells.add_argument("--seed", action="append", help="of the data order, from 1 on; 1,2,3")
     for axis in [axis for axis in sweep.axes if axis not in FIELDS]:
         cells.add_argument(f"--{axis}", action="append", help="an axis of this sweep, or all")
-    cells.add_argument("--search", default="grid", help=f"{', '.join(SEARCHES)} over the cells")
-    cells.add_argument("--trials", help="how many cells a random or tpe search takes")
+    cells.add_argument(
+        "--search", help=f"{', '.join(SEARCHES)} over the cells ({sweep.searching.name})"
+    )
+    cells.add_argument("--trials", help="how many cells a search takes, or a funnel to the end")
+    cells.add_argument("--objective", help=f"of tpe, one or several: {', '.join(OBJECTIVES)}")
     how = parser.add_argument_group("how each is trained")
     how.add_argument("--scale", help=f"{', '.join(scale_names())} (${SCALE_VARIABLE} or laptop)")
     how.add_argument("--model", help="a model of your own (comes later)")
@@ -182,8 +185,12 @@ def _console(argv: Sequence[str]) -> int:
     base.add_argument("--to", help="a folder to put them in, as the package ships them")
     ui = commands.add_parser("ui", help="MLflow's pages on what the sweeps left")
     ui.add_argument("--port", default="5000", help="on 127.0.0.1")
+    rungs = commands.add_parser("rungs", help="how early did the order of layer sets settle?")
+    rungs.add_argument("sweep", nargs="?", help="whose finished trials (all sweeps')")
+    rungs.add_argument("--replay", action="store_true", help="what would a funnel have chosen?")
+    rungs.add_argument("--tolerance", default="0.01", help="nats per token a decision may cost")
     reading = _reading_commands(commands)
-    for command in (base, ui, *reading):
+    for command in (base, ui, rungs, *reading):
         command.add_argument("--storage", help=f"a folder (${STORAGE_VARIABLE} or ~/.raydistill)")
         command.add_argument("--debug", action="store_true", help="show a traceback with an error")
     flags = parser.read(argv)
@@ -204,6 +211,8 @@ def _console(argv: Sequence[str]) -> int:
 
     if flags.command == "base":
         return run.base(store, flags)
+    if flags.command == "rungs":
+        return run.rungs(store, flags)
     return run.ui(store, whole("--port", flags.port))
 
 

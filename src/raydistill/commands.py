@@ -1,7 +1,8 @@
-"""What the console command does: train bases, show MLflow's pages."""
+"""What the console command does: train bases, show MLflow's pages, read rungs off trials."""
 
 import argparse
 import json
+import math
 import os
 import shutil
 import sys
@@ -12,12 +13,15 @@ from raydistill import tracking
 from raydistill.codec import from_json
 from raydistill.conduct import check_writable
 from raydistill.corpus import check_source
-from raydistill.errors import SetupError, UsageError
+from raydistill.errors import DataError, SetupError, UsageError
 from raydistill.interrupts import interrupts_held
 from raydistill.manifest import MANIFEST, write_manifest
 from raydistill.record import Record
 from raydistill.report.console import open_console
+from raydistill.report.settling import replay_lines, settling_lines
 from raydistill.resolve import corpus_id, pretraining
+from raydistill.results import finished_trials
+from raydistill.rungs import MIN_SETS, grids
 from raydistill.scales import Scale, load_scale
 from raydistill.store import Store
 from raydistill.units import format_tokens
@@ -39,6 +43,35 @@ def ui(store: Store, port: int) -> int:
         print(f"{name}: {tracking.experiment_url(server, experiment_id)}", flush=True)
     command = tracking.ui_command(uri, port=port).split(" ")
     os.execv(sys.executable, [sys.executable, "-m", *command])
+
+
+def rungs(store: Store, flags: argparse.Namespace) -> int:
+    """Say how early the order of the finished trials settled, or what a funnel would have chosen.
+
+    Raises:
+        DataError: if there are no layer sets to compare.
+        UsageError: if the tolerance is no loss.
+    """
+    tolerance = _nats("--tolerance", flags.tolerance)
+    found = grids(finished_trials(store, flags.sweep or ""))
+    if not found:
+        of = f"sweep {flags.sweep!r}" if flags.sweep else "any sweep"
+        raise DataError(
+            f"{store.root} has no {MIN_SETS} finished layer sets of {of} that were trained alike"
+        )
+    lines = replay_lines if flags.replay else settling_lines
+    print("\n".join(lines(found, tolerance)), flush=True)
+    return 0
+
+
+def _nats(flag: str, text: str) -> float:
+    try:
+        nats = float(text)
+    except ValueError:
+        nats = math.nan
+    if not 0 <= nats < math.inf:
+        raise UsageError(f"{flag} {text!r}: nats per token, a number from 0 on, such as 0.01")
+    return nats
 
 
 def base(store: Store, flags: argparse.Namespace) -> int:

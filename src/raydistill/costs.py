@@ -1,16 +1,20 @@
 """What a plan will cost: tokens, FLOPs and disk exactly; seconds and memory as measured before."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raydistill.errors import UsageError
 from raydistill.flops import exact_flops, paper_flops, parameters
+from raydistill.funnel import ladder
 from raydistill.outcomes import Estimate
 from raydistill.rates import ESTIMATE, Rate, Unmeasured, paced_as, rate_of
 from raydistill.resolve import Known, PlannedTrial, ages_by_scale, stand_in_plan
 from raydistill.scales import Scale
+from raydistill.search import FUNNEL, TPE
 from raydistill.spec import TEACHER_FREE, DropPlan, NoTeacher, RandomBase, TrialSpec
 from raydistill.store import Store
+from raydistill.sweep import SweepPlan
 
 MOST_DEVICE_HOURS = 8.0
 _FLOAT_BYTES = 4  # weights and momentum are float32 whatever the precision
@@ -96,6 +100,26 @@ def plan_work(
     cells = [cell for each in planned for cell in each.cells]
     bases = [base_work(scale, known, ages) for scale, ages in ages_by_scale(cells)]
     return bases, [trial_work(each, store) for each in planned]
+
+
+def most_of(plan: SweepPlan, work: Sequence[Work]) -> list[Work]:
+    """The costliest of the trainings not done that a search may ask for; all of a grid's."""
+    left = sorted((w for w in work if not w.done), key=lambda each: -each.flops_exact)
+    return left[: math.ceil(_trainings(plan, len(work), len(work) - len(left)))]
+
+
+def _trainings(plan: SweepPlan, distinct_trials: int, done: int) -> float:
+    """How many whole trainings a search asks for at most."""
+    options = plan.options
+    if options.search == TPE:
+        return max(0, options.trials - done) + 2 * plan.sweep.searching.new_seeds
+    if options.search != FUNNEL:
+        return distinct_trials
+    seeds = len({cell.request.seed for cell in plan.cells})
+    contests = {(c.scale.name, c.request.age, c.request.count) for c in plan.cells}
+    sets = math.ceil(distinct_trials / seeds / len(contests))
+    each = ladder(sets, options.trials).trainings + (seeds - 1) * options.trials
+    return len(contests) * each
 
 
 def base_work(scale: Scale, known: Known, ages: Sequence[int]) -> Work:

@@ -4,13 +4,14 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
-from raydistill.costs import Rates, Work, plan_work, rates_of
+from raydistill.costs import Rates, Work, most_of, plan_work, rates_of
 from raydistill.flops import parameters
 from raydistill.forecast import forecast
 from raydistill.locations import label
 from raydistill.peaks import FACTORS, all_cells, probe_cells
 from raydistill.resolve import Known, PlannedTrial, Unscored, distinct, look_up
 from raydistill.scales import Scale
+from raydistill.search import FUNNEL, TPE
 from raydistill.spec import FROM_BASE, RandomBase, TrialRequest, TrialSpec
 from raydistill.store import Store
 from raydistill.sweep import SweepPlan, bases_of, shown
@@ -18,6 +19,8 @@ from raydistill.units import format_flops, format_seconds, format_tokens
 
 KEPT, REMOVED, UNKNOWN = "■", "□", "·"
 UNSCORED = "layers known after scoring"
+MOST_ROWS = 40
+"""Trials that are shown of those that Optuna may choose from."""
 _ALWAYS = ("age", "count", "gap")
 
 
@@ -56,6 +59,7 @@ def describe(plan: SweepPlan, store: Store, *, width: int = 100) -> str:
         _row(trial, each, varying=varying, rates=rates)
         for trial, each in zip(trials, work, strict=True)
     ]
+    most = MOST_ROWS if plan.options.search == TPE else len(rows)
     heads = (*varying, "tokens", "FLOPs", "time", "id")
     legend = f"{KEPT} stays  {REMOVED} leaves"
     if any(isinstance(trial.trial, Unscored) for trial in trials):
@@ -64,14 +68,15 @@ def describe(plan: SweepPlan, store: Store, *, width: int = 100) -> str:
         *_headings(plan, known, width),
         "",
         *textwrap.wrap(legend, width),
-        *_table(heads, rows, width),
+        *_table(heads, rows[:most], width),
+        *([f"… and {len(rows) - most} more trials to choose from"] if len(rows) > most else []),
         "",
         _counts(trials, work),
         *(
             line
             for said in (
                 *_probes(plan),
-                *forecast(bases, work, rates, plan.options.price_per_hour),
+                *forecast(bases, most_of(plan, work), rates, plan.options.price_per_hour),
             )
             for line in _wrapped(said, width, "  ")
         ),
@@ -187,7 +192,7 @@ def _headings(plan: SweepPlan, known: Known, width: int) -> Iterator[str]:
         f"{format_tokens(request.budget)} → {format_tokens(recipe.budget_tokens)}, "
         f"{recipe.total_steps} steps of {format_tokens(recipe.batch_tokens)} tokens, "
         f"peak rate {recipe.peak_lr:g}",
-        "search": f"{plan.options.search}, {plan.options.trials} of {len(plan.cells)} cells",
+        "search": _search(plan),
         "storage": str(plan.options.storage),
     }
     yield from _wrapped(f"{plan.sweep.name}: {plan.sweep.question}", width, "")
@@ -197,6 +202,15 @@ def _headings(plan: SweepPlan, known: Known, width: int) -> Iterator[str]:
 
 def _healing(request: TrialRequest) -> tuple[bool, int]:
     return request.start == FROM_BASE, request.budget
+
+
+def _search(plan: SweepPlan) -> str:
+    """How the cells are gone through; what is to do is then the most that it may be."""
+    search, trials = plan.options.search, plan.options.trials
+    if search == FUNNEL:
+        return f"{search}, {trials} layer sets of each model, age and count to the end"
+    said = f"{search}, {trials} of {len(plan.cells)} cells"
+    return f"{said}, lowest {', '.join(plan.options.objectives)}" if search == TPE else said
 
 
 def _counts(trials: Sequence[PlannedTrial], work: Sequence[Work]) -> str:

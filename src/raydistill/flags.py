@@ -5,6 +5,7 @@ value that every cell gets.
 """
 
 import argparse
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -13,11 +14,21 @@ from pathlib import Path
 from typing import Literal
 
 from raydistill.errors import UsageError
+from raydistill.funnel import FINALISTS
 from raydistill.locations import every_location, is_list
 from raydistill.placement import check_placement, excerpt_of
 from raydistill.recipe import check_recipe, with_settings
 from raydistill.scales import Scale, load_scale
-from raydistill.search import check_search, first_of_permutation
+from raydistill.search import (
+    FUNNEL,
+    GRID,
+    RANDOM,
+    TPE,
+    Searching,
+    check_objectives,
+    check_search,
+    first_of_permutation,
+)
 from raydistill.sweep import FIELDS, Cell, Options, Sweep, SweepPlan, Value
 from raydistill.units import parse_tokens
 
@@ -37,11 +48,10 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         sized=lambda size: scale if size == scale.name else _scale(flags, size),
         allow_many=flags.yes,
     )
-    check_search(flags.search)
+    searching = _searching(sweep, flags, len(cells))
     seed = cells[0].request.seed if cells else 1
-    trials = _trials(flags, len(cells))
-    if flags.search == "random":
-        cells = tuple(first_of_permutation(cells, trials, seed))
+    if searching.name == RANDOM:
+        cells = tuple(first_of_permutation(cells, searching.trials, seed))
     check_recipes(cells)
     check_placement(flags.teacher_placement, {cell.request.loss for cell in cells})
     storage = storage_of(flags)
@@ -50,8 +60,9 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         tracking_uri=flags.tracking_uri
         or os.environ.get("MLFLOW_TRACKING_URI")
         or f"sqlite:///{storage}/mlflow.db",
-        search=flags.search,
-        trials=trials,
+        search=searching.name,
+        trials=searching.trials,
+        objectives=searching.objectives,
         seed=seed,
         devices_per_trial=scale.devices_per_trial,
         concurrent=whole("--concurrent", flags.concurrent) if flags.concurrent else "auto",
@@ -139,6 +150,8 @@ def _value(name: str, item: str) -> Value:
         return parse_tokens(item)
     if name == "seed":
         return whole("--seed", item)
+    if name == "lr_factor":
+        return _factor(item)
     if name != "count":
         return item
     if not re.fullmatch(r"[-+]?\d+", item):
@@ -146,12 +159,27 @@ def _value(name: str, item: str) -> Value:
     return int(item)
 
 
+def _factor(text: str) -> float:
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = math.nan
+    if not 0 < factor < math.inf:
+        raise UsageError(f"--lr_factor {text!r}: times the recipe's peak rate, a number above 0")
+    return factor
+
+
 def _locations(text: str) -> list[str]:
-    """Names, and lists of layers: `input,1,2,5-8` is `input` and `1,2,5-8`."""
+    """Names, and lists of layers: `input,1,2,5-8` is `input` and `1,2,5-8`.
+
+    `random-0-63` stands for 64 random sets.
+    """
     found: list[str] = []
     for item in (item.strip() for item in text.split(",")):
         if item == "all":
             found += every_location()
+        elif match := re.fullmatch(r"random-(\d{1,5})-(\d{1,5})", item):
+            found += [f"random-{i}" for i in range(int(match[1]), int(match[2]) + 1)]
         elif found and is_list(item) and is_list(found[-1]):
             found[-1] += f",{item}"
         else:
@@ -159,12 +187,24 @@ def _locations(text: str) -> list[str]:
     return found
 
 
-def _trials(flags: argparse.Namespace, num_cells: int) -> int:
-    if flags.search == "grid" and flags.trials is not None:
-        raise UsageError("--trials goes with --search random or tpe; a grid takes every cell")
-    if flags.search != "grid" and flags.trials is None:
-        raise UsageError(f"--search {flags.search} needs --trials, 1 to {num_cells}")
-    return min(num_cells, whole("--trials", flags.trials or str(num_cells)))
+def _searching(sweep: Sweep, flags: argparse.Namespace, num_cells: int) -> Searching:
+    """The sweep's own search, as far as the flags do not name another."""
+    own = sweep.searching
+    name = flags.search or own.name
+    check_search(name)
+    if name == GRID and flags.trials is not None:
+        raise UsageError("--trials goes with another --search; a grid takes every cell")
+    usual = {GRID: num_cells, FUNNEL: FINALISTS}.get(name, own.trials if name == own.name else 0)
+    if not usual and flags.trials is None:
+        raise UsageError(f"--search {name} needs --trials, 1 to {num_cells}")
+    trials = whole("--trials", flags.trials) if flags.trials is not None else usual
+    objectives = own.objectives
+    if flags.objective is not None:
+        if name != TPE:
+            raise UsageError(f"--objective goes with --search {TPE}, not with {name!r}")
+        objectives = tuple(each.strip() for each in flags.objective.split(","))
+    check_objectives(objectives)
+    return replace(own, name=name, trials=min(trials, num_cells), objectives=objectives)
 
 
 def _price(text: str | None) -> float | Literal["unknown"]:

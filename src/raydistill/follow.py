@@ -3,11 +3,20 @@
 import time
 from collections.abc import Mapping, Sequence
 
-from raydistill.jobs import TrialJob
+from raydistill.jobs import StopAt, TrialJob
 from raydistill.report.live import ProgressView, RunningTrial
 from raydistill.runners.work import FINISHED, AxisValue, Candidate, Metrics
 from raydistill.sweep import shown
 from raydistill.units import format_tokens
+
+
+def tokens_of(candidate: Candidate) -> int:
+    """How far a candidate trains: to the end, or to where it stops."""
+    assert isinstance(candidate.job, TrialJob), candidate
+    until = candidate.job.until
+    if isinstance(until, StopAt):
+        return until.tokens
+    return candidate.job.spec.train.recipe.total_tokens
 
 
 class Follower:
@@ -34,7 +43,7 @@ class Follower:
                 location=name,
                 age=age,
                 tokens=tokens,
-                total_tokens=candidate.job.spec.train.recipe.total_tokens,
+                total_tokens=tokens_of(candidate),
                 tokens_per_s=(tokens - began_tokens) / elapsed_s,
                 heldout_nll=float(metrics["heldout_nll"]) if "heldout_nll" in metrics else None,
             ),
@@ -45,7 +54,9 @@ class Follower:
                 for kind in ("perplexity", "downstream")
                 if (drop := f"{kind}_drop_pct") in metrics  # a probe answers no tasks
             ]
-            self._view.finished(key, f"{name}, age {age}: {', '.join(lost)} lost")
+            stopped = f"stopped at {format_tokens(tokens)} tokens"
+            said = f"{', '.join(lost)} lost" if lost else stopped
+            self._view.finished(key, f"{name}, age {age}: {said}")
 
     def _name(self, axes: Mapping[str, AxisValue]) -> str:
         """The arm or location of a cell, and what else varies: `input, gap 1B`."""

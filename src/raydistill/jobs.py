@@ -7,14 +7,30 @@ from raydistill.spec import EvalSpec, ModelConfig, Recipe, TrialSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Whole:
+    """To the end of the recipe."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StopAt:
+    """No further than `tokens`; a checkpoint stays, from which the same trial goes on later."""
+
+    tokens: int  # whole steps
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrialJob:
-    """Train a trial, if the store has not got it, and measure it."""
+    """Train a trial, if the store has not got it, and measure it.
+
+    How far it goes now is not part of the trial: its schedule is that of the whole budget.
+    """
 
     spec: TrialSpec
     base_sha256: str  # what it lost is against these weights
     evaluation: EvalSpec
     storage: str
     sweep: str  # on whose behalf; the first one is kept with the trial
+    until: Whole | StopAt = Whole()
     checkpoint_every_s: float = 15.0
     teacher_actor: str = ""  # its name, if the teacher stands on devices of its own
 
@@ -60,4 +76,15 @@ class ProbeJob:
     variants: tuple[Variant, ...]
     evaluation: EvalSpec
     corpus_sha256: str  # whose items are answered, if they are made
+    storage: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CutJob:
+    """Measure a base with each of some layer sets taken out, before any training."""
+
+    weights_sha256: str
+    corpus_sha256: str
+    evaluation: EvalSpec
+    layer_sets: tuple[tuple[int, ...], ...]  # each ascending
     storage: str

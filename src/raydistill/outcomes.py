@@ -143,10 +143,14 @@ Documents = Mapping[str, UnitScores]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unfinished:
-    """A trial that is not trained or not measured yet: its curves so far."""
+    """A trial that is not trained or not measured yet: its curves so far.
+
+    `stopped`: a search stopped it there on purpose, and may go on with it another time.
+    """
 
     curve: tuple[Progress, ...] = ()
     heldout_curve: tuple[HeldoutPoint, ...] = ()
+    stopped: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

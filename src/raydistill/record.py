@@ -20,6 +20,11 @@ class Record:
     teacher_s: float = 0.0
     started_s: float = field(default_factory=time.time)  # since 1970, of the first sitting
 
+    @property
+    def tokens(self) -> int:
+        """Trained so far."""
+        return self.curve[-1].tokens if self.curve else 0
+
     def add(self, item: Progress | HeldoutPoint, seconds: float) -> None:
         """Note what the loop yielded and how long it took."""
         if isinstance(item, Progress):

@@ -84,6 +84,12 @@ class PlannedTrial:
         return not any(isinstance(base, PretrainedBase) for base in needed)
 
     @property
+    def trial_id(self) -> str:
+        """The id of a trial whose layers are known."""
+        assert isinstance(self.trial, TrialSpec), "every layer score is known after the stages"
+        return self.trial.trial_id
+
+    @property
     def scale(self) -> Scale:
         """The scale of the model that is trained."""
         return self.cells[0].scale

@@ -1,15 +1,32 @@
 """What the store holds of trials and bases, as plain values; reading it needs no torch."""
 
+import math
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from raydistill.codec import from_json
 from raydistill.drops import downstream_drop_pct, perplexity_drop_pct
-from raydistill.evaluate import PERPLEXITY, kept_documents, scores_from
-from raydistill.outcomes import Documents, Finished, Outcome, Scores, TrialResult, Unfinished
+from raydistill.evaluate import PERPLEXITY, kept_documents, score_key, scores_from
+from raydistill.flops import parameters
+from raydistill.outcomes import (
+    Documents,
+    Finished,
+    Outcome,
+    Scores,
+    TrialResult,
+    Unfinished,
+    UnitScores,
+)
 from raydistill.record import Record
-from raydistill.spec import CorpusInfo, EvalSpec, TrialSpec
+from raydistill.resolve import Known, PlannedTrial
+from raydistill.scales import load_scale, scale_names
+from raydistill.search import OBJECTIVES
+from raydistill.spec import CorpusInfo, EvalSpec, ExternalBase, TrialSpec
 from raydistill.statistics import half
 from raydistill.store import Store
+
+Half = Literal["selection", "report"]
+"""Of the held-out documents: a search selects on one and reports on the other (METHOD 6)."""
 
 
 def measured(
@@ -41,6 +58,14 @@ def outcome(spec: TrialSpec, base_sha256: str, evaluation: EvalSpec, store: Stor
     return Finished(result=result, before=before[1], after=after[1])
 
 
+def outcome_of(planned: PlannedTrial, known: Known, store: Store) -> Outcome:
+    """Where a trial of a plan stands; one whose base or layers are not known has not begun."""
+    base = known.bases.get(planned.cells[0].base.key)
+    if base is None or not isinstance(planned.trial, TrialSpec) or not planned.has_final_id:
+        return Unfinished()
+    return outcome(planned.trial, base.weights_sha256, planned.scale.evaluation, store)
+
+
 def _so_far(spec: TrialSpec, store: Store) -> Unfinished:
     folder = store.path("trials", spec.trial_id, "checkpoints")
     found = sorted(folder.glob("step-*/notes.json"), key=lambda p: int(p.parent.name[5:]))
@@ -48,9 +73,29 @@ def _so_far(spec: TrialSpec, store: Store) -> Unfinished:
         record = from_json(Record, found[-1].read_text(encoding="utf-8"))
     except (IndexError, FileNotFoundError):  # none yet, or the trial ended meanwhile
         return Unfinished()
+    rung = store.path("trials", spec.trial_id, "rungs").glob(f"{record.tokens}-*.json")
     return Unfinished(
-        curve=record.thinned_curve(spec.train.recipe), heldout_curve=tuple(record.heldout_curve)
+        curve=record.thinned_curve(spec.train.recipe),
+        heldout_curve=tuple(record.heldout_curve),
+        stopped=any(rung),
     )
+
+
+def finished_trials(store: Store, sweep: str = "") -> Iterator[Finished]:
+    """Every trial of a scale that the store has, trained and measured; of all sweeps, or of one.
+
+    A trial that several sweeps share is its first one's.
+    """
+    for path in sorted(store.path("trials").glob("*/trained.json")):
+        trained = store.trained(path.parent.name)
+        if trained is None or (sweep and trained.trained_in != sweep):
+            continue
+        base = trained.spec.base
+        if isinstance(base, ExternalBase) and base.name in scale_names():
+            evaluation = load_scale(base.name).evaluation
+            found = outcome(trained.spec, base.weights_sha256, evaluation, store)
+            if isinstance(found, Finished):
+                yield found
 
 
 def metrics(finished: Finished) -> dict[str, float]:
@@ -59,13 +104,80 @@ def metrics(finished: Finished) -> dict[str, float]:
     downstream = {"downstream_drop_pct": downstream_drop_pct(before, after)} if after.tasks else {}
     return {
         "delta_nll": after.nll - before.nll,
-        "delta_nll_selection": delta_nll(finished, "selection"),
         "perplexity_drop_pct": perplexity_drop_pct(before.nll, after.nll),
         **downstream,
+        **{OBJECTIVES[name]: value for name, value in objectives(finished, "selection").items()},
     }
 
 
-def delta_nll(finished: Finished, which: Literal["selection", "report"]) -> float:
+def objectives(finished: Finished, which: Half) -> dict[str, float]:
+    """What a search may minimise (`search.OBJECTIVES`), on one half of the held-out documents."""
+    trained = finished.result.trained
+    return {
+        "delta_nll": delta_nll(finished, which),
+        "downstream": _downstream_drop_pct(finished, which),
+        "parameters": parameters(trained.model, trained.model.num_layers - len(trained.kept)),
+        "flops": trained.cost.flops_exact,
+    }
+
+
+def _downstream_drop_pct(finished: Finished, which: Half) -> float:
+    """Percent lost of the mean over the tasks on one half; NaN if one has no items there."""
+    units = finished.before[PERPLEXITY].units
+    if not finished.result.after.tasks:
+        return math.nan
+    halves = [
+        {name: half(scores, which, units) for name, scores in documents.items()}
+        for documents in (finished.before, finished.after)
+    ]
+    if not all(sum(scores.counts) for documents in halves for scores in documents.values()):
+        return math.nan
+    before, after = (scores_from("", documents) for documents in halves)
+    return downstream_drop_pct(before, after)
+
+
+def delta_nll(finished: Finished, which: Half) -> float:
     """Nats per token lost on one half of the held-out documents (METHOD 6)."""
-    before, after = finished.before[PERPLEXITY], finished.after[PERPLEXITY]
-    return half(after, which, before.units).value - half(before, which, before.units).value
+    before = finished.before[PERPLEXITY]
+    return final_nll(finished, which) - half(before, which, before.units).value
+
+
+def final_nll(finished: Finished, which: Half) -> float:
+    """Nats per token in the end, on one half of the held-out documents."""
+    units = finished.before[PERPLEXITY].units
+    return half(finished.after[PERPLEXITY], which, units).value
+
+
+def rung_path(spec: TrialSpec, tokens: int, evaluation: EvalSpec, store: Store) -> tuple[str, ...]:
+    """Where the store keeps the held-out nats of a trial that stopped at `tokens`."""
+    key = _nll_key(spec.train.corpus_sha256, evaluation, store)
+    return ("trials", spec.trial_id, "rungs", f"{tokens}-{key}.json")
+
+
+def cut_path(
+    weights_sha256: str,
+    layers: Sequence[int],
+    corpus_sha256: str,
+    evaluation: EvalSpec,
+    store: Store,
+) -> tuple[str, ...]:
+    """Where the store keeps the held-out nats of a base without `layers`, before any training."""
+    key = _nll_key(corpus_sha256, evaluation, store)
+    return ("cuts", weights_sha256, "-".join(map(str, sorted(layers))), f"{key}.json")
+
+
+def selection_nll(place: tuple[str, ...], store: Store) -> float | None:
+    """Nats per token kept at `place`, on the documents to select on; None if nothing is kept."""
+    nll = store.load(UnitScores, *place)
+    return None if nll is None else half(nll, "selection", nll.units).value
+
+
+def _nll_key(corpus_sha256: str, evaluation: EvalSpec, store: Store) -> str:
+    corpus = store.load(CorpusInfo, "corpora", corpus_sha256, "corpus.json")
+    assert corpus is not None, "nothing is measured before there is text"
+    return score_key(PERPLEXITY, corpus, evaluation.heldout_windows)
+
+
+def study_url(store: Store) -> str:
+    """The database that keeps what Optuna searched, for `optuna-dashboard`."""
+    return f"sqlite:///{store.path('optuna.db')}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from raydistill.checkpoint import load_checkpoint, save_checkpoint
 from raydistill.codec import from_json, to_json
 from raydistill.evaluate.perplexity import curve_nll
-from raydistill.jobs import PretrainJob, TrialJob
+from raydistill.jobs import PretrainJob, StopAt, TrialJob
 from raydistill.outcomes import HeldoutPoint, Progress
 from raydistill.record import Record
 from raydistill.store import Store
@@ -56,6 +56,8 @@ def sit_down(
     )
     every_s = job.checkpoint_every_s
     items = recorded(steps, state, record, folder=folder, every_s=every_s, world=world)
+    if isinstance(job, TrialJob) and isinstance(job.until, StopAt):
+        items = stopping(items, state, record, folder=folder, tokens=job.until.tokens, world=world)
     return Sitting(record, items)
 
 
@@ -93,3 +95,23 @@ def recorded(
             # Of a large model's time at most a twentieth goes into saving it.
             wait_s = max(every_s, 20 * (saved - began)) if every_s else 0.0
             began = saved
+
+
+def stopping(
+    items: Iterator[Progress | HeldoutPoint],
+    state: Training,
+    record: Record,
+    *,
+    folder: Path,
+    tokens: int,
+    world: World,
+) -> Iterator[Progress | HeldoutPoint]:
+    """The items until `tokens` are trained, and then a checkpoint; none if they are already."""
+    if record.tokens >= tokens:
+        return
+    for item in items:
+        yield item
+        if record.tokens >= tokens:
+            break
+    if world.leads:
+        save_checkpoint(folder, state, to_json(record))

@@ -6,9 +6,10 @@
     bases/<sha256>/          weights; the name is the sha256 of `model.safetensors`
     pretraining/<trial_id>/  the checkpoints of one run, and which base each age became
     layer_scores/<sha256>/   one file per data-driven location and count of a base
+    cuts/<sha256>/<layers>/  held-out loss of a base without those layers, before any training
     teacher_answers/<key>/   what a teacher says about windows of a corpus (`teacher_cache.py`)
     trials/<trial_id>/       checkpoints, `estimate.json`, `trained.json`, `failure.json`,
-                             the weights
+                             the weights; `rungs/`: held-out loss where it stopped early
     scores/<sha256>/         one file per score of those weights
     devices/                 the matmul peak of each kind of device
     probes/                  how fast a model trains, as a few steps told

@@ -15,6 +15,7 @@ from raydistill.errors import UsageError, unknown
 from raydistill.locations import NONE, is_list, listed
 from raydistill.objective import canonical_loss, has_teacher
 from raydistill.scales import Scale, load_scale, scale_names
+from raydistill.search import Searching
 from raydistill.spec import OWN, SCRATCH_WITH_AGE, TEACHER_FREE, NoTeacher, TrialRequest
 from raydistill.units import format_tokens, parse_tokens
 
@@ -86,6 +87,9 @@ class Sweep:
     trial: Callable[..., TrialRequest | None]
     at: Mapping[str, Sequence[Axes]] = field(default_factory=dict)
     seeds: tuple[int, ...] = (1,)  # of the data order
+    searching: Searching = field(
+        default_factory=Searching
+    )  # unless the command line says otherwise
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", self.name):
@@ -104,6 +108,9 @@ class Sweep:
             for grid in grids:
                 self._check_axes(grid)
         self._check_axes(self.axes)
+        for axis in (axis for cell in self.searching.first for axis in cell):
+            if axis not in self.axes:
+                raise UsageError(f"sweep {self.name!r}: {unknown('sweep axis', axis, self.axes)}")
 
     def grids(self, scale: Scale, chosen: Axes | None = None) -> list[dict[str, list[Value]]]:
         """The grids whose union is swept at `scale`; `chosen` values stand in for an axis."""
@@ -280,8 +287,9 @@ class Options:
 
     storage: Path  # absolute
     tracking_uri: str
-    search: str  # grid | random | tpe
-    trials: int  # how many of the cells
+    search: str  # one of `search.SEARCHES`
+    trials: int  # how many of the cells; of a funnel, how many layer sets to the end
+    objectives: tuple[str, ...]  # of a search by Optuna, of `search.OBJECTIVES`
     seed: int
     devices_per_trial: int
     concurrent: int | Literal["auto"]  # auto: what the cluster can grow to

@@ -16,8 +16,9 @@ import torch
 from raydistill.checkpoint import WEIGHTS, config_of, load_weights, save_weights
 from raydistill.devices import forget_peak_bytes, keep_peak, peak_bytes
 from raydistill.evaluate import scores_of
+from raydistill.evaluate.perplexity import heldout_nll
 from raydistill.flops import exact_flops, paper_flops
-from raydistill.jobs import TrialJob
+from raydistill.jobs import StopAt, TrialJob
 from raydistill.manifest import sha256_of
 from raydistill.models import build
 from raydistill.objective import TEMPERATURE, loss_settings
@@ -25,7 +26,7 @@ from raydistill.outcomes import Cost, HeldoutPoint, MadeBy, Progress, Scores, Tr
 from raydistill.placement import parse_excerpt
 from raydistill.pretrain import base_folder, load_verified
 from raydistill.record import Record
-from raydistill.results import measured
+from raydistill.results import measured, rung_path
 from raydistill.resume import sit_down
 from raydistill.spec import (
     Base,
@@ -50,6 +51,9 @@ Item = Progress | HeldoutPoint | TrialResult
 def trial(job: TrialJob, *, world: World, teacher: Teacher | None = None) -> Iterator[Item]:
     """Walk the path once; on the leading rank the last item is the `TrialResult`.
 
+    A job that stops early ends without one: the store then knows its held-out loss there
+    (`results.rung_path`), unless it had been trained further before.
+
     Args:
         job: what to train and to measure.
         world: this rank among those that train it.
@@ -62,7 +66,7 @@ def trial(job: TrialJob, *, world: World, teacher: Teacher | None = None) -> Ite
     store = Store(Path(job.storage))
     if world.agreed(store.trained(job.spec.trial_id) is None):
         yield from _training(job, store, world, teacher)
-    if world.leads:
+    if world.leads and not isinstance(job.until, StopAt):
         yield _evaluated(job, store, world)
 
 
@@ -88,8 +92,12 @@ def _training(
     sitting = sit_down(student, job, folder, world, taught)
     sitting.record.teacher_s += cached_s
     yield from sitting.items
-    if world.leads:
+    if not world.leads:
+        return
+    if not isinstance(job.until, StopAt):
         _keep(job, student, sitting.record, world)
+    elif sitting.record.tokens == job.until.tokens:
+        _keep_rung(job, student, job.until.tokens)
 
 
 def _student(base: Base, store: Store) -> Student:
@@ -172,6 +180,19 @@ def _keep(job: TrialJob, student: Student, record: Record, world: World) -> None
     )
     store.save(trained, *place, "trained.json")
     shutil.rmtree(store.path(*place, "checkpoints"), ignore_errors=True)
+
+
+def _keep_rung(job: TrialJob, student: Student, tokens: int) -> None:
+    """Measure what stopped here, as the next step would find it, and keep that."""
+    store, corpus_sha256 = Store(Path(job.storage)), job.spec.train.corpus_sha256
+    student.remove(job.spec.plan.due(tokens))
+    nll = heldout_nll(
+        student.model,
+        store.path("corpora", corpus_sha256),
+        windows=job.evaluation.heldout_windows,
+        context=student.model.config.context,
+    )
+    store.save(nll, *rung_path(job.spec, tokens, job.evaluation, store))
 
 
 def _cost(spec: TrialSpec, model: ModelConfig, record: Record, store: Store, world: World) -> Cost:

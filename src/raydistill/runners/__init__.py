@@ -6,6 +6,7 @@ once.py       a function that runs once, as a Ray task
 tune.py       the cells of a sweep as Tune trials
 train.py      a trial on several devices: Ray Train inside Tune
 in_order.py   which cell next, while Tune runs: as listed
-tpe.py        which cell next, while Tune runs: by Optuna
+study.py      which cell next, while Tune runs: by Optuna
+funnel.py     many layer sets scored, few trained: stage by stage
 stages.py     corpus, bases and trials: what is done on workers, and the driver's side of it
 """

@@ -10,19 +10,18 @@ from pathlib import Path
 from raydistill.corpus import prepare_corpus
 from raydistill.evaluate.items import item_files, make_items
 from raydistill.flops import parameters
-from raydistill.jobs import BaseJob, PretrainJob, TrialJob
+from raydistill.jobs import BaseJob, CutJob, PretrainJob, StopAt, TrialJob
 from raydistill.outcomes import Finished, HeldoutPoint, Progress
 from raydistill.placement import AUTO, OWN_DEVICES
 from raydistill.resolve import Known, ages_by_scale, corpus_id, layer_requests, look_up, pretraining
-from raydistill.results import measured, metrics, outcome
+from raydistill.results import measured, metrics, outcome, study_url
 from raydistill.runners.cluster import Need
-from raydistill.runners.in_order import InOrder
 from raydistill.runners.once import follow_once, run_each_once, run_once
+from raydistill.runners.study import Asked, Study, study_space
 from raydistill.runners.teachers import RemoteTeacher
-from raydistill.runners.tpe import Tpe
 from raydistill.runners.work import Candidate, Metrics
 from raydistill.scales import Scale
-from raydistill.spec import NoTeacher
+from raydistill.spec import NoTeacher, digest
 from raydistill.store import Store
 from raydistill.sweep import BaseRequest, Cell, SweepPlan, bases_of
 from raydistill.units import format_tokens
@@ -169,7 +168,7 @@ def trial_work(job: TrialJob) -> Iterator[Metrics]:
         elif isinstance(item, HeldoutPoint):
             latest |= {"heldout_nll": item.nll}
             yield dict(latest)
-    if world.leads:
+    if world.leads and not isinstance(job.until, StopAt):
         finished = outcome(job.spec, job.base_sha256, job.evaluation, Store(Path(job.storage)))
         assert isinstance(finished, Finished), finished
         latest |= metrics(finished)
@@ -203,10 +202,26 @@ def device_bytes() -> int:
     return cuda.get_device_properties(0).total_memory if cuda.is_available() else 0
 
 
-def searcher(
-    plan: SweepPlan, candidates: Sequence[Candidate], losses: Mapping[str, float]
-) -> InOrder:
-    """What names the cells: the missing ones in their order, or TPE told of the finished ones."""
-    if plan.options.search == "tpe":
-        return Tpe(candidates, losses, plan.options.trials, plan.options.seed)
-    return InOrder([c for c in candidates if c.key not in losses])
+def measure_cuts_of(job: CutJob) -> None:
+    """On a worker: held-out loss of a base without some layers, before any training."""
+    from raydistill.cuts import measure_cuts  # noqa: PLC0415  (torch, on the worker only)
+    from raydistill.world import World  # noqa: PLC0415
+
+    measure_cuts(job, world=World.here())
+
+
+def study(
+    plan: SweepPlan, candidates: Sequence[Candidate], known: Mapping[str, Metrics], store: Store
+) -> Study:
+    """Optuna's choice of the cells of a plan, told of the finished ones."""
+    options = plan.options
+    space = digest({"axes": study_space(candidates), "objectives": options.objectives})
+    asked = Asked(
+        objectives=options.objectives,
+        trials=options.trials,
+        seed=options.seed,
+        first=plan.sweep.searching.first,
+        url=study_url(store),
+        name=f"{plan.sweep.name}, {plan.scale.name}, {space[:8]}",
+    )
+    return Study(candidates, known, asked)

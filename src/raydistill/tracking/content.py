@@ -61,7 +61,9 @@ def sweep_content(sweep: TrackedSweep, storage: str) -> RunContent:
     """The parent: the question, the table, and the state of the whole."""
     failed = any(isinstance(cell.outcome, TrialFailure) for cell in sweep.cells)
     ended: Status = "FAILED" if failed else "FINISHED"
-    unfinished = any(isinstance(cell.outcome, Unfinished) for cell in sweep.cells)
+    unfinished = any(
+        isinstance(cell.outcome, Unfinished) and not cell.outcome.stopped for cell in sweep.cells
+    )
     stopped: Status = "KILLED" if unfinished else ended
     return RunContent(
         key=digest([storage, sweep.name, sweep.scale, "sweep"]),

@@ -1,0 +1,153 @@
+"""What a search by Optuna found: its Pareto set, and whether its winner stands on new seeds."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from raydistill.contests import Contest, contests
+from raydistill.locations import LOCATIONS
+from raydistill.outcomes import Finished
+from raydistill.resolve import Known, PlannedTrial, distinct
+from raydistill.results import final_nll, objectives, outcome_of
+from raydistill.search import TPE, on_front
+from raydistill.spec import TEACHER_FREE
+from raydistill.store import Store
+from raydistill.sweep import Cell, SweepPlan, shown
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """A finished trial of a search, by what was minimised."""
+
+    name: str
+    losses: tuple[float, ...]  # on the documents reported on
+    on_front: bool  # by the documents that were selected on
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Winner:
+    """The best of a search and the best preset of the same model, age and count.
+
+    The preset is as the paper has them: all at once, teacher-free, at the recipe's rate.
+    """
+
+    contest: str
+    winner: PlannedTrial
+    preset: PlannedTrial
+    new_seeds: tuple[int, ...]
+
+    @property
+    def is_preset(self) -> bool:
+        """Whether the search found nothing better than the best preset."""
+        return self.winner.trial_id == self.preset.trial_id
+
+    @property
+    def again(self) -> tuple[Cell, ...]:
+        """What is trained anew: both, or the one that they are."""
+        ours = self.anew(self.winner)
+        return ours if self.is_preset else (*ours, *self.anew(self.preset))
+
+    def anew(self, planned: PlannedTrial) -> tuple[Cell, ...]:
+        """One of the two with every new seed."""
+        return tuple(with_seed(planned.cells[0], seed) for seed in self.new_seeds)
+
+
+def with_seed(cell: Cell, seed: int) -> Cell:
+    """The same cell with another data order."""
+    request = replace(cell.request, seed=seed)
+    return replace(cell, request=request, values={**cell.values, "seed": seed})
+
+
+def searched(plan: SweepPlan, known: Known, store: Store) -> list[tuple[PlannedTrial, Finished]]:
+    """The finished trials of a search, in the order of its cells."""
+    trials = distinct(plan.cells, known)
+    ends = ((planned, outcome_of(planned, known, store)) for planned in trials)
+    return [(planned, end) for planned, end in ends if isinstance(end, Finished)]
+
+
+def points(plan: SweepPlan, found: Sequence[tuple[PlannedTrial, Finished]]) -> tuple[Point, ...]:
+    """Every finished trial by the plan's objectives."""
+    asked = plan.options.objectives
+    by_half = [
+        {
+            str(place): tuple(objectives(finished, half)[name] for name in asked)
+            for place, (_, finished) in enumerate(found)
+        }
+        for half in ("selection", "report")
+    ]
+    front = on_front({place: each for place, each in by_half[0].items() if not _has_nan(each)})
+    return tuple(
+        Point(
+            name=name_of(planned.cells[0], plan.cells),
+            losses=by_half[1][str(place)],
+            on_front=str(place) in front,
+        )
+        for place, (planned, _) in enumerate(found)
+    )
+
+
+def _has_nan(losses: Sequence[float]) -> bool:
+    return any(math.isnan(loss) for loss in losses)
+
+
+def name_of(cell: Cell, among: Sequence[Cell]) -> str:
+    """A cell by its location, and by whatever else differs among the cells."""
+    names = ("count", "gap", "age", "order", "loss", "peak_lr")
+    said = [
+        f"{name} {shown(name, getattr(cell.request, name))}"
+        for name in names
+        if len({getattr(each.request, name) for each in among}) > 1
+    ]
+    return ", ".join([cell.request.location, *said])
+
+
+def winner(plan: SweepPlan, known: Known, store: Store) -> Winner | None:
+    """Who won, once a search that names new seeds has all its trials.
+
+    The winner is the one with the lowest loss on the documents to select on, in the contest (one
+    model, age and count) of which the search has finished most, a preset among them.
+    """
+    seeds = plan.sweep.searching.new_seeds
+    if plan.options.search != TPE or not seeds:
+        return None
+    ends = searched(plan, known, store)
+    if len(ends) < plan.options.trials:
+        return None
+    losses = {planned.trial_id: final_nll(end, "selection") for planned, end in ends}
+    races, _ = contests([planned for planned, _ in ends])
+    with_presets = [race for race in races if _best(race, losses, presets=True)]
+    if not with_presets:
+        return None
+    contest = max(with_presets, key=lambda race: len(race.contenders))
+    used = max(cell.request.seed for cell in plan.cells)
+    return Winner(
+        contest=contest.title,
+        winner=_best(contest, losses)[0],
+        preset=_best(contest, losses, presets=True)[0],
+        new_seeds=tuple(range(used + 1, used + 1 + seeds)),
+    )
+
+
+def _best(
+    contest: Contest, losses: Mapping[str, float], *, presets: bool = False
+) -> list[PlannedTrial]:
+    """The contenders, or the presets among them, the lowest loss first."""
+    rivals = [
+        trials[0]
+        for trials in contest.contenders.values()
+        if not presets or any(map(_is_preset, trials[0].cells))
+    ]
+    return sorted(rivals, key=lambda planned: losses[planned.trial_id])
+
+
+def _is_preset(cell: Cell) -> bool:
+    """Whether a cell is as the paper has them: all at once, teacher-free, at the usual rate."""
+    request = cell.request
+    usual = (request.gap, request.loss, request.peak_lr) == (0, TEACHER_FREE, "scale")
+    return request.location in LOCATIONS and usual
+
+
+def winner_again(plan: SweepPlan, known: Known, store: Store) -> tuple[Cell, ...]:
+    """The cells of the winner's new seeds; none before there is a winner."""
+    found = winner(plan, known, store)
+    return () if found is None else found.again

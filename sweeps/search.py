@@ -1,0 +1,78 @@
+"""What is the best way to a smaller model, beyond the grid?
+
+Location, count, gap, loss and learning rate at once, by Optuna's TPE through Tune, for several
+objectives: held-out loss, and parameters kept. The paper's best choices (Jha et al., 2023, Table 5)
+are tried first. At the end stand the Pareto set with its picture, and the winner trained on new
+seeds beside the best preset.
+
+    python sweeps/search.py                                 # this machine, minutes
+    python sweeps/search.py --trials 30                     # goes on: what is done counts
+    python sweeps/search.py --objective delta_nll,downstream,flops --age 80B,320B
+    python sweeps/search.py --search funnel --count 4 --gap 0 --loss lm --lr_factor 1
+    ray job submit -- python sweeps/search.py               # a cluster
+
+A free layer set is a `random-i`, a list drawn by its number: it has a name, is the same in every
+sweep, and always has the count that is asked for, which a choice per layer has not. Many of them
+are compared at less cost by the funnel: `--location all,random-0-63 --search funnel`.
+"""
+
+from dataclasses import replace
+
+from raydistill.cli import main
+from raydistill.locations import LOCATIONS, RANDOM_LOCATIONS
+from raydistill.scales import Scale
+from raydistill.search import TPE, Searching
+from raydistill.spec import TEACHER_FREE, TrialRequest
+from raydistill.sweep import Axes, Sweep, Value
+from raydistill.units import B, M
+
+
+def trial(
+    scale: Scale, age: int, location: str, count: int, gap: int, loss: str, lr_factor: float
+) -> TrialRequest | None:
+    """One cell; a single layer has no gap to another."""
+    if count == 1 and gap:
+        return None
+    asked = scale.trial(age=age, location=location, count=count, gap=gap, loss=loss)
+    if lr_factor == 1:
+        return asked
+    return replace(asked, peak_lr=lr_factor * scale.heal.peak_lr)
+
+
+SCORES = ("block-influence", "angular-distance", "loss-increase")
+
+PAPER: Axes = {
+    "age": (320 * B,),
+    "location": (*LOCATIONS, *SCORES, *RANDOM_LOCATIONS),
+    "count": (8, 4, 12),
+    "gap": (0, 500 * M),
+    "loss": (TEACHER_FREE, "kd"),
+    "lr_factor": (1.0, 0.5, 2.0),  # of the recipe's peak, drawn on a log scale
+}
+LAPTOP: Axes = {**PAPER, "count": (4, 2, 6)}
+SMOKE: Axes = {**PAPER, "count": (2, 1, 3), "gap": (0, 1 * B)}  # 500M would be no step there
+USUAL: dict[str, Value] = {"gap": 0, "loss": TEACHER_FREE, "lr_factor": 1.0}
+
+sweep = Sweep(
+    name="search",
+    question="What is the best way to a smaller model, beyond the grid?",
+    axes=PAPER,
+    trial=trial,
+    at={
+        "paper_1b": ({**PAPER, "age": (160 * B,), "count": (12, 6, 8)},),
+        "laptop": (LAPTOP,),
+        "laptop_small": (LAPTOP,),
+        "smoke": (SMOKE,),
+        "smoke_small": (SMOKE,),
+    },
+    searching=Searching(
+        name=TPE,
+        trials=8,
+        objectives=("delta_nll", "parameters"),
+        first=tuple({"location": place, **USUAL} for place in ("max-gap", "input", "both")),
+        new_seeds=2,
+    ),
+)
+
+if __name__ == "__main__":
+    main(sweep)

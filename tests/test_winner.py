@@ -1,0 +1,124 @@
+"""What a search by Optuna found, and whether its winner stands on new seeds."""
+
+import math
+
+import pytest
+
+import finished
+from raydistill.report.pareto import front_lines, save_pareto
+from raydistill.resolve import distinct
+from raydistill.store import Store
+from raydistill.verdict import winner_lines
+from raydistill.winner import Point, points, searched, winner, winner_again
+
+FLAGS = (
+    "--location", "input,output,middle", "--count", "1,2", "--gap", "0", "--loss", "lm",
+    "--lr_factor", "0.5,1", "--trials", "12",
+)  # fmt: skip
+END = {"input": 3.3, "output": 3.4, "middle": 3.35}
+
+
+def nll(request, share):
+    """The lower rate is better for every set; on new seeds not for `input`."""
+    better = 0.1 if request.peak_lr != "scale" and request.seed == 1 else 0.0
+    return END[request.location] + 0.2 * request.count + (1 - share) - better
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path)
+    finished.prepare(store)
+    return store
+
+
+def finish(plan, store, cells=None, nll=nll):
+    trainer = finished.Trainer(store, plan, nll)
+    trials = distinct(cells, finished.known()) if cells else distinct(plan.cells, finished.known())
+    for trial in trials:
+        trainer.finish(trial.trial, trial.cells[0].request)
+    return trials
+
+
+def asked(planned):
+    request = planned.cells[0].request
+    return request.location, request.count, request.peak_lr, request.seed
+
+
+def test_there_is_no_winner_before_the_search_has_all_its_trials(store):
+    plan = finished.plan("search", store, *FLAGS)
+    assert winner(plan, finished.known(), store) is None
+    assert winner_again(plan, finished.known(), store) == ()
+
+
+def test_the_winner_and_the_best_preset_are_trained_on_new_seeds(store):
+    plan = finished.plan("search", store, *FLAGS)
+    finish(plan, store)
+    found = winner(plan, finished.known(), store)
+    assert asked(found.winner) == ("input", 1, 5e-4, 1)
+    assert asked(found.preset) == ("input", 1, "scale", 1)
+    again = distinct(winner_again(plan, finished.known(), store), finished.known())
+    assert [asked(each) for each in again] == [
+        ("input", 1, 5e-4, 2), ("input", 1, 5e-4, 3),
+        ("input", 1, "scale", 2), ("input", 1, "scale", 3),
+    ]  # fmt: skip
+
+
+def test_a_winner_that_was_lucky_is_told_so(store):
+    plan = finished.plan("search", store, *FLAGS)
+    finish(plan, store)
+    found = winner(plan, finished.known(), store)
+    finish(plan, store, found.again)
+    (line,) = winner_lines(found, finished.known(), store)
+    assert line.startswith("smoke, age 320B, count 1: the winner input, peak_lr 0.0005 against")
+    assert "trained anew (seeds 2, 3): regret +0.0000 [" in line
+
+
+def test_a_search_that_finds_nothing_better_says_so(store):
+    plan = finished.plan("search", store, *FLAGS)
+    finish(
+        plan,
+        store,
+        nll=lambda request, share: nll(request, share) + 3 * (request.peak_lr != "scale"),
+    )
+    found = winner(plan, finished.known(), store)
+    assert found.is_preset
+    assert len(found.again) == 2
+    assert list(winner_lines(found, finished.known(), store)) == [
+        "smoke, age 320B, count 1: the search found nothing better than the preset input."
+    ]
+
+
+def test_the_pareto_set_is_that_of_the_documents_selected_on(store):
+    plan = finished.plan("search", store, *FLAGS)
+    finish(plan, store)
+    found = points(plan, searched(plan, finished.known(), store))
+    assert len(found) == 12
+    assert {p.name for p in found if p.on_front} == {
+        "input, count 2, peak_lr 0.0005", "input, count 1, peak_lr 0.0005",
+    }  # fmt: skip
+    head, *rows, foot = front_lines(found, plan.options.objectives)
+    assert head == "Not beaten in delta_nll and parameters at once, of 12 trials:"
+    assert len(rows) == 2
+    assert rows[0].startswith("  input, count 1, peak_lr 0.0005: delta_nll +0.")
+    assert foot.startswith("Selected on one half")
+
+
+POINTS = (
+    Point(name="a", losses=(1.0, 2.0, 5.0), on_front=True),
+    Point(name="b", losses=(2.0, 1.0, 6.0), on_front=True),
+    Point(name="c", losses=(3.0, 3.0, math.nan), on_front=False),
+)
+
+
+@pytest.mark.parametrize(
+    "objectives", [("delta_nll", "flops"), ("delta_nll", "downstream", "flops")]
+)
+def test_a_picture_has_a_panel_for_every_two_objectives(tmp_path, objectives):
+    png, svg = save_pareto(POINTS, objectives, tmp_path)
+    assert png.stat().st_size > 10_000
+    assert svg.read_text().startswith("<?xml")
+
+
+def test_one_objective_needs_no_picture(tmp_path):
+    assert save_pareto(POINTS, ("delta_nll",), tmp_path) == ()
+    assert next(iter(front_lines(POINTS, ("delta_nll",)))) == "Lowest delta_nll of 3 trials:"
