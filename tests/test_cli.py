@@ -41,7 +41,7 @@ def test_these_are_the_flags():
         ),
         *("--scale", "--model", "--corpus", "--budget", "--order", "--allow-ends", "--seed"),
         *("--set", "--storage", "--tracking-uri", "--devices-per-trial", "--concurrent"),
-        *("--teacher", "--teacher-placement", "--lr-probe", "--dry-run", "--probe"),
+        *("--teacher", "--teacher-placement", "--cache-gb", "--lr-probe", "--dry-run", "--probe"),
         *("--price-per-hour", "--yes", "--debug"),
     }
 

@@ -58,6 +58,7 @@ def folders(store, spec=SPEC):
 
 
 def asked(tokens, store, windows, *, spec=SPEC, teacher=model, **settings):
+    settings = {"cap_bytes": 1e9} | settings
     return cached_teacher(spec, windows, tokens=tokens, teacher=teacher, store=store, **settings)
 
 

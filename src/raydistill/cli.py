@@ -29,7 +29,7 @@ from raydistill.flags import (
     whole,
 )
 from raydistill.peaks import all_cells
-from raydistill.placement import AUTO, PLACEMENTS
+from raydistill.placement import AUTO, CACHE_GB, PLACEMENTS
 from raydistill.plan import ORDERS
 from raydistill.resolve import distinct, look_up
 from raydistill.scales import scale_names
@@ -157,6 +157,9 @@ def sweep_parser(sweep: Sweep) -> Parser:
     where.add_argument("--tracking-uri", help="an MLflow server (sqlite in the storage)")
     where.add_argument(
         "--teacher-placement", default=AUTO, help=f"{', '.join(PLACEMENTS)}[:FORM=SIZE]"
+    )
+    where.add_argument(
+        "--cache-gb", default=str(CACHE_GB), help="that cached teachers may take in the storage"
     )
     where.add_argument("--devices-per-trial", help="that train one trial together")
     where.add_argument("--concurrent", help="trials at once (what the cluster can hold)")

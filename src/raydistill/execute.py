@@ -219,6 +219,7 @@ def _candidate(planned: PlannedTrial, known: Known, plan: SweepPlan) -> Candidat
             evaluation=planned.scale.evaluation,
             storage=str(plan.options.storage),
             sweep=plan.sweep.name,
+            cache_gb=plan.options.cache_gb,
         ),
     )
 

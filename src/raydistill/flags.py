@@ -67,6 +67,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         devices_per_trial=scale.devices_per_trial,
         concurrent=whole("--concurrent", flags.concurrent) if flags.concurrent else "auto",
         teacher_placement=flags.teacher_placement,
+        cache_gb=_gigabytes(flags.cache_gb),
         anew="all" in (getattr(flags, "arm", None) or ()),
         command=command,
         debug=flags.debug,
@@ -224,6 +225,21 @@ def whole(flag: str, text: str) -> int:
     if not re.fullmatch(r"\d{1,9}", text) or int(text) < 1:
         raise UsageError(f"{flag} {text!r}: a whole number from 1 on")
     return int(text)
+
+
+def _gigabytes(text: str) -> float:
+    """What was written for `--cache-gb`.
+
+    Raises:
+        UsageError: if it is no number above 0.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise UsageError(f"--cache-gb {text!r}: a number above 0, of gigabytes in the storage")
+    return value
 
 
 def storage_of(flags: argparse.Namespace) -> Path:

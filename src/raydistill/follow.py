@@ -26,7 +26,8 @@ class Follower:
         self._candidates = {candidate.key: candidate for candidate in candidates}
         self._view = view
         names = candidates[0].axes if candidates else ()
-        self._varying = [n for n in names if len({c.axes[n] for c in candidates}) > 1]
+        cut = [c.axes for c in candidates if c.axes["count"]]  # a control differs in all of them
+        self._varying = [name for name in names if len({axes[name] for axes in cut}) > 1]
         self._first_heard: dict[str, tuple[float, int]] = {}  # seconds, tokens
 
     def heard(self, key: str, metrics: Metrics) -> None:

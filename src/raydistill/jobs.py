@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from raydistill.choices import LayerRequest
+from raydistill.placement import CACHE_GB
 from raydistill.spec import EvalSpec, ModelConfig, Recipe, TrialSpec
 
 
@@ -33,6 +34,7 @@ class TrialJob:
     until: Whole | StopAt = Whole()
     checkpoint_every_s: float = 15.0
     teacher_actor: str = ""  # its name, if the teacher stands on devices of its own
+    cache_gb: float = CACHE_GB  # that cached teachers may take in the storage, all together
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

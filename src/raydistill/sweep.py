@@ -294,6 +294,7 @@ class Options:
     devices_per_trial: int
     concurrent: int | Literal["auto"]  # auto: what the cluster can grow to
     teacher_placement: str  # one of `placement.PLACEMENTS`
+    cache_gb: float  # that cached teachers may take in the storage
     anew: bool  # train also what the package carries trained
     command: str  # that started it
     debug: bool = False

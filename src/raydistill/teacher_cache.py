@@ -23,9 +23,6 @@ from raydistill.tokens import TokenFile
 from raydistill.written import Segment, Writer, WrittenSpec, WrittenTeacher
 
 ANSWERS = "teacher_answers"
-CAP_BYTES = 8_000_000_000
-"""What all answers in a store may take, unless said otherwise."""
-
 STALE_S = 60.0
 """A writer that gives no sign of life for so long is taken to be dead."""
 
@@ -49,7 +46,7 @@ def cached_teacher(
     tokens: TokenFile,
     teacher: Callable[[], Logits],
     store: Store,
-    cap_bytes: int = CAP_BYTES,
+    cap_bytes: float,
     stale_s: float = STALE_S,
 ) -> WrittenTeacher:
     """The answers to `windows`, written where the store lacks them.
@@ -86,7 +83,7 @@ def cached_teacher(
     return written
 
 
-def check_room(spec: WrittenSpec, num_windows: int, *, store: Store, cap_bytes: int) -> None:
+def check_room(spec: WrittenSpec, num_windows: int, *, store: Store, cap_bytes: float) -> None:
     """Refuse to write more than is allowed, before anything is computed.
 
     Raises:
@@ -98,7 +95,7 @@ def check_room(spec: WrittenSpec, num_windows: int, *, store: Store, cap_bytes: 
         raise SetupError(
             f"the teacher's answers to {num_windows} windows need {needed / 1e9:.3g} GB beside "
             f"{there / 1e9:.3g} GB that are there, and the cap is {cap_bytes / 1e9:.3g} GB: raise "
-            "it, write less of each token, or ask the teacher online"
+            "--cache-gb, write less of each token, or ask the teacher online"
         )
 
 

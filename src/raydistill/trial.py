@@ -87,7 +87,7 @@ def _training(
     student.model.to(world.device)
     folder = store.path("trials", spec.trial_id, "checkpoints")
     began_s = time.perf_counter()
-    taught = teacher or _teacher(spec, student.model.config, store, world)
+    taught = teacher or _teacher(job, student.model.config, store, world)
     cached_s = time.perf_counter() - began_s if isinstance(spec.teacher, CachedTeacher) else 0.0
     sitting = sit_down(student, job, folder, world, taught)
     sitting.record.teacher_s += cached_s
@@ -108,8 +108,9 @@ def _student(base: Base, store: Store) -> Student:
     return load_weights(base_folder(base.weights_sha256, store))
 
 
-def _teacher(spec: TrialSpec, model: ModelConfig, store: Store, world: World) -> Teacher:
+def _teacher(job: TrialJob, model: ModelConfig, store: Store, world: World) -> Teacher:
     """None, a frozen copy on this rank's device, or its answers in the store."""
+    spec = job.spec
     if isinstance(spec.teacher, NoTeacher):
         return no_teacher
     base = teacher_base(spec.teacher)
@@ -138,6 +139,7 @@ def _teacher(spec: TrialSpec, model: ModelConfig, store: Store, world: World) ->
         tokens=tokens,
         teacher=lambda: load().logits,
         store=store,
+        cap_bytes=1e9 * job.cache_gb,
     )
 
 
