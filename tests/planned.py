@@ -5,8 +5,9 @@ from pathlib import Path
 
 from raydistill.choices import LayerChoice, LayerRequest
 from raydistill.flops import exact_flops, paper_flops
+from raydistill.known import CorpusId, Known, pretraining
 from raydistill.outcomes import Cost, MadeBy, Trained
-from raydistill.resolve import CorpusId, Known, pretraining, resolve
+from raydistill.resolve import resolve
 from raydistill.scales import Scale
 from raydistill.spec import ExternalBase, TrialRequest, TrialSpec
 from raydistill.store import Store

@@ -22,7 +22,7 @@ import psutil
 import pytest
 
 from raydistill.jobs import BaseJob, PretrainJob
-from raydistill.resolve import corpus_id, find_bases, pretraining
+from raydistill.known import corpus_id, find_bases, pretraining
 from raydistill.runners import stages
 from raydistill.scales import load_scale
 from raydistill.shipped import shipped_bases

@@ -12,8 +12,9 @@ from planned import all_known, keep_ages, keep_finished
 from raydistill.cli import sweep_parser
 from raydistill.dry_run import describe, layer_map
 from raydistill.flags import plan_of
+from raydistill.known import UNTOKENISED
 from raydistill.locations import pick
-from raydistill.resolve import UNTOKENISED, distinct
+from raydistill.resolve import distinct
 from raydistill.scales import load_scale, scale_names
 from raydistill.store import Store
 

@@ -13,10 +13,11 @@ from raydistill.codec import from_json
 from raydistill.corpus import prepare_corpus
 from raydistill.evaluate import TASKS, chance, make_items, standard_error
 from raydistill.evaluate.zeroshot import score_tasks
+from raydistill.known import corpus_id, look_up
 from raydistill.manifest import sha256_of, verify
 from raydistill.outcomes import Trained
 from raydistill.pretrain import base_folder
-from raydistill.resolve import corpus_id, distinct, look_up
+from raydistill.resolve import distinct
 from raydistill.scales import load_scale
 from raydistill.shipped import adopt, shipped_bases
 from raydistill.store import Store

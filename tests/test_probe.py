@@ -16,10 +16,11 @@ from raydistill.dry_run import describe
 from raydistill.evaluate import make_items
 from raydistill.flags import plan_of
 from raydistill.jobs import ProbeJob, Variant
+from raydistill.known import UNTOKENISED
 from raydistill.outcomes import Estimate
 from raydistill.probe import probe
 from raydistill.rates import ESTIMATE, Peak, Probed, Rate, Unmeasured, probe_path
-from raydistill.resolve import UNTOKENISED, distinct
+from raydistill.resolve import distinct
 from raydistill.runners.probing import merged, probe_jobs
 from raydistill.scales import load_scale
 from raydistill.store import Store

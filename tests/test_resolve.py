@@ -9,20 +9,17 @@ from planned import CORPUS, all_known, base, cell_of, choice_of, keep_ages
 from raydistill.choices import LayerRequest, layer_choice_path
 from raydistill.codec import from_json
 from raydistill.errors import DataError, UsageError
-from raydistill.resolve import (
+from raydistill.known import (
     UNTOKENISED,
     Known,
-    Unscored,
     ages_by_scale,
     corpus_id,
-    distinct,
     find_bases,
     layer_requests,
     look_up,
     pretraining,
-    resolve,
-    stand_in_plan,
 )
+from raydistill.resolve import Unscored, distinct, resolve, stand_in_plan
 from raydistill.scales import load_scale
 from raydistill.shipped import ShippedBases
 from raydistill.spec import DropPlan, NoTeacher, PretrainedBase, RandomBase, TrialRequest

@@ -2,7 +2,7 @@
 
 import pytest
 
-from raydistill.resolve import CorpusId, find_bases
+from raydistill.known import CorpusId, find_bases
 from raydistill.scales import load_scale, scale_names
 from raydistill.shipped import shipped_bases
 from raydistill.store import Store

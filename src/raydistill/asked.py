@@ -11,8 +11,9 @@ from typing import Literal
 
 from raydistill.choices import LayerChoice
 from raydistill.errors import DataError
+from raydistill.known import Known, layer_request
 from raydistill.peaks import AT_EDGE, ArmKey, Choice, arm_key, choices, is_probed, probing_s
-from raydistill.resolve import Known, layer_request, resolve
+from raydistill.resolve import resolve
 from raydistill.search import FUNNEL, TPE
 from raydistill.spec import TrialSpec
 from raydistill.store import Store

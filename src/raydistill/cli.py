@@ -28,10 +28,12 @@ from raydistill.flags import (
     storage_of,
     whole,
 )
+from raydistill.jobs import CACHE_GB
+from raydistill.known import look_up
 from raydistill.peaks import all_cells
-from raydistill.placement import AUTO, CACHE_GB, PLACEMENTS
+from raydistill.placement import AUTO, PLACEMENTS
 from raydistill.plan import ORDERS
-from raydistill.resolve import distinct, look_up
+from raydistill.resolve import distinct
 from raydistill.scales import scale_names
 from raydistill.search import OBJECTIVES, SEARCHES
 from raydistill.store import Store

@@ -15,11 +15,11 @@ from raydistill.conduct import check_writable
 from raydistill.corpus import check_source
 from raydistill.errors import DataError, SetupError, UsageError
 from raydistill.interrupts import interrupts_held
+from raydistill.known import corpus_id, pretraining
 from raydistill.manifest import MANIFEST, write_manifest
 from raydistill.record import Record
 from raydistill.report.console import open_console
 from raydistill.report.settling import replay_lines, settling_lines
-from raydistill.resolve import corpus_id, pretraining
 from raydistill.results import finished_trials
 from raydistill.rungs import MIN_SETS, grids
 from raydistill.scales import Scale, load_scale

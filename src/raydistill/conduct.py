@@ -11,6 +11,7 @@ from raydistill.contests import open_funnel
 from raydistill.errors import SetupError
 from raydistill.execute import has_bases, is_finished, train_missing
 from raydistill.interrupts import interrupts_held
+from raydistill.known import Known, look_up
 from raydistill.manifest import write_text
 from raydistill.outcomes import TrialFailure
 from raydistill.peaks import at_best_peaks
@@ -20,7 +21,6 @@ from raydistill.report.console import PatientConsole, open_console
 from raydistill.report.markdown import to_markdown
 from raydistill.report.pareto import front_lines, save_pareto
 from raydistill.report.terminal import print_table
-from raydistill.resolve import Known, look_up
 from raydistill.results import study_url
 from raydistill.search import FUNNEL, TPE
 from raydistill.store import Store

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 
 from raydistill.funnel import DEFAULT_SHARES, Climb, Ladder, climb, finish, ladder, rung_tokens
 from raydistill.jobs import CutJob
+from raydistill.known import Known
 from raydistill.locations import NONE
 from raydistill.outcomes import Finished, Outcome
-from raydistill.resolve import Known, PlannedTrial, distinct
+from raydistill.resolve import PlannedTrial, distinct
 from raydistill.results import (
     cut_path,
     final_nll,

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from raydistill.errors import UsageError
 from raydistill.flops import exact_flops, paper_flops, parameters
 from raydistill.funnel import ladder
+from raydistill.known import Known, ages_by_scale
 from raydistill.outcomes import Estimate
 from raydistill.rates import ESTIMATE, Rate, Unmeasured, paced_as, rate_of
-from raydistill.resolve import Known, PlannedTrial, ages_by_scale, stand_in_plan
+from raydistill.resolve import PlannedTrial, stand_in_plan
 from raydistill.scales import Scale
 from raydistill.search import FUNNEL, TPE
 from raydistill.spec import TEACHER_FREE, DropPlan, NoTeacher, RandomBase, TrialSpec

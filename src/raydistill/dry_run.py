@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields
 from raydistill.costs import Rates, Work, most_of, plan_work, rates_of
 from raydistill.flops import parameters
 from raydistill.forecast import forecast
+from raydistill.known import Known, look_up
 from raydistill.locations import label
 from raydistill.peaks import FACTORS, all_cells, probe_cells
-from raydistill.resolve import Known, PlannedTrial, Unscored, distinct, look_up
+from raydistill.resolve import PlannedTrial, Unscored, distinct
 from raydistill.scales import Scale
 from raydistill.search import FUNNEL, TPE
 from raydistill.spec import FROM_BASE, RandomBase, TrialRequest, TrialSpec

@@ -9,11 +9,12 @@ from raydistill.costs import keep_estimates
 from raydistill.follow import Follower, tokens_of
 from raydistill.interrupts import interrupts_held
 from raydistill.jobs import TrialJob
+from raydistill.known import Known
 from raydistill.outcomes import Finished, TrialFailure
 from raydistill.peaks import probe_cells
 from raydistill.report.console import PatientConsole
 from raydistill.report.live import progress_view
-from raydistill.resolve import Known, PlannedTrial, distinct
+from raydistill.resolve import PlannedTrial, distinct
 from raydistill.results import metrics, outcome_of
 from raydistill.runners.work import Candidate, Metrics
 from raydistill.search import FUNNEL, GRID, TPE

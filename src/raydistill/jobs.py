@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from raydistill.choices import LayerRequest
-from raydistill.placement import CACHE_GB
 from raydistill.spec import EvalSpec, ModelConfig, Recipe, TrialSpec
 
 
@@ -17,6 +16,10 @@ class StopAt:
     """No further than `tokens`; a checkpoint stays, from which the same trial goes on later."""
 
     tokens: int  # whole steps
+
+
+CACHE_GB = 8.0
+"""What cached teachers may take in a storage, all together, unless said otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

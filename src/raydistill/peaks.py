@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from raydistill.known import Known
 from raydistill.locations import NONE
 from raydistill.outcomes import Finished
 from raydistill.rates import device_s
-from raydistill.resolve import Known, resolve
+from raydistill.resolve import resolve
 from raydistill.scales import Scale
 from raydistill.spec import FROM_BASE, SCRATCH_WITH_AGE, TrialSpec
 from raydistill.store import Store

@@ -13,9 +13,6 @@ from raydistill.parts import part_names
 AUTO, SAME_DEVICE, OWN_DEVICES, CACHED = "auto", "same-device", "own-devices", "cached"
 PLACEMENTS = (AUTO, SAME_DEVICE, OWN_DEVICES, CACHED)
 
-CACHE_GB = 8.0
-"""What cached teachers may take in a storage, all together, unless said otherwise."""
-
 MOST_IDS = 65_535  # their number is written in 16 bits
 
 DEFAULT_EXCERPT = "threshold=256"

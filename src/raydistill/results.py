@@ -8,6 +8,7 @@ from raydistill.codec import from_json
 from raydistill.drops import downstream_drop_pct, perplexity_drop_pct
 from raydistill.evaluate import PERPLEXITY, kept_documents, score_key, scores_from
 from raydistill.flops import parameters
+from raydistill.known import Known
 from raydistill.outcomes import (
     Documents,
     Finished,
@@ -18,7 +19,7 @@ from raydistill.outcomes import (
     UnitScores,
 )
 from raydistill.record import Record
-from raydistill.resolve import Known, PlannedTrial
+from raydistill.resolve import PlannedTrial
 from raydistill.scales import load_scale, scale_names
 from raydistill.search import OBJECTIVES
 from raydistill.spec import CorpusInfo, EvalSpec, ExternalBase, TrialSpec

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from raydistill.contests import Contest, Funnel
 from raydistill.evaluate import PERPLEXITY
 from raydistill.funnel import Climb
+from raydistill.known import Known
 from raydistill.outcomes import Finished, UnitScores
-from raydistill.resolve import Known, PlannedTrial, distinct
+from raydistill.resolve import PlannedTrial, distinct
 from raydistill.results import delta_nll, final_nll, outcome_of
 from raydistill.statistics import (
     DocumentsAreTheLimit,

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from raydistill.contests import Contest, contests
+from raydistill.known import Known
 from raydistill.locations import LOCATIONS
 from raydistill.outcomes import Finished
-from raydistill.resolve import Known, PlannedTrial, distinct
+from raydistill.resolve import PlannedTrial, distinct
 from raydistill.results import final_nll, objectives, outcome_of
 from raydistill.search import TPE, on_front
 from raydistill.spec import TEACHER_FREE

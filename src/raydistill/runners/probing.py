@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 
 from raydistill.costs import trial_work
 from raydistill.jobs import ProbeJob, Variant
+from raydistill.known import look_up
 from raydistill.peaks import all_cells
 from raydistill.rates import Probed, Rate, Unmeasured, probe_path, typical
-from raydistill.resolve import PlannedTrial, distinct, look_up
+from raydistill.resolve import PlannedTrial, distinct
 from raydistill.runners.cluster import connected, device_need, present, wait_for
 from raydistill.runners.once import run_each_once
 from raydistill.spec import TEACHER_FREE, ModelConfig, NoTeacher

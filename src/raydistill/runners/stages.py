@@ -11,9 +11,9 @@ from raydistill.corpus import prepare_corpus
 from raydistill.evaluate.items import item_files, make_items
 from raydistill.flops import parameters
 from raydistill.jobs import BaseJob, CutJob, PretrainJob, StopAt, TrialJob
+from raydistill.known import Known, ages_by_scale, corpus_id, layer_requests, look_up, pretraining
 from raydistill.outcomes import Finished, HeldoutPoint, Progress
 from raydistill.placement import AUTO, OWN_DEVICES
-from raydistill.resolve import Known, ages_by_scale, corpus_id, layer_requests, look_up, pretraining
 from raydistill.results import measured, metrics, outcome, study_url
 from raydistill.runners.cluster import Need
 from raydistill.runners.once import follow_once, run_each_once, run_once
