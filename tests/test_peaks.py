@@ -9,9 +9,9 @@ import pytest
 
 from planned import all_known, finished
 from raydistill.cli import sweep_parser
-from raydistill.conduct import _is_finished
 from raydistill.dry_run import describe
 from raydistill.evaluate import PERPLEXITY, score_key
+from raydistill.execute import is_finished
 from raydistill.flags import check_recipes, plan_of
 from raydistill.outcomes import TrialFailure, UnitScores
 from raydistill.peaks import (
@@ -207,9 +207,9 @@ def test_a_sweep_that_is_repeated_trains_nothing(store, plan):
         finish(store, replace(cell, scale=SMOKE), 3.2)
     no_tasks = replace(SMOKE, evaluation=replace(SMOKE.evaluation, tasks=()))
     cells = tuple(replace(cell, scale=no_tasks) for cell in plan.cells)
-    assert not _is_finished(replace(plan, cells=cells), KNOWN, store)
+    assert not is_finished(replace(plan, cells=cells), KNOWN, store)
     settled = replace(plan, cells=at_best_peaks(cells, KNOWN, store))
-    assert _is_finished(settled, KNOWN, store)
+    assert is_finished(settled, KNOWN, store)
 
 
 def test_without_the_flag_nothing_is_probed(store, plan):
