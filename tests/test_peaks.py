@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from planned import all_known, finished
+from raydistill.asked import asked_of
 from raydistill.cli import sweep_parser
 from raydistill.dry_run import describe
 from raydistill.evaluate import PERPLEXITY, score_key
@@ -163,7 +164,7 @@ def test_until_all_probes_of_an_arm_are_done_its_trials_have_no_id(store, plan):
     settled = at_best_peaks(plan.cells, KNOWN, store)
     assert {cell.request.peak_lr for cell in settled} == {"probe"}
     assert not any(trial.has_final_id for trial in distinct(settled, KNOWN))
-    assert read_state(replace(plan, cells=settled), KNOWN, store).cells == ()
+    assert read_state(asked_of(replace(plan, cells=settled), KNOWN, store), store).cells == ()
 
 
 def test_a_peak_that_diverges_is_not_chosen_and_without_any_the_scales_own_is(store, plan):
@@ -184,8 +185,8 @@ def test_the_table_says_what_was_probed_and_flags_the_edge(store, plan):
     settled = replace(plan, cells=at_best_peaks(plan.cells, KNOWN, store))
     for cell in settled.cells:
         fail(store, cell)
-    state = read_state(settled, KNOWN, store)
-    assert state.probing_s == 6 * 2.0
+    state = read_state(asked_of(settled, KNOWN, store), store)
+    assert state.asked.probing_s == 6 * 2.0
     report = for_report(state)
     assert len(report.remarks) == 2
     assert all(AT_EDGE in cell.note for cell in report.cells)
