@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 LONGEST = (
     "test_where_to_drop", "test_job_submit", "test_bad_input", "test_two_devices", "test_runners",
+    "test_commands", "test_exactly_once",
 )  # fmt: skip
 """Of two processes, none is then left alone with a long file at the end."""
 
