@@ -163,6 +163,11 @@ class Session:
         """The trials in Tune's words."""
         return [_candidate(trial, self.known, self.plan) for trial in trials]
 
+    def _tokens(self, candidate: Candidate) -> int:
+        """What it still trains; what is trained is measured only."""
+        trained = self.store.path("trials", candidate.key, "trained.json").is_file()
+        return 0 if trained else tokens_of(candidate)
+
     def run_all(self, candidates: Sequence[Candidate]) -> dict[str, TrialFailure]:
         """Every candidate, in order; those that failed, by id."""
         from raydistill.runners.in_order import InOrder  # noqa: PLC0415  (Ray)
@@ -181,7 +186,7 @@ class Session:
         from raydistill.runners import stages, teachers, tune  # noqa: PLC0415  (Ray)
 
         # which ones a search will take is not known yet: as if they were all of the mean length
-        tokens = missing * sum(map(tokens_of, candidates)) // max(len(candidates), 1)
+        tokens = missing * sum(map(self._tokens, candidates)) // max(len(candidates), 1)
         plan, need = self.plan, self.setup.need
         apart = stages.teachers_apart(plan.cells, plan.options.teacher_placement, need)
         specs = [c.job.spec for c in candidates if isinstance(c.job, TrialJob)] if apart else []

@@ -5,10 +5,10 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raydistill.drops import Drops
-from raydistill.report import limits, titles, words
+from raydistill.report import contradictions, limits, titles, words
 from raydistill.report.amortised import teacher_prices
 from raydistill.report.blocks import RowBlock, RowCells, age_text, row_blocks
 from raydistill.report.cells import ReportBase, ReportCell, Role, SweepReport
@@ -17,7 +17,7 @@ from raydistill.report.limits import joined
 from raydistill.report.predictions import predictions
 from raydistill.report.spending import Spending
 from raydistill.report.tasks import table_tasks
-from raydistill.statistics import Entry, Missing
+from raydistill.statistics import Entry, Estimate, Missing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,10 +105,38 @@ def build_table(report: SweepReport) -> Table:
         warnings=limits.warnings(report, together, tasks),
         tasks=tuple(sorted(tasks.chance)),
         columns=_columns(together),
-        blocks=blocks,
+        blocks=_with_last_words(blocks, contradictions.how_many(_removals(together, blocks))),
         footnotes=tuple(footnotes),
         spending=report.spending,
     )
+
+
+def _removals(
+    together: Sequence[RowBlock], blocks: Sequence[Block]
+) -> list[contradictions.Removal]:
+    """What every candidate lost; rows at equal FLOPs and arms have budgets of their own."""
+    return [
+        contradictions.Removal(
+            name=f"{block.label}, {row.name}",
+            scale=block.scale,
+            num_params=block.num_params,
+            age=cells.first.age,
+            count=len(row.layers),
+            delta_nll=row.against_base.delta_nll.value,
+        )
+        for cells, block in zip(together, blocks, strict=True)
+        for row in block.rows
+        if row.role == "candidate" and not block.mixed_budgets
+        if isinstance(row.against_base.delta_nll, Estimate)
+    ]
+
+
+def _with_last_words(blocks: tuple[Block, ...], words: tuple[str, ...]) -> tuple[Block, ...]:
+    """What is said of all blocks together stands at their end."""
+    if not blocks or not words:
+        return blocks
+    *others, last = blocks
+    return (*others, replace(last, words=(*last.words, *words)))
 
 
 def _columns(blocks: Sequence[RowBlock]) -> tuple[str, ...]:
@@ -134,6 +162,8 @@ def _block(
     said = [
         *words.different_seeds(block),
         *words.beside_the_paper(block.rows, comparisons, chance),
+        *contradictions.teacher_or_not(block.rows),
+        *contradictions.wait_or_not(block.rows),
         *predictions(zip([row.first for row in block.rows], lost, strict=True)),
         *([] if block.mixed_budgets else words.healing(block.rows)),
         *teacher_prices([cell for row in block.rows for cell in row.cells]),
