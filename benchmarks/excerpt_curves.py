@@ -17,7 +17,7 @@ PANELS = (
     "held-out nll of the student, less the online teacher's",
 )
 HEADER = """
-                  bytes | as cut: KL,    gradient | healed: KL,   gradient  | error | answer write
+                  bytes | as cut: KL,    gradient | healed: KL,    gradient | error | answer write
 excerpt     size /token |  bias noise  bias noise |  bias noise  bias noise |     % |   s per step
 """
 
@@ -25,10 +25,14 @@ excerpt     size /token |  bias noise  bias noise |  bias noise  bias noise |   
 def line(row: Row) -> str:
     """A row of the printed table."""
     students = " |".join(
-        "".join(f"{value:6.2f}" for value in astuple(student)) for student in (row.cut, row.healed)
+        "".join(map(_percent, astuple(student))) for student in (row.cut, row.healed)
     )
     start = f"{row.excerpt:11s}{row.size:5d}{row.bytes_per_token:7.0f} |{students} "
-    return f"{start}|{row.error_pct:6.2f} |{row.answer_s:7.3f}{row.write_s:6.3f}"
+    return f"{start}|{_percent(row.error_pct)} |{row.answer_s:7.3f}{row.write_s:6.3f}"
+
+
+def _percent(value: float) -> str:
+    return f"{value:6.2f}" if value < 99.5 else f"{value:6.0f}"
 
 
 def keep(rows: Sequence[Row], outcomes: Outcomes, path: Path) -> None:
