@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 Metrics = Mapping[str, float | int | str]
 
@@ -18,31 +17,27 @@ class Nap:
     step_s: float = 0.1
     value: float = 1.0
     fails_at: int = 0  # steps count from 1
-    folder: str = ""  # a finished nap leaves a line in its `trained`
 
 
 def nap(job: Nap) -> Iterator[Metrics]:
-    """Sleep and report tokens, as a trial does; says whether this process had to import torch."""
+    """A `doze` that says whether its process had to import torch."""
     imported = "torch" not in sys.modules
     import torch
 
     assert torch.get_num_threads() == 1
-    here: Metrics = {"pid": os.getpid(), "imported": int(imported), "begun": time.time()}
+    for metrics in doze(job):
+        yield {**metrics, "imported": int(imported)}
+
+
+def doze(job: Nap) -> Iterator[Metrics]:
+    """Sleep and report tokens, as a trial does."""
+    here: Metrics = {"pid": os.getpid(), "begun": time.time()}
     for step in range(1, job.steps + 1):
         time.sleep(job.step_s)
         if step == job.fails_at:
             raise ValueError(f"step {step} went wrong")
         yield {**here, "tokens": 100 * step, "loss": job.value}
     yield {**here, "tokens": 100 * job.steps, "loss": job.value, "delta_nll_selection": job.value}
-
-
-def nap_once(job: Nap) -> Iterator[Metrics]:
-    """The same, and a file with the outcome at the end, as the store has it."""
-    folder = Path(job.folder)
-    yield from nap(job)
-    with (folder / "trained").open("a") as file:
-        file.write(f"{job.value}\n")
-    (folder / f"{job.value}.done").touch()
 
 
 def count_ranks(job: Nap) -> Iterator[Metrics]:

@@ -13,19 +13,20 @@ from raydistill.manifest import sha256_of, verify
 RAYDISTILL = [sys.executable, "-c", "from raydistill.cli import raydistill; raydistill()"]
 
 
-def command(storage, *words):
+def command(storage, *words, **more):
     return subprocess.run(
-        [*RAYDISTILL, *words], env=sweeping.environment(storage), capture_output=True, text=True,
-        timeout=240, check=False,
+        [*RAYDISTILL, *words], env=sweeping.environment(storage, **more), capture_output=True,
+        text=True, timeout=240, check=False,
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory, ray_address):
     """A tiny base trained from nothing, as the package ships one."""
     storage = tmp_path_factory.mktemp("storage")
     target = storage / "shipped"
-    done = command(storage, "base", "--scale", "smoke", "--to", str(target))
+    words = ("base", "--scale", "smoke", "--to", str(target))
+    done = command(storage, *words, RAY_ADDRESS=ray_address)
     assert done.returncode == 0, done.stderr
     return storage, target, done
 

@@ -7,7 +7,7 @@ import pytest
 from ray.cluster_utils import Cluster
 from ray.exceptions import RayTaskError
 
-from ray_works import Nap, nap
+from ray_works import Nap, doze
 from raydistill.errors import DataError, SetupError
 from raydistill.runners.cluster import (
     configured,
@@ -75,7 +75,7 @@ def test_a_failing_trial_is_tried_three_times_and_stops_no_other(cluster, tmp_pa
     outcome = run_jobs(
         three,
         InOrder(three),
-        work=nap,
+        work=doze,
         setup=Setup(folder=tmp_path),
         on_progress=lambda key, metrics: heard.setdefault(key, []).append(metrics["tokens"]),
     )
@@ -91,7 +91,7 @@ def test_a_failing_trial_is_tried_three_times_and_stops_no_other(cluster, tmp_pa
 def test_tunes_own_table_speaks_of_the_axes_and_its_folder_is_gone(cluster, tmp_path):
     one = cells(Nap(steps=1))
     run_jobs(
-        one, InOrder(one), work=nap, setup=Setup(folder=tmp_path), on_progress=lambda k, m: None
+        one, InOrder(one), work=doze, setup=Setup(folder=tmp_path), on_progress=lambda k, m: None
     )
     header, row = (line.split(",") for line in (tmp_path / "tune.csv").read_text().split())
     named = dict(zip(header, row, strict=True))
@@ -118,7 +118,7 @@ def test_work_done_once_returns_its_value_and_raises_its_own_errors(cluster):
 
 def test_a_work_done_once_is_heard_while_it_goes(cluster):
     heard = []
-    last = follow_once(nap, Nap(steps=4), CPU, heard.append)
+    last = follow_once(doze, Nap(steps=4), CPU, heard.append)
     assert heard[0]["tokens"] == 100
     assert heard[-1] == last
     assert last["tokens"] == 400
