@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from raydistill.errors import UsageError
+from raydistill.known import UNTOKENISED, Known
 from raydistill.locations import LOCATIONS, NONE, RANDOM_LOCATIONS
+from raydistill.resolve import distinct
 from raydistill.scales import load_scale, scale_names
 from raydistill.sweep import Sweep
 from raydistill.units import B
@@ -115,10 +117,13 @@ def test_ten_thousand_cells_need_a_yes():
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("scale", scale_names())
-def test_every_sweep_has_cells_at_every_scale(path, scale):
+def test_every_cell_of_every_sweep_plans_at_every_scale(path, scale):
+    """Before any stage: every base is still to be made, every score still to be read."""
     sweep = runpy.run_path(str(path))["sweep"]
     assert sweep.name == path.stem
-    assert sweep.cells(load_scale(scale))
+    cells = sweep.cells(load_scale(scale))
+    planned = distinct(cells, Known(corpus=UNTOKENISED, bases={}, layer_choices={}))
+    assert sum(len(trial.cells) for trial in planned) == len(cells) > 0
 
 
 def test_every_cell_is_asked_once_a_seed():
