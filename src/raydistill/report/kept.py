@@ -90,6 +90,14 @@ def assemble(kept: Kept) -> list[SweepReport]:
     ]
 
 
+OTHER_ARMS = "other losses"
+ARM_ORDER = (
+    *("", "base", "control", "one-shot", "teacher-free", "kd", "kd-equal-flops", OTHER_ARMS),
+    *("scratch", "scratch-with-age"),
+)
+"""As METHOD 7 lists them; a cell that is no arm has none."""
+
+
 def _order(about: About, number: int) -> tuple[str, str, bool, int]:
     return about.sweep, about.scale, about.searched, number
 
@@ -112,7 +120,8 @@ def _cell_order(cell: ReportCell) -> tuple[object, ...]:
     values = sorted((axis, isinstance(v, str), v) for axis, v in cell.values.items())
     budget = cell.train.recipe.budget_tokens
     asked = (cell.location, cell.layers, values, cell.gap_tokens, cell.train.loss)
-    return cell.num_params, cell.scale, age, budget, len(cell.layers), asked, cell.train.seed
+    arm = ARM_ORDER.index(cell.arm if cell.arm in ARM_ORDER else OTHER_ARMS)
+    return cell.num_params, cell.scale, age, arm, budget, len(cell.layers), asked, cell.train.seed
 
 
 def _start(about: About, scale: str, age: Age) -> tuple[str, str, str, Age]:
