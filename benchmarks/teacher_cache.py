@@ -63,7 +63,7 @@ MEASURED = {
     "top-k": (8, 32, 128, 512),
     "top-k-tail": (8, 32, 128, 512),
     "sampled": (12, 50, 250, 1000),
-    "threshold": (8, 32, 128, 192, 256),
+    "threshold": (8, 32, 128, 192, 256, 320),
 }
 TAUGHT = (  # the loss, who teaches, and with how many ids
     ("kd", "online", 0),

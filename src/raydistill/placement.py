@@ -15,7 +15,7 @@ PLACEMENTS = (AUTO, SAME_DEVICE, OWN_DEVICES, CACHED)
 
 MOST_IDS = 65_535  # their number is written in 16 bits
 
-DEFAULT_EXCERPT = "threshold=256"
+DEFAULT_EXCERPT = "threshold=320"
 """The cheapest that was measured to err by no more than 1 % (docs/teacher-cache.md)."""
 
 
