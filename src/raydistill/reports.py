@@ -37,7 +37,7 @@ def report(store: Store, flags: argparse.Namespace) -> int:
     if flags.format == "terminal":
         _print(chapters, free, console)
     else:
-        print(_printed(chapters, free, flags.format))
+        print(_printed(chapters, free, flags.format).rstrip("\n"))
     for name, text in formats.texts(chapters, free).items():
         write_text(folder / name, text)
     for each in chapters:

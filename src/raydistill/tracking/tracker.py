@@ -97,7 +97,7 @@ class Tracker:
         while not self._ending.is_set():
             before = self._trouble
             self._deliver()
-            if self._trouble and not before:
+            if self._trouble and not before and not self._ending.is_set():
                 self._say(
                     f"warning: MLflow at {redact(self._uri)} cannot be written to "
                     f"({self._trouble}). Training goes on; results wait in {self._store.root}."
