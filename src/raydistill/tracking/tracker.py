@@ -77,6 +77,7 @@ class Tracker:
         never given back then, and the thread may be waiting for it.
         """
         self._ending.set()
+        self._say = _say_nothing  # what still hangs has nobody to tell
         self._thread.join(timeout=self._patience_s)
 
     def __enter__(self) -> Self:
@@ -97,7 +98,7 @@ class Tracker:
         while not self._ending.is_set():
             before = self._trouble
             self._deliver()
-            if self._trouble and not before and not self._ending.is_set():
+            if self._trouble and not before:
                 self._say(
                     f"warning: MLflow at {redact(self._uri)} cannot be written to "
                     f"({self._trouble}). Training goes on; results wait in {self._store.root}."
@@ -112,6 +113,10 @@ class Tracker:
             self._trouble = ""
         except Exception as error:  # noqa: BLE001  (whatever MLflow raises, training goes on)
             self._trouble = redact(_cause(error))
+
+
+def _say_nothing(line: str) -> None:
+    """Nobody listens any more."""
 
 
 def _cause(error: BaseException) -> str:
