@@ -1,6 +1,7 @@
 """Two ranks train to the bits of one process that accumulates the same two micro-batches.
 
-With KD: its warm phase is teacher-free, so both losses pass by.
+With KD: its warm phase is teacher-free, so both losses pass by. Of two ranks each has a share of the
+teacher; with a copy on each they are in test_two_devices.py.
 """
 
 import json
@@ -22,7 +23,7 @@ from raydistill.world import World
 
 world = World.here()
 plan = tiny.plan(1, 4, gap=64)
-teacher = tiny.teacher()
+teacher = replace(tiny.teacher(), sharded=True)
 state = begin(tiny.student(), plan, tiny.RECIPE)
 curve = [
     getattr(item, "loss", None)

@@ -12,6 +12,7 @@ from raydistill.jobs import TrialJob
 from raydistill.known import Known
 from raydistill.outcomes import Finished, TrialFailure
 from raydistill.peaks import probe_cells
+from raydistill.placement import SHARDED
 from raydistill.report.console import PatientConsole
 from raydistill.report.live import progress_view
 from raydistill.resolve import PlannedTrial, distinct
@@ -225,6 +226,7 @@ def _candidate(planned: PlannedTrial, known: Known, plan: SweepPlan) -> Candidat
             evaluation=planned.scale.evaluation,
             storage=str(plan.options.storage),
             sweep=plan.sweep.name,
+            teacher_sharded=plan.options.teacher_placement == SHARDED,
             cache_gb=plan.options.cache_gb,
         ),
     )

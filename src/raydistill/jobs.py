@@ -37,6 +37,7 @@ class TrialJob:
     until: Whole | StopAt = Whole()
     checkpoint_every_s: float = 15.0
     teacher_actor: str = ""  # its name, if the teacher stands on devices of its own
+    teacher_sharded: bool = False  # over the ranks, instead of a copy on each
     cache_gb: float = CACHE_GB  # that cached teachers may take in the storage, all together
 
 

@@ -1,6 +1,7 @@
 """Where the teacher of a trial stands: beside the student, on devices of its own, or in the store.
 
-The first two change what a trial costs, not what comes out. Of a cached teacher an excerpt of
+Beside the student there is a copy on each of its devices, or one in shards over them. All but the
+last change what a trial costs, not what comes out. Of a cached teacher an excerpt of
 each answer is kept, which changes the bits, and so is part of a trial's identity.
 """
 
@@ -10,8 +11,9 @@ from raydistill.errors import UsageError, unknown
 from raydistill.objective import inside_weights
 from raydistill.parts import part_names
 
-AUTO, SAME_DEVICE, OWN_DEVICES, CACHED = "auto", "same-device", "own-devices", "cached"
-PLACEMENTS = (AUTO, SAME_DEVICE, OWN_DEVICES, CACHED)
+AUTO, SAME_DEVICE, SHARDED = "auto", "same-device", "sharded"
+OWN_DEVICES, CACHED = "own-devices", "cached"
+PLACEMENTS = (AUTO, SAME_DEVICE, SHARDED, OWN_DEVICES, CACHED)
 
 MOST_IDS = 65_535  # their number is written in 16 bits
 
@@ -30,10 +32,10 @@ def check_placement(placement: str, losses: Iterable[str]) -> None:
         raise UsageError(unknown("teacher placement", placement, PLACEMENTS))
     for loss in sorted(set(losses)):
         terms = inside_weights(loss)
-        if terms and where in (OWN_DEVICES, CACHED):
+        if terms and where in (SHARDED, OWN_DEVICES, CACHED):
             raise UsageError(
                 f"loss {loss!r} looks inside the teacher ({', '.join(terms)}): "
-                f"it must stand on the student's device, --teacher-placement {SAME_DEVICE}"
+                f"it must stand whole on the student's device, --teacher-placement {SAME_DEVICE}"
             )
 
 

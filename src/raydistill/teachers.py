@@ -35,14 +35,21 @@ def no_teacher(batch: Batch) -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class OnlineTeacher:
-    """A frozen copy of a base in eval mode, in the precision of the trial."""
+    """A frozen copy of a base in eval mode, in the precision of the trial.
+
+    Each rank has a copy, or with `sharded` a share of one: FSDP2 brings the others' for as long as
+    a block computes, so that the logits are the same to the bit.
+    """
 
     model: Decoder
     recipe: Recipe
     world: World
+    sharded: bool = False
 
     def __post_init__(self) -> None:
         self.model.to(self.world.device).requires_grad_(False).eval()
+        if self.sharded and self.world.size > 1:
+            self.world.shard(self.model, self.model.blocks)
 
     def __call__(self, batch: Batch) -> Answer:
         """All that the teacher says of these windows."""

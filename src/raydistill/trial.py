@@ -117,7 +117,7 @@ def _teacher(job: TrialJob, model: ModelConfig, store: Store, world: World) -> T
 
     def load() -> OnlineTeacher:
         teacher = load_weights(base_folder(base.weights_sha256, store)).model
-        return OnlineTeacher(teacher, spec.train.recipe, world)
+        return OnlineTeacher(teacher, spec.train.recipe, world, job.teacher_sharded)
 
     if not isinstance(spec.teacher, CachedTeacher):
         return load()

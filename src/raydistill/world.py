@@ -1,6 +1,7 @@
 """Who else trains this trial: rank, size, device, and what ranks do together."""
 
 import contextlib
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -45,6 +46,16 @@ class World:
     def wrap(self, model: nn.Module) -> nn.Module:
         """`model` with gradients averaged over ranks. Freeze before, remove blocks after."""
         return DistributedDataParallel(model) if self.size > 1 else model
+
+    def shard(self, model: nn.Module, blocks: Iterable[nn.Module]) -> None:
+        """Leave this rank a share of `model`, block by block (FSDP2)."""
+        from torch.distributed.device_mesh import init_device_mesh  # noqa: PLC0415  (a second)
+        from torch.distributed.fsdp import fully_shard  # noqa: PLC0415
+
+        mesh = init_device_mesh(self.device.type, (self.size,))
+        for block in blocks:
+            fully_shard(block, mesh=mesh)
+        fully_shard(model, mesh=mesh)
 
     def mean(self, value: Tensor) -> float:
         """The mean of a scalar over all ranks."""
