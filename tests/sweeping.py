@@ -1,7 +1,7 @@
 """Running real sweeps on the smoke scale, and what they leave behind.
 
-    run, start   `where_to_drop.py` as a process, on a Ray of its own unless RAY_ADDRESS names one
-    here         any sweep of `sweeps/` in this process, on a Ray that is there
+    run, start   a sweep as a process, on a Ray of its own unless RAY_ADDRESS names one
+    here         a sweep in this process, on a Ray that is there; `command` for `raydistill`
     prepare      a storage with all that the smoke trials start from
 
 CPU seconds of a small sweep: 45 as a process on an empty storage, 25 on a prepared one, and
@@ -21,6 +21,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from raydistill.cli import raydistill
 from raydistill.jobs import BaseJob, PretrainJob
 from raydistill.known import corpus_id, find_bases, pretraining
 from raydistill.runners import stages
@@ -45,10 +46,10 @@ def environment(storage, **more):
     }  # fmt: skip
 
 
-def start(storage, *flags, **more):
+def start(storage, *flags, script=SCRIPT, **more):
     """The sweep as a process of its own session, so that it can be killed alone."""
     return subprocess.Popen(
-        [sys.executable, SCRIPT, *flags], cwd=ROOT, env=environment(storage, **more),
+        [sys.executable, script, *flags], cwd=ROOT, env=environment(storage, **more),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
 
@@ -65,21 +66,31 @@ def run(storage, *flags, **more):
 
 def here(name, storage, *flags, **more):
     """`sweeps/<name>.py` in this process: its `returncode`, `stdout` and `stderr`."""
-    script, wanted = ROOT / "sweeps" / f"{name}.py", environment(storage, **more)
+    script = str(ROOT / "sweeps" / f"{name}.py")
+    argv, variables = [script, *flags], environment(storage, **more)
+    return in_this_process(lambda: runpy.run_path(script, run_name="__main__"), argv, variables)
+
+
+def command(storage, *words):
+    """`raydistill <words>` in this process, in the same way."""
+    return in_this_process(raydistill, ["raydistill", *map(str, words)], environment(storage))
+
+
+def in_this_process(program, argv, variables):
     with (
         pytest.MonkeyPatch.context() as patch,
         contextlib.redirect_stdout(io.StringIO()) as out,
         contextlib.redirect_stderr(io.StringIO()) as err,
     ):
-        for variable in set(os.environ) - set(wanted):
-            patch.delenv(variable)
-        for variable, value in wanted.items():
-            patch.setenv(variable, value)
-        patch.setattr(sys, "argv", [str(script), *flags])
+        for name in set(os.environ) - set(variables):
+            patch.delenv(name)
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "argv", argv)
         patch.chdir(ROOT)
         with pytest.raises(SystemExit) as end:
-            runpy.run_path(str(script), run_name="__main__")
-    return subprocess.CompletedProcess(script, end.value.code, out.getvalue(), err.getvalue())
+            program()
+    return subprocess.CompletedProcess(argv, end.value.code, out.getvalue(), err.getvalue())
 
 
 def prepare(storage):
@@ -146,9 +157,9 @@ def cells(storage):
     return [run for run in runs(storage)[1] if run.data.tags["role"] in ("cell", "control")]
 
 
-def assert_tracked_once(storage, expected):
+def assert_tracked_once(storage, expected, sweep="where_to_drop"):
     """One finished run per cell, and every step of every curve once."""
-    client, found = runs(storage)
+    client, found = runs(storage, sweep)
     assert {run.info.status for run in found} == {"FINISHED"}
     children = [run for run in found if run.data.tags["role"] in ("cell", "control")]
     asked = [(run.data.params["age"], run.data.params["location"]) for run in children]

@@ -1,4 +1,4 @@
-"""One trial on two devices, through Ray Train inside Tune, in a sweep that waits for the second."""
+"""Trials on two devices, through Ray Train inside Tune, in a sweep that waits for the second."""
 
 import os
 import threading
@@ -15,9 +15,8 @@ from raydistill.scales import load_scale
 from raydistill.trial import run_trial
 from raydistill.world import World
 
-PAIR = (
-    "--age", "320B", "--location", "input", "--devices-per-trial", "2", "--set", "micro_batches=2",
-)  # fmt: skip
+PAIR = ("--age", "320B", "--devices-per-trial", "2", "--set", "micro_batches=2")
+BOTH = ("--seed", "1", "--arm", "teacher-free,kd")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,10 @@ def test_row_34_without_an_autoscaler_the_wait_ends_in_one_line(cluster, tmp_pat
 def waited(cluster, prepared, tmp_path_factory):
     """The storage of a sweep that waited until a second node was added, and how it ended."""
     storage = prepared(tmp_path_factory.mktemp("waited"))
-    process = sweeping.start(storage, *PAIR, RAY_ADDRESS=cluster.address, RAYDISTILL_WAIT_S="120")
+    process = sweeping.start(
+        storage, *PAIR, *BOTH, script="sweeps/teacher_free_vs_kd.py",
+        RAY_ADDRESS=cluster.address, RAYDISTILL_WAIT_S="120",
+    )  # fmt: skip
     ending = threading.Timer(240, process.kill)
     ending.start()
     said = ""
@@ -65,28 +67,36 @@ def waited(cluster, prepared, tmp_path_factory):
 def test_row_34_a_sweep_that_waits_goes_on_when_a_node_is_added(waited):
     storage, code, out, err = waited
     assert code == 0, err
-    assert "[1/1] input" in out
-    sweeping.assert_tracked_once(storage, [("320B", "input")])
+    assert "[2/2]" in out
+    sweeping.assert_tracked_once(storage, 2 * [("320B", "input")], "teacher_free_vs_kd")
 
 
-def test_two_devices_train_to_the_bits_of_one(waited, prepared, tmp_path):
+def test_two_devices_train_to_the_bits_of_one_with_and_without_a_teacher(
+    waited, prepared, tmp_path
+):
     """Two gloo ranks inside Tune, a removal in between; one process with two micro-batches."""
-    (path,) = waited[0].glob("trials/*/trained.json")
-    trained = from_json(Trained, path.read_text())
-    job = TrialJob(
-        spec=trained.spec,
-        base_sha256=trained.spec.base.weights_sha256,
-        evaluation=load_scale("smoke").evaluation,
-        storage=str(prepared(tmp_path)),
-        sweep=trained.trained_in,
-    )
-    run_trial(job, world=World.here())
+    storage = str(prepared(tmp_path))
+    for path in waited[0].glob("trials/*/trained.json"):
+        trained = from_json(Trained, path.read_text())
+        job = TrialJob(
+            spec=trained.spec,
+            base_sha256=trained.spec.base.weights_sha256,
+            evaluation=load_scale("smoke").evaluation,
+            storage=storage,
+            sweep=trained.trained_in,
+        )
+        run_trial(job, world=World.here())
     two, one = sweeping.results(waited[0]), sweeping.results(tmp_path)
-    assert worlds(two) == [2]
-    assert worlds(one) == [1]
+    assert worlds(two) == [2, 2]
+    assert worlds(one) == [1, 1]
+    assert losses(one) == ["kd", "lm"]
     assert two == one
 
 
 def worlds(results):
     """How many processes trained each; taken out of the results."""
     return [trained.pop("made_by")["world_size"] for trained, _scores in results.values()]
+
+
+def losses(results):
+    return sorted(trained["spec"]["train"]["loss"] for trained, _scores in results.values())

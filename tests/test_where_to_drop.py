@@ -6,8 +6,6 @@ Failing ones are in test_bad_input.py and test_job_submit.py.
 import random
 import re
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -49,15 +47,9 @@ def test_tunes_own_table_speaks_of_the_axes_and_the_drops(first, storage):
 
 
 def test_the_report_is_the_same_from_the_store_and_from_mlflow(first, storage, tmp_path):
-    code = "from raydistill.cli import raydistill; raydistill()"
     sources = [[], ["--from", f"sqlite:///{storage}/mlflow.db"]]
-    said = [
-        subprocess.run(
-            [sys.executable, "-c", code, "report", "--format", "csv", "--to", tmp_path, *source],
-            env=sweeping.environment(storage), capture_output=True, text=True, check=True,
-        ).stdout
-        for source in sources
-    ]  # fmt: skip
+    words = ("report", "--format", "csv", "--to", tmp_path)
+    said = [sweeping.command(storage, *words, *source).stdout for source in sources]
     assert said[0] == said[1]
     assert said[0].count("\n") == 1 + len(sweeping.CELLS)
 
@@ -83,7 +75,9 @@ def test_a_new_axis_value_trains_only_what_is_new(first, storage, run_sweep):
     assert len(sweeping.results(storage)) == len(before) + 1
 
 
-def test_killed_at_three_moments_it_ends_as_if_nothing_had_happened(first, storage, tmp_path):
+def test_killed_at_three_moments_it_ends_as_if_nothing_had_happened(
+    first, storage, tmp_path, run_sweep
+):
     """In a quiet run: while the corpus is made, in the pretraining, and amid the trials."""
     moments, sessions = random.Random(21), []
     for _ in range(3):
@@ -92,7 +86,7 @@ def test_killed_at_three_moments_it_ends_as_if_nothing_had_happened(first, stora
         process.send_signal(signal.SIGKILL)
         process.communicate()
         sessions.append(process.pid)
-    final = sweeping.run(tmp_path)
+    final = run_sweep("where_to_drop", tmp_path)
     assert final.returncode == 0, final.stderr
     sweeping.assert_all_gone(sessions, within_s=20)
     killed, calm = sweeping.results(tmp_path), sweeping.results(storage)

@@ -189,6 +189,8 @@ def teachers_apart(cells: Sequence[Cell], placement: str, need: Need) -> bool:
     ]
     if placement != AUTO or not pairs:
         return bool(pairs) and placement == OWN_DEVICES
+    if "GPU" not in need:
+        return False
     memory_bytes = run_once(device_bytes, need)
     largest = max(16 * parameters(student) + 4 * parameters(teacher) for student, teacher in pairs)
     return 0 < memory_bytes < 2 * largest
