@@ -76,7 +76,11 @@ PLANNING = [
     (9, "--teacher-placement cached:top-kk=3", "no excerpt 'top-kk'. Did you mean 'top-k'?"),
     (9, "--teacher-placement cached:top-k=0", "write top-k=SIZE, from 1 to 65,535 ids"),
     (9, "--cache-gb none", "--cache-gb 'none': a number above 0"),
-    (9, "--loss kd+hidden=1 --teacher-placement cached", "it must stand on the student's device"),
+    (
+        9,
+        "--loss kd+hidden=1 --teacher-placement cached",
+        "it must stand whole on the student's device",
+    ),
     (10, "--set lr=fast", "peak_lr is 'fast': it must be a number, above 0"),
     (10, "--set lr=-1e-4", "peak_lr is -0.0001: it must be a number, above 0"),
     (10, "--set lr=nan", "peak_lr is nan"),

@@ -1,7 +1,7 @@
 """Two ranks train to the bits of one process that accumulates the same two micro-batches.
 
-With KD: its warm phase is teacher-free, so both losses pass by. Of two ranks each has a share of the
-teacher; with a copy on each they are in test_two_devices.py.
+With KD: its warm phase is teacher-free, so both losses pass by. Of two ranks each has a share of
+the teacher; with a copy on each they are in test_two_devices.py.
 """
 
 import json
