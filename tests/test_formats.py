@@ -13,6 +13,7 @@ from raydistill.report.chapter import chapter
 from raydistill.report.csv import to_csv
 from raydistill.report.free import Ask, free_tables
 from raydistill.report.latex import escaped
+from raydistill.report.trials import find, trial_id
 from test_report import FAILURE, LATE, TRAIN, YOUNG, cell, sweep, whole_sweep
 
 GAPS = {0: "alt-middle", 100_000_000: "input", 1_000_000_000: "middle"}
@@ -203,3 +204,11 @@ def test_a_report_of_nothing_is_a_report_in_every_format(form):
             made
         )
         assert "nan" not in text.lower()
+
+
+def test_a_trial_that_a_search_also_found_is_shown_on_all_documents():
+    """Two trials can only be compared on the same documents; a search reports on half of them."""
+    grid = sweep([cell("input")])
+    searched = dataclasses.replace(grid, searched=True)
+    found = find([searched, grid], trial_id(grid.cells[0]))
+    assert [each.report.searched for each in found] == [False, True]

@@ -40,7 +40,7 @@ def trial_id(cell: ReportCell) -> str:
 
 
 def find(reports: Sequence[SweepReport], beginning: str) -> list[Found]:
-    """Every cell that means the trial whose id begins so.
+    """Every cell that means the trial whose id begins so, those on all documents first.
 
     Raises:
         UsageError: if there is none, or more than one.
@@ -52,7 +52,7 @@ def find(reports: Sequence[SweepReport], beginning: str) -> list[Found]:
         raise UsageError(unknown("trial", beginning, sorted({each.trial_id for each in cells})))
     if len(ids) > 1:
         raise UsageError(f"{len(ids)} trials begin with {beginning!r}: {', '.join(ids)}")
-    return found
+    return sorted(found, key=lambda each: each.report.searched)
 
 
 def shown_trial(found: Sequence[Found]) -> Section:
