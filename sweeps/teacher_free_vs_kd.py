@@ -8,7 +8,7 @@ at all, the whole base trained on, and the student's size trained from scratch.
     python sweeps/teacher_free_vs_kd.py                                   # this machine, minutes
     python sweeps/teacher_free_vs_kd.py --arm control,teacher-free,minima,kd+temperature=2
     python sweeps/teacher_free_vs_kd.py --arm kd,kd-cached                # the teacher is shared
-    python sweeps/teacher_free_vs_kd.py --arm all                         # nothing shipped is used
+    python sweeps/teacher_free_vs_kd.py --arms all                        # nothing shipped is used
     ray job submit -- python sweeps/teacher_free_vs_kd.py                 # a cluster
 """
 

@@ -134,7 +134,8 @@ def sweep_parser(sweep: Sweep) -> Parser:
     )
     cells.add_argument("--seed", action="append", help="of the data order, from 1 on; 1,2,3")
     for axis in [axis for axis in sweep.axes if axis not in FIELDS]:
-        cells.add_argument(f"--{axis}", action="append", help="an axis of this sweep, or all")
+        name = f"--{axis}"
+        cells.add_argument(name, f"{name}s", action="append", help="an axis of this sweep, or all")
     cells.add_argument(
         "--search", help=f"{', '.join(SEARCHES)} over the cells ({sweep.searching.name})"
     )
