@@ -18,10 +18,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from raydistill.codec import from_dict
 from raydistill.errors import DataError
 from raydistill.manifest import is_whole, verify, write_manifest
 from raydistill.models import build
-from raydistill.spec import ModelConfig
+from raydistill.spec import Model
 from raydistill.surgery import Student
 from raydistill.train import Training
 from raydistill.world import World
@@ -52,7 +53,7 @@ def load_weights(folder: Path) -> Student:
         about, tensors = _about(path), load_file(path)
     except Exception as error:
         raise DataError(f"{path} holds no readable weights: {error}") from error
-    model = ModelConfig(**about["model"])
+    model = from_dict(Model, about["model"])
     student = Student(build(model, seed=0))
     student.remove([layer for layer in range(model.num_layers) if layer not in about["kept"]])
     _check_names(folder, set(student.named_parameters()), set(tensors))
@@ -60,9 +61,9 @@ def load_weights(folder: Path) -> Student:
     return student
 
 
-def config_of(folder: Path) -> ModelConfig:
+def config_of(folder: Path) -> Model:
     """The shape of the base whose weights `folder` holds, before anything left it."""
-    return ModelConfig(**_about(folder / WEIGHTS)["model"])
+    return from_dict(Model, _about(folder / WEIGHTS)["model"])
 
 
 def save_checkpoint(folder: Path, state: Training, notes: str) -> None:

@@ -26,6 +26,11 @@ def from_json(kind: type[T], text: str) -> T:
     return value
 
 
+def from_dict(kind: Any, fields: object) -> Any:
+    """The same of fields that are no longer text; `kind` may be a union."""
+    return _adapter(kind).validate_python(fields)
+
+
 @functools.cache
 def _adapter(kind: Any) -> Any:
     import pydantic  # noqa: PLC0415  (0.2 s that `--help` does not need)

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from torch import nn
-
 from raydistill.checkpoint import load_weights
 from raydistill.evaluate.perplexity import heldout_nll
 from raydistill.jobs import CutJob
@@ -25,7 +23,7 @@ def measure_cuts(job: CutJob, *, world: World) -> None:
     corpus, blocks = store.path("corpora", job.corpus_sha256), list(model.blocks)
     windows, context = job.evaluation.heldout_windows, model.config.context
     for layers in job.layer_sets:
-        model.blocks = nn.ModuleList(blocks)
+        model.use_blocks(blocks)
         Student(model).remove(layers)
         nll = heldout_nll(model, corpus, windows=windows, context=context)
         place = cut_path(job.weights_sha256, layers, job.corpus_sha256, job.evaluation, store)

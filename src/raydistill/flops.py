@@ -1,4 +1,4 @@
-"""Parameters and FLOPs of a PaLM-style decoder, counted with pencil and paper (METHOD 2).
+"""Parameters and FLOPs of a decoder, counted with pencil and paper (METHOD 2).
 
 Two rules. The paper's: 6 FLOPs a parameter and token, for the student and its budget alone.
 The exact one counts every matrix product of training, as torch's `FlopCounterMode` does under
@@ -9,7 +9,10 @@ context and V the vocabulary, a token costs
     part                               forward       by its input     by its weights
     fused projections of a block       20·d²         20·d²            20·d², if not frozen
     attention of a block (QKᵀ, AV)     4·T·d         8·T·d            –
-    head, tied to the embedding        2·V·d         2·V·d            2·V·d
+    head                               2·V·d         2·V·d            2·V·d
+
+in our own model; a block of another family has its own number of weights in products, and its
+heads together their own width.
 
 A frozen block so costs 4 FLOPs a parameter, not 6: gradients still pass through it, and even
 the first block needs its input's gradient, because the embedding always learns. Attention
@@ -19,7 +22,7 @@ counts the whole T × T square, which the MATH backend computes.
 import itertools
 from collections.abc import Sequence
 
-from raydistill.spec import DropPlan, ModelConfig, Recipe
+from raydistill.spec import DropPlan, HubConfig, ModelConfig, Recipe
 
 
 def block_parameters(dim: int) -> int:
@@ -43,8 +46,17 @@ def parameters(model: ModelConfig, removed: int = 0) -> int:
     >>> parameters(paper), parameters(paper, removed=12)
     (303515648, 177514496)
     """
-    blocks = (model.num_layers - removed) * block_parameters(model.dim)
-    return model.vocab_size * model.dim + blocks + 2 * model.dim
+    kept = model.num_layers - removed
+    if isinstance(model, HubConfig):
+        return model.other_parameters + kept * model.block_parameters
+    return model.vocab_size * model.dim + kept * block_parameters(model.dim) + 2 * model.dim
+
+
+def _block_flops(model: ModelConfig) -> tuple[int, int]:
+    """Of one token's forward pass through a block: products with weights, and attention."""
+    if isinstance(model, HubConfig):
+        return 2 * model.block_products, 4 * model.context * model.attention_width
+    return 20 * model.dim**2, 4 * model.context * model.dim
 
 
 def paper_flops(
@@ -74,8 +86,7 @@ def exact_flops(
 
 def training_flops_per_token(model: ModelConfig, *, learning: int, frozen: int) -> int:
     """Forward and backward of one token through `learning` and `frozen` blocks and the head."""
-    projections = 20 * model.dim**2
-    attention = 4 * model.context * model.dim
+    projections, attention = _block_flops(model)
     head = 2 * model.vocab_size * model.dim
     blocks = learning + frozen
     forward = blocks * (projections + attention) + head
@@ -105,5 +116,4 @@ def gap_cost_tokens(model: ModelConfig, count: int, gap_tokens: int) -> float:
 
 def forward_flops_per_token(model: ModelConfig) -> int:
     """One token through the whole model without gradients: what a teacher costs, exactly."""
-    blocks = model.num_layers * (20 * model.dim**2 + 4 * model.context * model.dim)
-    return blocks + 2 * model.vocab_size * model.dim
+    return model.num_layers * sum(_block_flops(model)) + 2 * model.vocab_size * model.dim

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from raydistill.spec import ModelConfig, TrialSpec
+from raydistill.spec import Model, TrialSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +106,7 @@ class Trained:
 
     trial_id: str
     spec: TrialSpec
-    model: ModelConfig  # of the base
+    model: Model  # of the base
     kept: tuple[int, ...]  # layers of the base that are still there
     weights_sha256: str
     trained_in: str  # the sweep that asked for it first

@@ -27,6 +27,23 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HubConfig(ModelConfig):
+    """A decoder of the Hugging Face world (`family="hub"`): its own config, and what it weighs.
+
+    `context` is the length of a training window, `dim` the width of the hidden state.
+    """
+
+    config: str  # config.json, as JSON with sorted keys
+    block_parameters: int  # of each block alike
+    block_products: int  # those of them that multiply: matrices
+    other_parameters: int  # embedding, last norm and head; what is tied counts once
+    attention_width: int  # heads times their width
+
+
+Model = HubConfig | ModelConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
     """How a model is trained (paper, sections 4.1 and 4.2). Tokens are whole steps."""
 
@@ -71,7 +88,7 @@ class TrainSpec:
 class PretrainedBase:
     """A base that this project trains: `model` by `train`, as it stood after `age_tokens`."""
 
-    model: ModelConfig
+    model: Model
     train: TrainSpec
     age_tokens: int
 
@@ -89,11 +106,19 @@ class ExternalBase:
 class RandomBase:
     """Fresh weights: where pretraining and from-scratch begin."""
 
-    model: ModelConfig
+    model: Model
     seed: int
 
 
-Base = PretrainedBase | ExternalBase | RandomBase
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnreadBase:
+    """A checkpoint of the Hugging Face world that has not been read yet: folder or hub id."""
+
+    name: str
+    revision: str
+
+
+Base = PretrainedBase | ExternalBase | RandomBase | UnreadBase
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

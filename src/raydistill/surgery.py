@@ -27,7 +27,7 @@ class Student:
         if not set(layers).isdisjoint(self.kept):
             blocks = dict(zip(self.kept, self.model.blocks, strict=True))
             self.kept = [layer for layer in self.kept if layer not in layers]
-            self.model.blocks = nn.ModuleList(blocks[layer] for layer in self.kept)
+            self.model.use_blocks([blocks[layer] for layer in self.kept])
 
     def named_parameters(self) -> dict[str, nn.Parameter]:
         """Parameters by name, where `blocks.7.` is layer 7 of the base whatever has left."""

@@ -1,7 +1,7 @@
 """Decoders. A family is a file of this folder with `build(config) -> Decoder`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
 
@@ -37,6 +37,10 @@ class Decoder(nn.Module, ABC):
         Zero past the diagonal, where a causal model sees nothing.
         """
 
+    def use_blocks(self, blocks: Sequence[nn.Module] | nn.ModuleList) -> None:
+        """Be the model of these of its blocks, in this order."""
+        self.blocks = blocks if isinstance(blocks, nn.ModuleList) else nn.ModuleList(blocks)
+
     def forward(self, tokens_BT: Tensor) -> Tensor:
         """Logits [B, T, V]; position t sees tokens 0 to t."""
         return self.head(self.hidden(tokens_BT))
@@ -59,11 +63,11 @@ class Decoder(nn.Module, ABC):
     def skipping(self, positions: Collection[int]) -> Iterator[None]:
         """The model without the blocks at `positions`; afterwards it is as it was."""
         whole = self.blocks
-        self.blocks = nn.ModuleList(b for i, b in enumerate(whole) if i not in positions)
+        self.use_blocks([b for i, b in enumerate(whole) if i not in positions])
         try:
             yield
         finally:
-            self.blocks = whole
+            self.use_blocks(whole)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
