@@ -235,10 +235,48 @@ def test_a_large_vocabulary_takes_four_bytes_a_token(tmp_path):
     word_tokenizer(tmp_path / "t.json", 70_000, ["king", "river"])
     (tmp_path / "a.txt").write_text(essay())
     folder = prepare_corpus(
-        str(tmp_path / "a.txt"), store=Store(tmp_path / "s"), tokenizer=tmp_path / "t.json"
+        str(tmp_path / "a.txt"),
+        store=Store(tmp_path / "s"),
+        tokenizer=tmp_path / "t.json",
+        vocab_size=70_000,
     )
     assert json.loads((folder / "corpus.json").read_text())["token_bytes"] == 4
     assert tokens(folder).max() == 69_999
+
+
+def word_model(folder, end="</s>", config=None):
+    """A folder as a checkpoint brings it: its end-of-text is not the first entry, nor ours."""
+    folder.mkdir()
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "king": 1, end: 2}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.enable_truncation(5)
+    tokenizer.enable_padding(length=5)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    if config is not None:
+        (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize("eos", ["</s>", {"content": "</s>", "special": True}])
+def test_a_tokenizer_that_is_not_ours_ends_texts_in_its_own_way(tmp_path, eos):
+    (tmp_path / "a.txt").write_text(essay())
+    model = word_model(tmp_path / "model", config={"eos_token": eos})
+    folder = prepare_corpus(str(tmp_path / "a.txt"), store=Store(tmp_path / "s"), tokenizer=model)
+    info = json.loads((folder / "corpus.json").read_text())
+    assert info["end_of_text_id"] == 2
+    assert (tokens(folder) == 2).sum() == info["train_documents"]
+    assert info["train_tokens"] > 6 * info["train_documents"], "nothing is cut, nothing padded"
+    spans = json.loads((folder / "heldout.json").read_text())["documents"]
+    assert [d["end"] for d in spans] == np.flatnonzero(tokens(folder, "heldout") == 2).tolist()
+
+
+def test_another_end_of_text_is_another_corpus(tmp_path):
+    (tmp_path / "a.txt").write_text(essay())
+    model = word_model(tmp_path / "model", config={"eos_token": "</s>"})
+    store, text = Store(tmp_path / "store"), str(tmp_path / "a.txt")
+    first = prepare_corpus(text, store=store, tokenizer=model)
+    (model / "tokenizer_config.json").write_text('{"eos_token": "king"}')
+    assert prepare_corpus(text, store=store, tokenizer=model) != first
 
 
 def message(tmp_path, name, **options):
@@ -279,6 +317,23 @@ def test_a_tokenizer_without_end_of_text_is_refused(tmp_path):
     Tokenizer(models.BPE()).save(str(tmp_path / "t.json"))
     said = message(tmp_path, str(tmp_path / "a.txt"), tokenizer=tmp_path / "t.json")
     assert "has no <|endoftext|>" in said
+
+
+def test_a_tokenizer_without_the_end_of_text_of_its_configuration_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_text(essay())
+    model = word_model(tmp_path / "model", config={"eos_token": "<eos>"})
+    assert "has no <eos>" in message(tmp_path, str(tmp_path / "a.txt"), tokenizer=model)
+    (model / "tokenizer_config.json").write_text("{")
+    said = message(tmp_path, str(tmp_path / "a.txt"), tokenizer=model)
+    assert "tokenizer_config.json is not JSON" in said
+
+
+def test_a_tokenizer_with_more_entries_than_the_model_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_text(essay())
+    said = message(
+        tmp_path, str(tmp_path / "a.txt"), tokenizer=shipped_tokenizer(), vocab_size=2000
+    )
+    assert "has 2048 entries, the model only 2000" in said
 
 
 def test_a_tokenizer_that_is_missing_or_broken_is_named(tmp_path):

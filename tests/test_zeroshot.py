@@ -108,7 +108,7 @@ def test_choices_that_share_a_context_are_one_row(model):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_task_is_won_by_the_likeliest_choice(folder, items, model, name):
-    lm = DecoderLM(model, load_tokenizer(folder / "tokenizer.json"))
+    lm = DecoderLM(model, load_tokenizer(folder / "tokenizer.json"), 0)
     right = []
     for item in map(json.loads, items[name].read_text().splitlines()):
         scores = [

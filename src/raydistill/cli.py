@@ -113,7 +113,12 @@ def check_plan(plan: SweepPlan, store: Store, *, agreed: bool) -> None:
         rates = rates_of(trials, store, probed=plan.options.probe)
         check_cost([*bases, *most_of(plan, work)], rates, plan.scale)
     if not store.has("corpora", known.corpus.corpus_sha256):
-        check_source(plan.scale.corpus, plan.scale.model.context)
+        check_source(
+            plan.scale.corpus,
+            plan.scale.model.context,
+            tokenizer=plan.scale.tokenizer_path,
+            vocab_size=plan.scale.model.vocab_size,
+        )
 
 
 def sweep_parser(sweep: Sweep) -> Parser:

@@ -85,7 +85,12 @@ def base(store: Store, flags: argparse.Namespace) -> int:
     scale = replace(scale, corpus=flags.corpus) if flags.corpus else scale
     if flags.to and Path(flags.to, DESCRIPTION).exists():
         raise UsageError(f"{flags.to} holds bases already: choose another folder")
-    check_source(scale.corpus, scale.model.context)
+    check_source(
+        scale.corpus,
+        scale.model.context,
+        tokenizer=scale.tokenizer_path,
+        vocab_size=scale.model.vocab_size,
+    )
     with interrupts_held():
         from raydistill.runners import cluster, stages  # noqa: PLC0415  (Ray)
     check_writable(store.root)

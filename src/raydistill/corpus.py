@@ -22,7 +22,18 @@ from raydistill.errors import DataError
 from raydistill.manifest import sha256_of
 from raydistill.spec import CorpusInfo, digest
 from raydistill.store import Store
-from raydistill.tokenizer import Encoded, encode, load_tokenizer, shipped_tokenizer, train_tokenizer
+from raydistill.tokenizer import (
+    END_OF_TEXT,
+    Encoded,
+    check_tokenizer,
+    encode,
+    end_of_text,
+    end_of_text_id,
+    load_tokenizer,
+    shipped_tokenizer,
+    tokenizer_file,
+    train_tokenizer,
+)
 
 FORMAT_VERSION = 2
 EMBEDDED = ("embedded", "smoke")
@@ -46,9 +57,9 @@ def prepare_corpus(
     Args:
         name_or_path: "embedded", "smoke", or a `.txt` file or a folder of them.
         store: where it is kept.
-        tokenizer: a `tokenizer.json` to use; None: the shipped one for the embedded corpora,
-            a new one of `vocab_size` entries for own text.
-        vocab_size: entries of a tokenizer trained here.
+        tokenizer: a `tokenizer.json` to use, or a folder that has one; None: the shipped one for
+            the embedded corpora, a new one of `vocab_size` entries for own text.
+        vocab_size: entries of the model: of a tokenizer trained here, and the most of any other.
         context: a corpus with no more training tokens than this is refused.
 
     Raises:
@@ -57,16 +68,19 @@ def prepare_corpus(
     found = find_corpus(name_or_path, store=store, tokenizer=tokenizer, vocab_size=vocab_size)
     if found is not None:
         return store.path("corpora", found.corpus_sha256)
+    if tokenizer is not None:
+        check_tokenizer(tokenizer, vocab_size)
     train, heldout = _documents(name_or_path)
     path = tokenizer or (shipped_tokenizer() if name_or_path in EMBEDDED else None)
     texts = (document.text for document in train)
     encoder = load_tokenizer(path) if path else train_tokenizer(texts, vocab_size)
-    encoded = encode([document.text for document in train], encoder)
+    end = end_of_text_id(encoder, path) if path else 0  # the first entry of one trained here
+    encoded = encode([document.text for document in train], encoder, end)
     _check_size(name_or_path, encoded, heldout, context)
-    tests = encode([document.text for document in heldout], encoder)
+    tests = encode([document.text for document in heldout], encoder, end)
     sha256 = _sha256_of_both(encoded, tests)
     with store.making("corpora", sha256) as folder:
-        text = path.read_text(encoding="utf-8") if path else encoder.to_str(pretty=True)
+        text = tokenizer_file(path).read_text("utf-8") if path else encoder.to_str(pretty=True)
         (folder / "tokenizer.json").write_text(text, encoding="utf-8")
         (folder / "train.bin").write_bytes(encoded.data)
         (folder / "heldout.bin").write_bytes(tests.data)
@@ -81,6 +95,7 @@ def prepare_corpus(
             heldout_tokens=tests.tokens,
             train_documents=len(train),
             heldout_documents=len(heldout),
+            end_of_text_id=end,
         )
         (folder / "corpus.json").write_text(to_json(info), encoding="utf-8")
     key = _source_key(name_or_path, tokenizer, vocab_size)
@@ -88,12 +103,19 @@ def prepare_corpus(
     return store.path("corpora", sha256)
 
 
-def check_source(name_or_path: str, context: int) -> None:
-    """Refuse a corpus whose text is not here. Nothing is read: how much is too little shows later.
+def check_source(
+    name_or_path: str, context: int, *, tokenizer: Path | None = None, vocab_size: int = 2048
+) -> None:
+    """Refuse a corpus whose text is not here, and a tokenizer that is not the model's.
+
+    No text is read: how much is too little shows later.
 
     Raises:
-        DataError: if there is no such text, or not a byte of it.
+        DataError: if there is no such text, or not a byte of it; if the tokenizer is missing, has
+            no end-of-text, or more entries than the `vocab_size` of the model.
     """
+    if tokenizer is not None:
+        check_tokenizer(tokenizer, vocab_size)
     if name_or_path in EMBEDDED:
         embedded.installed_versions()
     elif not any(f.stat().st_size for f in plaintext.files_of(_existing(name_or_path))):
@@ -122,15 +144,15 @@ def _source_key(name_or_path: str, tokenizer: Path | None, vocab_size: int) -> s
         tokenizer = tokenizer or shipped_tokenizer()
     else:
         contents = plaintext.fingerprint(_existing(name_or_path))
-    chosen = {"trained": vocab_size} if tokenizer is None else {"sha256": _sha256(tokenizer)}
+    chosen = {"trained": vocab_size} if tokenizer is None else _identity(tokenizer)
     name = name_or_path if name_or_path in EMBEDDED else ""
     return digest([FORMAT_VERSION, name, contents, chosen])
 
 
-def _sha256(tokenizer: Path) -> str:
-    if not tokenizer.is_file():
-        raise DataError(f"no tokenizer at {tokenizer}: name a tokenizer.json")
-    return sha256_of(tokenizer)
+def _identity(tokenizer: Path) -> dict[str, str]:
+    identity = {"sha256": sha256_of(tokenizer_file(tokenizer))}
+    end = end_of_text(tokenizer)
+    return identity if end == END_OF_TEXT else identity | {"end_of_text": end}
 
 
 def _documents(name_or_path: str) -> tuple[list[Document], list[Document]]:

@@ -100,19 +100,29 @@ def corpus_id(scale: Scale, store: Store) -> CorpusId:
         DataError: if it is not the scale's own, and its text is missing.
     """
     try:
-        found = find_corpus(scale.corpus, store=store, vocab_size=scale.model.vocab_size)
+        found = find_corpus(
+            scale.corpus,
+            store=store,
+            tokenizer=scale.tokenizer_path,
+            vocab_size=scale.model.vocab_size,
+        )
     except DataError:
-        if scale.corpus != load_scale(scale.name).corpus:
+        if not _own_text(scale):
             raise  # somebody named it
         found = None  # a scale's own text that is not here: a plan can be shown all the same
     if found is not None:
         return CorpusId(corpus_sha256=found.corpus_sha256, tokenizer_sha256=found.tokenizer_sha256)
-    if scale.corpus == load_scale(scale.name).corpus:
+    if _own_text(scale):
         for shipped in shipped_bases(scale):
             return CorpusId(
                 corpus_sha256=shipped.corpus_sha256, tokenizer_sha256=shipped.tokenizer_sha256
             )
     return UNTOKENISED
+
+
+def _own_text(scale: Scale) -> bool:
+    """Whether nobody named another text, or another tokenizer to read it with."""
+    return not scale.tokenizer and scale.corpus == load_scale(scale.name).corpus
 
 
 def find_bases(

@@ -252,6 +252,7 @@ class CorpusInfo:
     heldout_tokens: int
     train_documents: int
     heldout_documents: int
+    end_of_text_id: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,5 +1,10 @@
-"""Byte-level BPE: train it, load it, and turn documents into one run of token ids."""
+"""A tokenizer: train one, load any, and turn documents into one run of token ids.
 
+One that is not ours is a `tokenizer.json`, or a folder that has one; what ends a text is the
+`eos_token` of the `tokenizer_config.json` beside it, else `<|endoftext|>`.
+"""
+
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -50,27 +55,90 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> "Tokenizer":
     return tokenizer
 
 
-def load_tokenizer(path: Path) -> "Tokenizer":
-    """The tokenizer in a `tokenizer.json`.
+def tokenizer_file(path: Path) -> Path:
+    """The `tokenizer.json` at `path`, which is that file or a folder that has it.
 
     Raises:
-        DataError: if it is missing, unreadable, or knows no end-of-text.
+        DataError: if there is none.
+    """
+    file = path / "tokenizer.json" if path.is_dir() else path
+    if not file.is_file():
+        raise DataError(
+            f"no tokenizer at {file.absolute()}: name a tokenizer.json, or a folder that has one"
+        )
+    return file
+
+
+def end_of_text(path: Path) -> str:
+    """The token that ends a text, by the `tokenizer_config.json` beside a tokenizer.
+
+    Raises:
+        DataError: if there is no tokenizer, or its configuration is not JSON.
+    """
+    config = tokenizer_file(path).with_name("tokenizer_config.json")
+    if not config.is_file():
+        return END_OF_TEXT
+    try:
+        described = json.loads(config.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{config} is not JSON: {error}") from None
+    eos = described.get("eos_token") if isinstance(described, dict) else None
+    token = eos.get("content") if isinstance(eos, dict) else eos
+    return token if isinstance(token, str) and token else END_OF_TEXT
+
+
+def end_of_text_id(tokenizer: "Tokenizer", path: Path) -> int:
+    """The id of what ends a text.
+
+    Raises:
+        DataError: if the tokenizer, which was read from `path`, has no such token.
+    """
+    token = end_of_text(path)
+    found: int | None = tokenizer.token_to_id(token)
+    if found is None:
+        raise DataError(
+            f"{path} has no {token}, which separates documents: name the one that does as "
+            "eos_token in a tokenizer_config.json beside it"
+        )
+    return found
+
+
+def check_tokenizer(path: Path, vocab_size: int) -> None:
+    """Refuse a tokenizer that a model of `vocab_size` entries cannot read text with.
+
+    Raises:
+        DataError: if it is missing, has no end-of-text, or more entries than the model.
+    """
+    tokenizer = load_tokenizer(path)
+    end_of_text_id(tokenizer, path)
+    entries = tokenizer.get_vocab_size()
+    if entries > vocab_size:
+        raise DataError(
+            f"the tokenizer {path} has {entries} entries, the model only {vocab_size}: "
+            "name the tokenizer that the model was trained with"
+        )
+
+
+def load_tokenizer(path: Path) -> "Tokenizer":
+    """The tokenizer in a `tokenizer.json`, or in a folder that has one; it cuts and pads nothing.
+
+    Raises:
+        DataError: if it is missing or unreadable.
     """
     from tokenizers import Tokenizer  # noqa: PLC0415  (a dry run reads no text)
 
-    if not path.is_file():
-        raise DataError(f"no tokenizer at {path.absolute()}: name a tokenizer.json")
+    file = tokenizer_file(path)
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # noqa: BLE001  (tokenizers raises nothing narrower)
-        raise DataError(f"{path} is not a tokenizer.json: {error}") from None
-    if tokenizer.token_to_id(END_OF_TEXT) is None:
-        raise DataError(f"{path} has no {END_OF_TEXT}, which separates documents")
+        raise DataError(f"{file} is not a tokenizer.json: {error}") from None
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
     return tokenizer
 
 
-def encode(texts: Sequence[str], tokenizer: "Tokenizer") -> Encoded:
-    """`texts` as token ids. Text that spells a special token stays ordinary text.
+def encode(texts: Sequence[str], tokenizer: "Tokenizer", end: int) -> Encoded:
+    """`texts` as token ids, `end` after each. Text that spells a special token stays text.
 
     Raises:
         DataError: if the tokenizer gives an id beyond its own vocabulary.
@@ -78,7 +146,6 @@ def encode(texts: Sequence[str], tokenizer: "Tokenizer") -> Encoded:
     import numpy as np  # noqa: PLC0415  (a dry run needs none)
 
     vocab_size = tokenizer.get_vocab_size()
-    end = tokenizer.token_to_id(END_OF_TEXT)
     token_bytes = 2 if vocab_size <= 65_536 else 4
     tokenizer.encode_special_tokens = True
     pieces: list[bytes] = []

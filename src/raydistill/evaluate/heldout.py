@@ -24,6 +24,11 @@ class Span:
     end: int
 
 
+def read_info(folder: Path) -> CorpusInfo:
+    """What is known of the corpus."""
+    return from_json(CorpusInfo, (folder / "corpus.json").read_text(encoding="utf-8"))
+
+
 def read_spans(folder: Path) -> list[Span]:
     """The held-out documents, in order."""
     text = (folder / "heldout.json").read_text(encoding="utf-8")
@@ -32,8 +37,7 @@ def read_spans(folder: Path) -> list[Span]:
 
 def read_tokens(folder: Path) -> TokenIds:
     """The ids of all held-out documents, each followed by end-of-text."""
-    info = from_json(CorpusInfo, (folder / "corpus.json").read_text(encoding="utf-8"))
-    tokens = np.fromfile(folder / "heldout.bin", dtype=f"<u{info.token_bytes}")
+    tokens = np.fromfile(folder / "heldout.bin", dtype=f"<u{read_info(folder).token_bytes}")
     return tokens.astype(np.int64)
 
 

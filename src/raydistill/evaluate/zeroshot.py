@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raydistill.evaluate.heldout import read_info
 from raydistill.evaluate.loglikelihood import Request, answer
 from raydistill.evaluate.tasks import metric
 from raydistill.models import Decoder
 from raydistill.outcomes import UnitScores
-from raydistill.tokenizer import END_OF_TEXT, load_tokenizer
+from raydistill.tokenizer import load_tokenizer
 
 os.environ.setdefault("DISABLE_MULTIPROC", "1")  # lm_eval forks for its bootstrap otherwise
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
@@ -41,7 +42,7 @@ def score_tasks(model: Decoder, folder: Path, items: Mapping[str, Path]) -> dict
         UsageError: if there is no such task.
     """
     tasks = {name: _load_task(name, file) for name, file in items.items()}
-    lm = DecoderLM(model, _tokenizer(folder))
+    lm = DecoderLM(model, _tokenizer(folder), read_info(folder).end_of_text_id)
     result = evaluator.evaluate(lm=lm, task_dict=tasks, bootstrap_iters=BOOTSTRAP_ITERATIONS)
     return {name: _by_unit(result["samples"][name], metric(name)) for name in items}
 
@@ -49,17 +50,16 @@ def score_tasks(model: Decoder, folder: Path, items: Mapping[str, Path]) -> dict
 class DecoderLM(TemplateLM):  # type: ignore[misc]
     """lm-eval's view of a decoder and its tokenizer."""
 
-    def __init__(self, model: Decoder, tokenizer: "Tokenizer") -> None:
+    def __init__(self, model: Decoder, tokenizer: "Tokenizer", end_of_text_id: int) -> None:
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer
+        self.end_of_text_id = end_of_text_id
 
     @property
     def eot_token_id(self) -> int:
         """What stands before a continuation without context."""
-        end = self.tokenizer.token_to_id(END_OF_TEXT)
-        assert end is not None, "load_tokenizer refuses those"
-        return end
+        return self.end_of_text_id
 
     def tok_encode(
         self, string: str, add_special_tokens: bool | None = None, **_kwargs: Any

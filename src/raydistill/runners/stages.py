@@ -131,7 +131,11 @@ def make_corpus(scale: Scale, storage: str) -> None:
     """On a worker: text becomes a token file in the store, and its held-out part items."""
     store, model = Store(Path(storage)), scale.model
     folder = prepare_corpus(
-        scale.corpus, store=store, vocab_size=model.vocab_size, context=model.context
+        scale.corpus,
+        store=store,
+        tokenizer=scale.tokenizer_path,
+        vocab_size=model.vocab_size,
+        context=model.context,
     )
     make_items(scale.evaluation.tasks, store=store, folder=folder)
 

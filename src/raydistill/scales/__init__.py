@@ -5,6 +5,7 @@ is the number of the paper's tokens that one token here stands for (METHOD, sect
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import cast
 
 from raydistill.errors import UsageError, unknown
@@ -48,7 +49,13 @@ class Scale:
     ships_base: bool = False  # in `bases/<name>/`
     min_steps_after_cut: int = 100
     devices_per_trial: int = 1
+    tokenizer: str = ""  # a tokenizer.json or its folder; empty: the corpus' own
     cheap: bool = False  # may run although nobody knows yet how long it takes
+
+    @property
+    def tokenizer_path(self) -> Path | None:
+        """Where the tokenizer is that its text is read with; None: the corpus' own."""
+        return Path(self.tokenizer).expanduser() if self.tokenizer else None
 
     def trial(
         self,
