@@ -46,5 +46,6 @@ def fingerprint(student, optimizer):
     for name, p in sorted(student.named_parameters().items()):
         digest.update(name.encode() + p.detach().numpy().tobytes())
         if p.requires_grad:
-            digest.update(optimizer.momentum(p).numpy().tobytes())
+            for _, kept in sorted(optimizer.state.get(p, {}).items()):
+                digest.update(kept.numpy().tobytes())
     return digest.hexdigest()

@@ -2,12 +2,13 @@
 
 `model.safetensors` says in its own metadata what it is (the base's config and the layers kept),
 so its sha256 covers that too. Tensors are named by the layer of the base (`blocks.7.…`),
-whatever has left. A checkpoint adds the momentum and what was measured so far.
+whatever has left. A checkpoint adds what the optimizer keeps and what was measured so far.
 """
 
 import json
 import re
 import shutil
+import sys
 import uuid
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +29,7 @@ from raydistill.train import Training
 from raydistill.world import World
 
 WEIGHTS = "model.safetensors"
-MOMENTUM = "momentum.safetensors"
+OPTIMIZER = "optimizer.safetensors"
 NOTES = "notes.json"
 _METADATA = "raydistill"
 
@@ -63,7 +64,8 @@ def load_weights(folder: Path) -> Student:
 
 def config_of(folder: Path) -> Model:
     """The shape of the base whose weights `folder` holds, before anything left it."""
-    return from_dict(Model, _about(folder / WEIGHTS)["model"])
+    model: Model = from_dict(Model, _about(folder / WEIGHTS)["model"])
+    return model
 
 
 def save_checkpoint(folder: Path, state: Training, notes: str) -> None:
@@ -74,9 +76,12 @@ def save_checkpoint(folder: Path, state: Training, notes: str) -> None:
     draft = folder / f".{uuid.uuid4().hex}"
     draft.mkdir(parents=True)
     save_weights(draft, state.student)
-    names = state.student.named_parameters()
-    learning = {name: p for name, p in names.items() if p.requires_grad}
-    _save(draft / MOMENTUM, {n: state.optimizer.momentum(p) for n, p in learning.items()}, {})
+    kept = {
+        f"{slot}/{name}": tensor
+        for name, p in state.student.named_parameters().items()
+        for slot, tensor in state.optimizer.state.get(p, {}).items()
+    }
+    _save(draft / OPTIMIZER, kept, {})
     (draft / NOTES).write_text(notes, encoding="utf-8")
     write_manifest(draft)
     final = folder / f"step-{state.step}"
@@ -86,13 +91,17 @@ def save_checkpoint(folder: Path, state: Training, notes: str) -> None:
         shutil.rmtree(old)
 
 
-def load_checkpoint(folder: Path, state: Training, world: World) -> str:
+def load_checkpoint(
+    folder: Path, state: Training, world: World, *, most_steps: int = sys.maxsize
+) -> str:
     """Bring `state` to the newest verified checkpoint in `folder`; returns its notes.
+
+    One of more steps than `most_steps` does not count.
 
     Damaged and half-written ones are passed over; without any, `state` stays as it is and
     the notes are empty. Rank 0 chooses for all: they may not see the folder alike.
     """
-    step = world.agreed(_newest_verified(folder) if world.leads else 0)
+    step = world.agreed(_newest_verified(folder, most_steps) if world.leads else 0)
     if step == 0:
         return ""
     path = folder / f"step-{step}"
@@ -100,15 +109,19 @@ def load_checkpoint(folder: Path, state: Training, world: World) -> str:
     state.student.remove([layer for layer in state.student.kept if layer not in kept])
     state.student.load(load_file(path / WEIGHTS))
     parameters = state.student.named_parameters()
-    for name, momentum in load_file(path / MOMENTUM).items():
-        state.optimizer.momentum(parameters[name]).copy_(momentum)
+    for name, tensor in load_file(path / OPTIMIZER).items():
+        slot, _, of = name.partition("/")
+        kept = state.optimizer.state.setdefault(parameters[of], {})
+        kept[slot] = tensor.to(parameters[of].device) if tensor.dim() else tensor
     state.step = step
     return (path / NOTES).read_text(encoding="utf-8")
 
 
-def _newest_verified(folder: Path) -> int:
+def _newest_verified(folder: Path, most_steps: int) -> int:
     """Its step; 0 if there is none."""
     for path in _newest_first(folder):
+        if _step_of(path) > most_steps:
+            continue
         try:
             verify(path)
         except DataError:

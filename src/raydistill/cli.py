@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import NoReturn
 
 from raydistill import __version__
+from raydistill.brought import RECIPES
 from raydistill.corpus import check_source
 from raydistill.costs import check_cost, most_of, plan_work, rates_of
 from raydistill.dry_run import describe
@@ -133,7 +134,11 @@ def sweep_parser(sweep: Sweep) -> Parser:
     )
     cells.add_argument("--count", action="append", help="how many layers leave")
     cells.add_argument("--gap", action="append", help="the paper's tokens between two removals, 1B")
-    cells.add_argument("--age", action="append", help="the paper's tokens the base has seen, 80B")
+    cells.add_argument(
+        "--age",
+        action="append",
+        help="tokens the base has seen, the paper's: 80B; or revisions",
+    )
     cells.add_argument(
         "--loss", action="append", help="a file in losses/, with settings: kd+temperature=2"
     )
@@ -148,17 +153,21 @@ def sweep_parser(sweep: Sweep) -> Parser:
     cells.add_argument("--objective", help=f"of tpe, one or several: {', '.join(OBJECTIVES)}")
     how = parser.add_argument_group("how each is trained")
     how.add_argument("--scale", help=f"{', '.join(scale_names())} (${SCALE_VARIABLE} or laptop)")
-    how.add_argument("--model", help="a model of your own (comes later)")
+    how.add_argument("--model", help="your own: a folder of the Hugging Face kind, or a hub id")
+    how.add_argument("--seq-len", help="tokens in a window (a --model's own, at most 4096)")
     how.add_argument("--corpus", help="embedded, smoke, or a path to plain text")
-    how.add_argument("--budget", help="the paper's tokens after the first removal, 20B")
+    how.add_argument("--budget", help="tokens after the first removal, the paper's or a --model's")
     how.add_argument("--order", default=ORDERS[0], help=f"of removal: {', '.join(ORDERS)}")
     how.add_argument("--allow-ends", action="store_true", help="first and last layer may leave")
     how.add_argument(
         "--teacher", help="of a loss with one: own (the trial's base), an age, or SCALE@AGE"
     )
     how.add_argument(
-        "--lr-probe", action="store_true", help="each arm at the best of three peaks, tried first"
+        "--lr-probe",
+        action=argparse.BooleanOptionalAction,
+        help="each arm at the best of three peaks, tried first (of a --model: yes)",
     )
+    how.add_argument("--recipe", help=f"of a --model: {', '.join(RECIPES)}")
     how.add_argument("--set", action="append", default=[], metavar="lr=1e-5", help="of the recipe")
     where = parser.add_argument_group("where and whether it runs")
     where.add_argument("--storage", help=f"a folder (${STORAGE_VARIABLE} or ~/.raydistill)")

@@ -24,7 +24,7 @@ from raydistill.results import finished_trials
 from raydistill.rungs import MIN_SETS, grids
 from raydistill.scales import Scale, load_scale
 from raydistill.store import Store
-from raydistill.units import format_tokens
+from raydistill.units import format_age
 
 DESCRIPTION = "base.json"
 
@@ -119,7 +119,7 @@ def publish(scale: Scale, store: Store, target: Path) -> None:
     record = from_json(Record, (folder / "record.json").read_text("utf-8"))
     ages = {}
     for age in scale.ages:
-        age_tokens, name = scale.age_tokens(age), format_tokens(age)
+        age_tokens, name = scale.age_tokens(age), format_age(age)
         sha256 = made[str(age_tokens)]
         shutil.copytree(store.path("bases", sha256), target / name, ignore=lambda *_: {MANIFEST})
         ages[name] = {"age_tokens": age_tokens, "weights_sha256": sha256}

@@ -27,7 +27,7 @@ from raydistill.scales import Scale
 from raydistill.spec import FROM_BASE, TrialRequest, TrialSpec, digest
 from raydistill.store import Store
 from raydistill.sweep import SweepPlan
-from raydistill.units import format_tokens
+from raydistill.units import format_age
 
 _AT_ONCE = 4  # layer sets that one piece of work measures
 
@@ -157,7 +157,7 @@ def contests(
 
 def _contest(rivals: Sequence[Sequence[PlannedTrial]]) -> Contest:
     first = rivals[0][0].cells[0]
-    age, count = format_tokens(first.request.age), first.request.count
+    age, count = format_age(first.request.age), first.request.count
     contenders = {
         each[0].trial.trial_id: tuple(each)
         for each in rivals

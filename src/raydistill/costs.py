@@ -13,7 +13,7 @@ from raydistill.rates import ESTIMATE, Rate, Unmeasured, paced_as, rate_of
 from raydistill.resolve import PlannedTrial, stand_in_plan
 from raydistill.scales import Scale
 from raydistill.search import FUNNEL, TPE
-from raydistill.spec import TEACHER_FREE, DropPlan, NoTeacher, RandomBase, TrialSpec
+from raydistill.spec import TEACHER_FREE, Age, DropPlan, NoTeacher, RandomBase, TrialSpec
 from raydistill.store import Store
 from raydistill.sweep import SweepPlan
 
@@ -123,7 +123,7 @@ def _trainings(plan: SweepPlan, distinct_trials: int, done: int) -> float:
     return len(contests) * each
 
 
-def base_work(scale: Scale, known: Known, ages: Sequence[int]) -> Work:
+def base_work(scale: Scale, known: Known, ages: Sequence[Age]) -> Work:
     """The pretraining that a plan needs first, on one device; done if all its ages exist."""
     plan, recipe = DropPlan(), scale.pretrain
     size = _FLOAT_BYTES * parameters(scale.model)

@@ -15,7 +15,7 @@ from raydistill.scales import Scale
 from raydistill.search import FUNNEL, TPE
 from raydistill.spec import FROM_BASE, RandomBase, TrialRequest, TrialSpec
 from raydistill.store import Store
-from raydistill.sweep import SweepPlan, bases_of, shown
+from raydistill.sweep import BaseRequest, SweepPlan, bases_of, shown
 from raydistill.units import format_flops, format_seconds, format_tokens
 
 KEPT, REMOVED, UNKNOWN = "■", "□", "·"
@@ -173,8 +173,8 @@ def _headings(plan: SweepPlan, known: Known, width: int) -> Iterator[str]:
     recipe = scale.recipe(request)
     ages = ", ".join(
         ("" if base.scale.name == scale.name else f"{base.scale.name} ")
-        + f"{format_tokens(base.age)} → {format_tokens(base.scale.age_tokens(base.age))}"
-        + ("" if base.key in known.bases else " (to be pretrained)")
+        + _age(base)
+        + ("" if base.key in known.bases else _how_made(base))
         for base in bases
     )
     sizes = {base.scale.name: base.scale.model for base in bases} | {scale.name: model}
@@ -185,8 +185,7 @@ def _headings(plan: SweepPlan, known: Known, width: int) -> Iterator[str]:
             for name, each in sizes.items()
         )
         + f"; corpus {scale.corpus}",
-        "clocks": f"1 token of pretraining stands for {scale.age_clock:,} of the paper's, "
-        f"1 token of training for {scale.train_clock:,}",
+        "clocks": _clocks(scale),
         "ages": ages,
         "training": f"warm-up {format_tokens(recipe.warmup_tokens)}, "
         f"warm phase {format_tokens(recipe.warm_phase_tokens)}, budget "
@@ -199,6 +198,25 @@ def _headings(plan: SweepPlan, known: Known, width: int) -> Iterator[str]:
     yield from _wrapped(f"{plan.sweep.name}: {plan.sweep.question}", width, "")
     for name, fact in facts.items():
         yield from _wrapped(f"{name:9} {fact}", width, " " * 10)
+
+
+def _age(base: BaseRequest) -> str:
+    if isinstance(base.age, str):
+        return base.age
+    return f"{format_tokens(base.age)} → {format_tokens(base.scale.age_tokens(base.age))}"
+
+
+def _how_made(base: BaseRequest) -> str:
+    return " (to be read)" if base.scale.brought else " (to be pretrained)"
+
+
+def _clocks(scale: Scale) -> str:
+    if scale.brought and len(scale.ages) == 1:
+        return "one token is one token; one checkpoint, so age is no axis (--age REV,REV)"
+    return (
+        f"1 token of pretraining stands for {scale.age_clock:,} of the paper's, "
+        f"1 token of training for {scale.train_clock:,}"
+    )
 
 
 def _healing(request: TrialRequest) -> tuple[bool, int]:

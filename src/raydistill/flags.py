@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from raydistill.brought import RECIPES, TESTS, Bring, revisions, scale_of
 from raydistill.errors import UsageError
 from raydistill.funnel import FINALISTS
 from raydistill.locations import every_location, is_list
@@ -41,7 +42,8 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
     Raises:
         UsageError: if a flag's value is not allowed.
     """
-    scale = _scale(flags, flags.scale or os.environ.get(SCALE_VARIABLE) or "laptop")
+    asked = flags.scale or os.environ.get(SCALE_VARIABLE) or ""
+    scale = _scale(flags, asked or ("" if flags.model else "laptop"))
     cells = sweep.cells(
         scale,
         _chosen(sweep, flags),
@@ -72,17 +74,26 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         command=command,
         debug=flags.debug,
         probe=flags.probe,
-        lr_probe=flags.lr_probe,
+        lr_probe=_probes_rates(flags, scale),
         price_per_hour=_price(flags.price_per_hour),
     )
     return SweepPlan(sweep=sweep, scale=scale, cells=cells, options=options)
+
+
+def _probes_rates(flags: argparse.Namespace, scale: Scale) -> bool:
+    """Whether each arm tries three peaks: as asked, or by the recipe `heal` of a brought model."""
+    if flags.lr_probe is not None:
+        return bool(flags.lr_probe)
+    named = any(setting.split("=")[0].strip() in ("lr", "peak_lr") for setting in flags.set)
+    heals = bool(scale.brought) and not scale.like and flags.recipe in (None, RECIPES[0])
+    return heals and not named
 
 
 def _chosen(sweep: Sweep, flags: argparse.Namespace) -> dict[str, tuple[Value, ...]]:
     """The values that the flags name, by field or axis."""
     chosen: dict[str, tuple[Value, ...]] = {"order": (flags.order,)}
     for name in dict.fromkeys((*FIELDS, *sweep.axes)):
-        values = _values(name, getattr(flags, name))
+        values = _values(name, getattr(flags, name), brought=flags.model is not None)
         if values == ("all",):
             values = sweep.every_value(name)
         if values:
@@ -110,9 +121,7 @@ def check_recipes(cells: Sequence[Cell]) -> None:
 
 def _scale(flags: argparse.Namespace, name: str) -> Scale:
     """The scale, with the recipe's fields, the corpus and the devices that the flags name."""
-    if flags.model is not None:
-        raise UsageError("--model comes with a later version; a scale brings its own model")
-    scale = load_scale(name)
+    scale = load_scale(name) if flags.model is None else _brought(flags, name)
     settings = {}
     for setting in flags.set:
         name, equals, value = setting.partition("=")
@@ -135,14 +144,38 @@ def _scale(flags: argparse.Namespace, name: str) -> Scale:
     return scale
 
 
-def _values(name: str, given: Sequence[str] | None) -> tuple[Value, ...]:
+def _brought(flags: argparse.Namespace, name: str) -> Scale:
+    """The scale of `--model`.
+
+    Raises:
+        UsageError: if another scale than one for tests was asked for too.
+        DataError: if the checkpoint cannot be read.
+    """
+    if name and name.replace("-", "_") not in TESTS:
+        raise UsageError(
+            f"--model has a scale of its own: leave --scale {name} out "
+            f"(or, for a test, --scale {TESTS[0]})"
+        )
+    ages = tuple(str(age) for age in _values("age", flags.age, brought=True))
+    bring = Bring(
+        name=flags.model,
+        revisions=revisions(ages),
+        seq_len=whole("--seq-len", flags.seq_len) if flags.seq_len else 0,
+        recipe=flags.recipe or RECIPES[0],
+    )
+    if flags.budget is not None:
+        bring = replace(bring, budget=parse_tokens(flags.budget))
+    return scale_of(bring, load_scale(name) if name else None)
+
+
+def _values(name: str, given: Sequence[str] | None, *, brought: bool = False) -> tuple[Value, ...]:
     """What was written for one of `FIELDS`; empty where nothing was."""
     values: list[Value] = []
     for text in given or ():
         items = _locations(text) if name == "location" else [i.strip() for i in text.split(",")]
         if not all(items):
             raise UsageError(f"--{name} {text!r} has an empty value: write values with commas")
-        values += [_value(name, item) for item in items]
+        values += items if name == "age" and brought else [_value(name, item) for item in items]
     return tuple(values)
 
 

@@ -34,7 +34,7 @@ class Follower:
         """A trial reported; the last report carries what it lost."""
         candidate, tokens = self._candidates[key], int(metrics.get("tokens", 0))
         assert isinstance(candidate.job, TrialJob)
-        name, age = self._name(candidate.axes), format_tokens(int(candidate.axes["age"]))
+        name, age = self._name(candidate.axes), shown("age", candidate.axes["age"])
         now_s = time.monotonic()
         began_s, began_tokens = self._first_heard.setdefault(key, (now_s, tokens))
         elapsed_s = max(now_s - began_s, 1e-9)

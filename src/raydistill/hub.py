@@ -21,7 +21,7 @@ NEWEST = "main"
 
 LONGEST_CONTEXT = 4096
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-_NO_PARAMETERS = re.compile(r"(rotary_emb\.inv_freq|attn\.bias|attention\.bias|masked_bias)$")
+_NO_PARAMETERS = re.compile(r"\.(rotary_emb\.inv_freq|attn\.bias|attention\.bias|masked_bias)$")
 _BLOCK = re.compile(r"(.*?)\.(\d+)\.")
 _DTYPES = {"bfloat16": "bfloat16", "float16": "bfloat16"}
 
@@ -86,14 +86,17 @@ def locate(name: str, revision: str = NEWEST) -> Path:
         )
     if path.is_file():
         raise DataError(f"{path.absolute()} is a file: name the folder with its config.json")
-    if path.is_absolute() or name.startswith((".", "~")) or not re.fullmatch(
-        r"[\w.-]+(/[\w.-]+)?", name
+    if (
+        path.is_absolute()
+        or name.startswith((".", "~"))
+        or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name)
     ):
         raise DataError(f"no model at {path.absolute()}: name a folder with a config.json")
     return _fetched(name, revision)
 
 
 def _fetched(name: str, revision: str) -> Path:
+    """The folder of a checkpoint of the hub in its own cache, fetched if it is not there."""
     from huggingface_hub import snapshot_download  # noqa: PLC0415  (half a second)
 
     wanted = ["*.json", "*.safetensors", "*.model", "*.txt"]
@@ -126,7 +129,7 @@ def _config(folder: Path) -> dict[str, Any]:
     if not isinstance(fields, dict) or not isinstance(fields.get("model_type"), str):
         raise DataError(f"{path} names no model_type")
     if "auto_map" in fields:
-        raise DataError(f"{path} has an auto_map: it wants to run code of its own, which is refused")
+        raise DataError(f"{path} has an auto_map: code of its own, which never runs here")
     return fields
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from raydistill.choices import LayerChoice, LayerRequest, layer_choice_path
 from raydistill.corpus import find_corpus
 from raydistill.errors import DataError
+from raydistill.hub import HubCheckpoint, read_checkpoint
 from raydistill.locations import is_data_driven
 from raydistill.scales import Scale, load_scale
 from raydistill.shipped import ShippedBases, shipped_bases
 from raydistill.spec import (
+    Age,
     DropPlan,
     ExternalBase,
     RandomBase,
@@ -20,7 +22,7 @@ from raydistill.spec import (
 )
 from raydistill.store import Store
 from raydistill.sweep import BaseKey, Cell, bases_of
-from raydistill.units import format_tokens
+from raydistill.units import format_age
 
 PRETRAIN_SEED = 0
 """Of a base's weights and data order; trials draw their data from another one."""
@@ -36,6 +38,13 @@ class CorpusId:
 
 UNTOKENISED = CorpusId(corpus_sha256="untokenised", tokenizer_sha256="untokenised")
 """Stands for a corpus that nobody has tokenised yet."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadBase:
+    """Which base in the store a brought checkpoint became."""
+
+    weights_sha256: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +92,7 @@ def layer_request(request: TrialRequest) -> LayerRequest:
     return LayerRequest(score=request.location, count=request.count, allow_ends=request.allow_ends)
 
 
-def ages_by_scale(cells: Sequence[Cell]) -> list[tuple[Scale, tuple[int, ...]]]:
+def ages_by_scale(cells: Sequence[Cell]) -> list[tuple[Scale, tuple[Age, ...]]]:
     """The bases that cells start from or are taught by: the ages of each scale."""
     bases = bases_of(cells, teachers=True)
     scales = {base.scale.name: base.scale for base in bases}
@@ -122,21 +131,25 @@ def corpus_id(scale: Scale, store: Store) -> CorpusId:
 
 def _own_text(scale: Scale) -> bool:
     """Whether nobody named another text, or another tokenizer to read it with."""
-    return not scale.tokenizer and scale.corpus == load_scale(scale.name).corpus
+    if scale.brought or scale.tokenizer:
+        return False
+    return scale.corpus == load_scale(scale.name).corpus
 
 
 def find_bases(
     scale: Scale,
     corpus: CorpusId,
     store: Store,
-    ages: Sequence[int],
+    ages: Sequence[Age],
     shipped: Sequence[ShippedBases],
-) -> dict[int, ExternalBase]:
-    """The bases that exist, by age: pretrained in this store, else shipped for this corpus.
+) -> dict[Age, ExternalBase]:
+    """The bases that exist, by age: read or pretrained in this store, else shipped for this corpus.
 
     Raises:
         DataError: if there are shipped ones, for another corpus, and the store has none.
     """
+    if scale.brought:
+        return _read_bases(scale, store, ages)
     made = store.path("pretraining", pretraining(scale, corpus).trial_id, "ages.json")
     by_tokens: dict[str, str] = json.loads(made.read_text("utf-8")) if made.is_file() else {}
     sha256s = {age: by_tokens.get(str(scale.age_tokens(age)), "") for age in ages}
@@ -149,22 +162,42 @@ def find_bases(
                 f"{scale.corpus!r}; train your own first: "
                 f"raydistill base --scale {scale.name} --corpus {scale.corpus}"
             )
-    there = {age: sha256 for age, sha256 in sha256s.items() if sha256}
-    _check_ages_differ(there)
-    return {
-        age: ExternalBase(name=scale.name, revision=format_tokens(age), weights_sha256=sha256)
-        for age, sha256 in there.items()
-    }
+    return _named(scale, {age: sha256 for age, sha256 in sha256s.items() if sha256})
 
 
-def _check_ages_differ(sha256s: Mapping[int, str]) -> None:
+def _read_bases(scale: Scale, store: Store, ages: Sequence[Age]) -> dict[Age, ExternalBase]:
+    """Those revisions of a brought model whose weights the store has read."""
+    there: dict[Age, str] = {}
+    for age in ages:
+        checkpoint = read_checkpoint(scale.brought, str(age), scale.model.context)
+        kept = store.load(ReadBase, *read_path(checkpoint))
+        if kept is not None and store.has("bases", kept.weights_sha256):
+            there[age] = kept.weights_sha256
+    return _named(scale, there)
+
+
+def read_path(checkpoint: HubCheckpoint) -> tuple[str, str]:
+    """Where the store says which base the files of a checkpoint became."""
+    return "brought", f"{checkpoint.key}.json"
+
+
+def _named(scale: Scale, sha256s: Mapping[Age, str]) -> dict[Age, ExternalBase]:
+    """The bases by age.
+
+    Raises:
+        DataError: if two ages are the same weights.
+    """
     for age, sha256 in sha256s.items():
-        same = [format_tokens(each) for each, other in sha256s.items() if other == sha256]
+        same = [format_age(each) for each, other in sha256s.items() if other == sha256]
         if len(same) > 1:
             raise DataError(
                 f"ages {' and '.join(same)} are the same weights ({sha256[:16]}…): as an axis they "
-                f"would say that age does not matter; name one, such as --age {format_tokens(age)}"
+                f"would say that age does not matter; name one, such as --age {format_age(age)}"
             )
+    return {
+        age: ExternalBase(name=scale.name, revision=format_age(age), weights_sha256=sha256)
+        for age, sha256 in sha256s.items()
+    }
 
 
 def pretraining(scale: Scale, corpus: CorpusId) -> TrialSpec:

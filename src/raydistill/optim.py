@@ -1,12 +1,43 @@
-"""Lion with decoupled decay, and the learning rate as a function of the token count."""
+"""Lion with decoupled decay, AdamW, and the learning rate as a function of the token count."""
 
 import math
 from collections.abc import Iterable
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from raydistill.spec import Recipe
+
+DECAY_SHARE = 0.2
+"""Of the schedule "wsd": its last fifth falls linearly to `final_lr_ratio` of the peak."""
+
+
+class Optimizer(Protocol):
+    """What the loop asks of an optimizer.
+
+    Attributes:
+        parameters: what is trained.
+        state: by parameter what is kept of it between steps, by name; whole once it had a step.
+    """
+
+    parameters: tuple[nn.Parameter, ...]
+    state: Any
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+
+    def set_lr(self, lr: float) -> None:
+        """Use `lr` from the next step on."""
+
+    def zero_grad(self) -> None:
+        """Forget every gradient."""
+
+
+def optimizer_of(parameters: Iterable[nn.Parameter], recipe: Recipe) -> Optimizer:
+    """The one that a recipe names."""
+    kind = AdamW if recipe.optimizer == "adamw" else Lion
+    return kind(parameters, recipe)
 
 
 class Lion:
@@ -59,8 +90,53 @@ class Lion:
             p.grad = None
 
 
+class AdamW:
+    """torch's AdamW (Loshchilov & Hutter, 2019): p ← p·(1 − lr·decay), none on norms and biases.
+
+    Attributes: see `Optimizer`.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], recipe: Recipe) -> None:
+        self.parameters = tuple(parameters)
+        matrices = [p for p in self.parameters if p.dim() > 1]
+        others = [p for p in self.parameters if p.dim() <= 1]
+        groups = [
+            {"params": matrices, "weight_decay": recipe.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        self._inner = torch.optim.AdamW(
+            [group for group in groups if group["params"]],
+            lr=recipe.peak_lr,
+            betas=(recipe.beta1, recipe.beta2),
+        )
+        self.state = self._inner.state
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+        self._inner.step()
+
+    def set_lr(self, lr: float) -> None:
+        """Use `lr` from the next step on."""
+        for group in self._inner.param_groups:
+            group["lr"] = lr
+
+    def zero_grad(self) -> None:
+        """Forget every gradient."""
+        self._inner.zero_grad(set_to_none=True)
+
+
+def decay_start(recipe: Recipe) -> int:
+    """The tokens at which the schedule "wsd" begins to fall: whole steps.
+
+    Until then a run and a longer one of the same recipe are the same.
+    """
+    return int((1 - DECAY_SHARE) * recipe.total_steps) * recipe.batch_tokens
+
+
 def lr_at(recipe: Recipe, tokens: int) -> float:
-    """The rate of the step that ends at `tokens`: linear warm-up, then cosine to the last step.
+    """The rate of the step that ends at `tokens`: linear warm-up, then what the schedule says.
+
+    "cosine" falls to the last step, "wsd" stays and falls over the last fifth.
 
     >>> recipe = Recipe(peak_lr=1.0, budget_tokens=100, batch_tokens=10, micro_batches=1,
     ...                 warmup_tokens=20)
@@ -69,7 +145,9 @@ def lr_at(recipe: Recipe, tokens: int) -> float:
     """
     if tokens < recipe.warmup_tokens:
         return recipe.peak_lr * tokens / recipe.warmup_tokens
-    span = max(recipe.total_tokens - recipe.warmup_tokens, 1)
-    done = min((tokens - recipe.warmup_tokens) / span, 1.0)
-    floor = recipe.final_lr_ratio
+    wsd, floor = recipe.schedule == "wsd", recipe.final_lr_ratio
+    begin = max(decay_start(recipe), recipe.warmup_tokens) if wsd else recipe.warmup_tokens
+    done = min(max(tokens - begin, 0) / max(recipe.total_tokens - begin, 1), 1.0)
+    if wsd:
+        return recipe.peak_lr * (1 - (1 - floor) * done)
     return recipe.peak_lr * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done)))

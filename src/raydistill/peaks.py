@@ -20,7 +20,7 @@ from raydistill.scales import Scale
 from raydistill.spec import FROM_BASE, SCRATCH_WITH_AGE, TrialSpec
 from raydistill.store import Store
 from raydistill.sweep import Cell, SweepPlan
-from raydistill.units import format_tokens
+from raydistill.units import format_age
 
 SHARE = 0.25
 """Of the budget; more where the scale asks for more steps after a cut."""
@@ -132,7 +132,7 @@ def _arm(cells: Sequence[Cell], seed: int) -> Arm:
     )
     count = "" if asked.location == NONE else f", {asked.count} layers out"
     started = "" if asked.start == FROM_BASE else f" from {asked.start}"
-    base = f"{first.scale.name} {format_tokens(asked.age)}"
+    base = f"{first.scale.name} {format_age(asked.age)}"
     return Arm(name=f"{asked.loss}{started}, {base}{count}", probes=probes)
 
 

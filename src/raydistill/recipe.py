@@ -11,8 +11,8 @@ from raydistill.units import parse_tokens
 SHORT_NAMES = {"lr": "peak_lr"}
 
 _CHOICES = {
-    "optimizer": ("lion",),
-    "schedule": ("cosine",),
+    "optimizer": ("lion", "adamw"),
+    "schedule": ("cosine", "wsd"),
     "precision": ("float32", "bfloat16"),
 }
 _RANGES = {  # from, below

@@ -23,8 +23,10 @@ from raydistill.spec import (
     TrainSpec,
     TrialRequest,
     TrialSpec,
+    UnreadBase,
 )
 from raydistill.sweep import BaseRequest, Cell
+from raydistill.units import format_age
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +52,7 @@ class PlannedTrial:
             return False
         teacher = self.trial.teacher
         needed = (self.trial.base, teacher.base if isinstance(teacher, CachedTeacher) else teacher)
-        return not any(isinstance(base, PretrainedBase) for base in needed)
+        return not any(isinstance(base, PretrainedBase | UnreadBase) for base in needed)
 
     @property
     def trial_id(self) -> str:
@@ -137,6 +139,8 @@ def resolve_base(asked: BaseRequest, known: Known) -> Base:
     scale, age_tokens = asked.scale, asked.scale.age_tokens(asked.age)
     if asked.key in known.bases:
         return known.bases[asked.key]
+    if scale.brought:
+        return UnreadBase(name=scale.brought, revision=format_age(asked.age))
     train = pretraining(scale, known.corpus).train
     return PretrainedBase(model=scale.model, train=train, age_tokens=age_tokens)
 

@@ -1,14 +1,16 @@
 """Training that goes on where it stopped: the loop between its checkpoints."""
 
+import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from raydistill.checkpoint import load_checkpoint, save_checkpoint
 from raydistill.codec import from_json, to_json
 from raydistill.evaluate.perplexity import curve_nll
 from raydistill.jobs import PretrainJob, StopAt, TrialJob
+from raydistill.optim import decay_start
 from raydistill.outcomes import HeldoutPoint, Progress
 from raydistill.record import Record
 from raydistill.store import Store
@@ -45,6 +47,9 @@ def sit_down(
     tokens = open_tokens(corpus, model)
     state = begin(student, spec.plan, recipe)
     record = resume(state, folder, world)
+    trunk = _trunk(job) if recipe.schedule == "wsd" else None
+    if trunk and not record.tokens:
+        record = resume(state, trunk, world, most_steps=decay_start(recipe) // recipe.batch_tokens)
     steps = train(
         state,
         tokens.batches(spec.train, recipe.batch_tokens // model.context),
@@ -56,14 +61,39 @@ def sit_down(
     )
     every_s = job.checkpoint_every_s
     items = recorded(steps, state, record, folder=folder, every_s=every_s, world=world)
+    if trunk:
+        items = _branching(items, state, record, trunk, at_tokens=decay_start(recipe), world=world)
     if isinstance(job, TrialJob) and isinstance(job.until, StopAt):
         items = stopping(items, state, record, folder=folder, tokens=job.until.tokens, world=world)
     return Sitting(record, items)
 
 
-def resume(state: Training, folder: Path, world: World) -> Record:
+def _trunk(job: TrialJob | PretrainJob) -> Path:
+    """What trainings that differ in their budget alone share until their rates begin to fall."""
+    recipe = replace(job.spec.train.recipe, budget_tokens=0)
+    spec = replace(job.spec, train=replace(job.spec.train, recipe=recipe))
+    return Store(Path(job.storage)).path("trunks", spec.trial_id)
+
+
+def _branching(
+    items: Iterator[Progress | HeldoutPoint],
+    state: Training,
+    record: Record,
+    trunk: Path,
+    *,
+    at_tokens: int,
+    world: World,
+) -> Iterator[Progress | HeldoutPoint]:
+    """The items, and a checkpoint in `trunk` where a longer training can go on."""
+    for item in items:
+        yield item
+        if world.leads and isinstance(item, Progress) and item.tokens == at_tokens:
+            save_checkpoint(trunk, state, to_json(record))
+
+
+def resume(state: Training, folder: Path, world: World, *, most_steps: int = sys.maxsize) -> Record:
     """Bring `state` to the newest checkpoint in `folder`; what was measured until then."""
-    notes = load_checkpoint(folder, state, world)
+    notes = load_checkpoint(folder, state, world, most_steps=most_steps)
     return from_json(Record, notes) if notes else Record()
 
 

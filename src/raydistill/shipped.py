@@ -15,8 +15,9 @@ from pathlib import Path
 from raydistill.codec import from_json
 from raydistill.manifest import verify, write_text
 from raydistill.scales import Scale
+from raydistill.spec import Age
 from raydistill.store import Store
-from raydistill.units import format_tokens
+from raydistill.units import format_age
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,9 +36,9 @@ class ShippedBases:
     tokenizer_sha256: str
     ages: Mapping[str, ShippedAge]
 
-    def weights_sha256(self, age: int) -> str:
+    def weights_sha256(self, age: Age) -> str:
         """The base of that age; empty if it is not shipped."""
-        shipped = self.ages.get(format_tokens(age))
+        shipped = self.ages.get(format_age(age))
         return shipped.weights_sha256 if shipped else ""
 
 

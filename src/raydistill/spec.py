@@ -176,6 +176,10 @@ class DropPlan:
         return tuple(sorted(d.layer for d in self.drops if d.at_tokens <= seen_tokens))
 
 
+Age = int | str
+"""What a base had seen: tokens in the paper's numbers, or the revision of a brought checkpoint."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialRequest:
     """What a researcher asks of a scale: names, and tokens in the paper's numbers.
@@ -183,7 +187,7 @@ class TrialRequest:
     A budget of 0 is the model as it stands after the cut: no training, not even a warm phase.
     """
 
-    age: int
+    age: Age
     location: str
     count: int
     gap: int = 0

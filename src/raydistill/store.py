@@ -4,6 +4,8 @@
                              the name is the sha256 of both token files
     items/<sha256>/          the questions of each task, made of that corpus' held-out text
     bases/<sha256>/          weights; the name is the sha256 of `model.safetensors`
+    brought/                 which base the files of a brought checkpoint became
+    trunks/<id>/             where the schedule "wsd" begins to fall: a longer budget goes on there
     pretraining/<trial_id>/  the checkpoints of one run, and which base each age became
     layer_scores/<sha256>/   one file per data-driven location and count of a base
     cuts/<sha256>/<layers>/  held-out loss of a base without those layers, before any training

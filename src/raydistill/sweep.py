@@ -16,11 +16,11 @@ from raydistill.locations import NONE, is_list, listed
 from raydistill.objective import canonical_loss, has_teacher
 from raydistill.scales import Scale, load_scale, scale_names
 from raydistill.search import Searching
-from raydistill.spec import OWN, SCRATCH_WITH_AGE, TEACHER_FREE, NoTeacher, TrialRequest
+from raydistill.spec import OWN, SCRATCH_WITH_AGE, TEACHER_FREE, Age, NoTeacher, TrialRequest
 from raydistill.units import format_tokens, parse_tokens
 
-BaseKey = tuple[str, int]
-"""A base of a sweep: the name of its scale, and its age in the paper's tokens."""
+BaseKey = tuple[str, Age]
+"""A base of a sweep: the name of its scale, and its age in the paper's tokens, or its revision."""
 
 Value = str | int | float
 Axes = Mapping[str, Sequence[Value]]
@@ -62,10 +62,10 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaseRequest:
-    """A base as it is asked for: of a scale, at an age in the paper's tokens."""
+    """A base as it is asked for: of a scale, at an age in the paper's tokens, or a revision."""
 
     scale: Scale
-    age: int
+    age: Age
 
     @property
     def key(self) -> BaseKey:
@@ -114,9 +114,10 @@ class Sweep:
 
     def grids(self, scale: Scale, chosen: Axes | None = None) -> list[dict[str, list[Value]]]:
         """The grids whose union is swept at `scale`; `chosen` values stand in for an axis."""
-        chosen = chosen or {}
+        own = {"age": scale.ages, SIZE: (scale.name,)} if scale.brought else {}
+        chosen = own | dict(chosen or {})
         grids: list[dict[str, list[Value]]] = []
-        for axes in self.at.get(scale.name, (self.axes,)):
+        for axes in self.at.get(scale.like or scale.name, (self.axes,)):
             grid = {axis: self._distinct(axis, chosen.get(axis, axes[axis])) for axis in self.axes}
             if grid not in grids:
                 grids.append(grid)
@@ -255,6 +256,9 @@ def teacher_named(name: str, own: BaseRequest) -> BaseRequest:
     """
     if name == OWN:
         return own
+    if own.scale.brought:
+        own.scale.age_tokens(name)  # refuses a revision that is not there
+        return BaseRequest(scale=own.scale, age=name)
     of_scale, at, age = name.rpartition("@")
     scale = own.scale
     if at and of_scale.replace("-", "_") != scale.name:
@@ -278,7 +282,12 @@ def bases_of(cells: Sequence[Cell], *, teachers: bool = False) -> tuple[BaseRequ
         asked += [cell.teacher for cell in cells if not isinstance(cell.teacher, NoTeacher)]
     by_key = {base.key: base for base in asked}
     scales = list(dict.fromkeys(name for name, _ in by_key))
-    return tuple(by_key[key] for key in sorted(by_key, key=lambda k: (scales.index(k[0]), k[1])))
+
+    def place(key: BaseKey) -> tuple[int, int]:
+        age, ages = key[1], by_key[key].scale.ages
+        return scales.index(key[0]), age if isinstance(age, int) else ages.index(age)
+
+    return tuple(by_key[key] for key in sorted(by_key, key=place))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

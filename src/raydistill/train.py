@@ -15,7 +15,7 @@ from raydistill.inside import inside_loss, seeing
 from raydistill.losses import Loss, load_loss
 from raydistill.models import Decoder
 from raydistill.objective import inside_weights
-from raydistill.optim import Lion, lr_at
+from raydistill.optim import Optimizer, lr_at, optimizer_of
 from raydistill.outcomes import HeldoutPoint, Progress
 from raydistill.spec import TEACHER_FREE, DropPlan, Recipe, TrainSpec
 from raydistill.surgery import Student
@@ -32,7 +32,7 @@ class Training:
     """All that lives between two steps, and so all that a checkpoint holds."""
 
     student: Student
-    optimizer: Lion
+    optimizer: Optimizer
     step: int = 0
 
 
@@ -61,7 +61,7 @@ def begin(student: Student, plan: DropPlan, recipe: Recipe) -> Training:
     """The state before the first step: doomed layers frozen, no momentum yet."""
     student.freeze(plan.layers)
     learning = [p for p in student.model.parameters() if p.requires_grad]
-    return Training(student, Lion(learning, recipe))
+    return Training(student, optimizer_of(learning, recipe))
 
 
 def train(

@@ -43,6 +43,15 @@ def format_tokens(tokens: int) -> str:
     return str(tokens)
 
 
+def format_age(age: int | str) -> str:
+    """Tokens that a base has seen, or the name of a revision.
+
+    >>> format_age(80 * B), format_age("step1000")
+    ('80B', 'step1000')
+    """
+    return format_tokens(age) if isinstance(age, int) else age
+
+
 def format_flops(flops: int) -> str:
     """FLOPs in two digits.
 

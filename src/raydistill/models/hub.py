@@ -33,8 +33,8 @@ class HubDecoder(Decoder):
         super().__init__(config)
         self.inner: Any = inner
         self._list = _block_list(inner, config.num_layers)
-        self._base = tuple(inner.get_submodule(self._list))  # type: ignore[arg-type]
-        self._per_layer = _per_layer(inner.config, config.num_layers)  # type: ignore[arg-type]
+        self._base: tuple[nn.Module, ...] = tuple(inner.get_submodule(self._list).children())
+        self._per_layer = _per_layer(inner.config, config.num_layers)
         self._called_with: dict[int, dict[str, Any]] = {}
         self.use_blocks(self._base)
 
@@ -62,7 +62,9 @@ class HubDecoder(Decoder):
         if positions_BT is not None:
             told["position_ids"] = positions_BT
         if visible_BTT is not None:
-            told["attention_mask"] = visible_BTT[:, None]
+            mask = visible_BTT[:, None]
+            adds = self.inner.config._attn_implementation == "eager"  # Gemma 2
+            told["attention_mask"] = _added(mask, self.inner.dtype) if adds else mask
         found: Tensor = self.inner.base_model(tokens_BT, use_cache=False, **told)[0]
         return found
 
@@ -125,14 +127,12 @@ def build(config: ModelConfig) -> HubDecoder:
 
     assert isinstance(config, HubConfig), config
     settings = settings_of(config)
-    fresh = AutoModelForCausalLM.from_config(
-        settings, dtype=torch.float32, attn_implementation="sdpa", trust_remote_code=False
-    )
+    fresh = AutoModelForCausalLM.from_config(settings, dtype=torch.float32, trust_remote_code=False)
     return HubDecoder(config, fresh)
 
 
 def settings_of(config: HubConfig) -> Any:
-    """transformers' config of that model: as many layers, and no dropout, which no trial has.
+    """That model's config as transformers has it: so many layers, and no dropout.
 
     Raises:
         DataError: if transformers has no such family.
@@ -190,9 +190,13 @@ def _per_layer(settings: Any, num_layers: int) -> dict[str, list[Any]]:
 
 def _additive(mask: Tensor | None, inputs_BTD: Tensor) -> Tensor:
     """A mask that eager attention adds: what a block was told, or plain causal, [·, 1, T, T]."""
-    length, lowest = inputs_BTD.shape[1], torch.finfo(inputs_BTD.dtype).min
+    length = inputs_BTD.shape[1]
     if mask is None:
         mask = inputs_BTD.new_ones(length, length, dtype=torch.bool).tril()[None, None]
-    if mask.dtype != torch.bool:
-        return mask
-    return torch.zeros_like(mask, dtype=inputs_BTD.dtype).masked_fill(~mask, lowest)
+    return mask if mask.dtype != torch.bool else _added(mask, inputs_BTD.dtype)
+
+
+def _added(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is added to scores so that only the visible count."""
+    unseen = torch.zeros_like(visible, dtype=dtype)
+    return unseen.masked_fill(~visible, torch.finfo(dtype).min)

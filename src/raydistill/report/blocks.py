@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from raydistill.drops import Runs
 from raydistill.outcomes import TrialFailure
-from raydistill.report.cells import Age, Measured, ReportCell, Role
+from raydistill.report.cells import Measured, ReportCell, Role
 from raydistill.report.names import Naming, in_common, naming_axes, row_name, row_place
-from raydistill.units import format_tokens
+from raydistill.spec import Age
+from raydistill.units import format_age, format_tokens
 
 ARMS, EQUAL_FLOPS = "arms", "equal FLOPs"
 
@@ -186,7 +187,7 @@ def _labels(keys: Sequence[_Key]) -> list[str]:
     facts = [
         (
             key.scale,
-            _age(key.age),
+            format_age(key.age),
             f"count {key.count}",
             f"{format_tokens(key.tokens)} tokens" if isinstance(key.tokens, int) else key.tokens,
             f"corpus {key.text[0][:6]}",
@@ -207,8 +208,4 @@ _PLACE_OF_AGE = 1
 
 def age_text(cell: ReportCell) -> str:
     """The age of a cell as people write it: `320B`, or a revision."""
-    return _age(cell.age)
-
-
-def _age(age: Age) -> str:
-    return format_tokens(age) if isinstance(age, int) else age
+    return format_age(cell.age)

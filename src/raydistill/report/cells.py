@@ -10,13 +10,12 @@ from typing import Literal
 from raydistill.choices import LayerChoice
 from raydistill.outcomes import Scores, TrialFailure, TrialResult
 from raydistill.report.spending import Spending
-from raydistill.spec import TrainSpec
+from raydistill.spec import Age, TrainSpec
 from raydistill.statistics import DocumentScores
 
 CONTROL = "none"
 """The location of the control: nothing leaves, the same training (METHOD 1)."""
 
-Age = int | str  # tokens as the researcher asked, or a hub revision
 
 Role = Literal["candidate", "control", "reference"]
 """Candidates may be the best; a reference (a base, another model) is only shown beside them."""

@@ -8,8 +8,8 @@ from operator import attrgetter
 from raydistill.drops import drops
 from raydistill.report import paper
 from raydistill.report.blocks import RowCells, age_text
-from raydistill.report.cells import Age
 from raydistill.report.comparison import over, shared_seeds
+from raydistill.spec import Age
 from raydistill.statistics import Entry, Estimate, PairedBootstrap
 
 FREE, KD, KD_EQUAL = "teacher-free", "kd", "kd-equal-flops"

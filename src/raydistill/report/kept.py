@@ -9,8 +9,9 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from raydistill.report.cells import Age, Measured, ReportBase, ReportCell, SweepReport
+from raydistill.report.cells import Measured, ReportBase, ReportCell, SweepReport
 from raydistill.report.spending import Spending, Spent
+from raydistill.spec import Age
 
 SCHEMA = 1
 FILE = "report.json"

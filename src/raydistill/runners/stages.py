@@ -21,10 +21,10 @@ from raydistill.runners.study import Asked, Study, study_space
 from raydistill.runners.teachers import RemoteTeacher
 from raydistill.runners.work import Candidate, Metrics
 from raydistill.scales import Scale
-from raydistill.spec import NoTeacher, digest
+from raydistill.spec import Age, NoTeacher, digest
 from raydistill.store import Store
 from raydistill.sweep import BaseRequest, Cell, SweepPlan, bases_of
-from raydistill.units import format_tokens
+from raydistill.units import format_age, format_tokens
 
 Say = Callable[[str], None]
 
@@ -47,7 +47,7 @@ def prepare(plan: SweepPlan, store: Store, need: Need, say: Say) -> Known:
         known = look_up(plan.scale, plan.cells, store)
     for scale, ages in ages_by_scale(plan.cells):
         if any((scale.name, age) not in known.bases for age in ages):
-            pretrain_bases(scale, store, need, say)
+            make_bases(scale, ages, store, need, say)
             known = look_up(plan.scale, plan.cells, store)
     _measure_bases(plan, known, store, need, say)
     return look_up(plan.scale, plan.cells, store)
@@ -69,11 +69,22 @@ def tokenise(scale: Scale, store: Store, say: Say) -> None:
     run_once(make_corpus, {"CPU": 1}, scale, str(store.root))
 
 
+def make_bases(scale: Scale, ages: Sequence[Age], store: Store, need: Need, say: Say) -> None:
+    """Read the checkpoints that somebody brought, or pretrain the scale's own."""
+    if not scale.brought:
+        pretrain_bases(scale, store, need, say)
+        return
+    for age in ages:
+        say(f"reading {scale.brought}, revision {age}")
+        context = scale.model.context
+        run_once(read_base_of, {"CPU": 1}, scale.brought, str(age), context, str(store.root))
+
+
 def pretrain_bases(scale: Scale, store: Store, need: Need, say: Say) -> None:
     """Train the one run whose checkpoints are the bases of a scale; goes on where it stopped."""
     spec = pretraining(scale, corpus_id(scale, store))
     total_tokens = spec.train.recipe.total_tokens
-    ages = ", ".join(map(format_tokens, scale.ages))
+    ages = ", ".join(map(format_age, scale.ages))
     say(f"pretraining the bases of age {ages}: {format_tokens(total_tokens)} tokens")
     job = PretrainJob(
         spec=spec,
@@ -88,7 +99,7 @@ def _measure_bases(plan: SweepPlan, known: Known, store: Store, need: Need, say:
     jobs = {base.key: _base_job(plan, known, base, store) for base in bases_of(plan.cells)}
     missing = {key: job for key, job in jobs.items() if _lacks(job, store)}
     if missing:
-        named = (f"{format_tokens(age)} ({scale})" for scale, age in missing)
+        named = (f"{format_age(age)} ({scale})" for scale, age in missing)
         say(f"measuring the bases of age {', '.join(named)}")
         run_each_once(measure_base, need, list(missing.values()))
 
@@ -138,6 +149,13 @@ def make_corpus(scale: Scale, storage: str) -> None:
         context=model.context,
     )
     make_items(scale.evaluation.tasks, store=store, folder=folder)
+
+
+def read_base_of(name: str, revision: str, context: int, storage: str) -> None:
+    """On a worker: a brought checkpoint becomes a base in the store."""
+    from raydistill.hub_weights import read_base  # noqa: PLC0415  (torch, on the worker only)
+
+    read_base(name, revision, context, Store(Path(storage)))
 
 
 def pretrain_work(job: PretrainJob) -> Iterator[Metrics]:

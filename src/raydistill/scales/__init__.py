@@ -14,12 +14,13 @@ from raydistill.parts import load_part, part_names
 from raydistill.spec import (
     FROM_BASE,
     SCRATCH_WITH_AGE,
+    Age,
     EvalSpec,
-    ModelConfig,
+    Model,
     Recipe,
     TrialRequest,
 )
-from raydistill.units import B, format_tokens
+from raydistill.units import B, format_age, format_tokens
 
 PAPER_BUDGET = 20 * B
 """Tokens that every trial of the paper trains after the removal (section 3.2)."""
@@ -36,10 +37,10 @@ class Scale:
     """A model, its text, how its bases are pretrained and how its trials are trained."""
 
     name: str
-    model: ModelConfig
+    model: Model
     count: int  # layers that leave unless asked otherwise: a third, in the paper's ablations
     corpus: str
-    ages: tuple[int, ...]  # in the paper's tokens; checkpoints of one pretraining run
+    ages: tuple[Age, ...]  # in the paper's tokens, checkpoints of one pretraining run; revisions
     age_clock: int  # the paper's tokens for one of pretraining
     train_clock: int  # the paper's tokens for one of a trial's training
     pretrain: Recipe
@@ -49,6 +50,8 @@ class Scale:
     ships_base: bool = False  # in `bases/<name>/`
     min_steps_after_cut: int = 100
     devices_per_trial: int = 1
+    brought: str = ""  # the folder or hub id of the model, if somebody brought it (`brought.py`)
+    like: str = ""  # the scale whose recipe and text it takes then, if any
     tokenizer: str = ""  # a tokenizer.json or its folder; empty: the corpus' own
     cheap: bool = False  # may run although nobody knows yet how long it takes
 
@@ -60,7 +63,7 @@ class Scale:
     def trial(
         self,
         *,
-        age: int,
+        age: Age,
         location: str,
         count: int,
         gap: int = 0,
@@ -82,18 +85,21 @@ class Scale:
             start=start,
         )
 
-    def age_tokens(self, age: int) -> int:
-        """How many tokens a base of this age has seen here.
+    def age_tokens(self, age: Age) -> int:
+        """How many tokens a base of this age has seen here; 0 of a revision: nobody said.
 
         Raises:
             UsageError: if the pretraining run keeps no such age.
         """
         if age in self.ages:
+            if isinstance(age, str):
+                return 0
             return whole_steps(age, self.age_clock, self.pretrain.batch_tokens)
-        there = ", ".join(format_tokens(known) for known in self.ages)
-        longest = format_tokens(max(self.ages))
-        reason = f", and its run ends at {longest}" if age > max(self.ages) else ""
-        raise UsageError(f"no age {format_tokens(age)}: scale {self.name!r} has {there}{reason}")
+        there = ", ".join(map(format_age, self.ages))
+        longest = max((known for known in self.ages if isinstance(known, int)), default=0)
+        beyond = isinstance(age, int) and age > longest > 0
+        reason = f", and its run ends at {format_tokens(longest)}" if beyond else ""
+        raise UsageError(f"no age {format_age(age)}: scale {self.name!r} has {there}{reason}")
 
     def train_tokens(self, paper_tokens: int) -> int:
         """What a gap or a budget of the paper is here, in whole steps.
@@ -117,6 +123,8 @@ class Scale:
                 return replace(self.heal, budget_tokens=budget_tokens)
             return replace(self.heal, budget_tokens=0, warmup_tokens=0, warm_phase_tokens=0)
         if request.start == SCRATCH_WITH_AGE:
+            if self.brought:
+                raise UsageError(f"{SCRATCH_WITH_AGE}: nobody says what {self.brought} had seen")
             budget_tokens += self.age_tokens(request.age)
         # The base's warm-up was meant for its own length; a short run gets a tenth of its own.
         batch = self.pretrain.batch_tokens
