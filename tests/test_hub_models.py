@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 import torch
-from hub_models import CONTEXT, FAMILIES, LAYERS, fresh, save_model
 
+from hub_models import CONTEXT, FAMILIES, LAYERS, fresh, save_model
 from raydistill import flops
 from raydistill.checkpoint import load_weights, save_weights
 from raydistill.hub import read_checkpoint
@@ -106,6 +106,14 @@ def test_a_new_one_of_fewer_layers_can_be_made(family):
     one, other = build(fewer, seed=3), build(fewer, seed=3)
     assert len(one.blocks) == one.inner.config.num_hidden_layers == 3
     assert torch.equal(one(tokens()), other(tokens()))  # no dropout, equal seeds
+
+
+@torch.no_grad()
+def test_it_does_not_see_the_future(family):
+    _, _, decoder = family
+    x_BT, other_BT = tokens(), tokens()
+    other_BT[:, 12:] = tokens(seed=1)[:, 12:]
+    assert torch.equal(decoder(x_BT)[:, :12], decoder(other_BT)[:, :12])
 
 
 @torch.no_grad()

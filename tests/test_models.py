@@ -94,8 +94,8 @@ def test_the_papers_models_have_the_parameters_that_its_flops_imply(dim, num_lay
     assert sum(p.numel() for p in model.parameters()) == parameters
 
 
-@pytest.mark.parametrize("family", part_names("raydistill.models"))
-def test_no_family_sees_the_future(family):
+@pytest.mark.parametrize("family", set(part_names("raydistill.models")) - {"hub"})
+def test_no_family_of_ours_sees_the_future(family):  # the stock ones: test_hub_models.py
     config = ModelConfig(
         family=family, num_layers=2, dim=16, num_heads=2, vocab_size=37, context=12
     )

@@ -1,6 +1,7 @@
 """Running a sweep: stages, trials, tracking, report. The one place where they meet."""
 
 import os
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -192,7 +193,8 @@ def _print_next(plan: SweepPlan, tracker: tracking.Tracker, console: PatientCons
         if server != uri:
             console.print(f"Look at every cell: {tracking.ui_command(uri)}")
         console.print(f"  {tracking.experiment_url(server, tracker.delivery.experiment_id)}")
-    script = f"python sweeps/{plan.sweep.name}.py"
+    model = shlex.join(["--model", plan.scale.brought]) if plan.scale.brought else ""
+    script = f"python sweeps/{plan.sweep.name}.py {model}".rstrip()
     console.print(f"Go on: {script} --location all     (what is done is not done again)")
     console.print(f"       {script} --budget 60B       (a longer healing)")
     console.print(f"       ray job submit -- {script}  (on a cluster)")

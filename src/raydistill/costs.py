@@ -99,7 +99,8 @@ def plan_work(
 ) -> tuple[list[Work], list[Work]]:
     """The pretrainings that trials need first, one a scale, and the trials in their order."""
     cells = [cell for each in planned for cell in each.cells]
-    bases = [base_work(scale, known, ages) for scale, ages in ages_by_scale(cells)]
+    own = [each for each in ages_by_scale(cells) if not each[0].brought]
+    bases = [base_work(scale, known, ages) for scale, ages in own]
     return bases, [trial_work(each, store) for each in planned]
 
 

@@ -113,7 +113,7 @@ def _row(
             for cell, r in zip(planned.cells, requests, strict=True)
         )
     )
-    trial_id = "after pretraining"
+    trial_id = "after reading" if planned.scale.brought else "after pretraining"
     if requests[0].peak_lr == "probe":
         trial_id = "after probing"
     if isinstance(planned.trial, TrialSpec):

@@ -176,7 +176,7 @@ def _block_list(inner: nn.Module, num_layers: int) -> str:
             f"{type(inner).__name__} has {len(found)} lists of {num_layers} blocks, not one: "
             "layers cannot be taken out of it"
         )
-    return found[0]
+    return str(found[0])
 
 
 def _per_layer(settings: Any, num_layers: int) -> dict[str, list[Any]]:

@@ -32,7 +32,7 @@ def block_title(
     """
     cell = block.first
     size = f"{cell.scale}, {format_tokens(cell.num_params)} parameters, age" if sizes else "Age"
-    here = f" (here {_seen(base)})" if base else ""
+    here = f" (here {_seen(base)})" if base and base.age_tokens else ""
     said = [f"{size} {age_text(cell)}{here}", *_removal(block), _healing(block), _seeds(block)]
     level = f"; the base has {_level(base.scores, chance)}" if base else ""
     return f"{', '.join(said)}{level}"
@@ -44,6 +44,8 @@ def base_level(base: ReportBase | None, chance: Mapping[str, float]) -> str:
 
 
 def _seen(base: ReportBase) -> str:
+    if not base.age_tokens:  # a revision
+        return f"{format_tokens(base.num_params)} parameters"
     return f"{format_tokens(base.age_tokens)} tokens, {base.tokens_per_parameter:.2g} a parameter"
 
 
