@@ -42,7 +42,7 @@ def test_these_are_the_flags():
         *("--scale", "--model", "--corpus", "--budget", "--order", "--allow-ends", "--seed"),
         *("--set", "--storage", "--tracking-uri", "--devices-per-trial", "--concurrent"),
         *("--teacher", "--teacher-placement", "--cache-gb", "--lr-probe", "--dry-run", "--probe"),
-        *("--price-per-hour", "--yes", "--debug"),
+        *("--price-per-hour", "--yes", "--debug", "--no-lr-probe", "--recipe", "--seq-len"),
     }
 
 

@@ -1,10 +1,12 @@
 """Lion against lion-pytorch and against its five lines; the schedule by tokens."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from lion_pytorch import Lion as PublishedLion
 
-from raydistill.optim import Lion, lr_at
+from raydistill.optim import Lion, decay_start, lr_at, optimizer_of
 from raydistill.spec import Recipe
 
 RECIPE = Recipe(
@@ -60,3 +62,39 @@ def test_norms_and_biases_do_not_decay():
 )
 def test_the_rate_rises_linearly_then_follows_a_cosine_to_a_tenth(tokens, share):
     assert lr_at(RECIPE, tokens) == pytest.approx(share * RECIPE.peak_lr)
+
+
+ADAMW = replace(RECIPE, optimizer="adamw", schedule="wsd", final_lr_ratio=0.0, warm_phase_tokens=0)
+
+
+def test_adamw_equals_the_lines_of_its_definition():
+    p, m, v = torch.ones(4, 5), torch.zeros(4, 5), torch.zeros(4, 5)
+    parameter, bias = torch.nn.Parameter(torch.ones(4, 5)), torch.nn.Parameter(torch.ones(5))
+    optimizer = optimizer_of([parameter, bias], ADAMW)
+    for step, g in enumerate(gradients(20)):
+        lr = lr_at(ADAMW, 10 * (step + 1))
+        p = p * (1 - lr * ADAMW.weight_decay)
+        m = ADAMW.beta1 * m + (1 - ADAMW.beta1) * g
+        v = ADAMW.beta2 * v + (1 - ADAMW.beta2) * g**2
+        unbiased_m = m / (1 - ADAMW.beta1 ** (step + 1))
+        unbiased_v = v / (1 - ADAMW.beta2 ** (step + 1))
+        p = p - lr * unbiased_m / (unbiased_v.sqrt() + 1e-8)
+        optimizer.set_lr(lr)
+        parameter.grad, bias.grad = g.clone(), torch.zeros(5)
+        optimizer.step()
+    torch.testing.assert_close(parameter.data, p, rtol=1e-5, atol=1e-6)
+    assert torch.equal(bias.data, torch.ones(5))  # no decay
+
+
+@pytest.mark.parametrize(
+    ("tokens", "share"), [(50, 0.5), (100, 1.0), (720, 1.0), (810, 0.5), (900, 0.0)]
+)
+def test_warm_up_stable_decay(tokens, share):
+    assert lr_at(ADAMW, tokens) == pytest.approx(share * ADAMW.peak_lr)
+
+
+def test_a_longer_budget_has_the_same_rates_until_the_shorter_one_decays():
+    longer = replace(ADAMW, budget_tokens=1800)
+    assert decay_start(ADAMW) == 720
+    until = range(10, 721, 10)
+    assert [lr_at(ADAMW, t) for t in until] == [lr_at(longer, t) for t in until]

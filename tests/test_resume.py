@@ -1,16 +1,26 @@
 """Stopped anywhere and gone on with, training gives the bits of the undisturbed run."""
 
+from dataclasses import replace
+
 import pytest
 
 import tiny
 from raydistill.checkpoint import load_checkpoint, momentum_bytes, save_checkpoint
+from raydistill.optim import decay_start
 from raydistill.outcomes import Progress
-from raydistill.resume import recorded, resume, stopping
+from raydistill.resume import branching, recorded, resume, stopping
 from raydistill.tokens import Batch
 from raydistill.train import begin, train
 from raydistill.world import World
 
 PLAN = tiny.plan(1, 4, gap=64)  # warm phase 2 steps; removals before steps 2 and 4
+
+
+HEAL = replace(
+    tiny.RECIPE, optimizer="adamw", schedule="wsd", final_lr_ratio=0.0, budget_tokens=320,
+    warm_phase_tokens=0, warmup_tokens=32,
+)  # fmt: skip
+CUT = tiny.plan(1, 4, start=0)
 
 
 def norm_sum(model):
@@ -128,3 +138,41 @@ def test_rungs_and_then_the_rest_end_with_the_bits_of_the_whole(tmp_path, undist
     assert reached == [max(rungs[: n + 1]) // 32 for n in range(len(rungs))]
     state, record = sitting(tmp_path)
     assert (tiny.fingerprint(state.student, state.optimizer), values(record)) == undisturbed
+
+
+def healed(folder, budget, trunk, *, stop_after=None, from_trunk=False):
+    """By AdamW and warm-up–stable–decay; `trunk` is what budgets share."""
+    recipe, world = replace(HEAL, budget_tokens=budget), World.here()
+    state = begin(tiny.student(), CUT, recipe)
+    record = resume(state, folder, world)
+    if from_trunk and not record.tokens:
+        most = decay_start(recipe) // recipe.batch_tokens
+        record = resume(state, trunk, world, most_steps=most)
+    began, spec = state.step, replace(tiny.SPEC, recipe=recipe)
+    steps = train(state, tiny.batch_of, plan=CUT, spec=spec, world=world, heldout_nll=norm_sum)
+    items = recorded(steps, state, record, folder=folder, every_s=0.0, world=world)
+    at = decay_start(recipe)
+    for item in branching(items, state, record, trunk, at_tokens=at, world=world):
+        if isinstance(item, Progress) and state.step == stop_after:
+            break
+    return tiny.fingerprint(state.student, state.optimizer), began
+
+
+@pytest.mark.parametrize("steps", [1, 5, 8, 9])
+def test_adamw_too_goes_on_with_the_same_bits(tmp_path, steps):
+    whole, _ = healed(tmp_path / "whole", 320, tmp_path / "trunk")
+    healed(tmp_path / "cut", 320, tmp_path / "other", stop_after=steps)
+    assert healed(tmp_path / "cut", 320, tmp_path / "other") == (whole, steps - 1)  # the last one is lost
+
+
+def test_a_longer_budget_goes_on_where_the_shorter_one_began_to_decay(tmp_path):
+    healed(tmp_path / "short", 320, tmp_path / "trunk")
+    anew, _ = healed(tmp_path / "anew", 640, tmp_path / "unused")
+    longer, began = healed(tmp_path / "longer", 640, tmp_path / "trunk", from_trunk=True)
+    assert (longer, began) == (anew, 8)
+
+
+def test_a_shorter_budget_does_not_begin_beyond_its_own_decay(tmp_path):
+    healed(tmp_path / "long", 640, tmp_path / "trunk")
+    _, began = healed(tmp_path / "short", 320, tmp_path / "trunk", from_trunk=True)
+    assert began == 0

@@ -62,7 +62,7 @@ def sit_down(
     every_s = job.checkpoint_every_s
     items = recorded(steps, state, record, folder=folder, every_s=every_s, world=world)
     if trunk:
-        items = _branching(items, state, record, trunk, at_tokens=decay_start(recipe), world=world)
+        items = branching(items, state, record, trunk, at_tokens=decay_start(recipe), world=world)
     if isinstance(job, TrialJob) and isinstance(job.until, StopAt):
         items = stopping(items, state, record, folder=folder, tokens=job.until.tokens, world=world)
     return Sitting(record, items)
@@ -75,7 +75,7 @@ def _trunk(job: TrialJob | PretrainJob) -> Path:
     return Store(Path(job.storage)).path("trunks", spec.trial_id)
 
 
-def _branching(
+def branching(
     items: Iterator[Progress | HeldoutPoint],
     state: Training,
     record: Record,
