@@ -162,7 +162,10 @@ def healed(folder, budget, trunk, *, stop_after=None, from_trunk=False):
 def test_adamw_too_goes_on_with_the_same_bits(tmp_path, steps):
     whole, _ = healed(tmp_path / "whole", 320, tmp_path / "trunk")
     healed(tmp_path / "cut", 320, tmp_path / "other", stop_after=steps)
-    assert healed(tmp_path / "cut", 320, tmp_path / "other") == (whole, steps - 1)  # the last one is lost
+    assert healed(tmp_path / "cut", 320, tmp_path / "other") == (
+        whole,
+        steps - 1,
+    )  # the last one is lost
 
 
 def test_a_longer_budget_goes_on_where_the_shorter_one_began_to_decay(tmp_path):

@@ -14,13 +14,16 @@ from pathlib import Path
 
 from raydistill.errors import UsageError, unknown
 from raydistill.hub import NEWEST, HubCheckpoint, read_checkpoint
-from raydistill.scales import PAPER_TASKS, Scale
+from raydistill.scales import Scale
 from raydistill.spec import EvalSpec, Recipe, digest
 from raydistill.units import B, format_tokens
 
 RECIPES = ("heal", "paper")
 TESTS = ("smoke", "smoke_small")
 """Scales that may train somebody's model, marked as a test: their recipe, text and clocks."""
+
+OWN_TASKS = ("continuation", "last-word", "word-order")
+"""Made of the held-out text, so they are always there; `--tasks paper13` asks the paper's."""
 
 WINDOWS = 64
 """Windows in a step."""
@@ -44,7 +47,9 @@ def scale_of(bring: Bring, scale: Scale | None) -> Scale:
         UsageError: if the recipe is unknown, or the budget is too short to train on.
         DataError: if the checkpoint cannot be read.
     """
-    ages = bring.revisions or (NEWEST,)
+    folder, ages = Path(bring.name).expanduser(), bring.revisions or (NEWEST,)
+    if folder.is_dir():
+        bring = replace(bring, name=str(folder.absolute()))
     first = read_checkpoint(bring.name, ages[0], _window(bring, scale))
     if scale is not None:
         return replace(_of(scale, first), ages=ages)
@@ -63,7 +68,7 @@ def scale_of(bring: Bring, scale: Scale | None) -> Scale:
         train_clock=1,
         pretrain=replace(heal, peak_lr=3e-4),
         heal=heal,
-        evaluation=EvalSpec(tasks=PAPER_TASKS, heldout_windows=256, curve_windows=64),
+        evaluation=EvalSpec(tasks=OWN_TASKS, heldout_windows=256, curve_windows=64),
         budget=bring.budget,
     )
     return _of(real, first)
@@ -77,9 +82,7 @@ def _of(scale: Scale, first: HubCheckpoint) -> Scale:
         like=scale.name,
         model=first.model,
         count=max(1, first.model.num_layers // 3),
-        brought=str(Path(first.name).expanduser().absolute())
-        if Path(first.name).expanduser().is_dir()
-        else first.name,
+        brought=first.name,
         tokenizer=str(first.folder),
         ships_base=False,
     )

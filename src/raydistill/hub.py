@@ -130,6 +130,8 @@ def _config(folder: Path) -> dict[str, Any]:
         raise DataError(f"{path} names no model_type")
     if "auto_map" in fields:
         raise DataError(f"{path} has an auto_map: code of its own, which never runs here")
+    if "quantization_config" in fields:
+        raise DataError(f"{path} is quantised: bring the checkpoint that it was made of")
     return fields
 
 

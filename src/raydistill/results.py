@@ -1,10 +1,11 @@
 """What the store holds of trials and bases, as plain values; reading it needs no torch."""
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from raydistill.codec import from_json
+from raydistill.codec import from_dict, from_json
 from raydistill.drops import downstream_drop_pct, perplexity_drop_pct
 from raydistill.evaluate import PERPLEXITY, kept_documents, score_key, scores_from
 from raydistill.flops import parameters
@@ -92,11 +93,22 @@ def finished_trials(store: Store, sweep: str = "") -> Iterator[Finished]:
         if trained is None or (sweep and trained.trained_in != sweep):
             continue
         base = trained.spec.base
-        if isinstance(base, ExternalBase) and base.name in scale_names():
-            evaluation = load_scale(base.name).evaluation
+        evaluation = _evaluation(base.name, store) if isinstance(base, ExternalBase) else None
+        if isinstance(base, ExternalBase) and evaluation:
             found = outcome(trained.spec, base.weights_sha256, evaluation, store)
             if isinstance(found, Finished):
                 yield found
+
+
+def _evaluation(scale: str, store: Store) -> EvalSpec | None:
+    """What trials of a scale are measured by; of a brought model, as a sweep was last asked."""
+    if scale in scale_names():
+        return load_scale(scale).evaluation
+    for path in store.path("sweeps").glob(f"*/{scale}/asked*.json"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            found: EvalSpec = from_dict(EvalSpec, cell["cell"]["scale"]["evaluation"])
+            return found
+    return None
 
 
 def metrics(finished: Finished) -> dict[str, float]:
