@@ -40,7 +40,7 @@ sweep = Sweep(
             {"age": (160 * B,), "location": (NONE, "max-gap", "input", "both", "middle")},
         ),
         "laptop": (
-            {"age": LATE, "location": (NONE, *LOCATIONS, "block-influence")},
+            {"age": LATE, "location": (NONE, *LOCATIONS, "block-influence", *RANDOM_LOCATIONS)},
             {"age": EARLY, "location": (NONE, "input", "middle")},
         ),
         "smoke": (

@@ -44,7 +44,9 @@ def test_a_layer_is_a_box():
 def test_every_distinct_trial_has_its_line(store):
     lines = lines_of(store, "--scale", "laptop")
     maps = [line for line in lines if line[:1] in "■□·" and "stays" not in line and line]
-    assert len(maps) == 14
+    assert len(maps) == 18
+    assert any("random-0, random-2 320B" in line for line in maps)  # drawn alike
+    assert "Cells 19 · distinct trials 18 · done 0." in lines
     assert any(line.startswith("■□□□□■■■■■■■  input") for line in lines)
     assert any(line.startswith("············  block-influence") for line in lines)
     assert "■ stays  □ leaves  · layers known after scoring" in lines
