@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raydistill.drops import above_chance
 from raydistill.outcomes import Scores, TaskScore, UnitScores
-from raydistill.report.tasks import above_chance, constant_answers
+from raydistill.report.tasks import constant_answers
 from raydistill.statistics import (
     MIN_DOCUMENTS,
     DocumentsAreTheLimit,

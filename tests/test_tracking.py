@@ -126,6 +126,27 @@ def test_drops_are_against_the_base_and_against_the_control(store):
     assert metrics["tokens"] == 20 * STEP_TOKENS
 
 
+def test_every_mean_is_over_the_tasks_of_the_sweep_and_a_tag_names_them(store):
+    """Of those, guessing gives 0.25 in one and 0.5 in the other."""
+    control, outcome = measured(LATE, "none").result.after, measured(LATE, "input")
+    averaged = ("continuation", "word-order")
+    asked = cell(LATE, "input", outcome, control)
+    deliver(store, sweep_of(asked, tasks_averaged=averaged))
+    data = the_run(store, "tags.role = 'cell'").data
+    before, after, whole = (
+        sum(scores.tasks[task].value for task in averaged) / 2
+        for scores in (before_of(LATE), outcome.result.after, control)
+    )
+    assert data.tags["tasks_averaged"] == "continuation, word-order"
+    assert data.metrics["downstream"] == round(after, 4)
+    assert data.metrics["downstream_drop_pct"] == round(100 * (1 - after / before), 4)
+    assert data.metrics["downstream_drop_pct_vs_control"] == round(100 * (1 - after / whole), 4)
+    assert data.metrics["retention"] == round((after - 0.375) / (before - 0.375), 4)
+    assert "task.last-word" in data.metrics
+    level = the_run(store, "tags.role = 'base'").data.metrics["downstream"]
+    assert level == round(before, 4)
+
+
 def test_the_base_has_drops_of_zero(store):
     deliver(store, sweep_of())
     metrics = the_run(store, "tags.role = 'base'").data.metrics

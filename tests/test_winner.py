@@ -1,15 +1,22 @@
 """What a search by Optuna found, and whether its winner stands on new seeds."""
 
+import dataclasses
 import math
 
 import pytest
 
 import finished
+from raydistill.asked import asked_of
+from raydistill.evaluate import score_key
 from raydistill.report.pareto import front_lines, save_pareto
+from raydistill.report.table import build_table
 from raydistill.resolve import distinct
+from raydistill.results import averaged_over
 from raydistill.store import Store
+from raydistill.units import B
 from raydistill.verdict import winner_lines
-from raydistill.winner import Point, points, searched, winner, winner_again
+from raydistill.views import for_report, for_tracker, read_state
+from raydistill.winner import Point, points, winner, winner_again
 
 FLAGS = (
     "--location", "input,output,middle", "--count", "1,2", "--gap", "0", "--loss", "lm",
@@ -91,7 +98,7 @@ def test_a_search_that_finds_nothing_better_says_so(store):
 def test_the_pareto_set_is_that_of_the_documents_selected_on(store):
     plan = finished.plan("search", store, *FLAGS)
     finish(plan, store)
-    found = points(plan, searched(plan, finished.known(), store))
+    found = points(plan, finished.known(), store)
     assert len(found) == 12
     assert {p.name for p in found if p.on_front} == {
         "input, count 2, peak_lr 0.0005", "input, count 1, peak_lr 0.0005",
@@ -101,6 +108,24 @@ def test_the_pareto_set_is_that_of_the_documents_selected_on(store):
     assert len(rows) == 2
     assert rows[0].startswith("  input, count 1, peak_lr 0.0005: delta_nll +0.")
     assert foot.startswith("Selected on one half")
+
+
+def test_table_mlflow_and_search_average_over_the_same_tasks(store):
+    """At the base the last word is guessed, so it is in no mean."""
+    plan, known = finished.plan("search", store, *FLAGS), finished.known()
+    finish(plan, store)
+    guessed = dataclasses.replace(finished.scores(3.0), sums=(25.0,) * len(finished.UNITS))
+    key = score_key("last-word", finished.INFO, finished.EVALUATION.heldout_windows)
+    store.save(guessed, "scores", known.bases["smoke", 320 * B].weights_sha256, f"{key}.json")
+    state = read_state(asked_of(plan, known, store), store)
+    tracked = for_tracker(state, command="", running=False, environment={}, files={})
+    table = build_table(for_report(state))
+    assert table.tasks == tracked.tasks_averaged == averaged_over(plan.cells, known, store)
+    assert table.tasks == ("continuation", "word-order")
+    losses = points(
+        finished.plan("search", store, *FLAGS, "--objective", "downstream"), known, store
+    )
+    assert {point.losses for point in losses} == {(0.0,)}  # over all three they seem to gain
 
 
 POINTS = (

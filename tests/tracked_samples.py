@@ -175,6 +175,7 @@ def sweep_of(*cells, running=False, bases=(320 * B,), **changes):
         "axes": ("age", "location"),
         "command": "python sweeps/where_to_drop.py --scale laptop",
         "owner": "ann",
+        "tasks_averaged": ("continuation", "last-word", "word-order"),
         "environment": {"git_commit": "8240918", "git_dirty": "false", "version_torch": "2.13.0"},
         "files": {"table.md": "| location | drop |\n|---|---|\n| input | 7.9 % |\n"},
     }

@@ -28,7 +28,7 @@ from raydistill.store import Store
 from raydistill.sweep import SweepPlan
 from raydistill.verdict import funnel_lines, winner_lines
 from raydistill.views import SweepState, for_report, for_tracker, read_state
-from raydistill.winner import points, searched, winner, winner_again
+from raydistill.winner import points, winner, winner_again
 
 
 def run(plan: SweepPlan) -> int:
@@ -169,7 +169,7 @@ def write_verdict(
     if plan.options.search == FUNNEL and has_bases(plan, known, store):
         lines += funnel_lines(open_funnel(plan, known, store))
     if plan.options.search == TPE:
-        found, asked = points(plan, searched(plan, known, store)), plan.options.objectives
+        found, asked = points(plan, known, store), plan.options.objectives
         lines += front_lines(found, asked)
         pictures = save_pareto(found, asked, folder)
         champion = winner(plan, known, store)

@@ -4,7 +4,7 @@ The reference is the base, or the control that trained on the same tokens (METHO
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +57,34 @@ def downstream_drop_pct(before: Scores, after: Scores) -> float:
     if before.downstream == 0:
         raise ValueError("the mean over the tasks before is 0: it cannot drop")
     return ratio_drop_pct(before.downstream, after.downstream)
+
+
+def tasks_averaged(bases: Iterable[Scores]) -> tuple[str, ...]:
+    """The one set of tasks that every downstream mean of a sweep is over (METHOD 6).
+
+    Those above chance at every base; if there is none, all that every base was scored on.
+    """
+    scored = list(bases)
+    return above_chance(scored) or scored_everywhere(scored)
+
+
+def above_chance(bases: Iterable[Scores]) -> tuple[str, ...]:
+    """Tasks that every base was scored on and is more than two standard errors above guessing."""
+    scored = list(bases)
+    return tuple(
+        name
+        for name in scored_everywhere(scored)
+        if all(
+            base.tasks[name].value > base.tasks[name].chance + 2 * base.tasks[name].stderr
+            for base in scored
+        )
+    )
+
+
+def scored_everywhere(bases: Iterable[Scores]) -> tuple[str, ...]:
+    """Tasks that every base was scored on."""
+    tasks = [set(base.tasks) for base in bases]
+    return tuple(sorted(set.intersection(*tasks))) if tasks else ()
 
 
 def drops(

@@ -16,7 +16,7 @@ from raydistill.placement import SHARDED
 from raydistill.report.console import PatientConsole
 from raydistill.report.live import progress_view
 from raydistill.resolve import PlannedTrial, distinct
-from raydistill.results import metrics, outcome_of
+from raydistill.results import averaged_over, metrics, outcome_of
 from raydistill.runners.work import Candidate, Metrics
 from raydistill.search import FUNNEL, GRID, TPE
 from raydistill.shipped import adopt
@@ -162,7 +162,8 @@ class Session:
 
     def candidates(self, trials: Sequence[PlannedTrial]) -> list[Candidate]:
         """The trials in Tune's words."""
-        return [_candidate(trial, self.known, self.plan) for trial in trials]
+        averaged = averaged_over(self.plan.cells, self.known, self.store)
+        return [_candidate(trial, self.known, self.plan, averaged) for trial in trials]
 
     def _tokens(self, candidate: Candidate) -> int:
         """What it still trains; what is trained is measured only."""
@@ -212,7 +213,9 @@ def _taught(candidate: Candidate, actors: Mapping[str, str]) -> Candidate:
     return replace(candidate, job=job)
 
 
-def _candidate(planned: PlannedTrial, known: Known, plan: SweepPlan) -> Candidate:
+def _candidate(
+    planned: PlannedTrial, known: Known, plan: SweepPlan, averaged: tuple[str, ...]
+) -> Candidate:
     """A trial in Tune's words, by the axes of its first cell, in the paper's tokens."""
     spec, cell = planned.trial, planned.cells[0]
     request = cell.request
@@ -226,6 +229,7 @@ def _candidate(planned: PlannedTrial, known: Known, plan: SweepPlan) -> Candidat
             evaluation=planned.scale.evaluation,
             storage=str(plan.options.storage),
             sweep=plan.sweep.name,
+            tasks_averaged=averaged,
             teacher_sharded=plan.options.teacher_placement == SHARDED,
             cache_gb=plan.options.cache_gb,
         ),
@@ -236,5 +240,6 @@ def _known_metrics(
     trials: Sequence[PlannedTrial], known: Known, store: Store
 ) -> dict[str, Metrics]:
     """Finished trials by id, with what a search sees of them."""
+    averaged = averaged_over([cell for trial in trials for cell in trial.cells], known, store)
     ends = ((trial, outcome_of(trial, known, store)) for trial in trials)
-    return {trial.trial_id: metrics(end) for trial, end in ends if isinstance(end, Finished)}
+    return {t.trial_id: metrics(end, averaged) for t, end in ends if isinstance(end, Finished)}

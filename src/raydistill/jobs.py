@@ -34,6 +34,7 @@ class TrialJob:
     evaluation: EvalSpec
     storage: str
     sweep: str  # on whose behalf; the first one is kept with the trial
+    tasks_averaged: tuple[str, ...] = ()  # that the downstream mean it reports is over
     until: Whole | StopAt = Whole()
     checkpoint_every_s: float = 15.0
     teacher_actor: str = ""  # its name, if the teacher stands on devices of its own

@@ -1,7 +1,7 @@
 """What came of a trial, and where it stands: values that the store keeps as JSON."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from raydistill.spec import Model, TrialSpec
 
@@ -45,6 +45,10 @@ class Scores:
     def downstream(self) -> float:
         """The mean of the task values."""
         return sum(task.value for task in self.tasks.values()) / len(self.tasks)
+
+    def over(self, tasks: Collection[str]) -> "Scores":
+        """The same on these tasks alone, as far as they were scored."""
+        return replace(self, tasks={n: task for n, task in self.tasks.items() if n in tasks})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,11 +2,11 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Literal
 
 from raydistill.codec import from_dict, from_json
-from raydistill.drops import downstream_drop_pct, perplexity_drop_pct
+from raydistill.drops import downstream_drop_pct, perplexity_drop_pct, tasks_averaged
 from raydistill.evaluate import PERPLEXITY, kept_documents, score_key, scores_from
 from raydistill.flops import parameters
 from raydistill.known import Known
@@ -26,6 +26,7 @@ from raydistill.search import OBJECTIVES
 from raydistill.spec import CorpusInfo, EvalSpec, ExternalBase, TrialSpec
 from raydistill.statistics import half
 from raydistill.store import Store
+from raydistill.sweep import Cell, bases_of
 
 Half = Literal["selection", "report"]
 """Of the held-out documents: a search selects on one and reports on the other (METHOD 6)."""
@@ -42,6 +43,17 @@ def measured(
     if documents.keys() != {PERPLEXITY, *evaluation.tasks}:
         return None
     return scores_from(weights_sha256, documents), documents
+
+
+def averaged_over(cells: Sequence[Cell], known: Known, store: Store) -> tuple[str, ...]:
+    """The tasks that every downstream mean over these cells is over, from their bases' scores."""
+    corpus = known.corpus.corpus_sha256
+    asked = [base for base in bases_of(cells) if base.key in known.bases]
+    found = [
+        measured(known.bases[base.key].weights_sha256, corpus, base.scale.evaluation, store)
+        for base in asked
+    ]
+    return tasks_averaged(each[0] for each in found if each is not None)
 
 
 def outcome(spec: TrialSpec, base_sha256: str, evaluation: EvalSpec, store: Store) -> Outcome:
@@ -111,36 +123,45 @@ def _evaluation(scale: str, store: Store) -> EvalSpec | None:
     return None
 
 
-def metrics(finished: Finished) -> dict[str, float]:
-    """What Tune's tables and a search see of a finished trial; all drops are against the base."""
-    before, after = finished.result.before, finished.result.after
+def metrics(finished: Finished, averaged: Collection[str]) -> dict[str, float]:
+    """What Tune's tables and a search see of a finished trial; all drops are against the base.
+
+    Means are over the tasks `averaged`.
+    """
+    result = finished.result
+    before, after = result.before.over(averaged), result.after.over(averaged)
+    selection = objectives(finished, "selection", averaged)
     downstream = {"downstream_drop_pct": downstream_drop_pct(before, after)} if after.tasks else {}
     return {
         "delta_nll": after.nll - before.nll,
         "perplexity_drop_pct": perplexity_drop_pct(before.nll, after.nll),
         **downstream,
-        **{OBJECTIVES[name]: value for name, value in objectives(finished, "selection").items()},
+        **{OBJECTIVES[name]: value for name, value in selection.items()},
     }
 
 
-def objectives(finished: Finished, which: Half) -> dict[str, float]:
+def objectives(finished: Finished, which: Half, averaged: Collection[str]) -> dict[str, float]:
     """What a search may minimise (`search.OBJECTIVES`), on one half of the held-out documents."""
     trained = finished.result.trained
     return {
         "delta_nll": delta_nll(finished, which),
-        "downstream": _downstream_drop_pct(finished, which),
+        "downstream": _downstream_drop_pct(finished, which, averaged),
         "parameters": parameters(trained.model, trained.model.num_layers - len(trained.kept)),
         "flops": trained.cost.flops_exact,
     }
 
 
-def _downstream_drop_pct(finished: Finished, which: Half) -> float:
+def _downstream_drop_pct(finished: Finished, which: Half, averaged: Collection[str]) -> float:
     """Percent lost of the mean over the tasks on one half; NaN if one has no items there."""
     units = finished.before[PERPLEXITY].units
-    if not finished.result.after.tasks:
+    if not finished.result.after.over(averaged).tasks:
         return math.nan
     halves = [
-        {name: half(scores, which, units) for name, scores in documents.items()}
+        {
+            name: half(scores, which, units)
+            for name, scores in documents.items()
+            if name in (PERPLEXITY, *averaged)
+        }
         for documents in (finished.before, finished.after)
     ]
     if not all(sum(scores.counts) for documents in halves for scores in documents.values()):

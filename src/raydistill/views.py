@@ -9,6 +9,7 @@ from raydistill.asked import AskedSweep
 from raydistill.bill import bill
 from raydistill.choices import LayerChoice
 from raydistill.codec import to_json
+from raydistill.drops import tasks_averaged
 from raydistill.dry_run import layer_map, map_of
 from raydistill.evaluate import PERPLEXITY
 from raydistill.flops import parameters
@@ -245,6 +246,7 @@ def for_tracker(
         command=command,
         owner=getpass.getuser(),
         running=running,
+        tasks_averaged=tasks_averaged(base.scores for base in state.bases),
         environment=environment,
         bases=tuple(
             tracking.TrackedBase(

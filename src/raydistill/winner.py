@@ -9,7 +9,7 @@ from raydistill.known import Known
 from raydistill.locations import LOCATIONS
 from raydistill.outcomes import Finished
 from raydistill.resolve import PlannedTrial, distinct
-from raydistill.results import final_nll, objectives, outcome_of
+from raydistill.results import averaged_over, final_nll, objectives, outcome_of
 from raydistill.search import TPE, on_front
 from raydistill.spec import TEACHER_FREE
 from raydistill.store import Store
@@ -66,12 +66,13 @@ def searched(plan: SweepPlan, known: Known, store: Store) -> list[tuple[PlannedT
     return [(planned, end) for planned, end in ends if isinstance(end, Finished)]
 
 
-def points(plan: SweepPlan, found: Sequence[tuple[PlannedTrial, Finished]]) -> tuple[Point, ...]:
-    """Every finished trial by the plan's objectives."""
-    asked = plan.options.objectives
+def points(plan: SweepPlan, known: Known, store: Store) -> tuple[Point, ...]:
+    """Every finished trial of a search by the plan's objectives."""
+    found, asked = searched(plan, known, store), plan.options.objectives
+    averaged = averaged_over(plan.cells, known, store)
     by_half = [
         {
-            str(place): tuple(objectives(finished, half)[name] for name in asked)
+            str(place): tuple(objectives(finished, half, averaged)[name] for name in asked)
             for place, (_, finished) in enumerate(found)
         }
         for half in ("selection", "report")

@@ -47,7 +47,8 @@ def _table_3(report: SweepReport, table: Table, arms: Sequence[Point]) -> Sectio
 def _before(model: str, base: ReportBase, tasks: Sequence[str]) -> tuple[str, ...]:
     scores = base.scores
     values = [scores.tasks[task].value if task in scores.tasks else math.nan for task in tasks]
-    mean = scores.downstream if scores.tasks else math.nan
+    averaged = scores.over(tasks)
+    mean = averaged.downstream if averaged.tasks else math.nan
     perplexity = math.exp(min(scores.nll, 700))
     return ("before removal", model, *map(_score, [*values, mean]), _level(perplexity))
 

@@ -50,6 +50,7 @@ class Point:
 
     fields: Mapping[str, Value]
     label: str  # of its block
+    tasks: tuple[str, ...]  # of the table: every mean is over them
     row: Row
     cells: tuple[ReportCell, ...]
 
@@ -70,7 +71,9 @@ def points(report: SweepReport, table: Table) -> list[Point]:
     for cells_of, block in zip(row_blocks(report.cells), table.blocks, strict=True):
         for of_row, row in zip(cells_of.rows, block.rows, strict=True):
             fields = _fields(report, of_row)
-            point = Point(fields=fields, label=block.label, row=row, cells=of_row.cells)
+            point = Point(
+                fields=fields, label=block.label, tasks=table.tasks, row=row, cells=of_row.cells
+            )
             found.setdefault(id(of_row.first), point)
     return list(found.values())
 
@@ -98,7 +101,7 @@ def number(point: Point, metric: str) -> Entry:
     if metric.startswith("task:"):
         return _task(point, metric.removeprefix("task:"))
     if metric in MEASURED:
-        return _mean([_measured(result, metric) for result in point.results])
+        return _mean([_measured(result, metric, point.tasks) for result in point.results])
     row, name = point.row, metric.removesuffix(VS_CONTROL)
     if name not in LOST:
         known = [*LOST, *(f"{each}{VS_CONTROL}" for each in LOST), *MEASURED, "task:NAME"]
@@ -125,8 +128,8 @@ def _task(point: Point, task: str) -> Entry:
     return _mean(found)
 
 
-def _measured(result: TrialResult, metric: str) -> float:
-    cost, after = result.trained.cost, result.after
+def _measured(result: TrialResult, metric: str, tasks: Sequence[str]) -> float:
+    cost, after = result.trained.cost, result.after.over(tasks)
     values = {
         "nll": after.nll,
         "perplexity": math.exp(min(after.nll, 700)),

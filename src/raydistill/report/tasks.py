@@ -1,9 +1,9 @@
 """The one set of tasks that every downstream mean of a table is over (METHOD 6)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from raydistill.outcomes import Scores
+from raydistill.drops import above_chance, scored_everywhere, tasks_averaged
 from raydistill.report.cells import Measured, SweepReport
 from raydistill.statistics import DocumentScores
 
@@ -32,25 +32,12 @@ def table_tasks(report: SweepReport) -> TableTasks:
     finished = [cell.outcome for cell in report.cells if isinstance(cell.outcome, Measured)]
     scored = bases or [outcome.result.after for outcome in finished]
     chance = {name: task.chance for each in scored for name, task in each.tasks.items()}
-    everywhere = {name for name in chance if all(name in each.tasks for each in bases)}
-    above = set(above_chance(bases)) if bases else everywhere
+    averaged = tasks_averaged(bases) if bases else chance
+    everywhere, above = set(scored_everywhere(bases)), set(above_chance(bases))
     return TableTasks(
-        chance={name: guess for name, guess in chance.items() if name in (above or everywhere)},
+        chance={name: guess for name, guess in chance.items() if name in averaged},
         at_chance=tuple(sorted(everywhere - above)),
-        not_everywhere=tuple(sorted(chance.keys() - everywhere)),
-    )
-
-
-def above_chance(bases: Iterable[Scores]) -> tuple[str, ...]:
-    """Tasks that every base was scored on and is more than two standard errors above guessing."""
-    tasks = [base.tasks for base in bases]
-    shared = set.intersection(*map(set, tasks)) if tasks else set()
-    return tuple(
-        sorted(
-            name
-            for name in shared
-            if all(each[name].value > each[name].chance + 2 * each[name].stderr for each in tasks)
-        )
+        not_everywhere=tuple(sorted(chance.keys() - everywhere)) if bases else (),
     )
 
 

@@ -193,7 +193,7 @@ def trial_work(job: TrialJob) -> Iterator[Metrics]:
     if world.leads and not isinstance(job.until, StopAt):
         finished = outcome(job.spec, job.base_sha256, job.evaluation, Store(Path(job.storage)))
         assert isinstance(finished, Finished), finished
-        latest |= metrics(finished)
+        latest |= metrics(finished, job.tasks_averaged)
     yield latest
 
 

@@ -82,7 +82,8 @@ def base_content(sweep: TrackedSweep, base: TrackedBase, storage: str) -> RunCon
     params = _redacted(base_params(sweep, base))
     identity = [storage, sweep.name, sweep.scale, "base", dict(base.values)]
     about = {"role": "base", "layer_map": base.layer_map}
-    zeros = drop_metrics(base.scores, base.scores)
+    level = base.scores.over(sweep.tasks_averaged)
+    zeros = drop_metrics(level, level)
     return RunContent(
         key=digest([*identity, base.scores.weights_sha256]),
         name=run_name("base", params, sweep.axes),
@@ -91,7 +92,7 @@ def base_content(sweep: TrackedSweep, base: TrackedBase, storage: str) -> RunCon
         tags=_tags(sweep, storage, about | _swept(sweep, params)),
         note=f"The base as it is loaded: nothing removed, nothing trained.\n\n`{base.layer_map}`",
         context=_context(sweep),
-        finals=_rounded(zeros | score_metrics(base.scores)),
+        finals=_rounded(zeros | score_metrics(base.scores, sweep.tasks_averaged)),
         files=_documents(documents_json(base.documents)) | _record(base),
     )
 
@@ -116,7 +117,7 @@ def cell_content(sweep: TrackedSweep, cell: TrackedCell, storage: str) -> RunCon
         note=_cell_note(params, cell),
         context=_context(sweep),
         curve=_curve(cell.outcome),
-        finals=_finals(cell),
+        finals=_finals(cell, sweep.tasks_averaged),
         files=_cell_files(cell.outcome) | _record(cell),
         started_ms=started_ms,
         ended_ms=ended_ms,
@@ -149,17 +150,17 @@ def _curve(outcome: Outcome) -> tuple[tuple[str, int, float], ...]:
     return tuple(curve_points(source.curve, source.heldout_curve))
 
 
-def _finals(cell: TrackedCell) -> dict[str, float]:
+def _finals(cell: TrackedCell, averaged: tuple[str, ...]) -> dict[str, float]:
     outcome = cell.outcome
     if not isinstance(outcome, Finished):
         return {}
     before, after = outcome.result.before, outcome.result.after
     return _rounded(
         {
-            **drop_metrics(before, after),
-            **control_metrics(cell.control, after),
-            **score_metrics(after),
-            **retention_metrics(before, after),
+            **drop_metrics(before.over(averaged), after.over(averaged)),
+            **control_metrics(cell.control, after, averaged),
+            **score_metrics(after, averaged),
+            **retention_metrics(before, after, averaged),
             **cost_metrics(outcome.result.trained.cost),
             **cell.figures,
         }
@@ -187,6 +188,7 @@ def _documents(scores: Mapping[str, object]) -> dict[str, str]:
 
 def _tags(sweep: TrackedSweep, storage: str, about: Mapping[str, str]) -> dict[str, str]:
     common = {"sweep": sweep.name, "scale": sweep.scale, "storage": storage}
+    common |= {"tasks_averaged": ", ".join(sweep.tasks_averaged) or "none"}
     return _redacted({**common, **about})
 
 

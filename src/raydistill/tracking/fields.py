@@ -7,7 +7,7 @@ Plain names are against the base, `..._vs_control` against the control; positive
 import dataclasses
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from raydistill.outcomes import Cost, HeldoutPoint, Progress, Scores, UnitScores
 from raydistill.spec import TrialSpec
@@ -83,11 +83,11 @@ def curve_points(
         yield "heldout_nll", point.tokens, point.nll
 
 
-def score_metrics(scores: Scores) -> dict[str, float]:
-    """One set of weights, measured."""
+def score_metrics(scores: Scores, averaged: Collection[str]) -> dict[str, float]:
+    """One set of weights, measured: every task, and the mean over those `averaged`."""
     metrics = {"nll": scores.nll, "perplexity": perplexity(scores)}
-    if scores.tasks:
-        metrics["downstream"] = scores.downstream
+    if (mean := scores.over(averaged)).tasks:
+        metrics["downstream"] = mean.downstream
     for name, task in scores.tasks.items():
         metrics[task_metric(name)] = task.value
         metrics[task_metric(name, "stderr")] = task.stderr
@@ -114,23 +114,31 @@ def drop_metrics(before: Scores, after: Scores, suffix: str = "") -> dict[str, f
     return {f"{name}{suffix}": value for name, value in drops.items()}
 
 
-def control_metrics(control: Scores | NoControl, after: Scores) -> dict[str, float]:
+def control_metrics(
+    control: Scores | NoControl, after: Scores, averaged: Collection[str]
+) -> dict[str, float]:
     """The same against the un-truncated base trained on the same tokens."""
-    return {} if isinstance(control, NoControl) else drop_metrics(control, after, "_vs_control")
+    if isinstance(control, NoControl):
+        return {}
+    return drop_metrics(control.over(averaged), after.over(averaged), "_vs_control")
 
 
-def retention_metrics(before: Scores, after: Scores) -> dict[str, float]:
+def retention_metrics(before: Scores, after: Scores, averaged: Collection[str]) -> dict[str, float]:
     """What is left of a score above chance, (after − chance)/(before − chance) (METHOD 1).
 
-    A task whose base is not above chance has nothing to retain and is left out.
+    Of every task, and of the mean over those `averaged`, as in the table. What is not above
+    chance before has nothing to retain and is left out.
     """
-    kept = {
-        task_metric(name, "retention"): (after.tasks[name].value - task.chance)
-        / (task.value - task.chance)
-        for name, task in before.tasks.items()
-        if name in after.tasks and task.value > task.chance
-    }
-    return kept | ({"retention": sum(kept.values()) / len(kept)} if kept else {})
+    shared = [name for name in before.tasks if name in after.tasks]
+    groups = {task_metric(name, "retention"): [name] for name in shared}
+    groups["retention"] = [name for name in shared if name in averaged]
+    kept = {}
+    for metric, names in groups.items():
+        was = sum(before.tasks[name].value - before.tasks[name].chance for name in names)
+        if was > 0:
+            left = sum(after.tasks[name].value - before.tasks[name].chance for name in names)
+            kept[metric] = left / was
+    return kept
 
 
 def cost_metrics(cost: Cost) -> dict[str, float]:

@@ -55,6 +55,7 @@ class TrackedSweep:
     command: str
     owner: str
     running: bool  # whether somebody still works on it
+    tasks_averaged: tuple[str, ...]  # that every downstream mean is over, of cells and bases
     environment: Mapping[str, str]  # git state and versions: `tracking.environment()`
     bases: tuple[TrackedBase, ...]
     cells: tuple[TrackedCell, ...]
