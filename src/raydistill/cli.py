@@ -147,6 +147,9 @@ def sweep_parser(sweep: Sweep) -> Parser:
         name = f"--{axis}"
         cells.add_argument(name, f"{name}s", action="append", help="an axis of this sweep, or all")
     cells.add_argument(
+        "--reference", action="append", help="models beside them, evaluated only: SCALE[@AGE]"
+    )
+    cells.add_argument(
         "--search", help=f"{', '.join(SEARCHES)} over the cells ({sweep.searching.name})"
     )
     cells.add_argument("--trials", help="how many cells a search takes, or a funnel to the end")

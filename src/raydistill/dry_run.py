@@ -15,7 +15,7 @@ from raydistill.scales import Scale
 from raydistill.search import FUNNEL, TPE
 from raydistill.spec import FROM_BASE, RandomBase, TrialRequest, TrialSpec
 from raydistill.store import Store
-from raydistill.sweep import BaseRequest, SweepPlan, bases_of, shown
+from raydistill.sweep import REFERENCE, BaseRequest, SweepPlan, bases_of, shown
 from raydistill.units import format_flops, format_seconds, format_tokens
 
 KEPT, REMOVED, UNKNOWN = "■", "□", "·"
@@ -108,6 +108,7 @@ def _row(
         dict.fromkeys(
             str(
                 cell.values.get("arm")
+                or cell.values.get(REFERENCE)
                 or label(r.location, num_layers, r.count, allow_ends=r.allow_ends)
             )
             for cell, r in zip(planned.cells, requests, strict=True)

@@ -19,6 +19,7 @@ from raydistill.funnel import FINALISTS
 from raydistill.locations import every_location, is_list
 from raydistill.placement import check_placement, excerpt_of
 from raydistill.recipe import check_recipe, with_settings
+from raydistill.references import reference_cell
 from raydistill.scales import Scale, load_scale
 from raydistill.search import (
     FUNNEL,
@@ -30,7 +31,15 @@ from raydistill.search import (
     check_search,
     first_of_permutation,
 )
-from raydistill.sweep import FIELDS, Cell, Options, Sweep, SweepPlan, Value
+from raydistill.sweep import (
+    FIELDS,
+    REFERENCE,
+    Cell,
+    Options,
+    Sweep,
+    SweepPlan,
+    Value,
+)
 from raydistill.units import parse_tokens
 
 SCALE_VARIABLE, STORAGE_VARIABLE = "RAYDISTILL_SCALE", "RAYDISTILL_STORAGE"
@@ -54,6 +63,8 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
     seed = cells[0].request.seed if cells else 1
     if searching.name == RANDOM:
         cells = tuple(first_of_permutation(cells, searching.trials, seed))
+    references = _references(sweep, flags, scale, searching)
+    cells += references
     check_recipes(cells)
     check_placement(flags.teacher_placement, {cell.request.loss for cell in cells})
     storage = storage_of(flags)
@@ -63,7 +74,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         or os.environ.get("MLFLOW_TRACKING_URI")
         or f"sqlite:///{storage}/mlflow.db",
         search=searching.name,
-        trials=searching.trials,
+        trials=searching.trials + len(references),
         objectives=searching.objectives,
         seed=seed,
         devices_per_trial=scale.devices_per_trial,
@@ -239,6 +250,20 @@ def _searching(sweep: Sweep, flags: argparse.Namespace, num_cells: int) -> Searc
         objectives = tuple(each.strip() for each in flags.objective.split(","))
     check_objectives(objectives)
     return replace(own, name=name, trials=min(trials, num_cells), objectives=objectives)
+
+
+def _references(
+    sweep: Sweep, flags: argparse.Namespace, scale: Scale, searching: Searching
+) -> tuple[Cell, ...]:
+    """The cells of `--reference`; nothing chooses among them."""
+    names = [item.strip() for text in flags.reference or () for item in text.split(",")]
+    if names and searching.name in (TPE, FUNNEL):
+        raise UsageError(
+            f"--reference goes with --search {GRID} or {RANDOM}: {searching.name!r} chooses "
+            "what it trains, and a reference is not trained"
+        )
+    cells = [reference_cell(name, sweep.name, scale) for name in names]
+    return tuple({str(cell.values[REFERENCE]): cell for cell in cells}.values())
 
 
 def _price(text: str | None) -> float | Literal["unknown"]:

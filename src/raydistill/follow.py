@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from raydistill.jobs import StopAt, TrialJob
 from raydistill.report.live import ProgressView, RunningTrial
 from raydistill.runners.work import FINISHED, AxisValue, Candidate, Metrics
-from raydistill.sweep import shown
+from raydistill.sweep import REFERENCE, shown
 from raydistill.units import format_tokens
 
 
@@ -63,5 +63,6 @@ class Follower:
         """The arm or location of a cell, and what else varies: `input, gap 1B`."""
         hidden = ("arm", "location", "age", *(("count",) if "arm" in axes else ()))
         others = [name for name in self._varying if name not in hidden]
-        first = str(axes.get("arm", axes["location"]))
-        return ", ".join([first, *(f"{name} {shown(name, axes[name])}" for name in others)])
+        first = str(axes.get("arm") or axes.get(REFERENCE) or axes["location"])
+        said = (f"{name} {shown(name, axes[name])}" for name in others if name in axes)
+        return ", ".join([first, *said])

@@ -31,6 +31,9 @@ FIELDS = ("location", "count", "gap", "age", "loss", "seed")
 SIZE = "size"
 """An axis that names scales: each of its cells belongs to the scale of that name."""
 
+REFERENCE = "reference"
+"""What names a cell that is a model of its own, evaluated only (METHOD 7)."""
+
 _TOKEN_FIELDS = ("age", "gap", "budget")
 
 MOST_CELLS = 10_000
@@ -262,17 +265,27 @@ def teacher_named(name: str, own: BaseRequest) -> BaseRequest:
     of_scale, at, age = name.rpartition("@")
     scale = own.scale
     if at and of_scale.replace("-", "_") != scale.name:
-        scale = dataclasses.replace(load_scale(of_scale), corpus=own.scale.corpus)
-        if load_scale(of_scale).corpus != load_scale(own.scale.name).corpus:
-            raise UsageError(
-                f"teacher {name!r} has another tokenizer: scale {scale.name!r} reads "
-                f"{load_scale(of_scale).corpus!r}, the student's {own.scale.corpus!r}"
-            )
+        scale = reading_alike(of_scale, own.scale, f"teacher {name!r}")
     if not re.fullmatch(r"\d+(\.\d+)?[KMB]?", age):
         raise UsageError(f"no teacher {name!r}: write own, an age such as 80B, or SCALE@AGE")
     teacher = BaseRequest(scale=scale, age=parse_tokens(age))
     scale.age_tokens(teacher.age)  # refuses an age that the scale does not have
     return teacher
+
+
+def reading_alike(name: str, own: Scale, what: str) -> Scale:
+    """The scale of that name, on the text of `own`.
+
+    Raises:
+        UsageError: if there is no such scale, or it reads its text with another tokenizer.
+    """
+    scale = load_scale(name)
+    if scale.corpus != load_scale(own.name).corpus:
+        raise UsageError(
+            f"{what} has another tokenizer: scale {scale.name!r} reads {scale.corpus!r}, "
+            f"the student's {own.corpus!r}"
+        )
+    return dataclasses.replace(scale, corpus=own.corpus)
 
 
 def bases_of(cells: Sequence[Cell], *, teachers: bool = False) -> tuple[BaseRequest, ...]:

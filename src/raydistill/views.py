@@ -3,6 +3,7 @@
 import getpass
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from raydistill import tracking
 from raydistill.asked import AskedSweep
@@ -23,7 +24,7 @@ from raydistill.results import measured, outcome
 from raydistill.spec import SCRATCH_WITH_AGE, TEACHER_FREE, TrainSpec, TrialSpec
 from raydistill.statistics import DocumentScores, half
 from raydistill.store import Store
-from raydistill.sweep import BaseKey, BaseRequest, Cell, Value
+from raydistill.sweep import REFERENCE, BaseKey, BaseRequest, Cell, Value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -286,6 +287,12 @@ def _has_begun(cell: CellState) -> bool:
     return not isinstance(cell.outcome, Unfinished) or bool(cell.outcome.curve)
 
 
+def _role(cell: Cell) -> Literal["cell", "control", "reference"]:
+    if REFERENCE in cell.values:
+        return "reference"
+    return "control" if is_control(cell) else "cell"
+
+
 def _tracked_cell(cell: CellState, state: SweepState, record: str) -> tracking.TrackedCell:
     request, scale = cell.cell.request, cell.cell.scale
     asked: dict[str, Value] = {
@@ -303,7 +310,7 @@ def _tracked_cell(cell: CellState, state: SweepState, record: str) -> tracking.T
             "age_tokens": scale.age_tokens(request.age),
             "gap_tokens": scale.train_tokens(request.gap),
         },
-        role="control" if is_control(cell.cell) else "cell",
+        role=_role(cell.cell),
         spec=cell.spec,
         layer_map=map_of(cell.spec, scale),
         outcome=cell.outcome,

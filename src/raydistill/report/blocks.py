@@ -1,7 +1,8 @@
 """Which cells are one row, and which rows are compared with each other.
 
 Cells that differ in their data seed alone are one row. Rows of one model size, age, count,
-budget and text are one block, which the control of that size, age, budget and text joins.
+budget and text are one block, which the control of that size, age, budget and text joins, and
+every reference on that text.
 Budgets differ within a block by design only: between arms, and where FLOPs are equal.
 """
 
@@ -102,7 +103,8 @@ class RowBlock:
     @property
     def mixed_budgets(self) -> bool:
         """Whether the rows trained on different numbers of tokens, by design."""
-        return len({row.first.train.recipe.budget_tokens for row in self.rows}) > 1
+        students = [row.first for row in self.rows if not row.first.reference]
+        return len({cell.train.recipe.budget_tokens for cell in students}) > 1
 
 
 def row_blocks(cells: Sequence[ReportCell]) -> tuple[RowBlock, ...]:
@@ -149,13 +151,15 @@ def _keys(cells: Sequence[ReportCell]) -> list[_Key]:
     """The blocks; controls without a candidate are one by themselves."""
     keys = dict.fromkeys(_key(cell) for cell in cells if cell.role == "candidate")
     for cell in cells:
-        if not any(_belongs(cell, key) for key in keys):
+        if not cell.reference and not any(_belongs(cell, key) for key in keys):
             keys[_key(cell)] = None
     return list(keys)
 
 
 def _belongs(cell: ReportCell, key: _Key) -> bool:
     own = _key(cell)
+    if cell.reference:
+        return own.text == key.text
     if own == key:
         return True
     if cell.arm or (own.scale, own.age, own.text) != (key.scale, key.age, key.text):

@@ -12,6 +12,7 @@ from raydistill.outcomes import Scores, TrialFailure, TrialResult
 from raydistill.report.spending import Spending
 from raydistill.spec import Age, TrainSpec
 from raydistill.statistics import DocumentScores
+from raydistill.sweep import REFERENCE
 
 CONTROL = "none"
 """The location of the control: nothing leaves, the same training (METHOD 1)."""
@@ -77,9 +78,14 @@ class ReportCell:
         return str(self.values.get("arm", ""))
 
     @property
+    def reference(self) -> str:
+        """`SCALE@AGE` of a model that stands beside the others, evaluated only; else empty."""
+        return str(self.values.get(REFERENCE, ""))
+
+    @property
     def role(self) -> Role:
         """What the cell is in its block."""
-        if self.arm in ("base", "reference"):
+        if self.reference or self.arm == "base":
             return "reference"
         if self.arm:
             return "control" if self.arm == "control" else "candidate"
@@ -90,7 +96,7 @@ class ReportCell:
     @property
     def own_budget(self) -> bool:
         """Whether its tokens are meant to differ from those it is compared with."""
-        return bool(self.arm) or self.values.get("equal") == "flops"
+        return bool(self.arm or self.reference) or self.values.get("equal") == "flops"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,6 +13,8 @@ Naming = Mapping[Role, Sequence[str]]
 _OF_THE_BLOCK = ("scale", "size", "age", "count", "budget", "equal", "seed")
 """Axes that the title of a block says, or the seeds of a row."""
 
+_LAST = 1_000_000
+
 _NOTHING_LEAVES = ("location", "gap", "order")
 """Axes that mean nothing for a control."""
 
@@ -32,6 +34,8 @@ def naming_axes(blocks: Sequence[Sequence[ReportCell]]) -> Naming:
 
 def row_name(cell: ReportCell, naming: Naming) -> str:
     """`middle, gap 100M`; `gap 100M` where all share a location; `none` for a control."""
+    if cell.reference:
+        return cell.reference
     axes = _axes(cell)
     said = [_said(axis, axes[axis]) for axis in naming[cell.role] if axis in axes]
     own = cell.arm or cell.location
@@ -41,7 +45,12 @@ def row_name(cell: ReportCell, naming: Naming) -> str:
 
 
 def row_place(cell: ReportCell, naming: Naming, arms: Sequence[str]) -> tuple[object, ...]:
-    """Sorts rows: arms as asked; Table 5's columns, other locations, random sets, the control."""
+    """Sorts rows: arms as asked; Table 5's columns, other locations, random sets, the control.
+
+    References stand last.
+    """
+    if cell.reference:
+        return _LAST, cell.reference
     axes = _axes(cell)
     values = [
         (isinstance(axes[axis], str), axes[axis])

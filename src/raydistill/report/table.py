@@ -160,6 +160,7 @@ def _block(
     checkpoints = [row.checkpoint for row in (words.paper_row(r.first) for r in block.rows) if row]
     lost = [comparison.against_base.delta_nll for comparison in comparisons]
     said = [
+        *words.references(block),
         *words.different_seeds(block),
         *words.beside_the_paper(block.rows, comparisons, chance),
         *contradictions.teacher_or_not(block.rows),

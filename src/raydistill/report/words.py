@@ -4,9 +4,10 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 from raydistill.drops import drops
+from raydistill.flops import parameters
 from raydistill.report import paper
 from raydistill.report.blocks import RowBlock, RowCells
-from raydistill.report.cells import ReportCell
+from raydistill.report.cells import Measured, ReportCell
 from raydistill.report.comparison import Comparison, over, shared_seeds
 from raydistill.report.limits import joined
 from raydistill.spec import TEACHER_FREE
@@ -25,6 +26,24 @@ def paper_row(cell: ReportCell) -> paper.LocationRow | None:
             as_there = cell.gap_tokens == 0 and cell.train.loss == TEACHER_FREE
             return row if as_there and cell.arm in ("", "teacher-free") else None
     return None
+
+
+def references(block: RowBlock) -> tuple[str, ...]:
+    """The size of every reference beside that of the students."""
+    results = [
+        cell.outcome.result.trained
+        for row in block.candidates
+        for cell in row.cells
+        if isinstance(cell.outcome, Measured)
+    ]
+    sizes = sorted({parameters(t.model, t.model.num_layers - len(t.kept)) for t in results})
+    students = f"; the students have {joined(map(format_tokens, sizes))}" if sizes else ""
+    return tuple(
+        f"{row.name} is a reference of {format_tokens(row.first.num_params)} parameters, "
+        f"evaluated only{students}."
+        for row in block.rows
+        if row.first.reference
+    )
 
 
 def different_seeds(block: RowBlock) -> tuple[str, ...]:

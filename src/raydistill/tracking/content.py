@@ -155,6 +155,8 @@ def _finals(cell: TrackedCell, averaged: tuple[str, ...]) -> dict[str, float]:
     if not isinstance(outcome, Finished):
         return {}
     before, after = outcome.result.before, outcome.result.after
+    if cell.role == "reference":  # nothing was taken from it
+        return _rounded(score_metrics(after, averaged))
     return _rounded(
         {
             **drop_metrics(before.over(averaged), after.over(averaged)),

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from raydistill.outcomes import Cost, HeldoutPoint, Progress, Scores, UnitScores
 from raydistill.spec import TrialSpec
-from raydistill.sweep import shown
+from raydistill.sweep import REFERENCE, shown
 from raydistill.tracking.records import NoControl, TrackedBase, TrackedCell, TrackedSweep
 from raydistill.units import ratio_drop_pct, ratio_rise_pct
 
@@ -32,6 +32,8 @@ def run_name(role: str, values: Mapping[str, str], axes: tuple[str, ...]) -> str
     'input age=80B'
     """
     first = values.get("location", role) if role == "cell" else role
+    if role == REFERENCE:
+        return f"{role} {values[REFERENCE]}"
     hidden = {"location"} if role == "cell" else {"location", "count", "gap"}
     rest = [f"{axis}={values[axis]}" for axis in axes if axis in values and axis not in hidden]
     return " ".join([first, *rest])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+_READ = ("base", "control", "cell", "reference")
 _FOR_COMPARISON = "tags.role = 'base'", "tags.role = 'control'"
 
 
@@ -25,7 +26,7 @@ _FOR_COMPARISON = "tags.role = 'base'", "tags.role = 'control'"
 class FoundRun:
     """A run of a sweep; `record` is empty until it has ended."""
 
-    role: str  # base | control | cell
+    role: str  # one of `_READ`
     sweep: str
     scale: str
     chosen: bool  # by the filter, or only there to be compared with
@@ -56,7 +57,7 @@ def read_runs(uri: str, names: Sequence[str], condition: str = "") -> list[Found
     for also in _FOR_COMPARISON if condition else ():
         found |= {str(run.info.run_id): run for run in _search(client, ids, also)}
     runs = sorted(found.values(), key=lambda run: int(run.info.start_time))
-    children = [run for run in runs if run.data.tags.get("role") in ("base", "control", "cell")]
+    children = [run for run in runs if run.data.tags.get("role") in _READ]
     with tempfile.TemporaryDirectory() as folder:
         return [
             FoundRun(

@@ -23,7 +23,7 @@ class TrackedCell:
 
     values: Mapping[str, Value]  # as asked: age, location, count, gap, ... in the paper's tokens
     as_run: Mapping[str, Value]  # age_tokens, gap_tokens, ... at this scale
-    role: Literal["cell", "control"]
+    role: Literal["cell", "control", "reference"]
     spec: TrialSpec
     layer_map: str  # one box a layer, as the plan prints it
     outcome: Outcome
