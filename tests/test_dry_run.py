@@ -90,6 +90,26 @@ def test_what_is_done_and_what_the_rest_will_take_is_told(store):
     assert trial.trial.trial_id in text
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("", "at most 263 kB in the storage, cap 8 GB (--cache-gb)."),  # 128 windows of 64 tokens
+        ("--location input,output", "at most 263 kB in the storage"),
+        ("--seed 1,2", "at most 526 kB in the storage"),
+        ("--cache-gb 0.0002", "over the cap of 0.0002 GB: raise --cache-gb"),
+    ],
+)
+def test_the_disk_of_cached_teachers_is_told_beside_its_cap(store, flags, said):
+    cached = (
+        "--scale smoke --age 320B --location input --loss kd --teacher-placement cached:top-k=8"
+    )
+    assert said in "\n".join(lines_of(store, *cached.split(), *flags.split(), width=200))
+
+
+def test_without_a_cached_teacher_nothing_is_said_of_one(store):
+    assert "Cached teachers" not in "\n".join(lines_of(store, "--scale", "smoke", "--loss", "kd"))
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 100])
 @pytest.mark.parametrize("scale", scale_names())
 def test_no_line_is_wider_than_the_terminal(store, scale, width):

@@ -6,6 +6,7 @@ import torch
 from raydistill.answers import SparseAnswer, WholeAnswer
 from raydistill.excerpts import load_form
 from raydistill.parts import part_names
+from raydistill.placement import layout_of
 
 N, V = 6, 40
 FORMS = part_names("raydistill.excerpts")
@@ -112,9 +113,19 @@ def test_a_tail_in_one_bucket_never_overstates_the_kl():
 
 
 def test_bytes_are_those_of_ids_probabilities_counts_and_scalars():
-    sizes = {name: load_form(name).bytes_per_token(300, 2_048) for name in FORMS}
+    sizes = {name: load_form(name).layout.bytes_per_token(300, 2_048) for name in FORMS}
     assert sizes == {
         "top-k": 1200, "top-k-tail": 1202, "threshold": 1202, "sampled": 300 * 6 + 2,
     }  # fmt: skip
-    assert load_form("top-k").bytes_per_token(300, 150_000) == 1800
-    assert load_form("threshold").bytes_per_token(300, 100) == 402
+    assert layout_of("top-k").bytes_per_token(300, 150_000) == 1800
+    assert layout_of("threshold").bytes_per_token(300, 100) == 402
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_plan_knows_without_torch_what_a_form_takes_on_disk(name):
+    assert layout_of(name) == load_form(name).layout
+
+
+def test_a_form_of_ones_own_is_priced_at_the_most_that_any_may_take():
+    mine, dearest = (layout_of(n).bytes_per_token(300, 2_048) for n in ("mine", "sampled"))
+    assert mine == dearest + 2

@@ -8,14 +8,24 @@ from raydistill.errors import UsageError
 from raydistill.flops import exact_flops, paper_flops, parameters
 from raydistill.funnel import ladder
 from raydistill.known import Known, ages_by_scale
+from raydistill.objective import TEMPERATURE, loss_settings
 from raydistill.outcomes import Estimate
+from raydistill.placement import layout_of, parse_excerpt
 from raydistill.rates import ESTIMATE, Rate, Unmeasured, paced_as, rate_of
 from raydistill.resolve import PlannedTrial, stand_in_plan
 from raydistill.scales import Scale
 from raydistill.search import FUNNEL, TPE
-from raydistill.spec import TEACHER_FREE, Age, DropPlan, NoTeacher, RandomBase, TrialSpec
+from raydistill.spec import (
+    TEACHER_FREE,
+    Age,
+    CorpusInfo,
+    DropPlan,
+    NoTeacher,
+    RandomBase,
+    TrialSpec,
+)
 from raydistill.store import Store
-from raydistill.sweep import SweepPlan
+from raydistill.sweep import BaseKey, Cell, SweepPlan
 
 MOST_DEVICE_HOURS = 8.0
 _FLOAT_BYTES = 4  # weights and momentum are float32 whatever the precision
@@ -139,6 +149,55 @@ def base_work(scale: Scale, known: Known, ages: Sequence[Age]) -> Work:
         done=all((scale.name, age) in known.bases for age in ages),
         kept_bytes=size * len(scale.ages),
         working_bytes=2 * _CHECKPOINTS * size,
+    )
+
+
+def answers_bytes(planned: Sequence[PlannedTrial], known: Known, store: Store) -> int:
+    """What cached teachers take in the storage once a plan is done, at most; 0 without one.
+
+    A window is written once for all trials that ask the same of it. How far the windows of
+    several data seeds are the same is not looked up: together they are no more than there are.
+    """
+    info = store.load(CorpusInfo, "corpora", known.corpus.corpus_sha256, "corpus.json")
+    asked: dict[_Answers, dict[tuple[int, int], int]] = {}
+    for each in planned:
+        cell, recipe = each.cells[0], each.scale.recipe(each.cells[0].request)
+        if cell.request.excerpt and not isinstance(cell.teacher, NoTeacher):
+            order = cell.request.seed, recipe.warm_phase_tokens
+            longest = asked.setdefault(_answers(cell, recipe.precision), {})
+            longest[order] = max(longest.get(order, 0), recipe.budget_tokens)
+    taken = 0
+    for answers, longest in asked.items():
+        form, size = parse_excerpt(answers.excerpt)
+        windows = sum(tokens // answers.context for tokens in longest.values())
+        if info is not None:
+            windows = min(windows, (info.train_tokens - 1) // answers.context)
+        taken += windows * layout_of(form).window_bytes(size, answers.vocab_size, answers.context)
+    return taken
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Answers:
+    """What is kept of one teacher, but for the windows."""
+
+    teacher: BaseKey
+    excerpt: str
+    temperature: float
+    precision: str
+    context: int
+    vocab_size: int
+
+
+def _answers(cell: Cell, precision: str) -> _Answers:
+    assert not isinstance(cell.teacher, NoTeacher), cell
+    student, teacher = cell.scale.model, cell.teacher.scale.model
+    return _Answers(
+        teacher=cell.teacher.key,
+        excerpt=cell.request.excerpt,
+        temperature=loss_settings(cell.request.loss)[1].get(TEMPERATURE, 1.0),
+        precision=precision,
+        context=student.context,
+        vocab_size=min(student.vocab_size, teacher.vocab_size),
     )
 
 

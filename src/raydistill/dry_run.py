@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
-from raydistill.costs import Rates, Work, most_of, plan_work, rates_of
+from raydistill.costs import Rates, Work, answers_bytes, most_of, plan_work, rates_of
 from raydistill.flops import parameters
 from raydistill.forecast import forecast
 from raydistill.known import Known, look_up
@@ -16,7 +16,7 @@ from raydistill.search import FUNNEL, TPE
 from raydistill.spec import FROM_BASE, RandomBase, TrialRequest, TrialSpec
 from raydistill.store import Store
 from raydistill.sweep import REFERENCE, BaseRequest, SweepPlan, bases_of, shown
-from raydistill.units import format_flops, format_seconds, format_tokens
+from raydistill.units import format_bytes, format_flops, format_seconds, format_tokens
 
 KEPT, REMOVED, UNKNOWN = "■", "□", "·"
 UNSCORED = "layers known after scoring"
@@ -78,6 +78,7 @@ def describe(plan: SweepPlan, store: Store, *, width: int = 100) -> str:
             for said in (
                 *_probes(plan),
                 *forecast(bases, most_of(plan, work), rates, plan.options.price_per_hour),
+                *_answers(answers_bytes(trials, known, store), plan.options.cache_gb),
             )
             for line in _wrapped(said, width, "  ")
         ),
@@ -247,6 +248,15 @@ def _probes(plan: SweepPlan) -> Iterator[str]:
             f"Of these, the {len(probes)} with data seed {seed} come first: three peak rates for "
             f"each of {arms} arms."
         )
+
+
+def _answers(needed_bytes: int, cache_gb: float) -> Iterator[str]:
+    """What cached teachers take on disk, beside what they may."""
+    if needed_bytes:
+        cap = f"cap {cache_gb:g} GB (--cache-gb)"
+        if needed_bytes > 1e9 * cache_gb:
+            cap = f"over the cap of {cache_gb:g} GB: raise --cache-gb, or write less of each token"
+        yield f"Cached teachers: at most {format_bytes(needed_bytes)} in the storage, {cap}."
 
 
 def _wrapped(text: str, width: int, indent: str) -> list[str]:

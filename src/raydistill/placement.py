@@ -5,7 +5,8 @@ last change what a trial costs, not what comes out. Of a cached teacher an excer
 each answer is kept, which changes the bits, and so is part of a trial's identity.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from raydistill.errors import UsageError, unknown
 from raydistill.objective import inside_weights
@@ -19,6 +20,47 @@ MOST_IDS = 65_535  # their number is written in 16 bits
 
 DEFAULT_EXCERPT = "threshold=320"
 """The cheapest that was measured to err by no more than 1 % (docs/teacher-cache.md)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """What a form of excerpt writes beside ids and log-probabilities (`written.py`)."""
+
+    counts: bool = False  # of each id; then tokens differ in how many ids they have
+    scalar: bool = False  # one a token
+
+    def bytes_per_token(self, size: int, vocab_size: int) -> int:
+        """What a token takes on disk; with counts, at most."""
+        entry = id_bytes(vocab_size) + 2 + (count_bytes(size) if self.counts else 0)
+        return min(size, vocab_size) * entry + 2 * self.scalar + 2 * self.counts
+
+    def window_bytes(self, size: int, vocab_size: int, context: int) -> int:
+        """What a window of `context` tokens takes on disk, its number too."""
+        return context * self.bytes_per_token(size, vocab_size) + 8
+
+
+LAYOUTS: Mapping[str, Layout] = {
+    "top-k": Layout(),
+    "top-k-tail": Layout(scalar=True),
+    "threshold": Layout(scalar=True),
+    "sampled": Layout(counts=True),
+}
+"""By form, so that a plan can be priced without torch."""
+
+
+def layout_of(form: str) -> Layout:
+    """The layout of a form of excerpt; of one that is not listed, the most that any may write."""
+    return LAYOUTS.get(form, Layout(counts=True, scalar=True))
+
+
+def id_bytes(vocab_size: int) -> int:
+    """2 for up to 65,536 ids, else 4."""
+    return 2 if vocab_size <= 1 << 16 else 4
+
+
+def count_bytes(size: int) -> int:
+    """1 for up to 255 draws, else 2 (up to 65,535)."""
+    return 1 if size < 1 << 8 else 2
 
 
 def check_placement(placement: str, losses: Iterable[str]) -> None:

@@ -27,9 +27,9 @@ from torch import Tensor
 from raydistill.answers import SparseAnswer
 from raydistill.codec import from_json, to_json
 from raydistill.errors import DataError, UsageError
-from raydistill.excerpts import Excerpt, count_bytes, id_bytes, load_form
+from raydistill.excerpts import Excerpt, load_form
 from raydistill.manifest import verify
-from raydistill.placement import MOST_IDS
+from raydistill.placement import MOST_IDS, count_bytes, id_bytes
 from raydistill.spec import digest
 from raydistill.tokens import Batch
 
@@ -79,8 +79,8 @@ class WrittenSpec:
     @property
     def window_bytes(self) -> int:
         """What a window takes on disk; at most, where tokens differ."""
-        per_token = load_form(self.excerpt).bytes_per_token(self.size, self.vocab_size)
-        return self.context * per_token + 8
+        layout = load_form(self.excerpt).layout
+        return layout.window_bytes(self.size, self.vocab_size, self.context)
 
 
 class Writer:

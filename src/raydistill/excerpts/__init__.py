@@ -13,6 +13,7 @@ from torch import Tensor
 
 from raydistill.divergence import Known
 from raydistill.parts import load_part
+from raydistill.placement import Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,10 @@ class Form:
     counts: bool = False  # whether excerpts have them; then tokens differ in how many ids they have
     scalar: bool = False
 
-    def bytes_per_token(self, size: int, vocab_size: int) -> int:
-        """What a token takes on disk; with counts, at most."""
-        entry = id_bytes(vocab_size) + 2 + (count_bytes(size) if self.counts else 0)
-        return min(size, vocab_size) * entry + 2 * self.scalar + 2 * self.counts
+    @property
+    def layout(self) -> Layout:
+        """What it takes on disk."""
+        return Layout(counts=self.counts, scalar=self.scalar)
 
 
 def load_form(name: str) -> Form:
@@ -47,13 +48,3 @@ def load_form(name: str) -> Form:
         UsageError: if there is no such excerpt.
     """
     return cast(Form, load_part(__name__, name, "form"))
-
-
-def id_bytes(vocab_size: int) -> int:
-    """2 for up to 65,536 ids, else 4."""
-    return 2 if vocab_size <= 1 << 16 else 4
-
-
-def count_bytes(size: int) -> int:
-    """1 for up to 255 draws, else 2 (up to 65,535)."""
-    return 1 if size < 1 << 8 else 2
