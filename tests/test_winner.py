@@ -12,17 +12,18 @@ from raydistill.report.pareto import front_lines, save_pareto
 from raydistill.report.table import build_table
 from raydistill.resolve import distinct
 from raydistill.results import averaged_over
+from raydistill.statistics import Estimate
 from raydistill.store import Store
 from raydistill.units import B
 from raydistill.verdict import winner_lines
 from raydistill.views import for_report, for_tracker, read_state
-from raydistill.winner import Point, points, winner, winner_again
+from raydistill.winner import Point, further, points, winner, winner_again
 
 FLAGS = (
     "--location", "input,output,middle", "--count", "1,2", "--gap", "0", "--loss", "lm",
     "--lr_factor", "0.5,1", "--trials", "12",
 )  # fmt: skip
-END = {"input": 3.3, "output": 3.4, "middle": 3.35}
+END = {"input": 3.3, "output": 3.4, "middle": 3.35, "none": 3.1}
 
 
 def nll(request, share):
@@ -67,6 +68,7 @@ def test_the_winner_and_the_best_preset_are_trained_on_new_seeds(store):
     assert [asked(each) for each in again] == [
         ("input", 1, 5e-4, 2), ("input", 1, 5e-4, 3),
         ("input", 1, "scale", 2), ("input", 1, "scale", 3),
+        ("none", 0, 5e-4, 1), ("none", 0, "scale", 1),
     ]  # fmt: skip
 
 
@@ -89,7 +91,7 @@ def test_a_search_that_finds_nothing_better_says_so(store):
     )
     found = winner(plan, finished.known(), store)
     assert found.is_preset
-    assert len(found.again) == 2
+    assert [cell.request.location for cell in found.again] == ["input", "input", "none"]
     assert list(winner_lines(found, finished.known(), store)) == [
         "smoke, age 320B, count 1: the search found nothing better than the preset input."
     ]
@@ -108,6 +110,34 @@ def test_the_pareto_set_is_that_of_the_documents_selected_on(store):
     assert len(rows) == 2
     assert rows[0].startswith("  input, count 1, peak_lr 0.0005: delta_nll +0.")
     assert foot.startswith("Selected on one half")
+
+
+def test_the_winner_has_a_control_in_the_table(store):
+    plan, known = finished.plan("search", store, *FLAGS), finished.known()
+    finish(plan, store)
+    again = winner_again(plan, known, store)
+    trainer = finished.Trainer(store, plan, nll)
+    for trial in distinct(again, known):
+        trainer.finish(trial.trial, trial.cells[0].request)
+    whole = dataclasses.replace(plan, cells=(*plan.cells, *again))
+    table = build_table(for_report(read_state(asked_of(whole, known, store), store)))
+    rows = [row for block in table.blocks for row in block.rows if row.name.startswith("input")]
+    assert rows
+    assert all(isinstance(row.against_control.delta_nll, Estimate) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        (4, ""),
+        (6, "All 5 trials were known, so none was drawn: --trials 11 looks further."),
+        (12, "All 12 trials that there are were known: nothing is left to draw."),
+    ],
+)
+def test_a_search_whose_trials_were_all_known_says_how_to_look_further(store, known, said):
+    plan = finished.plan("search", store, *FLAGS[:-1], "5")
+    finish(plan, store, plan.cells[:known])
+    assert further(plan, finished.known(), store) == said
 
 
 def test_table_mlflow_and_search_average_over_the_same_tasks(store):

@@ -28,7 +28,7 @@ from raydistill.store import Store
 from raydistill.sweep import SweepPlan
 from raydistill.verdict import funnel_lines, winner_lines
 from raydistill.views import SweepState, for_report, for_tracker, read_state
-from raydistill.winner import points, winner, winner_again
+from raydistill.winner import further, points, winner, winner_again
 
 
 def run(plan: SweepPlan) -> int:
@@ -46,6 +46,7 @@ def run(plan: SweepPlan) -> int:
     tracker = tracking.Tracker(
         tracked.snapshot, uri=plan.options.tracking_uri, store=store, say=console.print
     )
+    told = further(plan, tracked.known, store)
     if is_finished(plan, tracked.known, store):
         console.print("The store has every trial of this sweep: nothing is trained.")
         tracked.running = False
@@ -59,6 +60,8 @@ def run(plan: SweepPlan) -> int:
     state = tracked.state()
     tracked.files = write_report(state, store, console)
     tracked.files |= write_verdict(tracked.plan, tracked.known, store, console)
+    if told:
+        console.print(told)
     tracker.close()
     _print_next(plan, tracker, console)
     return int(any(isinstance(cell.outcome, TrialFailure) for cell in state.cells))

@@ -124,7 +124,9 @@ def _trainings(plan: SweepPlan, distinct_trials: int, done: int) -> float:
     """How many whole trainings a search asks for at most."""
     options = plan.options
     if options.search == TPE:
-        return max(0, options.trials - done) + 2 * plan.sweep.searching.new_seeds
+        seeds = plan.sweep.searching.new_seeds
+        anew = 2 * seeds + 2 * (seeds > 0)  # the winner, the best preset and their controls
+        return max(0, options.trials - done) + anew
     if options.search != FUNNEL:
         return distinct_trials
     seeds = len({cell.request.seed for cell in plan.cells})

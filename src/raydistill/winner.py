@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 from raydistill.contests import Contest, contests
 from raydistill.known import Known
-from raydistill.locations import LOCATIONS
+from raydistill.locations import LOCATIONS, NONE
 from raydistill.outcomes import Finished
 from raydistill.resolve import PlannedTrial, distinct
 from raydistill.results import averaged_over, final_nll, objectives, outcome_of
 from raydistill.search import TPE, on_front
 from raydistill.spec import TEACHER_FREE
 from raydistill.store import Store
-from raydistill.sweep import Cell, SweepPlan, shown
+from raydistill.sweep import Cell, SweepPlan, settle, shown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,9 +44,10 @@ class Winner:
 
     @property
     def again(self) -> tuple[Cell, ...]:
-        """What is trained anew: both, or the one that they are."""
-        ours = self.anew(self.winner)
-        return ours if self.is_preset else (*ours, *self.anew(self.preset))
+        """What is trained anew: both, or the one that they are; and the control of each."""
+        both = [self.winner] if self.is_preset else [self.winner, self.preset]
+        controls = [control_of(each.cells[0]) for each in both]
+        return (*(cell for each in both for cell in self.anew(each)), *controls)
 
     def anew(self, planned: PlannedTrial) -> tuple[Cell, ...]:
         """One of the two with every new seed."""
@@ -57,6 +58,30 @@ def with_seed(cell: Cell, seed: int) -> Cell:
     """The same cell with another data order."""
     request = replace(cell.request, seed=seed)
     return replace(cell, request=request, values={**cell.values, "seed": seed})
+
+
+def control_of(cell: Cell) -> Cell:
+    """The whole base on the schedule and the data of a cell."""
+    asked = replace(cell.request, location=NONE, loss=TEACHER_FREE)
+    request = settle(asked, cell.scale, count_given=False)
+    of_control = {name: getattr(request, name) for name in ("location", "count", "gap", "loss")}
+    values = {axis: of_control.get(axis, value) for axis, value in cell.values.items()}
+    return replace(cell, request=request, values=values)
+
+
+def further(plan: SweepPlan, known: Known, store: Store) -> str:
+    """How a search by Optuna looks further, if all its trials were finished before it began."""
+    finished = len(searched(plan, known, store))
+    if plan.options.search != TPE or finished < plan.options.trials:
+        return ""
+    every = len(distinct(plan.cells, known))
+    if finished == every:
+        return f"All {every} trials that there are were known: nothing is left to draw."
+    more = min(every, finished + plan.options.trials)
+    return (
+        f"All {plan.options.trials} trials were known, so none was drawn: --trials {more} looks "
+        "further."
+    )
 
 
 def searched(plan: SweepPlan, known: Known, store: Store) -> list[tuple[PlannedTrial, Finished]]:
@@ -150,6 +175,6 @@ def _is_preset(cell: Cell) -> bool:
 
 
 def winner_again(plan: SweepPlan, known: Known, store: Store) -> tuple[Cell, ...]:
-    """The cells of the winner's new seeds; none before there is a winner."""
+    """The cells of the winner's new seeds, and controls; none before there is a winner."""
     found = winner(plan, known, store)
     return () if found is None else found.again
