@@ -145,9 +145,7 @@ class Session:
         failures = self.run(left, names, missing) if missing > 0 else {}
         again = distinct(winner_again(self.plan, self.known, self.store), self.known)
         if anew := self._unfinished(again):
-            self.console.print(
-                "training the winner and the best preset on new seeds, and their controls"
-            )
+            self.console.print("training winner and best preset on new seeds, and their controls")
             failures |= self.run_all(self.candidates(anew))
         return failures
 
