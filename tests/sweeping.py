@@ -13,6 +13,7 @@ import io
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import time
@@ -155,6 +156,30 @@ def runs(storage, sweep="where_to_drop"):
 def cells(storage):
     """The runs that are cells or controls."""
     return [run for run in runs(storage)[1] if run.data.tags["role"] in ("cell", "control")]
+
+
+def kill_amid(name, storage, *flags, **more):
+    """Start a sweep as a process, and kill it as soon as one trial has ended."""
+    process = start(storage, *flags, script=f"sweeps/{name}.py", **more)
+    deadline = time.monotonic() + 200
+    while not list(Path(storage).glob("trials/*/trained.json")) and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def assert_every_step_once(storage, sweep):
+    """Every run is finished, and has each step of its trial once; returns those of cells."""
+    client, found = runs(storage, sweep)
+    assert {run.info.status for run in found} == {"FINISHED"}
+    trained = results(storage)
+    children = [run for run in found if run.data.tags["role"] in ("cell", "control")]
+    for run in children:
+        curve = trained[run.data.tags["trial_id"]][0]["curve"]
+        history = client.get_metric_history(run.info.run_id, "train_loss")
+        assert [point.step for point in history] == [step["tokens"] for step in curve]
+    return children
 
 
 def assert_tracked_once(storage, expected, sweep="where_to_drop"):

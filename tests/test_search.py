@@ -1,6 +1,7 @@
 import optuna
 import pytest
 
+import finished
 from raydistill.errors import UsageError
 from raydistill.runners.in_order import END, InOrder
 from raydistill.runners.study import Asked, Study
@@ -12,6 +13,7 @@ from raydistill.search import (
     first_of_permutation,
     on_front,
 )
+from raydistill.store import Store
 
 CELLS = [
     Candidate(key=f"{location}-{age}", axes={"location": location, "age": age}, job=None)
@@ -76,6 +78,13 @@ def test_a_search_that_does_not_exist_names_the_nearest():
 def test_row_11_an_objective_with_a_typo_is_refused(names, said):
     with pytest.raises(UsageError, match=said):
         check_objectives(names)
+
+
+def test_rates_are_chosen_by_the_probe_or_by_the_search_not_by_both(tmp_path):
+    with pytest.raises(UsageError, match="--lr-probe chooses the rates that lr_factor names"):
+        finished.plan("search", Store(tmp_path), "--lr-probe")
+    asked = finished.plan("search", Store(tmp_path), "--lr-probe", "--lr_factor", "1")
+    assert {cell.request.peak_lr for cell in asked.cells} == {"scale"}
 
 
 def test_a_larger_random_search_keeps_the_cells_of_a_smaller_one():

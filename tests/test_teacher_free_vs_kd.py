@@ -65,3 +65,15 @@ def test_a_teacher_on_devices_of_its_own_gives_the_same_bits(whole, run_sweep, p
     done = run_sweep("teacher_free_vs_kd", storage, *flags)
     assert done.returncode == 0, done.stderr
     assert weights(by_arm(storage)) == {"kd": weights(by_arm(whole[0]))["kd"]}
+
+
+def test_killed_amid_its_arms_it_ends_as_if_nothing_had_happened(
+    whole, run_sweep, prepared, tmp_path, ray_address
+):
+    storage = prepared(tmp_path)
+    sweeping.kill_amid("teacher_free_vs_kd", storage, "--seed", "1", RAY_ADDRESS=ray_address)
+    final = run_sweep("teacher_free_vs_kd", storage, "--seed", "1")
+    assert final.returncode == 0, final.stderr
+    assert sweeping.results(storage) == sweeping.results(whole[0])
+    cells = sweeping.assert_every_step_once(storage, "teacher_free_vs_kd")
+    assert sorted(run.data.params["arm"] for run in cells) == sorted(ARMS)

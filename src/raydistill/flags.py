@@ -65,6 +65,8 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         cells = tuple(first_of_permutation(cells, searching.trials, seed))
     references = _references(sweep, flags, scale, searching)
     cells += references
+    if flags.lr_probe and any(cell.request.peak_lr != "scale" for cell in cells):
+        raise UsageError("--lr-probe chooses the rates that lr_factor names: add --lr_factor 1")
     check_recipes(cells)
     check_placement(flags.teacher_placement, {cell.request.loss for cell in cells})
     storage = storage_of(flags)

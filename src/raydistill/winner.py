@@ -142,36 +142,42 @@ def winner(plan: SweepPlan, known: Known, store: Store) -> Winner | None:
         return None
     losses = {planned.trial_id: final_nll(end, "selection") for planned, end in ends}
     races, _ = contests([planned for planned, _ in ends])
-    with_presets = [race for race in races if _best(race, losses, presets=True)]
+    probed = plan.options.lr_probe
+    with_presets = [race for race in races if _presets(race, probed=probed)]
     if not with_presets:
         return None
     contest = max(with_presets, key=lambda race: len(race.contenders))
     used = max(cell.request.seed for cell in plan.cells)
     return Winner(
         contest=contest.title,
-        winner=_best(contest, losses)[0],
-        preset=_best(contest, losses, presets=True)[0],
+        winner=_best(losses, _rivals(contest)),
+        preset=_best(losses, _presets(contest, probed=probed)),
         new_seeds=tuple(range(used + 1, used + 1 + seeds)),
     )
 
 
-def _best(
-    contest: Contest, losses: Mapping[str, float], *, presets: bool = False
-) -> list[PlannedTrial]:
-    """The contenders, or the presets among them, the lowest loss first."""
-    rivals = [
-        trials[0]
-        for trials in contest.contenders.values()
-        if not presets or any(map(_is_preset, trials[0].cells))
+def _best(losses: Mapping[str, float], rivals: Sequence[PlannedTrial]) -> PlannedTrial:
+    return min(rivals, key=lambda planned: losses[planned.trial_id])
+
+
+def _rivals(contest: Contest) -> list[PlannedTrial]:
+    return [trials[0] for trials in contest.contenders.values()]
+
+
+def _presets(contest: Contest, *, probed: bool) -> list[PlannedTrial]:
+    """Those as the paper has them: all at once, teacher-free, at the usual rate or the probed."""
+    return [
+        planned
+        for planned in _rivals(contest)
+        if any(_is_preset(cell, probed=probed) for cell in planned.cells)
     ]
-    return sorted(rivals, key=lambda planned: losses[planned.trial_id])
 
 
-def _is_preset(cell: Cell) -> bool:
-    """Whether a cell is as the paper has them: all at once, teacher-free, at the usual rate."""
+def _is_preset(cell: Cell, *, probed: bool) -> bool:
     request = cell.request
-    usual = (request.gap, request.loss, request.peak_lr) == (0, TEACHER_FREE, "scale")
-    return request.location in LOCATIONS and usual
+    at_usual_rate = probed or request.peak_lr == "scale"
+    as_printed = request.location in LOCATIONS and not request.gap
+    return as_printed and request.loss == TEACHER_FREE and at_usual_rate
 
 
 def winner_again(plan: SweepPlan, known: Known, store: Store) -> tuple[Cell, ...]:
