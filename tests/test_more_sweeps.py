@@ -10,7 +10,9 @@ SWEEPS = {
 }
 EXPECTED = {
     "when_to_drop": [
-        ("input", "0", "tokens"), ("input", "2B", "tokens"), ("input", "2B", "flops"),
+        ("input", "0", "tokens"),
+        ("input", "2B", "tokens"),
+        ("input", "2B", "flops"),
         ("none", "0", "tokens"),
     ],
     "how_many_to_drop": [(size, n) for size in ("smoke", "smoke_small") for n in ("0", "1", "4")],

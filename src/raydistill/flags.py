@@ -65,8 +65,6 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         cells = tuple(first_of_permutation(cells, searching.trials, seed))
     references = _references(sweep, flags, scale, searching)
     cells += references
-    if flags.lr_probe and any(cell.request.peak_lr != "scale" for cell in cells):
-        raise UsageError("--lr-probe chooses the rates that lr_factor names: add --lr_factor 1")
     check_recipes(cells)
     check_placement(flags.teacher_placement, {cell.request.loss for cell in cells})
     storage = storage_of(flags)
@@ -87,19 +85,26 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         command=command,
         debug=flags.debug,
         probe=flags.probe,
-        lr_probe=_probes_rates(flags, scale),
+        lr_probe=_probes_rates(flags, scale, cells),
         price_per_hour=_price(flags.price_per_hour),
     )
     return SweepPlan(sweep=sweep, scale=scale, cells=cells, options=options)
 
 
-def _probes_rates(flags: argparse.Namespace, scale: Scale) -> bool:
-    """Whether each arm tries three peaks: as asked, or by the recipe `heal` of a brought model."""
+def _probes_rates(flags: argparse.Namespace, scale: Scale, cells: Sequence[Cell]) -> bool:
+    """Whether each arm tries three peaks: as asked, or by the recipe `heal` of a brought model.
+
+    Raises:
+        UsageError: if that was asked for, and the cells name rates too.
+    """
+    by_cells = any(cell.request.peak_lr != "scale" for cell in cells)
+    if flags.lr_probe and by_cells:
+        raise UsageError("--lr-probe chooses the rates that lr_factor names: add --lr_factor 1")
     if flags.lr_probe is not None:
         return bool(flags.lr_probe)
-    named = any(setting.split("=")[0].strip() in ("lr", "peak_lr") for setting in flags.set)
+    by_flag = any(setting.split("=")[0].strip() in ("lr", "peak_lr") for setting in flags.set)
     heals = bool(scale.brought) and not scale.like and flags.recipe in (None, RECIPES[0])
-    return heals and not named
+    return heals and not by_flag and not by_cells
 
 
 def _chosen(sweep: Sweep, flags: argparse.Namespace) -> dict[str, tuple[Value, ...]]:

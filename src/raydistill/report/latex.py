@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from raydistill.report.sections import Section
 
 PREAMBLE = "% \\usepackage{booktabs,graphicx,amssymb}\n"
-WIDE = 7
-"""With more columns a table takes the width of the page."""
+WIDE = 70
+"""With more characters in a line a table takes the width of the page, and is scaled to it."""
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -45,7 +45,8 @@ def to_latex(section: Section, caption: str, notes: Sequence[str] = ()) -> str:
 
 
 def _lines(section: Section, caption: str, notes: Sequence[str]) -> Iterator[str]:
-    wide = len(section.headers) > WIDE
+    columns = zip(section.headers, *section.rows, strict=True)
+    wide = sum(2 + max(map(len, column)) for column in columns) > WIDE
     yield "\\begin{table*}[t]" if wide else "\\begin{table}[t]"
     yield "\\centering\\small"
     if wide:
