@@ -178,8 +178,11 @@ def test_the_store_tells_what_came_of_a_trial(store, job):
     run_trial(job, world=WORLD)
     found = outcome(job.spec, job.base_sha256, MEASURED, store)
     assert isinstance(found, Finished)
-    lost = metrics(found, ("last-word",))
-    before, after = found.result.before.tasks["last-word"], found.result.after.tasks["last-word"]
+    lost = metrics(found, ("continuation",))
+    before, after = (
+        found.result.before.tasks["continuation"],
+        found.result.after.tasks["continuation"],
+    )
     assert lost["downstream_drop_pct"] == pytest.approx(100 * (1 - after.value / before.value))
     assert lost["delta_nll"] == found.result.after.nll - found.result.before.nll
     assert lost["delta_nll_selection"] != lost["delta_nll"]
