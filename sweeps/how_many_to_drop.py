@@ -11,12 +11,12 @@ input, in models of two sizes and at several ages; each then trains on 20B more 
 from raydistill.cli import main
 from raydistill.locations import NONE
 from raydistill.scales import Scale
-from raydistill.spec import TrialRequest
+from raydistill.spec import Age, TrialRequest
 from raydistill.sweep import Axes, Sweep
 from raydistill.units import B
 
 
-def trial(scale: Scale, size: str, age: int, count: int) -> TrialRequest | None:
+def trial(scale: Scale, size: str, age: Age, count: int) -> TrialRequest | None:
     """One point of Figure 3; count 0 is the control."""
     del size  # `scale` is the scale of that size
     if age not in scale.ages:

@@ -22,13 +22,13 @@ from raydistill.cli import main
 from raydistill.locations import LOCATIONS, RANDOM_LOCATIONS
 from raydistill.scales import Scale
 from raydistill.search import TPE, Searching
-from raydistill.spec import TEACHER_FREE, TrialRequest
+from raydistill.spec import TEACHER_FREE, Age, TrialRequest
 from raydistill.sweep import Axes, Sweep, Value
 from raydistill.units import B, M
 
 
 def trial(
-    scale: Scale, age: int, location: str, count: int, gap: int, loss: str, lr_factor: float
+    scale: Scale, age: Age, location: str, count: int, gap: int, loss: str, lr_factor: float
 ) -> TrialRequest | None:
     """One cell; a single layer has no gap to another."""
     if count == 1 and gap:

@@ -19,7 +19,7 @@ from raydistill.cli import main
 from raydistill.locations import NONE
 from raydistill.placement import DEFAULT_EXCERPT
 from raydistill.scales import Scale
-from raydistill.spec import SCRATCH, SCRATCH_WITH_AGE, TrialRequest
+from raydistill.spec import SCRATCH, SCRATCH_WITH_AGE, Age, TrialRequest
 from raydistill.sweep import Sweep
 from raydistill.units import B
 
@@ -35,7 +35,7 @@ ARMS = (
 )
 
 
-def trial(scale: Scale, age: int, location: str, arm: str) -> TrialRequest:
+def trial(scale: Scale, age: Age, location: str, arm: str) -> TrialRequest | None:
     """One arm; any loss with a teacher is one too by its name, and with `-cached` behind it."""
     half = scale.model.num_layers // 2
     asked = partial(scale.trial, age=age, location=location, count=half)
@@ -48,6 +48,8 @@ def trial(scale: Scale, age: int, location: str, arm: str) -> TrialRequest:
             return asked(share=0)
         case "teacher-free":
             return asked()
+        case "scratch-with-age" if scale.brought:
+            return None  # nobody says how many tokens it had seen
         case "scratch" | "scratch-with-age":
             return asked(start={"scratch": SCRATCH, "scratch-with-age": SCRATCH_WITH_AGE}[arm])
         case _ if arm.endswith("-cached"):

@@ -12,12 +12,12 @@ and so costs more: each gap also runs on as many tokens as cost the same FLOPs.
 from raydistill.cli import main
 from raydistill.locations import NONE
 from raydistill.scales import Scale
-from raydistill.spec import TrialRequest
+from raydistill.spec import Age, TrialRequest
 from raydistill.sweep import Axes, Sweep
 from raydistill.units import B, M
 
 
-def trial(scale: Scale, age: int, location: str, gap: int, equal: str) -> TrialRequest | None:
+def trial(scale: Scale, age: Age, location: str, gap: int, equal: str) -> TrialRequest | None:
     """One bar of Figure 1, at equal tokens or at equal FLOPs."""
     if (gap == 0 and equal == "flops") or (location == NONE and gap):
         return None  # the same as without

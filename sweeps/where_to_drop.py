@@ -15,12 +15,12 @@ Which layers a location means: `locations.py`. When they leave: `plan.py`. What 
 from raydistill.cli import main
 from raydistill.locations import LOCATIONS, NONE, RANDOM_LOCATIONS
 from raydistill.scales import Scale
-from raydistill.spec import TrialRequest
+from raydistill.spec import Age, TrialRequest
 from raydistill.sweep import Sweep
 from raydistill.units import B
 
 
-def trial(scale: Scale, age: int, location: str) -> TrialRequest:
+def trial(scale: Scale, age: Age, location: str) -> TrialRequest:
     """One cell of Table 5."""
     return scale.trial(age=age, location=location, count=scale.count)
 

@@ -117,10 +117,10 @@ class Sweep:
 
     def grids(self, scale: Scale, chosen: Axes | None = None) -> list[dict[str, list[Value]]]:
         """The grids whose union is swept at `scale`; `chosen` values stand in for an axis."""
-        own = {"age": scale.ages, SIZE: (scale.name,)} if scale.brought else {}
-        chosen = own | dict(chosen or {})
+        chosen = chosen or {}
         grids: list[dict[str, list[Value]]] = []
         for axes in self.at.get(scale.like or scale.name, (self.axes,)):
+            axes = _of_model(axes, scale) if scale.brought else axes
             grid = {axis: self._distinct(axis, chosen.get(axis, axes[axis])) for axis in self.axes}
             if grid not in grids:
                 grids.append(grid)
@@ -206,6 +206,12 @@ class Sweep:
             repeated = [value for value in distinct if list(values).count(value) > 1]
             _log.warning("axis %r repeats %s: taken once", axis, ", ".join(map(str, repeated)))
         return distinct
+
+
+def _of_model(axes: Axes, scale: Scale) -> Axes:
+    """The axes of a model that somebody brought: its own ages, its size, counts that it has."""
+    possible = [c for c in axes.get("count", ()) if int(c) <= scale.model.num_layers - 2]
+    return {**axes, "age": scale.ages, SIZE: (scale.name,), "count": possible}
 
 
 def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRequest:
