@@ -180,6 +180,8 @@ def _ratio(after_R: FloatArray, before_R: FloatArray) -> FloatArray:
 
 
 def _same_items(left: UnitScores, right: UnitScores) -> bool:
+    if left.counts_vary:
+        return set(left.units) == set(right.units)
     return dict(zip(left.units, left.counts, strict=True)) == dict(
         zip(right.units, right.counts, strict=True)
     )

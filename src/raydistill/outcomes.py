@@ -12,11 +12,15 @@ class UnitScores:
 
     The unit is a whole document with everything made from it (METHOD 6): for perplexity
     `sums` are nats and `counts` target tokens, for a task they are right answers and items.
+    Of F1 they are 2·TP and 2·TP + FP + FN, so that it is a ratio of sums too.
     """
 
     units: tuple[str, ...]
     sums: tuple[float, ...]
     counts: tuple[int, ...]
+    counts_vary: bool = False  # with the answers, as those of F1
+    chance: float = 0.0  # what guessing gives, where only the items tell
+    beside: tuple[tuple[str, float], ...] = ()  # other metrics of the same items, in no mean
 
     @property
     def value(self) -> float:
@@ -31,6 +35,7 @@ class TaskScore:
     value: float
     stderr: float
     chance: float
+    beside: tuple[tuple[str, float], ...] = ()  # other metrics of the same items, in no mean
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ Arrays `…_R` hold the measured value first and one value per resample after it
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import numpy as np
@@ -277,15 +277,19 @@ def half(
         which: of the halves; neither is empty if there are two documents or more.
         units: all documents, in any order. Ranked by the sha256 of their names, they go to
             selection and report in turn; so scores split by the same `units` are split alike.
+            A task that has its own data has none of them: its items are ranked by themselves.
     """
-    ranked = sorted(set(units), key=lambda unit: hashlib.sha256(unit.encode()).hexdigest())
+    asked = set(units)
+    own = asked if asked & set(scores.units) else set(scores.units)
+    ranked = sorted(own, key=lambda unit: hashlib.sha256(unit.encode()).hexdigest())
     inside = set(ranked[0 if which == "selection" else 1 :: 2])
     chosen = [
         entry
         for entry in zip(scores.units, scores.sums, scores.counts, strict=True)
         if entry[0] in inside
     ]
-    return UnitScores(
+    return replace(
+        scores,
         units=tuple(unit for unit, _, _ in chosen),
         sums=tuple(total for _, total, _ in chosen),
         counts=tuple(count for _, _, count in chosen),

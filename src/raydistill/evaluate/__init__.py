@@ -1,7 +1,8 @@
-"""What a model is measured by: held-out perplexity, and tasks made from held-out text.
+"""What a model is measured by: held-out perplexity, and zero-shot tasks.
 
-Scores are kept in the store by weights and by what was measured on them (`score_key`), so
-nothing is measured twice. Importing this imports neither torch nor lm_eval.
+Some tasks are made from held-out text (`tasks/`), all others have data of their own
+(`task_data.py`). Scores are kept in the store one by one, by weights and by what was measured
+on them, so nothing is measured twice. Importing this imports neither torch nor lm_eval.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from raydistill.codec import from_json
 from raydistill.evaluate.items import make_items
-from raydistill.evaluate.tasks import TASKS, chance, source_digest
+from raydistill.evaluate.task_data import data_folder
+from raydistill.evaluate.tasks import TASKS, chance, is_made, source_digest
 from raydistill.outcomes import Scores, TaskScore, UnitScores
-from raydistill.spec import CorpusInfo, EvalSpec, digest
+from raydistill.spec import CorpusInfo, EvalSpec, TaskSource, digest
 from raydistill.store import Store
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ __all__ = [
     "score_key",
     "scores_from",
     "scores_of",
+    "source_key",
 ]
 
 EVALUATOR_VERSION = 1
@@ -37,7 +40,7 @@ PERPLEXITY = "perplexity"
 
 
 def score_key(name: str, corpus: CorpusInfo, windows: int) -> str:
-    """The name under which the store keeps a score: "perplexity" (of `windows`) or a task.
+    """The store's name of a score on a corpus: "perplexity" (of `windows`) or a task made of it.
 
     Raises:
         UsageError: if there is no such task.
@@ -45,6 +48,17 @@ def score_key(name: str, corpus: CorpusInfo, windows: int) -> str:
     measured = [EVALUATOR_VERSION, corpus.corpus_sha256, corpus.tokenizer_sha256]
     asked = windows if name == PERPLEXITY else source_digest(name)
     return f"{name}-{digest([*measured, asked])}"
+
+
+def source_key(source: TaskSource, corpus: CorpusInfo) -> str:
+    """The store's name of a score on a task's own data: of the corpus only the tokenizer counts."""
+    asked = [source.data_sha256, source.num_fewshot, corpus.tokenizer_sha256]
+    return f"{source.task}-{digest([EVALUATOR_VERSION, *asked])}"
+
+
+def _key(name: str, corpus: CorpusInfo, spec: EvalSpec) -> str:
+    source = spec.source(name)
+    return source_key(source, corpus) if source else score_key(name, corpus, spec.heldout_windows)
 
 
 def scores_of(
@@ -55,28 +69,29 @@ def scores_of(
     folder: Path,
     spec: EvalSpec,
 ) -> Scores:
-    """The scores of some weights; what the store lacks is measured and kept.
+    """The scores of some weights; what the store lacks is measured, and kept score by score.
 
     Args:
         weights_sha256: whose scores these are.
         load_model: called only if something has to be measured.
-        store: where scores are kept, by chapter.
+        store: where scores are kept, by document.
         folder: the corpus.
         spec: which tasks, and how many windows for the perplexity.
 
     Raises:
         UsageError: if there is no such task.
-        DataError: if the corpus has no items for a task.
+        DataError: if there are no items for a task.
     """
     corpus = from_json(CorpusInfo, (folder / "corpus.json").read_text(encoding="utf-8"))
     found = kept_documents(weights_sha256, store=store, corpus=corpus, spec=spec)
     missing = [name for name in (PERPLEXITY, *spec.tasks) if name not in found]
     if missing:
-        measured = _measure(load_model(), missing, store=store, folder=folder, spec=spec)
-        for name, scores in measured.items():
-            key = score_key(name, corpus, spec.heldout_windows)
-            store.save(scores, "scores", weights_sha256, f"{key}.json")
-        found |= measured
+        made = [name for name in spec.corpus_tasks if name in missing]
+        items = make_items(made, store=store, folder=folder)
+        model = load_model()
+        for name in missing:
+            found[name] = _measure(model, name, items, store=store, folder=folder, spec=spec)
+            store.save(found[name], "scores", weights_sha256, f"{_key(name, corpus, spec)}.json")
     return scores_from(weights_sha256, found)
 
 
@@ -85,8 +100,9 @@ def kept_documents(
 ) -> dict[str, UnitScores]:
     """Those of the scores asked for that the store has, by name and split by document."""
     kept = {
-        name: store.unit_scores(weights_sha256, score_key(name, corpus, spec.heldout_windows))
+        name: store.unit_scores(weights_sha256, _key(name, corpus, spec))
         for name in (PERPLEXITY, *spec.tasks)
+        if name == PERPLEXITY or spec.source(name) or is_made(name)
     }
     return {name: scores for name, scores in kept.items() if scores is not None}
 
@@ -101,23 +117,34 @@ def scores_from(weights_sha256: str, documents: Mapping[str, UnitScores]) -> Sco
 
 
 def _measure(
-    model: "Decoder", names: list[str], *, store: Store, folder: Path, spec: EvalSpec
-) -> dict[str, UnitScores]:
+    model: "Decoder",
+    name: str,
+    items: Mapping[str, Path],
+    *,
+    store: Store,
+    folder: Path,
+    spec: EvalSpec,
+) -> UnitScores:
     # torch and lm_eval take seconds, and kept scores need neither
     from raydistill.evaluate.perplexity import heldout_nll  # noqa: PLC0415
-    from raydistill.evaluate.zeroshot import score_tasks  # noqa: PLC0415
+    from raydistill.evaluate.zeroshot import score_source, score_tasks  # noqa: PLC0415
 
-    tasks = [name for name in names if name != PERPLEXITY]
-    items = make_items(tasks, store=store, folder=folder)
-    scores = score_tasks(model, folder, items) if items else {}
-    if PERPLEXITY in names:
+    if name == PERPLEXITY:
         windows, context = spec.heldout_windows, model.config.context
-        scores[PERPLEXITY] = heldout_nll(model, folder, windows=windows, context=context)
-    return scores
+        return heldout_nll(model, folder, windows=windows, context=context)
+    source = spec.source(name)
+    if source is not None:
+        return score_source(model, folder, source, data_folder(source, store))
+    return score_tasks(model, folder, {name: items[name]})[name]
 
 
 def _task_score(name: str, scores: UnitScores) -> TaskScore:
-    return TaskScore(value=scores.value, stderr=standard_error(scores), chance=chance(name))
+    return TaskScore(
+        value=scores.value,
+        stderr=standard_error(scores),
+        chance=chance(name) if is_made(name) else scores.chance,
+        beside=scores.beside,
+    )
 
 
 def standard_error(scores: UnitScores) -> float:

@@ -1,16 +1,22 @@
 """Log-probabilities of continuations, many at a time.
 
-Shapes: B rows, T positions, D model width, N scored tokens, V vocabulary.
+Shapes: B rows, T positions, D model width, N positions that the head reads, M scored tokens,
+V vocabulary.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
+from raydistill.evaluate.trees import Row, rows_of, shape_of, tokens_of
 from raydistill.models import Decoder
 
 TOKENS_PER_BATCH = 4096
+
+LOGITS = 2**24
+"""Made at once, so that neither memory nor caches overflow."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,29 +35,20 @@ class Answer:
     greedy: bool
 
 
-@dataclass(kw_only=True, slots=True)
-class _Row:
-    """One input, and the requests (by number) that are read off it."""
-
-    tokens: tuple[int, ...]
-    requests: list[int] = field(default_factory=list)
-
-
 @torch.inference_mode()
 def answer(model: Decoder, requests: Sequence[Request]) -> list[Answer]:
     """One answer per request, in order.
 
-    An input that begins another one is not run again (the model is causal): four one-token
-    choices cost one row. Rows are batched by length, and the head sees only scored positions.
-    A context too long for the model loses its beginning.
+    What inputs share at their beginning is read once where that pays (`trees.py`): a context
+    with all its choices is one row, and four one-token choices cost nothing beyond it. Rows are
+    batched by length, and the head sees only scored positions. What is too long for the model
+    loses its beginning.
     """
-    was_training = model.training
-    model.eval()
     inputs = [_input(request, model.config.context) for request in requests]
     answers: dict[int, Answer] = {}
-    for batch in _batches(_rows(inputs)):
-        answers.update(_answer_batch(model, batch, inputs, requests))
-    model.train(was_training)
+    with model.evaluating():
+        for batch in _batches(rows_of(inputs)):
+            answers.update(_answer_batch(model, batch, requests))
     return [answers[i] for i in range(len(requests))]
 
 
@@ -59,51 +56,71 @@ def _input(request: Request, longest: int) -> tuple[int, ...]:
     return (request.context + request.continuation)[:-1][-longest:]
 
 
-def _rows(inputs: Sequence[tuple[int, ...]]) -> list[_Row]:
-    """The inputs that no other one begins with, longest first."""
-    rows: list[_Row] = []
-    for i in sorted(range(len(inputs)), key=lambda i: inputs[i], reverse=True):
-        # what begins with an input stands right before it in this order
-        if not rows or rows[-1].tokens[: len(inputs[i])] != inputs[i]:
-            rows.append(_Row(tokens=inputs[i]))
-        rows[-1].requests.append(i)
-    return sorted(rows, key=lambda row: len(row.tokens), reverse=True)
-
-
-def _batches(rows: Sequence[_Row]) -> list[list[_Row]]:
-    batches: list[list[_Row]] = []
-    for row in rows:
-        if not batches or (len(batches[-1]) + 1) * len(batches[-1][0].tokens) > TOKENS_PER_BATCH:
-            batches.append([])
-        batches[-1].append(row)
-    return batches
+def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """Rows of about one length, those of one branch by themselves: they need no mask."""
+    for is_tree in (True, False):
+        kind = [row for row in rows if (len(row.branches) > 1) == is_tree]
+        kind.sort(key=lambda row: row.size, reverse=True)
+        batch: list[Row] = []
+        for row in kind:
+            if batch and (len(batch) + 1) * batch[0].size > TOKENS_PER_BATCH:
+                yield batch
+                batch = []
+            batch.append(row)
+        if batch:
+            yield batch
 
 
 def _answer_batch(
-    model: Decoder,
-    batch: Sequence[_Row],
-    inputs: Sequence[tuple[int, ...]],
-    requests: Sequence[Request],
+    model: Decoder, rows: Sequence[Row], requests: Sequence[Request]
 ) -> dict[int, Answer]:
     device = next(model.parameters()).device
-    longest = len(batch[0].tokens)
-    tokens_BT = torch.tensor([row.tokens + (0,) * (longest - len(row.tokens)) for row in batch])
-    asked = [(number, i) for number, row in enumerate(batch) for i in row.requests]
-    sizes = [len(requests[i].continuation) for _, i in asked]
-    row_N = [number for (number, _), size in zip(asked, sizes, strict=True) for _ in range(size)]
-    position_N = [
-        position
-        for (_, i), size in zip(asked, sizes, strict=True)
-        for position in range(len(inputs[i]) - size, len(inputs[i]))
+    asked = [(place, i) for place, row in enumerate(rows) for i in row.places]
+    # The last token of a continuation is no input, so the places before all of it score it.
+    scored = [rows[place].places[i][-len(requests[i].continuation) :] for place, i in asked]
+    heard = sorted({(p, at) for (p, _), places in zip(asked, scored, strict=True) for at in places})
+    number = {where: n for n, where in enumerate(heard)}
+    heard_M = [
+        number[p, at] for (p, _), places in zip(asked, scored, strict=True) for at in places
     ]
-    target_N = torch.tensor([t for _, i in asked for t in requests[i].continuation], device=device)
-    hidden_ND = model.hidden(tokens_BT.to(device))[row_N, position_N]
-    logits_NV = model.head(hidden_ND).float()
-    nats_N = -torch.nn.functional.cross_entropy(logits_NV, target_N, reduction="none").double()
-    likeliest_N = logits_NV.argmax(dim=-1) == target_N
+    target_M = [
+        token
+        for (_, i), places in zip(asked, scored, strict=True)
+        for token in requests[i].continuation[-len(places) :]
+    ]
+    hidden_BTD = model.hidden(tokens_of(rows).to(device), *_shape(rows, device))
+    hidden_ND = hidden_BTD[[p for p, _ in heard], [at for _, at in heard]]
+    nats_M, likeliest_M = _score(model, hidden_ND, torch.tensor(heard_M), torch.tensor(target_M))
+    sizes = [len(places) for places in scored]
     return {
         i: Answer(log_probability=float(nats.sum()), greedy=bool(likeliest.all()))
         for (_, i), nats, likeliest in zip(
-            asked, nats_N.cpu().split(sizes), likeliest_N.cpu().split(sizes), strict=True
+            asked, nats_M.split(sizes), likeliest_M.split(sizes), strict=True
         )
     }
+
+
+def _shape(rows: Sequence[Row], device: torch.device) -> tuple[Tensor, ...]:
+    """Positions and mask of trees; nothing for causal text."""
+    if all(len(row.branches) == 1 for row in rows):
+        return ()
+    return tuple(part.to(device) for part in shape_of(rows))
+
+
+def _score(
+    model: Decoder, hidden_ND: Tensor, heard_M: Tensor, target_M: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Nats of each target at the position that `heard_M` numbers, and whether it is likeliest."""
+    device = hidden_ND.device
+    heard_M, target_M = heard_M.to(device), target_M.to(device)
+    nats_M = torch.zeros(len(target_M), dtype=torch.float64, device=device)
+    likeliest_M = torch.zeros(len(target_M), dtype=torch.bool, device=device)
+    size = max(1, LOGITS // model.config.vocab_size)
+    for start in range(0, len(hidden_ND), size):
+        logits_NV = model.head(hidden_ND[start : start + size]).float()
+        inside_M = (heard_M >= start) & (heard_M < start + size)
+        at, target = heard_M[inside_M] - start, target_M[inside_M]
+        log_totals_N = logits_NV.logsumexp(dim=-1)
+        nats_M[inside_M] = (logits_NV[at, target] - log_totals_N[at]).double()
+        likeliest_M[inside_M] = logits_NV.argmax(dim=-1)[at] == target
+    return nats_M.cpu(), likeliest_M.cpu()

@@ -1,37 +1,35 @@
-"""Zero-shot tasks, scored by lm-eval through our own model. The only door to `lm_eval`."""
+"""Tasks scored by lm-eval through our own model, split by document."""
 
 import functools
-import json
-import logging
-import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raydistill.evaluate.heldout import read_info
-from raydistill.evaluate.loglikelihood import Request, answer
+from raydistill.errors import DataError
+from raydistill.evaluate.file_tasks import FileTask, corpus_task, lm_eval_task, paper_task
+from raydistill.evaluate.lm import DecoderLM
+from raydistill.evaluate.paper13 import PAPER13
 from raydistill.evaluate.tasks import metric
 from raydistill.models import Decoder
 from raydistill.outcomes import UnitScores
+from raydistill.spec import TaskSource
 from raydistill.tokenizer import load_tokenizer
 
-os.environ.setdefault("DISABLE_MULTIPROC", "1")  # lm_eval forks for its bootstrap otherwise
-logging.getLogger("lm_eval").setLevel(logging.ERROR)
-
-from lm_eval import evaluator  # noqa: E402  (reads the environment above)
-from lm_eval.api.instance import Instance  # noqa: E402
-from lm_eval.api.model import TemplateLM  # noqa: E402
-from lm_eval.api.task import ConfigurableTask  # noqa: E402
+from lm_eval import evaluator  # isort: skip
+from lm_eval.api.model import LM  # isort: skip
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-BOOTSTRAP_ITERATIONS = 100  # for metrics without a closed form; 0 would drop every stderr
+USUAL = ("pmi_dc", "acc_norm", "acc", "exact_match", "f1")
+"""Of the metrics of a task its score is the first of these, or else the task's own first."""
+
+Sample = Mapping[str, Any]
 
 
 def score_tasks(model: Decoder, folder: Path, items: Mapping[str, Path]) -> dict[str, UnitScores]:
-    """Right answers and items of each held-out unit, by task.
+    """Right answers and items of each held-out unit, by task made of the corpus.
 
     Args:
         model: scored as it is, in evaluation mode.
@@ -41,121 +39,120 @@ def score_tasks(model: Decoder, folder: Path, items: Mapping[str, Path]) -> dict
     Raises:
         UsageError: if there is no such task.
     """
-    tasks = {name: _load_task(name, file) for name, file in items.items()}
-    lm = DecoderLM(model, _tokenizer(folder), read_info(folder).end_of_text_id)
-    result = evaluator.evaluate(lm=lm, task_dict=tasks, bootstrap_iters=BOOTSTRAP_ITERATIONS)
-    return {name: _by_unit(result["samples"][name], metric(name)) for name in items}
+    lm = DecoderLM(model, _tokenizer(folder))
+    found = {}
+    for name, file in items.items():
+        samples = _samples(lm, corpus_task(name, file, metric(name)))
+        found[name] = _by_unit(samples, lambda s: s["doc"]["unit"], metric(name))
+    return found
 
 
-class DecoderLM(TemplateLM):  # type: ignore[misc]
-    """lm-eval's view of a decoder and its tokenizer."""
+def score_source(model: Decoder, folder: Path, source: TaskSource, data: Path) -> UnitScores:
+    """The score of a task that has its own data; every item is a unit.
 
-    def __init__(self, model: Decoder, tokenizer: "Tokenizer", end_of_text_id: int) -> None:
-        super().__init__()
-        self.model = model
-        self.tokenizer = tokenizer
-        self.end_of_text_id = end_of_text_id
+    Args:
+        model: scored as it is, in evaluation mode.
+        folder: the corpus, whose tokenizer is used.
+        source: the task.
+        data: where its items are.
 
-    @property
-    def eot_token_id(self) -> int:
-        """What stands before a continuation without context."""
-        return self.end_of_text_id
-
-    def tok_encode(
-        self, string: str, add_special_tokens: bool | None = None, **_kwargs: Any
-    ) -> list[int]:
-        """The token ids of `string`; special tokens are never added."""
-        return list(self.tokenizer.encode(string, add_special_tokens=False).ids)
-
-    def loglikelihood(
-        self, requests: list[Instance], disable_tqdm: bool = True
-    ) -> list[tuple[float, bool]]:
-        """As lm-eval does it, without its progress bar."""
-        answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
-        return answers
-
-    def _loglikelihood_tokens(
-        self, requests: list[tuple[tuple[str, str], list[int], list[int]]], **_kwargs: Any
-    ) -> list[tuple[float, bool]]:
-        asked = [
-            Request(context=tuple(context), continuation=tuple(continuation))
-            for _, context, continuation in requests
-        ]
-        return [(a.log_probability, a.greedy) for a in answer(self.model, asked)]
-
-    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
-        """Perplexity has its own module."""
-        raise NotImplementedError
-
-    def generate_until(self, requests: Any, disable_tqdm: bool = False) -> list[str]:
-        """No task generates."""
-        raise NotImplementedError
+    Raises:
+        DataError: if the task has no metric that is a mean over its items.
+    """
+    load = paper_task if source.task in PAPER13 else lm_eval_task
+    lm = DecoderLM(model, _tokenizer(folder))
+    return score_with(lm, load(source.task, data, source.num_fewshot))
 
 
-class _Items(list[dict[str, Any]]):
-    """The items of a task, as much of a `datasets.Dataset` as lm-eval asks for."""
+def score_with(lm: LM, task: FileTask) -> UnitScores:
+    """The score of a task by any of lm-eval's models; every item is a unit.
 
-    @property
-    def features(self) -> dict[str, Any]:
-        """The fields of an item."""
-        return dict.fromkeys(self[0])
-
-
-class _ChoiceTask(ConfigurableTask):  # type: ignore[misc]
-    """A multiple-choice task from a JSONL file: no Hugging Face cache, no progress bars."""
-
-    def download(self, dataset_kwargs: Any = None, **_kwargs: Any) -> None:
-        """Read the file of the configuration."""
-        lines = Path(self.config.dataset_path).read_text(encoding="utf-8").splitlines()
-        self.dataset = {"validation": _Items(map(json.loads, lines))}
-
-    def build_all_requests(self, **_kwargs: Any) -> None:
-        """The requests of every item; built once, the answers of an earlier model forgotten."""
-        self._instances = self._requests
-        for request in self._requests:
-            request.resps.clear()
-            request.filtered_resps.clear()
-
-    @functools.cached_property
-    def _requests(self) -> list[Instance]:
-        return [
-            request
-            for number, item in enumerate(self.eval_docs)
-            for request in self.construct_requests(
-                item, self.doc_to_text(item), metadata=(self.config.task, number, 1)
-            )
-        ]
-
-
-@functools.cache
-def _load_task(name: str, items: Path) -> _ChoiceTask:
-    return _ChoiceTask(
-        config={
-            "task": name,
-            "dataset_path": str(items),
-            "validation_split": "validation",
-            "output_type": "multiple_choice",
-            "doc_to_text": "context",
-            "doc_to_choice": "choices",
-            "doc_to_target": "answer",
-            "metric_list": [{"metric": metric(name)}],
-        }
+    Raises:
+        DataError: if the task has no metric that is a mean over its items.
+    """
+    name, samples = task.config.task, _samples(lm, task)
+    first = [sample for sample in samples if sample["filter"] == samples[0]["filter"]]
+    chosen = _metric(name, first[0])
+    if chosen == "f1":
+        return _f1(first, name)
+    scores = _by_unit(first, lambda s: f"{name} {s['doc_id']}", chosen)
+    return UnitScores(
+        units=scores.units,
+        sums=scores.sums,
+        counts=scores.counts,
+        chance=_chance(task),
+        beside=tuple(_beside(samples, chosen, samples[0]["filter"])),
     )
+
+
+def _samples(lm: LM, task: FileTask) -> list[Sample]:
+    name = task.config.task
+    # no bootstrap: intervals are made over whole units
+    result = evaluator.evaluate(lm=lm, task_dict={name: task}, bootstrap_iters=0)
+    samples: list[Sample] = result["samples"][name]
+    return samples
+
+
+def _metric(name: str, sample: Sample) -> str:
+    """Which metric of a task is its score."""
+    there: Sequence[str] = sample["metrics"]
+    ranked = [*(m for m in USUAL if m in there), *(m for m in there if m not in USUAL)]
+    for each in ranked:
+        if each == "f1" or isinstance(sample[each], int | float):
+            return each
+    raise DataError(
+        f"task {name!r} has no metric that is a mean over its items, only {', '.join(there)}: "
+        "two models cannot be compared on it item by item"
+    )
+
+
+def _by_unit(samples: Sequence[Sample], unit: Callable[[Sample], str], score: str) -> UnitScores:
+    right: Counter[str] = Counter()
+    items: Counter[str] = Counter()
+    for sample in samples:
+        right[unit(sample)] += sample[score]
+        items[unit(sample)] += 1
+    return UnitScores(
+        units=tuple(items),
+        sums=tuple(float(right[each]) for each in items),
+        counts=tuple(items.values()),
+    )
+
+
+def _f1(samples: Sequence[Sample], name: str) -> UnitScores:
+    """2·TP and 2·TP + FP + FN of each item; guessing is to answer 1 always."""
+    pairs = [(int(right), int(given)) for right, given in (s["f1"] for s in samples)]
+    share = sum(right == 1 for right, _ in pairs) / len(pairs)
+    return UnitScores(
+        units=tuple(f"{name} {sample['doc_id']}" for sample in samples),
+        sums=tuple(2.0 * (right == given == 1) for right, given in pairs),
+        counts=tuple((right == 1) + (given == 1) for right, given in pairs),
+        counts_vary=True,
+        chance=2 * share / (1 + share),
+        beside=(("acc", sum(right == given for right, given in pairs) / len(pairs)),),
+    )
+
+
+def _chance(task: FileTask) -> float:
+    """The mean over items of 1 in so many choices; 0 where nothing is chosen from."""
+    if task.OUTPUT_TYPE != "multiple_choice":
+        return 0.0
+    shares = [1 / len(task.doc_to_choice(document)) for document in task.eval_docs]
+    return sum(shares) / len(shares)
+
+
+def _beside(samples: Sequence[Sample], chosen: str, filtered: str) -> list[tuple[str, float]]:
+    """The means of the other metrics, and of those after another filter."""
+    values: dict[str, list[float]] = {}
+    for sample in samples:
+        same = sample["filter"] == filtered
+        for each in sample["metrics"]:
+            if isinstance(sample[each], int | float) and not (same and each == chosen):
+                key = each if same else f"{each},{sample['filter']}"
+                values.setdefault(key, []).append(float(sample[each]))
+    return [(key, sum(each) / len(each)) for key, each in values.items()]
 
 
 @functools.cache
 def _tokenizer(folder: Path) -> "Tokenizer":
     return load_tokenizer(folder / "tokenizer.json")
-
-
-def _by_unit(samples: list[dict[str, Any]], score: str) -> UnitScores:
-    right: Counter[str] = Counter()
-    items: Counter[str] = Counter()
-    for sample in samples:
-        right[sample["doc"]["unit"]] += sample[score]
-        items[sample["doc"]["unit"]] += 1
-    return UnitScores(
-        units=tuple(items),
-        sums=tuple(float(right[unit]) for unit in items),
-        counts=tuple(items.values()),
-    )

@@ -23,8 +23,19 @@ class Decoder(nn.Module, ABC):
         self.blocks = nn.ModuleList()
 
     @abstractmethod
-    def hidden(self, tokens_BT: Tensor) -> Tensor:
-        """What the head reads, float [B, T, D]; `tokens_BT` int64 in [0, vocab_size)."""
+    def hidden(
+        self,
+        tokens_BT: Tensor,
+        positions_BT: Tensor | None = None,
+        visible_BTT: Tensor | None = None,
+    ) -> Tensor:
+        """What the head reads, float [B, T, D].
+
+        Args:
+            tokens_BT: int64 in [0, vocab_size).
+            positions_BT: int64 in [0, context), where each token stands; None: at its index.
+            visible_BTT: bool, whether position t sees s, t itself always; None: all s up to t.
+        """
 
     @abstractmethod
     def head(self, hidden_D: Tensor) -> Tensor:
@@ -44,6 +55,35 @@ class Decoder(nn.Module, ABC):
     def forward(self, tokens_BT: Tensor) -> Tensor:
         """Logits [B, T, V]; position t sees tokens 0 to t."""
         return self.head(self.hidden(tokens_BT))
+
+    @torch.inference_mode()
+    def generate(
+        self, tokens_BT: Tensor, max_new_tokens: int, ended: Callable[[list[int]], bool]
+    ) -> list[list[int]]:
+        """The likeliest token after each row, again and again; every step reads the whole row.
+
+        Args:
+            tokens_BT: int64, not padded.
+            max_new_tokens: no row gets more.
+            ended: whether the new tokens of a row are its end; asked after each of them.
+
+        Returns:
+            The new tokens of each row.
+        """
+        new: list[list[int]] = [[] for _ in tokens_BT]
+        going = list(range(len(new)))
+        with self.evaluating():
+            for _ in range(max_new_tokens):
+                if not going:
+                    break
+                last_BD = self.hidden(tokens_BT)[:, -1]
+                next_B1 = self.head(last_BD).argmax(dim=-1, keepdim=True)
+                for row, token in zip(going, next_B1.flatten().tolist(), strict=True):
+                    new[row].append(token)
+                left = [place for place, row in enumerate(going) if not ended(new[row])]
+                tokens_BT = torch.cat([tokens_BT, next_B1], dim=1)[left]
+                going = [going[place] for place in left]
+        return new
 
     @contextmanager
     def watching_blocks(self, watch: WatchBlock) -> Iterator[None]:

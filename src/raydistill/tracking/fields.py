@@ -93,6 +93,7 @@ def score_metrics(scores: Scores, averaged: Collection[str]) -> dict[str, float]
     for name, task in scores.tasks.items():
         metrics[task_metric(name)] = task.value
         metrics[task_metric(name, "stderr")] = task.stderr
+        metrics |= {task_metric(name, other): value for other, value in task.beside}
     return metrics
 
 

@@ -68,6 +68,11 @@ def source_digest(name: str) -> str:
     return digest([sha256_of(file) for file in (Path(__file__), part_file(__name__, name))])
 
 
+def is_made(name: str) -> bool:
+    """Whether a task is a file of this folder: its items are made from held-out text."""
+    return name in part_names(__name__)
+
+
 def chance(name: str) -> float:
     """What guessing gives in task `name`, in (0, 1).
 

@@ -1,0 +1,65 @@
+"""Which tasks there are: made of the corpus, the paper's 13, and every one of lm-eval.
+
+lm-eval's are found by the names in its files, without importing it.
+"""
+
+import functools
+import importlib.util
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from raydistill.errors import UsageError, unknown
+from raydistill.evaluate.paper13 import PAPER13
+from raydistill.evaluate.tasks import TASKS, is_made
+
+GROUPS = {"paper13": tuple(PAPER13)}
+
+
+def named_tasks(text: str) -> tuple[str, ...]:
+    """The tasks that `--tasks` names, groups spelled out, each once.
+
+    Raises:
+        UsageError: if one is unknown; the message has the nearest name.
+
+    >>> named_tasks("last-word,paper13")[:3]
+    ('last-word', 'piqa', 'hellaswag')
+    """
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise UsageError(f"--tasks {text!r} has an empty name: write names with commas")
+    for name in names:
+        check_name(name)
+    return tuple(dict.fromkeys(task for name in names for task in GROUPS.get(name, (name,))))
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that is neither a task nor a group.
+
+    Raises:
+        UsageError: with the nearest name.
+    """
+    if is_made(name) or name in PAPER13 or name in GROUPS or name in lm_eval_tasks():
+        return
+    own = (*TASKS, *PAPER13, *GROUPS)
+    message = unknown("task", name, (*own, *lm_eval_tasks()))
+    raise UsageError(f"{message.partition(' There are:')[0]} There are: {_listed(own)} of lm-eval")
+
+
+def _listed(own: Iterable[str]) -> str:
+    return f"{', '.join(own)}, and {len(lm_eval_tasks())}"
+
+
+@functools.cache
+def lm_eval_tasks() -> dict[str, Path]:
+    """The file that defines each task of the installed lm-eval."""
+    package = importlib.util.find_spec("lm_eval")
+    assert package is not None, "a dependency"
+    assert package.origin is not None, package
+    files = sorted(Path(package.origin).parent.joinpath("tasks").rglob("*.yaml"))
+    found: dict[str, Path] = {}
+    for file in files:
+        name = re.search(r"""^task: *["']?([\w.-]+)""", file.read_text("utf-8"), re.MULTILINE)
+        if name:
+            found.setdefault(name[1], file)
+    return found

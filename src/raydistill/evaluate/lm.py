@@ -1,0 +1,132 @@
+"""lm-eval's view of a decoder and its tokenizer."""
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from raydistill.evaluate.loglikelihood import Request, answer
+from raydistill.models import Decoder
+from raydistill.tokenizer import END_OF_TEXT
+
+os.environ.setdefault("DISABLE_MULTIPROC", "1")  # lm_eval forks for its bootstrap otherwise
+logging.getLogger("lm_eval").setLevel(logging.ERROR)
+
+from lm_eval.api.instance import Instance  # noqa: E402  (reads the environment above)
+from lm_eval.api.model import TemplateLM  # noqa: E402
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+MAX_NEW_TOKENS = 256
+"""Generated where a task does not say how many, as by lm-eval."""
+
+ROWS = 16
+"""Generated together."""
+
+
+class DecoderLM(TemplateLM):  # type: ignore[misc]
+    """Answers lm-eval's requests with a decoder."""
+
+    def __init__(self, model: Decoder, tokenizer: "Tokenizer") -> None:
+        super().__init__()
+        self.model = model
+        self.tokenizer = tokenizer
+
+    @property
+    def eot_token_id(self) -> int:
+        """What stands before a continuation without context."""
+        end = self.tokenizer.token_to_id(END_OF_TEXT)
+        assert end is not None, "load_tokenizer refuses those"
+        return end
+
+    def tok_encode(
+        self, string: str, add_special_tokens: bool | None = None, **_kwargs: Any
+    ) -> list[int]:
+        """The token ids of `string`; special tokens are never added."""
+        return list(self.tokenizer.encode(string, add_special_tokens=False).ids)
+
+    def loglikelihood(
+        self, requests: list[Instance], disable_tqdm: bool = True
+    ) -> list[tuple[float, bool]]:
+        """As lm-eval does it, every text encoded once."""
+        pairs = [_moved_spaces(*request.args) for request in requests]
+        texts = {text for context, continuation in pairs for text in (context, context + continuation)}
+        ids = self._encoded(sorted(texts))
+        asked = [
+            ((context, continuation), *self._split(ids[context], ids[context + continuation]))
+            for context, continuation in pairs
+        ]
+        return self._loglikelihood_tokens(asked)
+
+    def _encoded(self, texts: Sequence[str]) -> dict[str, list[int]]:
+        found = self.tokenizer.encode_batch(texts, add_special_tokens=False)
+        return {text: encoding.ids for text, encoding in zip(texts, found, strict=True)}
+
+    def _split(self, context: list[int], whole: list[int]) -> tuple[list[int], list[int]]:
+        """Context and continuation; without a context end-of-text stands for it."""
+        if context:
+            return context, whole[len(context) :]
+        starts_alike = whole[0] == self.prefix_token_id
+        return (whole[:1], whole[1:]) if starts_alike else ([self.prefix_token_id], whole)
+
+    def _loglikelihood_tokens(
+        self, requests: list[tuple[tuple[str, str], list[int], list[int]]], **_kwargs: Any
+    ) -> list[tuple[float, bool]]:
+        asked = [
+            Request(context=tuple(context), continuation=tuple(continuation))
+            for _, context, continuation in requests
+        ]
+        return [(a.log_probability, a.greedy) for a in answer(self.model, asked)]
+
+    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
+        """Perplexity has its own module."""
+        raise NotImplementedError
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """The likeliest text after each context, up to what ends it: greedy, whatever is asked."""
+        answers: dict[int, str] = {}
+        waiting: dict[tuple[int, int, tuple[str, ...]], list[tuple[int, list[int]]]] = {}
+        for number, request in enumerate(requests):
+            context, settings = request.args
+            size = settings.get("max_gen_toks", settings.get("max_new_tokens", MAX_NEW_TOKENS))
+            size = min(size, self.model.config.context // 2)
+            ids = self.tok_encode(context)[-(self.model.config.context - size) :]
+            ids = ids or [self.prefix_token_id]
+            until = settings.get("until") or []
+            ends = (until,) if isinstance(until, str) else tuple(until)
+            waiting.setdefault((len(ids), size, ends), []).append((number, ids))
+        for (_, size, ends), rows in waiting.items():
+            for first in range(0, len(rows), ROWS):
+                numbers, contexts = zip(*rows[first : first + ROWS], strict=True)
+                texts = self._generated(contexts, size, tuple(filter(None, ends)))
+                answers.update(zip(numbers, texts, strict=True))
+        return [answers[number] for number in range(len(requests))]
+
+    def _generated(
+        self, contexts: Sequence[list[int]], size: int, ends: tuple[str, ...]
+    ) -> list[str]:
+        """What follows contexts of one length, cut before the first of `ends` or end-of-text."""
+        device = next(self.model.parameters()).device
+
+        def ended(new: list[int]) -> bool:
+            return new[-1] == self.eot_token_id or any(end in self._text(new) for end in ends)
+
+        new = self.model.generate(torch.tensor(contexts, device=device), size, ended)
+        texts = [self._text(row) for row in new]
+        for end in ends:
+            texts = [text.partition(end)[0] for text in texts]
+        return texts
+
+    def _text(self, ids: list[int]) -> str:
+        if self.eot_token_id in ids:
+            ids = ids[: ids.index(self.eot_token_id)]
+        return str(self.tokenizer.decode(ids, skip_special_tokens=False))
+
+
+def _moved_spaces(context: str, continuation: str) -> tuple[str, str]:
+    """Spaces that end a context go to its continuation: tokens begin with theirs."""
+    stripped = context.rstrip()
+    return stripped, context[len(stripped) :] + continuation

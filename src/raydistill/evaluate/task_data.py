@@ -1,0 +1,160 @@
+"""The data of tasks that are not made of the corpus: a JSONL file each, copied into the store.
+
+    <--task-data>/<task>.jsonl           one document a line, in the original dataset's fields
+    <--task-data>/<task>.fewshot.jsonl   documents to show before, for few-shot
+
+    task_data/<sha256>/    in the store: `items.jsonl` and, if there is one, `fewshot.jsonl`
+    task_data/hub/         which of those folders became of a hub's dataset, by task
+
+Without a folder a task comes from the hub (`hub.py`), once.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from raydistill.errors import DataError, UsageError
+from raydistill.evaluate.catalogue import check_name
+from raydistill.evaluate.paper13 import PAPER13, check_document
+from raydistill.evaluate.tasks import is_made
+from raydistill.manifest import sha256_of
+from raydistill.spec import EvalSpec, TaskSource
+from raydistill.store import Store
+
+ITEMS, FEWSHOT = "items.jsonl", "fewshot.jsonl"
+
+AS_THE_TASK_SAYS = -1
+"""Examples before an item: as many as the task itself says, none for the paper's."""
+
+
+def with_sources(
+    evaluation: EvalSpec,
+    folder: Path | None,
+    store: Store,
+    num_fewshot: int = AS_THE_TASK_SAYS,
+) -> EvalSpec:
+    """The same with the data of every task that has its own, as far as it is here.
+
+    Args:
+        evaluation: whose tasks.
+        folder: `--task-data`; then nothing comes from the hub.
+        store: has what earlier came from there.
+        num_fewshot: examples before every item of such a task.
+
+    Raises:
+        UsageError: if there is no such task.
+        DataError: if `folder` lacks a task, or has no or broken documents for it.
+    """
+    own = [name for name in evaluation.tasks if not is_made(name)]
+    for name in own:
+        check_name(name)
+    if num_fewshot > 0 and not own:
+        raise UsageError("--num-fewshot is for tasks with data of their own: --tasks names none")
+    if folder is None:
+        found = {name: _fetched(name, store) for name in own}
+    else:
+        _check_folder(folder, own, num_fewshot)
+        found = {name: _sha256(*_files(folder, name)) for name in own}
+    sources = [
+        TaskSource(task=name, data_sha256=sha256, num_fewshot=num_fewshot)
+        for name, sha256 in found.items()
+        if sha256
+    ]
+    return replace(evaluation, sources=tuple(sources))
+
+
+def not_here(evaluation: EvalSpec) -> tuple[str, ...]:
+    """The tasks whose data has still to come from the hub."""
+    return tuple(name for name in evaluation.corpus_tasks if not is_made(name))
+
+
+def keep(evaluation: EvalSpec, folder: Path | None, store: Store) -> None:
+    """Copy from `folder` into the store what it lacks of the data: workers read it there.
+
+    Raises:
+        DataError: if a file has changed since the plan was made.
+    """
+    for source in evaluation.sources:
+        if not store.has("task_data", source.data_sha256):
+            assert folder is not None, source
+            keep_files(_files(folder, source.task), source, store)
+
+
+def keep_files(files: Sequence[Path], source: TaskSource, store: Store) -> None:
+    """Copy the items of a task, and its few-shot examples if there are any, into the store."""
+    with store.making("task_data", source.data_sha256) as draft:
+        for file, name in zip(files, (ITEMS, FEWSHOT), strict=False):
+            shutil.copyfile(file, draft / name)
+        if _sha256(*sorted(draft.glob("*.jsonl"), key=lambda f: f.name != ITEMS)) != (
+            source.data_sha256
+        ):
+            raise DataError(f"{files[0]} has changed meanwhile: start again")
+
+
+def data_folder(source: TaskSource, store: Store) -> Path:
+    """Where the store has the data of a task."""
+    return store.path("task_data", source.data_sha256)
+
+
+def read_documents(file: Path, name: str) -> list[dict[str, Any]]:
+    """The documents of task `name` in a JSONL file, every one checked.
+
+    Raises:
+        DataError: naming file and line of a broken one, or if there is none.
+    """
+    found: list[dict[str, Any]] = []
+    for number, line in enumerate(file.read_text("utf-8", errors="replace").split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            document = json.loads(line)
+            if not isinstance(document, dict):
+                raise ValueError("no object with the fields of a document")  # noqa: TRY301
+            if name in PAPER13:
+                check_document(name, document)
+        except ValueError as error:
+            raise DataError(f"{file}:{number}: {error}") from None
+        found.append(document)
+    if not found:
+        raise DataError(f"{file} has no documents: no mean is taken over fewer tasks")
+    if name == "mrpc" and not any(int(document["label"]) for document in found):
+        raise DataError(f"{file} has no document with label 1, and F1 counts those")
+    return found
+
+
+def _check_folder(folder: Path, names: Sequence[str], num_fewshot: int) -> None:
+    """Every task of `names` has documents in `folder`, and few-shot ones if they are asked for."""
+    if not folder.is_dir():
+        raise DataError(f"--task-data {folder.absolute()} is no folder")
+    wanted = [f"{name}.jsonl" for name in names]
+    if num_fewshot > 0:
+        wanted += [f"{name}.fewshot.jsonl" for name in names]
+    if missing := [file for file in wanted if not folder.joinpath(file).is_file()]:
+        there = ", ".join(sorted(file.name for file in folder.glob("*.jsonl"))) or "no .jsonl"
+        raise DataError(f"--task-data {folder.absolute()} lacks {', '.join(missing)}; has {there}")
+    for name in names:
+        for file in _files(folder, name):
+            size = len(read_documents(file, name))
+            if size < num_fewshot and file.name == f"{name}.fewshot.jsonl":
+                raise DataError(f"{file} has {size} documents, fewer than --num-fewshot")
+
+
+def _files(folder: Path, name: str) -> list[Path]:
+    files = (folder / f"{name}.jsonl", folder / f"{name}.fewshot.jsonl")
+    return [file for file in files if file.is_file()]
+
+
+def _sha256(*files: Path) -> str:
+    """Of one file, or of the sha256s of several."""
+    each = [sha256_of(file) for file in files]
+    return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()
+
+
+def _fetched(name: str, store: Store) -> str:
+    """The data that came from the hub; empty if none did."""
+    source = store.load(TaskSource, "task_data", "hub", f"{name}.json")
+    return source.data_sha256 if source else ""

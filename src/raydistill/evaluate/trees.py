@@ -1,0 +1,104 @@
+"""Inputs that begin alike as one row: what they share stands in it once.
+
+Such a row is a tree laid flat, one branch after the other. A token sees its ancestors only, and
+stands at its depth. A row of one branch is ordinary causal text.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+SHARED = 24
+"""Tokens from which sharing pays: below, a mask costs more than reading them again."""
+
+LONGEST_ROW = 1024
+"""Tokens of a tree; a single input may be longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Tokens that go on after the token at index `parent` of their row, or begin it (-1)."""
+
+    tokens: tuple[int, ...]
+    parent: int
+    depth: int  # of the first
+
+
+@dataclass(slots=True)
+class Row:
+    """One row, and at which indices each input (by number) stands in it."""
+
+    branches: list[Branch] = field(default_factory=list)
+    places: dict[int, list[int]] = field(default_factory=dict)
+    size: int = 0
+
+    def add(self, tokens: tuple[int, ...], path: Sequence[int]) -> list[int]:
+        """A branch of `tokens` after the tokens at `path`; returns the path of its end."""
+        parent = path[-1] if path else -1
+        self.branches.append(Branch(tokens, parent, len(path)))
+        own = range(self.size, self.size + len(tokens))
+        self.size += len(tokens)
+        return [*path, *own]
+
+
+def rows_of(inputs: Sequence[tuple[int, ...]]) -> list[Row]:
+    """Every input in one of the rows; none is empty.
+
+    An input that begins another one has no tokens of its own. Sharing is chosen for each input:
+    from `SHARED` tokens on, while the row stays short enough.
+    """
+    rows: list[Row] = []
+    before: tuple[int, ...] = ()
+    path: list[int] = []
+    # What begins most like an input stands right before it in this order.
+    for number in sorted(range(len(inputs)), key=lambda i: inputs[i], reverse=True):
+        tokens = inputs[number]
+        shared = _common(before, tokens)
+        new = len(tokens) - shared
+        fits = rows and shared >= SHARED and rows[-1].size + new <= LONGEST_ROW
+        if new and not fits:
+            rows.append(Row())
+            shared, path = 0, []
+        path = path[:shared]
+        if shared < len(tokens):
+            path = rows[-1].add(tokens[shared:], path)
+        rows[-1].places[number] = path
+        before = tokens
+    return rows
+
+
+def _common(left: tuple[int, ...], right: tuple[int, ...]) -> int:
+    """How many tokens both begin with."""
+    size = min(len(left), len(right))
+    if left[:size] == right[:size]:
+        return size
+    return next(i for i in range(size) if left[i] != right[i])
+
+
+def tokens_of(rows: Sequence[Row]) -> Tensor:
+    """Int64 [B, T], padded with 0 at the end."""
+    tokens_BT = torch.zeros(len(rows), max(row.size for row in rows), dtype=torch.long)
+    for place, row in enumerate(rows):
+        flat = [token for branch in row.branches for token in branch.tokens]
+        tokens_BT[place, : row.size] = torch.tensor(flat)
+    return tokens_BT
+
+
+def shape_of(rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
+    """Positions, int64 [B, T], and what each token sees, bool [B, T, T]; padding sees itself."""
+    longest = max(row.size for row in rows)
+    positions_BT = torch.zeros(len(rows), longest, dtype=torch.long)
+    visible_BTT = torch.eye(longest, dtype=torch.bool).repeat(len(rows), 1, 1)
+    for place, row in enumerate(rows):
+        start = 0
+        for branch in row.branches:
+            size = len(branch.tokens)
+            end = start + size
+            positions_BT[place, start:end] = torch.arange(branch.depth, branch.depth + size)
+            if branch.parent >= 0:
+                visible_BTT[place, start:end] = visible_BTT[place, branch.parent]
+            visible_BTT[place, start:end, start:end] = torch.ones(size, size).tril().bool()
+            start = end
+    return positions_BT, visible_BTT
