@@ -21,6 +21,7 @@ from raydistill.corpus import check_source
 from raydistill.costs import check_cost, most_of, plan_work, rates_of
 from raydistill.dry_run import describe
 from raydistill.errors import RaydistillError, UsageError
+from raydistill.evaluate.task_data import not_here
 from raydistill.flags import (
     SCALE_VARIABLE,
     STORAGE_VARIABLE,
@@ -82,7 +83,8 @@ def run_sweep(sweep: Sweep, argv: Sequence[str]) -> int:
         RaydistillError: if the plan cannot be run.
     """
     flags = sweep_parser(sweep).read(argv)
-    plan = plan_of(sweep, flags, shlex.join(["python", *sys.argv]))
+    command = shlex.join(["python", *sys.argv])
+    plan = plan_of(sweep, flags, command)
     store = Store(plan.options.storage)
     if flags.probe:
         from raydistill.conduct import probe  # noqa: PLC0415  (Ray)
@@ -92,6 +94,11 @@ def run_sweep(sweep: Sweep, argv: Sequence[str]) -> int:
         _show(describe(plan, store, width=shutil.get_terminal_size((100, 24)).columns))
         return 0
     check_plan(plan, store, agreed=flags.yes)
+    if missing := not_here(plan.scale.evaluation):
+        from raydistill.evaluate.hub import fetch  # noqa: PLC0415  (datasets)
+
+        fetch(missing, store)
+        plan = plan_of(sweep, flags, command)
     _show(describe(plan, store, width=shutil.get_terminal_size((100, 24)).columns) + "\n")
     from raydistill.conduct import run  # noqa: PLC0415  (rich, matplotlib, mlflow)
 
@@ -172,6 +179,10 @@ def sweep_parser(sweep: Sweep) -> Parser:
     )
     how.add_argument("--recipe", help=f"of a --model: {', '.join(RECIPES)}")
     how.add_argument("--set", action="append", default=[], metavar="lr=1e-5", help="of the recipe")
+    what = parser.add_argument_group("what is measured")
+    what.add_argument("--tasks", help="instead of the scale's: piqa,copa or paper13 or of lm-eval")
+    what.add_argument("--task-data", help="a folder with a <task>.jsonl each (the hub)")
+    what.add_argument("--num-fewshot", help="examples before every item (as the task says)")
     where = parser.add_argument_group("where and whether it runs")
     where.add_argument("--storage", help=f"a folder (${STORAGE_VARIABLE} or ~/.raydistill)")
     where.add_argument("--tracking-uri", help="an MLflow server (sqlite in the storage)")

@@ -10,6 +10,7 @@ from raydistill.asked import AskedSweep, asked_of, keep
 from raydistill.codec import to_json
 from raydistill.contests import open_funnel
 from raydistill.errors import SetupError
+from raydistill.evaluate.task_data import keep as keep_task_data
 from raydistill.execute import has_bases, is_finished, train_missing
 from raydistill.interrupts import interrupts_held
 from raydistill.known import Known, look_up
@@ -39,6 +40,8 @@ def run(plan: SweepPlan) -> int:
     """
     store = Store(plan.options.storage)
     check_writable(store.root)
+    for evaluation in {cell.scale.evaluation for cell in plan.cells}:
+        keep_task_data(evaluation, plan.options.task_data, store)
     console = open_console()
     tracked = Tracked(plan, store)
     plan = tracked.settle_peaks()

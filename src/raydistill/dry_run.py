@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 from raydistill.costs import Rates, Work, answers_bytes, most_of, plan_work, rates_of
+from raydistill.evaluate.task_data import not_here
 from raydistill.flops import parameters
 from raydistill.forecast import forecast
 from raydistill.known import Known, look_up
@@ -13,7 +14,7 @@ from raydistill.peaks import FACTORS, all_cells, probe_cells
 from raydistill.resolve import PlannedTrial, Unscored, distinct
 from raydistill.scales import Scale
 from raydistill.search import FUNNEL, TPE
-from raydistill.spec import FROM_BASE, RandomBase, TrialRequest, TrialSpec
+from raydistill.spec import FROM_BASE, EvalSpec, RandomBase, TrialRequest, TrialSpec
 from raydistill.store import Store
 from raydistill.sweep import REFERENCE, BaseRequest, SweepPlan, bases_of, shown
 from raydistill.units import format_bytes, format_flops, format_seconds, format_tokens
@@ -194,6 +195,7 @@ def _headings(plan: SweepPlan, known: Known, width: int) -> Iterator[str]:
         f"{format_tokens(request.budget)} → {format_tokens(recipe.budget_tokens)}, "
         f"{recipe.total_steps} steps of {format_tokens(recipe.batch_tokens)} tokens, "
         f"peak rate {recipe.peak_lr:g}",
+        "tasks": _tasks(scale.evaluation),
         "search": _search(plan),
         "storage": str(plan.options.storage),
     }
@@ -219,6 +221,13 @@ def _clocks(scale: Scale) -> str:
         f"1 token of pretraining stands for {scale.age_clock:,} of the paper's, "
         f"1 token of training for {scale.train_clock:,}"
     )
+
+
+def _tasks(evaluation: EvalSpec) -> str:
+    """What is measured beside held-out loss, and which data is not here yet."""
+    missing = not_here(evaluation)
+    away = f" (from the hub, not here yet: {', '.join(missing)})" if missing else ""
+    return (", ".join(evaluation.tasks) or "none") + away
 
 
 def _healing(request: TrialRequest) -> tuple[bool, int]:

@@ -261,14 +261,11 @@ class CorpusInfo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskSource:
-    """The items of a task that is not made of the corpus; `data_sha256` names its copy in the store.
-
-    `num_fewshot` -1 is what the task itself says: 0 for the paper's.
-    """
+    """The items of a task that is not made of the corpus; `data_sha256` names their copy."""
 
     task: str
     data_sha256: str
-    num_fewshot: int = -1
+    num_fewshot: int = 0  # examples before every item
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -329,6 +329,7 @@ class Options:
     probe: bool = False  # what it will take was measured first
     lr_probe: bool = False  # each arm trains at the best of three peaks
     price_per_hour: float | Literal["unknown"] = "unknown"  # of one device
+    task_data: Path | None = None  # where tasks lie that are not made of the corpus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -51,6 +51,30 @@ def _listed(own: Iterable[str]) -> str:
 
 
 @functools.cache
+def usual_fewshot(name: str) -> int:
+    """How many examples a task shows before every item unless asked otherwise."""
+    found = re.search(r"^num_fewshot: *(\d+)", _definition(name), re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+@functools.cache
+def has_own_examples(name: str) -> bool:
+    """Whether a task of lm-eval's brings its few-shot examples in its file."""
+    return bool(re.search(r"^ +samples:", _definition(name), re.MULTILINE))
+
+
+def _definition(name: str) -> str:
+    """The file of a task of lm-eval's, what it includes after it; empty for any other task."""
+    file, text = lm_eval_tasks().get(name), ""
+    while file is not None and name not in PAPER13:
+        own = file.read_text("utf-8")
+        text += f"\n{own}"
+        included = re.search(r"^include: *[\"']?([^\s\"']+)", own, re.MULTILINE)
+        file = file.parent / included[1] if included else None
+    return text
+
+
+@functools.cache
 def lm_eval_tasks() -> dict[str, Path]:
     """The file that defines each task of the installed lm-eval."""
     package = importlib.util.find_spec("lm_eval")

@@ -59,15 +59,14 @@ class Table2Task(FileTask):
     """One of the paper's 13, with Table 2's metric."""
 
     def construct_requests(self, doc: Mapping[str, Any], ctx: Any, **kwargs: Any) -> list[Instance]:
-        """Each choice after the question; for PMI-DC also after its premise, and after nothing."""
+        """Each choice after the question; for PMI-DC then after nothing, and after its premise."""
         requests: list[Instance] = super().construct_requests(doc, ctx, **kwargs)
         if PAPER13[self.config.task].metric != "pmi_dc":
             return requests
-        choices = [request.args[1] for request in requests]
-        bare = [(premise, choice) for premise in (PREMISE, "") for choice in choices]
+        choices = [request.args[1] for request in requests if request.args[0] == ""]
         return requests + [
-            Instance("loglikelihood", doc, pair, number, **kwargs)
-            for number, pair in enumerate(bare, len(requests))
+            Instance("loglikelihood", doc, (PREMISE, choice), number, **kwargs)
+            for number, choice in enumerate(choices, len(requests))
         ]
 
     def process_results(self, doc: Mapping[str, Any], results: Results) -> dict[str, Any]:
@@ -84,7 +83,7 @@ def table2(task: PaperTask, document: Mapping[str, Any], nats: Sequence[float]) 
     choices = task.choices(document)
     size = len(choices)
     right = task.text(document) if task.shared else task.target(document)
-    given, bare, nothing = nats[:size], nats[size : 2 * size], nats[2 * size :]
+    given, nothing, bare = nats[:size], nats[size : 2 * size], nats[2 * size :]
 
     def won(scores: Sequence[float]) -> float:
         return float(_likeliest(scores) == right)

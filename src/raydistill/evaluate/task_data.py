@@ -12,13 +12,13 @@ Without a folder a task comes from the hub (`hub.py`), once.
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from raydistill.errors import DataError, UsageError
-from raydistill.evaluate.catalogue import check_name
+from raydistill.evaluate.catalogue import check_name, has_own_examples, usual_fewshot
 from raydistill.evaluate.paper13 import PAPER13, check_document
 from raydistill.evaluate.tasks import is_made
 from raydistill.manifest import sha256_of
@@ -27,15 +27,8 @@ from raydistill.store import Store
 
 ITEMS, FEWSHOT = "items.jsonl", "fewshot.jsonl"
 
-AS_THE_TASK_SAYS = -1
-"""Examples before an item: as many as the task itself says, none for the paper's."""
-
-
 def with_sources(
-    evaluation: EvalSpec,
-    folder: Path | None,
-    store: Store,
-    num_fewshot: int = AS_THE_TASK_SAYS,
+    evaluation: EvalSpec, folder: Path | None, store: Store, num_fewshot: int | None = None
 ) -> EvalSpec:
     """The same with the data of every task that has its own, as far as it is here.
 
@@ -43,7 +36,8 @@ def with_sources(
         evaluation: whose tasks.
         folder: `--task-data`; then nothing comes from the hub.
         store: has what earlier came from there.
-        num_fewshot: examples before every item of such a task.
+        num_fewshot: examples before every item of such a task; None: as many as it says
+            itself, none for the paper's.
 
     Raises:
         UsageError: if there is no such task.
@@ -52,15 +46,16 @@ def with_sources(
     own = [name for name in evaluation.tasks if not is_made(name)]
     for name in own:
         check_name(name)
-    if num_fewshot > 0 and not own:
+    if num_fewshot is not None and not own:
         raise UsageError("--num-fewshot is for tasks with data of their own: --tasks names none")
+    shots = {name: usual_fewshot(name) if num_fewshot is None else num_fewshot for name in own}
     if folder is None:
         found = {name: _fetched(name, store) for name in own}
     else:
-        _check_folder(folder, own, num_fewshot)
-        found = {name: _sha256(*_files(folder, name)) for name in own}
+        _check_folder(folder, shots)
+        found = {name: sha256_of_files(_files(folder, name)) for name in own}
     sources = [
-        TaskSource(task=name, data_sha256=sha256, num_fewshot=num_fewshot)
+        TaskSource(task=name, data_sha256=sha256, num_fewshot=shots[name])
         for name, sha256 in found.items()
         if sha256
     ]
@@ -87,11 +82,10 @@ def keep(evaluation: EvalSpec, folder: Path | None, store: Store) -> None:
 def keep_files(files: Sequence[Path], source: TaskSource, store: Store) -> None:
     """Copy the items of a task, and its few-shot examples if there are any, into the store."""
     with store.making("task_data", source.data_sha256) as draft:
-        for file, name in zip(files, (ITEMS, FEWSHOT), strict=False):
-            shutil.copyfile(file, draft / name)
-        if _sha256(*sorted(draft.glob("*.jsonl"), key=lambda f: f.name != ITEMS)) != (
-            source.data_sha256
-        ):
+        copies = [draft / name for name in (ITEMS, FEWSHOT)[: len(files)]]
+        for file, copy in zip(files, copies, strict=True):
+            shutil.copyfile(file, copy)
+        if sha256_of_files(copies) != source.data_sha256:
             raise DataError(f"{files[0]} has changed meanwhile: start again")
 
 
@@ -126,29 +120,28 @@ def read_documents(file: Path, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def _check_folder(folder: Path, names: Sequence[str], num_fewshot: int) -> None:
-    """Every task of `names` has documents in `folder`, and few-shot ones if they are asked for."""
+def _check_folder(folder: Path, shots: Mapping[str, int]) -> None:
+    """Every task has documents in `folder`, and enough to show before, by task how many."""
     if not folder.is_dir():
         raise DataError(f"--task-data {folder.absolute()} is no folder")
-    wanted = [f"{name}.jsonl" for name in names]
-    if num_fewshot > 0:
-        wanted += [f"{name}.fewshot.jsonl" for name in names]
+    wanted = [f"{name}.jsonl" for name in shots]
+    wanted += [f"{n}.fewshot.jsonl" for n, shown in shots.items() if shown and not has_own_examples(n)]
     if missing := [file for file in wanted if not folder.joinpath(file).is_file()]:
         there = ", ".join(sorted(file.name for file in folder.glob("*.jsonl"))) or "no .jsonl"
         raise DataError(f"--task-data {folder.absolute()} lacks {', '.join(missing)}; has {there}")
-    for name in names:
+    for name, shown in shots.items():
         for file in _files(folder, name):
             size = len(read_documents(file, name))
-            if size < num_fewshot and file.name == f"{name}.fewshot.jsonl":
-                raise DataError(f"{file} has {size} documents, fewer than --num-fewshot")
+            if file.name.endswith(FEWSHOT) and size < shown:
+                raise DataError(f"{file} has {size} documents, {shown} are shown before every item")
 
 
 def _files(folder: Path, name: str) -> list[Path]:
-    files = (folder / f"{name}.jsonl", folder / f"{name}.fewshot.jsonl")
+    files = (folder / f"{name}.jsonl", folder / f"{name}.{FEWSHOT}")
     return [file for file in files if file.is_file()]
 
 
-def _sha256(*files: Path) -> str:
+def sha256_of_files(files: Sequence[Path]) -> str:
     """Of one file, or of the sha256s of several."""
     each = [sha256_of(file) for file in files]
     return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()

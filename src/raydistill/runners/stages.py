@@ -55,7 +55,7 @@ def prepare(plan: SweepPlan, store: Store, need: Need, say: Say) -> Known:
 
 def _has_text(scale: Scale, corpus_sha256: str, store: Store) -> bool:
     """Whether the corpus and the items of the scale's tasks are made."""
-    items = item_files(scale.evaluation.tasks, corpus_sha256, store).values()
+    items = item_files(scale.evaluation.corpus_tasks, corpus_sha256, store).values()
     return store.has("corpora", corpus_sha256) and all(file.is_file() for file in items)
 
 
@@ -148,7 +148,7 @@ def make_corpus(scale: Scale, storage: str) -> None:
         vocab_size=model.vocab_size,
         context=model.context,
     )
-    make_items(scale.evaluation.tasks, store=store, folder=folder)
+    make_items(scale.evaluation.corpus_tasks, store=store, folder=folder)
 
 
 def read_base_of(name: str, revision: str, context: int, storage: str) -> None:
