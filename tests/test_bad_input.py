@@ -36,6 +36,10 @@ PLANNING = [
     (2, "--location input --count 5", "this model has 6 layers; the first and last stay: 1 to 4"),
     (2, "--location input --count -1", "1 to 4"),
     (2, "--location input --count 0", "only location 'none' removes nothing"),
+    (27, "--tasks pica", "no task 'pica'. Did you mean 'piqa'?"),
+    (27, "--tasks piqa,,copa", "'piqa,,copa' has an empty name"),
+    (27, "--tasks paper13 --num-fewshot two", "'two': a whole number from 0 on"),
+    (27, "--num-fewshot 2", "--num-fewshot is for tasks with data of their own"),
     (2, "--count 2.5", "'2.5' is not a whole number of layers"),
     (2, "--location block-influence --count 5", "1 to 4"),
     (3, "--location 0,2", "0 (the first and last stay)"),
@@ -116,6 +120,8 @@ TEXT = [
     (21, "--corpus c4", "text and tokenizer of 'c4' are not local"),
     (21, "--scale paper_300m --yes", "text and tokenizer of 'c4' are not local"),
     (21, "--scale laptop --corpus no.txt", "no.txt: it must be a .txt file"),
+    (27, "--tasks paper13 --task-data nowhere", "nowhere is no folder"),
+    (27, "--tasks piqa,copa --task-data .", "lacks piqa.jsonl, copa.jsonl; has no .jsonl"),
 ]
 
 NAMES = ["", "-sweep", "../up", "a/b", "a b", "Sweep", "a" * 65, "ä"]

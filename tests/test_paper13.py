@@ -1,9 +1,9 @@
 """Table 2 as a test: each task's metric on documents whose right answer is worked out by hand."""
 
 import pytest
-import task_samples
 from lm_eval.api.model import LM
 
+import task_samples
 from raydistill.evaluate.file_tasks import lm_eval_task, paper_task
 from raydistill.evaluate.paper13 import PAPER13
 from raydistill.evaluate.task_data import ITEMS
@@ -67,7 +67,9 @@ def test_a_model_is_asked_what_lm_eval_asks(folders, name):
     ours, theirs = Written({}), Written({})
     score_with(ours, paper_task(name, folders / name, 0))
     score_with(theirs, lm_eval_task(name, folders / name, 0))
-    asked = [pair for pair in ours.asked if name != "arc_challenge" or pair[0] not in ("Answer:", "")]
+    asked = [
+        pair for pair in ours.asked if name != "arc_challenge" or pair[0] not in ("Answer:", "")
+    ]
     assert asked == theirs.asked
 
 

@@ -1,16 +1,18 @@
 """Tasks with data of their own: found, checked, kept, scored; row 27 of what may be wrong."""
 
+import dataclasses
 import json
 
 import pytest
-import task_samples
 
+import task_samples
 from raydistill.corpus import prepare_corpus
 from raydistill.errors import DataError, UsageError
-from raydistill.evaluate import scores_of, source_key, task_data
+from raydistill.evaluate import hub, scores_of, source_key, task_data
 from raydistill.evaluate.catalogue import named_tasks
+from raydistill.evaluate.hub import fetch
 from raydistill.evaluate.paper13 import PAPER13
-from raydistill.evaluate.task_data import keep, not_here, with_sources
+from raydistill.evaluate.task_data import FEWSHOT, ITEMS, keep, not_here, with_sources
 from raydistill.models import build
 from raydistill.spec import CorpusInfo, EvalSpec, ModelConfig
 from raydistill.store import Store
@@ -65,7 +67,7 @@ def test_tasks_of_the_corpus_are_measured_as_before(store):
 
 def test_what_a_folder_lacks_is_named(tmp_path, store):
     few = {name: task_samples.SAMPLES[name] for name in ("piqa", "copa")}
-    with pytest.raises(DataError, match="lacks hellaswag.jsonl, .*; has copa.jsonl, piqa.jsonl"):
+    with pytest.raises(DataError, match=r"lacks hellaswag.jsonl, .*; has copa.jsonl, piqa.jsonl"):
         with_sources(ALL, task_samples.write(tmp_path, few), store)
 
 
@@ -139,8 +141,6 @@ def test_a_score_is_of_the_data_the_examples_and_the_tokenizer(store, data, tmp_
     spec = EvalSpec(tasks=("sst2",), heldout_windows=1, curve_windows=1)
 
     def key(folder, shots=None, **changes):
-        import dataclasses
-
         source = with_sources(spec, folder, store, shots).sources[0]
         return source_key(source, dataclasses.replace(corpus, **changes))
 
@@ -154,7 +154,7 @@ def test_a_score_is_of_the_data_the_examples_and_the_tokenizer(store, data, tmp_
 
 def test_few_shot_needs_examples(tmp_path, store, data):
     spec = EvalSpec(tasks=("sst2",), heldout_windows=1, curve_windows=1)
-    with pytest.raises(DataError, match="lacks sst2.fewshot.jsonl"):
+    with pytest.raises(DataError, match=r"lacks sst2.fewshot.jsonl"):
         with_sources(spec, data, store, 2)
     with pytest.raises(UsageError, match="--num-fewshot is for tasks with data of their own"):
         with_sources(OWN, data, store, 2)
@@ -177,7 +177,8 @@ def test_a_generating_task_of_lm_eval_shows_its_five_examples(tmp_path, store, f
     assert dict(score.beside).keys() == {"exact_match,flexible-extract"}
 
 
-def test_data_that_changes_after_the_plan_is_refused(tmp_path, store):
+def test_data_that_changes_after_the_plan_is_refused(tmp_path):
+    store = Store(tmp_path / "store")
     spec = EvalSpec(tasks=("cb",), heldout_windows=1, curve_windows=1)
     folder = task_samples.write(tmp_path, {"cb": task_samples.SAMPLES["cb"]})
     planned = with_sources(spec, folder, store)
@@ -186,3 +187,29 @@ def test_data_that_changes_after_the_plan_is_refused(tmp_path, store):
     with pytest.raises(DataError, match="has changed meanwhile"):
         keep(planned, folder, store)
     assert not task_data.data_folder(planned.sources[0], store).exists()
+
+
+def test_what_the_hub_does_not_give_is_named_together(store, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(DataError, match=r"no local data for cb, copa, .*--task-data") as refusal:
+        fetch(["cb", "copa"], store)
+    assert "with cb.jsonl, copa.jsonl" in str(refusal.value)
+    assert not store.path("task_data", "hub").exists()
+
+
+def test_data_of_the_hub_is_kept_like_ones_own(tmp_path, monkeypatch):
+    """A folder stands for the hub: `datasets` reads both alike."""
+    sst2 = task_samples.SAMPLES["sst2"]
+    there = task_samples.write(tmp_path / "there", {"train": sst2, "validation": sst2[:1]})
+    task = dataclasses.replace(PAPER13["sst2"], hub=(str(there), "", "validation"))
+    monkeypatch.setattr(hub, "PAPER13", {"sst2": task})
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    store = Store(tmp_path / "store")
+    fetch(["sst2"], store)
+    spec = EvalSpec(tasks=("sst2",), heldout_windows=1, curve_windows=1)
+    (source,) = with_sources(spec, None, store).sources
+    kept = task_data.data_folder(source, store)
+    assert [json.loads(line) for line in (kept / ITEMS).read_text().splitlines()] == sst2[:1]
+    assert len((kept / FEWSHOT).read_text().splitlines()) == 2

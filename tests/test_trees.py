@@ -61,7 +61,9 @@ def test_a_long_context_is_read_once(model):
     requests = questions((60, 60), 4, (5, 6, 7, 8))
     with model.watching_blocks(lambda layer, x_BTD, _: shapes.append((layer, tuple(x_BTD.shape)))):
         answer(model, requests)
-    assert shapes[0] == (0, (2, 60 + 4 + 5 + 6 + 7, 32)), "what a continuation ends with is not read"
+    assert shapes[0] == (0, (2, 60 + 4 + 5 + 6 + 7, 32)), (
+        "what a continuation ends with is not read"
+    )
     assert len(shapes) == CONFIG.num_layers
 
 

@@ -22,9 +22,10 @@ from raydistill.evaluate import (
     standard_error,
     tasks,
 )
+from raydistill.evaluate.lm import DecoderLM
 from raydistill.evaluate.loglikelihood import Request, answer
 from raydistill.evaluate.tasks import choose_items, source_digest
-from raydistill.evaluate.zeroshot import DecoderLM, score_tasks
+from raydistill.evaluate.zeroshot import score_tasks
 from raydistill.models import build
 from raydistill.outcomes import UnitScores
 from raydistill.spec import CorpusInfo, EvalSpec, ModelConfig

@@ -179,10 +179,7 @@ def sweep_parser(sweep: Sweep) -> Parser:
     )
     how.add_argument("--recipe", help=f"of a --model: {', '.join(RECIPES)}")
     how.add_argument("--set", action="append", default=[], metavar="lr=1e-5", help="of the recipe")
-    what = parser.add_argument_group("what is measured")
-    what.add_argument("--tasks", help="instead of the scale's: piqa,copa or paper13 or of lm-eval")
-    what.add_argument("--task-data", help="a folder with a <task>.jsonl each (the hub)")
-    what.add_argument("--num-fewshot", help="examples before every item (as the task says)")
+    _measuring_flags(parser)
     where = parser.add_argument_group("where and whether it runs")
     where.add_argument("--storage", help=f"a folder (${STORAGE_VARIABLE} or ~/.raydistill)")
     where.add_argument("--tracking-uri", help="an MLflow server (sqlite in the storage)")
@@ -202,6 +199,13 @@ def sweep_parser(sweep: Sweep) -> Parser:
     where.add_argument("--yes", action="store_true", help="run although it is long or unknown")
     where.add_argument("--debug", action="store_true", help="show a traceback with an error")
     return parser
+
+
+def _measuring_flags(parser: Parser) -> None:
+    what = parser.add_argument_group("what is measured")
+    what.add_argument("--tasks", help="instead of the scale's: piqa,copa or paper13 or of lm-eval")
+    what.add_argument("--task-data", help="a folder with a <task>.jsonl each (the hub)")
+    what.add_argument("--num-fewshot", help="examples before every item (as the task says)")
 
 
 def _console(argv: Sequence[str]) -> int:

@@ -9,7 +9,13 @@ from typing import Any
 from raydistill.errors import DataError
 from raydistill.evaluate.catalogue import lm_eval_tasks
 from raydistill.evaluate.paper13 import PAPER13
-from raydistill.evaluate.task_data import FEWSHOT, ITEMS, keep_files, read_documents, sha256_of_files
+from raydistill.evaluate.task_data import (
+    FEWSHOT,
+    ITEMS,
+    keep_files,
+    read_documents,
+    sha256_of_files,
+)
 from raydistill.spec import TaskSource
 from raydistill.store import Store
 

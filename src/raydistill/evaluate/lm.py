@@ -9,7 +9,6 @@ import torch
 
 from raydistill.evaluate.loglikelihood import Request, answer
 from raydistill.models import Decoder
-from raydistill.tokenizer import END_OF_TEXT
 
 os.environ.setdefault("DISABLE_MULTIPROC", "1")  # lm_eval forks for its bootstrap otherwise
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
@@ -30,17 +29,16 @@ ROWS = 16
 class DecoderLM(TemplateLM):  # type: ignore[misc]
     """Answers lm-eval's requests with a decoder."""
 
-    def __init__(self, model: Decoder, tokenizer: "Tokenizer") -> None:
+    def __init__(self, model: Decoder, tokenizer: "Tokenizer", end_of_text_id: int) -> None:
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer
+        self.end_of_text_id = end_of_text_id
 
     @property
     def eot_token_id(self) -> int:
         """What stands before a continuation without context."""
-        end = self.tokenizer.token_to_id(END_OF_TEXT)
-        assert end is not None, "load_tokenizer refuses those"
-        return end
+        return self.end_of_text_id
 
     def tok_encode(
         self, string: str, add_special_tokens: bool | None = None, **_kwargs: Any
@@ -53,7 +51,9 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
     ) -> list[tuple[float, bool]]:
         """As lm-eval does it, every text encoded once."""
         pairs = [_moved_spaces(*request.args) for request in requests]
-        texts = {text for context, continuation in pairs for text in (context, context + continuation)}
+        texts = {
+            text for context, continuation in pairs for text in (context, context + continuation)
+        }
         ids = self._encoded(sorted(texts))
         asked = [
             ((context, continuation), *self._split(ids[context], ids[context + continuation]))

@@ -80,9 +80,7 @@ def _answer_batch(
     scored = [rows[place].places[i][-len(requests[i].continuation) :] for place, i in asked]
     heard = sorted({(p, at) for (p, _), places in zip(asked, scored, strict=True) for at in places})
     number = {where: n for n, where in enumerate(heard)}
-    heard_M = [
-        number[p, at] for (p, _), places in zip(asked, scored, strict=True) for at in places
-    ]
+    heard_M = [number[p, at] for (p, _), places in zip(asked, scored, strict=True) for at in places]
     target_M = [
         token
         for (_, i), places in zip(asked, scored, strict=True)

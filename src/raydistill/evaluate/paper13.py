@@ -112,9 +112,7 @@ PAPER13: Mapping[str, PaperTask] = {
     ),
     "boolq": PaperTask(
         metric="acc_norm",
-        text=lambda document: (
-            f"{document['passage']}\nQuestion: {document['question']}?\nAnswer:"
-        ),
+        text=lambda document: f"{document['passage']}\nQuestion: {document['question']}?\nAnswer:",
         choices=_fixed("no", "yes"),
         target=_label,
         hub=("aps/super_glue", "boolq", "validation"),

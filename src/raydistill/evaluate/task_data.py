@@ -27,6 +27,7 @@ from raydistill.store import Store
 
 ITEMS, FEWSHOT = "items.jsonl", "fewshot.jsonl"
 
+
 def with_sources(
     evaluation: EvalSpec, folder: Path | None, store: Store, num_fewshot: int | None = None
 ) -> EvalSpec:
@@ -107,7 +108,7 @@ def read_documents(file: Path, name: str) -> list[dict[str, Any]]:
         try:
             document = json.loads(line)
             if not isinstance(document, dict):
-                raise ValueError("no object with the fields of a document")  # noqa: TRY301
+                raise ValueError("no object with the fields of a document")
             if name in PAPER13:
                 check_document(name, document)
         except ValueError as error:
@@ -125,7 +126,9 @@ def _check_folder(folder: Path, shots: Mapping[str, int]) -> None:
     if not folder.is_dir():
         raise DataError(f"--task-data {folder.absolute()} is no folder")
     wanted = [f"{name}.jsonl" for name in shots]
-    wanted += [f"{n}.fewshot.jsonl" for n, shown in shots.items() if shown and not has_own_examples(n)]
+    wanted += [
+        f"{n}.fewshot.jsonl" for n, shown in shots.items() if shown and not has_own_examples(n)
+    ]
     if missing := [file for file in wanted if not folder.joinpath(file).is_file()]:
         there = ", ".join(sorted(file.name for file in folder.glob("*.jsonl"))) or "no .jsonl"
         raise DataError(f"--task-data {folder.absolute()} lacks {', '.join(missing)}; has {there}")

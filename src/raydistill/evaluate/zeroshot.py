@@ -14,7 +14,7 @@ from raydistill.evaluate.tasks import metric
 from raydistill.models import Decoder
 from raydistill.outcomes import UnitScores
 from raydistill.spec import TaskSource
-from raydistill.tokenizer import load_tokenizer
+from raydistill.tokenizer import END_OF_TEXT, load_tokenizer
 
 from lm_eval import evaluator  # isort: skip
 from lm_eval.api.model import LM  # isort: skip
@@ -39,7 +39,7 @@ def score_tasks(model: Decoder, folder: Path, items: Mapping[str, Path]) -> dict
     Raises:
         UsageError: if there is no such task.
     """
-    lm = DecoderLM(model, _tokenizer(folder))
+    lm = _lm(model, folder)
     found = {}
     for name, file in items.items():
         samples = _samples(lm, corpus_task(name, file, metric(name)))
@@ -60,7 +60,7 @@ def score_source(model: Decoder, folder: Path, source: TaskSource, data: Path) -
         DataError: if the task has no metric that is a mean over its items.
     """
     load = paper_task if source.task in PAPER13 else lm_eval_task
-    lm = DecoderLM(model, _tokenizer(folder))
+    lm = _lm(model, folder)
     return score_with(lm, load(source.task, data, source.num_fewshot))
 
 
@@ -151,6 +151,11 @@ def _beside(samples: Sequence[Sample], chosen: str, filtered: str) -> list[tuple
                 key = each if same else f"{each},{sample['filter']}"
                 values.setdefault(key, []).append(float(sample[each]))
     return [(key, sum(each) / len(each)) for key, each in values.items()]
+
+
+def _lm(model: Decoder, folder: Path) -> DecoderLM:
+    tokenizer = _tokenizer(folder)
+    return DecoderLM(model, tokenizer, tokenizer.token_to_id(END_OF_TEXT))
 
 
 @functools.cache
