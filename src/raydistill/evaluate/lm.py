@@ -27,24 +27,33 @@ ROWS = 16
 
 
 class DecoderLM(TemplateLM):  # type: ignore[misc]
-    """Answers lm-eval's requests with a decoder."""
+    """Answers lm-eval's requests with a decoder, as lm-eval's own `HFLM` would.
+
+    A tokenizer that begins every text with a token of its own (Llama's, Gemma's) does so here.
+    """
 
     def __init__(self, model: Decoder, tokenizer: "Tokenizer", end_of_text_id: int) -> None:
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer
         self.end_of_text_id = end_of_text_id
+        self.begins = begins_with(tokenizer)
 
     @property
     def eot_token_id(self) -> int:
-        """What stands before a continuation without context."""
+        """What ends a text."""
         return self.end_of_text_id
+
+    @property
+    def prefix_token_id(self) -> int:
+        """What stands before a continuation without context."""
+        return self.begins[0] if self.begins else self.end_of_text_id
 
     def tok_encode(
         self, string: str, add_special_tokens: bool | None = None, **_kwargs: Any
     ) -> list[int]:
-        """The token ids of `string`; special tokens are never added."""
-        return list(self.tokenizer.encode(string, add_special_tokens=False).ids)
+        """The token ids of `string`, after what begins every text."""
+        return [*self.begins, *self.tokenizer.encode(string, add_special_tokens=False).ids]
 
     def loglikelihood(
         self, requests: list[Instance], disable_tqdm: bool = True
@@ -66,9 +75,9 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
         return {text: encoding.ids for text, encoding in zip(texts, found, strict=True)}
 
     def _split(self, context: list[int], whole: list[int]) -> tuple[list[int], list[int]]:
-        """Context and continuation; without a context end-of-text stands for it."""
+        """Context and continuation; without a context a token that begins texts stands for it."""
         if context:
-            return context, whole[len(context) :]
+            return [*self.begins, *context], whole[len(context) :]
         starts_alike = whole[0] == self.prefix_token_id
         return (whole[:1], whole[1:]) if starts_alike else ([self.prefix_token_id], whole)
 
@@ -124,6 +133,12 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
         if self.eot_token_id in ids:
             ids = ids[: ids.index(self.eot_token_id)]
         return str(self.tokenizer.decode(ids, skip_special_tokens=False))
+
+
+def begins_with(tokenizer: "Tokenizer") -> list[int]:
+    """The token that a tokenizer puts before every text; empty if it puts none."""
+    added = list(tokenizer.encode("", add_special_tokens=True).ids)
+    return added if len(added) == 1 and tokenizer.encode("a").ids[0] == added[0] else []
 
 
 def _moved_spaces(context: str, continuation: str) -> tuple[str, str]:

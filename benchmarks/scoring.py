@@ -1,0 +1,130 @@
+"""Zero-shot scoring beside lm-eval's `HFLM`: the same model, the same requests, in one run.
+
+    python benchmarks/scoring.py                     # a Llama of 27M parameters, 1 item in 40
+    python benchmarks/scoring.py --share 0.1 --rounds 3
+
+Items are made up, as long as the real ones (`scoring_items.py`); weights are random. The two take
+turns; of every task the fastest of the rounds counts, on a CPU in CPU seconds, which what else
+runs there does not change. The mix is the 13 tasks with as many items
+each as the real ones have. Log-likelihoods must agree to 1e-3 and every decision must be the same.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from scoring_items import NUM_ITEMS, Writer, items
+from tokenizers import Tokenizer
+
+from raydistill.evaluate.file_tasks import paper_task
+from raydistill.evaluate.lm import DecoderLM
+from raydistill.evaluate.task_data import ITEMS
+from raydistill.models import Decoder
+from raydistill.spec import ModelConfig
+from raydistill.tokenizer import END_OF_TEXT, train_tokenizer
+
+VOCAB_SIZE, CONTEXT = 32_768, 2_048
+
+
+class Stock(Decoder):
+    """A transformers Llama as a decoder."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(
+            ModelConfig(
+                family="stock", num_layers=0, dim=0, num_heads=0, vocab_size=VOCAB_SIZE,
+                context=CONTEXT,
+            )
+        )  # fmt: skip
+        self.inner = inner
+
+    def hidden(self, tokens_BT, positions_BT=None, visible_BTT=None):
+        mask = None if visible_BTT is None else visible_BTT[:, None]
+        return self.inner.model(
+            tokens_BT, position_ids=positions_BT, attention_mask=mask, use_cache=False
+        )[0]
+
+    def head(self, hidden_D):
+        return self.inner.lm_head(hidden_D)
+
+    def attention(self, position, inputs_BTD):
+        raise NotImplementedError
+
+
+def main() -> None:
+    """Measure and print."""
+    flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    flags.add_argument("--share", type=float, default=1 / 40, help="of the real number of items")
+    flags.add_argument("--rounds", type=int, default=2)
+    flags.add_argument("--batch-size", type=int, default=16, help="of HFLM")
+    flags.add_argument("--tasks", default=",".join(NUM_ITEMS))
+    flags.add_argument("--device", default="cpu")
+    given = flags.parse_args()
+    tokenizer = train_tokenizer([" ".join(Writer(0).words)], VOCAB_SIZE)
+    ours, theirs = models(tokenizer, given.device, given.batch_size)
+    mix = [0.0, 0.0]
+    print(f"{'task':14}{'requests':>9}{'ours s':>9}{'HFLM s':>9}{'times':>7}{'largest difference':>20}")
+    for task in given.tasks.split(","):
+        size = max(16, round(given.share * NUM_ITEMS[task]))
+        requests = requests_of(task, size)
+        seconds, answers = zip(*(timed(lm, requests, given.rounds) for lm in (ours, theirs)))
+        apart = max(abs(a[0] - b[0]) for a, b in zip(*answers, strict=True))
+        assert apart < 1e-3, (task, apart)
+        assert [a[1] for a in answers[0]] == [b[1] for b in answers[1]], task
+        mix = [m + s * NUM_ITEMS[task] / size for m, s in zip(mix, seconds, strict=True)]
+        line(task, len(requests), seconds, f"{apart:20.1e}")
+    line("mix", 0, mix, "")
+
+
+def line(name: str, requests: int, seconds: Sequence[float], rest: str) -> None:
+    """One row."""
+    ours, theirs = seconds
+    print(f"{name:14}{requests or '':>9}{ours:9.2f}{theirs:9.2f}{theirs / ours:7.2f}{rest}")
+
+
+def models(tokenizer: Tokenizer, device: str, batch_size: int) -> tuple[DecoderLM, Any]:
+    """The same weights behind both."""
+    from lm_eval.models.huggingface import HFLM
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=VOCAB_SIZE, hidden_size=384, intermediate_size=1024, num_hidden_layers=8,
+        num_attention_heads=6, num_key_value_heads=6, max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True, bos_token_id=None, eos_token_id=0,
+    )  # fmt: skip
+    inner = LlamaForCausalLM(config).to(device).eval()
+    print(f"{sum(p.numel() for p in inner.parameters()) / 1e6:.1f}M parameters, {device}")
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END_OF_TEXT)
+    theirs = HFLM(pretrained=inner, tokenizer=fast, batch_size=batch_size, max_length=CONTEXT)
+    return DecoderLM(Stock(inner), tokenizer, tokenizer.token_to_id(END_OF_TEXT)), theirs
+
+
+def requests_of(task: str, size: int) -> list[Any]:
+    """What lm-eval asks of so many items."""
+    with tempfile.TemporaryDirectory() as folder:
+        lines = "\n".join(map(json.dumps, items(task, size)))
+        Path(folder, ITEMS).write_text(lines)
+        made = paper_task(task, Path(folder), 0)
+        made.build_all_requests()
+        return list(made.instances)
+
+
+def timed(lm: Any, requests: list[Any], rounds: int) -> tuple[float, list[tuple[float, bool]]]:
+    """The fastest of the rounds, in seconds, and the answers."""
+    clock = time.perf_counter if torch.cuda.is_available() else time.process_time
+    seconds = []
+    for _ in range(rounds):
+        began_s = clock()
+        answers = lm.loglikelihood(requests, disable_tqdm=True)
+        seconds.append(clock() - began_s)
+    return min(seconds), answers
+
+
+if __name__ == "__main__":
+    main()
