@@ -18,42 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lm_eval.models.huggingface import HFLM  # needs accelerate and peft
 from scoring_items import NUM_ITEMS, Writer, items
 from tokenizers import Tokenizer
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from raydistill.evaluate.file_tasks import paper_task
 from raydistill.evaluate.lm import DecoderLM
 from raydistill.evaluate.task_data import ITEMS
-from raydistill.models import Decoder
-from raydistill.spec import ModelConfig
+from raydistill.hub import read_checkpoint
+from raydistill.hub_weights import load_checkpoint
 from raydistill.tokenizer import END_OF_TEXT, train_tokenizer
 
 VOCAB_SIZE, CONTEXT = 32_768, 2_048
-
-
-class Stock(Decoder):
-    """A transformers Llama as a decoder."""
-
-    def __init__(self, inner: Any) -> None:
-        super().__init__(
-            ModelConfig(
-                family="stock", num_layers=0, dim=0, num_heads=0, vocab_size=VOCAB_SIZE,
-                context=CONTEXT,
-            )
-        )  # fmt: skip
-        self.inner = inner
-
-    def hidden(self, tokens_BT, positions_BT=None, visible_BTT=None):
-        mask = None if visible_BTT is None else visible_BTT[:, None]
-        return self.inner.model(
-            tokens_BT, position_ids=positions_BT, attention_mask=mask, use_cache=False
-        )[0]
-
-    def head(self, hidden_D):
-        return self.inner.lm_head(hidden_D)
-
-    def attention(self, position, inputs_BTD):
-        raise NotImplementedError
 
 
 def main() -> None:
@@ -68,16 +45,22 @@ def main() -> None:
     tokenizer = train_tokenizer([" ".join(Writer(0).words)], VOCAB_SIZE)
     ours, theirs = models(tokenizer, given.device, given.batch_size)
     mix = [0.0, 0.0]
-    print(f"{'task':14}{'requests':>9}{'ours s':>9}{'HFLM s':>9}{'times':>7}{'largest difference':>20}")
+    print(
+        f"{'task':14}{'requests':>9}{'ours s':>9}{'HFLM s':>9}{'times':>7}{'largest difference':>20}"
+    )
     for task in given.tasks.split(","):
         size = max(16, round(given.share * NUM_ITEMS[task]))
         requests = requests_of(task, size)
-        seconds, answers = zip(*(timed(lm, requests, given.rounds) for lm in (ours, theirs)))
-        apart = max(abs(a[0] - b[0]) for a, b in zip(*answers, strict=True))
+        seconds, answers = timed(ours, requests, given.rounds)
+        hflm_seconds, hflm_answers = timed(theirs, requests, given.rounds)
+        apart = max(abs(a[0] - b[0]) for a, b in zip(answers, hflm_answers, strict=True))
         assert apart < 1e-3, (task, apart)
-        assert [a[1] for a in answers[0]] == [b[1] for b in answers[1]], task
-        mix = [m + s * NUM_ITEMS[task] / size for m, s in zip(mix, seconds, strict=True)]
-        line(task, len(requests), seconds, f"{apart:20.1e}")
+        assert [a[1] for a in answers] == [b[1] for b in hflm_answers], task
+        mix = [
+            total + NUM_ITEMS[task] / size * each
+            for total, each in zip(mix, (seconds, hflm_seconds), strict=True)
+        ]
+        line(task, len(requests), (seconds, hflm_seconds), f"{apart:20.1e}")
     line("mix", 0, mix, "")
 
 
@@ -89,20 +72,20 @@ def line(name: str, requests: int, seconds: Sequence[float], rest: str) -> None:
 
 def models(tokenizer: Tokenizer, device: str, batch_size: int) -> tuple[DecoderLM, Any]:
     """The same weights behind both."""
-    from lm_eval.models.huggingface import HFLM
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=VOCAB_SIZE, hidden_size=384, intermediate_size=1024, num_hidden_layers=8,
         num_attention_heads=6, num_key_value_heads=6, max_position_embeddings=CONTEXT,
         tie_word_embeddings=True, bos_token_id=None, eos_token_id=0,
     )  # fmt: skip
-    inner = LlamaForCausalLM(config).to(device).eval()
+    with tempfile.TemporaryDirectory() as folder:
+        LlamaForCausalLM(config).save_pretrained(folder)
+        decoder = load_checkpoint(read_checkpoint(folder, "main")).to(device).eval()
+    inner = decoder.inner
     print(f"{sum(p.numel() for p in inner.parameters()) / 1e6:.1f}M parameters, {device}")
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END_OF_TEXT)
     theirs = HFLM(pretrained=inner, tokenizer=fast, batch_size=batch_size, max_length=CONTEXT)
-    return DecoderLM(Stock(inner), tokenizer, tokenizer.token_to_id(END_OF_TEXT)), theirs
+    return DecoderLM(decoder, tokenizer, tokenizer.token_to_id(END_OF_TEXT)), theirs
 
 
 def requests_of(task: str, size: int) -> list[Any]:

@@ -8,6 +8,8 @@ import torch
 from hub_models import CONTEXT, FAMILIES, LAYERS, fresh, save_model
 from raydistill import flops
 from raydistill.checkpoint import load_weights, save_weights
+from raydistill.evaluate import trees
+from raydistill.evaluate.loglikelihood import Request, answer
 from raydistill.hub import read_checkpoint
 from raydistill.hub_weights import load_checkpoint
 from raydistill.inside import seeing
@@ -145,3 +147,18 @@ def test_positions_and_a_mask_place_two_choices_in_one_row(family):
     apart = decoder.hidden(rows_BT)
     torch.testing.assert_close(packed[0, 6:9], apart[0, 6:], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(packed[0, 9:], apart[1, 6:], atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_it_scores_choices_as_the_stock_model_does_one_by_one(family, monkeypatch):
+    """Also where a window slides: what is behind it is not seen, with or without a mask."""
+    _, _, decoder = family
+    monkeypatch.setattr(trees, "SHARED", 4)
+    ids = [tuple(tokens(size, seed=size)[0].tolist()) for size in (5, 10, 40, 7, 3, 90)]
+    requests = [Request(context=c, continuation=d) for c in (*ids[:3], ids[5]) for d in ids[3:5]]
+    for request, given in zip(requests, answer(decoder, requests), strict=True):
+        whole = torch.tensor([request.context + request.continuation])[:, -CONTEXT - 1 :]
+        size = len(request.continuation)
+        nats = decoder.inner(whole[:, :-1]).logits[0, -size:].log_softmax(-1)
+        expected = nats.gather(1, whole[0, -size:, None]).sum().item()
+        assert given.log_probability == pytest.approx(expected, abs=1e-3)

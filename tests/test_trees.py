@@ -77,7 +77,7 @@ def test_a_short_context_is_read_again(model):
 
 def test_a_branch_sees_its_ancestors_and_nobody_else():
     stem = tuple(range(SHARED))
-    (row,) = rows_of([(*stem, 50, 51), (*stem, 60), stem])
+    (row,) = rows_of([(*stem, 50, 51), (*stem, 60), stem], 99)
     positions_BT, visible_BTT = shape_of([row])
     tokens = tokens_of([row])[0].tolist()
     assert tokens == [*stem, 60, 50, 51]
@@ -93,13 +93,20 @@ def test_a_branch_sees_its_ancestors_and_nobody_else():
 def test_every_input_stands_in_one_row_token_for_token():
     inputs = [r.context + r.continuation for r in questions((40, 25, 2, 300), 5, (1, 2, 30, 4, 9))]
     inputs += [ids(500, 9) + ids(n, n) for n in range(1, 60)]
-    rows = rows_of(inputs)
+    rows = rows_of(inputs, 999)
     flat = tokens_of(rows).tolist()
     placed = {i: [flat[p][at] for at in places] for p, row in enumerate(rows)
               for i, places in row.places.items()}  # fmt: skip
     assert placed == {i: list(tokens) for i, tokens in enumerate(inputs)}
     assert all(row.size <= LONGEST_ROW for row in rows)
     assert sum(row.size for row in rows) < sum(map(len, inputs)) / 3
+
+
+def test_a_mask_stands_for_no_more_than_it_reaches():
+    stem = tuple(range(SHARED))
+    assert len(rows_of([(*stem, 50), (*stem, 60)], SHARED + 1)) == 1
+    assert len(rows_of([(*stem, 50), (*stem, 60)], SHARED)) == 2
+    assert len(rows_of([(*stem, 50, 51), (*stem, 60)], SHARED + 1)) == 2
 
 
 def test_generation_is_greedy_and_ends_where_it_is_told(model):

@@ -47,7 +47,7 @@ def answer(model: Decoder, requests: Sequence[Request]) -> list[Answer]:
     inputs = [_input(request, model.config.context) for request in requests]
     answers: dict[int, Answer] = {}
     with model.evaluating():
-        for batch in _batches(rows_of(inputs)):
+        for batch in _batches(rows_of(inputs, model.mask_reach)):
             answers.update(_answer_batch(model, batch, requests))
     return [answers[i] for i in range(len(requests))]
 

@@ -33,6 +33,7 @@ class Row:
     branches: list[Branch] = field(default_factory=list)
     places: dict[int, list[int]] = field(default_factory=dict)
     size: int = 0
+    depth: int = 0  # of its deepest token, counted from 1
 
     def add(self, tokens: tuple[int, ...], path: Sequence[int]) -> list[int]:
         """A branch of `tokens` after the tokens at `path`; returns the path of its end."""
@@ -40,14 +41,15 @@ class Row:
         self.branches.append(Branch(tokens, parent, len(path)))
         own = range(self.size, self.size + len(tokens))
         self.size += len(tokens)
+        self.depth = max(self.depth, len(path) + len(tokens))
         return [*path, *own]
 
 
-def rows_of(inputs: Sequence[tuple[int, ...]]) -> list[Row]:
+def rows_of(inputs: Sequence[tuple[int, ...]], deepest: int) -> list[Row]:
     """Every input in one of the rows; none is empty.
 
     An input that begins another one has no tokens of its own. Sharing is chosen for each input:
-    from `SHARED` tokens on, while the row stays short enough.
+    from `SHARED` tokens on, while the row stays short enough and no deeper than a mask reaches.
     """
     rows: list[Row] = []
     before: tuple[int, ...] = ()
@@ -57,8 +59,7 @@ def rows_of(inputs: Sequence[tuple[int, ...]]) -> list[Row]:
         tokens = inputs[number]
         shared = _common(before, tokens)
         new = len(tokens) - shared
-        fits = rows and shared >= SHARED and rows[-1].size + new <= LONGEST_ROW
-        if new and not fits:
+        if new and not (shared >= SHARED and _fits(rows[-1], len(tokens), new, deepest)):
             rows.append(Row())
             shared, path = 0, []
         path = path[:shared]
@@ -67,6 +68,10 @@ def rows_of(inputs: Sequence[tuple[int, ...]]) -> list[Row]:
         rows[-1].places[number] = path
         before = tokens
     return rows
+
+
+def _fits(row: Row, depth: int, new: int, deepest: int) -> bool:
+    return row.size + new <= LONGEST_ROW and max(row.depth, depth) <= deepest
 
 
 def _common(left: tuple[int, ...], right: tuple[int, ...]) -> int:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from raydistill.errors import DataError
 from raydistill.evaluate.file_tasks import FileTask, corpus_task, lm_eval_task, paper_task
+from raydistill.evaluate.heldout import read_info
 from raydistill.evaluate.lm import DecoderLM
 from raydistill.evaluate.paper13 import PAPER13
 from raydistill.evaluate.tasks import metric
 from raydistill.models import Decoder
 from raydistill.outcomes import UnitScores
 from raydistill.spec import TaskSource
-from raydistill.tokenizer import END_OF_TEXT, load_tokenizer
+from raydistill.tokenizer import load_tokenizer
 
 from lm_eval import evaluator  # isort: skip
 from lm_eval.api.model import LM  # isort: skip
@@ -154,8 +155,7 @@ def _beside(samples: Sequence[Sample], chosen: str, filtered: str) -> list[tuple
 
 
 def _lm(model: Decoder, folder: Path) -> DecoderLM:
-    tokenizer = _tokenizer(folder)
-    return DecoderLM(model, tokenizer, tokenizer.token_to_id(END_OF_TEXT))
+    return DecoderLM(model, _tokenizer(folder), read_info(folder).end_of_text_id)
 
 
 @functools.cache

@@ -37,6 +37,11 @@ class Decoder(nn.Module, ABC):
             visible_BTT: bool, whether position t sees s, t itself always; None: all s up to t.
         """
 
+    @property
+    def mask_reach(self) -> int:
+        """Up to which position `visible_BTT` is all that decides: below every block's window."""
+        return self.config.context
+
     @abstractmethod
     def head(self, hidden_D: Tensor) -> Tensor:
         """Logits [..., V] of hidden states [..., D]."""

@@ -68,6 +68,11 @@ class HubDecoder(Decoder):
         found: Tensor = self.inner.base_model(tokens_BT, use_cache=False, **told)[0]
         return found
 
+    @property
+    def mask_reach(self) -> int:
+        window = getattr(self.inner.config, "sliding_window", None) or self.config.context
+        return min(int(window), self.config.context)
+
     def head(self, hidden_D: Tensor) -> Tensor:
         logits: Tensor = self.inner.get_output_embeddings()(hidden_D)
         cap = getattr(self.inner.config, "final_logit_softcapping", None)
