@@ -45,9 +45,7 @@ def main() -> None:
     tokenizer = train_tokenizer([" ".join(Writer(0).words)], VOCAB_SIZE)
     ours, theirs = models(tokenizer, given.device, given.batch_size)
     mix = [0.0, 0.0]
-    print(
-        f"{'task':14}{'requests':>9}{'ours s':>9}{'HFLM s':>9}{'times':>7}{'largest difference':>20}"
-    )
+    print("task           requests   ours s   HFLM s  times  largest difference")
     for task in given.tasks.split(","):
         size = max(16, round(given.share * NUM_ITEMS[task]))
         requests = requests_of(task, size)

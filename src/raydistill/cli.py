@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import NoReturn
 
 from raydistill import __version__
+from raydistill.above_chance import without_guessing
 from raydistill.brought import RECIPES
 from raydistill.corpus import check_source
 from raydistill.costs import check_cost, most_of, plan_work, rates_of
@@ -86,6 +87,7 @@ def run_sweep(sweep: Sweep, argv: Sequence[str]) -> int:
     command = shlex.join(["python", *sys.argv])
     plan = plan_of(sweep, flags, command)
     store = Store(plan.options.storage)
+    plan = without_guessing(plan, flags.tasks, store)
     if flags.probe:
         from raydistill.conduct import probe  # noqa: PLC0415  (Ray)
 

@@ -203,7 +203,7 @@ def check_document(name: str, document: Document) -> None:
     """
     task = PAPER13[name]
     try:
-        text, choices, target = (f(document) for f in (task.text, task.choices, task.target))
+        text, choices, target = task.text(document), task.choices(document), task.target(document)
     except KeyError as error:
         raise ValueError(f"no field {error}") from None
     except (AttributeError, IndexError, TypeError, ValueError) as error:
