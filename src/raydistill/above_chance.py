@@ -1,7 +1,9 @@
-"""`--tasks above-chance`: those of the paper's 13 that every base of a sweep does better than by
-guessing (METHOD 6). Known once the bases have been scored on all 13.
+"""`--tasks above-chance`: those of the paper's 13 that no base of a sweep only guesses at.
+
+They are known once the bases have been scored on all 13 (METHOD 6).
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from raydistill.errors import UsageError
@@ -9,8 +11,9 @@ from raydistill.evaluate.catalogue import ABOVE_CHANCE
 from raydistill.evaluate.paper13 import PAPER13
 from raydistill.known import look_up
 from raydistill.results import measured
+from raydistill.scales import Scale
 from raydistill.store import Store
-from raydistill.sweep import SweepPlan, bases_of
+from raydistill.sweep import SweepPlan, bases_of, shown
 
 
 def without_guessing(plan: SweepPlan, tasks: str | None, store: Store) -> SweepPlan:
@@ -31,19 +34,20 @@ def without_guessing(plan: SweepPlan, tasks: str | None, store: Store) -> SweepP
         scores = measured(there.weights_sha256, corpus, paper13, store) if there else None
         if scores is None:
             raise UsageError(
-                f"--tasks {ABOVE_CHANCE}: the base of age {base.key[1]} is not scored on all 13 "
-                "yet; run once with --tasks paper13"
+                f"--tasks {ABOVE_CHANCE}: the base of age {shown('age', base.age)} is not scored "
+                "on all 13 yet; run once with --tasks paper13"
             )
         found.append(scores[0])
     kept = above_chance(found)
     if not kept:
         raise UsageError(f"--tasks {ABOVE_CHANCE}: every task is at chance at one of the bases")
-    evaluation = plan.scale.evaluation
-    left = tuple(name for name in evaluation.tasks if name in kept or name not in PAPER13)
-    evaluation = replace(
-        evaluation,
-        tasks=left,
-        sources=tuple(source for source in evaluation.sources if source.task in left),
-    )
-    cells = [replace(c, scale=replace(c.scale, evaluation=evaluation)) for c in plan.cells]
-    return replace(plan, scale=replace(plan.scale, evaluation=evaluation), cells=tuple(cells))
+    cells = [replace(cell, scale=_narrowed(cell.scale, kept)) for cell in plan.cells]
+    return replace(plan, scale=_narrowed(plan.scale, kept), cells=tuple(cells))
+
+
+def _narrowed(scale: Scale, kept: Collection[str]) -> Scale:
+    """The scale with those of the 13 tasks that are in `kept`, and all its others."""
+    asked = scale.evaluation
+    left = tuple(name for name in asked.tasks if name in kept or name not in PAPER13)
+    sources = tuple(source for source in asked.sources if source.task in left)
+    return replace(scale, evaluation=replace(asked, tasks=left, sources=sources))

@@ -40,8 +40,7 @@ def run(plan: SweepPlan) -> int:
     """
     store = Store(plan.options.storage)
     check_writable(store.root)
-    for evaluation in {cell.scale.evaluation for cell in plan.cells}:
-        keep_task_data(evaluation, plan.options.task_data, store)
+    _keep_task_data(plan, store)
     console = open_console()
     tracked = Tracked(plan, store)
     plan = tracked.settle_peaks()
@@ -78,6 +77,7 @@ def probe(plan: SweepPlan) -> None:
     """
     store = Store(plan.options.storage)
     check_writable(store.root)
+    _keep_task_data(plan, store)
     with interrupts_held():
         from raydistill.runners.probing import probe_plan  # noqa: PLC0415  (Ray)
 
@@ -150,6 +150,11 @@ def check_writable(root: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise SetupError(f"the storage {root} cannot be written: {error.strerror}") from error
+
+
+def _keep_task_data(plan: SweepPlan, store: Store) -> None:
+    for evaluation in {cell.scale.evaluation for cell in plan.cells}:
+        keep_task_data(evaluation, plan.options.task_data, store)
 
 
 def write_report(state: SweepState, store: Store, console: PatientConsole) -> dict[str, str]:

@@ -5,6 +5,7 @@ The models are fresh and the tokens random: neither changes how long a step take
 
 import functools
 import itertools
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,12 +19,13 @@ from raydistill.evaluate import TASKS
 from raydistill.evaluate.items import item_files
 from raydistill.evaluate.loglikelihood import TOKENS_PER_BATCH
 from raydistill.evaluate.perplexity import window_nats
+from raydistill.evaluate.task_data import ITEMS, data_folder
 from raydistill.flops import exact_flops, parameters
 from raydistill.jobs import ProbeJob, Variant
 from raydistill.models import Decoder, build
 from raydistill.outcomes import Progress
 from raydistill.rates import PROBE, Pace, Peak, Rate, Unmeasured
-from raydistill.spec import DropPlan, ModelConfig, Recipe, TrainSpec
+from raydistill.spec import DropPlan, ModelConfig, Recipe, TaskSource, TrainSpec
 from raydistill.store import Store
 from raydistill.surgery import Student
 from raydistill.teachers import OnlineTeacher, Teacher, no_teacher
@@ -53,7 +55,8 @@ def probe(job: ProbeJob, *, world: World) -> Rate | Unmeasured:
 
 
 def _left_out(job: ProbeJob) -> Iterator[str]:
-    if missing := sorted(set(job.evaluation.tasks) - set(_items(job))):
+    there = {*_items(job), *(source.task for source in _sources(job))}
+    if missing := sorted(set(job.evaluation.tasks) - there):
         yield f"tasks whose questions are not made yet ({', '.join(missing)})"
     if job.devices > 1:
         yield "what the devices of a trial tell each other"
@@ -165,7 +168,8 @@ def _evaluate_s(model: Decoder, job: ProbeJob, world: World) -> float:
     ids = torch.randint(model.config.vocab_size, (per_batch, context + 1)).to(world.device)
     seconds = min(timed(lambda: window_nats(model, ids[:, :-1], ids[:, 1:]), world) for _ in "12")
     windows = asked.heldout_windows + len(HELDOUT_AT) * asked.curve_windows
-    return windows * seconds / per_batch + _tasks_s(model, job, world)
+    tasks_s = _tasks_s(model, job, world) + _sources_s(model, job, world)
+    return windows * seconds / per_batch + tasks_s
 
 
 def _items(job: ProbeJob) -> dict[str, list[str]]:
@@ -189,5 +193,32 @@ def _tasks_s(model: Decoder, job: ProbeJob, world: World) -> float:
             chosen = (items[i * len(items) // size] for i in range(size))
             some[name].write_text("\n".join(chosen), "utf-8")
             answer = functools.partial(score_tasks, model, corpus, some)
+            seconds += timed(answer, world) * len(items) / size
+    return seconds
+
+
+def _sources(job: ProbeJob) -> list[TaskSource]:
+    """The tasks with data of their own that the store has, once it has a tokenizer for them."""
+    store = Store(Path(job.storage))
+    if not store.has("corpora", job.corpus_sha256):
+        return []
+    return [s for s in job.evaluation.sources if store.has("task_data", s.data_sha256)]
+
+
+def _sources_s(model: Decoder, job: ProbeJob, world: World) -> float:
+    """Seconds of all items of those tasks."""
+    store, seconds = Store(Path(job.storage)), 0.0
+    corpus = store.path("corpora", job.corpus_sha256)
+    for source in _sources(job):
+        from raydistill.evaluate.zeroshot import score_source  # noqa: PLC0415  (lm_eval is seconds)
+
+        with tempfile.TemporaryDirectory() as folder:
+            some = Path(folder, source.task)
+            shutil.copytree(data_folder(source, store), some)
+            items = [*filter(None, (some / ITEMS).read_text("utf-8").split("\n"))]
+            size = min(_ITEMS, len(items))
+            chosen = (items[i * len(items) // size] for i in range(size))
+            (some / ITEMS).write_text("\n".join(chosen), "utf-8")
+            answer = functools.partial(score_source, model, corpus, source, some)
             seconds += timed(answer, world) * len(items) / size
     return seconds
