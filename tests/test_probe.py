@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import task_samples
 from planned import all_known, keep_ages
 from raydistill.cli import sweep_parser
 from raydistill.corpus import prepare_corpus
@@ -14,6 +15,7 @@ from raydistill.costs import keep_estimates, trial_work
 from raydistill.devices import keep_peak
 from raydistill.dry_run import describe
 from raydistill.evaluate import make_items
+from raydistill.evaluate.task_data import keep, with_sources
 from raydistill.flags import plan_of
 from raydistill.jobs import ProbeJob, Variant
 from raydistill.known import UNTOKENISED
@@ -91,6 +93,12 @@ def test_tasks_count_once_their_questions_are_made(tmp_path, rate):
     make_items(["continuation"], store=store, folder=folder)
     found = probe(replace(job(store), corpus_sha256=folder.name), world=WORLD)
     assert found.left_out == ()
+    data = task_samples.write(tmp_path / "data", {"sst2": task_samples.SAMPLES["sst2"]})
+    own = with_sources(replace(job(store).evaluation, tasks=("sst2",)), data, store)
+    asked = replace(job(store), corpus_sha256=folder.name, evaluation=own)
+    assert probe(asked, world=WORLD).left_out[0].endswith("not made yet (sst2)")
+    keep(own, data, store)
+    assert probe(asked, world=WORLD).left_out == ()
     assert len(json.loads((folder / "corpus.json").read_text())["corpus_sha256"]) == 64
 
 
