@@ -10,7 +10,6 @@ from raydistill.errors import UsageError
 from raydistill.evaluate.catalogue import ABOVE_CHANCE
 from raydistill.evaluate.paper13 import PAPER13
 from raydistill.known import look_up
-from raydistill.results import measured
 from raydistill.scales import Scale
 from raydistill.store import Store
 from raydistill.sweep import SweepPlan, bases_of, shown
@@ -25,6 +24,7 @@ def without_guessing(plan: SweepPlan, tasks: str | None, store: Store) -> SweepP
     if tasks is None or ABOVE_CHANCE not in (name.strip() for name in tasks.split(",")):
         return plan
     from raydistill.report.tasks import above_chance  # noqa: PLC0415  (numpy)
+    from raydistill.results import measured  # noqa: PLC0415  (numpy)
 
     known, found = look_up(plan.scale, plan.cells, store), []
     for base in bases_of(plan.cells):
