@@ -14,7 +14,7 @@ from raydistill.hub import read_checkpoint
 from raydistill.hub_weights import load_checkpoint
 from raydistill.inside import seeing
 from raydistill.locations import pick
-from raydistill.models import build
+from raydistill.models import Decoder, build
 from raydistill.surgery import Student
 
 CUTS = {
@@ -162,3 +162,16 @@ def test_it_scores_choices_as_the_stock_model_does_one_by_one(family, monkeypatc
         nats = decoder.inner(whole[:, :-1]).logits[0, -size:].log_softmax(-1)
         expected = nats.gather(1, whole[0, -size:, None]).sum().item()
         assert given.log_probability == pytest.approx(expected, abs=1e-3)
+
+
+@torch.no_grad()
+def test_with_a_cache_it_generates_what_it_does_without(family):
+    """Also after a removal, and rows that end early."""
+    _, folder, _ = family
+    student = Student(load_checkpoint(read_checkpoint(str(folder), "main")).eval())
+    student.remove((1, 3))
+    decoder, start_BT = student.model, tokens(20)
+    expected = Decoder.generate(decoder, start_BT, 12, lambda _: False)
+    assert decoder.generate(start_BT, 12, lambda _: False) == expected
+    first = expected[0][:4]
+    assert decoder.generate(start_BT, 12, lambda new: new == first) == [first, expected[1]]

@@ -87,8 +87,12 @@ class PairedBootstrap:
         totals_2U = np.zeros((2, len(self.units)))
         for unit, total, count in zip(scores.units, scores.sums, scores.counts, strict=True):
             totals_2U[:, place[unit]] += (total, count)
+        weights_RU = self.weights_RU
+        if 4 * len(scores.units) < len(self.units):  # one of many tasks with items of their own
+            inside = [place[unit] for unit in dict.fromkeys(scores.units)]
+            weights_RU, totals_2U = weights_RU[:, inside], totals_2U[:, inside]
         with np.errstate(invalid="ignore"):
-            sums_R, counts_R = (self.weights_RU @ totals_U for totals_U in totals_2U)
+            sums_R, counts_R = (weights_RU @ totals_U for totals_U in totals_2U)
         nothing_R = np.full(len(self.weights_RU), np.nan)
         values_R: FloatArray = np.divide(sums_R, counts_R, out=nothing_R, where=counts_R > 0)
         return values_R

@@ -41,7 +41,11 @@ def check_name(name: str) -> None:
     Raises:
         UsageError: with the nearest name.
     """
-    if is_made(name) or name in PAPER13 or name in GROUPS or name in lm_eval_tasks():
+    if is_made(name) or name in PAPER13 or name in GROUPS:
+        return
+    if re.search("^unsafe_code: *true", _definition(name), re.MULTILINE):
+        raise UsageError(f"task {name!r} runs code that the model writes: it is not run here")
+    if name in lm_eval_tasks():
         return
     own = (*TASKS, *PAPER13, *GROUPS)
     message = unknown("task", name, (*own, *lm_eval_tasks()))
@@ -78,14 +82,15 @@ def _definition(name: str) -> str:
 
 @functools.cache
 def lm_eval_tasks() -> dict[str, Path]:
-    """The file that defines each task of the installed lm-eval."""
+    """The file that defines each task of the installed lm-eval; those made by code are not here."""
     package = importlib.util.find_spec("lm_eval")
     assert package is not None, "a dependency"
     assert package.origin is not None, package
     files = sorted(Path(package.origin).parent.joinpath("tasks").rglob("*.yaml"))
     found: dict[str, Path] = {}
     for file in files:
-        name = re.search(r"""^task: *["']?([\w.-]+)""", file.read_text("utf-8"), re.MULTILINE)
-        if name:
+        text = file.read_text("utf-8")
+        name = re.search(r"""^task: *["']?([\w.-]+)""", text, re.MULTILINE)
+        if name and not re.search("^class:", text, re.MULTILINE):
             found.setdefault(name[1], file)
     return found

@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,8 @@ def _keep(name: str, splits: Sequence[Iterable[dict[str, Any]]], store: Store) -
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, file) for file in (ITEMS, FEWSHOT)[: len(splits)]]
         for number, (file, documents) in enumerate(zip(files, splits, strict=True)):
-            lines = [json.dumps(document) for document in documents]
-            file.write_text("\n".join(lines[:MOST_EXAMPLES] if number else lines), "utf-8")
+            some = islice(documents, MOST_EXAMPLES) if number else documents
+            file.write_text("\n".join(map(json.dumps, some)), "utf-8")
         read_documents(files[0], name)
         source = TaskSource(task=name, data_sha256=sha256_of_files(files))
         keep_files(files, source, store)

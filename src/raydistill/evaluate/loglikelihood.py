@@ -53,6 +53,8 @@ def answer(model: Decoder, requests: Sequence[Request]) -> list[Answer]:
 
 
 def _input(request: Request, longest: int) -> tuple[int, ...]:
+    assert request.context, request
+    assert request.continuation, request
     return (request.context + request.continuation)[:-1][-longest:]
 
 

@@ -124,6 +124,8 @@ def _f1(samples: Sequence[Sample], name: str) -> UnitScores:
     """2·TP and 2·TP + FP + FN of each item; guessing is to answer 1 always."""
     pairs = [(int(right), int(given)) for right, given in (s["f1"] for s in samples)]
     share = sum(right == 1 for right, _ in pairs) / len(pairs)
+    if not share:
+        raise DataError(f"task {name!r} has no item whose answer is 1, and F1 counts those")
     return UnitScores(
         units=tuple(f"{name} {sample['doc_id']}" for sample in samples),
         sums=tuple(2.0 * (right == given == 1) for right, given in pairs),

@@ -73,6 +73,27 @@ class HubDecoder(Decoder):
         window = getattr(self.inner.config, "sliding_window", None) or self.config.context
         return min(int(window), self.config.context)
 
+    @torch.inference_mode()
+    def generate(
+        self, tokens_BT: Tensor, max_new_tokens: int, ended: Callable[[list[int]], bool]
+    ) -> list[list[int]]:
+        """As every decoder; keys and values of what was read are kept."""
+        new: list[list[int]] = [[] for _ in tokens_BT]
+        over = [False] * len(new)
+        kept, feed_BT = None, tokens_BT
+        with self.evaluating():
+            for _ in range(max_new_tokens):
+                read = self.inner.base_model(feed_BT, past_key_values=kept, use_cache=True)
+                kept = read.past_key_values
+                feed_BT = self.head(read[0][:, -1]).argmax(dim=-1, keepdim=True)
+                for row, token in enumerate(feed_BT.flatten().tolist()):
+                    if not over[row]:
+                        new[row].append(token)
+                        over[row] = ended(new[row])
+                if all(over):
+                    break
+        return new
+
     def head(self, hidden_D: Tensor) -> Tensor:
         logits: Tensor = self.inner.get_output_embeddings()(hidden_D)
         cap = getattr(self.inner.config, "final_logit_softcapping", None)
