@@ -14,6 +14,8 @@ from raydistill.evaluate.trees import Row, rows_of, shape_of, tokens_of
 from raydistill.models import Decoder
 
 TOKENS_PER_BATCH = 4096
+CPU_TOKENS_PER_BATCH = 1024
+"""Of requests on a CPU: a tenth faster than 4,096, which leave its caches."""
 
 LOGITS = 2**24
 """Made at once, so that neither memory nor caches overflow."""
@@ -47,7 +49,7 @@ def answer(model: Decoder, requests: Sequence[Request]) -> list[Answer]:
     inputs = [_input(request, model.config.context) for request in requests]
     answers: dict[int, Answer] = {}
     with model.evaluating():
-        for batch in _batches(rows_of(inputs, model.mask_reach)):
+        for batch in _batches(rows_of(inputs, model.mask_reach), _tokens_per_batch(model)):
             answers.update(_answer_batch(model, batch, requests))
     return [answers[i] for i in range(len(requests))]
 
@@ -58,14 +60,19 @@ def _input(request: Request, longest: int) -> tuple[int, ...]:
     return (request.context + request.continuation)[:-1][-longest:]
 
 
-def _batches(rows: Sequence[Row]) -> Iterator[list[Row]]:
+def _tokens_per_batch(model: Decoder) -> int:
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    return CPU_TOKENS_PER_BATCH if on_cpu else TOKENS_PER_BATCH
+
+
+def _batches(rows: Sequence[Row], tokens: int) -> Iterator[list[Row]]:
     """Rows of about one length, those of one branch by themselves: they need no mask."""
     for is_tree in (True, False):
         kind = [row for row in rows if (len(row.branches) > 1) == is_tree]
         kind.sort(key=lambda row: row.size, reverse=True)
         batch: list[Row] = []
         for row in kind:
-            if batch and (len(batch) + 1) * batch[0].size > TOKENS_PER_BATCH:
+            if batch and (len(batch) + 1) * batch[0].size > tokens:
                 yield batch
                 batch = []
             batch.append(row)
