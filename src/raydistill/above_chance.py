@@ -23,7 +23,7 @@ def without_guessing(plan: SweepPlan, tasks: str | None, store: Store) -> SweepP
     """
     if tasks is None or ABOVE_CHANCE not in (name.strip() for name in tasks.split(",")):
         return plan
-    from raydistill.report.tasks import above_chance  # noqa: PLC0415  (numpy)
+    from raydistill.drops import above_chance  # noqa: PLC0415  (numpy)
     from raydistill.results import measured  # noqa: PLC0415  (numpy)
 
     known, found = look_up(plan.scale, plan.cells, store), []

@@ -182,6 +182,11 @@ def sweep_parser(sweep: Sweep) -> Parser:
     how.add_argument("--recipe", help=f"of a --model: {', '.join(RECIPES)}")
     how.add_argument("--set", action="append", default=[], metavar="lr=1e-5", help="of the recipe")
     _measuring_flags(parser)
+    _running_flags(parser)
+    return parser
+
+
+def _running_flags(parser: Parser) -> None:
     where = parser.add_argument_group("where and whether it runs")
     where.add_argument("--storage", help=f"a folder (${STORAGE_VARIABLE} or ~/.raydistill)")
     where.add_argument("--tracking-uri", help="an MLflow server (sqlite in the storage)")
@@ -200,7 +205,6 @@ def sweep_parser(sweep: Sweep) -> Parser:
     where.add_argument("--price-per-hour", help="of one device, in any currency: 2.50")
     where.add_argument("--yes", action="store_true", help="run although it is long or unknown")
     where.add_argument("--debug", action="store_true", help="show a traceback with an error")
-    return parser
 
 
 def _measuring_flags(parser: Parser) -> None:
