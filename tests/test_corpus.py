@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from raydistill import embedded, plaintext
-from raydistill.corpus import find_corpus, prepare_corpus
+from raydistill.corpus import embedded, find_corpus, prepare_corpus
 from raydistill.documents import runs_of
 from raydistill.errors import DataError
 from raydistill.manifest import verify

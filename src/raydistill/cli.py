@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from raydistill import __version__
 from raydistill.brought import RECIPES
-from raydistill.corpus import check_source
+from raydistill.corpus import check_corpus, wanted_by
 from raydistill.costs import check_cost, most_of, plan_work, rates_of
 from raydistill.dry_run import describe
 from raydistill.errors import RaydistillError, UsageError
@@ -114,12 +114,7 @@ def check_plan(plan: SweepPlan, store: Store, *, agreed: bool) -> None:
         rates = rates_of(trials, store, probed=plan.options.probe)
         check_cost([*bases, *most_of(plan, work)], rates, plan.scale)
     if not store.has("corpora", known.corpus.corpus_sha256):
-        check_source(
-            plan.scale.corpus,
-            plan.scale.model.context,
-            tokenizer=plan.scale.tokenizer_path,
-            vocab_size=plan.scale.model.vocab_size,
-        )
+        check_corpus(wanted_by(plan.scale))
 
 
 def sweep_parser(sweep: Sweep) -> Parser:

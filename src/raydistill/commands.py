@@ -12,7 +12,7 @@ from pathlib import Path
 from raydistill import tracking
 from raydistill.codec import from_json
 from raydistill.conduct import check_writable
-from raydistill.corpus import check_source
+from raydistill.corpus import check_corpus, wanted_by
 from raydistill.errors import DataError, SetupError, UsageError
 from raydistill.interrupts import interrupts_held
 from raydistill.known import corpus_id, pretraining
@@ -85,12 +85,7 @@ def base(store: Store, flags: argparse.Namespace) -> int:
     scale = replace(scale, corpus=flags.corpus) if flags.corpus else scale
     if flags.to and Path(flags.to, DESCRIPTION).exists():
         raise UsageError(f"{flags.to} holds bases already: choose another folder")
-    check_source(
-        scale.corpus,
-        scale.model.context,
-        tokenizer=scale.tokenizer_path,
-        vocab_size=scale.model.vocab_size,
-    )
+    check_corpus(wanted_by(scale))
     with interrupts_held():
         from raydistill.runners import cluster, stages  # noqa: PLC0415  (Ray)
     check_writable(store.root)

@@ -257,6 +257,7 @@ class CorpusInfo:
     train_documents: int
     heldout_documents: int
     end_of_text_id: int = 0
+    notes: tuple[str, ...] = ()  # what was mended, cut or found while it was made
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

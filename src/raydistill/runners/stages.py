@@ -7,7 +7,7 @@ worker import torch there; the driver never does.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from raydistill.corpus import prepare_corpus
+from raydistill.corpus import make, wanted_by
 from raydistill.evaluate.items import item_files, make_items
 from raydistill.flops import parameters
 from raydistill.jobs import BaseJob, CutJob, PretrainJob, StopAt, TrialJob
@@ -140,14 +140,8 @@ def _telling(say: Say, total_tokens: int) -> Callable[[Metrics], None]:
 
 def make_corpus(scale: Scale, storage: str) -> None:
     """On a worker: text becomes a token file in the store, and its held-out part items."""
-    store, model = Store(Path(storage)), scale.model
-    folder = prepare_corpus(
-        scale.corpus,
-        store=store,
-        tokenizer=scale.tokenizer_path,
-        vocab_size=model.vocab_size,
-        context=model.context,
-    )
+    store = Store(Path(storage))
+    folder = make(wanted_by(scale), store)
     make_items(scale.evaluation.tasks, store=store, folder=folder)
 
 
