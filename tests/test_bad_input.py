@@ -110,12 +110,12 @@ PLANNING = [
 
 TEXT = [
     # row, flags, what is said
-    (21, "--corpus no.txt", "no.txt: it must be a .txt file or a folder of them"),
-    (21, "--corpus ./nowhere", "nowhere: it must be a .txt file or a folder of them"),
-    (21, "--corpus .", "no .txt file in"),
+    (21, "--corpus no.txt", "no.txt: it must be a .txt, .jsonl or .parquet file or a folder"),
+    (21, "--corpus ./nowhere", "nowhere: it must be a .txt, .jsonl or .parquet file or a folder"),
+    (21, "--corpus .", "no .txt, .jsonl or .parquet file in"),
     (21, "--corpus c4", "text and tokenizer of 'c4' are not local"),
     (21, "--scale paper_300m --yes", "text and tokenizer of 'c4' are not local"),
-    (21, "--scale laptop --corpus no.txt", "no.txt: it must be a .txt file"),
+    (21, "--scale laptop --corpus no.txt", "no.txt: it must be a .txt, .jsonl or .parquet file"),
 ]
 
 NAMES = ["", "-sweep", "../up", "a/b", "a b", "Sweep", "a" * 65, "ä"]

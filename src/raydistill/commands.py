@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from raydistill import tracking
@@ -14,6 +14,7 @@ from raydistill.codec import from_json
 from raydistill.conduct import check_writable
 from raydistill.corpus import check_corpus, wanted_by
 from raydistill.errors import DataError, SetupError, UsageError
+from raydistill.flags import with_text
 from raydistill.interrupts import interrupts_held
 from raydistill.known import corpus_id, pretraining
 from raydistill.manifest import MANIFEST, write_manifest
@@ -81,8 +82,7 @@ def base(store: Store, flags: argparse.Namespace) -> int:
         DataError: if the text to train on is not here.
         UsageError: if `--to` holds bases already.
     """
-    scale = load_scale(flags.scale)
-    scale = replace(scale, corpus=flags.corpus) if flags.corpus else scale
+    scale = with_text(load_scale(flags.scale), flags)
     if flags.to and Path(flags.to, DESCRIPTION).exists():
         raise UsageError(f"{flags.to} holds bases already: choose another folder")
     check_corpus(wanted_by(scale))

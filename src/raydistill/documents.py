@@ -24,6 +24,16 @@ class Document:
     text: str
 
 
+def cut_at(text: str, start: int, longest: int) -> int:
+    """Where a piece from `start` ends: after a line, else a word, else in its middle."""
+    end = start + longest
+    if end >= len(text):
+        return len(text)
+    earliest = start + longest // 2
+    line, space = text.rfind("\n", earliest, end), text.rfind(" ", earliest, end)
+    return line + 1 if line >= 0 else space + 1 if space >= 0 else end
+
+
 def runs_of(text: str) -> "Hashes":
     """Hashes of every run of 12 words, punctuation and case aside: ascending, each once."""
     import numpy as np  # noqa: PLC0415  (a dry run needs none)

@@ -154,8 +154,7 @@ def _scale(flags: argparse.Namespace, name: str) -> Scale:
                 f"the budget of {budget} tokens is under one batch of {scale.heal.batch_tokens}"
             )
         scale = replace(scale, budget=budget)
-    if flags.corpus is not None:
-        scale = replace(scale, corpus=flags.corpus)
+    scale = with_text(scale, flags)
     if flags.devices_per_trial is not None:
         devices = whole("--devices-per-trial", flags.devices_per_trial)
         scale = replace(scale, devices_per_trial=devices)
@@ -184,6 +183,16 @@ def _brought(flags: argparse.Namespace, name: str) -> Scale:
     if flags.budget is not None:
         bring = replace(bring, budget=parse_tokens(flags.budget))
     return scale_of(bring, load_scale(name) if name else None)
+
+
+def with_text(scale: Scale, flags: argparse.Namespace) -> Scale:
+    """The scale with the text that the flags name."""
+    return replace(
+        scale,
+        corpus=flags.corpus or scale.corpus,
+        text_field=flags.text_field or scale.text_field,
+        heldout=flags.heldout or scale.heldout,
+    )
 
 
 def _values(name: str, given: Sequence[str] | None, *, brought: bool = False) -> tuple[Value, ...]:

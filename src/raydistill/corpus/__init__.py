@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raydistill.corpus import embedded, hub
-from raydistill.corpus.assemble import assemble, too_short
+from raydistill.corpus.assemble import put_together, too_short
 from raydistill.corpus.draft import begin
 from raydistill.corpus.identity import source_key
 from raydistill.corpus.mending import Mended
@@ -159,7 +159,7 @@ def _made(wanted: Wanted, store: Store) -> CorpusInfo:
     else:
         draft = begin(wanted, key, store)
         try:
-            info = assemble(wanted, draft, store)
+            info = put_together(wanted, draft, store)
         except DataError:
             shutil.rmtree(draft)
             raise

@@ -57,7 +57,7 @@ class _Piece:
                 yield block
 
 
-def assemble(wanted: Wanted, folder: Path, store: Store) -> CorpusInfo:
+def put_together(wanted: Wanted, folder: Path, store: Store) -> CorpusInfo:
     """The corpus of a draft, in the store; shards that the draft lacks are made.
 
     Raises:

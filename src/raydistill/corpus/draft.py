@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raydistill.corpus import embedded, heldout
-from raydistill.corpus.sources import File, files_of, sources_of
+from raydistill.corpus.sources import File, cut_to_hold_out, files_of, sources_of
 from raydistill.corpus.wanted import Wanted
 from raydistill.documents import Document
 from raydistill.store import Store
@@ -68,7 +68,8 @@ def begin(wanted: Wanted, key: str, store: Store) -> Path:
 
 def opened(wanted: Wanted, store: Store) -> list[tuple[File, ...]]:
     """The files of each source."""
-    return [files_of(each.text, wanted.text_field, store) for each in sources_of(wanted.text)]
+    sources = sources_of(wanted.text)
+    return [cut_to_hold_out(files_of(each.text, wanted.text_field, store)) for each in sources]
 
 
 def training(file: File, held: frozenset[str]) -> Iterator[Document]:

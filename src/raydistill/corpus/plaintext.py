@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raydistill.corpus.mending import Mended
-from raydistill.documents import Document
+from raydistill.documents import Document, cut_at
 
 LONGEST_CHARACTERS = 8_000
 SHORTEST_CHARACTERS = 200
@@ -93,20 +93,10 @@ def _pieces(part: Iterator[str], file: TextFile) -> Iterator[str]:
         buffer += text
         start = 0
         while len(buffer) - start > file.longest:
-            end = _cut(buffer, start, file.longest)
+            end = cut_at(buffer, start, file.longest)
             if piece := buffer[start:end].strip():
                 yield piece
             start = end
         buffer = buffer[start:]
     if piece := buffer.strip():
         yield piece
-
-
-def _cut(text: str, start: int, longest: int) -> int:
-    """Where the piece from `start` ends: after a line, else a word, else in its middle."""
-    end = start + longest
-    if end >= len(text):
-        return len(text)
-    earliest = start + longest // 2
-    line, space = text.rfind("\n", earliest, end), text.rfind(" ", earliest, end)
-    return line + 1 if line >= 0 else space + 1 if space >= 0 else end

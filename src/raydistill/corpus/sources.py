@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -113,15 +113,22 @@ def local_files(text: str, field: str) -> tuple[File, ...]:
         return (embedded.Chapters(text),)
     root = existing(text)
     base = root if root.is_dir() else root.parent
-    longest = longest_piece([path for path in paths_of(root) if path.suffix == ".txt"])
-    return tuple(_file(p, str(p.relative_to(base)), field, longest) for p in paths_of(root))
+    return tuple(_file(path, str(path.relative_to(base)), field) for path in paths_of(root))
 
 
-def _file(path: Path, name: str, field: str, longest: int) -> File:
+def _file(path: Path, name: str, field: str) -> File:
     if path.suffix == ".txt":
-        return TextFile(path, name, longest)
-    kind = JsonlFile if path.suffix == ".jsonl" else ParquetFile
-    return kind(path, name, field)
+        return TextFile(path, name)
+    return (JsonlFile if path.suffix == ".jsonl" else ParquetFile)(path, name, field)
+
+
+def cut_to_hold_out(files: tuple[File, ...]) -> tuple[File, ...]:
+    """Files of plain text alone in pieces short enough that some can be held out."""
+    texts = [file for file in files if isinstance(file, TextFile)]
+    if len(texts) < len(files):
+        return files
+    longest = longest_piece([file.path for file in texts])
+    return tuple(replace(file, longest=longest) for file in texts)
 
 
 def fingerprint(text: str, field: str) -> list[object]:

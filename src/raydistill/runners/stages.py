@@ -7,7 +7,7 @@ worker import torch there; the driver never does.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from raydistill.corpus import make, wanted_by
+from raydistill.corpus import begin_corpus, find, make, size_of, wanted_by
 from raydistill.evaluate.items import item_files, make_items
 from raydistill.flops import parameters
 from raydistill.jobs import BaseJob, CutJob, PretrainJob, StopAt, TrialJob
@@ -19,6 +19,7 @@ from raydistill.runners.cluster import Need
 from raydistill.runners.once import follow_once, run_each_once, run_once
 from raydistill.runners.study import Asked, Study, study_space
 from raydistill.runners.teachers import RemoteTeacher
+from raydistill.runners.tokenise import LARGE_BYTES, tokenise_shards
 from raydistill.runners.work import Candidate, Metrics
 from raydistill.scales import Scale
 from raydistill.spec import Age, NoTeacher, digest
@@ -66,7 +67,14 @@ def tokenise(scale: Scale, store: Store, say: Say) -> None:
         DataError: if the text cannot be had, or is too short for a task.
     """
     say(f"tokenising the corpus {scale.corpus!r}")
+    wanted = wanted_by(scale)
+    if size_of(wanted) > LARGE_BYTES and find(wanted, store) is None:
+        draft = run_once(begin_corpus, {"CPU": 1}, wanted, store)
+        tokenise_shards(wanted, draft, store, say)
     run_once(make_corpus, {"CPU": 1}, scale, str(store.root))
+    made = find(wanted, store)
+    for note in made.notes if made else ():
+        say(note)
 
 
 def make_bases(scale: Scale, ages: Sequence[Age], store: Store, need: Need, say: Say) -> None:
