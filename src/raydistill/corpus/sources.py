@@ -179,9 +179,7 @@ def existing(text: str) -> Path:
         return path
     looks_like_a_path = path.is_absolute() or text.startswith((".", "~"))
     if looks_like_a_path or path.suffix in SUFFIXES:
-        raise DataError(
-            f"no corpus at {path.absolute()}: it must be a {KINDS}, or a folder of them"
-        )
+        raise DataError(f"no corpus at {path.absolute()}: it must be a {KINDS} or a folder of them")
     raise DataError(
         f"text and tokenizer of {text!r} are not local; there are {', '.join(embedded.NAMES)}, a "
         f"path to a {KINDS}, or a data set of the hub as OWNER/NAME"
