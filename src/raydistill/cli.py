@@ -197,6 +197,9 @@ def _add_text_flags(parser: "argparse._ActionsContainer") -> None:
     )
     parser.add_argument("--text-field", help="key or column of the text (text)")
     parser.add_argument("--heldout", help="text to measure on (one document in 16 of the corpus)")
+    parser.add_argument(
+        "--heldout-general", help="a second text to measure on: the corpus can hide damage"
+    )
 
 
 def _console(argv: Sequence[str]) -> int:

@@ -267,3 +267,4 @@ class EvalSpec:
     tasks: tuple[str, ...]
     heldout_windows: int  # perplexity, spread over all held-out documents
     curve_windows: int  # the same, for the held-out points of the curve
+    general: str = ""  # a second text to measure on (`corpus/general.py`); empty: none

@@ -14,6 +14,7 @@ heldout.py overlap.py     which documents are held out; which of them training r
 draft.py shards.py        what is settled before tokenising; the text in parts that any node can do
 identity.py               what a corpus will be, known before its text is read
 assemble.py mix.py        the parts put together; shares of several texts
+general.py                a second text to measure on
 tokenised.py              tokens that were made elsewhere
 """
 
@@ -24,9 +25,10 @@ from pathlib import Path
 from raydistill.corpus import embedded, hub
 from raydistill.corpus.assemble import put_together, too_short
 from raydistill.corpus.draft import begin
+from raydistill.corpus.general import general_text, make_general
 from raydistill.corpus.identity import source_key
 from raydistill.corpus.mending import Mended
-from raydistill.corpus.sources import existing, local_files, size_bytes, sources_of
+from raydistill.corpus.sources import absolute, existing, local_files, size_bytes, sources_of
 from raydistill.corpus.tokenised import copy_tokens, is_tokenised
 from raydistill.corpus.wanted import Wanted, wanted_by
 from raydistill.errors import DataError, UsageError
@@ -36,11 +38,14 @@ from raydistill.tokenizer import check_tokenizer
 
 __all__ = [
     "Wanted",
+    "absolute",
     "begin_corpus",
     "check_corpus",
     "find",
     "find_corpus",
+    "general_text",
     "make",
+    "make_general",
     "prepare_corpus",
     "size_of",
     "wanted_by",

@@ -1,7 +1,6 @@
 """Shards to a corpus: put one after the other in their order, with what is held out beside them."""
 
 import hashlib
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from raydistill.corpus.shards import (
     read_shards,
 )
 from raydistill.corpus.sources import name_of, sources_of
+from raydistill.corpus.spans import spans_json
 from raydistill.corpus.wanted import Wanted
 from raydistill.documents import Document
 from raydistill.errors import DataError
@@ -90,7 +90,7 @@ def put_together(wanted: Wanted, folder: Path, store: Store) -> CorpusInfo:
         with (final / "train.bin").open("wb") as file:
             file.writelines(block for piece in pieces for block in piece.read())
         (final / "heldout.bin").write_bytes(tests.data)
-        (final / "heldout.json").write_text(_spans(documents, tests), encoding="utf-8")
+        (final / "heldout.json").write_text(spans_json(documents, tests), encoding="utf-8")
         (final / "corpus.json").write_text(to_json(info), encoding="utf-8")
     return info
 
@@ -190,12 +190,3 @@ def _sha256_of_both(train: Sequence[_Piece], heldout: Encoded) -> str:
             hashed.update(block)
     hashed.update(heldout.data)
     return hashed.hexdigest()
-
-
-def _spans(heldout: Sequence[Document], encoded: Encoded) -> str:
-    """Which of the held-out tokens belong to which document, without its end-of-text."""
-    spans = [
-        {"unit": document.unit, "collection": document.collection, "start": start, "end": end}
-        for document, (start, end) in zip(heldout, encoded.spans, strict=True)
-    ]
-    return json.dumps({"documents": spans}, indent=1)

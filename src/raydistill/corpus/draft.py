@@ -86,7 +86,7 @@ def heldout_documents(wanted: Wanted, draft: Draft, store: Store) -> list[list[D
     """
     if wanted.heldout:
         files = files_of(wanted.heldout, wanted.text_field, store)
-        return [list(heldout.read_units(files, _every_unit(wanted.heldout, files)[0]))]
+        return [list(heldout.read_units(files, units_to_measure(wanted.heldout, files)[0]))]
     found = [
         list(heldout.read_units(files, held))
         for files, held in zip(opened(wanted, store), draft.held, strict=True)
@@ -114,11 +114,14 @@ def _held(wanted: Wanted, store: Store) -> tuple[list[tuple[str, ...]], list[str
         held.append(() if wanted.heldout else units)
         notes += said
     if wanted.heldout:
-        notes += _every_unit(wanted.heldout, files_of(wanted.heldout, wanted.text_field, store))[1]
+        notes += units_to_measure(
+            wanted.heldout, files_of(wanted.heldout, wanted.text_field, store)
+        )[1]
     return held, notes
 
 
-def _every_unit(text: str, files: tuple[File, ...]) -> tuple[tuple[str, ...], list[str]]:
+def units_to_measure(text: str, files: tuple[File, ...]) -> tuple[tuple[str, ...], list[str]]:
+    """The units of a text that is only measured on, and what there is to say of its files."""
     if text in embedded.NAMES:
         return embedded.held_units(text), []
     return heldout.choose(files, every=1)

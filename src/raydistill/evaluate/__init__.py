@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EVALUATOR_VERSION",
+    "GENERAL",
     "PERPLEXITY",
     "TASKS",
+    "asked_scores",
     "chance",
     "kept_documents",
     "make_items",
@@ -34,14 +36,24 @@ EVALUATOR_VERSION = 1
 """Raised when the same weights would get other scores than before."""
 
 PERPLEXITY = "perplexity"
+GENERAL = "general"
+"""The perplexity on a second, general text (`EvalSpec.general`)."""
 
 
-def score_key(name: str, corpus: CorpusInfo, windows: int) -> str:
-    """The name under which the store keeps a score: "perplexity" (of `windows`) or a task.
+def asked_scores(spec: EvalSpec) -> tuple[str, ...]:
+    """The names of all scores of a specification: perplexities, then tasks."""
+    return (PERPLEXITY, *([GENERAL] if spec.general else []), *spec.tasks)
+
+
+def score_key(name: str, corpus: CorpusInfo, windows: int, general: str = "") -> str:
+    """The name under which the store keeps a score: a perplexity (of `windows`) or a task.
 
     Raises:
         UsageError: if there is no such task.
     """
+    if name == GENERAL:
+        text = [EVALUATOR_VERSION, general, corpus.tokenizer_sha256]
+        return f"{name}-{digest([*text, windows])}"
     measured = [EVALUATOR_VERSION, corpus.corpus_sha256, corpus.tokenizer_sha256]
     asked = windows if name == PERPLEXITY else source_digest(name)
     return f"{name}-{digest([*measured, asked])}"
@@ -70,11 +82,11 @@ def scores_of(
     """
     corpus = from_json(CorpusInfo, (folder / "corpus.json").read_text(encoding="utf-8"))
     found = kept_documents(weights_sha256, store=store, corpus=corpus, spec=spec)
-    missing = [name for name in (PERPLEXITY, *spec.tasks) if name not in found]
+    missing = [name for name in asked_scores(spec) if name not in found]
     if missing:
         measured = _measure(load_model(), missing, store=store, folder=folder, spec=spec)
         for name, scores in measured.items():
-            key = score_key(name, corpus, spec.heldout_windows)
+            key = score_key(name, corpus, spec.heldout_windows, spec.general)
             store.save(scores, "scores", weights_sha256, f"{key}.json")
         found |= measured
     return scores_from(weights_sha256, found)
@@ -85,18 +97,25 @@ def kept_documents(
 ) -> dict[str, UnitScores]:
     """Those of the scores asked for that the store has, by name and split by document."""
     kept = {
-        name: store.unit_scores(weights_sha256, score_key(name, corpus, spec.heldout_windows))
-        for name in (PERPLEXITY, *spec.tasks)
+        name: store.unit_scores(
+            weights_sha256, score_key(name, corpus, spec.heldout_windows, spec.general)
+        )
+        for name in asked_scores(spec)
     }
     return {name: scores for name, scores in kept.items() if scores is not None}
 
 
 def scores_from(weights_sha256: str, documents: Mapping[str, UnitScores]) -> Scores:
-    """The scores that these documents make together; all tasks but `PERPLEXITY` among them."""
+    """The scores that these documents make together; all but the perplexities are tasks."""
     return Scores(
         weights_sha256=weights_sha256,
         nll=documents[PERPLEXITY].value,
-        tasks={n: _task_score(n, found) for n, found in documents.items() if n != PERPLEXITY},
+        tasks={
+            name: _task_score(name, found)
+            for name, found in documents.items()
+            if name not in (PERPLEXITY, GENERAL)
+        },
+        general_nll=documents[GENERAL].value if GENERAL in documents else "not measured",
     )
 
 
@@ -107,12 +126,14 @@ def _measure(
     from raydistill.evaluate.perplexity import heldout_nll  # noqa: PLC0415
     from raydistill.evaluate.zeroshot import score_tasks  # noqa: PLC0415
 
-    tasks = [name for name in names if name != PERPLEXITY]
+    tasks = [name for name in names if name not in (PERPLEXITY, GENERAL)]
     items = make_items(tasks, store=store, folder=folder)
     scores = score_tasks(model, folder, items) if items else {}
-    if PERPLEXITY in names:
+    corpus = from_json(CorpusInfo, (folder / "corpus.json").read_text(encoding="utf-8"))
+    texts = {PERPLEXITY: folder, GENERAL: store.general(spec.general, corpus.tokenizer_sha256)}
+    for name in (name for name in texts if name in names):
         windows, context = spec.heldout_windows, model.config.context
-        scores[PERPLEXITY] = heldout_nll(model, folder, windows=windows, context=context)
+        scores[name] = heldout_nll(model, texts[name], windows=windows, context=context)
     return scores
 
 

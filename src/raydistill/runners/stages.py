@@ -7,11 +7,12 @@ worker import torch there; the driver never does.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from raydistill.corpus import begin_corpus, find, make, size_of, wanted_by
+from raydistill.corpus import begin_corpus, find, make, make_general, size_of, wanted_by
 from raydistill.evaluate.items import item_files, make_items
 from raydistill.flops import parameters
 from raydistill.jobs import BaseJob, CutJob, PretrainJob, StopAt, TrialJob
 from raydistill.known import Known, ages_by_scale, corpus_id, layer_requests, look_up, pretraining
+from raydistill.manifest import is_whole
 from raydistill.outcomes import Finished, HeldoutPoint, Progress
 from raydistill.placement import AUTO, OWN_DEVICES
 from raydistill.results import measured, metrics, outcome, study_url
@@ -22,7 +23,7 @@ from raydistill.runners.teachers import RemoteTeacher
 from raydistill.runners.tokenise import LARGE_BYTES, tokenise_shards
 from raydistill.runners.work import Candidate, Metrics
 from raydistill.scales import Scale
-from raydistill.spec import Age, NoTeacher, digest
+from raydistill.spec import Age, CorpusInfo, NoTeacher, digest
 from raydistill.store import Store
 from raydistill.sweep import BaseRequest, Cell, SweepPlan, bases_of
 from raydistill.units import format_age, format_tokens
@@ -55,9 +56,15 @@ def prepare(plan: SweepPlan, store: Store, need: Need, say: Say) -> Known:
 
 
 def _has_text(scale: Scale, corpus_sha256: str, store: Store) -> bool:
-    """Whether the corpus and the items of the scale's tasks are made."""
+    """Whether the corpus, a second text and the items of the scale's tasks are made."""
+    corpus = store.load(CorpusInfo, "corpora", corpus_sha256, "corpus.json")
+    if corpus is None or not store.has("corpora", corpus_sha256):
+        return False
+    general = store.general(scale.evaluation.general, corpus.tokenizer_sha256)
     items = item_files(scale.evaluation.tasks, corpus_sha256, store).values()
-    return store.has("corpora", corpus_sha256) and all(file.is_file() for file in items)
+    return all(file.is_file() for file in items) and (
+        not scale.evaluation.general or is_whole(general)
+    )
 
 
 def tokenise(scale: Scale, store: Store, say: Say) -> None:
@@ -151,6 +158,8 @@ def make_corpus(scale: Scale, storage: str) -> None:
     store = Store(Path(storage))
     folder = make(wanted_by(scale), store)
     make_items(scale.evaluation.tasks, store=store, folder=folder)
+    if scale.heldout_general:
+        make_general(scale.heldout_general, scale.text_field, folder, store)
 
 
 def read_base_of(name: str, revision: str, context: int, storage: str) -> None:

@@ -54,6 +54,7 @@ class Scale:
     tokenizer: str = ""  # a tokenizer.json or its folder; empty: the corpus' own
     text_field: str = "text"  # the key or column of the text, in JSON lines and Parquet
     heldout: str = ""  # text to measure on; empty: one document in 16 of the corpus
+    heldout_general: str = ""  # a second text to measure on; `evaluation.general` is its identity
     cheap: bool = False  # may run although nobody knows yet how long it takes
 
     def trial(
