@@ -39,6 +39,7 @@ from raydistill.scales import scale_names
 from raydistill.search import OBJECTIVES, SEARCHES
 from raydistill.store import Store
 from raydistill.sweep import FIELDS, Sweep, SweepPlan
+from raydistill.text_flags import add_text_flags
 
 STOPPED = 128 + signal.SIGINT
 """The exit code of a command that ^C ended, as a shell counts it."""
@@ -153,7 +154,7 @@ def sweep_parser(sweep: Sweep) -> Parser:
     how.add_argument("--scale", help=f"{', '.join(scale_names())} (${SCALE_VARIABLE} or laptop)")
     how.add_argument("--model", help="your own: a folder of the Hugging Face kind, or a hub id")
     how.add_argument("--seq-len", help="tokens in a window (a --model's own, at most 4096)")
-    _add_text_flags(how)
+    add_text_flags(how)
     how.add_argument("--budget", help="tokens after the first removal, the paper's or a --model's")
     how.add_argument("--order", default=ORDERS[0], help=f"of removal: {', '.join(ORDERS)}")
     how.add_argument("--allow-ends", action="store_true", help="first and last layer may leave")
@@ -188,20 +189,6 @@ def sweep_parser(sweep: Sweep) -> Parser:
     return parser
 
 
-def _add_text_flags(parser: "argparse._ActionsContainer") -> None:
-    """What models are trained on, and what they are measured on."""
-    parser.add_argument(
-        "--corpus",
-        help="embedded, smoke, a .txt, .jsonl or .parquet file, a folder, OWNER/NAME at the hub; "
-        "several with shares: a.jsonl=0.7,b.txt=0.3",
-    )
-    parser.add_argument("--text-field", help="key or column of the text (text)")
-    parser.add_argument("--heldout", help="text to measure on (one document in 16 of the corpus)")
-    parser.add_argument(
-        "--heldout-general", help="a second text to measure on: the corpus can hide damage"
-    )
-
-
 def _console(argv: Sequence[str]) -> int:
     parser = Parser(
         prog="raydistill",
@@ -213,7 +200,7 @@ def _console(argv: Sequence[str]) -> int:
     commands = parser.add_subparsers(dest="command", title="commands")
     base = commands.add_parser("base", help="train the bases of a scale anew")
     base.add_argument("--scale", default="laptop", help=", ".join(scale_names()))
-    _add_text_flags(base)
+    add_text_flags(base)
     base.add_argument("--to", help="a folder to put them in, as the package ships them")
     ui = commands.add_parser("ui", help="MLflow's pages on what the sweeps left")
     ui.add_argument("--port", default="5000", help="on 127.0.0.1")

@@ -14,7 +14,6 @@ from raydistill.codec import from_json
 from raydistill.conduct import check_writable
 from raydistill.corpus import check_corpus, wanted_by
 from raydistill.errors import DataError, SetupError, UsageError
-from raydistill.flags import with_text
 from raydistill.interrupts import interrupts_held
 from raydistill.known import corpus_id, pretraining
 from raydistill.manifest import MANIFEST, write_manifest
@@ -25,6 +24,7 @@ from raydistill.results import finished_trials
 from raydistill.rungs import MIN_SETS, grids
 from raydistill.scales import Scale, load_scale
 from raydistill.store import Store
+from raydistill.text_flags import with_text
 from raydistill.units import format_age
 
 DESCRIPTION = "base.json"

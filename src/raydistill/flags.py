@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal
 
 from raydistill.brought import RECIPES, TESTS, Bring, revisions, scale_of
-from raydistill.corpus import absolute, general_text
 from raydistill.errors import UsageError
 from raydistill.funnel import FINALISTS
 from raydistill.locations import every_location, is_list
@@ -41,6 +40,7 @@ from raydistill.sweep import (
     SweepPlan,
     Value,
 )
+from raydistill.text_flags import with_text
 from raydistill.units import parse_tokens
 
 SCALE_VARIABLE, STORAGE_VARIABLE = "RAYDISTILL_SCALE", "RAYDISTILL_STORAGE"
@@ -184,25 +184,6 @@ def _brought(flags: argparse.Namespace, name: str) -> Scale:
     if flags.budget is not None:
         bring = replace(bring, budget=parse_tokens(flags.budget))
     return scale_of(bring, load_scale(name) if name else None)
-
-
-def with_text(scale: Scale, flags: argparse.Namespace) -> Scale:
-    """The scale with the text that the flags name.
-
-    Raises:
-        DataError: if the general text to measure on is not here.
-    """
-    scale = replace(
-        scale,
-        corpus=flags.corpus or scale.corpus,
-        text_field=flags.text_field or scale.text_field,
-        heldout=flags.heldout or scale.heldout,
-    )
-    if not flags.heldout_general:
-        return scale
-    text = absolute(flags.heldout_general)
-    measured = replace(scale.evaluation, general=general_text(text, scale.text_field))
-    return replace(scale, heldout_general=text, evaluation=measured)
 
 
 def _values(name: str, given: Sequence[str] | None, *, brought: bool = False) -> tuple[Value, ...]:

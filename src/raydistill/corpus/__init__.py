@@ -44,6 +44,7 @@ __all__ = [
     "find",
     "find_corpus",
     "general_text",
+    "is_large",
     "make",
     "make_general",
     "prepare_corpus",
@@ -122,6 +123,12 @@ def size_of(wanted: Wanted) -> int:
     return sum(size_bytes(source.text) for source in sources_of(wanted.text))
 
 
+def is_large(wanted: Wanted, num_bytes: int) -> bool:
+    """Whether there is more text than that; a data set of the hub is taken to be large."""
+    at_the_hub = any(hub.is_id(source.text) for source in sources_of(wanted.text))
+    return at_the_hub or size_of(wanted) > num_bytes
+
+
 def prepare_corpus(
     name_or_path: str,
     *,
@@ -168,6 +175,11 @@ def _made(wanted: Wanted, store: Store) -> CorpusInfo:
         except DataError:
             shutil.rmtree(draft)
             raise
+        except FileNotFoundError:
+            found = find(wanted, store)  # another process was faster, and took the draft away
+            if found is None:
+                raise
+            info = found
     store.save(_Pointer(corpus_sha256=info.corpus_sha256), "corpora", "by-source", f"{key}.json")
     shutil.rmtree(store.path("corpora", "drafts", key), ignore_errors=True)
     return info

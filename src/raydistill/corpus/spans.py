@@ -1,4 +1,4 @@
-"""`heldout.json`: which of the held-out tokens belong to which document, without its end-of-text."""
+"""`heldout.json`: which held-out tokens are which document, without its end-of-text."""
 
 import json
 from collections.abc import Sequence

@@ -7,7 +7,7 @@ worker import torch there; the driver never does.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from raydistill.corpus import begin_corpus, find, make, make_general, size_of, wanted_by
+from raydistill.corpus import begin_corpus, find, is_large, make, make_general, wanted_by
 from raydistill.evaluate.items import item_files, make_items
 from raydistill.flops import parameters
 from raydistill.jobs import BaseJob, CutJob, PretrainJob, StopAt, TrialJob
@@ -75,7 +75,7 @@ def tokenise(scale: Scale, store: Store, say: Say) -> None:
     """
     say(f"tokenising the corpus {scale.corpus!r}")
     wanted = wanted_by(scale)
-    if size_of(wanted) > LARGE_BYTES and find(wanted, store) is None:
+    if is_large(wanted, LARGE_BYTES) and find(wanted, store) is None:
         draft = run_once(begin_corpus, {"CPU": 1}, wanted, store)
         tokenise_shards(wanted, draft, store, say)
     run_once(make_corpus, {"CPU": 1}, scale, str(store.root))

@@ -44,13 +44,14 @@ def tokenise_shards(wanted: Wanted, folder: Path, store: Store, say: Callable[[s
         .flat_map(_read, fn_args=(files,), **_READER)
         .map(_make, fn_args=(str(folder),), **_TOKENISER)
     )
-    made, characters, tenths = 0, 0, 0
+    made, characters, told = 0, 0, 0
+    tell_every = size_of(wanted) // 10 or LARGE_BYTES
     for row in data.iter_rows():
         made += 1
         characters += row["characters"]
-        if 10 * characters // max(1, size_of(wanted)) > tenths:
-            tenths = 10 * characters // size_of(wanted)
-            say(f"tokenising: {10 * tenths} %")
+        if characters - told >= tell_every:
+            told = characters
+            say(f"tokenised {characters / 1e6:.3g}M characters")
     return made
 
 
