@@ -201,16 +201,6 @@ def test_row_21_a_text_shorter_than_a_sequence_is_counted(run_sweep, tmp_path):
     assert not list(tmp_path.glob("storage/*/.*"))
 
 
-@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
-def test_row_21_too_little_text_of_any_kind_is_counted(run_sweep, tmp_path, kind):
-    path = tmp_path / f"a.{kind}"
-    {"jsonl": write_jsonl, "parquet": write_parquet}[kind](path, ["Seventeen tokens or so."])
-    done = run_sweep("where_to_drop", tmp_path / "storage", "--corpus", str(path))
-    assert done.returncode == 3
-    assert f"a.{kind} needs at least 65 training tokens, has 6" in done.stderr
-    assert not list(tmp_path.rglob("*.bin"))
-
-
 def test_row_25_held_out_text_that_stands_in_training_is_said(run_sweep, tmp_path, monkeypatch):
     monkeypatch.setattr("raydistill.runners.stages.LARGE_BYTES", 0)  # as if it were large
     chapters = list(embedded.chapters("kjv").values())
