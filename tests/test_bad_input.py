@@ -15,11 +15,12 @@ import pytest
 
 import sweeping
 from raydistill.cli import STOPPED
-from raydistill.corpus import prepare_corpus
+from raydistill.corpus import embedded, prepare_corpus
 from raydistill.errors import DataError, UsageError
 from raydistill.scales import Scale, load_scale
 from raydistill.store import Store
 from raydistill.sweep import Sweep
+from texts import write_jsonl, write_parquet
 
 SCRIPT = Path(__file__).parents[1] / "sweeps" / "where_to_drop.py"
 
@@ -109,20 +110,33 @@ PLANNING = [
     (11, "--objective delta_nll", "--objective goes with --search tpe, not with 'grid'"),
     (33, "--trials 3", "a grid takes every cell"),
     (33, "--search random", "--search random needs --trials, 1 to 5"),
+    (21, "--corpus a.txt=0.5,b.txt", "write each text with its share of the tokens"),
+    (21, "--corpus a.txt=1,a.txt=1", "names a text twice"),
     (46, "--scale paper_300m", "look at it with --dry-run --probe, then add --yes"),
 ]
 
 TEXT = [
     # row, flags, what is said
-    (21, "--corpus no.txt", "no.txt: it must be a .txt file or a folder of them"),
-    (21, "--corpus ./nowhere", "nowhere: it must be a .txt file or a folder of them"),
-    (21, "--corpus .", "no .txt file in"),
+    (21, "--corpus no.txt", "no.txt: it must be a .txt, .jsonl or .parquet file or a folder"),
+    (21, "--corpus ./nowhere", "nowhere: it must be a .txt, .jsonl or .parquet file or a folder"),
+    (21, "--corpus ./empty", "no .txt, .jsonl or .parquet file in"),
     (21, "--corpus c4", "text and tokenizer of 'c4' are not local"),
     (21, "--scale paper_300m --yes", "text and tokenizer of 'c4' are not local"),
-    (21, "--scale laptop --corpus no.txt", "no.txt: it must be a .txt file"),
     (27, "--tasks paper13 --task-data nowhere", "nowhere is no folder"),
     (27, "--tasks piqa,copa --task-data .", "lacks piqa.jsonl, copa.jsonl; has no .jsonl"),
+    (21, "--corpus no.jsonl", "no.jsonl: it must be a .txt, .jsonl or .parquet file or a folder"),
+    (21, "--corpus no.parquet=1,smoke=1", "no.parquet: it must be a .txt, .jsonl or .parquet"),
+    (21, "--heldout no.txt", "no.txt: it must be a .txt, .jsonl or .parquet file or a folder"),
+    (22, "--corpus line.jsonl", "line.jsonl:1 is not JSON: Expecting value, column 1"),
+    (22, "--corpus key.jsonl", "key.jsonl:1: no key 'text'. Did you mean 'txt'? There are: txt"),
+    (22, "--corpus number.jsonl", "number.jsonl:1: 'text' is 7, it must be a string"),
+    (22, "--corpus key.parquet", "key.parquet: no column 'text'. Did you mean 'txt'?"),
+    (22, "--corpus key.parquet --text-field id", "column 'id' holds int64, it must be strings"),
+    (12, "--corpus owner/name", "no data set 'owner/name': looked for a file or folder /"),
+    (21, "--scale laptop --corpus no.txt", "no.txt: it must be a .txt, .jsonl or .parquet file"),
 ]
+
+BAD_LINES = {"line.jsonl": "text", "key.jsonl": '{"txt": "a"}', "number.jsonl": '{"text": 7}'}
 
 NAMES = ["", "-sweep", "../up", "a/b", "a b", "Sweep", "a" * 65, "ä"]
 
@@ -164,6 +178,11 @@ def test_text_that_is_not_here_is_told_before_anything_starts(
     refused, tmp_path, monkeypatch, flags, said
 ):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    (tmp_path / "empty").mkdir()
+    for name, line in BAD_LINES.items():
+        (tmp_path / name).write_text(line)
+    write_parquet(tmp_path / "key.parquet", ["a"], field="txt")
     code, (_, told) = refused(flags.split())
     assert code == 3
     assert told.count("\n") == 1
@@ -186,6 +205,20 @@ def test_row_21_a_text_shorter_than_a_sequence_is_counted(run_sweep, tmp_path):
     assert "a.txt needs at least 65 training tokens, has 6" in done.stderr
     assert not list(tmp_path.rglob("*.bin"))
     assert not list(tmp_path.glob("storage/*/.*"))
+
+
+def test_row_25_held_out_text_that_stands_in_training_is_said(run_sweep, tmp_path, monkeypatch):
+    monkeypatch.setattr("raydistill.runners.stages.LARGE_BYTES", 0)  # as if it were large
+    chapters = list(embedded.chapters("kjv").values())
+    write_jsonl(tmp_path / "a.jsonl", chapters[:60])
+    write_jsonl(tmp_path / "h.jsonl", chapters[:24])
+    done = run_sweep(
+        *("where_to_drop", tmp_path / "storage", "--location", "none", "--age", "80B"),
+        *("--corpus", str(tmp_path / "a.jsonl"), "--heldout", str(tmp_path / "h.jsonl")),
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"tokenised [\d.]+M characters", done.stdout)
+    assert "24 of 24 held-out documents repeat 12 words in a row of training text" in done.stdout
 
 
 def test_row_24_token_ids_that_the_model_does_not_know_are_refused(tmp_path):

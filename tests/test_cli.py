@@ -44,6 +44,7 @@ def test_these_are_the_flags():
         *("--teacher", "--teacher-placement", "--cache-gb", "--lr-probe", "--dry-run", "--probe"),
         *("--price-per-hour", "--yes", "--debug", "--no-lr-probe", "--recipe", "--seq-len"),
         *("--tasks", "--task-data", "--num-fewshot"),
+        *("--text-field", "--heldout", "--heldout-general"),
     }
 
 

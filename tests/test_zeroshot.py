@@ -8,8 +8,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from raydistill import embedded
-from raydistill.corpus import prepare_corpus
+from raydistill.corpus import embedded, prepare_corpus
 from raydistill.errors import DataError, UsageError
 from raydistill.evaluate import (
     EVALUATOR_VERSION,

@@ -18,7 +18,7 @@ from typing import NoReturn
 from raydistill import __version__
 from raydistill.above_chance import without_guessing
 from raydistill.brought import RECIPES
-from raydistill.corpus import check_source
+from raydistill.corpus import check_corpus, wanted_by
 from raydistill.costs import check_cost, most_of, plan_work, rates_of
 from raydistill.dry_run import describe
 from raydistill.errors import RaydistillError, UsageError
@@ -41,6 +41,7 @@ from raydistill.scales import scale_names
 from raydistill.search import OBJECTIVES, SEARCHES
 from raydistill.store import Store
 from raydistill.sweep import FIELDS, Sweep, SweepPlan
+from raydistill.text_flags import add_text_flags
 
 STOPPED = 128 + signal.SIGINT
 """The exit code of a command that ^C ended, as a shell counts it."""
@@ -123,12 +124,7 @@ def check_plan(plan: SweepPlan, store: Store, *, agreed: bool) -> None:
         rates = rates_of(trials, store, probed=plan.options.probe)
         check_cost([*bases, *most_of(plan, work)], rates, plan.scale)
     if not store.has("corpora", known.corpus.corpus_sha256):
-        check_source(
-            plan.scale.corpus,
-            plan.scale.model.context,
-            tokenizer=plan.scale.tokenizer_path,
-            vocab_size=plan.scale.model.vocab_size,
-        )
+        check_corpus(wanted_by(plan.scale))
 
 
 def sweep_parser(sweep: Sweep) -> Parser:
@@ -167,7 +163,7 @@ def sweep_parser(sweep: Sweep) -> Parser:
     how.add_argument("--scale", help=f"{', '.join(scale_names())} (${SCALE_VARIABLE} or laptop)")
     how.add_argument("--model", help="your own: a folder of the Hugging Face kind, or a hub id")
     how.add_argument("--seq-len", help="tokens in a window (a --model's own, at most 4096)")
-    how.add_argument("--corpus", help="embedded, smoke, or a path to plain text")
+    add_text_flags(how)
     how.add_argument("--budget", help="tokens after the first removal, the paper's or a --model's")
     how.add_argument("--order", default=ORDERS[0], help=f"of removal: {', '.join(ORDERS)}")
     how.add_argument("--allow-ends", action="store_true", help="first and last layer may leave")
@@ -225,7 +221,7 @@ def _console(argv: Sequence[str]) -> int:
     commands = parser.add_subparsers(dest="command", title="commands")
     base = commands.add_parser("base", help="train the bases of a scale anew")
     base.add_argument("--scale", default="laptop", help=", ".join(scale_names()))
-    base.add_argument("--corpus", help="embedded, smoke, or a path to plain text")
+    add_text_flags(base)
     base.add_argument("--to", help="a folder to put them in, as the package ships them")
     ui = commands.add_parser("ui", help="MLflow's pages on what the sweeps left")
     ui.add_argument("--port", default="5000", help="on 127.0.0.1")

@@ -6,13 +6,13 @@ import math
 import os
 import shutil
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from raydistill import tracking
 from raydistill.codec import from_json
 from raydistill.conduct import check_writable
-from raydistill.corpus import check_source
+from raydistill.corpus import check_corpus, wanted_by
 from raydistill.errors import DataError, SetupError, UsageError
 from raydistill.interrupts import interrupts_held
 from raydistill.known import corpus_id, pretraining
@@ -24,6 +24,7 @@ from raydistill.results import finished_trials
 from raydistill.rungs import MIN_SETS, grids
 from raydistill.scales import Scale, load_scale
 from raydistill.store import Store
+from raydistill.text_flags import with_text
 from raydistill.units import format_age
 
 DESCRIPTION = "base.json"
@@ -81,16 +82,10 @@ def base(store: Store, flags: argparse.Namespace) -> int:
         DataError: if the text to train on is not here.
         UsageError: if `--to` holds bases already.
     """
-    scale = load_scale(flags.scale)
-    scale = replace(scale, corpus=flags.corpus) if flags.corpus else scale
+    scale = with_text(load_scale(flags.scale), flags)
     if flags.to and Path(flags.to, DESCRIPTION).exists():
         raise UsageError(f"{flags.to} holds bases already: choose another folder")
-    check_source(
-        scale.corpus,
-        scale.model.context,
-        tokenizer=scale.tokenizer_path,
-        vocab_size=scale.model.vocab_size,
-    )
+    check_corpus(wanted_by(scale))
     with interrupts_held():
         from raydistill.runners import cluster, stages  # noqa: PLC0415  (Ray)
     check_writable(store.root)

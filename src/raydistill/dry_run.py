@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
+from raydistill.corpus.sources import sources_of
 from raydistill.costs import Rates, Work, answers_bytes, most_of, plan_work, rates_of
 from raydistill.evaluate.task_data import not_here
 from raydistill.flops import parameters
@@ -14,7 +15,14 @@ from raydistill.peaks import FACTORS, all_cells, probe_cells
 from raydistill.resolve import PlannedTrial, Unscored, distinct
 from raydistill.scales import Scale
 from raydistill.search import FUNNEL, TPE
-from raydistill.spec import FROM_BASE, EvalSpec, RandomBase, TrialRequest, TrialSpec
+from raydistill.spec import (
+    FROM_BASE,
+    CorpusInfo,
+    EvalSpec,
+    RandomBase,
+    TrialRequest,
+    TrialSpec,
+)
 from raydistill.store import Store
 from raydistill.sweep import REFERENCE, BaseRequest, SweepPlan, bases_of, shown
 from raydistill.units import format_bytes, format_flops, format_seconds, format_tokens
@@ -68,6 +76,7 @@ def describe(plan: SweepPlan, store: Store, *, width: int = 100) -> str:
         legend += f"  {UNKNOWN} {UNSCORED}"
     lines = [
         *_headings(plan, known, width),
+        *_of_text(plan.scale, known, store, width),
         "",
         *textwrap.wrap(legend, width),
         *_table(heads, rows[:most], width),
@@ -228,6 +237,15 @@ def _tasks(evaluation: EvalSpec) -> str:
     missing = not_here(evaluation)
     away = f" (from the hub, not here yet: {', '.join(missing)})" if missing else ""
     return (", ".join(evaluation.tasks) or "none") + away
+
+
+def _of_text(scale: Scale, known: Known, store: Store, width: int) -> Iterator[str]:
+    """What was found while the text was made into tokens, or how a mix will be."""
+    made = store.load(CorpusInfo, "corpora", known.corpus.corpus_sha256, "corpus.json")
+    mixed = len(sources_of(scale.corpus)) > 1
+    mix = "a mix: no text repeats, so it is cut to what its scarcest one allows"
+    for said in made.notes if made else [mix] * mixed:
+        yield from _wrapped(f"{'text':9} {said}", width, " " * 10)
 
 
 def _healing(request: TrialRequest) -> tuple[bool, int]:

@@ -42,6 +42,7 @@ from raydistill.sweep import (
     SweepPlan,
     Value,
 )
+from raydistill.text_flags import with_text
 from raydistill.units import parse_tokens
 
 SCALE_VARIABLE, STORAGE_VARIABLE = "RAYDISTILL_SCALE", "RAYDISTILL_STORAGE"
@@ -157,8 +158,7 @@ def _scale(flags: argparse.Namespace, name: str) -> Scale:
                 f"the budget of {budget} tokens is under one batch of {scale.heal.batch_tokens}"
             )
         scale = replace(scale, budget=budget)
-    if flags.corpus is not None:
-        scale = replace(scale, corpus=flags.corpus)
+    scale = with_text(scale, flags)
     if flags.devices_per_trial is not None:
         devices = whole("--devices-per-trial", flags.devices_per_trial)
         scale = replace(scale, devices_per_trial=devices)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raydistill.choices import LayerChoice, LayerRequest, layer_choice_path
-from raydistill.corpus import find_corpus
+from raydistill.corpus import find, wanted_by
 from raydistill.errors import DataError
 from raydistill.hub import HubCheckpoint, read_checkpoint
 from raydistill.locations import is_data_driven
@@ -109,12 +109,7 @@ def corpus_id(scale: Scale, store: Store) -> CorpusId:
         DataError: if it is not the scale's own, and its text is missing.
     """
     try:
-        found = find_corpus(
-            scale.corpus,
-            store=store,
-            tokenizer=scale.tokenizer_path,
-            vocab_size=scale.model.vocab_size,
-        )
+        found = find(wanted_by(scale), store)
     except DataError:
         if not _own_text(scale):
             raise  # somebody named it
@@ -130,8 +125,8 @@ def corpus_id(scale: Scale, store: Store) -> CorpusId:
 
 
 def _own_text(scale: Scale) -> bool:
-    """Whether nobody named another text, or another tokenizer to read it with."""
-    if scale.brought or scale.tokenizer:
+    """Whether nobody named another text, another tokenizer, or another text to measure on."""
+    if scale.brought or scale.tokenizer or scale.heldout:
         return False
     return scale.corpus == load_scale(scale.name).corpus
 

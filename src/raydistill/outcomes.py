@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from raydistill.spec import Model, TrialSpec
 
@@ -45,6 +46,7 @@ class Scores:
     weights_sha256: str
     nll: float
     tasks: Mapping[str, TaskScore]
+    general_nll: float | Literal["not measured"] = "not measured"  # on a second text
 
     @property
     def downstream(self) -> float:

@@ -7,7 +7,13 @@ from typing import Literal
 
 from raydistill.codec import from_dict, from_json
 from raydistill.drops import downstream_drop_pct, perplexity_drop_pct, tasks_averaged
-from raydistill.evaluate import PERPLEXITY, kept_documents, score_key, scores_from
+from raydistill.evaluate import (
+    PERPLEXITY,
+    asked_scores,
+    kept_documents,
+    score_key,
+    scores_from,
+)
 from raydistill.flops import parameters
 from raydistill.known import Known
 from raydistill.outcomes import (
@@ -40,7 +46,7 @@ def measured(
     if corpus is None:
         return None
     documents = kept_documents(weights_sha256, store=store, corpus=corpus, spec=evaluation)
-    if documents.keys() != {PERPLEXITY, *evaluation.tasks}:
+    if documents.keys() != set(asked_scores(evaluation)):
         return None
     return scores_from(weights_sha256, documents), documents
 

@@ -257,6 +257,7 @@ class CorpusInfo:
     train_documents: int
     heldout_documents: int
     end_of_text_id: int = 0
+    notes: tuple[str, ...] = ()  # what was mended, cut or found while it was made
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -276,6 +277,7 @@ class EvalSpec:
     heldout_windows: int  # perplexity, spread over all held-out documents
     curve_windows: int  # the same, for the held-out points of the curve
     sources: tuple[TaskSource, ...] = ()  # of those of `tasks` that have their own data
+    general: str = ""  # a second text to measure on (`corpus/general.py`); empty: none
 
     @property
     def corpus_tasks(self) -> tuple[str, ...]:

@@ -2,6 +2,9 @@
 
     corpora/<sha256>/        the tokens to train on and the held-out ones, and their tokenizer;
                              the name is the sha256 of both token files
+    corpora/drafts/<key>/    of a corpus that is being made: its tokenizer, and tokens in shards
+    corpora/general/<key>/   the tokens of a second text to measure on
+    corpora/hub/<key>/       documents of a data set of the hub
     items/<sha256>/          the questions of each task, made of that corpus' held-out text
     bases/<sha256>/          weights; the name is the sha256 of `model.safetensors`
     brought/                 which base the files of a brought checkpoint became
@@ -84,6 +87,10 @@ class Store:
                 draft.replace(final)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+    def general(self, general: str, tokenizer_sha256: str) -> Path:
+        """Where the second text to measure on is (`EvalSpec.general`), for a tokenizer."""
+        return self.path("corpora", "general", f"{general}-{tokenizer_sha256[:16]}")
 
     def trained(self, trial_id: str) -> Trained | None:
         """The finished training of a trial."""

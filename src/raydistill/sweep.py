@@ -14,7 +14,7 @@ from typing import Literal
 from raydistill.errors import UsageError, unknown
 from raydistill.locations import NONE, is_list, listed
 from raydistill.objective import canonical_loss, has_teacher
-from raydistill.scales import Scale, load_scale, scale_names
+from raydistill.scales import Scale, load_scale, scale_names, with_text_of
 from raydistill.search import Searching
 from raydistill.spec import OWN, SCRATCH_WITH_AGE, TEACHER_FREE, Age, NoTeacher, TrialRequest
 from raydistill.units import format_tokens, parse_tokens
@@ -291,7 +291,7 @@ def reading_alike(name: str, own: Scale, what: str) -> Scale:
             f"{what} has another tokenizer: scale {scale.name!r} reads {scale.corpus!r}, "
             f"the student's {own.corpus!r}"
         )
-    return dataclasses.replace(scale, corpus=own.corpus)
+    return with_text_of(scale, own)
 
 
 def bases_of(cells: Sequence[Cell], *, teachers: bool = False) -> tuple[BaseRequest, ...]:

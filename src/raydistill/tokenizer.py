@@ -5,18 +5,22 @@ One that is not ours is a `tokenizer.json`, or a folder that has one; what ends 
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raydistill.documents import cut_at
 from raydistill.errors import DataError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 END_OF_TEXT = "<|endoftext|>"
+
+LONGEST_CHARACTERS = 1_000_000
+"""A longer text is tokenised in pieces, cut at a line end or a space: memory stays flat."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,10 +156,19 @@ def encode(texts: Sequence[str], tokenizer: "Tokenizer", end: int) -> Encoded:
     spans: list[tuple[int, int]] = []
     position = 0
     for text in texts:
-        ids = np.array([*tokenizer.encode(text, add_special_tokens=False).ids, end])
+        found = (tokenizer.encode(p, add_special_tokens=False).ids for p in _pieces(text))
+        ids = np.concatenate([*(np.array(each, dtype=np.int64) for each in found), [end]])
         if ids.max() >= vocab_size:
             raise DataError(f"token id {ids.max()} is beyond the vocabulary of {vocab_size}")
         pieces.append(ids.astype(f"<u{token_bytes}").tobytes())
         spans.append((position, position + len(ids) - 1))
         position += len(ids)
     return Encoded(data=b"".join(pieces), token_bytes=token_bytes, spans=tuple(spans))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    start = 0
+    while start < len(text):
+        end = cut_at(text, start, LONGEST_CHARACTERS)
+        yield text[start:end]
+        start = end

@@ -12,7 +12,7 @@ from raydistill.choices import LayerChoice
 from raydistill.codec import to_json
 from raydistill.drops import tasks_averaged
 from raydistill.dry_run import layer_map, map_of
-from raydistill.evaluate import PERPLEXITY
+from raydistill.evaluate import GENERAL, PERPLEXITY
 from raydistill.flops import parameters
 from raydistill.locations import NONE, label
 from raydistill.outcomes import Documents, Finished, Outcome, Scores, TrialFailure, Unfinished
@@ -220,7 +220,11 @@ def _reported(result: Outcome, asked: AskedSweep) -> report.Measured | TrialFail
 
 
 def _by_document(documents: Documents, asked: AskedSweep) -> DocumentScores:
-    """Every score by document; after a search, on the documents that it did not select on."""
+    """Every score by document; after a search, on the documents that it did not select on.
+
+    What a second text says is a number of its own, in `Scores`.
+    """
+    documents = {name: scores for name, scores in documents.items() if name != GENERAL}
     if asked.searched:
         units = documents[PERPLEXITY].units
         documents = {name: half(scores, "report", units) for name, scores in documents.items()}

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EVALUATOR_VERSION",
+    "GENERAL",
     "PERPLEXITY",
     "TASKS",
+    "asked_scores",
     "chance",
     "kept_documents",
     "make_items",
@@ -37,14 +39,24 @@ EVALUATOR_VERSION = 1
 """Raised when the same weights would get other scores than before."""
 
 PERPLEXITY = "perplexity"
+GENERAL = "general"
+"""The perplexity on a second, general text (`EvalSpec.general`)."""
 
 
-def score_key(name: str, corpus: CorpusInfo, windows: int) -> str:
-    """The store's name of a score on a corpus: "perplexity" (of `windows`) or a task made of it.
+def asked_scores(spec: EvalSpec) -> tuple[str, ...]:
+    """The names of all scores of a specification: perplexities, then tasks."""
+    return (PERPLEXITY, *([GENERAL] if spec.general else []), *spec.tasks)
+
+
+def score_key(name: str, corpus: CorpusInfo, windows: int, general: str = "") -> str:
+    """The store's name of a score on a corpus: a perplexity (of `windows`) or a task made of it.
 
     Raises:
         UsageError: if there is no such task.
     """
+    if name == GENERAL:
+        text = [EVALUATOR_VERSION, general, corpus.tokenizer_sha256]
+        return f"{name}-{digest([*text, windows])}"
     measured = [EVALUATOR_VERSION, corpus.corpus_sha256, corpus.tokenizer_sha256]
     asked = windows if name == PERPLEXITY else source_digest(name)
     return f"{name}-{digest([*measured, asked])}"
@@ -58,7 +70,9 @@ def source_key(source: TaskSource, corpus: CorpusInfo) -> str:
 
 def _key(name: str, corpus: CorpusInfo, spec: EvalSpec) -> str:
     source = spec.source(name)
-    return source_key(source, corpus) if source else score_key(name, corpus, spec.heldout_windows)
+    if source:
+        return source_key(source, corpus)
+    return score_key(name, corpus, spec.heldout_windows, spec.general)
 
 
 def scores_of(
@@ -84,7 +98,7 @@ def scores_of(
     """
     corpus = from_json(CorpusInfo, (folder / "corpus.json").read_text(encoding="utf-8"))
     found = kept_documents(weights_sha256, store=store, corpus=corpus, spec=spec)
-    missing = [name for name in (PERPLEXITY, *spec.tasks) if name not in found]
+    missing = [name for name in asked_scores(spec) if name not in found]
     if missing:
         made = [name for name in spec.corpus_tasks if name in missing]
         items = make_items(made, store=store, folder=folder)
@@ -101,18 +115,23 @@ def kept_documents(
     """Those of the scores asked for that the store has, by name and split by document."""
     kept = {
         name: store.unit_scores(weights_sha256, _key(name, corpus, spec))
-        for name in (PERPLEXITY, *spec.tasks)
-        if name == PERPLEXITY or spec.source(name) or is_made(name)
+        for name in asked_scores(spec)
+        if name in (PERPLEXITY, GENERAL) or spec.source(name) or is_made(name)
     }
     return {name: scores for name, scores in kept.items() if scores is not None}
 
 
 def scores_from(weights_sha256: str, documents: Mapping[str, UnitScores]) -> Scores:
-    """The scores that these documents make together; all tasks but `PERPLEXITY` among them."""
+    """The scores that these documents make together; all but the perplexities are tasks."""
     return Scores(
         weights_sha256=weights_sha256,
         nll=documents[PERPLEXITY].value,
-        tasks={n: _task_score(n, found) for n, found in documents.items() if n != PERPLEXITY},
+        tasks={
+            name: _task_score(name, found)
+            for name, found in documents.items()
+            if name not in (PERPLEXITY, GENERAL)
+        },
+        general_nll=documents[GENERAL].value if GENERAL in documents else "not measured",
     )
 
 
@@ -129,13 +148,19 @@ def _measure(
     from raydistill.evaluate.perplexity import heldout_nll  # noqa: PLC0415
     from raydistill.evaluate.zeroshot import score_source, score_tasks  # noqa: PLC0415
 
-    if name == PERPLEXITY:
+    if name in (PERPLEXITY, GENERAL):
+        text = folder if name == PERPLEXITY else _general_text(folder, store, spec)
         windows, context = spec.heldout_windows, model.config.context
-        return heldout_nll(model, folder, windows=windows, context=context)
+        return heldout_nll(model, text, windows=windows, context=context)
     source = spec.source(name)
     if source is not None:
         return score_source(model, folder, source, data_folder(source, store))
     return score_tasks(model, folder, {name: items[name]})[name]
+
+
+def _general_text(folder: Path, store: Store, spec: EvalSpec) -> Path:
+    corpus = from_json(CorpusInfo, (folder / "corpus.json").read_text(encoding="utf-8"))
+    return store.general(spec.general, corpus.tokenizer_sha256)
 
 
 def _task_score(name: str, scores: UnitScores) -> TaskScore:

@@ -13,6 +13,7 @@ from raydistill.report.amortised import teacher_prices
 from raydistill.report.blocks import RowBlock, RowCells, age_text, row_blocks
 from raydistill.report.cells import ReportBase, ReportCell, Role, SweepReport
 from raydistill.report.comparison import Comparison, compare, failure_reason, shared_seeds
+from raydistill.report.general import on_general_text
 from raydistill.report.limits import joined
 from raydistill.report.predictions import predictions
 from raydistill.report.spending import Spending
@@ -167,6 +168,7 @@ def _block(
         *contradictions.wait_or_not(block.rows),
         *predictions(zip([row.first for row in block.rows], lost, strict=True)),
         *([] if block.mixed_budgets else words.healing(block.rows)),
+        *on_general_text(block.rows, base),
         *teacher_prices([cell for row in block.rows for cell in row.cells]),
     ]
     return Block(

@@ -8,5 +8,6 @@ train.py      a trial on several devices: Ray Train inside Tune
 in_order.py   which cell next, while Tune runs: as listed
 study.py      which cell next, while Tune runs: by Optuna
 funnel.py     many layer sets scored, few trained: stage by stage
+tokenise.py   a large corpus, by Ray Data
 stages.py     corpus, bases and trials: what is done on workers, and the driver's side of it
 """

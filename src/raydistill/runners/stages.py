@@ -7,11 +7,12 @@ worker import torch there; the driver never does.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from raydistill.corpus import prepare_corpus
+from raydistill.corpus import begin_corpus, find, is_large, make, make_general, wanted_by
 from raydistill.evaluate.items import item_files, make_items
 from raydistill.flops import parameters
 from raydistill.jobs import BaseJob, CutJob, PretrainJob, StopAt, TrialJob
 from raydistill.known import Known, ages_by_scale, corpus_id, layer_requests, look_up, pretraining
+from raydistill.manifest import is_whole
 from raydistill.outcomes import Finished, HeldoutPoint, Progress
 from raydistill.placement import AUTO, OWN_DEVICES
 from raydistill.results import measured, metrics, outcome, study_url
@@ -19,9 +20,10 @@ from raydistill.runners.cluster import Need
 from raydistill.runners.once import follow_once, run_each_once, run_once
 from raydistill.runners.study import Asked, Study, study_space
 from raydistill.runners.teachers import RemoteTeacher
+from raydistill.runners.tokenise import LARGE_BYTES, tokenise_shards
 from raydistill.runners.work import Candidate, Metrics
 from raydistill.scales import Scale
-from raydistill.spec import Age, NoTeacher, digest
+from raydistill.spec import Age, CorpusInfo, NoTeacher, digest
 from raydistill.store import Store
 from raydistill.sweep import BaseRequest, Cell, SweepPlan, bases_of
 from raydistill.units import format_age, format_tokens
@@ -54,9 +56,15 @@ def prepare(plan: SweepPlan, store: Store, need: Need, say: Say) -> Known:
 
 
 def _has_text(scale: Scale, corpus_sha256: str, store: Store) -> bool:
-    """Whether the corpus and the items of the scale's tasks are made."""
+    """Whether the corpus, a second text and the items of the scale's own tasks are made."""
+    corpus = store.load(CorpusInfo, "corpora", corpus_sha256, "corpus.json")
+    if corpus is None or not store.has("corpora", corpus_sha256):
+        return False
+    general = store.general(scale.evaluation.general, corpus.tokenizer_sha256)
     items = item_files(scale.evaluation.corpus_tasks, corpus_sha256, store).values()
-    return store.has("corpora", corpus_sha256) and all(file.is_file() for file in items)
+    return all(file.is_file() for file in items) and (
+        not scale.evaluation.general or is_whole(general)
+    )
 
 
 def tokenise(scale: Scale, store: Store, say: Say) -> None:
@@ -66,7 +74,14 @@ def tokenise(scale: Scale, store: Store, say: Say) -> None:
         DataError: if the text cannot be had, or is too short for a task.
     """
     say(f"tokenising the corpus {scale.corpus!r}")
+    wanted = wanted_by(scale)
+    if is_large(wanted, LARGE_BYTES) and find(wanted, store) is None:
+        draft = run_once(begin_corpus, {"CPU": 1}, wanted, store)
+        tokenise_shards(wanted, draft, store, say)
     run_once(make_corpus, {"CPU": 1}, scale, str(store.root))
+    made = find(wanted, store)
+    for note in made.notes if made else ():
+        say(note)
 
 
 def make_bases(scale: Scale, ages: Sequence[Age], store: Store, need: Need, say: Say) -> None:
@@ -140,15 +155,11 @@ def _telling(say: Say, total_tokens: int) -> Callable[[Metrics], None]:
 
 def make_corpus(scale: Scale, storage: str) -> None:
     """On a worker: text becomes a token file in the store, and its held-out part items."""
-    store, model = Store(Path(storage)), scale.model
-    folder = prepare_corpus(
-        scale.corpus,
-        store=store,
-        tokenizer=scale.tokenizer_path,
-        vocab_size=model.vocab_size,
-        context=model.context,
-    )
+    store = Store(Path(storage))
+    folder = make(wanted_by(scale), store)
     make_items(scale.evaluation.corpus_tasks, store=store, folder=folder)
+    if scale.heldout_general:
+        make_general(scale.heldout_general, scale.text_field, folder, store)
 
 
 def read_base_of(name: str, revision: str, context: int, storage: str) -> None:

@@ -5,7 +5,6 @@ is the number of the paper's tokens that one token here stands for (METHOD, sect
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import cast
 
 from raydistill.errors import UsageError, unknown
@@ -53,12 +52,10 @@ class Scale:
     brought: str = ""  # the folder or hub id of the model, if somebody brought it (`brought.py`)
     like: str = ""  # the scale whose recipe and text it takes then, if any
     tokenizer: str = ""  # a tokenizer.json or its folder; empty: the corpus' own
+    text_field: str = "text"  # the key or column of the text, in JSON lines and Parquet
+    heldout: str = ""  # text to measure on; empty: one document in 16 of the corpus
+    heldout_general: str = ""  # a second text to measure on; `evaluation.general` is its identity
     cheap: bool = False  # may run although nobody knows yet how long it takes
-
-    @property
-    def tokenizer_path(self) -> Path | None:
-        """Where the tokenizer is that its text is read with; None: the corpus' own."""
-        return Path(self.tokenizer).expanduser() if self.tokenizer else None
 
     def trial(
         self,
@@ -139,6 +136,17 @@ class Scale:
         """The share of the budget that costs, with a gap, what all of it costs without."""
         waiting = gap_cost_tokens(self.model, count, self.train_tokens(gap))
         return 1 - waiting * self.train_clock / self.budget
+
+
+def with_text_of(scale: Scale, other: Scale) -> Scale:
+    """A scale that reads the text of another one, as that does."""
+    return replace(
+        scale,
+        corpus=other.corpus,
+        tokenizer=other.tokenizer,
+        text_field=other.text_field,
+        heldout=other.heldout,
+    )
 
 
 def whole_steps(paper_tokens: int, clock: int, batch_tokens: int) -> int:

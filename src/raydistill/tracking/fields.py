@@ -87,7 +87,10 @@ def curve_points(
 
 def score_metrics(scores: Scores, averaged: Collection[str]) -> dict[str, float]:
     """One set of weights, measured: every task, and the mean over those `averaged`."""
-    metrics = {"nll": scores.nll, "perplexity": perplexity(scores)}
+    metrics = {"nll": scores.nll, "perplexity": perplexity(scores.nll)}
+    if not isinstance(scores.general_nll, str):
+        general = scores.general_nll
+        metrics |= {"general_nll": general, "general_perplexity": perplexity(general)}
     if (mean := scores.over(averaged)).tasks:
         metrics["downstream"] = mean.downstream
     for name, task in scores.tasks.items():
@@ -110,8 +113,10 @@ def drop_metrics(before: Scores, after: Scores, suffix: str = "") -> dict[str, f
     """What was lost from `before` to `after`; a score that was 0 before has no drop."""
     drops = {
         "delta_nll": after.nll - before.nll,
-        "perplexity_drop_pct": ratio_rise_pct(perplexity(before), perplexity(after)),
+        "perplexity_drop_pct": ratio_rise_pct(perplexity(before.nll), perplexity(after.nll)),
     }
+    if not isinstance(before.general_nll, str) and not isinstance(after.general_nll, str):
+        drops["general_delta_nll"] = after.general_nll - before.general_nll
     if before.tasks and after.tasks and before.downstream > 0:
         drops["downstream_drop_pct"] = ratio_drop_pct(before.downstream, after.downstream)
     return {f"{name}{suffix}": value for name, value in drops.items()}
@@ -151,10 +156,10 @@ def cost_metrics(cost: Cost) -> dict[str, float]:
     return metrics | speed
 
 
-def perplexity(scores: Scores) -> float:
+def perplexity(nll: float) -> float:
     """exp(nll), and infinity where that is too large for a float."""
     try:
-        return math.exp(scores.nll)
+        return math.exp(nll)
     except OverflowError:
         return math.inf
 

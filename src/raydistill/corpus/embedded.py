@@ -5,6 +5,7 @@ same 1,189 chapters. A chapter is a document; a held-out chapter is held out in 
 """
 
 import difflib
+import functools
 import hashlib
 import importlib
 import importlib.metadata
@@ -13,15 +14,20 @@ import math
 import re
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from typing import Protocol, cast
 
+from raydistill.corpus.mending import Mended
 from raydistill.documents import Document, runs_of
 from raydistill.errors import DataError
 
+EMBEDDED, SMOKE = "embedded", "smoke"
+NAMES = (EMBEDDED, SMOKE)
 TRANSLATIONS = ("kjv", "web", "bbe", "asv")
 HELDOUT_CHAPTERS = 70  # of 1,189: 5.9 %
+SMOKE_CHAPTERS = 12
 
 _BOOK_NAMES = """
 GEN EXO LEV NUM DEU JOS JDG RUT 1SA 2SA 1KI 2KI 1CH 2CH EZR NEH EST JOB PSA PRO ECC SNG ISA
@@ -86,6 +92,33 @@ def split(
     return train, tests
 
 
+def held_units(name: str) -> tuple[str, ...]:
+    """The chapters that are held out of "embedded", or of its slice "smoke"."""
+    return heldout_units()[: SMOKE_CHAPTERS if name == SMOKE else HELDOUT_CHAPTERS]
+
+
+@dataclass(frozen=True, slots=True)
+class Chapters:
+    """The chapters of "embedded", or of its slice "smoke", as one file."""
+
+    name: str
+
+    def documents(self, mended: Mended) -> Iterator[Document]:
+        """Every chapter, to train on and to hold out; they are clean as they come."""
+        del mended
+        train, heldout = documents_of(self.name)
+        yield from train
+        yield from heldout
+
+
+@functools.cache
+def documents_of(name: str) -> tuple[list[Document], list[Document]]:
+    """What is trained on of "embedded", or of its slice "smoke", and what is held out."""
+    if name == SMOKE:
+        return split(("kjv", "bbe"), every=16, heldout=SMOKE_CHAPTERS)
+    return split(TRANSLATIONS, every=1, heldout=HELDOUT_CHAPTERS)
+
+
 def choose_heldout() -> list[str]:
     """Which chapters to hold out: those that nothing else repeats, spread over the books.
 
@@ -99,7 +132,7 @@ def choose_heldout() -> list[str]:
     seen = Counter(
         run
         for unit in set().union(*texts.values())
-        for run in set().union(*(runs_of(texts[t].get(unit, "")) for t in TRANSLATIONS))
+        for run in set().union(*(runs_of(texts[t].get(unit, "")).tolist() for t in TRANSLATIONS))
     )
     room = Counter(unit.split()[0] for unit in texts["kjv"])
     room = Counter({book: math.ceil(0.07 * size) for book, size in room.items()})
@@ -113,7 +146,7 @@ def choose_heldout() -> list[str]:
 
 
 def _is_unique(text: str, seen: Mapping[int, int]) -> bool:
-    runs = runs_of(text)
+    runs = runs_of(text).tolist()
     return sum(seen[run] > 1 for run in runs) < 0.002 * len(runs)
 
 
