@@ -20,7 +20,7 @@ NEWEST = "main"
 """The revision of a checkpoint that none was named of."""
 
 LONGEST_CONTEXT = 4096
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _NO_PARAMETERS = re.compile(r"\.(rotary_emb\.inv_freq|attn\.bias|attention\.bias|masked_bias)$")
 _BLOCK = re.compile(r"(.*?)\.(\d+)\.")
 _DTYPES = {"bfloat16": "bfloat16", "float16": "bfloat16"}
@@ -56,7 +56,7 @@ def read_checkpoint(name: str, revision: str, seq_len: int = 0) -> HubCheckpoint
         DataError: if it is not there, not whole, or would need code or pickles to be read.
     """
     folder = locate(name, revision)
-    fields = _config(folder)
+    fields = read_config(folder)
     if not list(folder.glob("*.safetensors")):
         _refuse_without_weights(folder)
     shapes = _shapes(folder)
@@ -69,8 +69,13 @@ def read_checkpoint(name: str, revision: str, seq_len: int = 0) -> HubCheckpoint
     )
 
 
-def locate(name: str, revision: str = NEWEST) -> Path:
+def locate(name: str, revision: str = NEWEST, *, pickles: bool = False) -> Path:
     """The local folder of a checkpoint; one of the hub is fetched, safetensors and JSON alone.
+
+    Args:
+        name: a folder, or an id of the hub.
+        revision: of the hub, or a folder within the folder.
+        pickles: whether pickled weights are fetched too; nothing here reads them.
 
     Raises:
         DataError: if there is none.
@@ -92,14 +97,14 @@ def locate(name: str, revision: str = NEWEST) -> Path:
         or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name)
     ):
         raise DataError(f"no model at {path.absolute()}: name a folder with a config.json")
-    return _fetched(name, revision)
+    return _fetched(name, revision, PICKLES if pickles else ())
 
 
-def _fetched(name: str, revision: str) -> Path:
+def _fetched(name: str, revision: str, more: Sequence[str]) -> Path:
     """The folder of a checkpoint of the hub in its own cache, fetched if it is not there."""
     from huggingface_hub import snapshot_download  # noqa: PLC0415  (half a second)
 
-    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", *more]
     try:
         found = snapshot_download(name, revision=revision, allow_patterns=wanted)
     except Exception as error:  # the hub has a dozen kinds, of three libraries
@@ -116,7 +121,12 @@ def revisions_within(name: str) -> tuple[str, ...]:
     return tuple(sorted(p.parent.name for p in Path(name).expanduser().glob("*/config.json")))
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config.json of a checkpoint.
+
+    Raises:
+        DataError: if there is none, it is not JSON, or it brings code along.
+    """
     path = folder / "config.json"
     if not path.is_file():
         within = revisions_within(str(folder))
@@ -136,7 +146,7 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _refuse_without_weights(folder: Path) -> None:
-    for pattern in _PICKLES:
+    for pattern in PICKLES:
         for pickle in sorted(folder.glob(pattern)):
             raise DataError(
                 f"{pickle} is pickled, and could run code when it is read: "
