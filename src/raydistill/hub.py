@@ -20,6 +20,9 @@ NEWEST = "main"
 """The revision of a checkpoint that none was named of."""
 
 LONGEST_CONTEXT = 4096
+FLOATS = ("F64", "F32", "F16", "BF16")
+"""Weights, by the words of safetensors."""
+
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _NO_PARAMETERS = re.compile(r"\.(rotary_emb\.inv_freq|attn\.bias|attention\.bias|masked_bias)$")
 _BLOCK = re.compile(r"(.*?)\.(\d+)\.")
@@ -168,7 +171,8 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Name → shape of every tensor of a safetensors file, from its header alone.
 
     Raises:
-        DataError: if the file is shorter or longer than its header says, or has none.
+        DataError: if the file is shorter or longer than its header says, or has none, or if a
+            tensor is not of floats, as those of a quantised model are.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -181,12 +185,19 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
             header.pop("__metadata__", None)
             ends = [entry["data_offsets"][1] for entry in header.values()]
             shapes = {name: tuple(map(int, entry["shape"])) for name, entry in header.items()}
+            kinds = {name: str(entry["dtype"]) for name, entry in header.items()}
         except (ValueError, KeyError, TypeError, AttributeError, IndexError):
             raise DataError(f"{path} has no readable safetensors header") from None
     if size != 8 + length + max(ends, default=0):
         raise DataError(
             f"{path} has {size} bytes, its header says {8 + length + max(ends, default=0)}: "
             "it is truncated or was changed"
+        )
+    odd = [n for n in sorted(kinds) if kinds[n] not in FLOATS and not _NO_PARAMETERS.search(n)]
+    if odd:
+        raise DataError(
+            f"{len(odd)} tensors in {path} are none of {', '.join(FLOATS)}, the first {odd[0]} "
+            f"({kinds[odd[0]]}): quantised weights are not read"
         )
     return shapes
 
@@ -249,9 +260,21 @@ def _blocks_prefix(folder: Path, shapes: Mapping[str, Sequence[int]], num_layers
             f"config.json in {folder} says {num_layers} layers, the weights have {len(blocks)}: "
             f"{_some('missing', missing)}{_some('unexpected', more)}".rstrip(", ")
         )
-    if any(block != blocks[0] for block in blocks.values()):
-        raise DataError(f"the blocks of {folder} are not all of one shape: none can be left out")
+    for layer, block in blocks.items():
+        for name in sorted(set(block) | set(blocks[0])):
+            if block.get(name) != blocks[0].get(name):
+                raise DataError(
+                    f"the blocks of {folder} are not all of one shape, so none can be left out: "
+                    f"{prefix}.{layer}.{name} {_against(block.get(name), blocks[0].get(name))}"
+                )
     return prefix
+
+
+def _against(shape: Sequence[int] | None, first: Sequence[int] | None) -> str:
+    """How a tensor of a block differs from the first block's."""
+    if shape is None:
+        return "is missing"
+    return f"has the shape {list(shape)}, layer 0 " + (f"{list(first)}" if first else "has none")
 
 
 def _some(kind: str, layers: Sequence[int]) -> str:

@@ -133,7 +133,7 @@ def _by_layer(ranking: Ranking) -> Section:
     spans = [f"angular, span of {length}" for length in ranking.spans]
     return Section(
         title="By layer: block influence; loss increase when it is skipped, nats per token; "
-        "angular distance of the span that begins there",
+        "angular distance of the span that begins there, * the least",
         headers=("layer", "block influence", "loss increase", *spans),
         rows=tuple(
             (
