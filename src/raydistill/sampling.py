@@ -24,7 +24,7 @@ from raydistill.tokens import TokenFile, open_tokens
 WINDOWS, CONTEXT = 64, 2_048
 """Of a sample on a GPU, or what a model has less."""
 
-CPU_CONTEXT, CPU_FLOPS = 128, 15e12
+CPU_CONTEXT, CPU_FLOPS = 128, 2e13
 """On a CPU: the length of a window, and about what all passes together may take."""
 
 FEWEST = 4
@@ -51,7 +51,8 @@ def usual_windows(model: Decoder, context: int, device: torch.device) -> int:
     if device.type != "cuda":
         # On average a pass starts in the middle.
         passes = (model.config.num_layers + 4 * len(locations_to_rank())) / 2
-        flops = forward_flops_per_token(model.config) * context * passes
+        config = replace(model.config, context=context)
+        flops = forward_flops_per_token(config) * context * passes
         while windows > FEWEST and windows * flops > CPU_FLOPS:
             windows //= 2
     return windows
