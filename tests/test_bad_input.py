@@ -7,6 +7,7 @@ import dataclasses
 import json
 import re
 import runpy
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 
 import sweeping
+from bad_models import FOUND_AT_ONCE, FOUND_WHILE_LOADING, config
+from hub_models import save_model
 from raydistill.cli import STOPPED
 from raydistill.corpus import embedded, prepare_corpus
 from raydistill.errors import DataError, UsageError
@@ -33,7 +36,7 @@ PLANNING = [
     (1, "--order decending", "no order 'decending'. Did you mean 'descending'?"),
     (1, "--search tpr", "no search 'tpr'. Did you mean 'tpe'?"),
     (1, "--search funel", "no search 'funel'. Did you mean 'funnel'?"),
-    (1, "--model mine", "--model comes with a later version"),
+    (48, "--model mine --scale laptop", "--model has a scale of its own: leave --scale laptop out"),
     (2, "--location input --count 5", "this model has 6 layers; the first and last stay: 1 to 4"),
     (2, "--location input --count -1", "1 to 4"),
     (2, "--location input --count 0", "only location 'none' removes nothing"),
@@ -187,6 +190,98 @@ def test_text_that_is_not_here_is_told_before_anything_starts(
     assert code == 3
     assert told.count("\n") == 1
     assert said in told
+
+
+NOWHERE = [
+    # what is named, what is said
+    ("./nowhere", "no model at {}/nowhere: name a folder with a config.json"),
+    ("a.txt", "{}/a.txt is a file: name the folder with its config.json"),
+    (".", "no config.json in {}; name revisions: --age good"),
+    ("nobody/nothing", "no folder {}/nobody/nothing, and the hub gave no 'nobody/nothing'"),
+]
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    """A checkpoint as it must be."""
+    return save_model(tmp_path_factory.mktemp("model") / "good")
+
+
+@pytest.fixture(params=["sweep", "rank", "prune"])
+def named(request, refused, tmp_path):
+    """Each way to name a model: exit code and what was said on stderr."""
+
+    def run(model):
+        if request.param == "sweep":
+            code, (out, told) = refused(["--model", str(model)])
+        else:
+            flags = {"rank": [model], "prune": ["--model", model, "--layers", "1"]}[request.param]
+            words = (request.param, *flags, "--to", tmp_path / "out")
+            done = sweeping.command(tmp_path / "storage", *words)
+            code, out, told = done.returncode, done.stdout, done.stderr
+            assert not (tmp_path / "out").exists()
+        assert out == ""
+        assert told.count("\n") == 1
+        return code, told
+
+    return run
+
+
+@pytest.mark.parametrize(("model", "said"), NOWHERE, ids=[f"12 {model}" for model, _ in NOWHERE])
+def test_row_12_a_model_that_is_not_there_is_told_in_one_line(
+    named, good, tmp_path, monkeypatch, model, said
+):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(sweeping, "ROOT", tmp_path)  # where commands run
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").touch()
+    (tmp_path / "good").symlink_to(good)
+    code, told = named(model)
+    assert code == 3
+    assert said.format(tmp_path) in told
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [pytest.param(spoil, said, id=f"{row} {what}") for row, what, spoil, said in FOUND_AT_ONCE],
+)
+def test_a_checkpoint_that_is_not_whole_is_told_before_anything_starts(
+    named, good, tmp_path, monkeypatch, spoil, said
+):
+    monkeypatch.chdir(tmp_path)
+    model = shutil.copytree(good, tmp_path / "bad")
+    spoil(model)
+    code, told = named(model)
+    assert code == 3
+    assert said.format(model) in told
+    assert not list(tmp_path.rglob("payload"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [pytest.param(s, said, id=f"{row} {what}") for row, what, s, said in FOUND_WHILE_LOADING],
+)
+def test_a_checkpoint_of_other_tensors_is_told_when_it_is_loaded(good, tmp_path, spoil, said):
+    model = shutil.copytree(good, tmp_path / "bad")
+    spoil(model)
+    done = sweeping.command(tmp_path / "storage", "rank", model, "--to", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.count("\n") == 1
+    assert said.format(model) in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_row_41_flash_attn_that_is_not_installed_is_done_without(good, tmp_path, caplog):
+    from raydistill.attention import has_flash_attn
+    from raydistill.models.hub import _say_no_flash
+
+    _say_no_flash.cache_clear()
+    model = shutil.copytree(good, tmp_path / "flash")
+    config(attn_implementation="flash_attention_2")(model)
+    words = ("--model", model, "--layers", "1", "--to", tmp_path / "out")
+    done = sweeping.command(tmp_path / "storage", "prune", *words)
+    assert done.returncode == 0, done.stderr
+    assert has_flash_attn() or caplog.text.count("pip install") == 1
 
 
 def test_row_21_an_empty_text_is_counted(refused, tmp_path):

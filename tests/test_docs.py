@@ -5,12 +5,14 @@ What they do when they run is in test_where_to_drop.py and test_job_submit.py.
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 import sweeping
+from hub_models import fresh, save_model
 
 PAGES = sorted([*sweeping.ROOT.glob("*.md"), *sweeping.ROOT.glob("*/*.md")])
 
@@ -30,6 +32,11 @@ SWEEPS = sorted(
         if "python" in words and words[words.index("python") + 1].startswith("sweeps/")
     }
 )
+ON_MODELS = [
+    shlex.join(words[1:])
+    for _, words in LINES
+    if words[0] == "raydistill" and words[1] in ("rank", "prune", "import")
+]
 MAKES = sorted({words[1] for _, words in LINES if words[0] == "make"})
 
 
@@ -48,6 +55,32 @@ def test_a_documented_sweep_can_be_planned(command, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "distinct trials" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def at_home(tmp_path_factory):
+    """A folder with what the documented commands on models name."""
+    import torch
+
+    home = tmp_path_factory.mktemp("home")
+    save_model(home / "tiny")
+    (home / "notes.txt").write_text("\n".join(f"line {i} of some notes" for i in range(999)))
+    shutil.copytree(home / "tiny", home / "old", ignore=shutil.ignore_patterns("*.safetensors"))
+    state = fresh("llama").state_dict()
+    torch.save(state, home / "old/pytorch_model.bin")
+    return home
+
+
+@pytest.mark.parametrize("command", dict.fromkeys(ON_MODELS))
+def test_a_documented_command_on_a_model_runs(command, at_home, monkeypatch):
+    monkeypatch.setattr(sweeping, "ROOT", at_home)  # where it runs
+    words = shlex.split(command)
+    shorter = [] if "--windows" in words else ["--windows", "1"]
+    more = shorter if words[0] == "rank" or "--text" in words else []
+    if words[0] == "prune":
+        more.append("--overwrite")  # two pages may write one folder
+    done = sweeping.command(at_home / "storage", *words, *more)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("target", MAKES)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NoReturn
 
-from raydistill import __version__
+from raydistill import __version__, model_commands
 from raydistill.above_chance import without_guessing
 from raydistill.brought import RECIPES
 from raydistill.corpus import check_corpus, wanted_by
@@ -230,7 +230,8 @@ def _console(argv: Sequence[str]) -> int:
     rungs.add_argument("--replay", action="store_true", help="what would a funnel have chosen?")
     rungs.add_argument("--tolerance", default="0.01", help="nats per token a decision may cost")
     reading = _reading_commands(commands)
-    for command in (base, ui, rungs, *reading):
+    of_models = model_commands.add_parsers(commands)
+    for command in (base, ui, rungs, *reading, *of_models):
         command.add_argument("--storage", help=f"a folder (${STORAGE_VARIABLE} or ~/.raydistill)")
         command.add_argument("--debug", action="store_true", help="show a traceback with an error")
     flags = parser.read(argv)
@@ -238,6 +239,8 @@ def _console(argv: Sequence[str]) -> int:
         parser.print_help()
         return 0
     store = Store(storage_of(flags))
+    if flags.command in model_commands.NAMES:
+        return model_commands.run(store, flags)
     if flags.command in ("report", "show", "diff", "best"):
         from raydistill import reports  # noqa: PLC0415  (rich, numpy)
 

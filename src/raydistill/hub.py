@@ -20,7 +20,10 @@ NEWEST = "main"
 """The revision of a checkpoint that none was named of."""
 
 LONGEST_CONTEXT = 4096
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+FLOATS = ("F64", "F32", "F16", "BF16")
+"""Weights, by the words of safetensors."""
+
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _NO_PARAMETERS = re.compile(r"\.(rotary_emb\.inv_freq|attn\.bias|attention\.bias|masked_bias)$")
 _BLOCK = re.compile(r"(.*?)\.(\d+)\.")
 _DTYPES = {"bfloat16": "bfloat16", "float16": "bfloat16"}
@@ -56,7 +59,7 @@ def read_checkpoint(name: str, revision: str, seq_len: int = 0) -> HubCheckpoint
         DataError: if it is not there, not whole, or would need code or pickles to be read.
     """
     folder = locate(name, revision)
-    fields = _config(folder)
+    fields = read_config(folder)
     if not list(folder.glob("*.safetensors")):
         _refuse_without_weights(folder)
     shapes = _shapes(folder)
@@ -69,8 +72,13 @@ def read_checkpoint(name: str, revision: str, seq_len: int = 0) -> HubCheckpoint
     )
 
 
-def locate(name: str, revision: str = NEWEST) -> Path:
+def locate(name: str, revision: str = NEWEST, *, pickles: bool = False) -> Path:
     """The local folder of a checkpoint; one of the hub is fetched, safetensors and JSON alone.
+
+    Args:
+        name: a folder, or an id of the hub.
+        revision: of the hub, or a folder within the folder.
+        pickles: whether pickled weights are fetched too; nothing here reads them.
 
     Raises:
         DataError: if there is none.
@@ -92,14 +100,14 @@ def locate(name: str, revision: str = NEWEST) -> Path:
         or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name)
     ):
         raise DataError(f"no model at {path.absolute()}: name a folder with a config.json")
-    return _fetched(name, revision)
+    return _fetched(name, revision, PICKLES if pickles else ())
 
 
-def _fetched(name: str, revision: str) -> Path:
+def _fetched(name: str, revision: str, more: Sequence[str]) -> Path:
     """The folder of a checkpoint of the hub in its own cache, fetched if it is not there."""
     from huggingface_hub import snapshot_download  # noqa: PLC0415  (half a second)
 
-    wanted = ["*.json", "*.safetensors", "*.model", "*.txt"]
+    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", *more]
     try:
         found = snapshot_download(name, revision=revision, allow_patterns=wanted)
     except Exception as error:  # the hub has a dozen kinds, of three libraries
@@ -116,7 +124,12 @@ def revisions_within(name: str) -> tuple[str, ...]:
     return tuple(sorted(p.parent.name for p in Path(name).expanduser().glob("*/config.json")))
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config.json of a checkpoint.
+
+    Raises:
+        DataError: if there is none, it is not JSON, or it brings code along.
+    """
     path = folder / "config.json"
     if not path.is_file():
         within = revisions_within(str(folder))
@@ -136,7 +149,7 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _refuse_without_weights(folder: Path) -> None:
-    for pattern in _PICKLES:
+    for pattern in PICKLES:
         for pickle in sorted(folder.glob(pattern)):
             raise DataError(
                 f"{pickle} is pickled, and could run code when it is read: "
@@ -158,7 +171,8 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Name → shape of every tensor of a safetensors file, from its header alone.
 
     Raises:
-        DataError: if the file is shorter or longer than its header says, or has none.
+        DataError: if the file is shorter or longer than its header says, or has none, or if a
+            tensor is not of floats, as those of a quantised model are.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -171,12 +185,19 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
             header.pop("__metadata__", None)
             ends = [entry["data_offsets"][1] for entry in header.values()]
             shapes = {name: tuple(map(int, entry["shape"])) for name, entry in header.items()}
+            kinds = {name: str(entry["dtype"]) for name, entry in header.items()}
         except (ValueError, KeyError, TypeError, AttributeError, IndexError):
             raise DataError(f"{path} has no readable safetensors header") from None
     if size != 8 + length + max(ends, default=0):
         raise DataError(
             f"{path} has {size} bytes, its header says {8 + length + max(ends, default=0)}: "
             "it is truncated or was changed"
+        )
+    odd = [n for n in sorted(kinds) if kinds[n] not in FLOATS and not _NO_PARAMETERS.search(n)]
+    if odd:
+        raise DataError(
+            f"{len(odd)} tensors in {path} are none of {', '.join(FLOATS)}, the first {odd[0]} "
+            f"({kinds[odd[0]]}): quantised weights are not read"
         )
     return shapes
 
@@ -239,9 +260,21 @@ def _blocks_prefix(folder: Path, shapes: Mapping[str, Sequence[int]], num_layers
             f"config.json in {folder} says {num_layers} layers, the weights have {len(blocks)}: "
             f"{_some('missing', missing)}{_some('unexpected', more)}".rstrip(", ")
         )
-    if any(block != blocks[0] for block in blocks.values()):
-        raise DataError(f"the blocks of {folder} are not all of one shape: none can be left out")
+    for layer, block in blocks.items():
+        for name in sorted(set(block) | set(blocks[0])):
+            if block.get(name) != blocks[0].get(name):
+                raise DataError(
+                    f"the blocks of {folder} are not all of one shape, so none can be left out: "
+                    f"{prefix}.{layer}.{name} {_against(block.get(name), blocks[0].get(name))}"
+                )
     return prefix
+
+
+def _against(shape: Sequence[int] | None, first: Sequence[int] | None) -> str:
+    """How a tensor of a block differs from the first block's."""
+    if shape is None:
+        return "is missing"
+    return f"has the shape {list(shape)}, layer 0 " + (f"{list(first)}" if first else "has none")
 
 
 def _some(kind: str, layers: Sequence[int]) -> str:

@@ -1,6 +1,5 @@
 """A brought checkpoint becomes a base in the store, in the precision that it came in."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,12 @@ from raydistill.errors import DataError
 from raydistill.hub import HubCheckpoint, read_checkpoint
 from raydistill.known import ReadBase, read_path
 from raydistill.manifest import sha256_of
-from raydistill.models.hub import HubDecoder, settings_of
+from raydistill.models.hub import HubDecoder, be_quiet, settings_of
 from raydistill.store import Store
 from raydistill.surgery import Student
+
+LONGEST = 300
+"""Characters of what transformers has to say."""
 
 TOLERANCE = 1e-3
 """How far the logits of the stock model may lie from those of ours, in the dtype of the weights."""
@@ -51,7 +53,7 @@ def load_checkpoint(checkpoint: HubCheckpoint) -> HubDecoder:
     """
     from transformers import AutoModelForCausalLM  # noqa: PLC0415  (seconds)
 
-    logging.getLogger("transformers").setLevel(logging.ERROR)
+    be_quiet()
     try:
         model, about = AutoModelForCausalLM.from_pretrained(
             checkpoint.folder,
@@ -61,12 +63,13 @@ def load_checkpoint(checkpoint: HubCheckpoint) -> HubDecoder:
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are told below, by name
         )
     except DataError:
         raise
     except Exception as error:  # transformers raises OSError, ValueError, RuntimeError and more
-        why = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise DataError(f"{checkpoint.folder} cannot be loaded: {why}") from error
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{checkpoint.folder} cannot be loaded: {why[:LONGEST]}") from error
     _check_tensors(checkpoint.folder, model, about)
     decoder = HubDecoder(checkpoint.model, model)
     _check_same(checkpoint, decoder)
@@ -75,7 +78,7 @@ def load_checkpoint(checkpoint: HubCheckpoint) -> HubDecoder:
 
 def _check_tensors(folder: Path, model: nn.Module, about: dict[str, Any]) -> None:
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if names := sorted(map(str, about.get(kind) or ())):
+        if names := sorted(map(_told, about.get(kind) or ())):
             shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
             word = kind.removesuffix("_keys")
             raise DataError(f"the weights in {folder} have {len(names)} {word} tensors: {shown}")
@@ -85,6 +88,14 @@ def _check_tensors(folder: Path, model: nn.Module, about: dict[str, Any]) -> Non
         raise DataError(
             f"{len(bad)} tensors in {folder} hold NaN or Inf, the first {name} ({count} of them)"
         )
+
+
+def _told(key: str | tuple[str, Any, Any]) -> str:
+    """A tensor's name; of one of another shape, both."""
+    if isinstance(key, str):
+        return key
+    name, found, wanted = key
+    return f"{name} ({list(found)}, not {list(wanted)})"
 
 
 def _not_finite(values: torch.Tensor) -> int:

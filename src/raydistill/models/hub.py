@@ -5,7 +5,9 @@ module's `layer_idx`, `num_hidden_layers`, and whatever the config keeps per lay
 """
 
 import copy
+import functools
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,9 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from raydistill.attention import has_flash_attn
 from raydistill.errors import DataError
 from raydistill.models import Decoder, WatchBlock
 from raydistill.spec import HubConfig, ModelConfig
+
+_log = logging.getLogger(__name__)
 
 _TINY = 1e-30  # below any share of attention that float32 can tell from none
 
@@ -48,9 +53,13 @@ class HubDecoder(Decoder):
                     module.layer_idx = position  # type: ignore[assignment]
         settings = self.inner.config
         settings.num_hidden_layers = len(self.blocks)
+        for key, values in self.per_layer().items():
+            setattr(settings, key, values)
+
+    def per_layer(self) -> dict[str, list[Any]]:
+        """What the config keeps for each layer, of those that are left."""
         layers = [self._base.index(block) for block in self.blocks]
-        for key, values in self._per_layer.items():
-            setattr(settings, key, [values[layer] for layer in layers])
+        return {key: [values[layer] for layer in layers] for key, values in self._per_layer.items()}
 
     def hidden(
         self,
@@ -160,6 +169,8 @@ def build(config: ModelConfig) -> HubDecoder:
 def settings_of(config: HubConfig) -> Any:
     """That model's config as transformers has it: so many layers, and no dropout.
 
+    flash-attn that is not installed is done without, and that is said.
+
     Raises:
         DataError: if transformers has no such family.
     """
@@ -169,6 +180,9 @@ def settings_of(config: HubConfig) -> Any:
     for key, value in fields.items():
         if isinstance(value, float) and ("drop" in key):
             fields[key] = 0.0
+    for key in ("attn_implementation", "_attn_implementation"):
+        if str(fields.get(key)).startswith("flash") and not has_flash_attn():
+            _say_no_flash(fields.pop(key))
     family = fields.pop("model_type")
     try:
         settings = AutoConfig.for_model(family, **fields)
@@ -178,6 +192,22 @@ def settings_of(config: HubConfig) -> Any:
         setattr(settings, key, values[: config.num_layers])
     settings.num_hidden_layers = config.num_layers
     return settings
+
+
+@functools.cache
+def _say_no_flash(wanted: str) -> None:
+    """Once."""
+    _log.warning(
+        '%s is not installed (pip install "raydistill[gpu]"): torch\'s own attention', wanted
+    )
+
+
+def be_quiet() -> None:
+    """Keep transformers' warnings and progress bars off the terminal."""
+    from transformers.utils import logging  # noqa: PLC0415  (seconds)
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def original_settings(config: HubConfig) -> Mapping[str, Any]:

@@ -1,0 +1,75 @@
+"""`raydistill rank`: which layers of a model matter, in minutes and without training."""
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from raydistill.errors import SetupError, UsageError
+from raydistill.manifest import write_text
+from raydistill.named import open_model
+from raydistill.ranked import counts_of
+from raydistill.ranking import rank as measure
+from raydistill.report import pictures, ranking
+from raydistill.report.console import open_console
+from raydistill.report.meter import Meter
+from raydistill.report.ranking_picture import picture
+from raydistill.report.terminal import print_section
+from raydistill.sampling import device_here, read_sample
+from raydistill.store import Store
+
+
+def rank(store: Store, flags: argparse.Namespace) -> int:
+    """Measure a model, print the tables, and write them with a picture.
+
+    Raises:
+        UsageError: if the model cannot give a count.
+        DataError: if the model or the text cannot be read.
+    """
+    counts, console = _counts(flags.count), open_console()
+    named = open_model(flags.model, flags.revision, store)
+    counts_of(counts, len(named.model.blocks))
+    named.model.to(device_here())
+    text = flags.text or named.corpus
+    sample = read_sample(named.model, text, named.tokenizer, flags, store)
+    meter = Meter(console, "passes through the model")
+    shown = text if flags.text is None else Path(text).name
+    found = measure(named.model, sample, counts, meter, name=named.name, text=shown)
+    text_flags = ("--corpus", text) if flags.text else ()
+    command = ranking.next_command(found, named.flags, text_flags)
+    console.print(ranking.how(found), soft_wrap=True)
+    for section in ranking.sections(found):
+        print_section(section, console)
+    console.print()
+    for line in ranking.words(found):
+        console.print(line, soft_wrap=True)
+    folder = _folder(flags, named.name)
+    try:
+        write_text(folder / "rank.md", ranking.to_markdown(found, command))
+        write_text(folder / "rank.csv", ranking.to_csv(found))
+        pictures.save(pictures.together(picture(found)), "rank", folder)
+    except OSError as error:
+        raise SetupError(f"{folder} cannot be written: {error.strerror}") from None
+    console.print(f"\nTables and picture: {folder}/rank.md, .csv, .svg, .png", soft_wrap=True)
+    console.print(f"Next: {command}", soft_wrap=True)
+    return 0
+
+
+def _folder(flags: argparse.Namespace, name: str) -> Path:
+    if flags.to:
+        return Path(flags.to).expanduser().absolute()
+    own = re.sub(r"[^\w.@-]+", "-", Path(name).name).strip("-") or "model"
+    return Path(f"rank-{own}").absolute()
+
+
+def _counts(text: str | None) -> Sequence[int]:
+    """The counts that were written, `4,8`.
+
+    Raises:
+        UsageError: if one is no whole number.
+    """
+    items = [item.strip() for item in text.split(",")] if text is not None else []
+    for item in items:
+        if not re.fullmatch(r"[-+]?\d{1,9}", item):
+            raise UsageError(f"--count {item!r} is not a whole number of layers")
+    return [int(item) for item in items]

@@ -1,0 +1,50 @@
+"""`raydistill import`: a checkpoint with pickled weights becomes one that everything here reads."""
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from raydistill.errors import DataError
+from raydistill.hub import locate, read_checkpoint, read_config
+from raydistill.hub_folder import copy_beside, filling
+from raydistill.hub_weights import load_checkpoint
+from raydistill.ranked import layers_word
+from raydistill.units import format_bytes
+
+
+def import_model(flags: argparse.Namespace) -> int:
+    """Write the checkpoint `flags.source` as safetensors to `flags.to`, and load it once.
+
+    Raises:
+        UsageError: if `flags.to` is not for this to write.
+        DataError: if there is no such checkpoint, or its weights are not weights alone.
+    """
+    source = locate(flags.source, flags.revision, pickles=True)
+    read_config(source)
+    if list(source.glob("*.safetensors")):
+        raise DataError(f"{source} has safetensors already: it needs no import")
+    to = Path(flags.to).expanduser()
+    with filling(to, flags.overwrite, source) as draft:
+        _unpickle(source, draft)
+        shutil.copyfile(source / "config.json", draft / "config.json")
+        copy_beside(source, draft)
+        checkpoint = read_checkpoint(str(draft), "main")
+        load_checkpoint(checkpoint)
+        size = sum(file.stat().st_size for file in draft.iterdir())
+    print(f"{to}: {layers_word(checkpoint.model.num_layers)}, {format_bytes(size)}", flush=True)
+    return 0
+
+
+def _unpickle(source: Path, draft: Path) -> None:
+    """Read the pickles in a process of their own.
+
+    Raises:
+        DataError: with what that process said.
+    """
+    command = [sys.executable, "-m", "raydistill.unpickle", str(source), str(draft)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
+        raise DataError(said[-1])

@@ -1,0 +1,92 @@
+"""A model that a command names: a folder, an id of the hub, or a base of a scale (`laptop@80B`)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from raydistill.checkpoint import load_weights
+from raydistill.errors import DataError, UsageError
+from raydistill.hub import NEWEST, HubCheckpoint, read_checkpoint
+from raydistill.hub_weights import load_checkpoint
+from raydistill.known import corpus_id, find_bases
+from raydistill.models import Decoder
+from raydistill.models.hub import HubDecoder
+from raydistill.pretrain import base_folder
+from raydistill.scales import load_scale, scale_names
+from raydistill.shipped import shipped_bases
+from raydistill.store import Store
+from raydistill.units import format_age, parse_tokens
+
+EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NamedModel:
+    """A whole model, and what its text is read with."""
+
+    name: str  # as it was asked for; a scale's with its age
+    flags: tuple[str, ...]  # that name it to a sweep
+    model: Decoder  # in evaluation mode
+    corpus: str  # the text, unless another is named
+    tokenizer: Path | None  # None: the corpus' own
+
+
+def open_model(name: str, revision: str, store: Store) -> NamedModel:
+    """The model of that name, on the CPU.
+
+    Raises:
+        UsageError: if a base of a scale has no such age.
+        DataError: if there is no such model, or it cannot be read.
+    """
+    if _is_base(name):
+        if revision != NEWEST:
+            raise UsageError(f"--revision goes with a checkpoint: of {name} write SCALE@AGE")
+        return _base(name, store)
+    checkpoint, decoder = open_checkpoint(name, revision)
+    age = () if revision == NEWEST else ("--age", revision)
+    return NamedModel(
+        name=name,
+        flags=("--model", name, *age),
+        model=decoder,
+        corpus=EMBEDDED,
+        tokenizer=checkpoint.folder,
+    )
+
+
+def open_checkpoint(name: str, revision: str) -> tuple[HubCheckpoint, HubDecoder]:
+    """A checkpoint of the Hugging Face world, whole, in evaluation mode.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    checkpoint = read_checkpoint(name, revision)
+    decoder = load_checkpoint(checkpoint)
+    decoder.eval()
+    return checkpoint, decoder
+
+
+def _is_base(name: str) -> bool:
+    scale = name.partition("@")[0].replace("-", "_")
+    return scale in scale_names() and not Path(name).is_dir()
+
+
+def _base(name: str, store: Store) -> NamedModel:
+    """A base of a scale; without an age the oldest."""
+    of_scale, _, age = name.partition("@")
+    scale = load_scale(of_scale)
+    asked = parse_tokens(age) if age else scale.ages[-1]
+    scale.age_tokens(asked)  # refuses what is none of its ages
+    found = find_bases(scale, corpus_id(scale, store), store, (asked,), shipped_bases(scale))
+    if asked not in found:
+        raise DataError(
+            f"no base {scale.name}@{format_age(asked)} in {store.root}: "
+            f"raydistill base --scale {scale.name} trains it"
+        )
+    student = load_weights(base_folder(found[asked].weights_sha256, store))
+    student.model.eval()
+    return NamedModel(
+        name=f"{scale.name}@{format_age(asked)}",
+        flags=("--scale", scale.name, "--age", format_age(asked)),
+        model=student.model,
+        corpus=scale.corpus,
+        tokenizer=scale.tokenizer_path,
+    )
