@@ -131,7 +131,7 @@ def test_attention_gets_one_precision_also_where_norms_give_float32(monkeypatch)
 
     seen = []
 
-    def attend(query, key, value):
+    def attend(query, key, value, _visible):
         seen.append({x.dtype for x in (query, key, value)})
         return value
 

@@ -7,9 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def attend(query_BTHK: Tensor, key_BTHK: Tensor, value_BTHK: Tensor) -> Tensor:
-    """Causal softmax attention, float [B, T, H, K], scaled by 1/√K."""
-    if query_BTHK.is_cuda and query_BTHK.dtype.itemsize == 2 and has_flash_attn():
+def attend(
+    query_BTHK: Tensor,
+    key_BTHK: Tensor,
+    value_BTHK: Tensor,
+    visible_BTT: Tensor | None = None,
+) -> Tensor:
+    """Softmax attention, float [B, T, H, K], scaled by 1/√K: causal, or to what is visible."""
+    half = query_BTHK.is_cuda and query_BTHK.dtype.itemsize == 2
+    if visible_BTT is None and half and has_flash_attn():
         # Written for flash-attn 2.x on a GPU, and untested until run on one.
         from flash_attn import flash_attn_func  # noqa: PLC0415  (needs a GPU to import)
 
@@ -18,7 +24,13 @@ def attend(query_BTHK: Tensor, key_BTHK: Tensor, value_BTHK: Tensor) -> Tensor:
     query_BHTK, key_BHTK, value_BHTK = (
         x.transpose(1, 2) for x in (query_BTHK, key_BTHK, value_BTHK)
     )
-    attended_BHTK = F.scaled_dot_product_attention(query_BHTK, key_BHTK, value_BHTK, is_causal=True)
+    attended_BHTK = F.scaled_dot_product_attention(
+        query_BHTK,
+        key_BHTK,
+        value_BHTK,
+        attn_mask=None if visible_BTT is None else visible_BTT.unsqueeze(1),
+        is_causal=visible_BTT is None,
+    )
     return attended_BHTK.transpose(1, 2)
 
 

@@ -28,7 +28,12 @@ class Block(nn.Module):
         self.key_norm = nn.LayerNorm(dim)
         self.fused_out = nn.Linear(3 * dim, dim)
 
-    def forward(self, x_BTD: Tensor, rotary_TK: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(
+        self,
+        x_BTD: Tensor,
+        rotary_TK: tuple[Tensor, Tensor],
+        visible_BTT: Tensor | None = None,
+    ) -> Tensor:
         """The block's output, of its input's shape; `rotary_TK` are cosines and sines."""
         query, key, value, gate, up = self.fused_in(self.norm(x_BTD)).split(self.split, dim=-1)
         heads = (*x_BTD.shape[:2], self.num_heads, -1)
@@ -37,6 +42,7 @@ class Block(nn.Module):
             rotate(self.query_norm(query).to(value.dtype).view(heads), rotary_TK),
             rotate(self.key_norm(key).to(value.dtype).view(heads), rotary_TK),
             value.view(heads),
+            visible_BTT,
         )
         both = torch.cat([attended_BTHK.flatten(2), F.silu(gate) * up], dim=-1)
         output: Tensor = x_BTD + self.fused_out(both)
@@ -80,11 +86,18 @@ class Palm(Decoder):
             elif name.endswith("bias"):
                 nn.init.zeros_(weight)
 
-    def hidden(self, tokens_BT: Tensor) -> Tensor:
-        rotary_TK = self._rotary(tokens_BT.shape[1])
+    def hidden(
+        self,
+        tokens_BT: Tensor,
+        positions_BT: Tensor | None = None,
+        visible_BTT: Tensor | None = None,
+    ) -> Tensor:
+        tables = self._rotary(tokens_BT.shape[1] if positions_BT is None else None)
+        if positions_BT is not None:
+            tables = (tables[0][positions_BT], tables[1][positions_BT])
         x_BTD = self.embedding(tokens_BT)
         for block in self.blocks:
-            x_BTD = block(x_BTD, rotary_TK)
+            x_BTD = block(x_BTD, tables, visible_BTT)
         normed_BTD: Tensor = self.final_norm(x_BTD)
         return normed_BTD
 
@@ -94,7 +107,7 @@ class Palm(Decoder):
         )
         return attended
 
-    def _rotary(self, num_positions: int) -> tuple[Tensor, Tensor]:
+    def _rotary(self, num_positions: int | None) -> tuple[Tensor, Tensor]:
         return (
             self.get_buffer("cos_TK")[:num_positions],
             self.get_buffer("sin_TK")[:num_positions],
@@ -112,8 +125,8 @@ def rotary(num_positions: int, head_dim: int) -> tuple[Tensor, Tensor]:
 
 
 def rotate(x_BTHK: Tensor, rotary_TK: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn each head's halves by the angle of their position."""
-    cos_T1K, sin_T1K = (table.unsqueeze(1).to(x_BTHK.dtype) for table in rotary_TK)
+    """Turn each head's halves by the angle of their position; tables are [T, K] or [B, T, K]."""
+    cos_T1K, sin_T1K = (table.unsqueeze(-2).to(x_BTHK.dtype) for table in rotary_TK)
     first, second = x_BTHK.chunk(2, dim=-1)
     return x_BTHK * cos_T1K + torch.cat([-second, first], dim=-1) * sin_T1K
 
