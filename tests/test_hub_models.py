@@ -9,6 +9,7 @@ from hub_models import CONTEXT, FAMILIES, LAYERS, fresh, save_model
 from raydistill import flops
 from raydistill.checkpoint import load_weights, save_weights
 from raydistill.hub import read_checkpoint
+from raydistill.hub_folder import write_folder
 from raydistill.hub_weights import load_checkpoint
 from raydistill.inside import seeing
 from raydistill.locations import pick
@@ -75,6 +76,33 @@ def test_without_some_layers_it_is_the_stock_model_of_fewer(family, location, tm
         assert torch.equal(again(x_BT).logits, decoder(x_BT))
     finally:
         decoder.use_blocks(whole)
+
+
+@pytest.mark.parametrize("location", CUTS)
+@torch.no_grad()
+def test_it_goes_out_as_a_stock_folder(family, location, tmp_path):
+    """Equal logits after a way through the store; the rest of the folder is the checkpoint's."""
+    from transformers import AutoModelForCausalLM
+
+    _, folder, decoder = family
+    whole, x_BT, student, to = list(decoder.blocks), tokens(), Student(decoder), tmp_path / "out"
+    student.remove(CUTS[location])
+    try:
+        save_weights(tmp_path, student)
+        write_folder(load_weights(tmp_path).model, folder, to)
+        stock = AutoModelForCausalLM.from_pretrained(to).eval()
+        assert torch.equal(stock(x_BT).logits, decoder(x_BT))
+    finally:
+        decoder.use_blocks(whole)
+    told = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
+    cached = stock.generate(x_BT, use_cache=True, **told)
+    assert torch.equal(cached, stock.generate(x_BT, use_cache=False, **told))
+    again = read_checkpoint(str(to), "main").model
+    assert again.num_layers == LAYERS - len(CUTS[location])
+    assert flops.parameters(again) == flops.parameters(decoder.config, len(CUTS[location]))
+    before, after = ({p.name: p.read_bytes() for p in at.iterdir()} for at in (folder, to))
+    assert set(before) == set(after)
+    assert {n for n in before if before[n] != after[n]} == {"config.json", "model.safetensors"}
 
 
 @torch.no_grad()

@@ -99,7 +99,7 @@ def _fetched(name: str, revision: str) -> Path:
     """The folder of a checkpoint of the hub in its own cache, fetched if it is not there."""
     from huggingface_hub import snapshot_download  # noqa: PLC0415  (half a second)
 
-    wanted = ["*.json", "*.safetensors", "*.model", "*.txt"]
+    wanted = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
     try:
         found = snapshot_download(name, revision=revision, allow_patterns=wanted)
     except Exception as error:  # the hub has a dozen kinds, of three libraries

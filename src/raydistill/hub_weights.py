@@ -1,6 +1,5 @@
 """A brought checkpoint becomes a base in the store, in the precision that it came in."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from raydistill.errors import DataError
 from raydistill.hub import HubCheckpoint, read_checkpoint
 from raydistill.known import ReadBase, read_path
 from raydistill.manifest import sha256_of
-from raydistill.models.hub import HubDecoder, settings_of
+from raydistill.models.hub import HubDecoder, be_quiet, settings_of
 from raydistill.store import Store
 from raydistill.surgery import Student
 
@@ -51,7 +50,7 @@ def load_checkpoint(checkpoint: HubCheckpoint) -> HubDecoder:
     """
     from transformers import AutoModelForCausalLM  # noqa: PLC0415  (seconds)
 
-    logging.getLogger("transformers").setLevel(logging.ERROR)
+    be_quiet()
     try:
         model, about = AutoModelForCausalLM.from_pretrained(
             checkpoint.folder,

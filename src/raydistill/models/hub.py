@@ -48,9 +48,13 @@ class HubDecoder(Decoder):
                     module.layer_idx = position  # type: ignore[assignment]
         settings = self.inner.config
         settings.num_hidden_layers = len(self.blocks)
+        for key, values in self.per_layer().items():
+            setattr(settings, key, values)
+
+    def per_layer(self) -> dict[str, list[Any]]:
+        """What the config keeps for each layer, of those that are left."""
         layers = [self._base.index(block) for block in self.blocks]
-        for key, values in self._per_layer.items():
-            setattr(settings, key, [values[layer] for layer in layers])
+        return {key: [values[layer] for layer in layers] for key, values in self._per_layer.items()}
 
     def hidden(
         self,
@@ -152,6 +156,14 @@ def settings_of(config: HubConfig) -> Any:
         setattr(settings, key, values[: config.num_layers])
     settings.num_hidden_layers = config.num_layers
     return settings
+
+
+def be_quiet() -> None:
+    """Keep transformers' warnings and progress bars off the terminal."""
+    from transformers.utils import logging  # noqa: PLC0415  (seconds)
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def original_settings(config: HubConfig) -> Mapping[str, Any]:
