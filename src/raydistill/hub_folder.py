@@ -7,7 +7,8 @@ checkpoint's own but for the layers, and tokenizer and generation config are cop
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -49,26 +50,48 @@ def write_folder(
         UsageError: if `to` may not be written (`check_target`).
         DataError: if it cannot be.
     """
-    check_target(to, overwrite, checkpoint_folder)
+    with filling(to, overwrite, checkpoint_folder) as draft:
+        _fill(draft, decoder, checkpoint_folder, notes)
+
+
+@contextmanager
+def filling(to: Path, overwrite: bool, source: Path) -> Iterator[Path]:
+    """A folder to fill; its files take their places in `to` when the block ends well.
+
+    Raises:
+        UsageError: if `to` may not be written (`check_target`).
+        DataError: if it cannot be.
+    """
+    check_target(to, overwrite, source)
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{to.name}-", dir=to.parent) as draft:
-            _fill(Path(draft), decoder, checkpoint_folder, notes)
+            yield Path(draft)
             _check_leftovers(to, Path(draft))
             to.mkdir(exist_ok=True)
             for file in sorted(Path(draft).iterdir()):
+                if file.suffix == ".safetensors":
+                    file.chmod(0o644)  # safetensors lets only the owner read
                 file.replace(to / file.name)
     except (OSError, SafetensorError) as error:
         raise DataError(f"{to.absolute()} cannot be written: {error}") from None
 
 
-def check_target(to: Path, overwrite: bool, checkpoint_folder: Path | None = None) -> None:
+def copy_beside(source: Path, to: Path) -> None:
+    """Copy tokenizer and generation config of a checkpoint."""
+    for pattern in COPIED:
+        for file in source.glob(pattern):
+            if file.is_file():
+                shutil.copyfile(file, to / file.name)
+
+
+def check_target(to: Path, overwrite: bool, source: Path | None = None) -> None:
     """Refuse a folder that is not for this to write.
 
     Raises:
-        UsageError: if `to` is a file, holds anything without `overwrite`, or is the checkpoint's.
+        UsageError: if `to` is a file, holds anything without `overwrite`, or is the source.
     """
-    if checkpoint_folder is not None and to.resolve() == checkpoint_folder.resolve():
+    if source is not None and to.resolve() == source.resolve():
         raise UsageError(f"--to {to} is the folder that the model comes from: name another")
     if to.exists() and not to.is_dir():
         raise UsageError(f"--to {to} is a file: name a folder")
@@ -80,7 +103,7 @@ def _fill(
     draft: Path, decoder: HubDecoder, checkpoint_folder: Path, notes: Mapping[str, str]
 ) -> None:
     settings = _settings(decoder)
-    dtype = _dtype(settings, decoder)
+    dtype = written_dtype(decoder)
     be_quiet()
     decoder.inner.save_pretrained(
         draft, state_dict=_cast(decoder, dtype), max_shard_size=LARGEST_FILE
@@ -88,15 +111,10 @@ def _fill(
     decoder.inner.config.dtype = decoder.inner.dtype  # saving leaves its name there
     for beside in (draft / "config.json", draft / "generation_config.json"):
         beside.unlink(missing_ok=True)
-    for pattern in COPIED:
-        for file in checkpoint_folder.glob(pattern):
-            if file.is_file():
-                shutil.copyfile(file, draft / file.name)
+    copy_beside(checkpoint_folder, draft)
     texts = {"config.json": json.dumps(settings, indent=2) + "\n", **notes}
     for name, text in texts.items():
         (draft / name).write_text(text, encoding="utf-8")
-    for weights in draft.glob("*.safetensors"):
-        weights.chmod(0o644)  # safetensors lets only the owner read
 
 
 def _settings(decoder: HubDecoder) -> dict[str, Any]:
@@ -107,7 +125,9 @@ def _settings(decoder: HubDecoder) -> dict[str, Any]:
     return settings | decoder.per_layer() | {depth: len(decoder.blocks)}
 
 
-def _dtype(settings: Mapping[str, Any], decoder: HubDecoder) -> torch.dtype:
+def written_dtype(decoder: HubDecoder) -> torch.dtype:
+    """That of the checkpoint that a decoder came from."""
+    settings = original_settings(decoder.config)
     named = settings.get("dtype") or settings.get("torch_dtype")
     found = getattr(torch, str(named), decoder.inner.dtype)
     assert isinstance(found, torch.dtype), named
