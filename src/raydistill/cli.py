@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NoReturn
 
-from raydistill import __version__
+from raydistill import __version__, exchange
 from raydistill.brought import RECIPES
 from raydistill.corpus import check_source
 from raydistill.costs import check_cost, most_of, plan_work, rates_of
@@ -147,7 +147,9 @@ def sweep_parser(sweep: Sweep) -> Parser:
         name = f"--{axis}"
         cells.add_argument(name, f"{name}s", action="append", help="an axis of this sweep, or all")
     cells.add_argument(
-        "--reference", action="append", help="models beside them, evaluated only: SCALE[@AGE]"
+        "--reference",
+        action="append",
+        help="models beside them, evaluated only: SCALE[@AGE], a folder, an id of the hub",
     )
     cells.add_argument(
         "--search", help=f"{', '.join(SEARCHES)} over the cells ({sweep.searching.name})"
@@ -213,7 +215,8 @@ def _console(argv: Sequence[str]) -> int:
     rungs.add_argument("--replay", action="store_true", help="what would a funnel have chosen?")
     rungs.add_argument("--tolerance", default="0.01", help="nats per token a decision may cost")
     reading = _reading_commands(commands)
-    for command in (base, ui, rungs, *reading):
+    exchanging = exchange.add_parsers(commands)
+    for command in (base, ui, rungs, *reading, *exchanging):
         command.add_argument("--storage", help=f"a folder (${STORAGE_VARIABLE} or ~/.raydistill)")
         command.add_argument("--debug", action="store_true", help="show a traceback with an error")
     flags = parser.read(argv)
@@ -221,6 +224,8 @@ def _console(argv: Sequence[str]) -> int:
         parser.print_help()
         return 0
     store = Store(storage_of(flags))
+    if flags.command in exchange.NAMES:
+        return exchange.run(store, flags)
     if flags.command in ("report", "show", "diff", "best"):
         from raydistill import reports  # noqa: PLC0415  (rich, numpy)
 
