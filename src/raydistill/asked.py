@@ -15,9 +15,9 @@ from raydistill.known import Known, layer_request
 from raydistill.peaks import AT_EDGE, ArmKey, Choice, arm_key, choices, is_probed, probing_s
 from raydistill.resolve import resolve
 from raydistill.search import FUNNEL, TPE
-from raydistill.spec import TrialSpec
+from raydistill.spec import ExternalBase, TrialSpec
 from raydistill.store import Store
-from raydistill.sweep import Cell, SweepPlan
+from raydistill.sweep import ADDED, REFERENCE, Cell, SweepPlan
 
 SCHEMA = 1
 
@@ -104,6 +104,29 @@ def keep(asked: AskedSweep, store: Store) -> None:
         store.save(merged, *place)
 
 
+def with_added(asked: AskedSweep, store: Store) -> AskedSweep:
+    """The same with the references of that sweep, and the students added beside such cells."""
+    kept = _load(store, *_place(asked.name, asked.scale, searched=asked.searched))
+    starts = {_start(cell) for cell in asked.cells}
+    beside = [
+        cell
+        for cell in (kept.cells if kept else ())
+        if was_added(cell.spec) and (REFERENCE in cell.cell.values or _start(cell) in starts)
+    ]
+    return replace(asked, cells=(*asked.cells, *beside))
+
+
+def was_added(spec: TrialSpec) -> bool:
+    """Whether `raydistill add` made it, and no command of a sweep asked for it."""
+    base = spec.base
+    return isinstance(base, ExternalBase) and base.name.startswith(f"{ADDED}: ")
+
+
+def _start(asked: AskedCell) -> tuple[str, str, str]:
+    train = asked.spec.train
+    return asked.base_sha256, train.corpus_sha256, train.tokenizer_sha256
+
+
 def all_asked(store: Store, names: Sequence[str] = ()) -> Iterator[AskedSweep]:
     """Every sweep that the store keeps, or those of these names, by name and scale.
 
@@ -123,6 +146,8 @@ def _place(name: str, scale: str, *, searched: bool) -> tuple[str, ...]:
 
 def _key(asked: AskedCell) -> object:
     values = tuple(sorted((axis, str(value)) for axis, value in asked.cell.values.items()))
+    if was_added(asked.spec):  # other weights of that name take its place
+        return values, asked.base_sha256 if ADDED in asked.cell.values else ""
     return values, asked.base_sha256, asked.spec.trial_id
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NoReturn
 
-from raydistill import __version__, model_commands
+from raydistill import __version__, exchange, model_commands
 from raydistill.above_chance import without_guessing
 from raydistill.brought import RECIPES
 from raydistill.corpus import check_corpus, wanted_by
@@ -152,7 +152,9 @@ def sweep_parser(sweep: Sweep) -> Parser:
         name = f"--{axis}"
         cells.add_argument(name, f"{name}s", action="append", help="an axis of this sweep, or all")
     cells.add_argument(
-        "--reference", action="append", help="models beside them, evaluated only: SCALE[@AGE]"
+        "--reference",
+        action="append",
+        help="models beside them, evaluated only: SCALE[@AGE], a folder, an id of the hub",
     )
     cells.add_argument(
         "--search", help=f"{', '.join(SEARCHES)} over the cells ({sweep.searching.name})"
@@ -230,7 +232,7 @@ def _console(argv: Sequence[str]) -> int:
     rungs.add_argument("--replay", action="store_true", help="what would a funnel have chosen?")
     rungs.add_argument("--tolerance", default="0.01", help="nats per token a decision may cost")
     reading = _reading_commands(commands)
-    of_models = model_commands.add_parsers(commands)
+    of_models = (*exchange.add_parsers(commands), *model_commands.add_parsers(commands))
     for command in (base, ui, rungs, *reading, *of_models):
         command.add_argument("--storage", help=f"a folder (${STORAGE_VARIABLE} or ~/.raydistill)")
         command.add_argument("--debug", action="store_true", help="show a traceback with an error")
@@ -239,6 +241,8 @@ def _console(argv: Sequence[str]) -> int:
         parser.print_help()
         return 0
     store = Store(storage_of(flags))
+    if flags.command in exchange.NAMES:
+        return exchange.run(store, flags)
     if flags.command in model_commands.NAMES:
         return model_commands.run(store, flags)
     if flags.command in ("report", "show", "diff", "best"):

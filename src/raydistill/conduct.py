@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from raydistill import tracking
-from raydistill.asked import AskedSweep, asked_of, keep
+from raydistill.asked import AskedSweep, asked_of, keep, with_added
 from raydistill.codec import to_json
 from raydistill.contests import open_funnel
 from raydistill.errors import SetupError
@@ -124,7 +124,7 @@ class Tracked:
     def _asked(self) -> AskedSweep:
         again = winner_again(self.plan, self.known, self._store)
         plan = replace(self.plan, cells=(*self.plan.cells, *again))
-        return asked_of(plan, self.known, self._store)
+        return with_added(asked_of(plan, self.known, self._store), self._store)
 
     def snapshot(self) -> tracking.TrackedSweep:
         """The same for the tracker."""

@@ -1,5 +1,6 @@
 """A brought checkpoint becomes a base in the store, in the precision that it came in."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +71,18 @@ def load_checkpoint(checkpoint: HubCheckpoint) -> HubDecoder:
     except Exception as error:  # transformers raises OSError, ValueError, RuntimeError and more
         why = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{checkpoint.folder} cannot be loaded: {why[:LONGEST]}") from error
-    _check_tensors(checkpoint.folder, model, about)
+    check_tensors(checkpoint.folder, model, about)
     decoder = HubDecoder(checkpoint.model, model)
     _check_same(checkpoint, decoder)
     return decoder
 
 
-def _check_tensors(folder: Path, model: nn.Module, about: dict[str, Any]) -> None:
+def check_tensors(folder: Path, model: nn.Module, about: Mapping[str, Any]) -> None:
+    """Refuse a model whose tensors are not those of its files, or are not numbers.
+
+    Raises:
+        DataError: naming the first five, or the first with NaN or Inf.
+    """
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if names := sorted(map(_told, about.get(kind) or ())):
             shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")

@@ -88,5 +88,5 @@ def _base(name: str, store: Store) -> NamedModel:
         flags=("--scale", scale.name, "--age", format_age(asked)),
         model=student.model,
         corpus=scale.corpus,
-        tokenizer=scale.tokenizer_path,
+        tokenizer=Path(scale.tokenizer).expanduser() if scale.tokenizer else None,
     )

@@ -1,26 +1,40 @@
-"""A base of another size or age that stands in the table, evaluated only (METHOD 7)."""
+"""A model that stands in the table beside the students, evaluated only (METHOD 7).
 
+It is a base of another size or age, or any checkpoint that reads text with the same tokenizer.
+One with another tokenizer: `raydistill add --reference`.
+"""
+
+import re
 from dataclasses import replace
+from pathlib import Path
 
+from raydistill.brought import Bring, revisions, scale_of
+from raydistill.errors import UsageError
 from raydistill.locations import NONE
 from raydistill.scales import Scale
 from raydistill.spec import Age
 from raydistill.sweep import REFERENCE, Cell, reading_alike, settle
+from raydistill.tokenizer import load_tokenizer, shipped_tokenizer
 from raydistill.units import format_age, parse_tokens
+
+_SHIPPED = ("embedded", "smoke")
+"""Texts that are read with the tokenizer that the package carries, unless another is named."""
 
 
 def reference_cell(name: str, sweep: str, own: Scale) -> Cell:
-    """The cell of a base of another size or age, measured as the bases of `own` are.
+    """The cell of a model that is measured as the bases of `own` are.
 
     Args:
         name: `SCALE@AGE`, or a scale alone: then its oldest base. Of a brought model, a revision.
+            Or a folder, or an id of the hub, of any model: `org/name@revision`.
         sweep: that the cell stands in.
         own: the scale that is swept.
 
     Raises:
         UsageError: if there is no such base, or it reads its text with another tokenizer.
+        DataError: if a checkpoint cannot be read.
     """
-    scale, age = _named(name, own)
+    scale, age = _brought(name, own) if _is_model(name) else _named(name, own)
     scale.age_tokens(age)  # refuses an age that the scale does not have
     asked = scale.trial(age=age, location=NONE, count=0, share=0)
     values = {REFERENCE: f"{scale.name}@{format_age(age)}"}
@@ -35,3 +49,33 @@ def _named(name: str, own: Scale) -> tuple[Scale, Age]:
     of_scale, _, age = name.partition("@")
     scale = reading_alike(of_scale, own, f"reference {name!r}")
     return replace(scale, evaluation=own.evaluation), parse_tokens(age) if age else scale.ages[-1]
+
+
+def _is_model(name: str) -> bool:
+    """Whether it is a folder, or looks like an id of the hub."""
+    is_id = re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name) is not None
+    return is_id or Path(name).expanduser().is_dir()
+
+
+def _brought(name: str, own: Scale) -> tuple[Scale, Age]:
+    """A checkpoint as a scale that reads the text of `own`, in windows of the same length."""
+    folder = Path(name).expanduser().is_dir()
+    model, _, revision = (name, "", "") if folder else name.partition("@")
+    asked = revisions([revision]) if revision else ()
+    bring = Bring(name=model, revisions=asked, seq_len=own.model.context)
+    scale = scale_of(bring, None)
+    if not _reads_alike(scale, own):
+        raise UsageError(
+            f"reference {name!r} has another tokenizer: compare its tasks alone, once a trial is "
+            f"done: raydistill add {name} --like TRIAL --reference"
+        )
+    alike = replace(scale, corpus=own.corpus, tokenizer=own.tokenizer, cheap=own.cheap)
+    return replace(alike, evaluation=own.evaluation), scale.ages[-1]
+
+
+def _reads_alike(scale: Scale, own: Scale) -> bool:
+    """Whether both have one tokenizer; nobody knows of one that a corpus is yet to train."""
+    if not own.tokenizer and own.corpus not in _SHIPPED:
+        return False
+    mine = Path(own.tokenizer).expanduser() if own.tokenizer else shipped_tokenizer()
+    return load_tokenizer(mine).to_str() == load_tokenizer(Path(scale.tokenizer)).to_str()

@@ -14,7 +14,7 @@ from raydistill.report.console import PatientConsole, open_console
 from raydistill.report.csv import to_csv
 from raydistill.report.free import Ask, FreeTable, free_tables
 from raydistill.report.table import build_table
-from raydistill.report.terminal import print_section, print_table
+from raydistill.report.terminal import print_pairs, print_section, print_table
 from raydistill.report.trials import best_rows, differences, find, shown_trial
 from raydistill.store import Store
 
@@ -119,10 +119,7 @@ def show(store: Store, flags: argparse.Namespace) -> int:
     """
     found = find(_stored(store), flags.trial)
     console = open_console()
-    section = shown_trial(found)
-    console.print(section.title, style="bold")
-    for name, said in section.rows:
-        console.print(f"{name:19}{said}", soft_wrap=True)
+    print_pairs(shown_trial(found), console)
     console.print(f"{'kept in':19}{store.path('trials', found[0].trial_id)}", soft_wrap=True)
     return 0
 

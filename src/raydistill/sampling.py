@@ -11,8 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from raydistill.corpus import EMBEDDED, prepare_corpus
-from raydistill.embedded import installed_versions
+from raydistill.corpus import embedded, prepare_corpus
 from raydistill.errors import DataError, UsageError
 from raydistill.flags import whole
 from raydistill.flops import forward_flops_per_token
@@ -119,8 +118,8 @@ def _here(text: str) -> str:
         DataError: naming the extra.
     """
     try:
-        if text in EMBEDDED:
-            installed_versions()
+        if text in embedded.NAMES:
+            embedded.installed_versions()
     except DataError:
         raise DataError(
             'name a text with --text FILE, or pip install "raydistill[laptop]" for one'

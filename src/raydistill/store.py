@@ -14,7 +14,8 @@
     cuts/<sha256>/<layers>/  held-out loss of a base without those layers, before any training
     teacher_answers/<key>/   what a teacher says about windows of a corpus (`teacher_cache.py`)
     trials/<trial_id>/       checkpoints, `estimate.json`, `trained.json`, `failure.json`,
-                             the weights; `rungs/`: held-out loss where it stopped early
+                             the weights; `rungs/`: held-out loss where it stopped early. Of a
+                             student that was added, `trained.json` alone
     scores/<sha256>/         one file per score of those weights
     devices/                 the matmul peak of each kind of device
     probes/                  how fast a model trains, as a few steps told

@@ -34,6 +34,9 @@ SIZE = "size"
 REFERENCE = "reference"
 """What names a cell that is a model of its own, evaluated only (METHOD 7)."""
 
+ADDED = "added"
+"""What names a cell that is a student trained elsewhere, evaluated only (`raydistill add`)."""
+
 _TOKEN_FIELDS = ("age", "gap", "budget")
 
 MOST_CELLS = 10_000

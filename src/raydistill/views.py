@@ -3,18 +3,17 @@
 import getpass
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from raydistill import tracking
-from raydistill.asked import AskedSweep
+from raydistill.asked import AskedSweep, was_added
 from raydistill.bill import bill
 from raydistill.choices import LayerChoice
 from raydistill.codec import to_json
 from raydistill.drops import tasks_averaged
-from raydistill.dry_run import layer_map, map_of
+from raydistill.dry_run import UNKNOWN, layer_map, map_of
 from raydistill.evaluate import GENERAL, PERPLEXITY
 from raydistill.flops import parameters
-from raydistill.locations import NONE, label
+from raydistill.locations import NONE, Layers, label
 from raydistill.outcomes import Documents, Finished, Outcome, Scores, TrialFailure, Unfinished
 from raydistill.rates import Figures, figures_of
 from raydistill.report import cells as report
@@ -24,7 +23,7 @@ from raydistill.results import measured, outcome
 from raydistill.spec import SCRATCH_WITH_AGE, TEACHER_FREE, TrainSpec, TrialSpec
 from raydistill.statistics import DocumentScores, half
 from raydistill.store import Store
-from raydistill.sweep import REFERENCE, BaseKey, BaseRequest, Cell, Value
+from raydistill.sweep import ADDED, REFERENCE, BaseKey, BaseRequest, Cell, Value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,10 +63,16 @@ class SweepState:
     def control(self, cell: CellState) -> Scores | tracking.NoControl:
         """The scores of what trained as `cell` did, from the same base, with nothing removed."""
         for other in self.cells:
-            same = _start_and_text(other) == _start_and_text(cell)
+            same = _start_and_text(other) == _start_and_text(cell) or _stands_beside(cell, other)
             if same and is_control(other.cell) and isinstance(other.outcome, Finished):
                 return other.outcome.result.after
         return tracking.NoControl()
+
+
+def _stands_beside(cell: CellState, other: CellState) -> bool:
+    """Whether `cell` was added, and is compared with whatever has its base and text."""
+    alike = cell.spec.train.corpus_sha256 == other.spec.train.corpus_sha256
+    return ADDED in cell.cell.values and alike and cell.cell.base.key == other.cell.base.key
 
 
 def is_control(cell: Cell) -> bool:
@@ -140,7 +145,11 @@ def for_report(state: SweepState) -> report.SweepReport:
         cells=tuple(_report_cell(cell, asked) for cell in state.cells if _is_ended(cell)),
         unfinished=sum(not asked.searched or _has_begun(cell) for cell in waiting),
         spending=bill(
-            ((each.cell, each.outcome, each.figures) for each in state.cells),
+            (
+                (each.cell, each.outcome, each.figures)
+                for each in state.cells
+                if not was_added(each.spec)
+            ),
             probing_s=asked.probing_s,
             price_per_hour=asked.price_per_hour,
         ),
@@ -191,9 +200,9 @@ def _report_cell(state: CellState, asked: AskedSweep) -> report.ReportCell:
         location=request.location,
         age=request.age,
         values=state.cell.values,
-        layers=state.spec.plan.layers,
+        layers=_layers(state),
         num_layers=num_layers,
-        layer_map=map_of(state.spec, scale),
+        layer_map=_map(state),
         gap_tokens=scale.train_tokens(request.gap),
         train=state.spec.train,
         outcome=_reported(state.outcome, asked),
@@ -203,7 +212,28 @@ def _report_cell(state: CellState, asked: AskedSweep) -> report.ReportCell:
     )
 
 
+def _layers(state: CellState) -> Layers:
+    """The layers that left; none are known of most students trained elsewhere."""
+    if ADDED not in state.cell.values or not isinstance(state.outcome, Finished):
+        return state.spec.plan.layers
+    trained = state.outcome.result.trained
+    return tuple(layer for layer in range(trained.model.num_layers) if layer not in trained.kept)
+
+
+def _map(state: CellState) -> str:
+    if ADDED not in state.cell.values:
+        return map_of(state.spec, state.cell.scale)
+    assert isinstance(state.outcome, Finished), "what is added was measured"
+    trained = state.outcome.result.trained
+    if trained.model.num_layers == state.cell.scale.model.num_layers:
+        return layer_map(trained.model.num_layers, _layers(state))
+    return UNKNOWN * trained.model.num_layers
+
+
 def _notes(state: CellState, named: str) -> Iterator[str]:
+    if ADDED in state.cell.values:
+        yield "trained elsewhere and evaluated here: on what, and for how long, is not checked"
+        return
     if named != state.cell.request.location:
         yield named
     elif state.choice:
@@ -291,7 +321,9 @@ def _has_begun(cell: CellState) -> bool:
     return not isinstance(cell.outcome, Unfinished) or bool(cell.outcome.curve)
 
 
-def _role(cell: Cell) -> Literal["cell", "control", "reference"]:
+def _role(cell: Cell) -> tracking.Role:
+    if ADDED in cell.values:
+        return "added"
     if REFERENCE in cell.values:
         return "reference"
     return "control" if is_control(cell) else "cell"
@@ -316,7 +348,7 @@ def _tracked_cell(cell: CellState, state: SweepState, record: str) -> tracking.T
         },
         role=_role(cell.cell),
         spec=cell.spec,
-        layer_map=map_of(cell.spec, scale),
+        layer_map=_map(cell),
         outcome=cell.outcome,
         control=state.control(cell),
         figures=cell.figures.metrics,

@@ -4,6 +4,8 @@ Shapes: B sequences, T positions, D model width, H heads, K width of a head, V v
 A block holds 10·D² + 14·D parameters.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,6 +15,14 @@ from raydistill.models import Decoder
 from raydistill.spec import ModelConfig
 
 ROTARY_BASE = 10_000.0
+
+Join = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Keys and values [B, T, H, K] of some positions → with those of earlier ones before them."""
+
+
+def alone(key_BTHK: Tensor, value_BTHK: Tensor) -> tuple[Tensor, Tensor]:
+    """The `Join` of a model that keeps nothing."""
+    return key_BTHK, value_BTHK
 
 
 class Block(nn.Module):
@@ -33,17 +43,17 @@ class Block(nn.Module):
         x_BTD: Tensor,
         rotary_TK: tuple[Tensor, Tensor],
         visible_BTT: Tensor | None = None,
+        join: Join = alone,
     ) -> Tensor:
         """The block's output, of its input's shape; `rotary_TK` are cosines and sines."""
         query, key, value, gate, up = self.fused_in(self.norm(x_BTD)).split(self.split, dim=-1)
         heads = (*x_BTD.shape[:2], self.num_heads, -1)
-        attended_BTHK = attend(
-            # Under autocast a norm gives float32, and flash-attn takes one half precision.
-            rotate(self.query_norm(query).to(value.dtype).view(heads), rotary_TK),
-            rotate(self.key_norm(key).to(value.dtype).view(heads), rotary_TK),
-            value.view(heads),
-            visible_BTT,
+        # Under autocast a norm gives float32, and flash-attn takes one half precision.
+        query_BTHK, key_BTHK = (
+            rotate(normed.to(value.dtype).view(heads), rotary_TK)
+            for normed in (self.query_norm(query), self.key_norm(key))
         )
+        attended_BTHK = attend(query_BTHK, *join(key_BTHK, value.view(heads)), visible_BTT)
         both = torch.cat([attended_BTHK.flatten(2), F.silu(gate) * up], dim=-1)
         output: Tensor = x_BTD + self.fused_out(both)
         return output

@@ -2,7 +2,7 @@
 
 Cells that differ in their data seed alone are one row. Rows of one model size, age, count,
 budget and text are one block, which the control of that size, age, budget and text joins, and
-every reference on that text.
+every reference on that text, and what was added beside that size, age and text.
 Budgets differ within a block by design only: between arms, and where FLOPs are equal.
 """
 
@@ -98,12 +98,12 @@ class RowBlock:
     @property
     def count(self) -> int:
         """How many layers leave; an arm from scratch never had them."""
-        return max(len(row.first.layers) for row in self.rows)
+        return max(len(row.first.layers) for row in self.rows if not row.first.added)
 
     @property
     def mixed_budgets(self) -> bool:
         """Whether the rows trained on different numbers of tokens, by design."""
-        students = [row.first for row in self.rows if not row.first.reference]
+        students = [row.first for row in self.rows if not row.first.beside]
         return len({cell.train.recipe.budget_tokens for cell in students}) > 1
 
 
@@ -151,7 +151,7 @@ def _keys(cells: Sequence[ReportCell]) -> list[_Key]:
     """The blocks; controls without a candidate are one by themselves."""
     keys = dict.fromkeys(_key(cell) for cell in cells if cell.role == "candidate")
     for cell in cells:
-        if not cell.reference and not any(_belongs(cell, key) for key in keys):
+        if not cell.beside and not any(_belongs(cell, key) for key in keys):
             keys[_key(cell)] = None
     return list(keys)
 
@@ -159,7 +159,10 @@ def _keys(cells: Sequence[ReportCell]) -> list[_Key]:
 def _belongs(cell: ReportCell, key: _Key) -> bool:
     own = _key(cell)
     if cell.reference:
-        return own.text == key.text
+        # In the tokens of another tokenizer its tasks may be compared, its perplexity may not.
+        return own.text == key.text or own.text[1] != key.text[1]
+    if cell.added:
+        return (own.scale, own.age, own.text) == (key.scale, key.age, key.text)
     if own == key:
         return True
     if cell.arm or (own.scale, own.age, own.text) != (key.scale, key.age, key.text):

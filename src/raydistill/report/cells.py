@@ -12,7 +12,7 @@ from raydistill.outcomes import Scores, TrialFailure, TrialResult
 from raydistill.report.spending import Spending
 from raydistill.spec import Age, TrainSpec
 from raydistill.statistics import DocumentScores
-from raydistill.sweep import REFERENCE
+from raydistill.sweep import ADDED, REFERENCE
 
 CONTROL = "none"
 """The location of the control: nothing leaves, the same training (METHOD 1)."""
@@ -83,9 +83,19 @@ class ReportCell:
         return str(self.values.get(REFERENCE, ""))
 
     @property
+    def added(self) -> str:
+        """The name of a student trained elsewhere, evaluated only; else empty."""
+        return str(self.values.get(ADDED, ""))
+
+    @property
+    def beside(self) -> str:
+        """What a reference or a student trained elsewhere is called; else empty."""
+        return f"added: {self.added}" if self.added else self.reference
+
+    @property
     def role(self) -> Role:
         """What the cell is in its block."""
-        if self.reference or self.arm == "base":
+        if self.beside or self.arm == "base":
             return "reference"
         if self.arm:
             return "control" if self.arm == "control" else "candidate"
@@ -96,7 +106,7 @@ class ReportCell:
     @property
     def own_budget(self) -> bool:
         """Whether its tokens are meant to differ from those it is compared with."""
-        return bool(self.arm or self.reference) or self.values.get("equal") == "flops"
+        return bool(self.arm or self.beside) or self.values.get("equal") == "flops"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -107,7 +107,7 @@ def _unlike(report: SweepReport, blocks: Sequence[RowBlock]) -> list[str]:
     if len(budgets) > 1:
         tokens = joined(map(format_tokens, budgets))
         said.append(f"Budgets differ between tables ({tokens} tokens): compare within one only.")
-    trains = [cell.train for cell in report.cells]
+    trains = [cell.train for cell in report.cells if not cell.beside]
     if len({train.tokenizer_sha256 for train in trains}) > 1:
         said.append("Tokenizers differ between tables: their nats per token are not comparable.")
     elif len({train.corpus_sha256 for train in trains}) > 1:
@@ -118,7 +118,7 @@ def _unlike(report: SweepReport, blocks: Sequence[RowBlock]) -> list[str]:
 def _devices(report: SweepReport) -> list[str]:
     made = {
         (outcome.result.trained.made_by.world_size, outcome.result.trained.made_by.device)
-        for outcome in (cell.outcome for cell in report.cells)
+        for outcome in (cell.outcome for cell in report.cells if not cell.beside)
         if isinstance(outcome, Measured)
     }
     if len(made) < 2:

@@ -34,8 +34,8 @@ def naming_axes(blocks: Sequence[Sequence[ReportCell]]) -> Naming:
 
 def row_name(cell: ReportCell, naming: Naming) -> str:
     """`middle, gap 100M`; `gap 100M` where all share a location; `none` for a control."""
-    if cell.reference:
-        return cell.reference
+    if cell.beside:
+        return cell.beside
     axes = _axes(cell)
     said = [_said(axis, axes[axis]) for axis in naming[cell.role] if axis in axes]
     own = cell.arm or cell.location
@@ -47,10 +47,10 @@ def row_name(cell: ReportCell, naming: Naming) -> str:
 def row_place(cell: ReportCell, naming: Naming, arms: Sequence[str]) -> tuple[object, ...]:
     """Sorts rows: arms as asked; Table 5's columns, other locations, random sets, the control.
 
-    References stand last.
+    References and what was added stand last.
     """
-    if cell.reference:
-        return _LAST, cell.reference
+    if cell.beside:
+        return _LAST, cell.beside
     axes = _axes(cell)
     values = [
         (isinstance(axes[axis], str), axes[axis])

@@ -36,6 +36,13 @@ def print_section(section: Section, console: Console) -> None:
         console.print(part)
 
 
+def print_pairs(section: Section, console: Console) -> None:
+    """Print a section of two columns line by line, for reading."""
+    console.print(section.title, style="bold")
+    for name, said in section.rows:
+        console.print(f"{name:19}{said}", soft_wrap=True)
+
+
 def _parts(table: Table, console: Console) -> Iterator[RenderableType]:
     yield Text(table.title, style="bold")
     yield from (Text(warning, style="yellow") for warning in table.warnings)

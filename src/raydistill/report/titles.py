@@ -12,10 +12,12 @@ from raydistill.units import format_tokens
 
 def table_title(report: SweepReport) -> str:
     """The question, the sweep, and how much training the bases had for their size."""
-    ratios = sorted(base.tokens_per_parameter for base in report.bases)
+    ratios = sorted(base.tokens_per_parameter for base in report.bases if base.age_tokens)
     ends = dict.fromkeys(f"{ratio:.2g}" for ratio in (ratios[:1] + ratios[-1:]))
     trained = " to ".join(ends) or "unknown"
-    scales = joined(dict.fromkeys([cell.scale for cell in report.cells] or [report.scale]))
+    scales = joined(
+        dict.fromkeys([c.scale for c in report.cells if not c.beside] or [report.scale])
+    )
     return f"{report.question}\n{report.sweep}, scale {scales}: {trained} tokens per parameter"
 
 

@@ -15,6 +15,7 @@ from raydistill.tracking.pages import compare_url, experiment_url, ui_command
 from raydistill.tracking.reader import FoundRun, read_runs
 from raydistill.tracking.records import (
     NoControl,
+    Role,
     TrackedBase,
     TrackedCell,
     TrackedSweep,
@@ -26,6 +27,7 @@ __all__ = [
     "Delivery",
     "FoundRun",
     "NoControl",
+    "Role",
     "TrackedBase",
     "TrackedCell",
     "TrackedSweep",

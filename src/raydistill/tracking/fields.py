@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from raydistill.outcomes import Cost, HeldoutPoint, Progress, Scores, UnitScores
 from raydistill.spec import TrialSpec
-from raydistill.sweep import REFERENCE, shown
+from raydistill.sweep import ADDED, REFERENCE, shown
 from raydistill.tracking.records import NoControl, TrackedBase, TrackedCell, TrackedSweep
 from raydistill.units import ratio_drop_pct, ratio_rise_pct
 
@@ -31,6 +31,8 @@ def run_name(role: str, values: Mapping[str, str], axes: tuple[str, ...]) -> str
     >>> run_name("cell", {"age": "80B", "location": "input", "count": "4"}, ("age", "location"))
     'input age=80B'
     """
+    if role == ADDED:
+        return f"added: {values[ADDED]}"
     first = values.get("location", role) if role == "cell" else role
     if role == REFERENCE:
         return f"{role} {values[REFERENCE]}"

@@ -11,6 +11,8 @@ from raydistill.outcomes import Outcome, Scores, UnitScores
 from raydistill.spec import TrialSpec
 from raydistill.sweep import Value
 
+Role = Literal["cell", "control", "reference", "added"]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoControl:
@@ -23,7 +25,7 @@ class TrackedCell:
 
     values: Mapping[str, Value]  # as asked: age, location, count, gap, ... in the paper's tokens
     as_run: Mapping[str, Value]  # age_tokens, gap_tokens, ... at this scale
-    role: Literal["cell", "control", "reference"]
+    role: Role
     spec: TrialSpec
     layer_map: str  # one box a layer, as the plan prints it
     outcome: Outcome

@@ -1,0 +1,129 @@
+"""What goes out of a storage: a trial's student, or a base."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from raydistill.asked import AskedCell, AskedSweep, all_asked
+from raydistill.errors import DataError, UsageError, unknown
+from raydistill.flops import parameters
+from raydistill.gather import from_store
+from raydistill.hub import locate
+from raydistill.known import corpus_id, find_bases
+from raydistill.lineage import Lineage, Origin, of_base, of_trial
+from raydistill.pretrain import base_folder
+from raydistill.report.cells import Measured
+from raydistill.report.trials import find
+from raydistill.results import measured
+from raydistill.scales import Scale, load_scale
+from raydistill.shipped import shipped_bases
+from raydistill.spec import CorpusInfo
+from raydistill.store import Store
+from raydistill.tokenizer import shipped_tokenizer
+from raydistill.units import format_age
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """What goes out: whose weights lie where, and the folder of its tokenizer."""
+
+    lineage: Lineage
+    weights: Path
+    tokenizer: Path
+
+
+def find_source(store: Store, name: str) -> Source:
+    """What a trial's id, or how it begins, or a base as `SCALE@AGE` means.
+
+    Raises:
+        UsageError: if there is no such trial or base.
+        DataError: if its weights are gone, or the checkpoint that it came from.
+    """
+    return _base(store, name) if "@" in name else _trial(store, name)
+
+
+def asked_like(store: Store, beginning: str) -> tuple[AskedSweep, AskedCell]:
+    """The first cell of the storage whose trial begins so, and the sweep that asked for it.
+
+    Raises:
+        UsageError: if there is none, or several trials begin so.
+    """
+    asked = [(sweep, cell) for sweep in all_asked(store) for cell in sweep.cells]
+    ids = {cell.spec.trial_id for _, cell in asked}
+    found = sorted(each for each in ids if each.startswith(beginning))
+    if not found:
+        raise UsageError(unknown("trial", beginning, sorted(ids)))
+    if len(found) > 1:
+        raise UsageError(f"{len(found)} trials begin with {beginning!r}: {', '.join(found)}")
+    return next(each for each in asked if each[1].spec.trial_id == found[0])
+
+
+def _trial(store: Store, beginning: str) -> Source:
+    reports = from_store(store, ())
+    if not reports:
+        raise UsageError(f"no sweep was run in {store.root}: there is no trial to export")
+    found = find(reports, beginning)[0]
+    outcome = found.cell.outcome
+    if not isinstance(outcome, Measured):
+        raise UsageError(f"trial {found.trial_id} failed: there is no model to export")
+    sweep, asked = asked_like(store, found.trial_id)
+    trained = outcome.result.trained
+    sha256 = trained.spec.train.corpus_sha256
+    corpus = store.load(CorpusInfo, "corpora", sha256, "corpus.json")
+    assert corpus is not None, "what was measured was measured on it"
+    weights = store.path("trials", trained.trial_id, "weights")
+    if not weights.is_dir():
+        raise DataError(f"no weights of trial {trained.trial_id} in {weights}")
+    return Source(
+        lineage=of_trial(found.report, found.cell, sweep, asked, corpus),
+        weights=weights,
+        tokenizer=_tokenizer(asked.cell.scale, format_age(asked.cell.request.age), sha256, store),
+    )
+
+
+def _base(store: Store, name: str) -> Source:
+    """The base that `SCALE@AGE` means: of a sweep of this storage, or one that the package has."""
+    of_scale, _, age = name.partition("@")
+    scale, sha256, corpus_sha256 = _kept_base(store, of_scale, age) or _known_base(
+        store, of_scale, age
+    )
+    found = measured(sha256, corpus_sha256, scale.evaluation, store)
+    origin = Origin(
+        name=scale.brought or scale.name,
+        revision=age,
+        weights_sha256=sha256,
+        num_layers=scale.model.num_layers,
+        num_params=parameters(scale.model),
+    )
+    return Source(
+        lineage=of_base(origin, found[0] if found else None, small_scale=scale.cheap),
+        weights=base_folder(sha256, store),
+        tokenizer=_tokenizer(scale, age, corpus_sha256, store),
+    )
+
+
+def _kept_base(store: Store, of_scale: str, age: str) -> tuple[Scale, str, str] | None:
+    for cell in (cell for sweep in all_asked(store) for cell in sweep.cells):
+        scale, request = cell.cell.scale, cell.cell.request
+        if (scale.name, format_age(request.age)) == (of_scale, age):
+            return scale, cell.base_sha256, cell.spec.train.corpus_sha256
+    return None
+
+
+def _known_base(store: Store, of_scale: str, age: str) -> tuple[Scale, str, str]:
+    scale = load_scale(of_scale)
+    ages = {format_age(each): each for each in scale.ages}
+    if age not in ages:
+        raise UsageError(unknown("age", age, ages))
+    corpus = corpus_id(scale, store)
+    bases = find_bases(scale, corpus, store, [ages[age]], shipped_bases(scale))
+    if ages[age] not in bases:
+        raise DataError(f"no base {of_scale}@{age} yet: raydistill base --scale {scale.name}")
+    return scale, bases[ages[age]].weights_sha256, corpus.corpus_sha256
+
+
+def _tokenizer(scale: Scale, age: str, corpus_sha256: str, store: Store) -> Path:
+    """The folder of what a model reads text with: its checkpoint's, its corpus' or the shipped."""
+    if scale.brought:
+        return locate(scale.brought, age)
+    corpus = store.path("corpora", corpus_sha256)
+    return corpus if corpus.is_dir() else shipped_tokenizer().parent

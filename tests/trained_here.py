@@ -1,0 +1,46 @@
+"""A sweep trained in this process, without Ray: what a storage is after one has run."""
+
+import runpy
+from pathlib import Path
+
+from raydistill.asked import asked_of, keep
+from raydistill.cli import sweep_parser
+from raydistill.flags import plan_of
+from raydistill.jobs import TrialJob
+from raydistill.known import ages_by_scale, look_up
+from raydistill.resolve import distinct
+from raydistill.runners import stages
+from raydistill.store import Store
+from raydistill.trial import run_trial
+from raydistill.world import World
+
+SCRIPT = Path(__file__).parents[1] / "sweeps" / "where_to_drop.py"
+
+
+def plan(storage, *words):
+    """What the sweep of locations means, as its script reads the flags."""
+    sweep = runpy.run_path(str(SCRIPT))["sweep"]
+    flags = sweep_parser(sweep).read([*words, "--scale", "smoke", "--storage", str(storage)])
+    return plan_of(sweep, flags, "python sweeps/where_to_drop.py")
+
+
+def train(storage, *words):
+    """Every trial of the sweep, by its location; bases of our own must be there (`prepared`)."""
+    planned, store = plan(storage, *words), Store(storage)
+    scale = planned.scale
+    if scale.brought:
+        stages.make_corpus(scale, str(storage))
+    for each, ages in ages_by_scale(planned.cells):
+        for age in ages if each.brought else ():
+            stages.read_base_of(each.brought, str(age), each.model.context, str(storage))
+    known = look_up(scale, planned.cells, store)
+    results = {}
+    for each in distinct(planned.cells, known):
+        base = known.bases[each.cells[0].base.key].weights_sha256
+        job = TrialJob(
+            spec=each.trial, base_sha256=base, evaluation=scale.evaluation, storage=str(storage),
+            sweep=planned.sweep.name,
+        )  # fmt: skip
+        results[each.cells[0].request.location] = run_trial(job, world=World.here())
+    keep(asked_of(planned, known, store), store)
+    return results
