@@ -103,7 +103,7 @@ def _fill(
     draft: Path, decoder: HubDecoder, checkpoint_folder: Path, notes: Mapping[str, str]
 ) -> None:
     settings = _settings(decoder)
-    dtype = _dtype(settings, decoder)
+    dtype = written_dtype(decoder)
     be_quiet()
     decoder.inner.save_pretrained(
         draft, state_dict=_cast(decoder, dtype), max_shard_size=LARGEST_FILE
@@ -125,7 +125,9 @@ def _settings(decoder: HubDecoder) -> dict[str, Any]:
     return settings | decoder.per_layer() | {depth: len(decoder.blocks)}
 
 
-def _dtype(settings: Mapping[str, Any], decoder: HubDecoder) -> torch.dtype:
+def written_dtype(decoder: HubDecoder) -> torch.dtype:
+    """That of the checkpoint that a decoder came from."""
+    settings = original_settings(decoder.config)
     named = settings.get("dtype") or settings.get("torch_dtype")
     found = getattr(torch, str(named), decoder.inner.dtype)
     assert isinstance(found, torch.dtype), named
