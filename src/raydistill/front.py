@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from raydistill.errors import SetupError, UsageError
 from raydistill.manifest import write_text
 from raydistill.named import open_model
@@ -29,7 +31,10 @@ def rank(store: Store, flags: argparse.Namespace) -> int:
     counts, console = _counts(flags.count), open_console()
     named = open_model(flags.model, flags.revision, store)
     counts_of(counts, len(named.model.blocks))
-    named.model.to(device_here())
+    device = device_here()
+    named.model.to(device)
+    if device.type == "cpu" and next(named.model.parameters()).dtype is torch.float16:
+        named.model.float()  # CPUs are slow in that precision
     text = flags.text or named.corpus
     sample = read_sample(named.model, text, named.tokenizer, flags, store)
     meter = Meter(console, "passes through the model")
