@@ -13,7 +13,7 @@ from pathlib import Path
 from raydistill.asked import AskedCell, keep
 from raydistill.checkpoint import WEIGHTS, save_weights
 from raydistill.codec import from_json
-from raydistill.corpus import prepare_corpus
+from raydistill.corpus import make, wanted_by
 from raydistill.errors import DataError, UsageError
 from raydistill.evaluate import scores_of
 from raydistill.gather import from_store
@@ -106,13 +106,8 @@ def _text(
         )
     if own != other:
         size = model.config.vocab_size
-        corpus = prepare_corpus(
-            scale.corpus,
-            store=store,
-            tokenizer=folder,
-            vocab_size=size,
-            context=scale.model.context,
-        )
+        wanted = replace(wanted_by(scale), tokenizer=folder.absolute(), vocab_size=size)
+        corpus = make(wanted, store)
     return from_json(CorpusInfo, (corpus / "corpus.json").read_text("utf-8"))
 
 

@@ -60,8 +60,9 @@ def _recipe(scale: Scale, asked: TrialRequest) -> Iterator[tuple[str, str]]:
     """What the flags changed of the scale."""
     usual = _usual(scale)
     yield "--budget", _tokens(scale.budget)
-    if scale.corpus != usual.corpus:
-        yield "--corpus", scale.corpus
+    for flag in ("corpus", "text_field", "heldout", "heldout_general"):
+        if (text := getattr(scale, flag)) != getattr(usual, flag):
+            yield f"--{flag.replace('_', '-')}", text
     changed = {
         field.name: getattr(scale.heal, field.name)
         for field in fields(Recipe)

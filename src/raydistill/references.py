@@ -11,7 +11,7 @@ from pathlib import Path
 from raydistill.brought import Bring, revisions, scale_of
 from raydistill.errors import UsageError
 from raydistill.locations import NONE
-from raydistill.scales import Scale
+from raydistill.scales import Scale, with_text_of
 from raydistill.spec import Age
 from raydistill.sweep import REFERENCE, Cell, reading_alike, settle
 from raydistill.tokenizer import load_tokenizer, shipped_tokenizer
@@ -69,8 +69,8 @@ def _brought(name: str, own: Scale) -> tuple[Scale, Age]:
             f"reference {name!r} has another tokenizer: compare its tasks alone, once a trial is "
             f"done: raydistill add {name} --like TRIAL --reference"
         )
-    alike = replace(scale, corpus=own.corpus, tokenizer=own.tokenizer, cheap=own.cheap)
-    return replace(alike, evaluation=own.evaluation), scale.ages[-1]
+    alike = replace(with_text_of(scale, own), cheap=own.cheap, evaluation=own.evaluation)
+    return alike, scale.ages[-1]
 
 
 def _reads_alike(scale: Scale, own: Scale) -> bool:
