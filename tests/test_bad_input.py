@@ -126,7 +126,7 @@ TEXT = [
     (21, "--corpus c4", "text and tokenizer of 'c4' are not local"),
     (21, "--scale paper_300m --yes", "text and tokenizer of 'c4' are not local"),
     (27, "--tasks paper13 --task-data nowhere", "nowhere is no folder"),
-    (27, "--tasks piqa,copa --task-data .", "lacks piqa.jsonl, copa.jsonl; has no .jsonl"),
+    (27, "--tasks piqa,copa --task-data .", "lacks piqa.jsonl, copa.jsonl; has key.jsonl"),
     (21, "--corpus no.jsonl", "no.jsonl: it must be a .txt, .jsonl or .parquet file or a folder"),
     (21, "--corpus no.parquet=1,smoke=1", "no.parquet: it must be a .txt, .jsonl or .parquet"),
     (21, "--heldout no.txt", "no.txt: it must be a .txt, .jsonl or .parquet file or a folder"),
