@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SWEEP ?= where_to_drop
 
-.PHONY: sweep test check ui base reproduce format
+.PHONY: sweep test soak check ui base reproduce format
 .DELETE_ON_ERROR:
 
 sweep: $(VENV)/.installed  ## the paper's Table 5 for a small model, in minutes
@@ -12,6 +12,9 @@ sweep: $(VENV)/.installed  ## the paper's Table 5 for a small model, in minutes
 
 test: $(VENV)/.installed  ## every test, under eight minutes on two cores
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q
+
+soak: $(VENV)/.installed  ## the long ones: what `make test` kills and resumes once, for every sweep
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -m soak
 
 check: $(VENV)/.installed  ## style, types, and which module may import which
 	$(BIN)/ruff check .

@@ -18,9 +18,11 @@ import sweeping
 from bad_models import FOUND_AT_ONCE, FOUND_WHILE_LOADING, config
 from hub_models import save_model
 from raydistill.cli import STOPPED
+from raydistill.codec import from_json
 from raydistill.corpus import embedded, prepare_corpus
 from raydistill.errors import DataError, UsageError
 from raydistill.scales import Scale, load_scale
+from raydistill.spec import CorpusInfo
 from raydistill.store import Store
 from raydistill.sweep import Sweep
 from texts import write_jsonl, write_parquet
@@ -302,18 +304,13 @@ def test_row_21_a_text_shorter_than_a_sequence_is_counted(run_sweep, tmp_path):
     assert not list(tmp_path.glob("storage/*/.*"))
 
 
-def test_row_25_held_out_text_that_stands_in_training_is_said(run_sweep, tmp_path, monkeypatch):
-    monkeypatch.setattr("raydistill.runners.stages.LARGE_BYTES", 0)  # as if it were large
+def test_row_25_held_out_text_that_stands_in_training_is_said(tmp_path):
     chapters = list(embedded.chapters("kjv").values())
-    write_jsonl(tmp_path / "a.jsonl", chapters[:60])
-    write_jsonl(tmp_path / "h.jsonl", chapters[:24])
-    done = run_sweep(
-        *("where_to_drop", tmp_path / "storage", "--location", "none", "--age", "80B"),
-        *("--corpus", str(tmp_path / "a.jsonl"), "--heldout", str(tmp_path / "h.jsonl")),
-    )
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"tokenised [\d.]+M characters", done.stdout)
-    assert "24 of 24 held-out documents repeat 12 words in a row of training text" in done.stdout
+    text = write_jsonl(tmp_path / "a.jsonl", chapters[:60])
+    heldout = write_jsonl(tmp_path / "h.jsonl", chapters[:24])
+    folder = prepare_corpus(str(text), store=Store(tmp_path), heldout=str(heldout))
+    (note,) = from_json(CorpusInfo, (folder / "corpus.json").read_text()).notes
+    assert "24 of 24 held-out documents repeat 12 words in a row of training text" in note
 
 
 def test_row_24_token_ids_that_the_model_does_not_know_are_refused(tmp_path):

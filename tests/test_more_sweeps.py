@@ -49,6 +49,7 @@ def test_a_sweep_runs_and_its_repetition_trains_nothing(name, calm, run_sweep):
     assert len(cells) == len({run.info.run_name for run in cells})
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", SWEEPS)
 def test_a_sweep_that_was_killed_ends_as_if_nothing_had_happened(
     name, calm, run_sweep, prepared, tmp_path, ray_address
@@ -63,6 +64,7 @@ def test_a_sweep_that_was_killed_ends_as_if_nothing_had_happened(
     assert sorted(asked) == sorted(EXPECTED[name])
 
 
+@pytest.mark.soak
 def test_searches_take_each_arm_at_the_rate_that_was_probed(run_sweep, prepared, tmp_path):
     """First a funnel; then Optuna on the same storage, where the probes are done."""
     storage = prepared(tmp_path)

@@ -67,6 +67,7 @@ def test_a_teacher_on_devices_of_its_own_gives_the_same_bits(whole, run_sweep, p
     assert weights(by_arm(storage)) == {"kd": weights(by_arm(whole[0]))["kd"]}
 
 
+@pytest.mark.soak
 def test_killed_amid_its_arms_it_ends_as_if_nothing_had_happened(
     whole, run_sweep, prepared, tmp_path, ray_address
 ):
