@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from raydistill import embedded
+from raydistill.corpus import embedded
 
 Document = dict[str, Any]
 

@@ -143,6 +143,9 @@ def check_recipes(cells: Sequence[Cell]) -> None:
 
 def _scale(flags: argparse.Namespace, name: str) -> Scale:
     """The scale, with the recipe's fields, the corpus and the devices that the flags name."""
+    for flag, given in (("--recipe", flags.recipe), ("--seq-len", flags.seq_len)):
+        if given and flags.model is None:
+            raise UsageError(f"{flag} goes with --model; a scale has its own")
     scale = load_scale(name) if flags.model is None else _brought(flags, name)
     settings = {}
     for setting in flags.set:
@@ -189,6 +192,8 @@ def _brought(flags: argparse.Namespace, name: str) -> Scale:
             f"--model has a scale of its own: leave --scale {name} out "
             f"(or, for a test, --scale {TESTS[0]})"
         )
+    if name and flags.recipe:
+        raise UsageError(f"--recipe goes with --model alone; --scale {name} has its own")
     ages = tuple(str(age) for age in _values("age", flags.age, brought=True))
     bring = Bring(
         name=flags.model,

@@ -88,10 +88,8 @@ def locate(name: str, revision: str = NEWEST, *, pickles: bool = False) -> Path:
         folder = path if revision == NEWEST else path / revision
         if folder.is_dir():
             return folder.absolute()
-        there = sorted(p.parent.name for p in path.glob("*/config.json"))
-        raise DataError(
-            f"no revision {revision!r} in {path.absolute()}: it has {', '.join(there) or 'none'}"
-        )
+        there = ", ".join(_revisions_within(path)) or "none"
+        raise DataError(f"no revision {revision!r} in {path.absolute()}: it has {there}")
     if path.is_file():
         raise DataError(f"{path.absolute()} is a file: name the folder with its config.json")
     if (
@@ -119,9 +117,9 @@ def _fetched(name: str, revision: str, more: Sequence[str]) -> Path:
     return Path(found)
 
 
-def revisions_within(name: str) -> tuple[str, ...]:
+def _revisions_within(folder: Path) -> list[str]:
     """The checkpoints that lie within a folder, such as `checkpoint-500`; sorted."""
-    return tuple(sorted(p.parent.name for p in Path(name).expanduser().glob("*/config.json")))
+    return sorted(path.parent.name for path in folder.glob("*/config.json"))
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -132,7 +130,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / "config.json"
     if not path.is_file():
-        within = revisions_within(str(folder))
+        within = _revisions_within(folder)
         hint = f"; name revisions: --age {','.join(within[:3])}" if within else ""
         raise DataError(f"no config.json in {folder}{hint}")
     try:
