@@ -3,17 +3,21 @@
 What they do when they run is in test_where_to_drop.py and test_job_submit.py.
 """
 
+import ast
+import importlib
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
 import sweeping
 from hub_models import fresh, save_model
 
+BENCHMARKS = sorted((sweeping.ROOT / "benchmarks").glob("*.py"))
 PAGES = sorted([*sweeping.ROOT.glob("*.md"), *sweeping.ROOT.glob("*/*.md")])
 
 
@@ -105,3 +109,16 @@ def test_the_house_is_drawn_as_it_stands():
 def test_no_local_link_is_dead(page):
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "script", sorted((sweeping.ROOT / "benchmarks").glob("*.py")), ids=lambda p: p.stem
+)
+def test_a_benchmark_finds_what_it_imports_of_us(script):
+    for node in ast.walk(ast.parse(script.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("raydistill"):
+            module = importlib.import_module(node.module)
+            assert all(
+                hasattr(module, each.name) or find_spec(f"{node.module}.{each.name}")
+                for each in node.names
+            ), node.module
