@@ -92,6 +92,7 @@ PLANNING = [
     (9, "--teacher-placement nearby", "no teacher placement 'nearby'"),
     (9, "--teacher-placement cached:top-kk=3", "no excerpt 'top-kk'. Did you mean 'top-k'?"),
     (9, "--teacher-placement cached:top-k=0", "write top-k=SIZE, from 1 to 65,535 ids"),
+    (10, "--checkpoint-every often", "--checkpoint-every 'often': seconds, from 0"),
     (9, "--cache-gb none", "--cache-gb 'none': a number above 0"),
     (
         9,

@@ -43,7 +43,7 @@ def test_these_are_the_flags():
         *("--set", "--storage", "--tracking-uri", "--devices-per-trial", "--concurrent"),
         *("--teacher", "--teacher-placement", "--cache-gb", "--lr-probe", "--dry-run", "--probe"),
         *("--price-per-hour", "--yes", "--debug", "--no-lr-probe", "--recipe", "--seq-len"),
-        "--reference",
+        *("--reference", "--checkpoint-every"),
         *("--tasks", "--task-data", "--num-fewshot"),
         *("--text-field", "--heldout", "--heldout-general"),
     }

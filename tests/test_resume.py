@@ -8,6 +8,7 @@ import tiny
 from raydistill.checkpoint import load_checkpoint, momentum_bytes, save_checkpoint
 from raydistill.optim import decay_start
 from raydistill.outcomes import Progress
+from raydistill.record import Record
 from raydistill.resume import branching, recorded, resume, stopping
 from raydistill.tokens import Batch
 from raydistill.train import begin, train
@@ -27,15 +28,21 @@ def norm_sum(model):
     return model.blocks[0].norm.weight.sum().item()
 
 
+class Killed(BaseException):
+    """The end of a process that takes no leave."""
+
+
 def sitting(folder, stop_after=None, batch_of=tiny.batch_of):
     """Train until `stop_after` steps are done; as a killed process, it takes no leave."""
     state = begin(tiny.student(), PLAN, tiny.RECIPE)
     world = World.here()
     record = resume(state, folder, world)
     steps = train(state, batch_of, plan=PLAN, spec=tiny.SPEC, world=world, heldout_nll=norm_sum)
-    for item in recorded(steps, state, record, folder=folder, every_s=0.0, world=world):
+    items = recorded(steps, state, record, folder=folder, every_s=0.0, world=world)
+    for item in items:
         if isinstance(item, Progress) and state.step == stop_after:
-            break
+            with pytest.raises(Killed):  # closed, it would leave a checkpoint
+                items.throw(Killed())
     return state, record
 
 
@@ -65,9 +72,6 @@ def test_stopped_again_and_again_it_still_does(tmp_path, undisturbed):
 
 
 def test_killed_between_two_micro_batches_it_goes_on_from_the_step_before(tmp_path, undisturbed):
-    class Killed(BaseException):
-        pass
-
     class DiesHalfway(Batch):
         """The second of its micro-batches never comes to the device."""
 
@@ -158,14 +162,29 @@ def healed(folder, budget, trunk, *, stop_after=None, from_trunk=False):
     return tiny.fingerprint(state.student, state.optimizer), began
 
 
+@pytest.mark.parametrize("stop_at", range(1, 15))
+def test_closed_between_any_two_items_a_training_loses_nothing(tmp_path, undisturbed, stop_at):
+    """Also right after held-out nll was measured, which is then measured again."""
+    state, record = begin(tiny.student(), PLAN, tiny.RECIPE), Record()
+    steps = train(
+        state, tiny.batch_of, plan=PLAN, spec=tiny.SPEC, world=World.here(), heldout_nll=norm_sum
+    )
+    items = recorded(steps, state, record, folder=tmp_path, every_s=1e9, world=World.here())
+    for _ in range(stop_at):
+        next(items)
+    items.close()
+    reached = state.step
+    state, record = sitting(tmp_path, stop_after=reached + 1)
+    assert len(record.curve) == min(reached + 1, 10)
+    state, record = sitting(tmp_path)
+    assert (tiny.fingerprint(state.student, state.optimizer), values(record)) == undisturbed
+
+
 @pytest.mark.parametrize("steps", [1, 5, 8, 9])
 def test_adamw_too_goes_on_with_the_same_bits(tmp_path, steps):
     whole, _ = healed(tmp_path / "whole", 320, tmp_path / "trunk")
     healed(tmp_path / "cut", 320, tmp_path / "other", stop_after=steps)
-    assert healed(tmp_path / "cut", 320, tmp_path / "other") == (
-        whole,
-        steps - 1,
-    )  # the last one is lost
+    assert healed(tmp_path / "cut", 320, tmp_path / "other") == (whole, steps)
 
 
 def test_a_longer_budget_goes_on_where_the_shorter_one_began_to_decay(tmp_path):

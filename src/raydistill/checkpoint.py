@@ -21,6 +21,7 @@ from torch import Tensor
 
 from raydistill.codec import from_dict
 from raydistill.errors import DataError
+from raydistill.faults import reach
 from raydistill.manifest import is_whole, verify, write_manifest
 from raydistill.models import build
 from raydistill.spec import Model
@@ -76,6 +77,7 @@ def save_checkpoint(folder: Path, state: Training, notes: str) -> None:
     draft = folder / f".{uuid.uuid4().hex}"
     draft.mkdir(parents=True)
     save_weights(draft, state.student)
+    reach("checkpoint")
     kept = {
         f"{slot}/{name}": tensor
         for name, p in state.student.named_parameters().items()

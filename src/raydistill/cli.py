@@ -31,7 +31,8 @@ from raydistill.flags import (
     storage_of,
     whole,
 )
-from raydistill.jobs import CACHE_GB
+from raydistill.interrupts import Terminated, raise_on_sigterm
+from raydistill.jobs import CACHE_GB, CHECKPOINT_EVERY_S
 from raydistill.known import look_up
 from raydistill.peaks import all_cells
 from raydistill.placement import AUTO, PLACEMENTS
@@ -43,8 +44,8 @@ from raydistill.store import Store
 from raydistill.sweep import FIELDS, Sweep, SweepPlan
 from raydistill.text_flags import add_text_flags
 
-STOPPED = 128 + signal.SIGINT
-"""The exit code of a command that ^C ended, as a shell counts it."""
+STOPPED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+"""The exit codes of a command that ^C or SIGTERM ended, as a shell counts them."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -194,6 +195,7 @@ def _running_flags(parser: Parser) -> None:
     where.add_argument(
         "--cache-gb", default=str(CACHE_GB), help="that cached teachers may take in the storage"
     )
+    where.add_argument("--checkpoint-every", default=f"{CHECKPOINT_EVERY_S:g}", help="seconds")
     where.add_argument("--devices-per-trial", help="that train one trial together")
     where.add_argument("--concurrent", help="trials at once (what the cluster can hold)")
     where.add_argument("--dry-run", action="store_true", help="show every trial, run none")
@@ -296,13 +298,14 @@ def _reading_commands(
 
 def _told(command: Callable[[], int]) -> int:
     """What `command` returns; a mistake, or ^C, is told in one line and gives its exit code."""
+    raise_on_sigterm()
     try:
         return command()
     except RaydistillError as error:
         return _tell(error)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("stopped: what is done is kept; the same command goes on from there", file=sys.stderr)
-        return STOPPED
+        return TERMINATED if isinstance(stop, Terminated) else STOPPED
 
 
 def _tell(error: RaydistillError) -> int:

@@ -5,7 +5,7 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
-from raydistill import tracking
+from raydistill import faults, tracking
 from raydistill.asked import AskedSweep, asked_of, keep, with_added
 from raydistill.codec import to_json
 from raydistill.contests import open_funnel
@@ -42,6 +42,8 @@ def run(plan: SweepPlan) -> int:
     check_writable(store.root)
     _keep_task_data(plan, store)
     console = open_console()
+    if told := faults.arm(store.path("faults")):
+        console.print(told)
     tracked = Tracked(plan, store)
     plan = tracked.settle_peaks()
     console.print(tracking.check(plan.options.tracking_uri, store))

@@ -232,6 +232,7 @@ def _candidate(
             tasks_averaged=averaged,
             teacher_sharded=plan.options.teacher_placement == SHARDED,
             cache_gb=plan.options.cache_gb,
+            checkpoint_every_s=plan.options.checkpoint_every_s,
         ),
     )
 

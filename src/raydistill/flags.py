@@ -84,6 +84,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         concurrent=whole("--concurrent", flags.concurrent) if flags.concurrent else "auto",
         teacher_placement=flags.teacher_placement,
         cache_gb=_gigabytes(flags.cache_gb),
+        checkpoint_every_s=_seconds(flags.checkpoint_every),
         anew="all" in (getattr(flags, "arm", None) or ()),
         command=command,
         debug=flags.debug,
@@ -325,6 +326,17 @@ def _gigabytes(text: str) -> float:
     if not 0 < value < float("inf"):
         raise UsageError(f"--cache-gb {text!r}: a number above 0, of gigabytes in the storage")
     return value
+
+
+def _seconds(text: str) -> float:
+    """What was written for `--checkpoint-every`.
+
+    Raises:
+        UsageError: if it is no number from 0 on.
+    """
+    if not re.fullmatch(r"\d{1,6}(\.\d+)?", text):
+        raise UsageError(f"--checkpoint-every {text!r}: seconds, from 0 (after every step) on")
+    return float(text)
 
 
 def storage_of(flags: argparse.Namespace) -> Path:

@@ -1,31 +1,53 @@
-"""When ^C may stop a command: not in the middle of an import or of a fork."""
+"""When ^C and SIGTERM may stop a command: not in the middle of an import or of a fork."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: a `ray job stop`, or a machine that is taken away."""
+
+
+def interruption(number: int) -> KeyboardInterrupt:
+    """What a signal raises."""
+    return Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
+
+
+def raise_on_sigterm() -> None:
+    """From now on SIGTERM raises in the main thread as ^C does, and ends nothing half-way."""
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        raise interruption(number)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """^C waits for the end of the block, in the main thread.
+    """^C and SIGTERM wait for the end of the block, in the main thread.
 
-    Where it breaks off an import or a fork, Python leaves a lock behind, for which another thread
+    Where one breaks off an import or a fork, Python leaves a lock behind, for which another thread
     that imports or logs then waits for ever.
 
     Raises:
         KeyboardInterrupt: at the end, if ^C came meanwhile.
+        Terminated: the same of SIGTERM.
     """
-    came = False
+    came: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        nonlocal came
-        came = True
+        came.append(number)
 
-    before = signal.signal(signal.SIGINT, note)
+    before = {number: signal.signal(number, note) for number in SIGNALS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if came:
-        raise KeyboardInterrupt
+        raise interruption(came[0])

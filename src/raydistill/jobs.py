@@ -18,6 +18,9 @@ class StopAt:
     tokens: int  # whole steps
 
 
+CHECKPOINT_EVERY_S = 15.0
+"""Between two checkpoints, unless said otherwise; of a large model's time at most a twentieth."""
+
 CACHE_GB = 8.0
 """What cached teachers may take in a storage, all together, unless said otherwise."""
 
@@ -36,7 +39,7 @@ class TrialJob:
     sweep: str  # on whose behalf; the first one is kept with the trial
     tasks_averaged: tuple[str, ...] = ()  # that the downstream mean it reports is over
     until: Whole | StopAt = Whole()
-    checkpoint_every_s: float = 15.0
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S
     teacher_actor: str = ""  # its name, if the teacher stands on devices of its own
     teacher_sharded: bool = False  # over the ranks, instead of a copy on each
     cache_gb: float = CACHE_GB  # that cached teachers may take in the storage, all together
@@ -50,7 +53,7 @@ class PretrainJob:
     ages_tokens: tuple[int, ...]
     evaluation: EvalSpec
     storage: str
-    checkpoint_every_s: float = 30.0
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

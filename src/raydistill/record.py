@@ -1,7 +1,7 @@
 """What one training has measured so far; stands in each of its checkpoints."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from raydistill.outcomes import HeldoutPoint, Progress
 from raydistill.spec import Recipe
@@ -33,6 +33,12 @@ class Record:
         else:
             self.heldout_curve.append(item)
             self.evaluate_s += seconds
+
+    def up_to(self, item: Progress | HeldoutPoint) -> "Record":
+        """What a checkpoint right after `item` notes, without what the loop will yield again."""
+        if isinstance(item, Progress):
+            return self
+        return replace(self, heldout_curve=[p for p in self.heldout_curve if p != item])
 
     def thinned_curve(self, recipe: Recipe) -> tuple[Progress, ...]:
         """At most `CURVE_POINTS` of the recipe's steps, the last one included.

@@ -110,6 +110,8 @@ def recorded(
 
     With 0 seconds there is one after every step.
 
+    Closed between two items, it leaves a checkpoint too: so ends a training that is stopped.
+
     A checkpoint is made between two steps and read back bit for bit, so when it is made does
     not change what comes out. Rank 0 writes; all ranks hold the same.
     """
@@ -117,7 +119,12 @@ def recorded(
     wait_s = every_s
     for item in steps:
         record.add(item, time.perf_counter() - began)
-        yield item
+        try:
+            yield item
+        except GeneratorExit:
+            if world.leads and state.step > 0:
+                save_checkpoint(folder, state, to_json(record.up_to(item)))
+            raise
         began = time.perf_counter()
         if world.leads and isinstance(item, Progress) and began - saved >= wait_s:
             save_checkpoint(folder, state, to_json(record))

@@ -326,6 +326,7 @@ class Options:
     concurrent: int | Literal["auto"]  # auto: what the cluster can grow to
     teacher_placement: str  # one of `placement.PLACEMENTS`
     cache_gb: float  # that cached teachers may take in the storage
+    checkpoint_every_s: float  # 0 is after every step
     anew: bool  # train also what the package carries trained
     command: str  # that started it
     debug: bool = False

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from raydistill.faults import reach
 from raydistill.inside import inside_loss, seeing
 from raydistill.losses import Loss, load_loss
 from raydistill.models import Decoder
@@ -95,13 +96,14 @@ def train(
     marks = heldout_steps(recipe)
     while True:
         tokens = state.step * recipe.batch_tokens
-        student.remove(plan.due(tokens))
+        _take_out(student, plan, tokens, world)
         if state.step in marks:
             yield HeldoutPoint(tokens=tokens, nll=heldout_nll(student.model))
         if state.step >= recipe.total_steps:
             return
         lr = lr_at(recipe, tokens + recipe.batch_tokens)
         state.optimizer.set_lr(lr)
+        reach("step", number=state.step + 1, rank=world.rank)
         objective = healing if tokens >= recipe.warm_phase_tokens else warm
         mean_loss = _step(state, model, objective, batch_of(state.step), recipe, world)
         state.step += 1
@@ -111,6 +113,14 @@ def train(
             lr=lr,
             num_layers=len(student.kept),
         )
+
+
+def _take_out(student: Student, plan: DropPlan, tokens: int, world: World) -> None:
+    """Remove the layers whose time has come, if they are still there."""
+    if not set(plan.due(tokens)).isdisjoint(student.kept):
+        times = {drop.at_tokens for drop in plan.drops if drop.at_tokens <= tokens}
+        reach("removal", number=len(times), rank=world.rank)
+        student.remove(plan.due(tokens))
 
 
 def heldout_steps(recipe: Recipe) -> set[int]:

@@ -13,6 +13,7 @@ from raydistill.codec import from_json
 from raydistill.evaluate.items import make_items
 from raydistill.evaluate.task_data import data_folder
 from raydistill.evaluate.tasks import TASKS, chance, is_made, source_digest
+from raydistill.faults import reach
 from raydistill.outcomes import Scores, TaskScore, UnitScores
 from raydistill.spec import CorpusInfo, EvalSpec, TaskSource, digest
 from raydistill.store import Store
@@ -104,6 +105,7 @@ def scores_of(
         items = make_items(made, store=store, folder=folder)
         model = load_model()
         for name in missing:
+            reach("evaluation")
             found[name] = _measure(model, name, items, store=store, folder=folder, spec=spec)
             store.save(found[name], "scores", weights_sha256, f"{_key(name, corpus, spec)}.json")
     return scores_from(weights_sha256, found)

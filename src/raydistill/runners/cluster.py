@@ -17,8 +17,9 @@ import ray
 from ray.autoscaler.sdk import request_resources
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from raydistill import faults
 from raydistill.errors import SetupError
-from raydistill.interrupts import interrupts_held
+from raydistill.interrupts import interrupts_held, raise_on_sigterm
 
 Need = Mapping[str, float]
 
@@ -63,6 +64,7 @@ def _join() -> None:
     os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # Ray's own tip, or it warns each time
     environment = {name: os.environ.get(name, text) for name, text in WORKER_ENVIRONMENT.items()}
+    environment |= {name: os.environ[name] for name in faults.VARIABLES if name in os.environ}
     address = os.environ.get("RAY_ADDRESS", "local")
     here = {"num_cpus": os.cpu_count(), "include_dashboard": False} if address == "local" else {}
     try:
@@ -72,6 +74,7 @@ def _join() -> None:
             log_to_driver=False,
             **here,
         )
+        raise_on_sigterm()  # Ray has set a handler of its own
     except Exception as error:  # a raylet that is slow to start raises nothing narrower
         raise SetupError(f"no Ray session at RAY_ADDRESS={address}: {error}") from error
 

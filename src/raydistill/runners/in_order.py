@@ -5,6 +5,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from raydistill.runners.stopping import stop_asked
 from raydistill.runners.work import Candidate
 
 OBJECTIVE = "delta_nll_selection"
@@ -27,7 +28,7 @@ class InOrder(Searcher):  # type: ignore[misc]  # ray has no types
         self._left = list(reversed(candidates))
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        return config_of(self._left.pop()) if self._left else END
+        return END if not self._left or stop_asked() else config_of(self._left.pop())
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

@@ -8,6 +8,7 @@ from ray.exceptions import RayTaskError
 
 from raydistill.errors import RaydistillError
 from raydistill.runners.cluster import Need
+from raydistill.runners.stopping import stop_on_signal, unless_stopped
 from raydistill.runners.work import Metrics, Work, paced
 
 P = ParamSpec("P")
@@ -54,22 +55,24 @@ def follow_once(
     Raises:
         RaydistillError: the work's own, as if it had been called here.
         RayTaskError: any other error, with the worker's traceback.
+        KeyboardInterrupt: if the user stopped it; it then went on to the next step.
     """
     task = ray.remote(
         num_cpus=need.get("CPU", 0), num_gpus=need.get("GPU", 0), num_returns="streaming"
     )(_paced_alone)
     last: Metrics = {}
-    try:
-        for item in task.remote(work, job):
-            last = ray.get(item)
-            on_progress(last)
-    except RayTaskError as error:
-        raise _own(error) from None
+    with stop_on_signal():
+        try:
+            for item in task.remote(work, job):
+                last = ray.get(item)
+                on_progress(last)
+        except RayTaskError as error:
+            raise _own(error) from None
     return last
 
 
 def _paced_alone(work: Work, job: object) -> Iterator[Metrics]:
-    yield from paced(work(job), agree=int)
+    yield from paced(work(job), agree=unless_stopped)
 
 
 def _own(error: RayTaskError) -> Exception:

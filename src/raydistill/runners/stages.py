@@ -4,11 +4,12 @@ Every stage looks at the store first and makes only what it lacks. The functions
 worker import torch there; the driver never does.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 
 from raydistill.corpus import begin_corpus, find, is_large, make, make_general, wanted_by
 from raydistill.evaluate.items import item_files, make_items
+from raydistill.faults import reach
 from raydistill.flops import parameters
 from raydistill.jobs import BaseJob, CutJob, PretrainJob, StopAt, TrialJob
 from raydistill.known import Known, ages_by_scale, corpus_id, layer_requests, look_up, pretraining
@@ -43,6 +44,7 @@ def prepare(plan: SweepPlan, store: Store, need: Need, say: Say) -> Known:
     Raises:
         DataError: if the text or a base cannot be had, or do not belong together.
     """
+    reach("preparing")
     known = look_up(plan.scale, plan.cells, store)
     if not _has_text(plan.scale, known.corpus.corpus_sha256, store):
         tokenise(plan.scale, store, say)
@@ -169,7 +171,7 @@ def read_base_of(name: str, revision: str, context: int, storage: str) -> None:
     read_base(name, revision, context, Store(Path(storage)))
 
 
-def pretrain_work(job: PretrainJob) -> Iterator[Metrics]:
+def pretrain_work(job: PretrainJob) -> Generator[Metrics]:
     """On a worker: one pretraining run keeps a base for every age."""
     from raydistill.pretrain import pretrain  # noqa: PLC0415  (torch, on the worker only)
     from raydistill.world import World  # noqa: PLC0415
@@ -186,7 +188,7 @@ def measure_base(job: BaseJob) -> None:
     measure(job, world=World.here())
 
 
-def trial_work(job: TrialJob) -> Iterator[Metrics]:
+def trial_work(job: TrialJob) -> Generator[Metrics]:
     """On a worker, on every rank: a trial, and at its end what Tune's tables show of it."""
     from raydistill.trial import trial  # noqa: PLC0415  (torch, on the worker only)
     from raydistill.world import World  # noqa: PLC0415

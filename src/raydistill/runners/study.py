@@ -17,6 +17,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import Trial, TrialState, create_trial
 
 from raydistill.runners.in_order import END, InOrder, config_of
+from raydistill.runners.stopping import stop_asked
 from raydistill.runners.work import FINISHED, AxisValue, Candidate, Metrics
 from raydistill.search import OBJECTIVES, first_of_permutation
 
@@ -103,7 +104,7 @@ class Study(InOrder):
         return [cell for values, cell in self._cells.items() if values in self._drawn]
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        while len(self._drawn) < self._trials:
+        while len(self._drawn) < self._trials and not stop_asked():
             trial, cell = self._draw()
             self._drawn.add(_values(cell.axes))
             same = [waiting for key, waiting in self._running.values() if key == cell.key]

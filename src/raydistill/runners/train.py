@@ -10,6 +10,7 @@ from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from raydistill.runners.cluster import WORKER_CPU
+from raydistill.runners.stopping import unless_stopped
 from raydistill.runners.work import Work, paced
 
 
@@ -46,7 +47,7 @@ def _on_every_rank(work: Work, job: object) -> None:
 def _as_rank_0_says(number: int) -> int:
     import torch.distributed  # noqa: PLC0415  (only a Train worker needs it)
 
-    numbers = [number]
+    numbers = [unless_stopped(number)]
     torch.distributed.broadcast_object_list(numbers, src=0)
     return numbers[0]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
-from ray.exceptions import RayTaskError
+from ray.exceptions import ActorDiedError, RayTaskError
 from ray.train import WorkerGroupError
 from ray.tune import ResultGrid
 from ray.tune.logger import JsonLoggerCallback
@@ -25,6 +25,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from raydistill.outcomes import TrialFailure
 from raydistill.runners.cluster import WORKER_CPU, configured, device_need
 from raydistill.runners.in_order import InOrder
+from raydistill.runners.stopping import stop_on_signal, unless_stopped
 from raydistill.runners.work import FINISHED, Candidate, Metrics, Work, paced
 
 ATTEMPTS = 3
@@ -38,6 +39,7 @@ QUIET = {
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # nothing is ever restored from them
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # results come with the last report only
     "TUNE_WARN_THRESHOLD_S": "10",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # it would leave five seconds; see `stopping.py`
 }
 
 
@@ -135,7 +137,7 @@ def run_jobs(
         ),
         setup.trial_need,
     )
-    with _cache(setup.folder) as cache, _environment(searcher):
+    with _cache(setup.folder) as cache, _environment(searcher), stop_on_signal():
         grid = tune.Tuner(
             function,
             tune_config=tune.TuneConfig(
@@ -174,7 +176,7 @@ def _trial(
 
         train(work, jobs[key], devices=devices, gpu=gpu, name=f"train-{key}", folder=folder)
         return
-    for metrics in paced(work(jobs[key]), agree=int):
+    for metrics in paced(work(jobs[key]), agree=unless_stopped):
         tune.report(dict(metrics))
 
 
@@ -222,6 +224,8 @@ def _failure(key: str, error: Exception, attempts: int) -> TrialFailure:
     message = f"{type(cause).__name__}: {cause}"
     if isinstance(cause, WorkerGroupError):  # its text is a traceback per rank
         message = message.strip().splitlines()[-1]
+    if isinstance(cause, ActorDiedError):  # a page about what may have been
+        message = "its process died: it was killed, had no memory left, or crashed"
     return TrialFailure(
         trial_id=key,
         where="training",

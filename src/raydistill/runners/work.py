@@ -6,11 +6,11 @@ in a Tune trial, and on every rank of a Train worker group, where each rank yiel
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 
 Metrics = Mapping[str, float | int | str]
-Work = Callable[..., Iterator[Metrics]]
+Work = Callable[..., Generator[Metrics]]
 """Defined at the top of a module, so that another process finds it by name."""
 
 FINISHED = "finished"
@@ -36,19 +36,22 @@ class Candidate:
     job: object
 
 
-def paced(items: Iterator[Metrics], agree: Callable[[int], int]) -> Iterator[Metrics]:
+def paced(items: Generator[Metrics], agree: Callable[[int], int]) -> Iterator[Metrics]:
     """The items worth reporting: about one every `REPORT_EVERY_S`, and the last one, marked.
 
     A report costs a round trip (Train takes one per poll), a step does not wait for it this way.
     How many items pass until the next report is decided at each report by `agree`, so that
     ranks, whose clocks differ, report the same items: each must or all wait for ever.
+    Where they agree on none at all, the items are closed and no last one comes: a stop.
 
     Args:
         items: what a work yields.
-        agree: makes one number of every rank's proposal; for one process, the number itself.
+        agree: makes one number of every rank's proposal; 0 if the work is to stop.
     """
-    stride = passed = 1
+    stride, passed = agree(1), 1
     last: Metrics = {}
+    if stride == 0:
+        return
     since_s = time.monotonic()
     for last in items:
         if passed < stride:
@@ -58,5 +61,8 @@ def paced(items: Iterator[Metrics], agree: Callable[[int], int]) -> Iterator[Met
         yield last
         fitting = round(stride * REPORT_EVERY_S / elapsed_s)
         stride = agree(max(1, min(fitting, 2 * stride)))  # doubling: the first items may be cheap
+        if stride == 0:
+            items.close()
+            return
         passed, since_s = 1, time.monotonic()
     yield {**last, FINISHED: 1}

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from raydistill.faults import reach
 from raydistill.tracking.content import NOTE, RunContent
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Writer:
         run = self.find_or_create(content, parent_id)
         if run.data.tags.get(WRITTEN) == content.digest and run.info.status == content.status:
             return _id(run)
+        reach("tracking")
         self.written += 1
         try:
             points = self._points_to_add(run, content)
