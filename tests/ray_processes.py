@@ -85,8 +85,13 @@ def wait_until_open(port, process):
 
 def submit(environment, *command):
     """`ray job submit -- python …` from the repository, and all that it printed."""
+    return ray_job(environment, "submit", "--", "python", *command)
+
+
+def ray_job(environment, *words):
+    """`ray job …` from the repository, finished."""
     return subprocess.run(
-        ["ray", "job", "submit", "--", "python", *command],
+        ["ray", "job", *words],
         cwd=REPOSITORY,
         env=environment,
         capture_output=True,

@@ -5,11 +5,13 @@ The shape is Ray's part alone; `docs/ray-shape.md` has the figures.
 
 import json
 import os
+import time
 
 import pytest
 
 import sweeping
-from ray_processes import REPOSITORY, family, head_in_repository, left_of, submit, working
+from ray_processes import REPOSITORY, family, head_in_repository, left_of, ray_job, submit, working
+from raydistill.faults import Fault
 from raydistill.runners.work import FINISHED
 
 
@@ -83,6 +85,26 @@ def test_a_failing_trial_fails_the_job(first, head, storage):
     assert "failed" in failing.stdout
     assert "FloatingPointError" in failing.stdout
     assert trained(storage) == before
+
+
+def test_a_job_that_is_stopped_leaves_a_checkpoint(first, head, storage):
+    """`ray job stop` sends SIGTERM and, three seconds later, SIGKILL."""
+    passed = storage / "faults" / f"{Fault(action='note', point='step', number=40).name}-1"
+    long = ("--age", "320B", "--location", "middle", "--budget", "2000B")
+    ray_job(
+        head[1], "submit", "--no-wait", "--submission-id=stopped", "--", "env",
+        "RAYDISTILL_FAULTS=note@step=40", "python", sweeping.SCRIPT, *long,
+        "--checkpoint-every", "99999",
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not passed.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    stopped = ray_job(head[1], "stop", "stopped")
+    assert "was stopped" in stopped.stdout, stopped.stdout + stopped.stderr
+    said = ray_job(head[1], "logs", "stopped").stdout
+    assert "the same command goes on from there" in said
+    (kept,) = storage.glob("trials/*/checkpoints/step-*")
+    assert int(kept.name[5:]) >= 40
 
 
 def test_without_the_token_nothing_is_taken(head):

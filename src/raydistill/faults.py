@@ -9,7 +9,7 @@ The code names its points by `reach`. A fault is an action at a point, at its n-
     enospc  the disk is full                   checkpoint  a checkpoint is half written
     hang    it never goes on                   evaluation  a score is about to be measured
                                                preparing   corpus and bases are looked for
-                                               tracking    a run is about to be told to MLflow
+    note    nothing; it is only noted          tracking    a run is about to be told to MLflow
 
 Where the code does not count them itself, n is the n-th passing in one process. `rank=1` is that
 rank of a training alone, `times=3` so many passings, over all processes and repetitions; without
@@ -35,7 +35,7 @@ LOG = "RAYDISTILL_FAULTS_LOG"
 VARIABLES = (PLANNED, LOG)
 """What every worker of a driver is to know too."""
 
-ACTIONS = ("enospc", "hang", "kill", "raise")
+ACTIONS = ("enospc", "hang", "kill", "note", "raise")
 POINTS = ("checkpoint", "evaluation", "preparing", "removal", "step", "tracking")
 
 _passings: Counter[str] = Counter()
