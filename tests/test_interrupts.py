@@ -1,3 +1,4 @@
+import re
 import signal
 import time
 
@@ -48,11 +49,16 @@ def stopped_at(storage, address, fault, *signals):
     while not (storage / f"faults/{fault.name}-1").exists() and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
+    beside.append(sweeping.here("where_to_drop", storage, *LONG))
     for number in signals:
         process.send_signal(number)
         time.sleep(1)
     _, err = process.communicate(timeout=60)
     return process.returncode, err.splitlines()
+
+
+beside = []
+"""What became of the same command while the first one ran."""
 
 
 def steps_kept(storage):
@@ -79,3 +85,14 @@ def test_row_38_the_second_one_ends_at_once_what_would_not_end(storage, ray_addr
     code, said = stopped_at(storage, ray_address, fault, signal.SIGINT, signal.SIGINT)
     assert (code, said) == (STOPPED, [SAID, GO_ON])
     assert steps_kept(storage) == before
+
+
+def test_row_37_the_same_sweep_beside_it_names_the_process_that_runs_it():
+    for second in beside:
+        assert second.returncode == 4
+        assert re.fullmatch(
+            r"error: this sweep is run by process \d+ on \S+ \(\S+, since [\d: -]+ UTC\); "
+            "wait for its end, or stop it there\n",
+            second.stderr,
+        )
+    assert len(beside) == 3

@@ -14,6 +14,7 @@ from raydistill.evaluate.task_data import keep as keep_task_data
 from raydistill.execute import has_bases, is_finished, train_missing
 from raydistill.interrupts import interrupts_held
 from raydistill.known import Known, look_up
+from raydistill.lock import held
 from raydistill.manifest import write_text
 from raydistill.outcomes import TrialFailure
 from raydistill.peaks import at_best_peaks
@@ -36,12 +37,22 @@ def run(plan: SweepPlan) -> int:
     """Run what the store lacks of a sweep, then report; 0, or 1 if a trial failed.
 
     Raises:
-        RaydistillError: if the sweep cannot be run here.
+        RaydistillError: if the sweep cannot be run here, or somebody is running it.
     """
     store = Store(plan.options.storage)
     check_writable(store.root)
-    _keep_task_data(plan, store)
     console = open_console()
+    with held(lock_of(plan, store), console.print):
+        return _run(plan, store, console)
+
+
+def lock_of(plan: SweepPlan, store: Store) -> Path:
+    """What a command holds while it trains a sweep, or tells MLflow of it."""
+    return store.path("sweeps", plan.sweep.name, plan.scale.name, "lock.json")
+
+
+def _run(plan: SweepPlan, store: Store, console: PatientConsole) -> int:
+    _keep_task_data(plan, store)
     if told := faults.arm(store.path("faults")):
         console.print(told)
     tracked = Tracked(plan, store)

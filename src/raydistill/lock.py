@@ -1,0 +1,141 @@
+"""One command at a time works on a sweep: who holds it, and whether that one still lives.
+
+The lock is a file with its holder's host and process. On the same host the process is looked for.
+On another host the holder must be seen to touch the file, which it does every few seconds: so
+no clocks are compared, and the lock of a machine that is gone is taken over after a while.
+"""
+
+import fcntl
+import getpass
+import os
+import platform
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from raydistill.codec import from_json, to_json
+from raydistill.errors import SetupError
+from raydistill.manifest import write_text
+
+BEAT_S = 10.0
+DEAD_AFTER_S = 3 * BEAT_S
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holder:
+    """Who holds a lock; `mark` tells two processes apart that had one number."""
+
+    host: str
+    pid: int
+    born: str
+    user: str
+    since: str
+    mark: str
+
+
+@contextmanager
+def held(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock at `path` during the block.
+
+    Args:
+        path: of the lock's file; its folder is made.
+        say: shows one line, if the lock of a holder that is gone is taken over.
+
+    Raises:
+        SetupError: if somebody who lives holds it; the message names who, where and since when.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    me = _me()
+    _take(path, me, say)
+    ended = threading.Event()
+    threading.Thread(target=_beat, args=(path, ended), name="lock", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+        with _guard(path):
+            if _read(path) == me:
+                path.unlink()
+
+
+def _take(path: Path, me: Holder, say: Callable[[str], None]) -> None:
+    holder = _read(path)
+    if holder and _lives(holder, path):
+        raise SetupError(
+            f"this sweep is run by process {holder.pid} on {holder.host} ({holder.user}, since "
+            f"{holder.since}); wait for its end, or stop it there"
+        )
+    with _guard(path):
+        free = _read(path) == holder
+        if free:
+            write_text(path, to_json(me))
+    if not free:  # somebody was faster, or it was given back
+        _take(path, me, say)
+    elif holder:
+        say(
+            f"process {holder.pid} on {holder.host} is gone; its lock since {holder.since} is taken"
+        )
+
+
+def _me() -> Holder:
+    return Holder(
+        host=platform.node(),
+        pid=os.getpid(),
+        born=_born(os.getpid()),
+        user=getpass.getuser(),
+        since=time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+        mark=uuid.uuid4().hex,
+    )
+
+
+def _read(path: Path) -> Holder | None:
+    try:
+        return from_json(Holder, path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+
+
+def _lives(holder: Holder, path: Path) -> bool:
+    if holder.host == platform.node():
+        return Path(f"/proc/{holder.pid}").exists() and _born(holder.pid) == holder.born
+    deadline, seen = time.monotonic() + DEAD_AFTER_S, _touched_ns(path)
+    while time.monotonic() < deadline:
+        if _touched_ns(path) not in (seen, 0):
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def _touched_ns(path: Path) -> int:
+    """When its holder last touched a lock; 0 if it was given back."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def _born(pid: int) -> str:
+    """When a process of this host began, in the kernel's count; empty if there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[19]
+
+
+def _beat(path: Path, ended: threading.Event) -> None:
+    while not ended.wait(BEAT_S):
+        with suppress(FileNotFoundError):
+            os.utime(path)
+
+
+@contextmanager
+def _guard(path: Path) -> Iterator[None]:
+    """Of those who would change a lock at the same time, one after the other."""
+    with path.with_name(f"{path.name}.guard").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
