@@ -2,21 +2,16 @@
 
 import dataclasses
 import math
-import os
 import shutil
-import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import threading
-import time
-import urllib.request
 from collections import Counter
-from contextlib import contextmanager
 
 import pytest
 
+from mlflow_server import free_port, server
 from raydistill.errors import SetupError, UsageError
 from raydistill.store import Store
 from raydistill.tracking import (
@@ -373,47 +368,6 @@ def test_importing_tracking_imports_no_mlflow():
     heavy = "{'mlflow', 'torch', 'numpy'} & set(sys.modules)"
     code = f"import sys, raydistill.tracking; assert not {heavy}"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-@contextmanager
-def server(folder, port):
-    """A real `mlflow server` on the database in `folder`; killed when the block ends."""
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    place = ["--backend-store-uri", f"sqlite:///{folder}/served.db", "--workers", "1"]
-    files = ["--artifacts-destination", str(folder / "served")]
-    settings = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    environ = {**os.environ, **settings}
-    with (folder / "server.log").open("a") as log:
-        process = subprocess.Popen(
-            [*command, *place, *files],
-            cwd=folder,
-            stdout=log,
-            stderr=log,
-            env=environ,
-            start_new_session=True,  # so that its workers end with it
-        )
-    try:
-        wait_for(f"http://127.0.0.1:{port}/health", process)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def wait_for(address, process):
-    while process.poll() is None:
-        try:
-            with urllib.request.urlopen(address, timeout=1):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError("the server ended")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_a_server_that_goes_away_in_mid_sweep_loses_nothing(tmp_path, migrated):

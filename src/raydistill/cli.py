@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NoReturn
 
-from raydistill import __version__, exchange, model_commands
+from raydistill import __version__, exchange, model_commands, storage_commands
 from raydistill.above_chance import without_guessing
 from raydistill.brought import RECIPES
 from raydistill.corpus import check_corpus, wanted_by
@@ -46,6 +46,10 @@ from raydistill.text_flags import add_text_flags
 
 STOPPED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 """The exit codes of a command that ^C or SIGTERM ended, as a shell counts them."""
+
+
+GROUPS = (exchange, model_commands, storage_commands)
+"""Commands that have their flags beside them."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -234,8 +238,8 @@ def _console(argv: Sequence[str]) -> int:
     rungs.add_argument("--replay", action="store_true", help="what would a funnel have chosen?")
     rungs.add_argument("--tolerance", default="0.01", help="nats per token a decision may cost")
     reading = _reading_commands(commands)
-    of_models = (*exchange.add_parsers(commands), *model_commands.add_parsers(commands))
-    for command in (base, ui, rungs, *reading, *of_models):
+    of_groups = [parser for group in GROUPS for parser in group.add_parsers(commands)]
+    for command in (base, ui, rungs, *reading, *of_groups):
         command.add_argument("--storage", help=f"a folder (${STORAGE_VARIABLE} or ~/.raydistill)")
         command.add_argument("--debug", action="store_true", help="show a traceback with an error")
     flags = parser.read(argv)
@@ -243,10 +247,10 @@ def _console(argv: Sequence[str]) -> int:
         parser.print_help()
         return 0
     store = Store(storage_of(flags))
-    if flags.command in exchange.NAMES:
-        return exchange.run(store, flags)
-    if flags.command in model_commands.NAMES:
-        return model_commands.run(store, flags)
+    for group in GROUPS:
+        if flags.command in group.NAMES:
+            code: int = group.run(store, flags)
+            return code
     if flags.command in ("report", "show", "diff", "best"):
         from raydistill import reports  # noqa: PLC0415  (rich, numpy)
 

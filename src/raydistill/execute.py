@@ -11,6 +11,7 @@ from raydistill.interrupts import interrupts_held
 from raydistill.jobs import TrialJob
 from raydistill.known import Known
 from raydistill.outcomes import Finished, TrialFailure
+from raydistill.owner import owner
 from raydistill.peaks import probe_cells
 from raydistill.placement import SHARDED
 from raydistill.report.console import PatientConsole
@@ -229,6 +230,7 @@ def _candidate(
             evaluation=planned.scale.evaluation,
             storage=str(plan.options.storage),
             sweep=plan.sweep.name,
+            owner=owner(),
             tasks_averaged=averaged,
             teacher_sharded=plan.options.teacher_placement == SHARDED,
             cache_gb=plan.options.cache_gb,

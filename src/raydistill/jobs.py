@@ -37,6 +37,7 @@ class TrialJob:
     evaluation: EvalSpec
     storage: str
     sweep: str  # on whose behalf; the first one is kept with the trial
+    owner: str = ""  # who runs it
     tasks_averaged: tuple[str, ...] = ()  # that the downstream mean it reports is over
     until: Whole | StopAt = Whole()
     checkpoint_every_s: float = CHECKPOINT_EVERY_S

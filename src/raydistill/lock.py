@@ -6,7 +6,6 @@ no clocks are compared, and the lock of a machine that is gone is taken over aft
 """
 
 import fcntl
-import getpass
 import os
 import platform
 import threading
@@ -20,6 +19,7 @@ from pathlib import Path
 from raydistill.codec import from_json, to_json
 from raydistill.errors import SetupError
 from raydistill.manifest import write_text
+from raydistill.owner import owner
 
 BEAT_S = 10.0
 DEAD_AFTER_S = 3 * BEAT_S
@@ -86,7 +86,7 @@ def _me() -> Holder:
         host=platform.node(),
         pid=os.getpid(),
         born=_born(os.getpid()),
-        user=getpass.getuser(),
+        user=owner(),
         since=time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
         mark=uuid.uuid4().hex,
     )

@@ -109,6 +109,7 @@ class MadeBy:
     world_size: int
     torch: str
     host: str
+    owner: str = ""  # who ran it (`owner.py`); empty in what older versions wrote
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

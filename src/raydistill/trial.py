@@ -176,6 +176,7 @@ def _keep(job: TrialJob, student: Student, record: Record, world: World) -> None
             world_size=world.size,
             torch=torch.__version__,
             host=platform.node(),
+            owner=job.owner,
         ),
         started_s=record.started_s,
         ended_s=time.time(),

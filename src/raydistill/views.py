@@ -1,6 +1,5 @@
 """A sweep as the store holds it, in the forms that the report and the tracker take."""
 
-import getpass
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -15,6 +14,7 @@ from raydistill.evaluate import GENERAL, PERPLEXITY
 from raydistill.flops import parameters
 from raydistill.locations import NONE, Layers, label
 from raydistill.outcomes import Documents, Finished, Outcome, Scores, TrialFailure, Unfinished
+from raydistill.owner import owner
 from raydistill.rates import Figures, figures_of
 from raydistill.report import cells as report
 from raydistill.report.kept import About, Kept, KeptBase, KeptCell
@@ -279,7 +279,7 @@ def for_tracker(
         scale=asked.scale,
         axes=asked.axes,
         command=command,
-        owner=getpass.getuser(),
+        owner=owner(),
         running=running,
         tasks_averaged=tasks_averaged(base.scores for base in state.bases),
         environment=environment,

@@ -1,5 +1,6 @@
 """What to know before reading any number of a table."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from raydistill.report.blocks import RowBlock
@@ -32,6 +33,7 @@ def warnings(report: SweepReport, blocks: Sequence[RowBlock], tasks: TableTasks)
         *_constant(report),
         *_unlike(report, blocks),
         *_devices(report),
+        *_owners(report),
         *report.remarks,
     )
 
@@ -113,6 +115,18 @@ def _unlike(report: SweepReport, blocks: Sequence[RowBlock]) -> list[str]:
     elif len({train.corpus_sha256 for train in trains}) > 1:
         said.append("Texts differ between tables: compare within one only.")
     return said
+
+
+def _owners(report: SweepReport) -> list[str]:
+    """Who ran how many, where several people did."""
+    ran = Counter(
+        cell.outcome.result.trained.made_by.owner or "unknown"
+        for cell in report.cells
+        if isinstance(cell.outcome, Measured) and not cell.beside
+    )
+    if len(ran) < 2:
+        return []
+    return [f"Run by {joined(f'{name} ({count})' for name, count in sorted(ran.items()))}."]
 
 
 def _devices(report: SweepReport) -> list[str]:

@@ -100,6 +100,8 @@ def _outcome(each: Found) -> Iterator[tuple[str, str]]:
     )
     made = trained.made_by
     yield "made by", f"{made.world_size} x {made.device}, torch {made.torch}"
+    if made.owner:
+        yield "run by", f"{made.owner} on {made.host}"
 
 
 def _scores(sides: Mapping[str, Scores]) -> Iterator[tuple[str, str]]:

@@ -115,7 +115,7 @@ def cell_content(sweep: TrackedSweep, cell: TrackedCell, storage: str) -> RunCon
         params=params,
         tags=_tags(sweep, storage, about | _swept(sweep, params) | _failure_tag(cell.outcome)),
         note=_cell_note(params, cell),
-        context=_context(sweep),
+        context=_context(sweep) | _redacted(_trained_by(cell.outcome)),
         curve=_curve(cell.outcome),
         finals=_finals(cell, sweep.tasks_averaged),
         files=_cell_files(cell.outcome) | _record(cell),
@@ -208,6 +208,12 @@ def _reason(failure: TrialFailure) -> str:
 
 def _context(sweep: TrackedSweep) -> dict[str, str]:
     return _redacted({"owner": sweep.owner, "command": sweep.command, **sweep.environment})
+
+
+def _trained_by(outcome: Outcome) -> dict[str, str]:
+    """Who trained it, where that is kept: storages of several people can be merged."""
+    owner = outcome.result.trained.made_by.owner if isinstance(outcome, Finished) else ""
+    return {"owner": owner} if owner else {}
 
 
 def _redacted(values: Mapping[str, str]) -> dict[str, str]:

@@ -1,0 +1,68 @@
+"""`raydistill track sync`: what a storage holds, brought to MLflow by hand."""
+
+import argparse
+import os
+from pathlib import Path
+
+from raydistill import tracking
+from raydistill.asked import AskedSweep, all_asked
+from raydistill.conduct import check_writable
+from raydistill.errors import SetupError, UsageError, unknown
+from raydistill.lock import held
+from raydistill.report.console import open_console
+from raydistill.store import Store
+from raydistill.views import for_tracker, read_state
+
+
+def sync(store: Store, flags: argparse.Namespace) -> int:
+    """Deliver every sweep of the storage, or those named; trains nothing.
+
+    Raises:
+        UsageError: if a sweep was never run here.
+        SetupError: if MLflow does not take it, or a sweep is running: that delivers by itself.
+    """
+    there = list(all_asked(store))
+    names = sorted({asked.name for asked in there})
+    for name in flags.sweep:
+        if name not in names:
+            raise UsageError(unknown("sweep", name, names))
+    uri = flags.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or tracking.default_uri(store)
+    check_writable(store.root)
+    console = open_console()
+    console.print(tracking.check(uri, store))
+    for asked in there:
+        if not flags.sweep or asked.name in flags.sweep:
+            with held(store.path("sweeps", asked.name, asked.scale, "lock.json"), console.print):
+                console.print(f"{asked.name} ({asked.scale}): {_deliver(asked, uri, store)}")
+    return 0
+
+
+def _deliver(asked: AskedSweep, uri: str, store: Store) -> str:
+    """Bring MLflow to what the store holds of a sweep; what that took, in words."""
+    sweep = for_tracker(
+        read_state(asked, store),
+        command=f"python sweeps/{asked.name}.py --scale {asked.scale}",
+        running=False,
+        environment=tracking.environment(Path.cwd()),
+        files=_files(store.path("sweeps", asked.name, asked.scale)),
+    )
+    try:
+        delivery = tracking.sync(sweep, uri=uri, store=store)
+    except SetupError:
+        raise
+    except Exception as error:  # whatever MLflow raises
+        raise SetupError(
+            f"MLflow did not take {asked.name}: {tracking.redact(str(error))}"
+        ) from error
+    return f"{len(delivery.run_ids) + 1} runs, {delivery.written} of them written now"
+
+
+def _files(folder: Path) -> dict[str, str]:
+    """The tables and figures that the last report of a sweep left, by name."""
+    kinds = (".md", ".svg", ".html", ".tex", ".csv", ".json")
+    skipped = ("asked.json", "asked-searched.json", "lock.json")
+    return {
+        path.name: path.read_text(encoding="utf-8")
+        for path in sorted(folder.glob("*"))
+        if path.suffix in kinds and path.name not in skipped
+    }
