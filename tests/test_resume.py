@@ -1,8 +1,10 @@
 """Stopped anywhere and gone on with, training gives the bits of the undisturbed run."""
 
+import resource
 from dataclasses import replace
 
 import pytest
+from safetensors import SafetensorError
 
 import tiny
 from raydistill.checkpoint import load_checkpoint, momentum_bytes, save_checkpoint
@@ -106,6 +108,25 @@ def test_a_damaged_newest_checkpoint_is_passed_over(tmp_path, undisturbed, damag
         weights.unlink()
     else:
         (newest / "manifest.json").unlink()
+    state, record = sitting(tmp_path)
+    assert (tiny.fingerprint(state.student, state.optimizer), values(record)) == undisturbed
+
+
+def test_on_a_full_disk_the_last_good_checkpoint_stays_and_nothing_half_written(
+    tmp_path, undisturbed
+):
+    """No file may grow beyond half of the weights: as if that were all that is left."""
+    sitting(tmp_path, stop_after=5)
+    before = sorted(tmp_path.rglob("*"))
+    limit = next(tmp_path.glob("step-*/model.safetensors")).stat().st_size // 2
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        with pytest.raises((OSError, SafetensorError)):
+            sitting(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert sorted(tmp_path.rglob("*")) == before
     state, record = sitting(tmp_path)
     assert (tiny.fingerprint(state.student, state.optimizer), values(record)) == undisturbed
 

@@ -74,8 +74,19 @@ def save_checkpoint(folder: Path, state: Training, notes: str) -> None:
 
     Two are kept: should the newest be damaged, the one before it serves.
     """
-    draft = folder / f".{uuid.uuid4().hex}"
+    draft, final = folder / f".{uuid.uuid4().hex}", folder / f"step-{state.step}"
     draft.mkdir(parents=True)
+    try:
+        _write(draft, state, notes)
+        shutil.rmtree(final, ignore_errors=True)
+        draft.replace(final)
+    finally:  # on a full disk, what could be written makes room again
+        shutil.rmtree(draft, ignore_errors=True)
+    for old in _newest_first(folder)[2:]:
+        shutil.rmtree(old)
+
+
+def _write(draft: Path, state: Training, notes: str) -> None:
     save_weights(draft, state.student)
     reach("checkpoint")
     kept = {
@@ -86,11 +97,6 @@ def save_checkpoint(folder: Path, state: Training, notes: str) -> None:
     _save(draft / OPTIMIZER, kept, {})
     (draft / NOTES).write_text(notes, encoding="utf-8")
     write_manifest(draft)
-    final = folder / f"step-{state.step}"
-    shutil.rmtree(final, ignore_errors=True)
-    draft.replace(final)
-    for old in _newest_first(folder)[2:]:
-        shutil.rmtree(old)
 
 
 def load_checkpoint(
