@@ -55,5 +55,5 @@ with connected(folder / "ray.log"):
         reduction_factor=2,
     )
     single = run(nap, [good] * 5 + [bad], scheduler=asha)
-    nested = run(count_ranks, [Nap(steps=10)], devices_per_trial=2)
+    nested = run(count_ranks, [Nap(steps=10)], device_counts=range(2, 3))
 (folder / "shape.json").write_text(json.dumps({"single": single, "nested": nested}, default=str))

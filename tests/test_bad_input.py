@@ -92,6 +92,8 @@ PLANNING = [
     (9, "--teacher-placement nearby", "no teacher placement 'nearby'"),
     (9, "--teacher-placement cached:top-kk=3", "no excerpt 'top-kk'. Did you mean 'top-k'?"),
     (9, "--teacher-placement cached:top-k=0", "write top-k=SIZE, from 1 to 65,535 ids"),
+    (33, "--devices-per-trial 2-1", "--devices-per-trial 2-1: write the fewer first"),
+    (8, "--devices-per-trial 2-3 --set micro_batches=3", "micro_batches is 3, which 6 devices"),
     (10, "--checkpoint-every often", "--checkpoint-every 'often': seconds, from 0"),
     (9, "--cache-gb none", "--cache-gb 'none': a number above 0"),
     (

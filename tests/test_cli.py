@@ -95,7 +95,7 @@ def test_the_environment_names_scale_and_storage(monkeypatch):
     assert made.scale.name == "paper_1b"
     assert made.options.storage == Path.home() / "elsewhere"
     assert made.options.tracking_uri == f"sqlite:///{Path.home()}/elsewhere/mlflow.db"
-    assert made.options.devices_per_trial == 8
+    assert made.options.device_counts == range(8, 9)
     assert made.options.concurrent == "auto"
 
 
@@ -106,7 +106,7 @@ def test_a_flag_goes_before_the_environment(monkeypatch):
 
 def test_devices_share_the_micro_batches():
     flags = ["--devices-per-trial", "2", "--set", "micro_batches=2"]
-    assert plan(*flags).options.devices_per_trial == 2
+    assert plan(*flags).options.device_counts == range(2, 3)
     with pytest.raises(UsageError, match="micro_batches=2"):
         plan("--devices-per-trial", "2")
 

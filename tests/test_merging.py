@@ -7,6 +7,7 @@ import pytest
 
 import sweeping
 import trained_here
+from raydistill.owner import owner
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_what_the_other_has_comes_and_is_reported_with_its_owner(copies, run_swe
     assert sweeping.results(ours).keys() == sweeping.results(ours).keys() | sweeping.results(theirs)
     report = sweeping.command(ours, "report")
     assert "output" in report.stdout
-    assert "Run by ben (1) and unknown (2)." in " ".join(report.stdout.split())
+    assert f"Run by ben (1) and {owner()} (2)." in " ".join(report.stdout.split())
     flags = ("--age", "320B", "--location", "none,input,output")
     assert "nothing is trained" in run_sweep("where_to_drop", ours, *flags).stdout
 

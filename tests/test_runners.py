@@ -135,7 +135,7 @@ def test_more_than_the_cluster_has_is_refused_after_the_wait(cluster, monkeypatc
 def test_trials_at_once_follow_the_cluster_for_several_devices_only(cluster, tmp_path):
     assert device_need() == CPU
     assert (present(CPU), configured(CPU)) == (2, 2)
-    at_once = [Setup(folder=tmp_path, devices_per_trial=n).at_once for n in (1, 2, 8)]
+    at_once = [Setup(folder=tmp_path, device_counts=range(n, n + 1)).at_once for n in (1, 2, 8)]
     assert at_once == [0, 1, 1]
     assert Setup(folder=tmp_path, concurrent=3).at_once == 3
 

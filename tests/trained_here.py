@@ -8,6 +8,7 @@ from raydistill.cli import sweep_parser
 from raydistill.flags import plan_of
 from raydistill.jobs import TrialJob
 from raydistill.known import ages_by_scale, look_up
+from raydistill.owner import owner
 from raydistill.resolve import distinct
 from raydistill.runners import stages
 from raydistill.store import Store
@@ -39,7 +40,7 @@ def train(storage, *words):
         base = known.bases[each.cells[0].base.key].weights_sha256
         job = TrialJob(
             spec=each.trial, base_sha256=base, evaluation=scale.evaluation, storage=str(storage),
-            sweep=planned.sweep.name,
+            sweep=planned.sweep.name, owner=owner(),
         )  # fmt: skip
         results[each.cells[0].request.location] = run_trial(job, world=World.here())
     keep(asked_of(planned, known, store), store)

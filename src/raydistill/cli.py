@@ -200,7 +200,7 @@ def _running_flags(parser: Parser) -> None:
         "--cache-gb", default=str(CACHE_GB), help="that cached teachers may take in the storage"
     )
     where.add_argument("--checkpoint-every", default=f"{CHECKPOINT_EVERY_S:g}", help="seconds")
-    where.add_argument("--devices-per-trial", help="that train one trial together")
+    where.add_argument("--devices-per-trial", help="that train one trial: 2; elastic: 1-2")
     where.add_argument("--concurrent", help="trials at once (what the cluster can hold)")
     where.add_argument("--dry-run", action="store_true", help="show every trial, run none")
     where.add_argument(

@@ -2,6 +2,9 @@
 
 import os
 import shlex
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +12,7 @@ from raydistill import faults, tracking
 from raydistill.asked import AskedSweep, asked_of, keep, with_added
 from raydistill.codec import to_json
 from raydistill.contests import open_funnel
-from raydistill.errors import SetupError
+from raydistill.errors import RaydistillError, SetupError
 from raydistill.evaluate.task_data import keep as keep_task_data
 from raydistill.execute import has_bases, is_finished, train_missing
 from raydistill.interrupts import interrupts_held
@@ -32,6 +35,8 @@ from raydistill.verdict import funnel_lines, winner_lines
 from raydistill.views import SweepState, for_report, for_tracker, read_state
 from raydistill.winner import further, points, winner, winner_again
 
+FULL_BYTES = 32_000_000
+
 
 def run(plan: SweepPlan) -> int:
     """Run what the store lacks of a sweep, then report; 0, or 1 if a trial failed.
@@ -42,8 +47,31 @@ def run(plan: SweepPlan) -> int:
     store = Store(plan.options.storage)
     check_writable(store.root)
     console = open_console()
-    with held(lock_of(plan, store), console.print):
+    with held(lock_of(plan, store), console.print), full_disk_named(store.root):
         return _run(plan, store, console)
+
+
+@contextmanager
+def full_disk_named(root: Path) -> Iterator[None]:
+    """Whatever breaks in the block because the storage is full says so.
+
+    Ray reads its own half-written files there too, and then says anything.
+
+    Raises:
+        SetupError: instead of any other error, if next to nothing is left.
+    """
+    try:
+        yield
+    except RaydistillError:
+        raise
+    except Exception as error:
+        left_bytes = shutil.disk_usage(root).free
+        if left_bytes > FULL_BYTES:
+            raise
+        raise SetupError(
+            f"the storage {root} is full, {left_bytes / 1e6:.1f} MB are left ({error}): make room, "
+            "what is done is kept; the same command goes on"
+        ) from error
 
 
 def lock_of(plan: SweepPlan, store: Store) -> Path:

@@ -84,14 +84,14 @@ def train_missing(
     options = plan.options
     with cluster.connected(folder / "ray.log"):
         need = cluster.device_need()
-        cluster.wait_for(need, times=options.devices_per_trial, say=console.print)
+        cluster.wait_for(need, times=min(options.device_counts), say=console.print)
         cluster.require_shared(store.root)
         known = stages.prepare(plan, store, need, console.print)
         listener.begin(known)
         setup = tune.Setup(
             folder=folder,
             need=need,
-            devices_per_trial=options.devices_per_trial,
+            device_counts=options.device_counts,
             concurrent=None if options.concurrent == "auto" else options.concurrent,
         )
         if options.lr_probe:

@@ -80,7 +80,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         trials=searching.trials + len(references),
         objectives=searching.objectives,
         seed=seed,
-        devices_per_trial=scale.devices_per_trial,
+        device_counts=scale.device_counts,
         concurrent=whole("--concurrent", flags.concurrent) if flags.concurrent else "auto",
         teacher_placement=flags.teacher_placement,
         cache_gb=_gigabytes(flags.cache_gb),
@@ -137,9 +137,8 @@ def check_recipes(cells: Sequence[Cell]) -> None:
     for cell in {(c.scale, c.scale.recipe(c.request)): c for c in cells}.values():
         recipe = cell.scale.recipe(cell.request)
         if recipe.total_tokens:
-            check_recipe(
-                recipe, context=cell.scale.model.context, devices=cell.scale.devices_per_trial
-            )
+            devices = math.lcm(*cell.scale.device_counts)
+            check_recipe(recipe, context=cell.scale.model.context, devices=devices)
 
 
 def _scale(flags: argparse.Namespace, name: str) -> Scale:
@@ -164,8 +163,7 @@ def _scale(flags: argparse.Namespace, name: str) -> Scale:
         scale = replace(scale, budget=budget)
     scale = with_text(scale, flags)
     if flags.devices_per_trial is not None:
-        devices = whole("--devices-per-trial", flags.devices_per_trial)
-        scale = replace(scale, devices_per_trial=devices)
+        scale = _with_devices(scale, flags.devices_per_trial)
     evaluation = asked_evaluation(
         scale.evaluation,
         flags.tasks,
@@ -311,6 +309,21 @@ def whole(flag: str, text: str) -> int:
     if not re.fullmatch(r"\d{1,9}", text) or int(text) < 1:
         raise UsageError(f"{flag} {text!r}: a whole number from 1 on")
     return int(text)
+
+
+def _with_devices(scale: Scale, text: str) -> Scale:
+    """The scale with what was written for `--devices-per-trial`: `2`, or `1-2` if elastic.
+
+    Raises:
+        UsageError: if it is no whole number, or a range from more to fewer.
+    """
+    flag = "--devices-per-trial"
+    fewest, dash, most = text.partition("-")
+    if not dash:
+        return replace(scale, devices_per_trial=whole(flag, text))
+    if whole(flag, fewest) > whole(flag, most):
+        raise UsageError(f"{flag} {text}: write the fewer first")
+    return replace(scale, devices_per_trial=int(most), fewest_devices=int(fewest))
 
 
 def _gigabytes(text: str) -> float:

@@ -322,7 +322,7 @@ class Options:
     trials: int  # how many of the cells; of a funnel, how many layer sets to the end
     objectives: tuple[str, ...]  # of a search by Optuna, of `search.OBJECTIVES`
     seed: int
-    devices_per_trial: int
+    device_counts: range  # that one trial may train on; several only if it is elastic
     concurrent: int | Literal["auto"]  # auto: what the cluster can grow to
     teacher_placement: str  # one of `placement.PLACEMENTS`
     cache_gb: float  # that cached teachers may take in the storage

@@ -28,6 +28,7 @@ WORKER_ENVIRONMENT = {
     "DISABLE_MULTIPROC": "1",  # lm-eval would start processes inside a worker
     "TOKENIZERS_PARALLELISM": "false",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a reused process would change its folder with every trial
+    "RAYDISTILL_RESIZE_S": "60",  # how often an elastic trial looks for more devices
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # Train takes one report per poll
 }
 """What every worker sees, unless the driver's own environment says otherwise."""

@@ -1,6 +1,7 @@
 """A trial on several devices: a Ray Train worker group, started from inside a Tune trial."""
 
 import functools
+import os
 import time
 from pathlib import Path
 
@@ -13,14 +14,14 @@ from raydistill.runners.cluster import WORKER_CPU
 from raydistill.runners.stopping import unless_stopped
 from raydistill.runners.work import Work, paced
 
-
-def train(work: Work, job: object, *, devices: int, gpu: bool, name: str, folder: Path) -> None:
+def train(work: Work, job: object, *, devices: range, gpu: bool, name: str, folder: Path) -> None:
     """Run `work` on `devices` ranks; its reports come out as those of this Tune trial.
 
     Args:
         work: called on every rank, with `torch.distributed` initialised (gloo without GPUs).
         job: what it is called with.
-        devices: ranks.
+        devices: how many ranks; of several counts, as many as the cluster has room for, and
+            where nodes come or go it goes on with another count from its newest checkpoint.
         gpu: whether each rank holds a GPU.
         name: of the run; the same for every attempt of the same work.
         folder: absolute, seen by every node; Train's notes go there.
@@ -29,7 +30,8 @@ def train(work: Work, job: object, *, devices: int, gpu: bool, name: str, folder
     trainer = TorchTrainer(
         functools.partial(_on_every_rank, work, job),
         scaling_config=ScalingConfig(
-            num_workers=devices,
+            num_workers=(min(devices), max(devices)) if len(devices) > 1 else max(devices),
+            elastic_resize_monitor_interval_s=float(os.environ["RAYDISTILL_RESIZE_S"]),
             use_gpu=gpu,
             resources_per_worker={"CPU": WORKER_CPU} | ({"GPU": 1} if gpu else {}),
         ),

@@ -50,7 +50,7 @@ class Setup:
     Attributes:
         folder: absolute, on storage that every node sees; holds Tune's cache and `tune.csv`.
         need: what one device is (`cluster.device_need`).
-        devices_per_trial: more than one goes through Ray Train.
+        device_counts: that one trial may train on; more than one goes through Ray Train.
         concurrent: trials at once; by default as many as the largest cluster could hold for
             trials on several devices, and no cap for others: a node that comes later takes
             its share of them.
@@ -59,7 +59,7 @@ class Setup:
 
     folder: Path
     need: Mapping[str, float] = field(default_factory=device_need)
-    devices_per_trial: int = 1
+    device_counts: range = range(1, 2)
     concurrent: int | None = None
     scheduler: TrialScheduler = field(default_factory=FIFOScheduler)
 
@@ -69,7 +69,7 @@ class Setup:
 
         (Tune refuses nothing at all. `WORKER_CPU` leaves room for it.)
         """
-        if self.devices_per_trial > 1:
+        if max(self.device_counts) > 1:
             return {"cpu": 1 - WORKER_CPU}
         return {name.lower(): amount for name, amount in self.need.items()}
 
@@ -78,9 +78,9 @@ class Setup:
         """Trials at once; 0 is Tune's word for no cap."""
         if self.concurrent is not None:
             return self.concurrent
-        if self.devices_per_trial == 1:
+        if max(self.device_counts) == 1:
             return 0
-        return max(1, configured(worker_need(self.need)) // self.devices_per_trial)
+        return max(1, configured(worker_need(self.need)) // max(self.device_counts))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,7 +131,7 @@ def run_jobs(
             _trial,
             work=work,
             jobs=jobs,
-            devices=setup.devices_per_trial,
+            devices=setup.device_counts,
             gpu="GPU" in setup.need,
             folder=setup.folder / CACHE,
         ),
@@ -165,13 +165,13 @@ def _trial(
     *,
     work: Work,
     jobs: Mapping[str, object],
-    devices: int,
+    devices: range,
     gpu: bool,
     folder: Path,
 ) -> None:
     """What Tune calls for every cell, in a process that later cells use again."""
     key = config["key"]
-    if devices > 1:
+    if max(devices) > 1:
         from raydistill.runners.train import train  # noqa: PLC0415  (Ray Train is seconds)
 
         train(work, jobs[key], devices=devices, gpu=gpu, name=f"train-{key}", folder=folder)

@@ -5,7 +5,7 @@ is the number of the paper's tokens that one token here stands for (METHOD, sect
 """
 
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Literal, cast
 
 from raydistill.errors import UsageError, unknown
 from raydistill.flops import equal_flops_share, gap_cost_tokens
@@ -49,6 +49,7 @@ class Scale:
     ships_base: bool = False  # in `bases/<name>/`
     min_steps_after_cut: int = 100
     devices_per_trial: int = 1
+    fewest_devices: int | Literal["all"] = "all"  # with which it goes on where nodes leave
     brought: str = ""  # the folder or hub id of the model, if somebody brought it (`brought.py`)
     like: str = ""  # the scale whose recipe and text it takes then, if any
     tokenizer: str = ""  # a tokenizer.json or its folder; empty: the corpus' own
@@ -56,6 +57,12 @@ class Scale:
     heldout: str = ""  # text to measure on; empty: one document in 16 of the corpus
     heldout_general: str = ""  # a second text to measure on; `evaluation.general` is its identity
     cheap: bool = False  # may run although nobody knows yet how long it takes
+
+    @property
+    def device_counts(self) -> range:
+        """How many devices one trial may train on; micro-batches go into each without a rest."""
+        most = self.devices_per_trial
+        return range(most if self.fewest_devices == "all" else self.fewest_devices, most + 1)
 
     def trial(
         self,

@@ -1,0 +1,92 @@
+"""Nodes that are lost and nodes that come: the sweep goes on to the same bits.
+
+The head has no CPU, as on a cluster where it only directs.
+"""
+
+import os
+import threading
+import time
+
+import pytest
+from ray.cluster_utils import Cluster
+
+import sweeping
+import trained_here
+from ray_processes import family, left_of
+from raydistill.faults import Fault
+
+ONE = ("--age", "320B", "--location", "input", "--checkpoint-every", "0")
+ELASTIC = (*ONE, "--devices-per-trial", "1-2", "--set", "micro_batches=2", "--budget", "1200B")
+PASSED = Fault(action="note", point="step", number=8)
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """A head without CPUs; a node that is lost is noticed within seconds."""
+    monkeypatch.setenv("RAY_health_check_period_ms", "500")
+    others = family(os.getpid())
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+    )
+    yield cluster
+    session = [process for process in family(os.getpid()) if process not in others]
+    cluster.shutdown()
+    assert left_of(session) == []
+
+
+def start(storage, cluster, *flags, faults="note@step=8"):
+    process = sweeping.start(
+        storage, *flags, RAY_ADDRESS=cluster.address, RAYDISTILL_FAULTS=faults,
+        RAYDISTILL_RESIZE_S="2", RAYDISTILL_WAIT_S="120",
+    )  # fmt: skip
+    ending = threading.Timer(240, process.kill)
+    ending.daemon = True
+    ending.start()
+    return process
+
+
+def wait_for_fault(storage, process, fault=PASSED):
+    while not (storage / f"faults/{fault.name}-1").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+def calm(storage, *flags):
+    trained_here.train(storage, *flags)
+    return sweeping.results(storage)
+
+
+def test_a_node_lost_in_mid_trial_and_another_added(cluster, prepared, tmp_path):
+    storage = prepared(tmp_path / "lost")
+    node = cluster.add_node(num_cpus=1)
+    process = start(storage, cluster, *ONE)
+    wait_for_fault(storage, process)
+    cluster.remove_node(node, allow_graceful=False)
+    kept = max(int(p.name[5:]) for p in storage.glob("trials/*/checkpoints/step-*"))
+    assert 0 < kept < 17
+    cluster.add_node(num_cpus=1)
+    out, err = process.communicate()
+    assert process.returncode == 0, out + err
+    assert sweeping.results(storage) == calm(prepared(tmp_path / "calm"), *ONE)
+    sweeping.assert_tracked_once(storage, [("320B", "input")])
+
+
+@pytest.mark.soak
+def test_an_elastic_trial_goes_from_two_devices_to_one_and_back(cluster, prepared, tmp_path):
+    """Its global batch is the same all the time: two micro-batches on one rank, or one on each."""
+    storage = prepared(tmp_path / "elastic")
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    marks = [Fault(action="note", point="step", number=n, rank=r) for n, r in ((8, 1), (60, 0))]
+    plan = "; ".join(f"note@step={m.number},rank={m.rank}" for m in marks)
+    process = start(storage, cluster, *ELASTIC, faults=f"{plan}; note@step=900,rank=1")
+    wait_for_fault(storage, process, marks[0])
+    cluster.remove_node(nodes[1], allow_graceful=False)
+    wait_for_fault(storage, process, marks[1])
+    cluster.add_node(num_cpus=1)
+    out, err = process.communicate()
+    assert process.returncode == 0, out + err
+    assert (storage / "faults" / "note@step=900,rank=1-1").exists()  # on two again
+    ours, other = sweeping.results(storage), calm(prepared(tmp_path / "calm"), *ELASTIC)
+    for trained, _ in (*ours.values(), *other.values()):
+        del trained["made_by"]  # on two devices, and on one
+    assert ours == other
