@@ -59,3 +59,25 @@ def test_row_47_two_revisions_of_equal_weights_are_no_axis(prepared, tmp_path):
     flags = ("--model", str(tmp_path / "mine"), "--location", "none", "--age", "step1,step2")
     with pytest.raises(DataError, match="ages step1 and step2 are the same weights"):
         trained_here.train(storage, *flags)
+
+
+OTHERS = {
+    "when_to_drop": (("--location", "input", "--gap", "0,2B"), [4, 4, 4]),
+    "how_many_to_drop": (("--count", "0,1,3"), [3, 5, 6]),
+    "search": (
+        ("--location", "input,2-3", "--count", "2", "--gap", "0", "--lr_factor", "1"),
+        [4, 4],
+    ),
+    "teacher_free_vs_kd": (("--arm", "teacher-free,kd,scratch", "--seed", "1"), [3, 3, 3]),
+}
+"""For each of the other sweeps some of its cells, and how many layers each leaves of six."""
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_other_sweep_takes_a_model_of_ones_own_too(name, prepared, tmp_path):
+    folder, storage = save_model(tmp_path / "mine", "gpt_neox"), prepared(tmp_path / "storage")
+    flags, layers = OTHERS[name]
+    trained_here.train(storage, "--model", str(folder), *flags, script=name)
+    results = [trained for trained, _ in sweeping.results(storage).values()]
+    assert sorted(len(each["kept"]) for each in results) == layers
+    assert {each["model"]["family"] for each in results} == {"hub"}

@@ -2,10 +2,13 @@
 
 import dataclasses
 import json
+import multiprocessing
+import signal
 
 import pytest
 
 import task_samples
+from raydistill import faults
 from raydistill.corpus import prepare_corpus
 from raydistill.errors import DataError, UsageError
 from raydistill.evaluate import hub, scores_of, source_key, task_data
@@ -110,30 +113,31 @@ def measured(store, data):
     return spec
 
 
-def test_an_evaluation_that_ends_after_five_tasks_does_eight_more(
-    store, folder, model, measured, monkeypatch
+def score(root, folder, spec):
+    """In a process of its own: a fresh model of the same weights, and all that is asked."""
+    store = Store(root)
+    return scores_of("a" * 64, lambda: build(CONFIG, 0), store=store, folder=folder, spec=spec)
+
+
+def test_an_evaluation_killed_after_five_tasks_does_eight_more(
+    store, folder, measured, monkeypatch, tmp_path
 ):
-    from raydistill.evaluate import zeroshot
-
-    done, score = [], zeroshot.score_source
-
-    def interrupted(model, folder, source, data):
-        if len(done) == 5:
-            raise KeyboardInterrupt
-        done.append(source.task)
-        return score(model, folder, source, data)
-
-    def scores():
-        return scores_of("a" * 64, lambda: model, store=store, folder=folder, spec=measured)
-
-    monkeypatch.setattr(zeroshot, "score_source", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        scores()
-    monkeypatch.setattr(zeroshot, "score_source", lambda *a: done.append(a[2].task) or score(*a))
-    assert scores().tasks.keys() == set(PAPER13)
-    assert sorted(done) == sorted(PAPER13)
-    assert scores().tasks["mrpc"].beside
-    assert len(done) == 13
+    monkeypatch.setenv(faults.LOG, str(tmp_path / "faults"))
+    monkeypatch.setenv(faults.PLANNED, "kill@evaluation=7")  # the perplexity is the first
+    child = multiprocessing.get_context("spawn").Process(
+        target=score, args=(store.root, folder, measured)
+    )
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    kept = {path: path.stat().st_mtime_ns for path in store.path("scores", "a" * 64).iterdir()}
+    assert len(kept) == 1 + 5
+    scores = score(store.root, folder, measured)
+    assert scores.tasks.keys() == set(PAPER13)
+    assert scores.tasks["mrpc"].beside
+    after = {path: path.stat().st_mtime_ns for path in store.path("scores", "a" * 64).iterdir()}
+    assert len(after) == 1 + 13
+    assert kept.items() <= after.items()
 
 
 def test_a_score_is_of_the_data_the_examples_and_the_tokenizer(store, data, tmp_path, folder):

@@ -15,19 +15,19 @@ from raydistill.store import Store
 from raydistill.trial import run_trial
 from raydistill.world import World
 
-SCRIPT = Path(__file__).parents[1] / "sweeps" / "where_to_drop.py"
+SWEEPS = Path(__file__).parents[1] / "sweeps"
 
 
-def plan(storage, *words):
-    """What the sweep of locations means, as its script reads the flags."""
-    sweep = runpy.run_path(str(SCRIPT))["sweep"]
+def plan(storage, *words, script="where_to_drop"):
+    """What a sweep means, as its script reads the flags."""
+    sweep = runpy.run_path(str(SWEEPS / f"{script}.py"))["sweep"]
     flags = sweep_parser(sweep).read([*words, "--scale", "smoke", "--storage", str(storage)])
-    return plan_of(sweep, flags, "python sweeps/where_to_drop.py")
+    return plan_of(sweep, flags, f"python sweeps/{script}.py")
 
 
-def train(storage, *words):
-    """Every trial of the sweep, by its location; bases of our own must be there (`prepared`)."""
-    planned, store = plan(storage, *words), Store(storage)
+def train(storage, *words, script="where_to_drop"):
+    """Every trial of a sweep, by its location; bases of our own must be there (`prepared`)."""
+    planned, store = plan(storage, *words, script=script), Store(storage)
     scale = planned.scale
     if scale.brought:
         stages.make_corpus(scale, str(storage))

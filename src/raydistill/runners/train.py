@@ -14,6 +14,7 @@ from raydistill.runners.cluster import WORKER_CPU
 from raydistill.runners.stopping import unless_stopped
 from raydistill.runners.work import Work, paced
 
+
 def train(work: Work, job: object, *, devices: range, gpu: bool, name: str, folder: Path) -> None:
     """Run `work` on `devices` ranks; its reports come out as those of this Tune trial.
 
