@@ -21,6 +21,7 @@ from raydistill.scores import (
     angular_distance,
     angular_distance_last,
     block_influence,
+    greedy,
     loss_increase,
 )
 from raydistill.surgery import Student
@@ -60,6 +61,18 @@ def test_its_scores_are_those_of_the_parts(ranked):
     assert at["angular-distance-last"] == angular_distance_last.choose(
         model, inputs, 3, range(1, 5)
     )
+
+
+@torch.inference_mode()
+def test_the_dear_location_comes_if_asked_for(ranked):
+    model, sample, found, _ = ranked
+    assert not any(cut.location == "greedy" for cut in found.cuts)
+    more = rank(model, sample, (2, 3), lambda *_: None, name="m", text="t", dear=True)
+    for count in (2, 3):
+        (cut,) = [cut for cut in more.of_count(count) if cut.location == "greedy"]
+        chosen = greedy.choose(model, sample.scored, count, range(1, 5))
+        assert cut.layers == tuple(sorted(chosen))
+    assert {c for c in more.cuts if c.location != "greedy"} == set(found.cuts)
 
 
 @torch.inference_mode()

@@ -39,7 +39,9 @@ def rank(store: Store, flags: argparse.Namespace) -> int:
     sample = read_sample(named.model, text, named.tokenizer, flags, store)
     meter = Meter(console, "passes through the model")
     shown = text if flags.text is None else Path(text).name
-    found = measure(named.model, sample, counts, meter, name=named.name, text=shown)
+    found = measure(
+        named.model, sample, counts, meter, name=named.name, text=shown, dear=flags.greedy
+    )
     text_flags = ("--corpus", text) if flags.text else ()
     command = ranking.next_command(found, named.flags, text_flags)
     console.print(ranking.how(found), soft_wrap=True)

@@ -16,6 +16,7 @@ def add_parsers(commands: "argparse._SubParsersAction[P]") -> tuple[P, ...]:
     rank = commands.add_parser("rank", help="which layers matter, in minutes, without training")
     rank.add_argument("model", help="a folder, a hub id, or a scale's base such as laptop@80B")
     rank.add_argument("--count", help="how many layers leave, 4,8 (a few shares of them)")
+    rank.add_argument("--greedy", action="store_true", help="that location too: many more passes")
     _add_text(rank)
     rank.add_argument("--to", help="a folder for table and picture (rank-MODEL)")
     prune = commands.add_parser("prune", help="take layers out, and train nothing")

@@ -16,7 +16,7 @@ SHARES = (1 / 8, 1 / 4, 1 / 3, 1 / 2)
 """Of the layers, that leave unless counts are named."""
 
 DEAR = "greedy"
-"""The one location that is left out: it costs count times layers passes."""
+"""The one location that is left out unless asked for: it costs count times layers passes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,9 +64,9 @@ class Ranking:
         return tuple(sorted(may_leave(self.num_layers), key=self.loss_increase.__getitem__))
 
 
-def locations_to_rank() -> tuple[str, ...]:
-    """Every location but the dear one: presets, scores, random sets."""
-    scores = tuple(name for name in part_names("raydistill.scores") if name != DEAR)
+def locations_to_rank(*, dear: bool = False) -> tuple[str, ...]:
+    """Every location, the dear one only if asked for: presets, scores, random sets."""
+    scores = tuple(name for name in part_names("raydistill.scores") if dear or name != DEAR)
     return (*LOCATIONS, *scores, *RANDOM_LOCATIONS)
 
 

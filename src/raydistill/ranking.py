@@ -9,7 +9,7 @@ Shapes: B windows, T positions, D model width, N targets at a time, V vocabulary
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -18,10 +18,11 @@ from torch import Tensor
 from raydistill.choices import LayerRequest
 from raydistill.locations import Layers, is_data_driven, lowest, may_leave, pick
 from raydistill.models import Decoder
-from raydistill.ranked import Cut, Ranking, counts_of, locations_to_rank
+from raydistill.ranked import DEAR, Cut, Ranking, counts_of, locations_to_rank
 from raydistill.sampling import Sample
 from raydistill.scores import choose_layers
 from raydistill.scores.angular_distance import angular, nearest_span
+from raydistill.scores.greedy import choose as choose_greedily
 
 _HEAD_TOKENS = 2_048  # logits of a large vocabulary fill a memory
 
@@ -31,7 +32,14 @@ Step = Callable[[int, int], None]
 
 @torch.inference_mode()
 def rank(
-    model: Decoder, sample: Sample, counts: Sequence[int], step: Step, *, name: str, text: str
+    model: Decoder,
+    sample: Sample,
+    counts: Sequence[int],
+    step: Step,
+    *,
+    name: str,
+    text: str,
+    dear: bool = False,
 ) -> Ranking:
     """All that is known of a model without training it.
 
@@ -42,6 +50,7 @@ def rank(
         step: told how far it is.
         name: of the model.
         text: its name.
+        dear: also by the location that takes count times layers passes, `ranked.DEAR`.
 
     Raises:
         UsageError: if the model cannot give one of the counts.
@@ -49,12 +58,14 @@ def rank(
     """
     began_s, num_layers = time.monotonic(), len(model.blocks)
     counts = counts_of(counts, num_layers)
-    names = locations_to_rank()
+    names = locations_to_rank(dear=dear)
     passes = len(sample.scored) * (1 + num_layers)
     passes += len(sample.measured) * (1 + len(counts) * len(names))
     meter = _Meter(passes, step)
     with model.evaluating():
         scores = _scores(model, sample.scored, counts, meter)
+        if dear:
+            scores = replace(scores, greedy=_greedy(model, sample.scored, max(counts)))
         named = {(n, k): _layers(n, k, scores, model, sample) for k in counts for n in names}
         asked = tuple(dict.fromkeys(((), *named.values())))
         meter.spare(len(sample.measured) * (1 + len(named) - len(asked)))
@@ -98,6 +109,7 @@ class _Scores:
     increase: tuple[float, ...]
     spans: Mapping[int, tuple[float, ...]]
     last_spans: Mapping[int, tuple[float, ...]]  # at the last token of each window
+    greedy: Layers = ()  # in the order in which they leave
 
 
 def _scores(
@@ -113,6 +125,11 @@ def _scores(
         spans={k: tuple((total / sums.tokens).tolist()) for k, total in sums.spans.items()},
         last_spans={k: tuple((total / sums.ends).tolist()) for k, total in sums.last.items()},
     )
+
+
+def _greedy(model: Decoder, batches_BT: Sequence[Tensor], count: int) -> Layers:
+    """A smaller count takes the first of these."""
+    return choose_greedily(model, batches_BT, count, may_leave(len(model.blocks)))
 
 
 class _StateSums:
@@ -152,6 +169,8 @@ def _layers(location: str, count: int, scores: _Scores, model: Decoder, sample: 
         layers = nearest_span(torch.tensor(scores.spans[count]), count, candidates)
     elif location == "angular-distance-last":
         layers = nearest_span(torch.tensor(scores.last_spans[count]), count, candidates)
+    elif location == DEAR:
+        layers = scores.greedy[:count]
     else:  # a score that somebody added
         request = LayerRequest(score=location, count=count)
         (choice,) = choose_layers(model, [[ids[:, :-1] for ids in sample.scored]], [request])

@@ -24,11 +24,13 @@ def sections(ranking: Ranking) -> tuple[Section, Section]:
 
 def how(ranking: Ranking) -> str:
     """What was measured, where, and how long it took."""
+    has_all = any(cut.location == DEAR for cut in ranking.cuts)
+    left_out = "" if has_all else f" {DEAR!r} is left out: --{DEAR} measures it too."
     windows = f"{ranking.windows} windows of {ranking.context} tokens"
     return (
         f"{ranking.model}, {ranking.num_layers} layers. Scores on {windows} of {ranking.text}, "
         f"one-shot perplexity on {windows} of it that lie between; {ranking.device}, "
-        f"{format_seconds(ranking.seconds)}. {DEAR!r} is left out: a sweep's --location {DEAR}."
+        f"{format_seconds(ranking.seconds)}.{left_out}"
     )
 
 
