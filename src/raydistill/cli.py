@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import NoReturn
 
-from raydistill import __version__, exchange, model_commands, storage_commands
+from raydistill import __version__, exchange, model_commands, upkeep
 from raydistill.above_chance import without_guessing
 from raydistill.brought import RECIPES
 from raydistill.corpus import check_corpus, wanted_by
@@ -48,7 +48,7 @@ STOPPED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 """The exit codes of a command that ^C or SIGTERM ended, as a shell counts them."""
 
 
-GROUPS = (exchange, model_commands, storage_commands)
+GROUPS = (exchange, model_commands, upkeep)
 """Commands that have their flags beside them."""
 
 

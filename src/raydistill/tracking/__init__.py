@@ -7,6 +7,7 @@
 Importing this package imports no mlflow; the first delivery does.
 """
 
+from raydistill.redact import redact
 from raydistill.tracking.client import experiments, open_client
 from raydistill.tracking.destination import check, default_uri
 from raydistill.tracking.environment import environment
@@ -20,7 +21,6 @@ from raydistill.tracking.records import (
     TrackedCell,
     TrackedSweep,
 )
-from raydistill.tracking.redact import redact
 from raydistill.tracking.tracker import Tracker
 
 __all__ = [

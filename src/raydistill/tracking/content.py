@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from raydistill.outcomes import Finished, Outcome, TrialFailure, Unfinished
+from raydistill.redact import redact, redact_value
 from raydistill.spec import digest
 from raydistill.tracking.fields import (
     base_params,
@@ -25,7 +26,6 @@ from raydistill.tracking.records import (
     TrackedCell,
     TrackedSweep,
 )
-from raydistill.tracking.redact import redact, redact_value
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 NOTE = "mlflow.note.content"

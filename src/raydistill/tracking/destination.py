@@ -10,9 +10,9 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from raydistill.errors import SetupError, UsageError
+from raydistill.redact import redact
 from raydistill.spec import digest
 from raydistill.store import Store
-from raydistill.tracking.redact import redact
 
 _PROBE_S = 5
 _DATABASES = ("postgresql", "mysql", "mssql")

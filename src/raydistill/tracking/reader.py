@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from raydistill.errors import DataError, SetupError, UsageError
+from raydistill.redact import redact
 from raydistill.tracking.client import experiments, open_client
 from raydistill.tracking.content import RECORD
 from raydistill.tracking.destination import sqlite_path
-from raydistill.tracking.redact import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

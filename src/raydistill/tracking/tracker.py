@@ -5,10 +5,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from raydistill.redact import redact
 from raydistill.store import Store
 from raydistill.tracking.mirror import Delivery, sync
 from raydistill.tracking.records import TrackedSweep
-from raydistill.tracking.redact import redact
 
 
 class Tracker:

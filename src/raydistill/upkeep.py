@@ -1,4 +1,4 @@
-"""The commands about a storage as a whole: flags, and where each begins."""
+"""The commands that keep storages and clusters in order: flags, and where each begins."""
 
 import argparse
 from typing import TypeVar
@@ -7,11 +7,11 @@ from raydistill.store import Store
 
 P = TypeVar("P", bound=argparse.ArgumentParser)
 
-NAMES = ("track", "store")
+NAMES = ("track", "store", "cluster")
 
 
 def add_parsers(commands: "argparse._SubParsersAction[P]") -> tuple[P, ...]:
-    """`track sync` and `store merge`; the parsers that take a storage."""
+    """`track sync`, `store merge` and `cluster check`; the parsers that take a storage."""
     track = commands.add_parser("track", help="sync: bring MLflow to what the storage holds")
     sync = track.add_subparsers(required=True, metavar="sync").add_parser("sync")
     sync.add_argument("sweep", nargs="*", help="by name (all there are)")
@@ -19,6 +19,12 @@ def add_parsers(commands: "argparse._SubParsersAction[P]") -> tuple[P, ...]:
     stored = commands.add_parser("store", help="merge: take over what another storage holds")
     merge = stored.add_subparsers(required=True, metavar="merge").add_parser("merge")
     merge.add_argument("other", help="a storage's folder; it is read only")
+    files = commands.add_parser("cluster", help="check: the files of a cluster, before it costs")
+    check = files.add_subparsers(required=True, metavar="check").add_parser("check")
+    check.add_argument("file", nargs="*", help="YAML or Dockerfile (all below cluster/)")
+    check.add_argument("--schemas", help="a folder with another version of KubeRay's")
+    check.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    check.set_defaults(storage=None)
     return sync, merge
 
 
@@ -32,6 +38,10 @@ def run(store: Store, flags: argparse.Namespace) -> int:
         from raydistill.deliver import sync  # noqa: PLC0415  (mlflow)
 
         return sync(store, flags)
+    if flags.command == "cluster":
+        from raydistill.cluster_check import check  # noqa: PLC0415  (yaml, Ray)
+
+        return check(flags)
     from raydistill.merging import merge  # noqa: PLC0415  (numpy)
 
     return merge(store, flags)

@@ -1,0 +1,59 @@
+"""Dockerfiles of nodes: pinned, non-root, in the repository's folder, without secrets."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from raydistill.clusters.documents import Finding
+from raydistill.clusters.rules import image_problem, text_problem
+from raydistill.errors import unknown
+from raydistill.redact import looks_secret
+
+INSTRUCTIONS = (
+    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL",
+    "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+)  # fmt: skip
+
+
+def check_dockerfile(path: Path) -> Iterator[Finding]:
+    """Everything that is wrong in a Dockerfile."""
+    last: dict[str, tuple[int, str]] = {}
+    for line, word, rest in _instructions(path.read_text(encoding="utf-8")):
+        if word not in INSTRUCTIONS:
+            yield Finding(path=path, line=line, what=unknown("instruction", word, INSTRUCTIONS))
+        last[word] = line, rest
+        for problem in _problems(word, rest):
+            yield Finding(path=path, line=line, what=problem)
+    for word in ("FROM", "WORKDIR", "USER"):
+        if word not in last:
+            yield Finding(path=path, line=1, what=f"{word} is missing")
+    line, user = last.get("USER", (1, "1000"))
+    if user.partition(":")[0] in ("root", "0"):
+        yield Finding(path=path, line=line, what="the last USER is root: end with another")
+
+
+def _problems(word: str, rest: str) -> Iterator[str]:
+    if word == "FROM" and (problem := image_problem(rest.split()[0])):
+        yield problem
+    if problem := text_problem(rest):
+        yield problem
+    if word in ("ENV", "ARG"):
+        for name, value in re.findall(r"([\w.-]+)=(\S+)", rest):
+            if looks_secret(name) and value.strip("\"'"):
+                yield f"{name} is written out: give it when the container runs"
+    if word == "RUN" and re.search(r"pip install (?!.*(?:==|>=|--constraint|-c |-r ))", rest):
+        yield "pip install without a version: name one, or --constraint constraints.txt"
+
+
+def _instructions(text: str) -> Iterator[tuple[int, str, str]]:
+    """Line, word and rest of every instruction, continued lines joined."""
+    begun, joined = 0, ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        begun = begun or number
+        joined += line.removesuffix("\\") + " "
+        if not line.endswith("\\"):
+            word, _, rest = joined.strip().partition(" ")
+            yield begun, word.upper(), rest.strip()
+            begun, joined = 0, ""
