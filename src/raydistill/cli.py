@@ -37,6 +37,7 @@ from raydistill.known import look_up
 from raydistill.peaks import all_cells
 from raydistill.placement import AUTO, PLACEMENTS
 from raydistill.plan import ORDERS
+from raydistill.redact import redact
 from raydistill.resolve import distinct
 from raydistill.scales import scale_names
 from raydistill.search import OBJECTIVES, SEARCHES
@@ -313,10 +314,8 @@ def _told(command: Callable[[], int]) -> int:
 
 
 def _tell(error: RaydistillError) -> int:
-    if "--debug" in sys.argv:
-        traceback.print_exception(error)
-    else:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
+    told = "".join(traceback.format_exception(error)) if "--debug" in sys.argv else ""
+    print(redact(told or f"error: {' '.join(str(error).split())}"), file=sys.stderr)
     return error.exit_code
 
 
@@ -324,7 +323,7 @@ def _tell_uncaught(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     if not isinstance(error, RaydistillError):
-        sys.__excepthook__(kind, error, trace)
+        print(redact("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr)
         return
     sys.exit(_tell(error))
 

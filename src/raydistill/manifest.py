@@ -55,6 +55,8 @@ def verify(folder: Path) -> None:
         raise DataError(f"{folder} was written by schema {manifest['schema']}, this reads {SCHEMA}")
     for name, entry in manifest["files"].items():
         file = folder / name
+        if Path(name).is_absolute() or ".." in Path(name).parts or file.is_symlink():
+            raise DataError(f"{path} names {name}, which is not in its folder")
         if not file.is_file():
             raise DataError(f"{file} is missing ({entry['bytes']} bytes in the manifest)")
         if file.stat().st_size != entry["bytes"]:

@@ -73,7 +73,7 @@ def merge(store: Store, flags: argparse.Namespace) -> int:
 def _units(folder: Path) -> Iterator[Path]:
     """What is copied whole: folders with a manifest, and files outside of any."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.name.startswith(".") or path.name in LEFT or path.is_symlink():
+        if path.name.startswith(".") or path.name in LEFT:
             continue
         if path.is_dir() and not (path / MANIFEST).is_file():
             yield from _units(path)
@@ -112,6 +112,8 @@ def _check(path: Path, kind: str) -> None:
         DataError: if it is not what it says it is.
         ValueError: if it is no JSON.
     """
+    if any(each.is_symlink() for each in (path, *path.rglob("*"))):
+        raise DataError("it holds a link")
     if path.is_dir():
         verify(path)
         if kind == "bases" and sha256_of(path / WEIGHTS) != path.name:

@@ -3,6 +3,8 @@
 import getpass
 import os
 
+from raydistill.redact import redact
+
 VARIABLE = "RAYDISTILL_OWNER"
 
 
@@ -14,7 +16,7 @@ def owner() -> str:
     'ada'
     """
     if named := os.environ.get(VARIABLE):
-        return named
+        return redact(named)
     try:
         return getpass.getuser()
     except (KeyError, OSError):

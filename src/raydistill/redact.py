@@ -1,8 +1,12 @@
 """Nothing secret leaves this machine in a parameter, a tag, a note or a message."""
 
+import logging
+import os
 import re
 
 HIDDEN = "***"
+SHORTEST = 8
+"""Characters; a shorter value might be a word."""
 
 _WORDS = r"token|secret|password|passwd|pwd|credentials?|(?:api|access|private|secret)[_-]?key"
 _SECRET_NAME = rf"(?:[\w.-]*[_.-])?(?:{_WORDS})"
@@ -23,12 +27,32 @@ def looks_secret(name: str) -> bool:
 def redact(text: str) -> str:
     """`text` without the passwords of its URLs and the values of secret-looking names.
 
+    What the environment holds under such a name is hidden wherever it stands.
+
     >>> redact("HF_TOKEN=hf_abc train --uri http://ann:pw@host:5000 --set num_tokens=4")
     'HF_TOKEN=*** train --uri http://***@host:5000 --set num_tokens=4'
     """
     for secret in (_ASSIGNED, _FLAG):
         text = secret.sub(rf"\g<1>{HIDDEN}", text)
-    return _USERINFO.sub(rf"\g<1>{HIDDEN}@", text)
+    text = _USERINFO.sub(rf"\g<1>{HIDDEN}@", text)
+    for value in _secrets_here():
+        text = text.replace(value, HIDDEN)
+    return text
+
+
+def _secrets_here() -> list[str]:
+    """What this process's environment keeps under secret-looking names; longest first."""
+    found = {v for n, v in os.environ.items() if looks_secret(n) and len(v) >= SHORTEST}
+    return sorted(found, key=len, reverse=True)
+
+
+class Redacting(logging.Filter):
+    """Hides secrets in whatever a handler writes."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """The record with its message redacted; it always passes."""
+        record.msg, record.args = redact(record.getMessage()), None
+        return True
 
 
 def redact_value(name: str, value: str) -> str:

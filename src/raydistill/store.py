@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from raydistill.codec import from_json, to_json
-from raydistill.errors import SetupError
+from raydistill.errors import SetupError, UsageError
 from raydistill.manifest import is_whole, write_manifest, write_text
 from raydistill.outcomes import Trained, TrialFailure, UnitScores
 
@@ -49,10 +49,14 @@ class Store:
         self.root = root
 
     def path(self, *parts: str) -> Path:
-        """The place of `parts` below the root. It need not exist."""
+        """The place of `parts` below the root. It need not exist.
+
+        Raises:
+            UsageError: if it is outside; names never lead there.
+        """
         path = self.root.joinpath(*parts)
-        assert path.is_relative_to(self.root), parts
-        assert ".." not in path.parts, parts
+        if not path.is_relative_to(self.root) or ".." in path.relative_to(self.root).parts:
+            raise UsageError(f"{'/'.join(parts)} is no place in the storage {self.root}")
         return path
 
     def save(self, value: object, *parts: str) -> None:

@@ -20,6 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raydistill import faults
 from raydistill.errors import SetupError
 from raydistill.interrupts import interrupts_held, raise_on_sigterm
+from raydistill.redact import Redacting, redact
 
 Need = Mapping[str, float]
 
@@ -77,13 +78,14 @@ def _join() -> None:
         )
         raise_on_sigterm()  # Ray has set a handler of its own
     except Exception as error:  # a raylet that is slow to start raises nothing narrower
-        raise SetupError(f"no Ray session at RAY_ADDRESS={address}: {error}") from error
+        raise SetupError(f"no Ray session at RAY_ADDRESS={redact(address)}: {error}") from error
 
 
 def _into_file(log: Path) -> None:
     """Lead everything that Ray logs in this process to `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(log, delay=True)
+    handler.addFilter(Redacting())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("ray")
     for old in list(logger.handlers):

@@ -23,6 +23,7 @@ from ray.tune.logger import JsonLoggerCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from raydistill.outcomes import TrialFailure
+from raydistill.redact import redact
 from raydistill.runners.cluster import WORKER_CPU, configured, device_need
 from raydistill.runners.in_order import InOrder
 from raydistill.runners.stopping import stop_on_signal, unless_stopped
@@ -229,8 +230,8 @@ def _failure(key: str, error: Exception, attempts: int) -> TrialFailure:
     return TrialFailure(
         trial_id=key,
         where="training",
-        message=message,
-        traceback=re.sub(r"\x1b\[\d+m", "", "".join(traceback.format_exception(error))),
+        message=redact(message),
+        traceback=redact(re.sub(r"\x1b\[\d+m", "", "".join(traceback.format_exception(error)))),
         attempts=attempts,
     )
 
