@@ -17,7 +17,7 @@ import sweeping
 
 pytestmark = pytest.mark.soak
 
-SWEEP = ("--location", "none,input,middle,output", "--budget", "200B", "--checkpoint-every", "1")
+SWEEP = ("--location", "none,input,middle,output", "--budget", "1000B", "--checkpoint-every", "1")
 KILLS = 20
 
 
@@ -26,7 +26,7 @@ def calm(tmp_path_factory):
     storage = tmp_path_factory.mktemp("calm")
     done = sweeping.run(storage, *SWEEP)
     assert done.returncode == 0, done.stderr
-    return storage, done.seconds
+    return storage
 
 
 def moment(storage):
@@ -40,7 +40,7 @@ def moment(storage):
 
 def test_a_driver_killed_at_twenty_moments(calm, tmp_path):
     """Random ones, and one in the middle of a tracking call, a start and an evaluation each."""
-    undisturbed, seconds = calm
+    undisturbed = calm
     moments, sessions, told = random.Random(20), [], []
     planned = {3: "kill@tracking=2", 9: "kill@preparing", 15: "kill@tracking=5"}
     for kill in range(KILLS):
@@ -50,7 +50,7 @@ def test_a_driver_killed_at_twenty_moments(calm, tmp_path):
         )
         begun_s = time.monotonic()
         try:
-            process.wait(timeout=120 if faults else moments.uniform(2, 0.5 * seconds))
+            process.wait(timeout=120 if faults else moments.uniform(3, 25))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
         process.communicate()

@@ -6,6 +6,8 @@ The shape is Ray's part alone; `docs/ray-shape.md` has the figures.
 import json
 import os
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -112,6 +114,9 @@ def test_without_the_token_nothing_is_taken(head):
     refused = submit(without | {"RAY_AUTH_MODE": "disabled"}, sweeping.SCRIPT)
     assert refused.returncode != 0
     assert "oken authentication is enabled" in refused.stderr
+    with pytest.raises(urllib.error.HTTPError) as answer:
+        urllib.request.urlopen(f"{head[1]['RAY_ADDRESS']}/api/jobs/", timeout=10)
+    assert answer.value.code == 401
 
 
 def test_a_job_of_the_bare_shape_succeeds(shape):
