@@ -10,6 +10,7 @@ A further sweep's end-to-end test is a few lines:
 import fcntl
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,31 @@ def ray_address():
         initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False}
     )
     yield cluster.address
+    in_use = {}
+    for _ in range(40):  # what a sweep held is given back soon after its end
+        in_use = held(cluster.address)
+        if not in_use:
+            break
+        time.sleep(0.5)
     cluster.shutdown()
+    assert in_use == {}
+
+
+def held(address):
+    """What of a cluster's CPUs and GPUs is in use, by node."""
+    from ray._private.state import GlobalState
+    from ray._raylet import GcsClientOptions
+
+    state = GlobalState()
+    state._initialize_global_state(GcsClientOptions.create(address, None, True, False))
+    total, free = state.total_resources_per_node(), state.available_resources_per_node()
+    names = ("CPU", "GPU")
+    counts = {
+        node: [total[node].get(name, 0) - free.get(node, {}).get(name, 0) for name in names]
+        for node in total
+    }
+    state.disconnect()
+    return {node: each for node, each in counts.items() if any(each)}
 
 
 @pytest.fixture(scope="session")
