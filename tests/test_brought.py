@@ -65,19 +65,9 @@ OTHERS = {
     "when_to_drop": (("--location", "input", "--gap", "0,2B"), [4, 4, 4]),
     "how_many_to_drop": (("--count", "0,1,3"), [3, 5, 6]),
     "search": (
-        tuple(
-            [
-                "--location",
-                "input,2-3",
-                "--count",
-                "2",
-                "--gap",
-                "0",
-                "--loss",
-                "lm",
-                "--lr_factor",
-                "1",
-            ]
+        (
+            *("--location", "input,2-3", "--count", "2", "--gap", "0"),
+            *("--loss", "lm", "--lr_factor", "1"),
         ),
         [4, 4],
     ),

@@ -38,12 +38,15 @@ from raydistill.peaks import all_cells
 from raydistill.placement import AUTO, PLACEMENTS
 from raydistill.plan import ORDERS
 from raydistill.redact import redact
+from raydistill.remote import bring, everything, send, small
 from raydistill.resolve import distinct
 from raydistill.scales import scale_names
 from raydistill.search import OBJECTIVES, SEARCHES
 from raydistill.store import Store
 from raydistill.sweep import FIELDS, Sweep, SweepPlan
 from raydistill.text_flags import add_text_flags
+
+STORAGE_HELP = f"a folder, s3://… or gs://… (${STORAGE_VARIABLE} or ~/.raydistill)"
 
 STOPPED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 """The exit codes of a command that ^C or SIGTERM ended, as a shell counts them."""
@@ -91,6 +94,7 @@ def run_sweep(sweep: Sweep, argv: Sequence[str]) -> int:
         RaydistillError: if the plan cannot be run.
     """
     flags = sweep_parser(sweep).read(argv)
+    bring(storage_of(flags))
     command = shlex.join(["python", *sys.argv])
     plan = plan_of(sweep, flags, command)
     store = Store(plan.options.storage)
@@ -192,7 +196,7 @@ def sweep_parser(sweep: Sweep) -> Parser:
 
 def _running_flags(parser: Parser) -> None:
     where = parser.add_argument_group("where and whether it runs")
-    where.add_argument("--storage", help=f"a folder (${STORAGE_VARIABLE} or ~/.raydistill)")
+    where.add_argument("--storage", help=STORAGE_HELP)
     where.add_argument("--tracking-uri", help="an MLflow server (sqlite in the storage)")
     where.add_argument(
         "--teacher-placement", default=AUTO, help=f"{', '.join(PLACEMENTS)}[:FORM=SIZE]"
@@ -241,13 +245,21 @@ def _console(argv: Sequence[str]) -> int:
     reading = _reading_commands(commands)
     of_groups = [parser for group in GROUPS for parser in group.add_parsers(commands)]
     for command in (base, ui, rungs, *reading, *of_groups):
-        command.add_argument("--storage", help=f"a folder (${STORAGE_VARIABLE} or ~/.raydistill)")
+        command.add_argument("--storage", help=STORAGE_HELP)
         command.add_argument("--debug", action="store_true", help="show a traceback with an error")
     flags = parser.read(argv)
     if flags.command is None:
         parser.print_help()
         return 0
     store = Store(storage_of(flags))
+    with_weights = flags.command in (*exchange.NAMES, *model_commands.NAMES, "store")
+    bring(store.root, everything if with_weights else small)
+    code = _run_command(store, flags)
+    send(store.root)
+    return code
+
+
+def _run_command(store: Store, flags: argparse.Namespace) -> int:
     for group in GROUPS:
         if flags.command in group.NAMES:
             code: int = group.run(store, flags)

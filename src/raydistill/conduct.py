@@ -21,6 +21,7 @@ from raydistill.lock import held
 from raydistill.manifest import write_text
 from raydistill.outcomes import TrialFailure
 from raydistill.peaks import at_best_peaks
+from raydistill.remote import remote_of, send
 from raydistill.report import formats
 from raydistill.report.chapter import chapter
 from raydistill.report.console import PatientConsole, open_console
@@ -48,7 +49,9 @@ def run(plan: SweepPlan) -> int:
     check_writable(store.root)
     console = open_console()
     with held(lock_of(plan, store), console.print), full_disk_named(store.root):
-        return _run(plan, store, console)
+        code = _run(plan, store, console)
+    send(store.root)
+    return code
 
 
 @contextmanager
@@ -191,6 +194,8 @@ def check_writable(root: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise SetupError(f"the storage {root} cannot be written: {error.strerror}") from error
+    if remote := remote_of(root):
+        remote.check()
 
 
 def _keep_task_data(plan: SweepPlan, store: Store) -> None:

@@ -21,6 +21,7 @@ from raydistill.locations import every_location, is_list
 from raydistill.placement import check_placement, excerpt_of
 from raydistill.recipe import check_recipe, with_settings
 from raydistill.references import reference_cell
+from raydistill.remote import copy_of, is_url
 from raydistill.scales import Scale, load_scale
 from raydistill.search import (
     FUNNEL,
@@ -353,12 +354,12 @@ def _seconds(text: str) -> float:
 
 
 def storage_of(flags: argparse.Namespace) -> Path:
-    """The storage that the flags or the environment name.
+    """The storage that the flags or the environment name; of one in an object store, the copy.
 
     Raises:
-        UsageError: if it is a URL.
+        UsageError: if it is a URL of another kind.
     """
     given = flags.storage or os.environ.get(STORAGE_VARIABLE) or "~/.raydistill"
-    if "://" in given:
-        raise UsageError(f"--storage {given!r}: URLs come with a later version; name a folder")
+    if is_url(given):
+        return copy_of(given)
     return Path(given).expanduser()

@@ -21,6 +21,8 @@ from raydistill import faults
 from raydistill.errors import SetupError
 from raydistill.interrupts import interrupts_held, raise_on_sigterm
 from raydistill.redact import Redacting, redact
+from raydistill.remote import COPIES, REMOTE, url_of
+from raydistill.runners.local_copy import driver_in_step
 
 Need = Mapping[str, float]
 
@@ -53,20 +55,24 @@ def connected(log: Path) -> Iterator[None]:
         SetupError: if the cluster of `RAY_ADDRESS` does not answer, or none can be started.
     """
     _into_file(log)
+    url = url_of(log)
     try:
         with interrupts_held():
-            _join()
-        yield
+            _join(url)
+        with driver_in_step(url):
+            yield
     finally:
         ray.shutdown()
 
 
-def _join() -> None:
+def _join(url: str) -> None:
     # The submitter's runtime_env may name the same variables; both are merged by us, below.
     os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # Ray's own tip, or it warns each time
     environment = {name: os.environ.get(name, text) for name, text in WORKER_ENVIRONMENT.items()}
     environment |= {name: os.environ[name] for name in faults.VARIABLES if name in os.environ}
+    environment |= {REMOTE: url} if url else {}
+    environment |= {COPIES: os.environ[COPIES]} if COPIES in os.environ else {}
     address = os.environ.get("RAY_ADDRESS", "local")
     here = {"num_cpus": os.cpu_count(), "include_dashboard": False} if address == "local" else {}
     try:
@@ -179,6 +185,8 @@ def require_shared(root: Path) -> None:
     Raises:
         SetupError: if one of them does not see it.
     """
+    if url_of(root):
+        return  # every node has its copy
     others = [
         node for node in _nodes() if node["NodeID"] != ray.get_runtime_context().get_node_id()
     ]

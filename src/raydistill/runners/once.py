@@ -8,6 +8,7 @@ from ray.exceptions import RayTaskError
 
 from raydistill.errors import RaydistillError
 from raydistill.runners.cluster import Need
+from raydistill.runners.local_copy import in_step, on_this_node
 from raydistill.runners.stopping import stop_on_signal, unless_stopped
 from raydistill.runners.work import Metrics, Work, paced
 
@@ -23,8 +24,9 @@ def run_once(function: Callable[P, T], need: Need, *args: P.args, **kwargs: P.kw
         RaydistillError: the function's own, as if it had been called here.
         RayTaskError: any other error, with the worker's traceback.
     """
-    task = ray.remote(num_cpus=need.get("CPU", 0), num_gpus=need.get("GPU", 0))(function)
-    result: T = _results([task.remote(*args, **kwargs)])[0]
+    in_step()
+    task = ray.remote(num_cpus=need.get("CPU", 0), num_gpus=need.get("GPU", 0))(_called)
+    result: T = _results([task.remote(function, *args, **kwargs)])[0]
     return result
 
 
@@ -35,8 +37,15 @@ def run_each_once(function: Callable[[J], T], need: Need, jobs: Sequence[J]) -> 
         RaydistillError: the function's own, as if it had been called here.
         RayTaskError: any other error, with the worker's traceback.
     """
-    task = ray.remote(num_cpus=need.get("CPU", 0), num_gpus=need.get("GPU", 0))(function)
-    return _results([task.remote(job) for job in jobs])
+    in_step()
+    task = ray.remote(num_cpus=need.get("CPU", 0), num_gpus=need.get("GPU", 0))(_called)
+    return _results([task.remote(function, job) for job in jobs])
+
+
+def _called(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """On a worker: the function on this node's copy of the storage."""
+    with on_this_node(*args) as moved:
+        return function(*moved, **kwargs)
 
 
 def _results(tasks: list[Any]) -> list[Any]:
@@ -44,6 +53,7 @@ def _results(tasks: list[Any]) -> list[Any]:
         results: list[Any] = ray.get(tasks)
     except RayTaskError as error:
         raise _own(error) from None
+    in_step()
     return results
 
 
@@ -61,6 +71,7 @@ def follow_once(
         num_cpus=need.get("CPU", 0), num_gpus=need.get("GPU", 0), num_returns="streaming"
     )(_paced_alone)
     last: Metrics = {}
+    in_step()
     with stop_on_signal():
         try:
             for item in task.remote(work, job):
@@ -68,11 +79,13 @@ def follow_once(
                 on_progress(last)
         except RayTaskError as error:
             raise _own(error) from None
+    in_step()
     return last
 
 
 def _paced_alone(work: Work, job: object) -> Iterator[Metrics]:
-    yield from paced(work(job), agree=unless_stopped)
+    with on_this_node(job) as (moved,):
+        yield from paced(work(moved), agree=unless_stopped)
 
 
 def _own(error: RayTaskError) -> Exception:

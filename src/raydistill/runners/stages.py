@@ -16,6 +16,7 @@ from raydistill.known import Known, ages_by_scale, corpus_id, layer_requests, lo
 from raydistill.manifest import is_whole
 from raydistill.outcomes import Finished, HeldoutPoint, Progress
 from raydistill.placement import AUTO, OWN_DEVICES
+from raydistill.remote import url_of
 from raydistill.results import measured, metrics, outcome, study_url
 from raydistill.runners.cluster import Need
 from raydistill.runners.once import follow_once, run_each_once, run_once
@@ -77,7 +78,8 @@ def tokenise(scale: Scale, store: Store, say: Say) -> None:
     """
     say(f"tokenising the corpus {scale.corpus!r}")
     wanted = wanted_by(scale)
-    if is_large(wanted, LARGE_BYTES) and find(wanted, store) is None:
+    shards = is_large(wanted, LARGE_BYTES) and not url_of(store.root)  # they need a shared folder
+    if shards and find(wanted, store) is None:
         draft = run_once(begin_corpus, {"CPU": 1}, wanted, store)
         tokenise_shards(wanted, draft, store, say)
     run_once(make_corpus, {"CPU": 1}, scale, str(store.root))

@@ -14,6 +14,7 @@ from ray.exceptions import RayTaskError
 
 from raydistill.errors import RaydistillError
 from raydistill.runners.cluster import Need
+from raydistill.runners.local_copy import on_this_node
 from raydistill.spec import ExternalBase, Recipe, TrialSpec
 
 if TYPE_CHECKING:
@@ -80,8 +81,9 @@ class _Standing:
         from raydistill.world import World  # noqa: PLC0415
 
         teacher, recipe, storage = self._what
-        folder = base_folder(teacher.weights_sha256, Store(Path(storage)))
-        self._teacher = OnlineTeacher(load_weights(folder).model, recipe, World.here())
+        with on_this_node(storage, teacher) as (there, _):
+            folder = base_folder(teacher.weights_sha256, Store(Path(there)))
+            self._teacher = OnlineTeacher(load_weights(folder).model, recipe, World.here())
         return True
 
     def logits(self, batch: "Batch") -> "torch.Tensor":

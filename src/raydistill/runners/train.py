@@ -11,6 +11,7 @@ from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from raydistill.runners.cluster import WORKER_CPU
+from raydistill.runners.local_copy import on_this_node
 from raydistill.runners.stopping import unless_stopped
 from raydistill.runners.work import Work, paced
 
@@ -43,8 +44,9 @@ def train(work: Work, job: object, *, devices: range, gpu: bool, name: str, fold
 
 
 def _on_every_rank(work: Work, job: object) -> None:
-    for metrics in paced(work(job), agree=_as_rank_0_says):
-        ray.train.report(dict(metrics))
+    with on_this_node(job) as (moved,):
+        for metrics in paced(work(moved), agree=_as_rank_0_says):
+            ray.train.report(dict(metrics))
 
 
 def _as_rank_0_says(number: int) -> int:

@@ -26,6 +26,7 @@ from raydistill.outcomes import TrialFailure
 from raydistill.redact import redact
 from raydistill.runners.cluster import WORKER_CPU, configured, device_need
 from raydistill.runners.in_order import InOrder
+from raydistill.runners.local_copy import in_step, on_this_node
 from raydistill.runners.stopping import stop_on_signal, unless_stopped
 from raydistill.runners.work import FINISHED, Candidate, Metrics, Work, paced
 
@@ -138,6 +139,7 @@ def run_jobs(
         ),
         setup.trial_need,
     )
+    in_step()
     with _cache(setup.folder) as cache, _environment(searcher), stop_on_signal():
         grid = tune.Tuner(
             function,
@@ -157,6 +159,7 @@ def run_jobs(
                 verbose=0,
             ),
         ).fit()
+        in_step()
         grid.get_dataframe().to_csv(setup.folder / "tune.csv", index=False)
         return _outcome(grid, listener)
 
@@ -177,8 +180,9 @@ def _trial(
 
         train(work, jobs[key], devices=devices, gpu=gpu, name=f"train-{key}", folder=folder)
         return
-    for metrics in paced(work(jobs[key]), agree=unless_stopped):
-        tune.report(dict(metrics))
+    with on_this_node(jobs[key]) as (job,):
+        for metrics in paced(work(job), agree=unless_stopped):
+            tune.report(dict(metrics))
 
 
 class _Listener(tune.Callback):  # type: ignore[misc]  # ray has no types
