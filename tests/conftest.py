@@ -11,6 +11,7 @@ import fcntl
 import shutil
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,16 @@ LONGEST = (
 def pytest_collection_modifyitems(items):
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+@pytest.fixture(autouse=True)
+def no_ray_left(request):
+    """A session that a test left open would be the next test's: it is closed, and named."""
+    yield
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        ray.shutdown()
+        warnings.warn(f"{request.node.nodeid} left a Ray session open", stacklevel=1)
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ def folder(tmp_path):
 def ray_here(ray_address):
     import ray
 
-    ray.init(address=ray_address, ignore_reinit_error=True, log_to_driver=False)
+    ray.init(address=ray_address, log_to_driver=False)
     yield
     ray.shutdown()
 
