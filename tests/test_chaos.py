@@ -8,7 +8,9 @@ import random
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -72,7 +74,7 @@ def test_fifty_trials_in_one_driver_leave_no_more_than_the_first_ten(prepared, t
     storage = prepared(tmp_path)
     layers = [f"{a}-{a + 1}" for a in (1, 2, 3)] + ["1,3", "1,4", "2,4"]
     flags = [word for each in layers for word in ("--location", each)]
-    flags += ["--location", "none,input,output,middle", "--seed", "1,2,3,4,5,6", "--age", "320B"]
+    flags += ["--location", "none,input,output,middle", "--seed", "1,2,3,4,5,6,7,8", "--age", "320B"]
     process = sweeping.start(storage, *flags, "--yes", "--concurrent", "1")
     seen = []
     while process.poll() is None:
@@ -107,9 +109,8 @@ def measured(pid):
 
 
 @pytest.mark.parametrize("left_kb", [300, 1200])
-def test_a_disk_that_is_full_is_named_and_the_repetition_goes_on(prepared, tmp_path, left_kb):
-    disk = tmp_path / "disk"
-    disk.mkdir()
+def test_a_disk_that_is_full_is_named_and_the_repetition_goes_on(prepared, left_kb):
+    disk = Path(tempfile.mkdtemp())  # pytest would move a folder of its own away with the mount
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=14m", "tmpfs", disk], check=False)
     if mounted.returncode:
         pytest.skip("only root mounts a small disk")
@@ -129,3 +130,4 @@ def test_a_disk_that_is_full_is_named_and_the_repetition_goes_on(prepared, tmp_p
         sweeping.assert_every_step_once(disk, "where_to_drop")
     finally:
         subprocess.run(["umount", disk], check=True)
+        disk.rmdir()

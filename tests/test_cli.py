@@ -153,3 +153,9 @@ def test_debug_shows_the_traceback(tmp_path):
     )
     assert done.returncode == 2
     assert "Traceback" in done.stderr
+
+
+def test_help_ends_with_the_exit_codes():
+    told = " ".join(sweep_parser(SWEEP).format_help().split())
+    assert "exit codes: 0 done, 1 trials failed, 2 usage, 3 data or checkpoint, 4 env" in told
+    assert "130 stopped by ^C, 143 by SIGTERM" in told

@@ -46,10 +46,15 @@ from raydistill.store import Store
 from raydistill.sweep import FIELDS, Sweep, SweepPlan
 from raydistill.text_flags import add_text_flags
 
-STORAGE_HELP = f"a folder, s3://… or gs://… (${STORAGE_VARIABLE} or ~/.raydistill)"
-
 STOPPED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 """The exit codes of a command that ^C or SIGTERM ended, as a shell counts them."""
+
+
+EXITS = (
+    "exit codes: 0 done, 1 trials failed, 2 usage, 3 data or checkpoint, 4 environment, "
+    f"{STOPPED} stopped by ^C, {TERMINATED} by SIGTERM"
+)
+STORAGE_HELP = f"a folder, s3://… or gs://… (${STORAGE_VARIABLE} or ~/.raydistill)"
 
 
 GROUPS = (exchange, model_commands, upkeep)
@@ -140,7 +145,7 @@ def check_plan(plan: SweepPlan, store: Store, *, agreed: bool) -> None:
 def sweep_parser(sweep: Sweep) -> Parser:
     """The flags that every sweep takes."""
     axes = ", ".join(sweep.axes)
-    parser = Parser(description=sweep.question, epilog=f"axes: {axes}", allow_abbrev=False)
+    parser = Parser(description=sweep.question, epilog=f"axes: {axes}; {EXITS}", allow_abbrev=False)
     cells = parser.add_argument_group(
         "which cells (values with commas; of an axis: instead of its own)"
     )
@@ -227,7 +232,7 @@ def _console(argv: Sequence[str]) -> int:
     parser = Parser(
         prog="raydistill",
         description="Which layers to take out of a language model, how many, when, at what age.",
-        epilog="A sweep is a script of its own: python sweeps/where_to_drop.py --help",
+        epilog=f"A sweep is a script of its own: python sweeps/where_to_drop.py --help; {EXITS}",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"raydistill {__version__}")
