@@ -74,7 +74,8 @@ def test_fifty_trials_in_one_driver_leave_no_more_than_the_first_ten(prepared, t
     storage = prepared(tmp_path)
     layers = [f"{a}-{a + 1}" for a in (1, 2, 3)] + ["1,3", "1,4", "2,4"]
     flags = [word for each in layers for word in ("--location", each)]
-    flags += ["--location", "none,input,output,middle", "--seed", "1,2,3,4,5,6,7,8", "--age", "320B"]
+    flags += ["--location", "none,input,output,middle", "--age", "320B", "--seed"]
+    flags += [",".join(map(str, range(1, 9)))]
     process = sweeping.start(storage, *flags, "--yes", "--concurrent", "1")
     seen = []
     while process.poll() is None:
