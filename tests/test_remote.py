@@ -110,6 +110,18 @@ def test_what_only_one_machine_can_use_stays_there(two):
     assert found == ["trials/ab/estimate.json"]
 
 
+def test_objects_that_others_planted_neither_leave_the_copy_nor_lead_it_elsewhere(two, monkeypatch):
+    one, other = two
+    write(one, "trials/ab/trained.json", "{}")
+    one.push()
+    planted = dict.fromkeys(("../out.json", "trials/../../out.json", ".url", "x/.url"), (1, 1))
+    listed = Remote._there
+    monkeypatch.setattr(Remote, "_there", lambda self: listed(self) | planted)
+    other.pull(everything)
+    found = [str(p.relative_to(other.root)) for p in other.root.rglob("*") if p.is_file()]
+    assert found == ["trials/ab/trained.json"]
+
+
 def test_a_job_gets_the_weights_it_names_and_of_others_what_is_said_of_them():
     wanted = named_in("TrialJob(spec=... base_sha256='b1' trial 'd2')")
     assert wanted("bases/b1/model.safetensors")

@@ -133,7 +133,9 @@ class Remote:
         with self._lock, self._told():
             files, there = self._files(), self._there()
             for name in sorted(there, key=_manifest_last):
-                if wanted(name) and self._is_older(name, *there[name]):
+                if _STAYS.search(name) or not wanted(name):
+                    continue  # nor does "../" lead out of the copy
+                if self._is_older(name, *there[name]):
                     self._download(files, name, there[name][1])
 
     def push(self) -> None:
