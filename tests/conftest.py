@@ -11,7 +11,6 @@ import fcntl
 import shutil
 import sys
 import time
-import warnings
 from pathlib import Path
 
 import pytest
@@ -33,13 +32,21 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True)
-def no_ray_left(request):
-    """A session that a test left open would be the next test's: it is closed, and named."""
+def nothing_left(request):
+    """A Ray session, or a CPU of the shared Ray, that a test kept would be missing to the next."""
+    before = ray_is_on()  # a module's own
     yield
-    ray = sys.modules.get("ray")
-    if ray is not None and ray.is_initialized():
-        ray.shutdown()
-        warnings.warn(f"{request.node.nodeid} left a Ray session open", stacklevel=1)
+    if ray_is_on() and not before:
+        sys.modules["ray"].shutdown()
+        pytest.fail("left a Ray session open")
+    if "ray_address" in request.fixturenames:
+        kept = kept_of(request.getfixturevalue("ray_address"))
+        if kept:
+            pytest.fail(f"still holds CPUs or GPUs: {kept}")
+
+
+def ray_is_on():
+    return "ray" in sys.modules and sys.modules["ray"].is_initialized()
 
 
 @pytest.fixture(scope="session")
@@ -51,15 +58,17 @@ def ray_address():
         initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False}
     )
     yield cluster.address
-    in_use = {}
-    for _ in range(40):  # what a sweep held is given back soon after its end
-        in_use = held(cluster.address)
+    cluster.shutdown()
+
+
+def kept_of(address):
+    """What of a cluster's CPUs and GPUs stays in use; what a sweep held is back soon after it."""
+    for _ in range(60):
+        in_use = held(address)
         if not in_use:
             break
         time.sleep(0.5)
-    cluster.shutdown()
-    if in_use:
-        warnings.warn(f"sweeps still hold CPUs or GPUs: {in_use}", stacklevel=1)
+    return in_use
 
 
 def held(address):
