@@ -72,9 +72,10 @@ def here(name, storage, *flags, **more):
     return in_this_process(lambda: runpy.run_path(script, run_name="__main__"), argv, variables)
 
 
-def command(storage, *words):
+def command(storage, *words, **more):
     """`raydistill <words>` in this process, in the same way."""
-    return in_this_process(raydistill, ["raydistill", *map(str, words)], environment(storage))
+    variables = environment(storage, **more)
+    return in_this_process(raydistill, ["raydistill", *map(str, words)], variables)
 
 
 def in_this_process(program, argv, variables):

@@ -109,7 +109,7 @@ class Remote:
     _seen: dict[str, tuple[int, int]] = field(default_factory=dict)
     _lock: Any = field(default_factory=threading.Lock)
 
-    def check(self) -> None:
+    def check(self, data: bytes = b"x") -> None:
         """Write, read and delete an object.
 
         Raises:
@@ -119,9 +119,10 @@ class Remote:
         with self._told():
             files = self._files()
             with files.open_output_stream(name) as stream:
-                stream.write(b"x")
+                stream.write(data)
             with files.open_input_stream(name) as stream:
-                stream.read()
+                if stream.read() != data:
+                    raise OSError("what was read back is not what was written")
             files.delete_file(name)
 
     def pull(self, wanted: Wanted = small) -> None:

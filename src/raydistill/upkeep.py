@@ -7,11 +7,11 @@ from raydistill.store import Store
 
 P = TypeVar("P", bound=argparse.ArgumentParser)
 
-NAMES = ("track", "store", "cluster")
+NAMES = ("track", "store", "cluster", "doctor")
 
 
 def add_parsers(commands: "argparse._SubParsersAction[P]") -> tuple[P, ...]:
-    """`track sync`, `store merge` and `cluster check`; the parsers that take a storage."""
+    """`track sync`, `store merge`, `cluster check`, `doctor`; the parsers that take a storage."""
     track = commands.add_parser("track", help="sync: bring MLflow to what the storage holds")
     sync = track.add_subparsers(required=True, metavar="sync").add_parser("sync")
     sync.add_argument("sweep", nargs="*", help="by name (all there are)")
@@ -25,7 +25,11 @@ def add_parsers(commands: "argparse._SubParsersAction[P]") -> tuple[P, ...]:
     check.add_argument("--schemas", help="a folder with another version of KubeRay's")
     check.add_argument("--debug", action="store_true", help="show a traceback with an error")
     check.set_defaults(storage=None)
-    return sync, merge
+    doctor = commands.add_parser(
+        "doctor", help="what a sweep would stumble over here, and what helps"
+    )
+    doctor.add_argument("--tracking-uri", help="an MLflow server (sqlite in the storage)")
+    return sync, merge, doctor
 
 
 def run(store: Store, flags: argparse.Namespace) -> int:
@@ -42,6 +46,10 @@ def run(store: Store, flags: argparse.Namespace) -> int:
         from raydistill.cluster_check import check  # noqa: PLC0415  (yaml, Ray)
 
         return check(flags)
+    if flags.command == "doctor":
+        from raydistill.doctor import doctor  # noqa: PLC0415  (rich, Ray)
+
+        return doctor(store, flags)
     from raydistill.merging import merge  # noqa: PLC0415  (numpy)
 
     return merge(store, flags)

@@ -16,6 +16,7 @@ from raydistill.store import Store
 
 _PROBE_S = 5
 _DATABASES = ("postgresql", "mysql", "mssql")
+_DRIVERS = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 _FORMS = "http://host:5000, sqlite:////absolute/path/mlflow.db or postgresql://user@host/db"
 
 
@@ -32,15 +33,16 @@ def check(uri: str, store: Store) -> str:
 
     Raises:
         UsageError: if no MLflow can stand behind such a URI; the message has a form that works.
-        SetupError: if a server does not answer within 5 s, or a file is not MLflow's.
+        SetupError: if a server or database does not answer within 5 s, its driver is not here, or
+            a file is not MLflow's.
     """
     scheme = urlsplit(uri).scheme.partition("+")[0]
     if scheme in ("http", "https"):
-        return _check_server(uri, store)
+        return _told(uri, _probe(uri), store)
     if scheme == "sqlite":
         return _check_sqlite(uri)
     if scheme in _DATABASES:
-        return f"MLflow: {redact(uri)}"
+        return _told(uri, _connect(uri), store)
     raise UsageError(_refusal(uri, scheme, store))
 
 
@@ -90,8 +92,7 @@ def _tables(path: Path) -> set[str]:
         connection.close()
 
 
-def _check_server(uri: str, store: Store) -> str:
-    trouble = _probe(uri)
+def _told(uri: str, trouble: str, store: Store) -> str:
     if not trouble:
         return f"MLflow: {redact(uri)} answers"
     if has_delivered(store, uri):
@@ -114,6 +115,20 @@ def _probe(uri: str) -> str:
         return "" if error.code == 401 else f"/health answers {error.code} {error.reason}"
     except (OSError, ValueError) as error:
         return str(getattr(error, "reason", error))
+
+
+def _connect(uri: str) -> str:
+    """Why the database does not answer; empty if it does."""
+    from sqlalchemy import create_engine, exc  # noqa: PLC0415  (databases alone need it)
+
+    timeout = {"timeout" if uri.startswith("mssql") else "connect_timeout": _PROBE_S}
+    try:
+        create_engine(uri, connect_args=timeout).connect().close()
+    except ModuleNotFoundError as error:
+        return f"its driver is not here: pip install {_DRIVERS.get(str(error.name), error.name)}"
+    except exc.SQLAlchemyError as error:
+        return redact(" ".join(str(getattr(error, "orig", None) or error).split()))
+    return ""
 
 
 def _marker(store: Store, uri: str) -> Path:
