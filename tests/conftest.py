@@ -8,6 +8,7 @@ A further sweep's end-to-end test is a few lines:
 """
 
 import fcntl
+import os
 import shutil
 import sys
 import time
@@ -16,6 +17,8 @@ from pathlib import Path
 import pytest
 
 collect_ignore_glob = ["*_driver.py"]  # programs that tests start
+
+os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # no test starts a Ray without saying so
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -11,16 +11,17 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def server(folder, port):
-    """A real `mlflow server` on the database in `folder`; killed when the block ends."""
+def server(folder, port, *, database=None, files=None):
+    """A real `mlflow server` on the database in `folder`, or another; killed at the block's end."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    place = ["--backend-store-uri", f"sqlite:///{folder}/served.db", "--workers", "1"]
-    files = ["--artifacts-destination", str(folder / "served")]
+    database = database or f"sqlite:///{folder}/served.db"
+    place = ["--backend-store-uri", database, "--workers", "1"]
+    kept = ["--artifacts-destination", files or str(folder / "served")]
     settings = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     environ = {**os.environ, **settings}
     with (folder / "server.log").open("a") as log:
         process = subprocess.Popen(
-            [*command, *place, *files],
+            [*command, *place, *kept],
             cwd=folder,
             stdout=log,
             stderr=log,

@@ -41,7 +41,7 @@ def test_revisions_are_ages(run_sweep, prepared, tmp_path):
     for seed, step in enumerate(("step1", "step2")):
         save_model(tmp_path / "mine" / step, "gpt_neox", seed=seed)
     storage = prepared(tmp_path / "storage")
-    flags = ("--model", str(tmp_path / "mine"), "--location", "input")
+    flags = ("--model", str(tmp_path / "mine"), "--location", "input", "--no-lr-probe")
     done = run_sweep("where_to_drop", storage, *flags, "--age", "step1,step2")
     assert done.returncode == 0, done.stderr
     assert asked(storage) == {(age, "input") for age in ("step1", "step2")}

@@ -119,10 +119,12 @@ def test_without_the_token_nothing_is_taken(head):
     assert answer.value.code == 401
 
 
+@pytest.mark.soak
 def test_a_job_of_the_bare_shape_succeeds(shape):
     assert "succeeded" in shape[0]
 
 
+@pytest.mark.soak
 def test_six_trials_share_two_processes_that_import_torch_once_each(shape):
     single = shape[1]["single"]
     assert not single["failures"]
@@ -145,10 +147,12 @@ def overheads(single):
     return {"all_s": round(single["wall_s"], 1), "between_s": seconds}
 
 
+@pytest.mark.soak
 def test_asha_stops_the_worst_trial(shape):
     assert shape[1]["single"]["stopped"] == ["nap5"]
 
 
+@pytest.mark.soak
 def test_a_trial_on_two_ranks_runs_in_a_worker_group_inside_tune(shape):
     nested = shape[1]["nested"]
     assert not nested["failures"]
@@ -158,5 +162,6 @@ def test_a_trial_on_two_ranks_runs_in_a_worker_group_inside_tune(shape):
     print({"nested_s": round(nested["wall_s"], 1)})
 
 
+@pytest.mark.soak
 def test_nothing_of_the_shape_lives_on(shape):
     assert shape[2] == []

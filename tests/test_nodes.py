@@ -8,12 +8,19 @@ import threading
 import time
 
 import pytest
+from ray._raylet import GcsClient
+from ray.autoscaler.v2.sdk import get_cluster_resource_state
 from ray.cluster_utils import Cluster
 
 import sweeping
 import trained_here
 from ray_processes import family, left_of
+from ray_works import Nap, doze
 from raydistill.faults import Fault
+from raydistill.runners.cluster import connected
+from raydistill.runners.in_order import InOrder
+from raydistill.runners.tune import Setup, run_jobs
+from raydistill.runners.work import Candidate
 
 ONE = ("--age", "320B", "--location", "input", "--checkpoint-every", "0")
 ELASTIC = (*ONE, "--devices-per-trial", "1-2", "--set", "micro_batches=2", "--budget", "1200B")
@@ -90,3 +97,47 @@ def test_an_elastic_trial_goes_from_two_devices_to_one_and_back(cluster, prepare
     for trained, _ in (*ours.values(), *other.values()):
         del trained["made_by"]  # on two devices, and on one
     assert ours == other
+
+
+def idle_s(cluster):
+    """How long each node counts as idle to the autoscaler: no CPU in use there, no object kept."""
+    state = get_cluster_resource_state(GcsClient(cluster.address))
+    return {node.node_id.hex(): node.idle_duration_ms / 1000 for node in state.node_states}
+
+
+def test_after_its_last_trial_a_node_may_leave(cluster, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(sweeping.ROOT / "tests"), prepend=os.pathsep)
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    nodes = {cluster.add_node(num_cpus=1).node_id for _ in range(2)}
+    two = [Candidate(key=f"t{n}", axes={}, job=Nap(steps=n)) for n in (2, 80)]
+    seen = []
+
+    def look(key, metrics):
+        if key == "t80":
+            seen.append(sorted(idle_s(cluster)[node] for node in nodes))
+
+    with connected(tmp_path / "ray.log"):
+        setup = Setup(folder=tmp_path)
+        outcome = run_jobs(two, InOrder(two), work=doze, setup=setup, on_progress=look)
+        assert sorted(outcome.finished) == ["t2", "t80"]
+        assert max(idle for _, idle in seen) > 3  # while the other trained
+        assert all(busy < 1 for busy, _ in seen)
+        time.sleep(3)  # the driver reports, and may take long
+        assert min(idle_s(cluster)[node] for node in nodes) > 1
+
+
+@pytest.mark.soak
+def test_the_head_is_lost_and_the_command_repeated_on_a_new_cluster(cluster, prepared, tmp_path):
+    """A driver elsewhere waits a minute for its head, and ends with Ray's own words."""
+    storage = prepared(tmp_path / "lost")
+    cluster.add_node(num_cpus=1)
+    process = start(storage, cluster, *ONE)
+    wait_for_fault(storage, process)
+    cluster.remove_node(cluster.head_node, allow_graceful=False)
+    out, err = process.communicate()
+    assert process.returncode == 1, out + err
+    assert "GCS may have been killed" in err
+    done = sweeping.run(storage, *ONE)
+    assert done.returncode == 0, done.stderr
+    assert sweeping.results(storage) == calm(prepared(tmp_path / "calm"), *ONE)
+    sweeping.assert_tracked_once(storage, [("320B", "input")])

@@ -75,6 +75,7 @@ def test_a_new_axis_value_trains_only_what_is_new(first, storage, run_sweep):
     assert len(sweeping.results(storage)) == len(before) + 1
 
 
+@pytest.mark.soak
 def test_killed_at_three_moments_it_ends_as_if_nothing_had_happened(
     first, storage, tmp_path, run_sweep
 ):

@@ -49,7 +49,7 @@ def stop_on_signal() -> Iterator[None]:
 
 def stop_asked() -> bool:
     """Whether this job was asked to stop; in its driver and on its workers."""
-    return bool(_internal_kv_exists(_key()))
+    return ray.is_initialized() and bool(_internal_kv_exists(_key()))
 
 
 def unless_stopped(number: int) -> int:

@@ -211,7 +211,7 @@ def _outcome(grid: ResultGrid, listener: _Listener) -> Outcome:
     failures: dict[str, TrialFailure] = {}
     for result in grid:
         metrics = result.metrics or {}
-        key = result.config["key"]
+        key = Path(result.path).name  # of one that died at once, Tune knows no more
         if result.error is not None:
             failures[key] = _failure(key, result.error, listener.attempts.get(key, 0))
         elif FINISHED in metrics:

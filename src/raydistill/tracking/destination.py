@@ -16,7 +16,11 @@ from raydistill.store import Store
 
 _PROBE_S = 5
 _DATABASES = ("postgresql", "mysql", "mssql")
-_DRIVERS = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
+_DRIVERS = {
+    "psycopg": "'psycopg[binary]'",
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+}
 _FORMS = "http://host:5000, sqlite:////absolute/path/mlflow.db or postgresql://user@host/db"
 
 
@@ -118,14 +122,19 @@ def _probe(uri: str) -> str:
 
 
 def _connect(uri: str) -> str:
-    """Why the database does not answer; empty if it does."""
+    """Why the database does not answer; empty if it does.
+
+    Raises:
+        SetupError: if what speaks to it is not installed.
+    """
     from sqlalchemy import create_engine, exc  # noqa: PLC0415  (databases alone need it)
 
     timeout = {"timeout" if uri.startswith("mssql") else "connect_timeout": _PROBE_S}
     try:
         create_engine(uri, connect_args=timeout).connect().close()
     except ModuleNotFoundError as error:
-        return f"its driver is not here: pip install {_DRIVERS.get(str(error.name), error.name)}"
+        package = _DRIVERS.get(str(error.name), error.name)
+        raise SetupError(f"{redact(uri)} needs a driver: pip install {package}") from None
     except exc.SQLAlchemyError as error:
         return redact(" ".join(str(getattr(error, "orig", None) or error).split()))
     return ""
