@@ -21,10 +21,11 @@ SERVICES = {*AGENTS, "ray::IDLE", "ray::_AutoscalingCoordinatorActor"}
 
 
 @contextlib.contextmanager
-def head_in_repository(**variables):
+def head_in_repository(more=lambda ports: {}, **variables):
     """A head with two CPUs and token authentication, as a user would start it here.
 
     Args:
+        more: options of `ray start`, for the ports that the head will have.
         variables: of the head's environment, which every job inherits.
 
     Yields:
@@ -43,7 +44,7 @@ def head_in_repository(**variables):
         options = {"num-cpus": 2, "temp-dir": f"{folder}/ray", "node-ip-address": "127.0.0.1"}
         process = subprocess.Popen(
             ["ray", "start", "--head", "--block"]
-            + [f"--{name}={value}" for name, value in (options | ports).items()],
+            + [f"--{name}={value}" for name, value in (options | ports | more(ports)).items()],
             cwd=REPOSITORY,
             env=environment | variables,
             stdout=subprocess.DEVNULL,

@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import NoReturn
 
@@ -21,7 +21,7 @@ from raydistill.brought import RECIPES
 from raydistill.corpus import check_corpus, wanted_by
 from raydistill.costs import check_cost, most_of, plan_work, rates_of
 from raydistill.dry_run import describe
-from raydistill.errors import RaydistillError, UsageError
+from raydistill.errors import RaydistillError, UsageError, unknown
 from raydistill.evaluate.task_data import not_here
 from raydistill.flags import (
     SCALE_VARIABLE,
@@ -76,10 +76,18 @@ class Parser(argparse.ArgumentParser):
         flags, rest = self.parse_known_args(argv)
         if rest:
             given = rest[0].partition("=")[0]
-            near = difflib.get_close_matches(given, list(self._option_string_actions), n=1)
+            near = difflib.get_close_matches(given, list(self._options(argv)), n=1)
             hint = f", did you mean {near[0]}?" if near else ""
             self.error(f"unknown flag or argument {given!r}{hint}")
         return flags
+
+    def _options(self, argv: Sequence[str]) -> Iterator[str]:
+        """Its flags, and those of the commands that `argv` names."""
+        yield from self._option_string_actions
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for name in action.choices.keys() & set(argv):
+                    yield from action.choices[name]._options(argv)
 
 
 def main(sweep: Sweep) -> NoReturn:
@@ -252,6 +260,8 @@ def _console(argv: Sequence[str]) -> int:
     for command in (base, ui, rungs, *reading, *of_groups):
         command.add_argument("--storage", help=STORAGE_HELP)
         command.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    if argv and not argv[0].startswith("-") and argv[0] not in commands.choices:
+        raise UsageError(unknown("command", argv[0], commands.choices))
     flags = parser.read(argv)
     if flags.command is None:
         parser.print_help()

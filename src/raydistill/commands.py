@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+import socket
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -34,11 +35,15 @@ def ui(store: Store, port: int) -> int:
     """Become an MLflow server on the storage's database, on this machine alone.
 
     Raises:
-        SetupError: if nothing was tracked there yet.
+        SetupError: if nothing was tracked there yet, or the port is taken.
     """
     uri = tracking.default_uri(store)
     if not store.path("mlflow.db").is_file():
         raise SetupError(f"{store.root} has no mlflow.db yet: run a sweep first")
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except (OSError, OverflowError) as error:
+        raise SetupError(f"--port {port} of 127.0.0.1 cannot be used: {error}") from error
     server = f"http://127.0.0.1:{port}"
     for name, experiment_id in tracking.experiments(uri).items():
         print(f"{name}: {tracking.experiment_url(server, experiment_id)}", flush=True)

@@ -18,10 +18,12 @@ def sync(store: Store, flags: argparse.Namespace) -> int:
     """Deliver every sweep of the storage, or those named; trains nothing.
 
     Raises:
-        UsageError: if a sweep was never run here.
+        UsageError: if a sweep was never run here, or none was.
         SetupError: if MLflow does not take it, or a sweep is running: that delivers by itself.
     """
     there = list(all_asked(store))
+    if not there:
+        raise UsageError(f"no sweep was run in {store.root}: nothing to deliver")
     names = sorted({asked.name for asked in there})
     for name in flags.sweep:
         if name not in names:

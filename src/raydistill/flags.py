@@ -8,13 +8,14 @@ import argparse
 import math
 import os
 import re
+import stat
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from raydistill.brought import RECIPES, TESTS, Bring, revisions, scale_of
-from raydistill.errors import UsageError
+from raydistill.errors import SetupError, UsageError
 from raydistill.evaluate.asked import asked_evaluation
 from raydistill.funnel import FINALISTS
 from raydistill.locations import every_location, is_list
@@ -358,8 +359,18 @@ def storage_of(flags: argparse.Namespace) -> Path:
 
     Raises:
         UsageError: if it is a URL of another kind.
+        SetupError: if no folder can be there.
     """
     given = flags.storage or os.environ.get(STORAGE_VARIABLE) or "~/.raydistill"
     if is_url(given):
         return copy_of(given)
-    return Path(given).expanduser()
+    folder = Path(given).expanduser()
+    try:
+        is_folder = stat.S_ISDIR(folder.stat().st_mode)
+    except FileNotFoundError:
+        return folder
+    except OSError as error:
+        raise SetupError(f"the storage {folder} cannot be used: {error.strerror}") from error
+    if not is_folder:
+        raise SetupError(f"the storage {folder} is a file: name a folder")
+    return folder

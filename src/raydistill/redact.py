@@ -5,6 +5,9 @@ import os
 import re
 
 HIDDEN = "***"
+FOLDERS = ("PWD", "OLDPWD")
+"""Where a shell keeps the working directory, which is no password."""
+
 SHORTEST = 8
 """Characters; a shorter value might be a word."""
 
@@ -42,7 +45,8 @@ def redact(text: str) -> str:
 
 def _secrets_here() -> list[str]:
     """What this process's environment keeps under secret-looking names; longest first."""
-    found = {v for n, v in os.environ.items() if looks_secret(n) and len(v) >= SHORTEST}
+    named = (n for n in os.environ if looks_secret(n) and n not in FOLDERS)
+    found = {v for v in map(os.environ.__getitem__, named) if len(v) >= SHORTEST}
     return sorted(found, key=len, reverse=True)
 
 
