@@ -37,18 +37,17 @@ def test_a_folder_is_all_that_a_sweep_needs(run_sweep, prepared, tmp_path):
     assert trained(storage) == once
 
 
-def test_revisions_are_ages(run_sweep, prepared, tmp_path):
+def test_revisions_are_ages(prepared, tmp_path):
     for seed, step in enumerate(("step1", "step2")):
         save_model(tmp_path / "mine" / step, "gpt_neox", seed=seed)
     storage = prepared(tmp_path / "storage")
     flags = ("--model", str(tmp_path / "mine"), "--location", "input", "--no-lr-probe")
-    done = run_sweep("where_to_drop", storage, *flags, "--age", "step1,step2")
-    assert done.returncode == 0, done.stderr
+    trained_here.train(storage, *flags, "--age", "step1,step2")
+    sweeping.command(storage, "track", "sync")
     assert asked(storage) == {(age, "input") for age in ("step1", "step2")}
     once = trained(storage)
     assert len(once) == 2
-    again = run_sweep("where_to_drop", storage, *flags, "--age", "step2,step1")
-    assert again.returncode == 0, again.stderr
+    trained_here.train(storage, *flags, "--age", "step2,step1")
     assert trained(storage) == once
 
 

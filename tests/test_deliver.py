@@ -100,6 +100,7 @@ def runs_on(uri):
     return len(client.search_runs([experiment.experiment_id]))
 
 
+@pytest.mark.soak
 def test_a_server_that_comes_back_on_another_database_gets_everything_again(storage, tmp_path):
     port, one, other = free_port(), tmp_path / "one", tmp_path / "other"
     for folder in (one, other):

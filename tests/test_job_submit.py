@@ -77,6 +77,7 @@ def test_a_second_submission_trains_nothing(first, head, storage):
     sweeping.assert_tracked_once(storage, sweeping.CELLS)
 
 
+@pytest.mark.soak
 def test_a_failing_trial_fails_the_job(first, head, storage):
     """At this rate the loss is no number after a step."""
     before = trained(storage)

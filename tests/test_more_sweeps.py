@@ -35,7 +35,9 @@ def calm(run_sweep, prepared, tmp_path_factory):
     return storage_of
 
 
-@pytest.mark.parametrize("name", SWEEPS)
+@pytest.mark.parametrize(
+    "name", ["when_to_drop", pytest.param("how_many_to_drop", marks=pytest.mark.soak)]
+)
 def test_a_sweep_runs_and_its_repetition_trains_nothing(name, calm, run_sweep):
     storage = calm(name)
     before = sweeping.results(storage)

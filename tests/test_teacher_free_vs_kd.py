@@ -59,6 +59,7 @@ def test_kd_pays_for_its_teacher_and_equal_flops_are_nearly_equal(whole):
     assert cost["kd-equal-flops"] == pytest.approx(cost["teacher-free"], rel=0.06)  # whole steps
 
 
+@pytest.mark.soak
 def test_a_teacher_on_devices_of_its_own_gives_the_same_bits(whole, run_sweep, prepared, tmp_path):
     storage = prepared(tmp_path)
     flags = ("--seed", "1", "--arm", "kd", "--teacher-placement", "own-devices")
