@@ -40,6 +40,7 @@ def moment(storage):
     return f"training, {len(list(storage.glob('trials/*/trained.json')))} trained"
 
 
+@pytest.mark.timeout(1800)
 def test_a_driver_killed_at_twenty_moments(calm, tmp_path):
     """Random ones, and one in the middle of a tracking call, a start and an evaluation each."""
     undisturbed = calm
@@ -69,6 +70,7 @@ def test_a_driver_killed_at_twenty_moments(calm, tmp_path):
     assert len(asked) == len(set(asked)) == len(sweeping.results(undisturbed))
 
 
+@pytest.mark.timeout(1200)
 def test_fifty_trials_in_one_driver_leave_no_more_than_the_first_ten(prepared, tmp_path):
     """Memory and open files of the driver and of its trials' processes, actors, storage."""
     storage = prepared(tmp_path)

@@ -1,5 +1,6 @@
 """Stopped anywhere and gone on with, training gives the bits of the undisturbed run."""
 
+import json
 import resource
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ from safetensors import SafetensorError
 
 import tiny
 from raydistill.checkpoint import load_checkpoint, momentum_bytes, save_checkpoint
+from raydistill.errors import DataError
 from raydistill.optim import decay_start
 from raydistill.outcomes import Progress
 from raydistill.record import Record
@@ -110,6 +112,16 @@ def test_a_damaged_newest_checkpoint_is_passed_over(tmp_path, undisturbed, damag
         (newest / "manifest.json").unlink()
     state, record = sitting(tmp_path)
     assert (tiny.fingerprint(state.student, state.optimizer), values(record)) == undisturbed
+
+
+def test_row_18_a_checkpoint_of_a_newer_schema_is_neither_read_nor_written_over(tmp_path):
+    sitting(tmp_path, stop_after=7)
+    newest = max(tmp_path.glob("step-*"), key=lambda p: int(p.name[5:]))
+    manifest = json.loads((newest / "manifest.json").read_text())
+    (newest / "manifest.json").write_text(json.dumps(manifest | {"schema": 4}))
+    with pytest.raises(DataError, match="written by schema 4, this reads 1"):
+        sitting(tmp_path)
+    assert newest.is_dir()
 
 
 def test_on_a_full_disk_the_last_good_checkpoint_stays_and_nothing_half_written(

@@ -22,7 +22,7 @@ from torch import Tensor
 from raydistill.codec import from_dict
 from raydistill.errors import DataError
 from raydistill.faults import reach
-from raydistill.manifest import is_whole, verify, write_manifest
+from raydistill.manifest import NewerError, is_whole, verify, write_manifest
 from raydistill.models import build
 from raydistill.spec import Model
 from raydistill.surgery import Student
@@ -108,6 +108,9 @@ def load_checkpoint(
 
     Damaged and half-written ones are passed over; without any, `state` stays as it is and
     the notes are empty. Rank 0 chooses for all: they may not see the folder alike.
+
+    Raises:
+        NewerError: if a later version of this package wrote the newest.
     """
     step = world.agreed(_newest_verified(folder, most_steps) if world.leads else 0)
     if step == 0:
@@ -132,6 +135,8 @@ def _newest_verified(folder: Path, most_steps: int) -> int:
             continue
         try:
             verify(path)
+        except NewerError:
+            raise  # it is whole, and would be written over
         except DataError:
             continue
         return _step_of(path)

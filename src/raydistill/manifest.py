@@ -36,6 +36,10 @@ def write_manifest(folder: Path) -> None:
     write_text(folder / MANIFEST, json.dumps({"schema": SCHEMA, "files": files}, indent=1))
 
 
+class NewerError(DataError):
+    """A folder that a later version of this package wrote."""
+
+
 def is_whole(folder: Path) -> bool:
     """Whether `folder` was finished (its checksums are not read)."""
     return (folder / MANIFEST).is_file()
@@ -45,14 +49,16 @@ def verify(folder: Path) -> None:
     """Read every file against the manifest.
 
     Raises:
-        DataError: if the manifest is missing, of a newer schema, or a file differs.
+        DataError: if the manifest is missing, of a newer schema (`NewerError`), or a file differs.
     """
     path = folder / MANIFEST
     if not path.is_file():
         raise DataError(f"{folder} has no {MANIFEST}: it was not finished, or is not a checkpoint")
     manifest = json.loads(path.read_text())
     if manifest["schema"] > SCHEMA:
-        raise DataError(f"{folder} was written by schema {manifest['schema']}, this reads {SCHEMA}")
+        raise NewerError(
+            f"{folder} was written by schema {manifest['schema']}, this reads {SCHEMA}"
+        )
     for name, entry in manifest["files"].items():
         file = folder / name
         if Path(name).is_absolute() or ".." in Path(name).parts or file.is_symlink():
