@@ -10,7 +10,7 @@ SWEEP ?= where_to_drop
 sweep: $(VENV)/.installed  ## the paper's Table 5 for a small model, in minutes
 	$(BIN)/python sweeps/$(SWEEP).py
 
-test: $(VENV)/.installed  ## every test, under eight minutes on two cores
+test: $(VENV)/.installed  ## every test: some twenty minutes of CPU
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q
 
 soak: $(VENV)/.installed  ## the long ones: what `make test` kills and resumes once, for every sweep
