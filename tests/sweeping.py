@@ -59,7 +59,7 @@ def run(storage, *flags, **more):
     """The finished process, with `stdout`, `stderr`, `returncode` and `seconds`."""
     begun_s = time.monotonic()
     process = start(storage, *flags, **more)
-    out, err = process.communicate(timeout=280)
+    out, err = process.communicate(timeout=900)
     done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
     done.seconds = time.monotonic() - begun_s
     return done

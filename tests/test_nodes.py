@@ -46,7 +46,7 @@ def start(storage, cluster, *flags, faults="note@step=8"):
         storage, *flags, RAY_ADDRESS=cluster.address, RAYDISTILL_FAULTS=faults,
         RAYDISTILL_RESIZE_S="2", RAYDISTILL_WAIT_S="120",
     )  # fmt: skip
-    ending = threading.Timer(240, process.kill)
+    ending = threading.Timer(500, process.kill)
     ending.daemon = True
     ending.start()
     return process

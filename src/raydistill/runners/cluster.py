@@ -4,6 +4,7 @@ Everything is asked of the cluster, never of the driver's machine. Needs are Ray
 names with counts, such as `{"CPU": 1, "GPU": 1}`.
 """
 
+import json
 import logging
 import os
 import time
@@ -14,7 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
 from ray.autoscaler.sdk import request_resources
+from ray.autoscaler.v2.sdk import get_cluster_status
+from ray.autoscaler.v2.utils import is_autoscaler_v2
+from ray.experimental.internal_kv import _internal_kv_get
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raydistill import faults
@@ -40,6 +45,7 @@ WORKER_CPU = 0.99
 """What a rank of a trial on several devices holds: a little under one, because the trial that
 starts the ranks holds 0.01, and n ranks with their trial have to fit on n CPUs."""
 
+DEVICE = "RAYDISTILL_DEVICE"
 WAIT_S = 30.0
 LINE_EVERY_S = 60.0
 
@@ -102,8 +108,12 @@ def _into_file(log: Path) -> None:
 
 
 def device_need() -> dict[str, float]:
-    """What one device is on this cluster: a GPU where it has any, else a CPU."""
-    return {"GPU": 1.0, "CPU": 1.0} if configured({"GPU": 1.0}) else {"CPU": 1.0}
+    """What one device is on this cluster: a GPU where it has any, else a CPU.
+
+    Where GPU workers come from none, nothing tells before they are there: `RAYDISTILL_DEVICE=GPU`.
+    """
+    gpus = os.environ.get(DEVICE) == "GPU" or configured({"GPU": 1.0})
+    return {"GPU": 1.0, "CPU": 1.0} if gpus else {"CPU": 1.0}
 
 
 def present(need: Need) -> int:
@@ -140,8 +150,9 @@ def _node_groups() -> list[tuple[Mapping[str, float], int]]:
 def wait_for(need: Need, *, times: int = 1, say: Callable[[str], None]) -> None:
     """Return once the cluster could hold `need` so many `times`, if idle.
 
-    With an autoscaler it asks for the nodes and waits. Without one it waits for nodes added by
-    hand, `RAYDISTILL_WAIT_S` seconds (30 if unset). Meanwhile `say` gets one line a minute.
+    It asks an autoscaler for the nodes, and waits as long as that is starting some, or
+    `RAYDISTILL_WAIT_S` seconds (30 if unset) for nodes added by hand. Meanwhile `say` gets one
+    line a minute.
 
     Raises:
         SetupError: if the wait is over, or the autoscaler's largest cluster is too small.
@@ -150,15 +161,15 @@ def wait_for(need: Need, *, times: int = 1, say: Callable[[str], None]) -> None:
         return
     wanted = " and ".join(f"{times * n:g} {name}" for name, n in need.items() if times * n >= 1)
     scales = bool(_node_groups())
-    if scales:
-        if configured(need) < times:
-            raise SetupError(
-                f"one trial needs {wanted}; the autoscaler's largest cluster cannot hold it"
-            )
-        request_resources(bundles=[dict(need)] * times)
+    if scales and configured(need) < times:
+        raise SetupError(
+            f"one trial needs {wanted}; the autoscaler's largest cluster cannot hold it"
+        )
     limit_s = float("inf") if scales else float(os.environ.get("RAYDISTILL_WAIT_S", WAIT_S))
-    _wait(need, times, wanted, limit_s, say)
-    if scales:
+    request_resources(bundles=[dict(need)] * times)  # without an autoscaler nobody hears it
+    try:
+        _wait(need, times, wanted, limit_s, say)
+    finally:
         request_resources(bundles=[])
 
 
@@ -168,15 +179,32 @@ def _wait(need: Need, times: int, wanted: str, limit_s: float, say: Callable[[st
         now_s = time.monotonic()
         holds = {name: f"{n:g}" for name, n in ray.cluster_resources().items() if name in need}
         has = ", ".join(f"{holds.get(name, '0')} {name}" for name in need)
-        if now_s - started_s >= limit_s:
+        starting = nodes_starting() if now_s - started_s >= limit_s or now_s >= next_line_s else 0
+        if starting:
+            started_s = now_s
+        elif now_s - started_s >= limit_s:
             raise SetupError(
                 f"one trial needs {wanted}; the cluster has {has} on {len(_nodes())} node(s), no "
-                f"autoscaler, and grew by nothing within {limit_s:g} s (RAYDISTILL_WAIT_S)"
+                f"autoscaler starts one, and it grew by nothing within {limit_s:g} s "
+                "(RAYDISTILL_WAIT_S)"
             )
         if now_s >= next_line_s:
-            say(f"waiting for a node: one trial needs {wanted}, the cluster has {has}")
+            more = f"; {starting} node(s) are starting" if starting else ""
+            say(f"waiting for a node: one trial needs {wanted}, the cluster has {has}{more}")
             next_line_s = now_s + LINE_EVERY_S
         time.sleep(0.2)
+
+
+def nodes_starting() -> int:
+    """How many nodes an autoscaler, of either version, has asked for that are not up yet."""
+    if is_autoscaler_v2(fetch_from_server=True):
+        status = get_cluster_status(ray.get_runtime_context().gcs_address)
+        launches: int = sum(each.count for each in status.pending_launches)
+        return len(status.pending_nodes) + launches
+    report = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or "{}")
+    found = report.get("autoscaler_report") or {}
+    launches = sum(found.get("pending_launches", {}).values())
+    return len(found.get("pending_nodes", ())) + launches
 
 
 def require_shared(root: Path) -> None:
