@@ -60,15 +60,15 @@ def connected(log: Path) -> Iterator[None]:
     Raises:
         SetupError: if the cluster of `RAY_ADDRESS` does not answer, or none can be started.
     """
-    _into_file(log)
     url = url_of(log)
-    try:
-        with interrupts_held():
-            _join(url)
-        with driver_in_step(url):
-            yield
-    finally:
-        ray.shutdown()
+    with _logging_into(log):
+        try:
+            with interrupts_held():
+                _join(url)
+            with driver_in_step(url):
+                yield
+        finally:
+            ray.shutdown()
 
 
 def _join(url: str) -> None:
@@ -93,18 +93,21 @@ def _join(url: str) -> None:
         raise SetupError(f"no Ray session at RAY_ADDRESS={redact(address)}: {error}") from error
 
 
-def _into_file(log: Path) -> None:
-    """Lead everything that Ray logs in this process to `log`."""
+@contextmanager
+def _logging_into(log: Path) -> Iterator[None]:
+    """Lead everything that Ray logs in this process to `log`, within the block."""
     log.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(log, delay=True)
     handler.addFilter(Redacting())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("ray")
-    for old in list(logger.handlers):
-        logger.removeHandler(old)
-        old.close()
-    logger.addHandler(handler)
-    logger.propagate = False
+    before = logger.handlers, logger.propagate
+    logger.handlers, logger.propagate = [handler], False
+    try:
+        yield
+    finally:
+        logger.handlers, logger.propagate = before
+        handler.close()
 
 
 def device_need() -> dict[str, float]:
