@@ -8,7 +8,6 @@ import json
 import re
 import runpy
 import shutil
-import signal
 import sys
 from pathlib import Path
 
@@ -17,7 +16,6 @@ import pytest
 import sweeping
 from bad_models import FOUND_AT_ONCE, FOUND_WHILE_LOADING, config
 from hub_models import save_model
-from raydistill.cli import STOPPED
 from raydistill.codec import from_json
 from raydistill.corpus import embedded, prepare_corpus
 from raydistill.errors import DataError, UsageError
@@ -356,29 +354,9 @@ def test_a_sweep_name_has_a_rule(name):
     assert refusal.value.exit_code == 2
 
 
-@pytest.fixture(scope="module")
-def stopped(tmp_path_factory, prepared):
-    """A storage where a sweep was stopped once a trial had ended, and how it was."""
-    storage = prepared(tmp_path_factory.mktemp("storage"))
-    process = sweeping.start(storage, "--location", "none,input")
-    for line in process.stdout:
-        if line.startswith("[1/4]"):
-            break
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    return storage, process.returncode, err
-
-
-def test_a_run_that_is_stopped_says_how_to_go_on(stopped):
-    storage, code, err = stopped
-    assert code == STOPPED == 130
-    assert err.endswith("stopped: what is done is kept; the same command goes on from there\n")
-    assert sweeping.results(storage)
-
-
-def test_row_35_some_trials_fail_and_the_rest_is_reported(stopped, run_sweep):
-    """The young base has lost a bit since it was measured. All fail: `test_where_to_drop.py`."""
-    storage, _, _ = stopped
+def test_row_35_some_trials_fail_and_the_rest_is_reported(prepared, tmp_path, run_sweep):
+    """The young base has lost a bit since it was measured. All fail: `test_job_submit.py`."""
+    storage = prepared(tmp_path)
     flip_a_bit_of_the_young_base(storage)
     done = run_sweep("where_to_drop", storage, "--location", "output")
     assert done.returncode == 1

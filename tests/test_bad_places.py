@@ -97,6 +97,12 @@ def test_row_39_a_port_that_is_taken_is_named(tmp_path):
     one_line(done, 4, f"--port {port} of 127.0.0.1 cannot be used")
 
 
+def test_row_39_a_home_that_cannot_be_written_is_named(tmp_path):
+    """Ray wants to keep its token there, before it starts anything."""
+    done = sweeping.run(tmp_path, HOME="/proc/none")
+    one_line(done, 4, "(HOME=/proc/none, where Ray keeps its token)")
+
+
 def test_row_43_where_one_works_is_no_secret(monkeypatch):
     monkeypatch.setenv("PWD", "/home/ada/work")
     monkeypatch.setenv("DB_PWD", "geheimnis")

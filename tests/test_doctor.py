@@ -1,6 +1,7 @@
 """`raydistill doctor` finds what a sweep would stumble over, and says what helps."""
 
 import os
+import shutil
 import sys
 
 import pytest
@@ -111,7 +112,10 @@ def test_an_object_store_that_answers_and_one_that_does_not(home, monkeypatch, t
 
 
 def a_node(**more):
-    view = {"host": "n1", "versions": versions(), "gpus": (), "flash_attn": False, "storage": ""}
+    view = {
+        "host": "n1", "versions": versions(), "gpus": (), "flash_attn": False, "storage": "",
+        "shared_memory_mb": 8000,
+    }  # fmt: skip
     return NodeView(**(view | more))
 
 
@@ -124,6 +128,7 @@ def a_node(**more):
         (a_node(), 1, "a torch built for CUDA"),
         (a_node(gpus=("H100",), flash_attn=True), 0, "--num-gpus"),
         (a_node(gpus=("H100",)), 1, "raydistill[gpu]"),
+        (a_node(shared_memory_mb=64), 0, "--shm-size"),  # as Docker gives it
         (a_node(storage="it does not see /mnt"), 0, "a folder that every node mounts"),
     ],
 )
@@ -136,7 +141,9 @@ def test_what_is_said_of_a_node(node, gpus, remedy):
 def test_a_node_that_does_not_see_the_storage_says_so(tmp_path):
     assert view_of_this_node(str(tmp_path / "probe"), "").storage == f"it does not see {tmp_path}"
     (tmp_path / "probe").touch()
-    assert view_of_this_node(str(tmp_path / "probe"), "") == a_node(host=os.uname().nodename)
+    seen = view_of_this_node(str(tmp_path / "probe"), "")
+    memory_mb = shutil.disk_usage("/dev/shm").total // 1_000_000
+    assert seen == a_node(host=os.uname().nodename, shared_memory_mb=memory_mb)
 
 
 def test_what_a_submission_would_upload(tmp_path):

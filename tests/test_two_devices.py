@@ -15,7 +15,10 @@ from raydistill.scales import load_scale
 from raydistill.trial import run_trial
 from raydistill.world import World
 
-PAIR = ("--age", "320B", "--devices-per-trial", "2", "--set", "micro_batches=2")
+PAIR = (
+    "--age", "320B", "--devices-per-trial", "2", "--set", "micro_batches=2",
+    "--checkpoint-every", "0",
+)  # fmt: skip
 WITH_TEACHER = ("--seed", "1", "--arm", "kd")
 
 
@@ -44,11 +47,15 @@ def test_row_34_without_an_autoscaler_the_wait_ends_in_one_line(cluster, tmp_pat
 
 @pytest.fixture(scope="module")
 def waited(cluster, prepared, tmp_path_factory):
-    """The storage of a sweep that waited until a second node was added, and how it ended."""
+    """The storage of a sweep that waited until a second node was added, and how it ended.
+
+    Once, its second rank is killed.
+    """
     storage = prepared(tmp_path_factory.mktemp("waited"))
     process = sweeping.start(
         storage, *PAIR, *WITH_TEACHER, script="sweeps/teacher_free_vs_kd.py",
         RAY_ADDRESS=cluster.address, RAYDISTILL_WAIT_S="120",
+        RAYDISTILL_FAULTS="kill@step=9,rank=1",
     )  # fmt: skip
     ending = threading.Timer(240, process.kill)
     ending.start()
@@ -69,6 +76,10 @@ def test_row_34_a_sweep_that_waits_goes_on_when_a_node_is_added(waited):
     assert code == 0, err
     assert "[1/1]" in out
     sweeping.assert_tracked_once(storage, [("320B", "input")], "teacher_free_vs_kd")
+
+
+def test_the_rank_that_was_killed_cost_a_try_and_no_more(waited):
+    assert [path.name for path in (waited[0] / "faults").iterdir()] == ["kill@step=9,rank=1-1"]
 
 
 def test_two_devices_train_to_the_bits_of_one_with_a_teacher(waited, prepared, tmp_path):

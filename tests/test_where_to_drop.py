@@ -3,6 +3,7 @@
 Failing ones are in test_bad_input.py and test_job_submit.py.
 """
 
+import os
 import random
 import re
 import signal
@@ -57,8 +58,12 @@ def test_the_report_is_the_same_from_the_store_and_from_mlflow(first, storage, t
 def test_the_same_command_again_trains_nothing(first, storage):
     before = sweeping.results(storage)
     times = {p: p.stat().st_mtime_ns for p in storage.glob("trials/*/*")}
+    leftover = storage / "bases" / f".base.{'0' * 32}"
+    leftover.mkdir()
+    os.utime(leftover, (0, 0))
     again = sweeping.run(storage)
     assert again.returncode == 0, again.stderr
+    assert "swept up 1 half-written leftover(s)" in again.stdout
     assert "nothing is trained" in again.stdout
     assert sweeping.results(storage) == before
     assert {p: p.stat().st_mtime_ns for p in storage.glob("trials/*/*")} == times
@@ -95,6 +100,7 @@ def test_killed_at_three_moments_it_ends_as_if_nothing_had_happened(
     sweeping.assert_tracked_once(tmp_path, sweeping.CELLS)
 
 
+@pytest.mark.soak
 def test_a_search_that_was_killed_ends_with_as_many_distinct_cells(
     prepared, tmp_path, ray_address, run_sweep
 ):

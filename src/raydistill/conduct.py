@@ -17,6 +17,7 @@ from raydistill.evaluate.task_data import keep as keep_task_data
 from raydistill.execute import has_bases, is_finished, train_missing
 from raydistill.interrupts import interrupts_held
 from raydistill.known import Known, look_up
+from raydistill.leftovers import sweep_up
 from raydistill.lock import held
 from raydistill.manifest import write_text
 from raydistill.outcomes import TrialFailure
@@ -86,6 +87,8 @@ def _run(plan: SweepPlan, store: Store, console: PatientConsole) -> int:
     _keep_task_data(plan, store)
     if told := faults.arm(store.path("faults")):
         console.print(told)
+    if swept := sweep_up(store.root):
+        console.print(swept)
     tracked = Tracked(plan, store)
     plan = tracked.settle_peaks()
     console.print(tracking.check(plan.options.tracking_uri, store))

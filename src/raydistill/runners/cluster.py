@@ -90,7 +90,11 @@ def _join(url: str) -> None:
         )
         raise_on_sigterm()  # Ray has set a handler of its own
     except Exception as error:  # a raylet that is slow to start raises nothing narrower
-        raise SetupError(f"no Ray session at RAY_ADDRESS={redact(address)}: {error}") from error
+        home = os.environ.get("HOME", "/")
+        why = "" if os.access(home, os.W_OK) else f" (HOME={home}, where Ray keeps its token)"
+        raise SetupError(
+            f"no Ray session at RAY_ADDRESS={redact(address)}: {error}{why}"
+        ) from error
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 import importlib.util
 import os
+import shutil
 import socket
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -20,6 +22,7 @@ from raydistill.health.packages import versions
 from raydistill.remote import copy_of, remote_of, url_of
 
 ANSWER_S = 60.0
+LITTLE_SHARED_MB = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class NodeView:
         gpus: their names, as torch knows them.
         flash_attn: whether it is installed.
         storage: why the storage cannot be used there; empty if it can.
+        shared_memory_mb: how much room `/dev/shm` has in all.
     """
 
     host: str
@@ -39,6 +43,7 @@ class NodeView:
     gpus: tuple[str, ...]
     flash_attn: bool
     storage: str
+    shared_memory_mb: int
 
 
 def look_at_nodes(root: Path) -> Iterator[Finding]:
@@ -103,6 +108,9 @@ def compare(view: NodeView, here: Mapping[str, str], *, gpus: int) -> Iterator[F
     if view.gpus and not view.flash_attn:
         what = f"{view.host} has no flash-attn: torch's own attention is taken"
         yield Finding(Level.NOTE, what, "pip install 'raydistill[gpu]', where there is nvcc")
+    if view.shared_memory_mb < LITTLE_SHARED_MB:
+        what = f"{view.host} has {view.shared_memory_mb} MB of /dev/shm: Ray takes the disk instead"
+        yield Finding(Level.NOTE, what, "docker run --shm-size 8g; in Kubernetes a memory volume")
     if view.storage:
         what = f"{view.host} cannot use the storage: {view.storage}"
         yield Finding(Level.WRONG, what, "a folder that every node mounts, or s3://bucket/folder")
@@ -118,7 +126,12 @@ def view_of_this_node(probe: str, url: str) -> NodeView:
         gpus=tuple(torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())),
         flash_attn=importlib.util.find_spec("flash_attn") is not None,
         storage=_storage_problem(Path(probe), url),
+        shared_memory_mb=_shared_memory_mb(Path("/dev/shm")),  # noqa: S108  (Linux's own)
     )
+
+
+def _shared_memory_mb(place: Path) -> int:
+    return shutil.disk_usage(place).total // 1_000_000 if place.is_dir() else sys.maxsize
 
 
 def _storage_problem(probe: Path, url: str) -> str:
