@@ -57,7 +57,7 @@ def waited(cluster, prepared, tmp_path_factory):
         RAY_ADDRESS=cluster.address, RAYDISTILL_WAIT_S="120",
         RAYDISTILL_FAULTS="kill@step=9,rank=1",
     )  # fmt: skip
-    ending = threading.Timer(240, process.kill)
+    ending = threading.Timer(500, process.kill)
     ending.start()
     said = ""
     for line in process.stdout:
