@@ -1,23 +1,12 @@
 """`raydistill base` and `raydistill ui`, as a user starts them."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 import sweeping
 from raydistill.checkpoint import load_weights
 from raydistill.manifest import sha256_of, verify
-
-RAYDISTILL = [sys.executable, "-c", "from raydistill.cli import raydistill; raydistill()"]
-
-
-def command(storage, *words, **more):
-    return subprocess.run(
-        [*RAYDISTILL, *words], env=sweeping.environment(storage, **more), capture_output=True,
-        text=True, timeout=240, check=False,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +15,7 @@ def made(tmp_path_factory, ray_address):
     storage = tmp_path_factory.mktemp("storage")
     target = storage / "shipped"
     words = ("base", "--scale", "smoke", "--to", str(target))
-    done = command(storage, *words, RAY_ADDRESS=ray_address)
+    done = sweeping.command(storage, *words, RAY_ADDRESS=ray_address)
     assert done.returncode == 0, done.stderr
     return storage, target, done
 
@@ -44,7 +33,7 @@ def test_a_base_is_laid_out_as_the_package_ships_one(made):
 
 def test_a_base_is_not_laid_over_another(made):
     storage, target, _ = made
-    again = command(storage, "base", "--scale", "smoke", "--to", str(target))
+    again = sweeping.command(storage, "base", "--scale", "smoke", "--to", str(target))
     assert again.returncode == 2
     assert again.stderr.startswith(f"error: {target} ")
 
@@ -57,6 +46,6 @@ def test_a_sweep_on_that_storage_starts_from_it(made):
 
 
 def test_the_pages_need_a_sweep_first(tmp_path):
-    done = command(tmp_path, "ui")
+    done = sweeping.command(tmp_path, "ui")
     assert done.returncode == 4
     assert "run a sweep first" in done.stderr

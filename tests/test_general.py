@@ -9,14 +9,11 @@ from texts import essays, write_jsonl
 def test_a_second_text_is_measured_for_base_and_trials_and_shown(run_sweep, prepared, tmp_path):
     storage = prepared(tmp_path / "storage")
     flags = ("--location", "none,input", "--age", "320B")
-    first = run_sweep("where_to_drop", storage, *flags)
-    assert first.returncode == 0, first.stderr
-    assert "general" not in first.stdout
     text = write_jsonl(tmp_path / "g.jsonl", essays(8))
     done = run_sweep("where_to_drop", storage, *flags, "--heldout-general", text)
     assert done.returncode == 0, done.stderr
     assert "On the general text, general_delta_nll in nats/token: input " in done.stdout
-    assert "Cells 2 · distinct trials 2 · done 0." in first.stdout
+    assert "Cells 2 · distinct trials 2 · done 0." in done.stdout
     metrics = {run.data.params["location"]: run.data.metrics for run in sweeping.cells(storage)}
     for measured in metrics.values():
         level = math.exp(measured["general_nll"])
