@@ -72,6 +72,18 @@ FOUND_AT_ONCE = [
     (13, "not JSON", lambda folder: (folder / "config.json").write_text("{"), "is not JSON"),
     (
         13,
+        "nested",
+        lambda folder: (folder / "config.json").write_text("[" * 100_000),
+        "is not JSON",
+    ),
+    (
+        13,
+        "weights that are a folder",
+        lambda folder: (only("")(folder), (folder / "model.safetensors").mkdir()),
+        "have no numbered blocks",
+    ),
+    (
+        13,
         "more layers in config",
         config(num_hidden_layers=14),
         "says 14 layers, the weights have 6: 8 missing (6, 7, 8, 9, 10)",
@@ -132,6 +144,11 @@ FOUND_WHILE_LOADING = [
         weights(lambda t: t.update({NORM: t[BLOCK_TENSOR][:, 0].clone()})),
         f"have 1 mismatched tensors: {NORM} ([64], not [32])",
     ),
-    (13, "a family that is none", config(model_type="nope"), "transformers knows no model_type"),
+    (
+        13,
+        "a family that is none",
+        config(model_type="lama"),
+        "model_type 'lama'. Did you mean 'llama'?",
+    ),
 ]
 """What a header does not show."""

@@ -54,9 +54,11 @@ PLANNING = [
     (3, "--location 2,2", "2 (listed twice)"),
     (3, "--location 2,9", "9 (out of range)"),
     (3, "--location=-2,3", "-2 (out of range)"),
+    (3, "--location -2,3", "-2 (out of range)"),
     (3, "--location 4-2", "'4-2'"),
     (3, "--location 1,2,3 --count 2", "leave one of them out"),
     (5, "--gap=-1B", "negative"),
+    (5, "--gap -1B", "negative"),
     (5, "--gap 20B", "so the model would keep layers"),
     (5, "--gap 10B", "at least 10 must"),
     (6, "--gap 1M", "no whole step of 512"),
@@ -68,8 +70,11 @@ PLANNING = [
     (6, "--budget many", "'many' is not a token count"),
     (6, "--age 640B", "its run ends at 320B"),
     (7, "--location=", "empty value"),
+    (7, "--location random-5-3", "random-5-3: write the lower number first"),
     (7, "--location input,", "empty value"),
     (8, "--set batch_tokens=500", "the nearest is 512"),
+    (8, "--set batch_tokens=0", "batch_tokens is '0': it must be at least 1"),
+    (9, "--teacher midle", "--teacher goes with a loss that has one, such as --loss kd"),
     (8, "--devices-per-trial 3", "--set micro_batches=3"),
     (
         9,
@@ -121,7 +126,8 @@ PLANNING = [
     (33, "--search random", "--search random needs --trials, 1 to 5"),
     (21, "--corpus a.txt=0.5,b.txt", "write each text with its share of the tokens"),
     (21, "--corpus a.txt=1,a.txt=1", "names a text twice"),
-    (46, "--scale paper_300m", "look at it with --dry-run --probe, then add --yes"),
+    (31, "--model ~nobody-of-this-name/x", "nobody here has that home"),
+    (31, "--corpus ~nobody-of-this-name/x", "nobody here has that home"),
 ]
 
 TEXT = [
@@ -389,6 +395,21 @@ def test_row_7_equal_values_are_taken_once_with_a_warning(refused, caplog):
     assert code == 0
     assert "axis 'location' repeats input" in caplog.text
     assert "Cells 2 " in out
+
+
+@pytest.mark.parametrize("factor", ["fast", "nan", "-1"])
+def test_row_10_a_factor_of_the_rate_is_a_number_above_0(tmp_path, factor):
+    done = sweeping.here("search", tmp_path / "storage", "--lr_factor", factor)
+    assert done.returncode == 2
+    assert f"--lr_factor '{factor}': times the recipe's peak rate, a number above 0" in done.stderr
+
+
+def test_row_46_a_plan_of_unknown_length_is_shown_and_refused(refused):
+    code, (out, told) = refused(["--scale", "paper_300m"])
+    assert code == 2
+    assert "Cells 32 · distinct trials 32 · done 0." in out
+    assert told.count("\n") == 1
+    assert "look at it with --dry-run --probe, then add --yes" in told
 
 
 def test_row_46_a_plan_of_any_size_can_be_looked_at(refused):

@@ -4,12 +4,17 @@ What is wrong in a sweep's own flags is in `test_bad_input.py`.
 """
 
 import socket
+import threading
+import time
 
 import pytest
 
 import sweeping
 from mlflow_server import free_port
+from raydistill import tracking
+from raydistill.errors import SetupError
 from raydistill.redact import redact
+from raydistill.store import Store
 
 PLACES = [
     # the storage, what is said
@@ -43,6 +48,11 @@ DESTINATIONS = [
     ("ftp://h", 2, "no tracking URI has the scheme 'ftp'"),
     ("sqlite:///rel.db", 2, f"write sqlite:///{sweeping.ROOT}/rel.db"),
     ("sqlite:///{folder}/garbage.db", 4, "cannot be read as a sqlite database"),
+    ("http://[::1", 2, "is no address"),
+    ("http://127.0.0.1:abc", 2, "is no address"),
+    ("postgresql://ann:geheim@127.0.0.1:abc/db", 2, "is no address"),
+    ("sqlite:////proc/none/m.db", 4, "/proc/none cannot hold m.db: No such file or directory"),
+    ("sqlite:////dev/null", 4, "/dev/null is no file"),
     ("http://ann:geheim@127.0.0.1:{port}", 4, "http://***@127.0.0.1:{port} does not answer"),
 ]
 
@@ -59,12 +69,39 @@ def test_row_28_a_tracking_server_that_cannot_be(uri, code, said, tmp_path):
     assert "geheim" not in done.stdout
 
 
+def test_row_28_a_server_that_speaks_another_language(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        threading.Thread(target=greet, args=[other], daemon=True).start()
+        uri = f"http://127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(SetupError, match="does not answer"):
+            tracking.check(uri, Store(tmp_path))
+
+
+def greet(server):
+    connection, _ = server.accept()
+    with connection:
+        connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+
+def test_row_28_a_server_that_is_silent_is_waited_for_5_s(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        uri, began_s = f"http://127.0.0.1:{other.getsockname()[1]}", time.monotonic()
+        with pytest.raises(SetupError, match="timed out"):
+            tracking.check(uri, Store(tmp_path))
+        assert 4 < time.monotonic() - began_s < 7
+
+
 COMMANDS = [
     # row, the words, exit code, what is said
     (33, "reprot", 2, "no command 'reprot'. Did you mean 'report'?"),
     (33, "show", 2, "the following arguments are required: trial"),
     (33, "report --fromat csv", 2, "did you mean --format?"),
     (33, "report --format pdf", 2, "There are: csv, latex, markdown, terminal"),
+    (36, "report --rows age", 2, "nothing to report on"),
+    (31, "base --scale smoke --to /dev/null", 4, "/dev/null cannot be a folder"),
+    (31, "base --scale smoke --to ~nobody-of-this-name/x", 2, "nobody here has that home"),
+    (28, "report --from http://127.0.0.1:abc", 2, "is no address"),
+    (28, "track sync --tracking-uri http://[::1", 2, "nothing to deliver"),
     (33, "ui --port none", 2, "--port 'none': a whole number from 1 on"),
     (36, "report", 2, "nothing to report on"),
     (36, "best", 2, "nothing to report on"),
@@ -107,6 +144,21 @@ def test_row_43_where_one_works_is_no_secret(monkeypatch):
     monkeypatch.setenv("PWD", "/home/ada/work")
     monkeypatch.setenv("DB_PWD", "geheimnis")
     assert redact("/home/ada/work/model: geheimnis") == "/home/ada/work/model: ***"
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ('{"HF_TOKEN": "hf_abc", "num_tokens": 4}', '{"HF_TOKEN": ***, "num_tokens": 4}'),
+        ("HF_TOKEN: hf_abc", "HF_TOKEN: ***"),
+        ("HF_TOKEN='a b c' --x", "HF_TOKEN=*** --x"),
+        ("Authorization: Bearer abcdefghijk", "Authorization: Bearer ***"),
+        ("ann:pw@host:5000/x", "***@host:5000/x"),
+        ("num_tokens: 4, word-token: 5, laptop@80B", "num_tokens: 4, word-token: 5, laptop@80B"),
+    ],
+)
+def test_row_43_a_secret_is_hidden_in_any_form(text, left):
+    assert redact(text) == left
 
 
 def one_line(done, code, said):

@@ -28,6 +28,7 @@ def test_a_folder_is_all_that_a_sweep_needs(run_sweep, prepared, tmp_path):
     flags = ("--model", str(folder), "--location", "none,input,block-influence")
     done = run_sweep("where_to_drop", storage, *flags)
     assert done.returncode == 0, done.stderr
+    assert "by the recipe of 'smoke', a test" in " ".join(done.stdout.split())  # row 48
     assert "block-influence" in next(storage.glob("sweeps/*/mine-*/table.md")).read_text()
     assert asked(storage) == {("main", at) for at in ("none", "input", "block-influence")}
     once = trained(storage)

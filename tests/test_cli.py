@@ -130,11 +130,20 @@ def test_a_sweep_is_told_off_in_one_line_where_it_is_made(tmp_path):
     assert "sweep name '../up'" in done.stderr
 
 
-def test_a_closed_pipe_is_no_error(tmp_path):
+@pytest.mark.parametrize(
+    "command",
+    [
+        [str(SCRIPT), "--dry-run"],
+        ["-c", "from raydistill.cli import raydistill; raydistill()", "cluster", "check"],
+    ],
+)
+def test_a_closed_pipe_is_no_error(tmp_path, command):
     read_end, write_end = os.pipe()
     os.close(read_end)
     done = subprocess.run(
-        [sys.executable, SCRIPT, "--dry-run", "--storage", tmp_path],
+        [sys.executable, *command],
+        env=os.environ | {"RAYDISTILL_STORAGE": str(tmp_path)},
+        cwd=SCRIPT.parents[1],
         stdout=write_end,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,5 +1,6 @@
 """JSON lines, Parquet, folders of all, texts with shares, tokens made elsewhere, the hub."""
 
+import hashlib
 import json
 import random
 import shutil
@@ -236,13 +237,22 @@ def test_a_folder_of_tokens_that_does_not_fit_is_refused(tmp_path, store):
     (tmp_path / "t.json").write_text(json.dumps(tokenizer))
     with pytest.raises(DataError, match="were made with another tokenizer"):
         make(Wanted(text=str(first), tokenizer=tmp_path / "t.json"), store)
-    assert "have 2048 ids, the model only 2000" in refused(first, store, vocab_size=2000)
+    assert "have 2048 ids, up to 2047; the model knows those below 2000" in refused(
+        first, store, vocab_size=2000
+    )
     with pytest.raises(UsageError, match="stands alone"):
         made(first, store, heldout=str(first))
     content = bytearray((first / "train.bin").read_bytes())
-    content[7] ^= 1
+    content[-2:] = (60_000).to_bytes(2, "little")
     (first / "train.bin").write_bytes(content)
     assert "they were changed" in refused(first, store)
+    about = json.loads((first / "corpus.json").read_text())
+    about["corpus_sha256"] = hashlib.sha256(
+        content + (first / "heldout.bin").read_bytes()
+    ).hexdigest()
+    (first / "corpus.json").write_text(json.dumps(about))
+    said = "train.bin holds the token id 60000, beyond its vocabulary of 2048"
+    assert said in refused(first, store)
 
 
 def test_a_data_set_of_the_hub_without_network_says_what_was_looked_for(monkeypatch, store):

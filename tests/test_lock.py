@@ -77,6 +77,12 @@ def test_the_lock_of_a_killed_process_is_taken_over_and_said(path):
     assert "is gone; its lock since" in said
 
 
+def test_a_lock_that_a_full_disk_left_empty_is_nobodys(path):
+    path.parent.mkdir()
+    path.touch()
+    assert said_on_taking(path) == []
+
+
 def test_another_process_with_the_same_number_is_not_the_holder(path):
     with held(path, print):
         stale = dataclasses.replace(lock._read(path), born="1")

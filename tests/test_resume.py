@@ -96,7 +96,9 @@ def test_killed_between_two_micro_batches_it_goes_on_from_the_step_before(tmp_pa
     assert (tiny.fingerprint(state.student, state.optimizer), values(record)) == undisturbed
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "deleted", "no manifest"])
+@pytest.mark.parametrize(
+    "damage", ["truncated", "flipped", "deleted", "no manifest", "empty manifest", "odd manifest"]
+)
 def test_a_damaged_newest_checkpoint_is_passed_over(tmp_path, undisturbed, damage):
     sitting(tmp_path, stop_after=7)
     newest = max(tmp_path.glob("step-*"), key=lambda p: int(p.name[5:]))
@@ -108,8 +110,10 @@ def test_a_damaged_newest_checkpoint_is_passed_over(tmp_path, undisturbed, damag
         weights.write_bytes(content[:-10] + bytes([content[-10] ^ 1]) + content[-9:])
     elif damage == "deleted":
         weights.unlink()
-    else:
+    elif damage == "no manifest":
         (newest / "manifest.json").unlink()
+    else:
+        (newest / "manifest.json").write_text("" if damage == "empty manifest" else '{"files": 1}')
     state, record = sitting(tmp_path)
     assert (tiny.fingerprint(state.student, state.optimizer), values(record)) == undisturbed
 

@@ -8,7 +8,7 @@ from ray.cluster_utils import Cluster
 from ray.exceptions import RayTaskError
 
 from ray_works import Nap, doze
-from raydistill.errors import DataError, SetupError
+from raydistill.errors import DataError, SetupError, UsageError
 from raydistill.runners.cluster import (
     configured,
     connected,
@@ -130,6 +130,12 @@ def test_more_than_the_cluster_has_is_refused_after_the_wait(cluster, monkeypatc
     with pytest.raises(SetupError, match=r"needs 4 GPU and 4 CPU; the cluster has 0 GPU, 2 CPU"):
         wait_for({"GPU": 1.0, "CPU": 1.0}, times=4, say=lines.append)
     assert len(lines) == 1
+
+
+def test_a_patience_that_is_no_number_is_refused(cluster, monkeypatch):
+    monkeypatch.setenv("RAYDISTILL_WAIT_S", "abc")
+    with pytest.raises(UsageError, match="RAYDISTILL_WAIT_S=abc: seconds"):
+        wait_for({"CPU": 8.0}, say=print)
 
 
 def test_trials_at_once_follow_the_cluster_for_several_devices_only(cluster, tmp_path):

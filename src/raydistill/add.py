@@ -24,6 +24,7 @@ from raydistill.manifest import sha256_of
 from raydistill.models import Decoder
 from raydistill.outcomes import Cost, MadeBy, Trained
 from raydistill.outgoing import asked_like
+from raydistill.places import place
 from raydistill.report.console import open_console
 from raydistill.report.terminal import print_pairs
 from raydistill.report.trials import find, shown_trial
@@ -56,7 +57,7 @@ def add(store: Store, flags: argparse.Namespace) -> int:
         UsageError: if there is no such trial, or the name is none.
         DataError: if the folder holds no such student, or it reads text with another tokenizer.
     """
-    folder = Path(flags.folder).expanduser()
+    folder = place(flags.folder)
     name = flags.name or folder.absolute().name
     if not re.fullmatch(r"[\w.-]{1,64}", name):
         raise UsageError(f"--name {name!r}: up to 64 letters, digits, '.', '-' and '_'")

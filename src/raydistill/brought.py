@@ -14,6 +14,7 @@ from pathlib import Path
 
 from raydistill.errors import UsageError, unknown
 from raydistill.hub import NEWEST, HubCheckpoint, read_checkpoint
+from raydistill.places import place
 from raydistill.scales import Scale
 from raydistill.spec import EvalSpec, Recipe, digest
 from raydistill.units import B, format_tokens
@@ -47,7 +48,7 @@ def scale_of(bring: Bring, scale: Scale | None) -> Scale:
         UsageError: if the recipe is unknown, or the budget is too short to train on.
         DataError: if the checkpoint cannot be read.
     """
-    folder, ages = Path(bring.name).expanduser(), bring.revisions or (NEWEST,)
+    folder, ages = place(bring.name), bring.revisions or (NEWEST,)
     if folder.is_dir():
         bring = replace(bring, name=str(folder.absolute()))
     first = read_checkpoint(bring.name, ages[0], _window(bring, scale))

@@ -6,6 +6,7 @@ Every sweep takes the same flags, written once, here.
 import argparse
 import difflib
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -19,7 +20,7 @@ from raydistill import __version__, exchange, model_commands, upkeep
 from raydistill.above_chance import without_guessing
 from raydistill.brought import RECIPES
 from raydistill.corpus import check_corpus, wanted_by
-from raydistill.costs import check_cost, most_of, plan_work, rates_of
+from raydistill.costs import LongError, check_cost, most_of, plan_work, rates_of
 from raydistill.dry_run import describe
 from raydistill.errors import RaydistillError, UsageError, unknown
 from raydistill.evaluate.task_data import not_here
@@ -73,7 +74,7 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UsageError: if one is unknown, or lacks its value.
         """
-        flags, rest = self.parse_known_args(argv)
+        flags, rest = self.parse_known_args(_bound(argv))
         if rest:
             given = rest[0].partition("=")[0]
             near = difflib.get_close_matches(given, list(self._options(argv)), n=1)
@@ -88,6 +89,17 @@ class Parser(argparse.ArgumentParser):
             if isinstance(action, argparse._SubParsersAction):
                 for name in action.choices.keys() & set(argv):
                     yield from action.choices[name]._options(argv)
+
+
+def _bound(argv: Sequence[str]) -> list[str]:
+    """`--gap -1B` as `--gap=-1B`: what begins with a minus and a digit is a value, not a flag."""
+    words: list[str] = []
+    for word in argv:
+        if words and re.fullmatch(r"--[^=]+", words[-1]) and re.match(r"-\d", word):
+            words[-1] += f"={word}"
+        else:
+            words.append(word)
+    return words
 
 
 def main(sweep: Sweep) -> NoReturn:
@@ -117,25 +129,33 @@ def run_sweep(sweep: Sweep, argv: Sequence[str]) -> int:
 
         probe(plan)
     if flags.dry_run:
-        _show(describe(plan, store, width=shutil.get_terminal_size((100, 24)).columns))
+        _show(_described(plan, store))
         return 0
-    check_plan(plan, store, agreed=flags.yes)
+    try:
+        check_plan(plan, store, agreed=flags.yes)
+    except LongError:
+        _show(_described(plan, store) + "\n")
+        raise
     if missing := not_here(plan.scale.evaluation):
         from raydistill.evaluate.hub import fetch  # noqa: PLC0415  (datasets)
 
         fetch(missing, store)
         plan = plan_of(sweep, flags, command)
-    _show(describe(plan, store, width=shutil.get_terminal_size((100, 24)).columns) + "\n")
+    _show(_described(plan, store) + "\n")
     from raydistill.conduct import run  # noqa: PLC0415  (rich, matplotlib, mlflow)
 
     return run(plan)
+
+
+def _described(plan: SweepPlan, store: Store) -> str:
+    return describe(plan, store, width=shutil.get_terminal_size((100, 24)).columns)
 
 
 def check_plan(plan: SweepPlan, store: Store, *, agreed: bool) -> None:
     """Refuse what cannot be planned, and, unless `agreed`, what is long or of unknown length.
 
     Raises:
-        UsageError: naming what is wrong, or asking for `--yes`.
+        UsageError: naming what is wrong, or asking for `--yes` (`LongError`).
         DataError: if the text to train on is not here.
     """
     known = look_up(plan.scale, plan.cells, store)
@@ -311,8 +331,8 @@ def _reading_commands(
     report.add_argument("--filter", help="cells, in MLflow's words: params.location = 'input'")
     report.add_argument("--rows", help="a table of your own: location, count, age, arm, ...")
     report.add_argument("--cols", help="the same for its columns")
-    report.add_argument("--metric", default="delta_nll", help="in its cells; any with _vs_control")
-    report.add_argument("--seeds", default="mean±ci", help="mean±ci, interval, mean or each")
+    report.add_argument("--metric", help="in its cells (delta_nll); any with _vs_control")
+    report.add_argument("--seeds", help="mean±ci (the usual), interval, mean or each")
     report.add_argument("--where", action="append", default=[], metavar="age=320B")
     report.add_argument(
         "--format", default="terminal", help="to print: terminal, markdown, csv or latex"

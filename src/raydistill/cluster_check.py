@@ -13,6 +13,7 @@ from raydistill.clusters.kuberay import KINDS, check_kuberay
 from raydistill.clusters.rules import check_rules
 from raydistill.errors import UsageError, unknown
 from raydistill.interrupts import interrupts_held
+from raydistill.report.console import open_console
 
 KUBERNETES = (
     "ConfigMap", "Deployment", "Job", "Namespace", "NetworkPolicy", "PersistentVolumeClaim",
@@ -32,14 +33,14 @@ def check(flags: argparse.Namespace) -> int:
     for path in paths:
         if not path.is_file():
             raise UsageError(f"{path}: there is no such file")
-    wrong = 0
+    wrong, console = 0, open_console()
     for path in paths:
         what, findings = check_file(path, schemas)
         for finding in findings:
             print(finding, file=sys.stderr)
         wrong += len(findings)
         if not findings:
-            print(f"{path}: {what}, ok")
+            console.print(f"{path}: {what}, ok", soft_wrap=True)
     return UsageError.exit_code if wrong else 0
 
 

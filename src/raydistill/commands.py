@@ -18,6 +18,7 @@ from raydistill.errors import DataError, SetupError, UsageError
 from raydistill.interrupts import interrupts_held
 from raydistill.known import corpus_id, pretraining
 from raydistill.manifest import MANIFEST, write_manifest
+from raydistill.places import folder_to_fill, place
 from raydistill.record import Record
 from raydistill.report.console import open_console
 from raydistill.report.settling import replay_lines, settling_lines
@@ -89,9 +90,10 @@ def base(store: Store, flags: argparse.Namespace) -> int:
         UsageError: if `--to` holds bases already.
     """
     scale = with_text(load_scale(flags.scale), flags)
-    if flags.to and Path(flags.to, DESCRIPTION).exists():
+    if flags.to and (place(flags.to) / DESCRIPTION).exists():
         raise UsageError(f"{flags.to} holds bases already: choose another folder")
     check_corpus(wanted_by(scale))
+    target = folder_to_fill(flags.to) if flags.to else None
     with interrupts_held():
         from raydistill.runners import cluster, stages  # noqa: PLC0415  (Ray)
     check_writable(store.root)
@@ -104,8 +106,8 @@ def base(store: Store, flags: argparse.Namespace) -> int:
         need = cluster.device_need()
         stages.tokenise(scale, store, console.print)
         stages.pretrain_bases(scale, store, need, console.print)
-    if flags.to:
-        publish(scale, store, Path(flags.to))
+    if target:
+        publish(scale, store, target)
     spec = pretraining(scale, corpus_id(scale, store))
     console.print(f"bases: {store.path('pretraining', spec.trial_id, 'ages.json')}")
     return 0

@@ -1,8 +1,8 @@
 """Running a sweep: stages, trials, tracking, report. The one place where they meet."""
 
-import os
 import shlex
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -190,7 +190,7 @@ def check_writable(root: Path) -> None:
     Raises:
         SetupError: if that fails, with the absolute path.
     """
-    probe = root / f".probe-{os.getpid()}"
+    probe = root / f".probe-{uuid.uuid4().hex}"
     try:
         root.mkdir(parents=True, exist_ok=True)
         probe.write_text("")

@@ -219,20 +219,24 @@ def keep_estimates(trials: Sequence[PlannedTrial], store: Store, *, probed: bool
             store.save(made, *place)
 
 
+class LongError(UsageError):
+    """A plan that is long, or of unknown length: it is run with a yes alone."""
+
+
 def check_cost(work: Sequence[Work], rates: Rates, scale: Scale) -> None:
     """Refuse what would take long, or what nobody knows the length of.
 
     Raises:
-        UsageError: if it needs a yes.
+        LongError: if it needs a yes.
     """
     hours = sum(each.device_s(rates) for each in work) / 3600
     if hours == float("inf") and not scale.cheap:
-        raise UsageError(
+        raise LongError(
             f"nobody knows yet what a trial of scale {scale.name!r} takes: "
             "look at it with --dry-run --probe, then add --yes"
         )
     if MOST_DEVICE_HOURS < hours < float("inf"):
-        raise UsageError(
+        raise LongError(
             f"this would take {hours:.0f} device-hours, more than {MOST_DEVICE_HOURS:.0f}: "
             "look at it with --dry-run, then add --yes"
         )

@@ -196,7 +196,8 @@ def _headings(plan: SweepPlan, known: Known, width: int) -> Iterator[str]:
             f"{parameters(each) / 1e6:.4g}M parameters"
             for name, each in sizes.items()
         )
-        + f"; corpus {scale.corpus}",
+        + f"; corpus {scale.corpus}"
+        + (f"; by the recipe of {scale.like!r}, a test" if scale.like else ""),
         "clocks": _clocks(scale),
         "ages": ages,
         "training": f"warm-up {format_tokens(recipe.warmup_tokens)}, "

@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from raydistill.card import card
 from raydistill.codec import to_json
@@ -12,7 +11,9 @@ from raydistill.hub_folder import check_target
 from raydistill.lineage import FILE, Lineage, Speeds
 from raydistill.models.hub import HubDecoder
 from raydistill.outgoing import Source, find_source
+from raydistill.places import place
 from raydistill.pretrain import base_folder, load_verified
+from raydistill.report.console import open_console
 from raydistill.speed import measure_speeds
 from raydistill.store import Store
 from raydistill.student_folder import dtype_of, in_float32, stock_of, write_student
@@ -29,7 +30,7 @@ def export(store: Store, flags: argparse.Namespace) -> int:
         UsageError: if there is no such trial or base, or the folder may not be written.
         DataError: if its weights are damaged or gone, or the checkpoint that it came from.
     """
-    to = Path(flags.to).expanduser()
+    to = place(flags.to)
     if flags.dtype not in DTYPES:
         raise UsageError(unknown("--dtype", flags.dtype, DTYPES))
     check_target(to, flags.overwrite)
@@ -48,7 +49,8 @@ def export(store: Store, flags: argparse.Namespace) -> int:
         overwrite=flags.overwrite,
         notes=_notes(lineage, to.absolute().name, student),
     )
-    print(f"{to.absolute()}: {len(lineage.kept)} of {lineage.base.num_layers} layers, in {dtype}")
+    layers = f"{len(lineage.kept)} of {lineage.base.num_layers} layers"
+    open_console().print(f"{to.absolute()}: {layers}, in {dtype}", soft_wrap=True)
     return 0
 
 

@@ -20,6 +20,7 @@ from raydistill.evaluate.asked import asked_evaluation
 from raydistill.funnel import FINALISTS
 from raydistill.locations import every_location, is_list
 from raydistill.placement import check_placement, excerpt_of
+from raydistill.places import place
 from raydistill.recipe import check_recipe, with_settings
 from raydistill.references import reference_cell
 from raydistill.remote import copy_of, is_url
@@ -34,6 +35,7 @@ from raydistill.search import (
     check_search,
     first_of_permutation,
 )
+from raydistill.spec import NoTeacher
 from raydistill.store import Store
 from raydistill.sweep import (
     FIELDS,
@@ -72,6 +74,8 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
     cells += references
     check_recipes(cells)
     check_placement(flags.teacher_placement, {cell.request.loss for cell in cells})
+    if flags.teacher is not None and all(isinstance(c.teacher, NoTeacher) for c in cells):
+        raise UsageError("--teacher goes with a loss that has one, such as --loss kd")
     storage = storage_of(flags)
     options = Options(
         storage=storage,
@@ -178,7 +182,7 @@ def _scale(flags: argparse.Namespace, name: str) -> Scale:
 
 def task_data_of(flags: argparse.Namespace) -> Path | None:
     """The folder that `--task-data` names."""
-    return None if flags.task_data is None else Path(flags.task_data).expanduser()
+    return None if flags.task_data is None else place(flags.task_data)
 
 
 def _brought(flags: argparse.Namespace, name: str) -> Scale:
@@ -190,7 +194,7 @@ def _brought(flags: argparse.Namespace, name: str) -> Scale:
     """
     if name and name.replace("-", "_") not in TESTS:
         raise UsageError(
-            f"--model has a scale of its own: leave --scale {name} out "
+            f"--model has a scale of its own: leave --scale {name} out, or ${SCALE_VARIABLE} "
             f"(or, for a test, --scale {TESTS[0]})"
         )
     if name and flags.recipe:
@@ -252,6 +256,8 @@ def _locations(text: str) -> list[str]:
         if item == "all":
             found += every_location()
         elif match := re.fullmatch(r"random-(\d{1,5})-(\d{1,5})", item):
+            if int(match[1]) > int(match[2]):
+                raise UsageError(f"--location {item}: write the lower number first")
             found += [f"random-{i}" for i in range(int(match[1]), int(match[2]) + 1)]
         elif found and is_list(item) and is_list(found[-1]):
             found[-1] += f",{item}"
@@ -364,7 +370,7 @@ def storage_of(flags: argparse.Namespace) -> Path:
     given = flags.storage or os.environ.get(STORAGE_VARIABLE) or "~/.raydistill"
     if is_url(given):
         return copy_of(given)
-    folder = Path(given).expanduser()
+    folder = place(given)
     try:
         is_folder = stat.S_ISDIR(folder.stat().st_mode)
     except FileNotFoundError:

@@ -10,6 +10,7 @@ import torch
 from raydistill.errors import SetupError, UsageError
 from raydistill.manifest import write_text
 from raydistill.named import open_model
+from raydistill.places import place
 from raydistill.ranked import counts_of
 from raydistill.ranking import rank as measure
 from raydistill.report import pictures, ranking
@@ -64,7 +65,7 @@ def rank(store: Store, flags: argparse.Namespace) -> int:
 
 def _folder(flags: argparse.Namespace, name: str) -> Path:
     if flags.to:
-        return Path(flags.to).expanduser().absolute()
+        return place(flags.to).absolute()
     own = re.sub(r"[^\w.@-]+", "-", Path(name).name).strip("-") or "model"
     return Path(f"rank-{own}").absolute()
 

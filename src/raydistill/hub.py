@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from raydistill.errors import DataError
+from raydistill.places import place
 from raydistill.spec import HubConfig, digest
 
 NEWEST = "main"
@@ -83,7 +84,7 @@ def locate(name: str, revision: str = NEWEST, *, pickles: bool = False) -> Path:
     Raises:
         DataError: if there is none.
     """
-    path = Path(name).expanduser()
+    path = place(name)
     if path.is_dir():
         folder = path if revision == NEWEST else path / revision
         if folder.is_dir():
@@ -135,7 +136,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise DataError(f"no config.json in {folder}{hint}")
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON: {error}") from None
     if not isinstance(fields, dict) or not isinstance(fields.get("model_type"), str):
         raise DataError(f"{path} names no model_type")
@@ -161,6 +162,7 @@ def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     return {
         name: shape
         for path in sorted(folder.glob("*.safetensors"))
+        if path.is_file()
         for name, shape in tensor_shapes(path).items()
     }
 
@@ -206,7 +208,7 @@ def _model(
     num_layers = _field(folder, fields, "num_hidden_layers", "n_layer")
     dim = _field(folder, fields, "hidden_size", "n_embd")
     heads = _field(folder, fields, "num_attention_heads", "n_head")
-    own = fields.get("max_position_embeddings") or fields.get("n_positions") or LONGEST_CONTEXT
+    own = _optional(fields, "max_position_embeddings", "n_positions") or LONGEST_CONTEXT
     if seq_len > own:
         raise DataError(f"--seq-len {seq_len} is more than the context of {folder}: {own}")
     sizes = {n: math.prod(s) for n, s in shapes.items() if not _NO_PARAMETERS.search(n)}
@@ -227,14 +229,19 @@ def _model(
         block_parameters=sum(block.values()),
         block_products=sum(size for n, size in block.items() if len(shapes[n]) > 1),
         other_parameters=others,
-        attention_width=heads * int(fields.get("head_dim") or dim // heads),
+        attention_width=heads * (_optional(fields, "head_dim") or dim // heads),
     )
 
 
+def _optional(fields: Mapping[str, Any], *names: str) -> int:
+    """The first of these fields that is a whole number above 0; 0 if none is."""
+    values = [fields[name] for name in names if isinstance(fields.get(name), int)]
+    return next((value for value in values if value > 0), 0)
+
+
 def _field(folder: Path, fields: Mapping[str, Any], *names: str) -> int:
-    for name in names:
-        if isinstance(fields.get(name), int) and fields[name] > 0:
-            return int(fields[name])
+    if value := _optional(fields, *names):
+        return value
     raise DataError(
         f"{folder / 'config.json'} has no whole {' or '.join(names)}: "
         f"a {fields['model_type']!r} is no plain list of blocks"

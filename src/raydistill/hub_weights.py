@@ -1,5 +1,6 @@
 """A brought checkpoint becomes a base in the store, in the precision that it came in."""
 
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def read_base(name: str, revision: str, context: int, store: Store) -> str:
     if kept is not None and store.has("bases", kept.weights_sha256):
         return kept.weights_sha256
     student = Student(load_checkpoint(checkpoint))
-    draft = store.path("bases", f".reading-{checkpoint.key}")
+    draft = store.path("bases", f".reading.{uuid.uuid4().hex}")
     draft.mkdir(parents=True, exist_ok=True)
     save_weights(draft, student)
     sha256 = sha256_of(draft / WEIGHTS)

@@ -10,7 +10,9 @@ from raydistill.errors import DataError
 from raydistill.hub import locate, read_checkpoint, read_config
 from raydistill.hub_folder import copy_beside, filling
 from raydistill.hub_weights import load_checkpoint
+from raydistill.places import place
 from raydistill.ranked import layers_word
+from raydistill.report.console import open_console
 from raydistill.units import format_bytes
 
 
@@ -25,7 +27,7 @@ def import_model(flags: argparse.Namespace) -> int:
     read_config(source)
     if list(source.glob("*.safetensors")):
         raise DataError(f"{source} has safetensors already: it needs no import")
-    to = Path(flags.to).expanduser()
+    to = place(flags.to)
     with filling(to, flags.overwrite, source) as draft:
         _unpickle(source, draft)
         shutil.copyfile(source / "config.json", draft / "config.json")
@@ -33,7 +35,8 @@ def import_model(flags: argparse.Namespace) -> int:
         checkpoint = read_checkpoint(str(draft), "main")
         load_checkpoint(checkpoint)
         size = sum(file.stat().st_size for file in draft.iterdir())
-    print(f"{to}: {layers_word(checkpoint.model.num_layers)}, {format_bytes(size)}", flush=True)
+    layers = layers_word(checkpoint.model.num_layers)
+    open_console().print(f"{to}: {layers}, {format_bytes(size)}", soft_wrap=True)
     return 0
 
 

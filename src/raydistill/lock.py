@@ -95,7 +95,7 @@ def _me() -> Holder:
 def _read(path: Path) -> Holder | None:
     try:
         return from_json(Holder, path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # nobody's: it is written whole or not at all
         return None
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import uuid
 from pathlib import Path
+from typing import Any
 
 from raydistill.errors import DataError
 
@@ -54,12 +55,7 @@ def verify(folder: Path) -> None:
     path = folder / MANIFEST
     if not path.is_file():
         raise DataError(f"{folder} has no {MANIFEST}: it was not finished, or is not a checkpoint")
-    manifest = json.loads(path.read_text())
-    if manifest["schema"] > SCHEMA:
-        raise NewerError(
-            f"{folder} was written by schema {manifest['schema']}, this reads {SCHEMA}"
-        )
-    for name, entry in manifest["files"].items():
+    for name, entry in _entries(path).items():
         file = folder / name
         if Path(name).is_absolute() or ".." in Path(name).parts or file.is_symlink():
             raise DataError(f"{path} names {name}, which is not in its folder")
@@ -69,6 +65,26 @@ def verify(folder: Path) -> None:
             raise DataError(f"{file} has {file.stat().st_size} bytes, not {entry['bytes']}")
         if sha256_of(file) != entry["sha256"]:
             raise DataError(f"{file} does not have the sha256 of its manifest: {entry['sha256']}")
+
+
+def _entries(path: Path) -> dict[str, dict[str, Any]]:
+    """What a manifest says of each file.
+
+    Raises:
+        DataError: if it cannot be read, or was written by a later version (`NewerError`).
+    """
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        schema = int(manifest["schema"])
+        entries = {
+            str(name): {"bytes": int(entry["bytes"]), "sha256": str(entry["sha256"])}
+            for name, entry in manifest["files"].items()
+        }
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise DataError(f"{path} is damaged") from None
+    if schema > SCHEMA:
+        raise NewerError(f"{path.parent} was written by schema {schema}, this reads {SCHEMA}")
+    return entries
 
 
 def write_text(path: Path, text: str) -> None:

@@ -18,6 +18,7 @@ from raydistill.conduct import check_writable
 from raydistill.errors import DataError, UsageError
 from raydistill.lock import held
 from raydistill.manifest import MANIFEST, sha256_of, verify, write_bytes
+from raydistill.places import place
 from raydistill.report.console import PatientConsole, open_console
 from raydistill.store import Store
 
@@ -51,7 +52,7 @@ def merge(store: Store, flags: argparse.Namespace) -> int:
         UsageError: if there is no storage.
         SetupError: if this storage cannot be written, or one of its sweeps is running.
     """
-    other = Store(Path(flags.other).expanduser().absolute())
+    other = Store(place(flags.other).absolute())
     if not any(other.path(kind).is_dir() for kind in (*KEPT, "sweeps")):
         raise UsageError(f"{other.root} holds no storage: there is no trials/ or sweeps/ in it")
     if other.root.resolve() == store.root.resolve():

@@ -10,6 +10,7 @@ from raydistill.hub_weights import load_checkpoint
 from raydistill.known import corpus_id, find_bases
 from raydistill.models import Decoder
 from raydistill.models.hub import HubDecoder
+from raydistill.places import place
 from raydistill.pretrain import base_folder
 from raydistill.scales import load_scale, scale_names
 from raydistill.shipped import shipped_bases
@@ -88,5 +89,5 @@ def _base(name: str, store: Store) -> NamedModel:
         flags=("--scale", scale.name, "--age", format_age(asked)),
         model=student.model,
         corpus=scale.corpus,
-        tokenizer=Path(scale.tokenizer).expanduser() if scale.tokenizer else None,
+        tokenizer=place(scale.tokenizer) if scale.tokenizer else None,
     )

@@ -3,7 +3,6 @@
 import argparse
 import re
 from decimal import Decimal
-from pathlib import Path
 
 from raydistill.choices import LayerRequest
 from raydistill.errors import DataError, UsageError
@@ -14,6 +13,7 @@ from raydistill.locations import Layers, is_data_driven, is_list, listed, pick
 from raydistill.mergekit import NAME, LayerMap, read_map, write_map
 from raydistill.models.hub import HubDecoder
 from raydistill.named import open_checkpoint
+from raydistill.places import place
 from raydistill.ranked import layers_text, layers_word
 from raydistill.report.console import open_console
 from raydistill.sampling import device_here, read_sample
@@ -34,11 +34,11 @@ def prune(store: Store, flags: argparse.Namespace) -> int:
         DataError: if the checkpoint, the layer map or the text cannot be read.
     """
     _check_ways(flags)
-    layer_map = read_map(Path(flags.mergekit).expanduser()) if flags.mergekit else None
+    layer_map = read_map(place(flags.mergekit)) if flags.mergekit else None
     name = flags.model or (layer_map.model if layer_map else "")
     if not name:
         raise UsageError("prune needs --model, a folder or a hub id")
-    to = Path(flags.to).expanduser()
+    to = place(flags.to)
     check_target(to, flags.overwrite)
     checkpoint, decoder = open_checkpoint(name, flags.revision)
     layers = _layers(flags, layer_map, checkpoint, decoder, store)
@@ -151,5 +151,5 @@ def _size(number: int) -> str:
 
 def _lasting(name: str) -> str:
     """A folder by its whole path, an id as it is."""
-    path = Path(name).expanduser()
+    path = place(name)
     return str(path.absolute()) if path.is_dir() else name

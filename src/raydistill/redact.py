@@ -13,9 +13,15 @@ SHORTEST = 8
 
 _WORDS = r"token|secret|password|passwd|pwd|credentials?|(?:api|access|private|secret)[_-]?key"
 _SECRET_NAME = rf"(?:[\w.-]*[_.-])?(?:{_WORDS})"
-_ASSIGNED = re.compile(rf"(?<![\w.-])({_SECRET_NAME}\s*=\s*)[^\s,;]+", re.IGNORECASE)
+_VALUE = r"""'[^']*'|"[^"]*"|[^\s,;]+"""
+_ASSIGNED = re.compile(rf"""(?<![\w.-])({_SECRET_NAME}["']?\s*=\s*)(?:{_VALUE})""", re.IGNORECASE)
+_MAPPED = re.compile(  # JSON, YAML and headers; of a bare `token: x` nobody knows what it is
+    rf"""((?i:["']{_SECRET_NAME}["'])\s*:\s*|\b[A-Z][A-Z0-9_]*_(?i:{_WORDS})\s*:\s*)(?:{_VALUE})"""
+)
+_BEARER = re.compile(r"((?:\bBearer|Authorization:\s*\w+)\s+)\S{8,}")
 _FLAG = re.compile(rf"(?<!\S)(--{_SECRET_NAME}[\s=]+)\S+", re.IGNORECASE)
 _USERINFO = re.compile(r"(://)\S*@")
+_LOGIN = re.compile(r"""(?<![\w/:.@-])[\w.+-]+:[^\s:@/(){}<>;"']+@(?=[\w-]+[.:])""")
 
 
 def looks_secret(name: str) -> bool:
@@ -35,9 +41,10 @@ def redact(text: str) -> str:
     >>> redact("HF_TOKEN=hf_abc train --uri http://ann:pw@host:5000 --set num_tokens=4")
     'HF_TOKEN=*** train --uri http://***@host:5000 --set num_tokens=4'
     """
-    for secret in (_ASSIGNED, _FLAG):
+    for secret in (_ASSIGNED, _MAPPED, _FLAG, _BEARER):
         text = secret.sub(rf"\g<1>{HIDDEN}", text)
     text = _USERINFO.sub(rf"\g<1>{HIDDEN}@", text)
+    text = _LOGIN.sub(f"{HIDDEN}@", text)
     for value in _secrets_here():
         text = text.replace(value, HIDDEN)
     return text

@@ -11,6 +11,7 @@ from pathlib import Path
 from raydistill.brought import Bring, revisions, scale_of
 from raydistill.errors import UsageError
 from raydistill.locations import NONE
+from raydistill.places import place
 from raydistill.scales import Scale, with_text_of
 from raydistill.spec import Age
 from raydistill.sweep import REFERENCE, Cell, reading_alike, settle
@@ -54,12 +55,12 @@ def _named(name: str, own: Scale) -> tuple[Scale, Age]:
 def _is_model(name: str) -> bool:
     """Whether it is a folder, or looks like an id of the hub."""
     is_id = re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name) is not None
-    return is_id or Path(name).expanduser().is_dir()
+    return is_id or place(name).is_dir()
 
 
 def _brought(name: str, own: Scale) -> tuple[Scale, Age]:
     """A checkpoint as a scale that reads the text of `own`, in windows of the same length."""
-    folder = Path(name).expanduser().is_dir()
+    folder = place(name).is_dir()
     model, _, revision = (name, "", "") if folder else name.partition("@")
     asked = revisions([revision]) if revision else ()
     bring = Bring(name=model, revisions=asked, seq_len=own.model.context)
@@ -77,5 +78,5 @@ def _reads_alike(scale: Scale, own: Scale) -> bool:
     """Whether both have one tokenizer; nobody knows of one that a corpus is yet to train."""
     if not own.tokenizer and own.corpus not in _SHIPPED:
         return False
-    mine = Path(own.tokenizer).expanduser() if own.tokenizer else shipped_tokenizer()
+    mine = place(own.tokenizer) if own.tokenizer else shipped_tokenizer()
     return load_tokenizer(mine).to_str() == load_tokenizer(Path(scale.tokenizer)).to_str()

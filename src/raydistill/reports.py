@@ -2,11 +2,11 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from raydistill.errors import UsageError, unknown
 from raydistill.gather import from_mlflow, from_store
 from raydistill.manifest import write_text
+from raydistill.places import folder_to_fill
 from raydistill.report import formats
 from raydistill.report.cells import SweepReport
 from raydistill.report.chapter import Chapter, chapter
@@ -30,9 +30,9 @@ def report(store: Store, flags: argparse.Namespace) -> int:
     if flags.format not in PRINTED:
         raise UsageError(unknown("--format", flags.format, PRINTED))
     reports = _read(store, flags)
-    free = free_tables(reports, _ask(flags)) if flags.rows or flags.cols else []
+    free = free_tables(reports, _ask(flags)) if _asks(flags) else []
     chapters = [chapter(each) for each in reports]
-    folder = Path(flags.to).expanduser().absolute() if flags.to else store.path("report")
+    folder = folder_to_fill(flags.to or store.path("report"))
     console = open_console()
     if flags.format == "terminal":
         _print(chapters, free, console)
@@ -70,14 +70,19 @@ def _stored(store: Store, names: Sequence[str] = ()) -> list[SweepReport]:
     return reports
 
 
+def _asks(flags: argparse.Namespace) -> bool:
+    """Whether a table of one's own is asked for."""
+    return any((flags.rows, flags.cols, flags.metric, flags.seeds, flags.where))
+
+
 def _ask(flags: argparse.Namespace) -> Ask:
     if not (flags.rows and flags.cols):
         raise UsageError("a table needs both --rows and --cols, such as --rows location --cols age")
     return Ask(
         rows=flags.rows,
         cols=flags.cols,
-        metric=flags.metric,
-        seeds=flags.seeds,
+        metric=flags.metric or "delta_nll",
+        seeds=flags.seeds or "mean±ci",
         where=_conditions(flags.where),
     )
 

@@ -8,7 +8,10 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
+
+from raydistill.errors import DataError
 
 NUMERICS_VERSION = 1
 """Raised when the same spec would train to other bits than before; part of every trial id."""
@@ -258,6 +261,20 @@ class CorpusInfo:
     heldout_documents: int
     end_of_text_id: int = 0
     notes: tuple[str, ...] = ()  # what was mended, cut or found while it was made
+
+    def check_largest(self, token_id: int, file: Path) -> None:
+        """Refuse the largest id of a file of tokens if the vocabulary ends before it.
+
+        A GPU would only say that an assertion failed.
+
+        Raises:
+            DataError: naming it.
+        """
+        if token_id >= self.vocab_size:
+            raise DataError(
+                f"{file} holds the token id {token_id}, beyond its vocabulary of "
+                f"{self.vocab_size}: it was changed; delete {file.parent}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

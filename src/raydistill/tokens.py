@@ -94,11 +94,7 @@ class TokenFile:
         """
         starts = np.asarray(indices)[:, None] * self.context
         ids = self.tokens[starts + np.arange(self.context + 1)]
-        if ids.max() >= self.info.vocab_size:  # a GPU would only say that an assertion failed
-            raise DataError(
-                f"{self.folder / 'train.bin'} holds the token id {ids.max()}, beyond its "
-                f"vocabulary of {self.info.vocab_size}: it was changed; delete {self.folder}"
-            )
+        self.info.check_largest(int(ids.max()), self.folder / "train.bin")
         return torch.from_numpy(ids.astype(np.int64))
 
     def _window(self, seed: int, index: int) -> int:

@@ -32,6 +32,7 @@ from raydistill.corpus.sources import absolute, existing, local_files, size_byte
 from raydistill.corpus.tokenised import copy_tokens, is_tokenised
 from raydistill.corpus.wanted import Wanted, wanted_by
 from raydistill.errors import DataError, UsageError
+from raydistill.places import place
 from raydistill.spec import CorpusInfo
 from raydistill.store import Store
 from raydistill.tokenizer import check_tokenizer
@@ -186,7 +187,7 @@ def _made(wanted: Wanted, store: Store) -> CorpusInfo:
 
 
 def _is_tokens(text: str) -> bool:
-    return text not in embedded.NAMES and is_tokenised(Path(text).expanduser())
+    return text not in embedded.NAMES and is_tokenised(place(text))
 
 
 def _check_alone(wanted: Wanted) -> None:

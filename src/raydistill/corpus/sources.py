@@ -15,6 +15,7 @@ from raydistill.corpus.tokenised import is_tokenised, tokens_sha256
 from raydistill.documents import Document
 from raydistill.errors import DataError, UsageError
 from raydistill.manifest import sha256_of
+from raydistill.places import place
 from raydistill.store import Store
 
 SUFFIXES = (".txt", ".jsonl", ".parquet")
@@ -51,7 +52,7 @@ def sources_of(corpus: str) -> tuple[Source, ...]:
     >>> [(source.text, source.share) for source in sources_of("a.jsonl=7,notes.txt=3")]
     [('a.jsonl', 0.7), ('notes.txt', 0.3)]
     """
-    if "=" not in corpus or Path(corpus).expanduser().exists():
+    if "=" not in corpus or place(corpus).exists():
         return (Source(corpus),)
     pairs = [item.rpartition("=") for item in corpus.split(",")]
     for text, _, share in pairs:
@@ -84,7 +85,7 @@ def absolute(corpus: str) -> str:
 
 
 def _absolute(text: str) -> str:
-    path = Path(text).expanduser()
+    path = place(text)
     return str(path.absolute()) if text and not _is_named(text) and path.exists() else text
 
 
@@ -174,7 +175,7 @@ def existing(text: str) -> Path:
     Raises:
         DataError: saying what was looked for, and what there is.
     """
-    path = Path(text).expanduser()
+    path = place(text)
     if path.exists():
         return path
     looks_like_a_path = path.is_absolute() or text.startswith((".", "~"))

@@ -44,9 +44,15 @@ def copy_tokens(folder: Path, tokenizer: Path | None, vocab_size: int, store: St
         raise DataError(f"the tokens of {folder} were made with another tokenizer than {tokenizer}")
     if info.vocab_size > vocab_size:
         raise DataError(
-            f"the tokens of {folder} have {info.vocab_size} ids, the model only {vocab_size}"
+            f"the tokens of {folder} have {info.vocab_size} ids, up to {info.vocab_size - 1}; "
+            f"the model knows those below {vocab_size}"
         )
     _check_unchanged(folder, info)
+    import numpy as np  # noqa: PLC0415  (planning has no need of it)
+
+    for name in ("train.bin", "heldout.bin"):
+        tokens = np.memmap(folder / name, dtype=f"<u{info.token_bytes}", mode="r")
+        info.check_largest(int(tokens.max()), folder / name)
     if not store.has("corpora", info.corpus_sha256):
         with store.making("corpora", info.corpus_sha256) as copy:
             for name in _FILES:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raydistill.corpus.sources import absolute
+from raydistill.places import place
 from raydistill.scales import Scale
 
 
@@ -32,7 +33,7 @@ class Wanted:
 
 def wanted_by(scale: Scale) -> Wanted:
     """The corpus that a scale's models are trained on; paths are absolute, as workers need them."""
-    tokenizer = Path(scale.tokenizer).expanduser().absolute() if scale.tokenizer else None
+    tokenizer = place(scale.tokenizer).absolute() if scale.tokenizer else None
     return Wanted(
         text=absolute(scale.corpus),
         tokenizer=tokenizer,

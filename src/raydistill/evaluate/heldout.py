@@ -36,8 +36,14 @@ def read_spans(folder: Path) -> list[Span]:
 
 
 def read_tokens(folder: Path) -> TokenIds:
-    """The ids of all held-out documents, each followed by end-of-text."""
-    tokens = np.fromfile(folder / "heldout.bin", dtype=f"<u{read_info(folder).token_bytes}")
+    """The ids of all held-out documents, each followed by end-of-text.
+
+    Raises:
+        DataError: if one is beyond the vocabulary.
+    """
+    info = read_info(folder)
+    tokens = np.fromfile(folder / "heldout.bin", dtype=f"<u{info.token_bytes}")
+    info.check_largest(int(tokens.max(initial=0)), folder / "heldout.bin")
     return tokens.astype(np.int64)
 
 

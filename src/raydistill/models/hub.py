@@ -5,6 +5,7 @@ module's `layer_idx`, `num_hidden_layers`, and whatever the config keeps per lay
 """
 
 import copy
+import difflib
 import functools
 import json
 import logging
@@ -174,7 +175,7 @@ def settings_of(config: HubConfig) -> Any:
     Raises:
         DataError: if transformers has no such family.
     """
-    from transformers import AutoConfig  # noqa: PLC0415  (seconds)
+    from transformers import CONFIG_MAPPING, AutoConfig  # noqa: PLC0415  (seconds)
 
     fields = json.loads(config.config)
     for key, value in fields.items():
@@ -187,7 +188,9 @@ def settings_of(config: HubConfig) -> Any:
     try:
         settings = AutoConfig.for_model(family, **fields)
     except ValueError:
-        raise DataError(f"transformers knows no model_type {family!r}") from None
+        near = difflib.get_close_matches(family, CONFIG_MAPPING.keys(), n=1)
+        hint = f". Did you mean {near[0]!r}?" if near else ""
+        raise DataError(f"transformers knows no model_type {family!r}{hint}") from None
     for key, values in _per_layer(settings, settings.num_hidden_layers).items():
         setattr(settings, key, values[: config.num_layers])
     settings.num_hidden_layers = config.num_layers

@@ -7,6 +7,7 @@ names with counts, such as `{"CPU": 1, "GPU": 1}`.
 import json
 import logging
 import os
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +24,7 @@ from ray.experimental.internal_kv import _internal_kv_get
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raydistill import faults
-from raydistill.errors import SetupError
+from raydistill.errors import SetupError, UsageError
 from raydistill.interrupts import interrupts_held, raise_on_sigterm
 from raydistill.redact import Redacting, redact
 from raydistill.remote import COPIES, REMOTE, url_of
@@ -45,7 +46,7 @@ WORKER_CPU = 0.99
 """What a rank of a trial on several devices holds: a little under one, because the trial that
 starts the ranks holds 0.01, and n ranks with their trial have to fit on n CPUs."""
 
-DEVICE = "RAYDISTILL_DEVICE"
+DEVICE, WAIT = "RAYDISTILL_DEVICE", "RAYDISTILL_WAIT_S"
 WAIT_S = 30.0
 LINE_EVERY_S = 60.0
 
@@ -172,12 +173,19 @@ def wait_for(need: Need, *, times: int = 1, say: Callable[[str], None]) -> None:
         raise SetupError(
             f"one trial needs {wanted}; the autoscaler's largest cluster cannot hold it"
         )
-    limit_s = float("inf") if scales else float(os.environ.get("RAYDISTILL_WAIT_S", WAIT_S))
+    limit_s = float("inf") if scales else _patience_s()
     request_resources(bundles=[dict(need)] * times)  # without an autoscaler nobody hears it
     try:
         _wait(need, times, wanted, limit_s, say)
     finally:
         request_resources(bundles=[])
+
+
+def _patience_s() -> float:
+    text = os.environ.get(WAIT, str(WAIT_S))
+    if not re.fullmatch(r"\d{1,6}(\.\d+)?", text):
+        raise UsageError(f"{WAIT}={text}: seconds to wait for a node, a number from 0 on")
+    return float(text)
 
 
 def _wait(need: Need, times: int, wanted: str, limit_s: float, say: Callable[[str], None]) -> None:

@@ -48,7 +48,7 @@ def _create_sqlite(path: Path) -> None:
     from mlflow import MlflowClient  # noqa: PLC0415  (as above)
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft, whole = (path.with_name(f".{path.name}.{uuid.uuid4().hex}.{n}") for n in (1, 2))
+    draft, whole = (path.with_name(f".{path.name}.{uuid.uuid4().hex}") for _ in "12")
     try:
         MlflowClient(f"sqlite:///{draft}").search_experiments(max_results=1)
         connection = sqlite3.connect(draft)

@@ -6,6 +6,8 @@ Checked before anything starts, and without importing mlflow.
 import sqlite3
 import urllib.error
 import urllib.request
+import uuid
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -40,7 +42,7 @@ def check(uri: str, store: Store) -> str:
         SetupError: if a server or database does not answer within 5 s, its driver is not here, or
             a file is not MLflow's.
     """
-    scheme = urlsplit(uri).scheme.partition("+")[0]
+    scheme = _scheme(uri)
     if scheme in ("http", "https"):
         return _told(uri, _probe(uri), store)
     if scheme == "sqlite":
@@ -48,6 +50,20 @@ def check(uri: str, store: Store) -> str:
     if scheme in _DATABASES:
         return _told(uri, _connect(uri), store)
     raise UsageError(_refusal(uri, scheme, store))
+
+
+def _scheme(uri: str) -> str:
+    """What `uri` begins with, without a driver.
+
+    Raises:
+        UsageError: if it is no address at all.
+    """
+    try:
+        parts = urlsplit(uri)
+        _ = parts.port  # raises, where it is no number
+    except ValueError as error:
+        raise UsageError(f"{redact(uri)!r} is no address ({error}); write {_FORMS}") from None
+    return parts.scheme.partition("+")[0]
 
 
 def _refusal(uri: str, scheme: str, store: Store) -> str:
@@ -73,11 +89,12 @@ def sqlite_path(uri: str) -> Path:
 def _check_sqlite(uri: str) -> str:
     path = sqlite_path(uri)
     if not path.exists():
-        if not path.parent.is_dir() and path.parent.exists():
-            raise SetupError(f"{path.parent} is not a folder, so it cannot hold {path.name}")
+        _check_may_be_made(path)
         return f"MLflow: {uri} is new and will be created"
     if path.is_dir():
         raise SetupError(f"{path} is a folder; write sqlite:///{path / 'mlflow.db'}")
+    if not path.is_file():
+        raise SetupError(f"{path} is no file: it cannot be read as a sqlite database")
     try:
         tables = _tables(path)
     except sqlite3.DatabaseError as error:
@@ -85,6 +102,17 @@ def _check_sqlite(uri: str) -> str:
     if tables and "experiments" not in tables:
         raise SetupError(f"{path} is a sqlite database, but not MLflow's: name a new file")
     return f"MLflow: {uri}"
+
+
+def _check_may_be_made(path: Path) -> None:
+    """Make the folder of a file that is to come, and write into it."""
+    probe = path.with_name(f".probe-{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SetupError(f"{path.parent} cannot hold {path.name}: {error.strerror}") from None
 
 
 def _tables(path: Path) -> set[str]:
@@ -117,8 +145,8 @@ def _probe(uri: str) -> str:
     except urllib.error.HTTPError as error:
         # A server that asks who we are is a server; the credentials are MLflow's matter.
         return "" if error.code == 401 else f"/health answers {error.code} {error.reason}"
-    except (OSError, ValueError) as error:
-        return str(getattr(error, "reason", error))
+    except (OSError, ValueError, HTTPException) as error:
+        return str(getattr(error, "reason", error)).strip() or type(error).__name__
 
 
 def _connect(uri: str) -> str:
@@ -135,7 +163,7 @@ def _connect(uri: str) -> str:
     except ModuleNotFoundError as error:
         package = _DRIVERS.get(str(error.name), error.name)
         raise SetupError(f"{redact(uri)} needs a driver: pip install {package}") from None
-    except exc.SQLAlchemyError as error:
+    except (exc.SQLAlchemyError, ValueError) as error:
         return redact(" ".join(str(getattr(error, "orig", None) or error).split()))
     return ""
 
