@@ -4,8 +4,10 @@ import time
 from pathlib import Path
 
 import pytest
+import ray
 from ray.cluster_utils import Cluster
 from ray.exceptions import RayTaskError
+from ray.util import placement_group, placement_group_table
 
 from ray_works import Nap, doze
 from raydistill.errors import DataError, SetupError, UsageError
@@ -19,6 +21,7 @@ from raydistill.runners.cluster import (
 )
 from raydistill.runners.in_order import InOrder
 from raydistill.runners.once import follow_once, run_once
+from raydistill.runners.orphans import remove_orphans
 from raydistill.runners.tune import Setup, run_jobs
 from raydistill.runners.work import FINISHED, Candidate, paced
 
@@ -130,6 +133,34 @@ def test_more_than_the_cluster_has_is_refused_after_the_wait(cluster, monkeypatc
     with pytest.raises(SetupError, match=r"needs 4 GPU and 4 CPU; the cluster has 0 GPU, 2 CPU"):
         wait_for({"GPU": 1.0, "CPU": 1.0}, times=4, say=lines.append)
     assert len(lines) == 1
+
+
+def test_what_a_dead_actor_held_is_given_back(cluster):
+    @ray.remote(num_cpus=0)
+    class Maker:
+        def hold(self):
+            self.group = placement_group([{"CPU": 1}])
+            return self.group.wait(10)
+
+    makers = [Maker.remote() for _ in range(2)]
+    assert ray.get([maker.hold.remote() for maker in makers]) == [True, True]
+    ray.kill(makers[0])
+    deadline = time.monotonic() + 20
+    while ray.available_resources().get("CPU") != 1 and time.monotonic() < deadline:
+        remove_orphans()
+        time.sleep(0.2)
+    assert states() == ["CREATED", "REMOVED"]
+    ray.kill(makers[1])
+    while states() != ["REMOVED", "REMOVED"] and time.monotonic() < deadline:
+        remove_orphans()
+        time.sleep(0.2)
+    assert states() == ["REMOVED", "REMOVED"]
+
+
+def states():
+    """Of the placement groups of one CPU."""
+    groups = placement_group_table().values()
+    return sorted(g["state"] for g in groups if list(g["bundles"].values()) == [{"CPU": 1.0}])
 
 
 def test_a_patience_that_is_no_number_is_refused(cluster, monkeypatch):

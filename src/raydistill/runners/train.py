@@ -12,6 +12,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from raydistill.runners.cluster import WORKER_CPU
 from raydistill.runners.local_copy import on_this_node
+from raydistill.runners.orphans import orphans_removed
 from raydistill.runners.stopping import unless_stopped
 from raydistill.runners.work import Work, paced
 
@@ -39,7 +40,8 @@ def train(work: Work, job: object, *, devices: range, gpu: bool, name: str, fold
         ),
         run_config=RunConfig(name=name, storage_path=str(folder), callbacks=[forward]),
     )
-    trainer.fit()
+    with orphans_removed():
+        trainer.fit()
     _until_heard(forward)
 
 

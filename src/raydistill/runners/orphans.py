@@ -1,0 +1,48 @@
+"""What a trial that died still holds of the cluster, given back while the next one waits for it.
+
+Ray Train's placement groups outlive the controller that made them. Train's own cleaner asks Ray's
+State API, which a session without a dashboard does not have, and then waits for ever.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import ray
+from ray._private.state import state
+from ray._raylet import PlacementGroupID
+from ray.core.generated.gcs_pb2 import PlacementGroupTableData
+from ray.exceptions import RayError
+from ray.util.placement_group import PlacementGroup, remove_placement_group
+
+EVERY_S = 2.0
+
+
+@contextmanager
+def orphans_removed() -> Iterator[None]:
+    """During the block, remove this job's placement groups whose makers are dead, as they die."""
+    over = threading.Event()
+    watch = threading.Thread(target=_watch, args=[over], name="orphans", daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watch.join()
+
+
+def remove_orphans() -> None:
+    """Remove the placement groups of this job whose makers are dead."""
+    job = bytes.fromhex(ray.get_runtime_context().get_job_id())
+    for text in state._connect_and_get_accessor().get_placement_group_table():
+        group = PlacementGroupTableData.FromString(text)
+        gone = group.state == PlacementGroupTableData.REMOVED
+        if group.creator_actor_dead and group.creator_job_id == job and not gone:
+            remove_placement_group(PlacementGroup(PlacementGroupID(group.placement_group_id)))
+
+
+def _watch(over: threading.Event) -> None:
+    while not over.is_set():
+        with suppress(RayError, RuntimeError):  # the head is away; next time
+            remove_orphans()
+        over.wait(EVERY_S)
