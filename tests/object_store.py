@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import urllib.request
 
 import boto3
 from moto.server import ThreadedMotoServer
@@ -17,6 +18,9 @@ def object_store(bucket="sweeps"):
     server.start()
     host, port = server.get_host_and_port()
     endpoint = f"http://{host}:{port}"
+    urllib.request.urlopen(
+        f"{endpoint}/moto-api/reset", data=b""
+    ).close()  # one for all in a process
     client = boto3.client(
         "s3", endpoint_url=endpoint, region_name="us-east-1",
         aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],

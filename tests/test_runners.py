@@ -7,7 +7,7 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 from ray.exceptions import RayTaskError
-from ray.util import placement_group, placement_group_table
+from ray.util import placement_group, placement_group_table, remove_placement_group
 
 from ray_works import Nap, doze
 from raydistill.errors import DataError, SetupError, UsageError
@@ -139,28 +139,24 @@ def test_what_a_dead_actor_held_is_given_back(cluster):
     @ray.remote(num_cpus=0)
     class Maker:
         def hold(self):
-            self.group = placement_group([{"CPU": 1}])
-            return self.group.wait(10)
+            group = placement_group([{"CPU": 1}])
+            group.wait(10)
+            return group
 
-    makers = [Maker.remote() for _ in range(2)]
-    assert ray.get([maker.hold.remote() for maker in makers]) == [True, True]
-    ray.kill(makers[0])
+    def states():
+        return [placement_group_table(group)["state"] for group in (own, of_maker)]
+
+    own, maker = placement_group([{"CPU": 1}]), Maker.remote()
+    of_maker = ray.get(maker.hold.remote())
+    remove_orphans()
+    assert states() == ["CREATED", "CREATED"]
+    ray.kill(maker)
     deadline = time.monotonic() + 20
-    while ray.available_resources().get("CPU") != 1 and time.monotonic() < deadline:
+    while states()[1] != "REMOVED" and time.monotonic() < deadline:
         remove_orphans()
         time.sleep(0.2)
     assert states() == ["CREATED", "REMOVED"]
-    ray.kill(makers[1])
-    while states() != ["REMOVED", "REMOVED"] and time.monotonic() < deadline:
-        remove_orphans()
-        time.sleep(0.2)
-    assert states() == ["REMOVED", "REMOVED"]
-
-
-def states():
-    """Of the placement groups of one CPU."""
-    groups = placement_group_table().values()
-    return sorted(g["state"] for g in groups if list(g["bundles"].values()) == [{"CPU": 1.0}])
+    remove_placement_group(own)
 
 
 def test_a_patience_that_is_no_number_is_refused(cluster, monkeypatch):

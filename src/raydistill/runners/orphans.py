@@ -1,7 +1,8 @@
-"""What a trial that died still holds of the cluster, given back while the next one waits for it.
+"""What a trial on several devices that died still holds of the cluster, given back.
 
 Ray Train's placement groups outlive the controller that made them. Train's own cleaner asks Ray's
-State API, which a session without a dashboard does not have, and then waits for ever.
+State API, which a session without a dashboard does not have. Where such a group lost a node, Ray
+looks for another one for it, and places no group after it: the trial would never begin again.
 """
 
 import threading
@@ -10,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 import ray
 from ray._private.state import state
-from ray._raylet import PlacementGroupID
+from ray._raylet import ActorID, PlacementGroupID
 from ray.core.generated.gcs_pb2 import PlacementGroupTableData
 from ray.exceptions import RayError
 from ray.util.placement_group import PlacementGroup, remove_placement_group
@@ -36,8 +37,10 @@ def remove_orphans() -> None:
     job = bytes.fromhex(ray.get_runtime_context().get_job_id())
     for text in state._connect_and_get_accessor().get_placement_group_table():
         group = PlacementGroupTableData.FromString(text)
+        of_an_actor = group.creator_actor_id and not ActorID(group.creator_actor_id).is_nil()
         gone = group.state == PlacementGroupTableData.REMOVED
-        if group.creator_actor_dead and group.creator_job_id == job and not gone:
+        ours = group.creator_job_id == job and of_an_actor  # the driver's are Tune's, and in use
+        if ours and group.creator_actor_dead and not gone:
             remove_placement_group(PlacementGroup(PlacementGroupID(group.placement_group_id)))
 
 

@@ -12,7 +12,6 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from raydistill.runners.cluster import WORKER_CPU
 from raydistill.runners.local_copy import on_this_node
-from raydistill.runners.orphans import orphans_removed
 from raydistill.runners.stopping import unless_stopped
 from raydistill.runners.work import Work, paced
 
@@ -40,8 +39,7 @@ def train(work: Work, job: object, *, devices: range, gpu: bool, name: str, fold
         ),
         run_config=RunConfig(name=name, storage_path=str(folder), callbacks=[forward]),
     )
-    with orphans_removed():
-        trainer.fit()
+    trainer.fit()
     _until_heard(forward)
 
 

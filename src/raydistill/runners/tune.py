@@ -10,7 +10,7 @@ import re
 import shutil
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from raydistill.redact import redact
 from raydistill.runners.cluster import WORKER_CPU, configured, device_need
 from raydistill.runners.in_order import InOrder
 from raydistill.runners.local_copy import in_step, on_this_node
+from raydistill.runners.orphans import orphans_removed
 from raydistill.runners.stopping import stop_on_signal, unless_stopped
 from raydistill.runners.work import FINISHED, Candidate, Metrics, Work, paced
 
@@ -140,7 +141,8 @@ def run_jobs(
         setup.trial_need,
     )
     in_step()
-    with _cache(setup.folder) as cache, _environment(searcher), stop_on_signal():
+    several = orphans_removed() if max(setup.device_counts) > 1 else nullcontext()
+    with _cache(setup.folder) as cache, _environment(searcher), stop_on_signal(), several:
         grid = tune.Tuner(
             function,
             tune_config=tune.TuneConfig(
