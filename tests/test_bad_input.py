@@ -73,7 +73,7 @@ PLANNING = [
     (7, "--location random-5-3", "random-5-3: write the lower number first"),
     (7, "--location input,", "empty value"),
     (8, "--set batch_tokens=500", "the nearest is 512"),
-    (8, "--set batch_tokens=0", "batch_tokens is '0': it must be at least 1"),
+    (8, "--set batch_tokens=0", "batch_tokens is 0: it must be at least 1"),
     (9, "--teacher midle", "--teacher goes with a loss that has one, such as --loss kd"),
     (8, "--devices-per-trial 3", "--set micro_batches=3"),
     (

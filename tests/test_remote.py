@@ -72,6 +72,18 @@ def test_what_left_one_copy_leaves_the_store_and_nothing_else_does(two):
     assert [p.name for p in third.root.glob("trials/ab/checkpoints/*")] == ["step-2"]
 
 
+def test_a_copy_that_is_gone_takes_nothing_out_of_the_store(two):
+    one, _ = two
+    write(one, "trials/ab/trained.json", "{}")
+    one.push()
+    shutil.rmtree(one.root)
+    with pytest.raises(SetupError, match="is gone"):
+        one.push()
+    third = Remote(one.url, one.root.parent / "three")
+    third.pull(everything)
+    assert (third.root / "trials/ab/trained.json").is_file()
+
+
 def test_of_a_folder_the_manifest_comes_last(two, monkeypatch):
     one, other = two
     for name in ("a.json", "z.json"):

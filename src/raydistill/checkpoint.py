@@ -83,7 +83,7 @@ def save_checkpoint(folder: Path, state: Training, notes: str) -> None:
     finally:  # on a full disk, what could be written makes room again
         shutil.rmtree(draft, ignore_errors=True)
     for old in _newest_first(folder)[2:]:
-        shutil.rmtree(old)
+        shutil.rmtree(old, ignore_errors=True)  # NFS keeps what somebody still reads
 
 
 def _write(draft: Path, state: Training, notes: str) -> None:
@@ -123,7 +123,8 @@ def load_checkpoint(
     for name, tensor in load_file(path / OPTIMIZER).items():
         slot, _, of = name.partition("/")
         kept = state.optimizer.state.setdefault(parameters[of], {})
-        kept[slot] = tensor.to(parameters[of].device) if tensor.dim() else tensor
+        # A copy: what is loaded is the file itself, mapped, which is to be deleted later.
+        kept[slot] = tensor.to(parameters[of].device, copy=True) if tensor.dim() else tensor.clone()
     state.step = step
     return (path / NOTES).read_text(encoding="utf-8")
 

@@ -251,7 +251,7 @@ def _print_next(plan: SweepPlan, tracker: tracking.Tracker, console: PatientCons
     if tracker.delivery is not None:
         server = uri if uri.startswith("http") else "http://127.0.0.1:5000"
         if server != uri:
-            console.print(f"Look at every cell: {tracking.ui_command(uri)}")
+            console.print(f"Look at every cell: {tracking.redact(tracking.ui_command(uri))}")
         console.print(f"  {tracking.experiment_url(server, tracker.delivery.experiment_id)}")
     model = shlex.join(["--model", plan.scale.brought]) if plan.scale.brought else ""
     script = f"python sweeps/{plan.sweep.name}.py {model}".rstrip()

@@ -51,4 +51,8 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _last_written_s(path: Path) -> float:
-    return max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
+    """When something in it was last written; now, if its writer is just done with it."""
+    try:
+        return max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
+    except FileNotFoundError:
+        return time.time()

@@ -129,7 +129,7 @@ def _born(pid: int) -> str:
 
 def _beat(path: Path, ended: threading.Event) -> None:
     while not ended.wait(BEAT_S):
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # a file server that is away for a moment; the next beat tells
             os.utime(path)
 
 

@@ -110,10 +110,7 @@ def _read(field: str, text: str) -> str | int | float:
             return float(text)
         except ValueError:
             raise UsageError(f"{field} is {text!r}: it must be {_range(field)}") from None
-    whole = parse_tokens(text)
-    if whole < 1 and field in ("batch_tokens", "micro_batches"):
-        raise UsageError(f"{field} is {text!r}: it must be at least 1")
-    return whole
+    return parse_tokens(text)
 
 
 def _range(field: str) -> str:

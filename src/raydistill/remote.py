@@ -148,6 +148,8 @@ class Remote:
         with self._lock, self._told():
             files = self._files()
             here = {str(p.relative_to(self.root)): p for p in self.root.rglob("*") if p.is_file()}
+            if self._seen and not here:  # or all that it held would be deleted there
+                raise SetupError(f"this node's copy {self.root} is gone; the same command goes on")
             for name in sorted(here, key=_manifest_last):
                 if not _STAYS.search(name):
                     self._upload(files, name, here[name])
@@ -302,6 +304,6 @@ def _opened(url: str) -> Remote:
     return _REMOTES.setdefault(f"{os.getpid()} {copy_of(url)}", Remote(url, copy_of(url)))
 
 
-def _manifest_last(name: str) -> tuple[bool, str]:
+def _manifest_last(name: str) -> tuple[int, str]:
     """In the order of copying: what says that a folder or a trial is whole comes after the rest."""
-    return name.endswith((MANIFEST, "trained.json")), name
+    return (2 if name.endswith("trained.json") else int(name.endswith(MANIFEST))), name

@@ -165,6 +165,8 @@ def whole_steps(paper_tokens: int, clock: int, batch_tokens: int) -> int:
     >>> whole_steps(20 * B, 62_500, 2_048)
     319488
     """
+    if batch_tokens < 1:
+        raise UsageError(f"batch_tokens is {batch_tokens}: it must be at least 1")
     tokens = round(paper_tokens / (clock * batch_tokens)) * batch_tokens
     if paper_tokens > 0 and tokens == 0:
         raise UsageError(
