@@ -1,5 +1,6 @@
 """A storage in an object store: copies that are kept in step, and a sweep on a real S3 API."""
 
+import runpy
 import shutil
 import signal
 import time
@@ -9,9 +10,14 @@ import pytest
 import sweeping
 import trained_here
 from object_store import KEYS, object_store
+from planned import all_known
 from raydistill.errors import SetupError, UsageError
+from raydistill.jobs import TrialJob
 from raydistill.manifest import is_whole, verify, write_manifest
 from raydistill.remote import Remote, copy_of, everything, is_url, named_in, small, url_of
+from raydistill.resolve import distinct
+from raydistill.runners.local_copy import on_this_node
+from raydistill.scales import load_scale
 
 SWEEP = ("--age", "320B", "--location", "none,input", "--checkpoint-every", "0")
 
@@ -70,6 +76,41 @@ def test_what_left_one_copy_leaves_the_store_and_nothing_else_does(two):
     third = Remote(one.url, one.root.parent / "three")
     third.pull(everything)
     assert [p.name for p in third.root.glob("trials/ab/checkpoints/*")] == ["step-2"]
+
+
+def test_a_node_gets_the_checkpoints_of_its_own_trial_and_of_no_other(two, tmp_path, monkeypatch):
+    scale, sweep = (
+        load_scale("smoke"),
+        runpy.run_path(str(sweeping.ROOT / sweeping.SCRIPT))["sweep"],
+    )
+    own, other = [each.trial for each in distinct(sweep.cells(scale, {}), all_known(scale))][:2]
+    one, _ = two
+    for trial in (own, other):
+        write(one, f"trials/{trial.trial_id}/checkpoints/step-1/model.safetensors", "weights")
+    one.push()
+    job = TrialJob(
+        spec=own, base_sha256="0" * 64, evaluation=scale.evaluation, storage="anywhere", sweep="s"
+    )
+    monkeypatch.setenv("RAYDISTILL_LOCAL_COPIES", str(tmp_path / "node"))
+    monkeypatch.setenv("RAYDISTILL_REMOTE", one.url)
+    with on_this_node(job):
+        here = copy_of(one.url)
+        assert [p.parts[-4] for p in here.glob("trials/*/*/*/model.safetensors")] == [own.trial_id]
+
+
+def test_what_a_killed_process_left_does_not_go_over_what_came_after_it(two):
+    one, other = two
+    write(one, "trials/ab/weights/model.safetensors", "stale")  # killed before its push
+    time.sleep(1.1)  # the times of objects are whole seconds
+    write(other, "trials/ab/weights/model.safetensors", "final")
+    other.push()
+    again = Remote(one.url, one.root)
+    write(again, "trials/cd/weights/model.safetensors", "new")
+    again.push()
+    third = Remote(one.url, one.root.parent / "three")
+    third.pull(everything)
+    texts = [p.read_text() for p in sorted(third.root.glob("trials/*/weights/model.safetensors"))]
+    assert texts == ["final", "new"]
 
 
 def test_a_copy_that_is_gone_takes_nothing_out_of_the_store(two):

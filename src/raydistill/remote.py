@@ -108,6 +108,7 @@ class Remote:
     root: Path
     _seen: dict[str, tuple[int, int]] = field(default_factory=dict)
     _lock: Any = field(default_factory=threading.Lock)
+    _pushed: bool = False
 
     def check(self, data: bytes = b"x") -> None:
         """Write, read and delete an object.
@@ -148,11 +149,17 @@ class Remote:
         with self._lock, self._told():
             files = self._files()
             here = {str(p.relative_to(self.root)): p for p in self.root.rglob("*") if p.is_file()}
+            there = {} if self._pushed else self._there()
             if self._seen and not here:  # or all that it held would be deleted there
                 raise SetupError(f"this node's copy {self.root} is gone; the same command goes on")
             for name in sorted(here, key=_manifest_last):
-                if not _STAYS.search(name):
+                if _STAYS.search(name):
+                    continue
+                if name not in self._seen and self._is_left(here[name], there.get(name)):
+                    self._note(name)
+                else:
                     self._upload(files, name, here[name])
+            self._pushed = True
             for name in sorted(self._seen.keys() - here.keys(), key=_manifest_last, reverse=True):
                 del self._seen[name]
                 if files.get_file_info(self._key(name)).is_file:
@@ -221,6 +228,10 @@ class Remote:
         if in_step and stat.st_size == size and stat.st_mtime_ns >= mtime_ns - 2_000_000_000:
             return False  # this process put it there
         return in_step or mtime_ns > stat.st_mtime_ns
+
+    def _is_left(self, path: Path, known: tuple[int, int] | None) -> bool:
+        """Whether a process before this one left a file that was uploaded, or made anew, since."""
+        return known is not None and path.stat().st_mtime_ns <= known[1]
 
     def _there(self) -> dict[str, tuple[int, int]]:
         """Size and time of every object, by its name below the root."""

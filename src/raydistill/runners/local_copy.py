@@ -10,6 +10,7 @@ from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from raydistill.jobs import TrialJob
 from raydistill.remote import REMOTE, Remote, copy_of, named_in, remote_of
 from raydistill.store import Store
 
@@ -28,7 +29,8 @@ def on_this_node(*arguments: Any) -> Iterator[tuple[Any, ...]]:
     if remote is None:
         yield arguments
         return
-    remote.pull(named_in(repr(arguments)))
+    trials = [job.spec.trial_id for job in arguments if isinstance(job, TrialJob)]
+    remote.pull(named_in(f"{arguments} {trials}"))
     with remote.kept_up():
         yield tuple(_moved(each, remote.root) for each in arguments)
 
