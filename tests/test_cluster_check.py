@@ -155,7 +155,7 @@ def test_versions_are_those_that_were_tested_together():
     text = "".join(path.read_text() for path in FILES)
     assert set(re.findall(r"rayproject/ray:([\d.]+)", text)) == {pinned["ray"]}
     assert set(re.findall(r"rayVersion: (\S+)", text)) == {pinned["ray"]}
-    assert set(re.findall(r"mlflow(?:\[auth\])?(?:==|:)(\d[\d.]+)", text)) == {pinned["mlflow"]}
+    assert set(re.findall(r"mlflow(?:\[auth\])?(?:==|:)(\d+\.[\d.]+)", text)) == {pinned["mlflow"]}
     assert set(re.findall(r"torch==([\d.]+)", text)) == {pinned["torch"]}
     assert set(re.findall(r"/raydistill:([\d.]+)-", text)) == {__version__}
 
