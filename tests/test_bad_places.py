@@ -43,7 +43,7 @@ def test_row_31_a_storage_may_have_any_other_name(name, tmp_path):
 
 DESTINATIONS = [
     # the tracking URI, exit code, what is said
-    ("file:///tmp/x", 2, "MLflow no longer keeps runs in folders; write sqlite:///"),
+    ("file:///runs", 2, "MLflow no longer keeps runs in folders; write sqlite:///"),
     ("mlruns", 2, "is a folder"),
     ("ftp://h", 2, "no tracking URI has the scheme 'ftp'"),
     ("sqlite:///rel.db", 2, f"write sqlite:///{sweeping.ROOT}/rel.db"),
@@ -98,7 +98,7 @@ COMMANDS = [
     (33, "report --fromat csv", 2, "did you mean --format?"),
     (33, "report --format pdf", 2, "There are: csv, latex, markdown, terminal"),
     (36, "report --rows age", 2, "nothing to report on"),
-    (31, "base --scale smoke --to /dev/null", 4, "/dev/null cannot be a folder"),
+    (31, "base --scale smoke --to /dev/null", 4, "/dev/null cannot be filled"),
     (31, "base --scale smoke --to ~nobody-of-this-name/x", 2, "nobody here has that home"),
     (28, "report --from http://127.0.0.1:abc", 2, "is no address"),
     (28, "track sync --tracking-uri http://[::1", 2, "nothing to deliver"),
@@ -141,9 +141,9 @@ def test_row_39_a_home_that_cannot_be_written_is_named(tmp_path):
 
 
 def test_row_43_where_one_works_is_no_secret(monkeypatch):
-    monkeypatch.setenv("PWD", "/home/ada/work")
+    monkeypatch.setenv("PWD", "/srv/ada/models")
     monkeypatch.setenv("DB_PWD", "geheimnis")
-    assert redact("/home/ada/work/model: geheimnis") == "/home/ada/work/model: ***"
+    assert redact("/srv/ada/models/a: geheimnis") == "/srv/ada/models/a: ***"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from raydistill import tracking
 from raydistill.codec import from_json
-from raydistill.conduct import check_writable
+from raydistill.conduct import check_storage
 from raydistill.corpus import check_corpus, wanted_by
 from raydistill.errors import DataError, SetupError, UsageError
 from raydistill.interrupts import interrupts_held
@@ -96,7 +96,7 @@ def base(store: Store, flags: argparse.Namespace) -> int:
     target = folder_to_fill(flags.to) if flags.to else None
     with interrupts_held():
         from raydistill.runners import cluster, stages  # noqa: PLC0415  (Ray)
-    check_writable(store.root)
+    check_storage(store.root)
     console = open_console()
     console.print(
         "The recipe is the same everywhere; the bits are not: another CPU type or torch version "

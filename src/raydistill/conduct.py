@@ -2,7 +2,6 @@
 
 import shlex
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +21,7 @@ from raydistill.lock import held
 from raydistill.manifest import write_text
 from raydistill.outcomes import TrialFailure
 from raydistill.peaks import at_best_peaks
+from raydistill.places import check_writable
 from raydistill.remote import remote_of, send
 from raydistill.report import formats
 from raydistill.report.chapter import chapter
@@ -47,7 +47,7 @@ def run(plan: SweepPlan) -> int:
         RaydistillError: if the sweep cannot be run here, or somebody is running it.
     """
     store = Store(plan.options.storage)
-    check_writable(store.root)
+    check_storage(store.root)
     console = open_console()
     with held(lock_of(plan, store), console.print), full_disk_named(store.root):
         code = _run(plan, store, console)
@@ -123,7 +123,7 @@ def probe(plan: SweepPlan) -> None:
         RaydistillError: if there is no device, or the storage cannot be written.
     """
     store = Store(plan.options.storage)
-    check_writable(store.root)
+    check_storage(store.root)
     _keep_task_data(plan, store)
     with interrupts_held():
         from raydistill.runners.probing import probe_plan  # noqa: PLC0415  (Ray)
@@ -184,19 +184,13 @@ class Tracked:
         )
 
 
-def check_writable(root: Path) -> None:
-    """Make the storage folder and write into it.
+def check_storage(root: Path) -> None:
+    """Make the storage folder and write into it; into its object store too.
 
     Raises:
         SetupError: if that fails, with the absolute path.
     """
-    probe = root / f".probe-{uuid.uuid4().hex}"
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        probe.write_text("")
-        probe.unlink()
-    except OSError as error:
-        raise SetupError(f"the storage {root} cannot be written: {error.strerror}") from error
+    check_writable(root, f"the storage {root} cannot be written")
     if remote := remote_of(root):
         remote.check()
 

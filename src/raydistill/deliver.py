@@ -6,7 +6,7 @@ from pathlib import Path
 
 from raydistill import tracking
 from raydistill.asked import AskedSweep, all_asked
-from raydistill.conduct import check_writable
+from raydistill.conduct import check_storage
 from raydistill.errors import SetupError, UsageError, unknown
 from raydistill.lock import held
 from raydistill.report.console import open_console
@@ -29,7 +29,7 @@ def sync(store: Store, flags: argparse.Namespace) -> int:
         if name not in names:
             raise UsageError(unknown("sweep", name, names))
     uri = flags.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or tracking.default_uri(store)
-    check_writable(store.root)
+    check_storage(store.root)
     console = open_console()
     console.print(tracking.check(uri, store))
     for asked in there:

@@ -28,10 +28,7 @@ def keep_peak(precision: str, store: Store, world: World) -> Peak:
 
 
 def matmul_flops_per_s(precision: str, world: World) -> float:
-    """The best of a few square matrix products, in half a second or so.
-
-    Where products are slow (half precision on a CPU without it), of fewer.
-    """
+    """The best of a few square matrix products; of fewer where each takes long."""
     side = _SIDE[world.device.type]
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     left, right = (torch.ones(side, side, dtype=dtype, device=world.device) for _ in range(2))

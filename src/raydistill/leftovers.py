@@ -14,6 +14,7 @@ from pathlib import Path
 IDLE_S = 3600.0
 """A draft in which nothing was written for so long has no writer."""
 
+# SQLite puts files of its own beside a database that is being made.
 _DRAFT = re.compile(r"\.(\S+\.|probe-)?[0-9a-f]{32}(-journal|-wal|-shm)?")
 _OF_OTHERS = ("mlartifacts", "ray")
 """Folders at the root where others write."""

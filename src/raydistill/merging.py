@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from raydistill.asked import all_asked, keep
-from raydistill.conduct import check_writable
+from raydistill.conduct import check_storage
 from raydistill.errors import DataError, UsageError
 from raydistill.lock import held
 from raydistill.manifest import MANIFEST, sha256_of, verify, write_bytes
@@ -57,7 +57,7 @@ def merge(store: Store, flags: argparse.Namespace) -> int:
         raise UsageError(f"{other.root} holds no storage: there is no trials/ or sweeps/ in it")
     if other.root.resolve() == store.root.resolve():
         raise UsageError(f"{other.root} is this storage itself")
-    check_writable(store.root)
+    check_storage(store.root)
     merged = Merged()
     for kind in KEPT:
         for path in sorted(_units(other.path(kind)), key=lambda p: (p.name == TRAINED, p)):

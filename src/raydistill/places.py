@@ -1,5 +1,6 @@
 """Folders and files as people write them."""
 
+import uuid
 from pathlib import Path
 
 from raydistill.errors import SetupError, UsageError
@@ -22,15 +23,31 @@ def place(text: str | Path) -> Path:
 
 
 def folder_to_fill(text: str | Path) -> Path:
-    """The folder that is meant, absolute; it is made, before anything is done that fills it.
+    """The folder that is meant, absolute; it is made and written to before any work.
 
     Raises:
         UsageError: as `place`.
-        SetupError: if no folder can be there.
+        SetupError: if it cannot be written.
     """
     folder = place(text).absolute()
+    check_writable(folder, f"{folder} cannot be filled")
+    return folder
+
+
+def check_writable(folder: Path, what: str) -> None:
+    """Make a folder and write into it.
+
+    Args:
+        folder: absolute.
+        what: cannot be done otherwise; the message begins with it.
+
+    Raises:
+        SetupError: if that fails.
+    """
+    probe = folder / f".probe-{uuid.uuid4().hex}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
     except OSError as error:
-        raise SetupError(f"{folder} cannot be a folder: {error.strerror}") from error
-    return folder
+        raise SetupError(f"{what}: {error.strerror}") from error

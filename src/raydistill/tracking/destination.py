@@ -6,12 +6,12 @@ Checked before anything starts, and without importing mlflow.
 import sqlite3
 import urllib.error
 import urllib.request
-import uuid
 from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from raydistill.errors import SetupError, UsageError
+from raydistill.places import check_writable
 from raydistill.redact import redact
 from raydistill.spec import digest
 from raydistill.store import Store
@@ -89,7 +89,7 @@ def sqlite_path(uri: str) -> Path:
 def _check_sqlite(uri: str) -> str:
     path = sqlite_path(uri)
     if not path.exists():
-        _check_may_be_made(path)
+        check_writable(path.parent, f"{path.parent} cannot hold {path.name}")
         return f"MLflow: {uri} is new and will be created"
     if path.is_dir():
         raise SetupError(f"{path} is a folder; write sqlite:///{path / 'mlflow.db'}")
@@ -102,17 +102,6 @@ def _check_sqlite(uri: str) -> str:
     if tables and "experiments" not in tables:
         raise SetupError(f"{path} is a sqlite database, but not MLflow's: name a new file")
     return f"MLflow: {uri}"
-
-
-def _check_may_be_made(path: Path) -> None:
-    """Make the folder of a file that is to come, and write into it."""
-    probe = path.with_name(f".probe-{uuid.uuid4().hex}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise SetupError(f"{path.parent} cannot hold {path.name}: {error.strerror}") from None
 
 
 def _tables(path: Path) -> set[str]:
