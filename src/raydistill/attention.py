@@ -16,10 +16,11 @@ def attend(
     """Softmax attention, float [B, T, H, K], scaled by 1/√K: causal, or to what is visible."""
     half = query_BTHK.is_cuda and query_BTHK.dtype.itemsize == 2
     if visible_BTT is None and half and has_flash_attn():
-        # Written for flash-attn 2.x on a GPU, and untested until run on one.
         from flash_attn import flash_attn_func  # noqa: PLC0415  (needs a GPU to import)
 
-        attended: Tensor = flash_attn_func(query_BTHK, key_BTHK, value_BTHK, causal=True)
+        attended: Tensor = flash_attn_func(
+            query_BTHK, key_BTHK, value_BTHK, causal=True, deterministic=True
+        )
         return attended
     query_BHTK, key_BHTK, value_BHTK = (
         x.transpose(1, 2) for x in (query_BTHK, key_BTHK, value_BTHK)
