@@ -1,6 +1,8 @@
 import contextlib
 import dataclasses
+import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -11,6 +13,7 @@ from raydistill import lock
 from raydistill.codec import to_json
 from raydistill.errors import SetupError
 from raydistill.lock import Holder, held
+from raydistill.manifest import write_text
 
 ELSEWHERE = Holder(
     host="another", pid=os.getpid(), born="1", user="ada", since="yesterday", mark="1"
@@ -113,6 +116,29 @@ def test_a_holder_touches_its_lock(path, monkeypatch):
         before = path.stat().st_mtime_ns
         while path.stat().st_mtime_ns == before:
             pass
+
+
+def test_a_host_of_the_same_name_is_another_one(path, monkeypatch):
+    monkeypatch.setattr(lock, "DEAD_AFTER_S", 0.5)
+    with held_by_another_process(path):
+        monkeypatch.setattr(lock, "_machine", lambda: "another kernel")
+        process = Holder(**json.loads(path.read_text())).pid
+        assert f"process {process} on " in said_on_taking(path)[0]  # it beats every ten seconds
+
+
+def test_a_holder_whose_lock_was_taken_over_says_so_and_stops(path):
+    program = HOLDING.replace(
+        "with held", "import raydistill.lock as lock; lock.BEAT_S = 0.1\nwith held"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "held\n"
+    write_text(path, to_json(ELSEWHERE))
+    assert process.wait(20) == -signal.SIGTERM
+    assert "on another (ada) took the lock of this sweep over" in process.stderr.read()
+    assert path.read_text() == to_json(ELSEWHERE)
 
 
 def test_of_many_who_find_a_dead_holder_one_takes_over(path, monkeypatch):

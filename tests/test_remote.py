@@ -1,5 +1,6 @@
 """A storage in an object store: copies that are kept in step, and a sweep on a real S3 API."""
 
+import os
 import runpy
 import shutil
 import signal
@@ -13,7 +14,7 @@ from object_store import KEYS, object_store
 from planned import all_known
 from raydistill.errors import SetupError, UsageError
 from raydistill.jobs import TrialJob
-from raydistill.manifest import is_whole, verify, write_manifest
+from raydistill.manifest import is_whole, verify, write_bytes, write_manifest
 from raydistill.remote import Remote, copy_of, everything, is_url, named_in, small, url_of
 from raydistill.resolve import distinct
 from raydistill.runners.local_copy import on_this_node
@@ -111,6 +112,63 @@ def test_what_a_killed_process_left_does_not_go_over_what_came_after_it(two):
     third.pull(everything)
     texts = [p.read_text() for p in sorted(third.root.glob("trials/*/weights/model.safetensors"))]
     assert texts == ["final", "new"]
+
+
+def test_what_was_uploaded_is_not_downloaded_again_however_long_it_took(two, monkeypatch):
+    one, _ = two
+    path = write(one, "trials/ab/weights/model.safetensors", "weights")
+    os.utime(path, (1, 1))  # long before the object's time
+    one.push()
+    monkeypatch.setattr(Remote, "_download", lambda *_: pytest.fail("downloaded"))
+    one.pull(everything)
+
+
+def test_a_file_that_changed_amid_its_upload_goes_once_more_and_is_not_lost(two, monkeypatch):
+    one, other = two
+    path = write(one, "sweeps/s/asked.json", "1")
+    copied = shutil.copyfileobj
+
+    def slowly(source, *rest):
+        copied(source, *rest)
+        monkeypatch.setattr(shutil, "copyfileobj", copied)
+        write_bytes(path, b"2")
+
+    monkeypatch.setattr(shutil, "copyfileobj", slowly)
+    one.push()
+    time.sleep(1.1)  # the times of objects are whole seconds
+    one.sync()
+    assert path.read_text() == "2"
+    other.pull()
+    assert (other.root / "sweeps/s/asked.json").read_text() == "2"
+
+
+def away(*_):
+    raise OSError("the network is gone")
+
+
+def test_an_object_that_could_not_be_deleted_is_deleted_later(two, monkeypatch):
+    one, other = two
+    kept = write(one, "trials/ab/trained.json", "{}")
+    write(one, "trials/ab/failure.json", "{}")
+    one.push()
+    kept.with_name("failure.json").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(Remote, "_key", away)
+        with pytest.raises(SetupError, match="the network is gone"):
+            one.push()
+    one.push()
+    other.pull()
+    assert [path.name for path in (other.root / "trials/ab").iterdir()] == ["trained.json"]
+
+
+def test_two_slashes_in_an_address_are_one(two):
+    one, other = two
+    write(one, "trials/ab/trained.json", "{}")
+    one.push()
+    doubled = other.url.replace(other.root.parent.name, f"/{other.root.parent.name}/")
+    again = Remote(doubled, other.root)
+    again.pull()
+    assert (other.root / "trials/ab/trained.json").is_file()
 
 
 def test_a_copy_that_is_gone_takes_nothing_out_of_the_store(two):

@@ -1,13 +1,16 @@
 """One command at a time works on a sweep: who holds it, and whether that one still lives.
 
 The lock is a file with its holder's host and process. On the same host the process is looked for.
-On another host the holder must be seen to touch the file, which it does every few seconds: so
-no clocks are compared, and the lock of a machine that is gone is taken over after a while.
+On another host, or in another container, the holder must be seen to touch the file, which it does
+every few seconds: so no clocks are compared, and the lock of a machine that is gone is taken over
+after a while. A holder that was away so long itself sees that its lock was taken over, and stops.
 """
 
 import fcntl
 import os
 import platform
+import signal
+import sys
 import threading
 import time
 import uuid
@@ -35,6 +38,7 @@ class Holder:
     user: str
     since: str
     mark: str
+    machine: str = ""  # which tells hosts of one name apart, and the processes of containers
 
 
 @contextmanager
@@ -52,7 +56,7 @@ def held(path: Path, say: Callable[[str], None]) -> Iterator[None]:
     me = _me()
     _take(path, me, say)
     ended = threading.Event()
-    threading.Thread(target=_beat, args=(path, ended), name="lock", daemon=True).start()
+    threading.Thread(target=_beat, args=(path, me, ended), name="lock", daemon=True).start()
     try:
         yield
     finally:
@@ -89,7 +93,17 @@ def _me() -> Holder:
         user=owner(),
         since=time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
         mark=uuid.uuid4().hex,
+        machine=_machine(),
     )
+
+
+def _machine() -> str:
+    """Where the number of a process means that process: this start of a kernel, this container."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
 
 
 def _read(path: Path) -> Holder | None:
@@ -100,7 +114,7 @@ def _read(path: Path) -> Holder | None:
 
 
 def _lives(holder: Holder, path: Path) -> bool:
-    if holder.host == platform.node():
+    if (holder.host, holder.machine) == (platform.node(), _machine()):
         return Path(f"/proc/{holder.pid}").exists() and _born(holder.pid) == holder.born
     deadline, seen = time.monotonic() + DEAD_AFTER_S, _touched_ns(path)
     while time.monotonic() < deadline:
@@ -127,10 +141,24 @@ def _born(pid: int) -> str:
     return stat.rpartition(")")[2].split()[19]
 
 
-def _beat(path: Path, ended: threading.Event) -> None:
+def _beat(path: Path, me: Holder, ended: threading.Event) -> None:
     while not ended.wait(BEAT_S):
         with suppress(OSError):  # a file server that is away for a moment; the next beat tells
+            holder = _read(path)
+            if holder and holder != me:  # this machine slept, or the file server was away too long
+                _stop(holder)
+                return
             os.utime(path)
+
+
+def _stop(holder: Holder) -> None:
+    """End as at SIGTERM: with checkpoints, and before two write to one place for long."""
+    print(
+        f"process {holder.pid} on {holder.host} ({holder.user}) took the lock of this sweep over; "
+        "this one stops",
+        file=sys.stderr,
+    )
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Bases: one pretraining run saves every age; a base is found by the sha256 of its weights."""
 
 import json
+import uuid
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -92,8 +93,8 @@ def pretrain(job: PretrainJob, *, world: World) -> Iterator[Progress | HeldoutPo
 def keep_base(student: Student, age_tokens: int, *, folder: Path, store: Store) -> None:
     """Put the weights into the store as a base, and note which age they are."""
     ages = read_ages(folder)
-    draft = folder / f".base-{age_tokens}"
-    draft.mkdir(parents=True, exist_ok=True)
+    draft = folder / f".{uuid.uuid4().hex}"
+    draft.mkdir(parents=True)
     save_weights(draft, student)
     sha256 = sha256_of(draft / WEIGHTS)
     with store.making("bases", sha256) as base:

@@ -11,15 +11,27 @@ FOLDERS = ("PWD", "OLDPWD")
 SHORTEST = 8
 """Characters; a shorter value might be a word."""
 
-_WORDS = r"token|secret|password|passwd|pwd|credentials?|(?:api|access|private|secret)[_-]?key"
-_SECRET_NAME = rf"(?:[\w.-]*[_.-])?(?:{_WORDS})"
+_WORDS = r"token|pwd|credentials?|(?:api|access|private|secret)[_-]?key"
+_ENDINGS = r"secret|password|passwd|passphrase|sshpass"  # whatever stands before: PGPASSWORD
+_LOUD = r"(?-i:[A-Z][A-Z0-9_]*_(?:KEY|PAT|PASS))"  # as variables are named; a cell's key is none
+_SECRET_NAME = rf"(?:(?:[\w.-]*[_.-])?(?:{_WORDS})|[\w.-]*(?:{_ENDINGS})|{_LOUD})"
 _VALUE = r"""'[^']*'|"[^"]*"|[^\s,;]+"""
 _ASSIGNED = re.compile(rf"""(?<![\w.-])({_SECRET_NAME}["']?\s*=\s*)(?:{_VALUE})""", re.IGNORECASE)
 _MAPPED = re.compile(  # JSON, YAML and headers; of a bare `token: x` nobody knows what it is
-    rf"""((?i:["']{_SECRET_NAME}["'])\s*:\s*|\b[A-Z][A-Z0-9_]*_(?i:{_WORDS})\s*:\s*)(?:{_VALUE})"""
+    rf"""((?i:["']{_SECRET_NAME}["'])\s*:\s*|"""
+    rf"""\b(?:[A-Z][A-Z0-9_]*_(?i:{_WORDS})|[A-Z][A-Z0-9_]*(?i:{_ENDINGS})|{_LOUD})\s*:\s*)"""
+    rf"""(?:{_VALUE})"""
 )
-_BEARER = re.compile(r"((?:\bBearer|Authorization:\s*\w+)\s+)\S{8,}")
-_FLAG = re.compile(rf"(?<!\S)(--{_SECRET_NAME}[\s=]+)\S+", re.IGNORECASE)
+_BEARER = re.compile(
+    r"""((?:\bBearer|\bAuthorization["']?\s*[:=]\s*["']?\w+)\s+)[^\s"']{8,}""", re.IGNORECASE
+)
+_FLAG = re.compile(  # in a line, and in a list of words
+    rf"""(?<![\w-])(--{_SECRET_NAME}["']?[\s=,]+["']?)[^\s"',]+""", re.IGNORECASE
+)
+_KNOWN = re.compile(  # tokens that say what they are: of Hugging Face, GitHub, GitLab, AWS, …
+    r"\b(?:hf_\w{20,}|gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|sk-[\w-]{20,}"
+    r"|dapi[0-9a-f]{32}|AKIA[0-9A-Z]{16}|xox[abprs]-[\w-]{10,})"
+)
 _USERINFO = re.compile(r"(://)\S*@")
 _LOGIN = re.compile(r"""(?<![\w/:.@-])[\w.+-]+:[^\s:@/(){}<>;"']+@(?=[\w-]+[.:])""")
 
@@ -41,13 +53,13 @@ def redact(text: str) -> str:
     >>> redact("HF_TOKEN=hf_abc train --uri http://ann:pw@host:5000 --set num_tokens=4")
     'HF_TOKEN=*** train --uri http://***@host:5000 --set num_tokens=4'
     """
+    for value in _secrets_here():  # first, for a pattern may end inside one
+        text = text.replace(value, HIDDEN)
     for secret in (_ASSIGNED, _MAPPED, _FLAG, _BEARER):
         text = secret.sub(rf"\g<1>{HIDDEN}", text)
+    text = _KNOWN.sub(HIDDEN, text)
     text = _USERINFO.sub(rf"\g<1>{HIDDEN}@", text)
-    text = _LOGIN.sub(f"{HIDDEN}@", text)
-    for value in _secrets_here():
-        text = text.replace(value, HIDDEN)
-    return text
+    return _LOGIN.sub(f"{HIDDEN}@", text)
 
 
 def _secrets_here() -> list[str]:
@@ -57,13 +69,12 @@ def _secrets_here() -> list[str]:
     return sorted(found, key=len, reverse=True)
 
 
-class Redacting(logging.Filter):
-    """Hides secrets in whatever a handler writes."""
+class Redacting(logging.Formatter):
+    """Hides secrets in whatever a handler writes, tracebacks too."""
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """The record with its message redacted; it always passes."""
-        record.msg, record.args = redact(record.getMessage()), None
-        return True
+    def format(self, record: logging.LogRecord) -> str:
+        """The lines of a record, redacted."""
+        return redact(super().format(record))
 
 
 def redact_value(name: str, value: str) -> str:

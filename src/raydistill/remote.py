@@ -106,7 +106,7 @@ class Remote:
 
     url: str
     root: Path
-    _seen: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _seen: dict[str, tuple[int, int]] = field(default_factory=dict)  # size and time, when in step
     _lock: Any = field(default_factory=threading.Lock)
     _pushed: bool = False
 
@@ -147,23 +147,23 @@ class Remote:
             SetupError: if the object store does not answer.
         """
         with self._lock, self._told():
-            files = self._files()
-            here = {str(p.relative_to(self.root)): p for p in self.root.rglob("*") if p.is_file()}
+            files, here = self._files(), self._here()
             there = {} if self._pushed else self._there()
             if self._seen and not here:  # or all that it held would be deleted there
                 raise SetupError(f"this node's copy {self.root} is gone; the same command goes on")
             for name in sorted(here, key=_manifest_last):
                 if _STAYS.search(name):
                     continue
-                if name not in self._seen and self._is_left(here[name], there.get(name)):
-                    self._note(name)
-                else:
-                    self._upload(files, name, here[name])
+                with suppress(FileNotFoundError):  # it may leave while we look
+                    if name not in self._seen and self._is_left(here[name], there.get(name)):
+                        self._note(name)
+                    else:
+                        self._upload(files, name, here[name])
             self._pushed = True
             for name in sorted(self._seen.keys() - here.keys(), key=_manifest_last, reverse=True):
-                del self._seen[name]
                 if files.get_file_info(self._key(name)).is_file:
                     files.delete_file(self._key(name))
+                del self._seen[name]
 
     @contextmanager
     def kept_up(self, *, pulls: bool = False) -> Iterator[None]:
@@ -193,13 +193,17 @@ class Remote:
             self.pull()
 
     def _upload(self, files: Any, name: str, path: Path) -> None:
-        with suppress(FileNotFoundError), path.open("rb") as file:  # it may leave while we look
-            stat = os.fstat(file.fileno())
-            if self._seen.get(name) == (stat.st_size, stat.st_mtime_ns):
+        with path.open("rb") as file:
+            before = _mark(os.fstat(file.fileno()))
+            if self._seen.get(name) == before:
                 return
             with files.open_output_stream(self._key(name)) as stream:
                 shutil.copyfileobj(file, stream, CHUNK_BYTES)
-            self._seen[name] = (stat.st_size, stat.st_mtime_ns)
+            self._seen[name] = before
+            if _mark(os.fstat(file.fileno())) == before:  # or it goes once more
+                made_ns = files.get_file_info(self._key(name)).mtime_ns
+                os.utime(file.fileno(), ns=(made_ns, made_ns))
+                self._seen[name] = before[0], made_ns
 
     def _download(self, files: Any, name: str, mtime_ns: int) -> None:
         path = self.root / name
@@ -212,26 +216,27 @@ class Remote:
         self._note(name)
 
     def _note(self, name: str) -> None:
-        stat = (self.root / name).stat()
-        self._seen[name] = (stat.st_size, stat.st_mtime_ns)
+        self._seen[name] = _mark((self.root / name).stat())
 
     def _is_older(self, name: str, size: int, mtime_ns: int) -> bool:
-        """Whether the copy of a file is missing, or older than the object and not in step."""
+        """Whether the copy of a file is missing, or was changed there and not here."""
         path = self.root / name
         if not path.is_file():
             return True
-        stat = path.stat()
-        if stat.st_size == size and stat.st_mtime_ns == mtime_ns:
+        here, known = _mark(path.stat()), self._seen.get(name)
+        if here == (size, mtime_ns):
             self._note(name)
             return False
-        in_step = self._seen.get(name) == (stat.st_size, stat.st_mtime_ns)
-        if in_step and stat.st_size == size and stat.st_mtime_ns >= mtime_ns - 2_000_000_000:
-            return False  # this process put it there
-        return in_step or mtime_ns > stat.st_mtime_ns
+        return here == known if known else mtime_ns > here[1]
 
     def _is_left(self, path: Path, known: tuple[int, int] | None) -> bool:
         """Whether a process before this one left a file that was uploaded, or made anew, since."""
         return known is not None and path.stat().st_mtime_ns <= known[1]
+
+    def _here(self) -> dict[str, Path]:
+        """Every file of the copy by its name; others rename and delete beside it."""
+        found = (Path(folder, name) for folder, _, names in os.walk(self.root) for name in names)
+        return {str(path.relative_to(self.root)): path for path in found if path.is_file()}
 
     def _there(self) -> dict[str, tuple[int, int]]:
         """Size and time of every object, by its name below the root."""
@@ -248,7 +253,7 @@ class Remote:
     @property
     def _prefix(self) -> str:
         parts = urlsplit(self.url)
-        return f"{parts.netloc}{parts.path}".rstrip("/")
+        return re.sub("/+", "/", f"{parts.netloc}{parts.path}").rstrip("/")
 
     def _files(self) -> Any:
         from pyarrow import fs  # noqa: PLC0415  (as above)
@@ -270,7 +275,7 @@ class Remote:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except (OSError, ValueError) as error:  # pyarrow's for a key that it cannot read
             reason = " ".join(str(error).split())[:300]
             raise SetupError(f"the storage {redact(self.url)}: {redact(reason)}") from error
 
@@ -313,6 +318,11 @@ _REMOTES: dict[str, Remote] = {}
 def _opened(url: str) -> Remote:
     """One for each, so that what is in step is known to the whole process."""
     return _REMOTES.setdefault(f"{os.getpid()} {copy_of(url)}", Remote(url, copy_of(url)))
+
+
+def _mark(stat: os.stat_result) -> tuple[int, int]:
+    """What tells a file from what it was: its size and time."""
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _manifest_last(name: str) -> tuple[int, str]:

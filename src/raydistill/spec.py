@@ -262,6 +262,18 @@ class CorpusInfo:
     end_of_text_id: int = 0
     notes: tuple[str, ...] = ()  # what was mended, cut or found while it was made
 
+    def check_size(self, file: Path, tokens: int) -> None:
+        """Refuse a file of so many tokens that was cut, or is not wholly here.
+
+        Raises:
+            DataError: naming it.
+        """
+        found, wanted = file.stat().st_size if file.is_file() else 0, tokens * self.token_bytes
+        if found != wanted:
+            raise DataError(
+                f"{file} has {found} bytes, not {wanted}: it was changed; delete {file.parent}"
+            )
+
     def check_largest(self, token_id: int, file: Path) -> None:
         """Refuse the largest id of a file of tokens if the vocabulary ends before it.
 

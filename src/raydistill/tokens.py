@@ -45,7 +45,8 @@ def open_tokens(folder: Path, model: ModelConfig) -> "TokenFile":
     """The training tokens of a corpus, for a model that has an embedding for each of their ids.
 
     Raises:
-        DataError: if the corpus has more ids than the model, or too few tokens for one window.
+        DataError: if the corpus has more ids than the model, too few tokens for one window, or
+            other tokens than it says.
     """
     data = TokenFile(folder, model.context)
     if data.info.vocab_size > model.vocab_size:
@@ -64,6 +65,7 @@ class TokenFile:
         self.context = context
         self.info = from_json(CorpusInfo, (folder / "corpus.json").read_text(encoding="utf-8"))
         kind = np.dtype("<u2" if self.info.token_bytes == 2 else "<u4")
+        self.info.check_size(folder / "train.bin", self.info.train_tokens)
         self.tokens = np.memmap(folder / "train.bin", dtype=kind, mode="r")
         self.num_windows = (len(self.tokens) - 1) // context
         if self.num_windows < 1:

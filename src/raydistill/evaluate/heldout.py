@@ -39,9 +39,10 @@ def read_tokens(folder: Path) -> TokenIds:
     """The ids of all held-out documents, each followed by end-of-text.
 
     Raises:
-        DataError: if one is beyond the vocabulary.
+        DataError: if one is beyond the vocabulary, or there are more or fewer than there were.
     """
     info = read_info(folder)
+    info.check_size(folder / "heldout.bin", info.heldout_tokens)
     tokens = np.fromfile(folder / "heldout.bin", dtype=f"<u{info.token_bytes}")
     info.check_largest(int(tokens.max(initial=0)), folder / "heldout.bin")
     return tokens.astype(np.int64)

@@ -103,8 +103,7 @@ def _logging_into(log: Path) -> Iterator[None]:
     """Lead everything that Ray logs in this process to `log`, within the block."""
     log.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(log, delay=True)
-    handler.addFilter(Redacting())
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("ray")
     before = logger.handlers, logger.propagate
     logger.handlers, logger.propagate = [handler], False
