@@ -105,8 +105,12 @@ def calm(prepared, tmp_path_factory):
 def test_faults_of_every_kind_fail_one_trial_and_the_repetition_ends_as_if_nothing_had_happened(
     calm, prepared, tmp_path, ray_address
 ):
-    """The control meets three. A removal fails, an evaluation is killed, MLflow is down."""
-    plan = "enospc@checkpoint=3; kill@step=7,times=2; raise@removal=1; kill@evaluation=5; "
+    """The control gets nowhere at step 7. Another trial fails as often, and gets further each time.
+
+    An evaluation is killed, MLflow is down.
+    """
+    plan = "enospc@checkpoint=3; kill@step=7,times=3; raise@removal=1; kill@evaluation=5; "
+    plan += "kill@step=9; kill@step=15; "
     storage = prepared(tmp_path)
 
     def run():
@@ -117,8 +121,8 @@ def test_faults_of_every_kind_fail_one_trial_and_the_repetition_ends_as_if_nothi
 
     done = run()
     assert done.returncode == 1, done.stdout + done.stderr
-    assert len(names(storage / "faults")) == 6
-    assert "failed in training after 3 tries: its process died" in " ".join(done.stdout.split())
+    assert len(names(storage / "faults")) == 9
+    assert "failed in training after 4 tries: its process died" in " ".join(done.stdout.split())
     assert len(sweeping.results(storage)) == 2
     again = run()
     assert again.returncode == 0, again.stderr

@@ -22,6 +22,7 @@ from raydistill.runners.cluster import (
 from raydistill.runners.in_order import InOrder
 from raydistill.runners.once import follow_once, run_once
 from raydistill.runners.orphans import remove_orphans
+from raydistill.runners.tries import Tries
 from raydistill.runners.tune import Setup, run_jobs
 from raydistill.runners.work import FINISHED, Candidate, paced
 
@@ -89,6 +90,13 @@ def test_a_failing_trial_is_tried_three_times_and_stops_no_other(cluster, tmp_pa
     assert failure.message == "ValueError: step 2 went wrong"
     assert "ray_works.py" in failure.traceback
     assert capfd.readouterr() == ("", "")
+
+
+def test_tries_are_counted_since_the_last_that_got_further():
+    steps = iter([0, 0, 5, 4, 5, 7, 7, 7])
+    tries = Tries(lambda key: (next(steps),))
+    assert [tries.again("t0") for _ in range(5)] == [True, True, True, True, False]
+    assert [tries.again("t0") for _ in range(3)] == [True, True, False]
 
 
 def test_tunes_own_table_speaks_of_the_axes_and_its_folder_is_gone(cluster, tmp_path):

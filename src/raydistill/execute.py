@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from raydistill.contests import open_funnel
@@ -17,7 +18,7 @@ from raydistill.placement import SHARDED
 from raydistill.report.console import PatientConsole
 from raydistill.report.live import progress_view
 from raydistill.resolve import PlannedTrial, distinct
-from raydistill.results import averaged_over, metrics, outcome_of
+from raydistill.results import averaged_over, metrics, outcome_of, reached
 from raydistill.runners.work import Candidate, Metrics
 from raydistill.search import FUNNEL, GRID, TPE
 from raydistill.shipped import adopt
@@ -203,6 +204,7 @@ class Session:
                 work=stages.trial_work,
                 setup=self.setup,
                 on_progress=Follower(candidates, view).heard,
+                reached=partial(reached, store=self.store),
             )
         return dict(result.failures)
 

@@ -2,7 +2,9 @@
 
 import json
 import math
+import sys
 from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 from raydistill.codec import from_dict, from_json
@@ -16,6 +18,7 @@ from raydistill.evaluate import (
 )
 from raydistill.flops import parameters
 from raydistill.known import Known
+from raydistill.manifest import is_whole
 from raydistill.outcomes import (
     Documents,
     Finished,
@@ -99,6 +102,23 @@ def _so_far(spec: TrialSpec, store: Store) -> Unfinished:
         heldout_curve=tuple(record.heldout_curve),
         stopped=any(rung),
     )
+
+
+def reached(trial_id: str, store: Store) -> tuple[int, int]:
+    """How far a trial has come for good; a try after it goes on from there.
+
+    The step of its newest checkpoint; once it is trained, one more than any step, and its scores.
+    """
+    trained = store.trained(trial_id)
+    if trained is None:
+        return newest_step(store.path("trials", trial_id, "checkpoints")), 0
+    return sys.maxsize, len(list(store.path("scores", trained.weights_sha256).glob("*.json")))
+
+
+def newest_step(checkpoints: Path) -> int:
+    """Of those that were finished; 0 if there are none."""
+    steps = [path.name[5:] for path in checkpoints.glob("step-*") if is_whole(path)]
+    return max((int(step) for step in steps if step.isdecimal()), default=0)
 
 
 def finished_trials(store: Store, sweep: str = "") -> Iterator[Finished]:

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,8 @@ from raydistill.runners.in_order import InOrder
 from raydistill.runners.local_copy import in_step, on_this_node
 from raydistill.runners.orphans import orphans_removed
 from raydistill.runners.stopping import stop_on_signal, unless_stopped
+from raydistill.runners.tries import ATTEMPTS, DIED, Reached, Tries, nothing_kept
 from raydistill.runners.work import FINISHED, Candidate, Metrics, Work, paced
-
-ATTEMPTS = 3
 
 CACHE = "ray"
 
@@ -93,7 +93,7 @@ class Outcome:
     Attributes:
         finished: the last item of each work that came to its end.
         stopped: the last report of those that the scheduler stopped early.
-        failures: those that failed `ATTEMPTS` times.
+        failures: those that failed `ATTEMPTS` times and got no further in between.
     """
 
     finished: Mapping[str, Metrics]
@@ -113,6 +113,7 @@ def run_jobs(
     work: Work,
     setup: Setup,
     on_progress: Callable[[str, Metrics], None],
+    reached: Reached = nothing_kept,
 ) -> Outcome:
     """Run the cells that `searcher` names, until it names no more; a failure stops no other.
 
@@ -122,13 +123,14 @@ def run_jobs(
         work: the generator function that a trial is.
         setup: where and how wide.
         on_progress: called here, in the driver, with a cell's key and its newest report.
+        reached: how far a cell has come for good, by its key.
 
     Raises:
         KeyboardInterrupt: if the user stopped the run.
     """
     assert setup.folder.is_absolute(), setup.folder
     jobs = {cell.key: cell.job for cell in candidates}
-    listener = _Listener(on_progress)
+    listener = _Listener(on_progress, Tries(reached))
     function = tune.with_resources(
         tune.with_parameters(
             _trial,
@@ -188,15 +190,19 @@ def _trial(
 
 
 class _Listener(tune.Callback):  # type: ignore[misc]  # ray has no types
-    """Passes reports on, and counts the attempts of what failed."""
+    """Passes reports on, and says how often a trial is tried."""
 
-    def __init__(self, on_progress: Callable[[str, Metrics], None]) -> None:
-        self._on_progress = on_progress
+    def __init__(self, on_progress: Callable[[str, Metrics], None], tries: Tries) -> None:
+        self._on_progress, self._tries = on_progress, tries
         self.attempts: dict[str, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks for a restart that never comes."""
         return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        # Tune itself counts failures over a trial's whole life, and asks this at each of them.
+        trial.should_recover = partial(self._tries.again, trial.config["key"])
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -232,7 +238,7 @@ def _failure(key: str, error: Exception, attempts: int) -> TrialFailure:
     if isinstance(cause, WorkerGroupError):  # its text is a traceback per rank
         message = message.strip().splitlines()[-1]
     if isinstance(cause, ActorDiedError):  # a page about what may have been
-        message = "its process died: it was killed, had no memory left, or crashed"
+        message = DIED
     return TrialFailure(
         trial_id=key,
         where="training",
