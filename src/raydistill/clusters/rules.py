@@ -6,12 +6,11 @@ from importlib import metadata
 
 from raydistill import __version__
 from raydistill.clusters.documents import Document, Finding, Place, at
-from raydistill.redact import looks_secret
+from raydistill.redact import holds_token, looks_secret
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  (what is looked for)
 
 _PASSWORD = re.compile(r"://[^/\s:@$]+:[^/\s@$]+@")
-_KEY = re.compile(r"\b(?:hf_[A-Za-z0-9]{16,}|AKIA[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{20,})")
 
 PINNED = {"ray": "rayproject/ray", "mlflow": "mlflow", "raydistill": "raydistill"}
 """Packages whose version an image's tag begins with, and how such images are called."""
@@ -53,7 +52,7 @@ def text_problem(text: str) -> str:
     """What no file may say: every address, or a password."""
     if EVERYWHERE in text:
         return f"{EVERYWHERE} is every address: name one, such as 127.0.0.1 or the pod's own"
-    if _PASSWORD.search(text) or _KEY.search(text):
+    if _PASSWORD.search(text) or holds_token(text):
         return "a password or token stands here: take it from a secret"
     return ""
 

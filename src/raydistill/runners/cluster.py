@@ -26,7 +26,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raydistill import faults
 from raydistill.errors import SetupError, UsageError
 from raydistill.interrupts import interrupts_held, raise_on_sigterm
-from raydistill.redact import Redacting, redact
+from raydistill.redact import RedactingFormatter, redact
 from raydistill.remote import COPIES, REMOTE, url_of
 from raydistill.runners.local_copy import driver_in_step
 
@@ -103,7 +103,7 @@ def _logging_into(log: Path) -> Iterator[None]:
     """Lead everything that Ray logs in this process to `log`, within the block."""
     log.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(log, delay=True)
-    handler.setFormatter(Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("ray")
     before = logger.handlers, logger.propagate
     logger.handlers, logger.propagate = [handler], False
