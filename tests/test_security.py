@@ -1,7 +1,6 @@
 """What is planted does not run, names do not escape, secrets do not leave. See `SECURITY.md`."""
 
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from hub_models import save_model
 from mlflow_server import free_port, server
 from raydistill.errors import DataError, UsageError
 from raydistill.manifest import verify, write_manifest
-from raydistill.redact import Redacting, redact
+from raydistill.redact import redact
 from raydistill.runners.tune import _failure
 from raydistill.store import Store
 
@@ -77,59 +76,6 @@ def test_an_error_and_its_traceback_hide_secrets(planted, tmp_path):
         assert done.returncode == 2
         assert secret not in done.stdout + done.stderr
         assert "***" in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("PGPASSWORD=geheim1 SSHPASS='a b' psql", "PGPASSWORD=*** SSHPASS=*** psql"),
-        (
-            "AZURE_STORAGE_KEY=geheim1; GITHUB_PAT: geheim2",
-            "AZURE_STORAGE_KEY=***; GITHUB_PAT: ***",
-        ),
-        ('{"passphrase": "geheim, 2"}', '{"passphrase": ***}'),
-        (
-            "['run', '--password', 'geheim1', '--gap', '2']",
-            "['run', '--password', '***', '--gap', '2']",
-        ),
-        ("authorization: basic Z2VoZWltMQ==", "authorization: basic ***"),
-        ("{'Authorization': 'Bearer Z2VoZWltMQ=='}", "{'Authorization': 'Bearer ***'}"),
-        ("401 for hf_" + "a1B2" * 8, "401 for ***"),
-        ("no access for AKIA" + "A2B4" * 4, "no access for ***"),
-        ("git clone ghp_" + "a1B2" * 9, "git clone ***"),
-    ],
-)
-def test_what_looks_like_a_secret_is_hidden(text, shown):
-    assert redact(text) == shown
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "--train-tokens 20B --budget-tokens=4096 num_tokens=4 key=trial-1 cell key: 35cf",
-        '{"corpus_sha256": "0123", "heldout_tokens": 12, "mark": "d0c5", "tokenizer": "hf"}',
-        "python sweeps/where_to_drop.py --location input,1,2 --age 320B # bearer",
-        "compass=3, bypass: yes, hf_model=x, sk-learn",
-    ],
-)
-def test_what_is_no_secret_stays(text):
-    assert redact(text) == text
-
-
-def test_a_value_of_the_environment_is_hidden_whole(monkeypatch):
-    monkeypatch.setenv("PGPASSWORD", "geheim, und; lang")
-    said = "PGPASSWORD=geheim, und; lang is wrong"
-    assert redact(said) == "PGPASSWORD=*** is wrong"
-
-
-def test_a_traceback_in_a_log_hides_secrets(planted):
-    try:
-        raise RuntimeError(f"401 with {SECRETS['HF_TOKEN']}")
-    except RuntimeError:
-        record = logging.LogRecord("ray", 40, "", 1, "%s", ("it failed",), sys.exc_info())
-    lines = Redacting("%(message)s").format(record)
-    assert lines.startswith("it failed\nTraceback")
-    assert lines.endswith("RuntimeError: 401 with ***")
 
 
 def test_a_short_value_is_a_word_and_stays(monkeypatch):
