@@ -11,7 +11,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
 from ray.autoscaler.sdk import request_resources
 from ray.autoscaler.v2.sdk import get_cluster_status
 from ray.autoscaler.v2.utils import is_autoscaler_v2
+from ray.exceptions import NodeDiedError, TaskUnschedulableError
 from ray.experimental.internal_kv import _internal_kv_get
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -240,7 +241,9 @@ def require_shared(root: Path) -> None:
         for node in others:
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             task = ray.remote(num_cpus=0, scheduling_strategy=there)(_is_file)
-            if not ray.get(task.remote(str(probe))):
+            with suppress(TaskUnschedulableError, NodeDiedError):  # it has gone meanwhile
+                if ray.get(task.remote(str(probe))):
+                    continue
                 raise SetupError(
                     f"the storage {root} is not shared: node {node['NodeManagerAddress']} does "
                     "not see it. Give --storage a folder that every node mounts"
