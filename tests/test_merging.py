@@ -1,5 +1,6 @@
 """Storages of several people become one: verified, nothing overwritten, nothing trained again."""
 
+import argparse
 import json
 import shutil
 
@@ -7,7 +8,11 @@ import pytest
 
 import sweeping
 import trained_here
+from raydistill.errors import SetupError
+from raydistill.lock import held
+from raydistill.merging import merge
 from raydistill.owner import owner
+from raydistill.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +107,62 @@ def test_a_folder_that_is_no_storage_is_refused(ours, tmp_path):
         done = sweeping.command(ours, "store", "merge", other)
         assert done.returncode == 2
         assert said in done.stderr
+
+
+def what_is_there(storage):
+    """Every file of a storage but locks, and its content."""
+    files = (path for path in storage.rglob("*") if path.is_file())
+    return {path: path.read_bytes() for path in files if "lock" not in path.name}
+
+
+def merged(ours, theirs):
+    """The exit code of a merge in this process."""
+    return merge(Store(ours), argparse.Namespace(other=str(theirs)))
+
+
+@pytest.mark.parametrize("above", ["trials", "trials/*", "trials/*/weights", "scores/*"])
+def test_a_link_above_what_is_copied_is_not_followed(copies, tmp_path, capsys, above):
+    ours, theirs = copies
+    outside = tmp_path / "outside"
+    place = min(theirs.glob(above))
+    place.rename(outside)
+    (outside / "planted.json").write_text('"of somewhere else"')
+    place.symlink_to(outside)
+    assert merged(ours, theirs) == 3
+    said = capsys.readouterr().out
+    assert f"left out, damaged: {place.relative_to(theirs)}: it is a link" in " ".join(said.split())
+    assert not list(ours.rglob("planted.json"))
+    assert not any(path.is_symlink() for path in ours.rglob("*"))
+
+
+@pytest.mark.parametrize("above", ["sweeps", "sweeps/*", "sweeps/*/*", "sweeps/*/*/asked.json"])
+def test_a_sweep_behind_a_link_does_not_come(copies, tmp_path, capsys, above):
+    ours, theirs = copies
+    asked = {path: path.read_bytes() for path in ours.glob("sweeps/*/*/asked.json")}
+    (place,) = theirs.glob(above)
+    place.rename(tmp_path / "outside")
+    place.symlink_to(tmp_path / "outside")
+    assert merged(ours, theirs) == 3
+    assert f"{place.relative_to(theirs)}: it is a link" in " ".join(capsys.readouterr().out.split())
+    assert {path: path.read_bytes() for path in asked} == asked
+
+
+@pytest.mark.parametrize("sweep", ["where_to_drop", "when_to_drop"])
+def test_while_a_sweep_runs_here_nothing_is_copied(copies, sweep):
+    """Its own trials may be those that come, whichever sweep asked for them there."""
+    ours, theirs = copies
+    with held(ours / "sweeps" / sweep / "smoke/lock.json", print):
+        before = what_is_there(ours)
+        with pytest.raises(SetupError, match="this sweep is run by process"):
+            merged(ours, theirs)
+        assert what_is_there(ours) == before
+    assert merged(ours, theirs) == 0
+
+
+def test_a_sweep_that_was_also_searched_has_one_lock(copies, capsys):
+    ours, theirs = copies
+    (asked,) = theirs.glob("sweeps/*/*/asked.json")
+    shutil.copy(asked, asked.with_name("asked-searched.json"))
+    assert merged(ours, theirs) == 0
+    assert "sweeps: 2 new" in capsys.readouterr().out
+    assert not list(ours.rglob("lock.json"))

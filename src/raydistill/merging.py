@@ -9,11 +9,12 @@ import argparse
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from raydistill.asked import all_asked, keep
+from raydistill.asked import AskedSweep, all_asked, keep
 from raydistill.conduct import check_storage
 from raydistill.errors import DataError, UsageError
 from raydistill.lock import held
@@ -58,28 +59,48 @@ def merge(store: Store, flags: argparse.Namespace) -> int:
     if other.root.resolve() == store.root.resolve():
         raise UsageError(f"{other.root} is this storage itself")
     check_storage(store.root)
-    merged = Merged()
-    for kind in KEPT:
-        for path in sorted(_units(other.path(kind)), key=lambda p: (p.name == TRAINED, p)):
-            _take(path, kind, other, store, merged)
-    console = open_console()
-    for asked in all_asked(other):
-        with held(store.path("sweeps", asked.name, asked.scale, "lock.json"), console.print):
+    merged, console = Merged(), open_console()
+    sweeps = _sweeps(other, merged)
+    with ExitStack() as locks:
+        for folder in _to_hold(sweeps, store):
+            locks.enter_context(held(folder / "lock.json", console.print))
+        for kind in KEPT:
+            for path in sorted(_units(other.path(kind)), key=lambda p: (p.name == TRAINED, p)):
+                _take(path, kind, other, store, merged)
+        for asked in sweeps:
             keep(asked, store)
-        merged.new["sweeps"] += 1
+            merged.new["sweeps"] += 1
     _tell(merged, store, console)
     return DataError.exit_code if merged.damaged else 0
 
 
+def _sweeps(other: Store, merged: Merged) -> list[AskedSweep]:
+    """What was asked of each sweep there; of none, if there is a link on the way to one."""
+    root = other.path("sweeps")
+    on_the_way = (root, *root.glob("*"), *root.glob("*/*"), *root.glob("*/*/asked*.json"))
+    links = [path for path in on_the_way if path.is_symlink()]
+    merged.damaged.extend(f"{path.relative_to(other.root)}: it is a link" for path in links)
+    return [] if links else list(all_asked(other))
+
+
+def _to_hold(sweeps: Sequence[AskedSweep], store: Store) -> list[Path]:
+    """The folders of the sweeps that come and of those that are here: all share their trials."""
+    coming = {store.path("sweeps", asked.name, asked.scale) for asked in sweeps}
+    return sorted(coming.union(p for p in store.path("sweeps").glob("*/*") if p.is_dir()))
+
+
 def _units(folder: Path) -> Iterator[Path]:
-    """What is copied whole: folders with a manifest, and files outside of any."""
+    """What is copied whole: folders with a manifest, files outside of any; and links."""
+    if folder.is_symlink():
+        yield folder
+        return
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.name.startswith(".") or path.name in LEFT:
             continue
-        if path.is_dir() and not (path / MANIFEST).is_file():
-            yield from _units(path)
-        else:
+        if path.is_symlink() or not path.is_dir() or (path / MANIFEST).is_file():
             yield path
+        else:
+            yield from _units(path)
 
 
 def _take(path: Path, kind: str, other: Store, store: Store, merged: Merged) -> None:
@@ -114,7 +135,7 @@ def _check(path: Path, kind: str) -> None:
         ValueError: if it is no JSON.
     """
     if any(each.is_symlink() for each in (path, *path.rglob("*"))):
-        raise DataError("it holds a link")
+        raise DataError("it is a link, or holds one")
     if path.is_dir():
         verify(path)
         if kind == "bases" and sha256_of(path / WEIGHTS) != path.name:
@@ -123,6 +144,8 @@ def _check(path: Path, kind: str) -> None:
         value = json.loads(path.read_text(encoding="utf-8"))
         weights = path.with_name("weights") / WEIGHTS
         has_weights = path.name == TRAINED and weights.exists()  # a student that was added has none
+        if has_weights and (weights.is_symlink() or weights.parent.is_symlink()):
+            raise DataError("its weights are a link")
         if has_weights and sha256_of(weights) != value["weights_sha256"]:
             raise DataError(f"its weights have another sha256 than {TRAINED} states")
 
