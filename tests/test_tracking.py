@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +27,7 @@ from raydistill.tracking import (
     redact,
     sync,
 )
+from raydistill.tracking.mirror import storage_id
 from raydistill.units import B
 from tracked_samples import (
     AGES,
@@ -323,6 +326,29 @@ def test_a_file_that_is_not_mlflows_is_refused(tmp_path, content):
 def test_a_new_database_is_announced_and_an_old_one_is_not(store, tmp_path):
     assert check(default_uri(store), store).endswith("mlflow.db")
     assert check(f"sqlite:///{tmp_path}/new.db", store).endswith("is new and will be created")
+
+
+def test_sweeps_that_begin_at_once_give_a_fresh_storage_one_name(tmp_path):
+    def name_of(store, started):
+        started.wait()
+        return storage_id(store)
+
+    for number in range(20):
+        store, started = Store(tmp_path / str(number)), threading.Barrier(4)
+        with ThreadPoolExecutor(4) as sweeps:
+            names = set(sweeps.map(name_of, [store] * 4, [started] * 4))
+        assert names == {storage_id(store)}
+        assert [path.name for path in store.path("tracking").iterdir()] == ["storage_id"]
+
+
+@pytest.mark.parametrize("refusal", [PermissionError, OSError])
+def test_a_storage_without_hard_links_has_a_name_too(tmp_path, monkeypatch, refusal):
+    def refuse(*_):
+        raise refusal("no hard links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    assert len(storage_id(Store(tmp_path))) == 16
+    assert storage_id(Store(tmp_path)) == storage_id(Store(tmp_path))
 
 
 @pytest.mark.parametrize(

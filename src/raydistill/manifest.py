@@ -101,3 +101,20 @@ def write_bytes(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write `text` to `path` unless something is there: of several at once, one is the first.
+
+    Where a file system has no hard links, the last one stays.
+    """
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    write_text(draft, text)
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        pass
+    except OSError:
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ look at what is there and add what is missing. So it may be killed anywhere and 
 import uuid
 from dataclasses import dataclass
 
-from raydistill.manifest import write_text
+from raydistill.manifest import write_new
 from raydistill.store import Store
 from raydistill.tracking.client import find_experiment, open_client
 from raydistill.tracking.content import NOTE, base_content, cell_content, sweep_content
@@ -37,7 +37,7 @@ def storage_id(store: Store) -> str:
     """A name for this storage that moves with it and that no other storage has."""
     path = store.path("tracking", "storage_id")
     if not path.is_file():
-        write_text(path, uuid.uuid4().hex[:16] + "\n")
+        write_new(path, uuid.uuid4().hex[:16] + "\n")
     return path.read_text(encoding="utf-8").strip()
 
 
