@@ -27,6 +27,34 @@ SECRETS = {
 }
 PASSWORD = "planted-geheim-987"
 RAYDISTILL = "from raydistill.cli import raydistill; raydistill()"
+LISTENING = """
+import json, os, subprocess, sys, urllib.error, urllib.request
+from pathlib import Path
+import psutil, ray
+from raydistill.runners.cluster import connected
+
+def said(ip, port):
+    url = f"http://{'127.0.0.1' if ip in ('::', '0.0.0.0') else ip}:{port}/"
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return response.read(6).decode()
+    except urllib.error.HTTPError as error:
+        return str(error.code)
+    except Exception:
+        return "not HTTP"
+
+with connected(Path(sys.argv[1])):
+    me = psutil.Process()
+    family = [me, *me.children(recursive=True)]
+    sockets = [s for each in family for s in each.net_connections() if s.status == "LISTEN"]
+    answers = [said(s.laddr.ip, s.laddr.port) for s in sockets]
+    gcs = ray.get_runtime_context().gcs_address
+    join = "import ray, sys; ray.init(sys.argv[1])"
+    variables = {k: v for k, v in os.environ.items() if not k.startswith("RAY")}
+    variables["RAY_AUTH_MODE"] = "disabled"
+    joined = subprocess.run([sys.executable, "-c", join, gcs], env=variables, capture_output=True)
+    print(json.dumps([answers, joined.returncode, joined.stderr.decode()]))
+"""
 SWEEP = ("--age", "320B", "--location", "none,input")
 
 
@@ -191,6 +219,20 @@ def test_mlflows_pages_are_on_this_machine_alone_and_answer_to_its_names(prepare
     finally:
         os.killpg(process.pid, 9)
         process.wait()
+
+
+def test_the_ray_that_a_sweep_starts_answers_with_a_token_alone(tmp_path):
+    """But for its metrics, which it gives to everybody."""
+    done = subprocess.run(
+        [sys.executable, "-c", LISTENING, str(tmp_path / "ray.log")],
+        env=sweeping.environment(tmp_path), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    answers, joined, refusal = json.loads(done.stdout.splitlines()[-1])
+    assert joined != 0
+    assert "InvalidAuthToken" in refusal
+    assert set(answers) == {"401", "# HELP", "not HTTP"}
+    assert answers.count("# HELP") <= 3
 
 
 def answer(port, host):
