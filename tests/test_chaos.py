@@ -6,8 +6,8 @@
 import json
 import random
 import shutil
-import statistics
 import signal
+import statistics
 import subprocess
 import tempfile
 import time
@@ -96,6 +96,7 @@ def test_fifty_trials_in_one_driver_leave_no_more_than_the_first_ten(prepared, t
     assert process.returncode == 0, out + err
     early, late = usual(seen, 10, 20), usual(seen, 46, 56)
     print(json.dumps({"early": early, "late": late, "trials": len(sweeping.results(storage))}))
+    assert seen[-1]["trials"] >= 50
     assert late["files"] <= early["files"] + 5
     assert late["processes"] <= early["processes"]
     assert late["driver_mb"] <= 1.25 * early["driver_mb"]
