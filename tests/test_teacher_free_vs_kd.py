@@ -60,11 +60,19 @@ def test_kd_pays_for_its_teacher_and_equal_flops_are_nearly_equal(whole):
 
 
 @pytest.mark.soak
-def test_a_teacher_on_devices_of_its_own_gives_the_same_bits(whole, run_sweep, prepared, tmp_path):
+def test_a_teacher_on_devices_of_its_own_gives_the_same_bits_though_it_is_killed(
+    whole, prepared, tmp_path, ray_address
+):
+    """Its student waits for it: with one process that was killed there is no second try."""
     storage = prepared(tmp_path)
     flags = ("--seed", "1", "--arm", "kd", "--teacher-placement", "own-devices")
-    done = run_sweep("teacher_free_vs_kd", storage, *flags)
+    done = sweeping.here(
+        "teacher_free_vs_kd", storage, *flags, "--concurrent", "1", RAY_ADDRESS=ray_address,
+        RAYDISTILL_FAULTS="kill@teacher=5; note@step=1,times=2",
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    came = sorted(path.name for path in (storage / "faults").iterdir())
+    assert came == ["kill@teacher=5,rank=0-1", "note@step=1,rank=0-1"]
     assert weights(by_arm(storage)) == {"kd": weights(by_arm(whole[0]))["kd"]}
 
 

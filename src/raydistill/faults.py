@@ -10,6 +10,7 @@ The code names its points by `reach`. A fault is an action at a point, at its n-
     hang    it never goes on                   evaluation  a score is about to be measured
                                                preparing   corpus and bases are looked for
     note    nothing; it is only noted          tracking    a run is about to be told to MLflow
+                                               teacher     one on devices of its own is asked
 
 Where the code does not count them itself, n is the n-th passing in one process. `rank=1` is that
 rank of a training alone, `times=3` so many passings, over all processes and repetitions; without
@@ -36,7 +37,7 @@ VARIABLES = (PLANNED, LOG)
 """What every worker of a driver is to know too."""
 
 ACTIONS = ("enospc", "hang", "kill", "note", "raise")
-POINTS = ("checkpoint", "evaluation", "preparing", "removal", "step", "tracking")
+POINTS = ("checkpoint", "evaluation", "preparing", "removal", "step", "teacher", "tracking")
 
 _passings: Counter[str] = Counter()
 

@@ -1,11 +1,13 @@
 """A teacher on devices of its own: a Ray actor that several students ask.
 
 For teachers that do not fit beside a student. The logits travel in full, so the student's bits are
-those of a teacher on its own device.
+those of a teacher on its own device. A teacher keeps nothing but its weights: where its process or
+its node is lost, it stands up again elsewhere, and is asked once more what it did not answer.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +15,10 @@ import ray
 from ray.exceptions import RayTaskError
 
 from raydistill.errors import RaydistillError
+from raydistill.faults import reach
 from raydistill.runners.cluster import Need
 from raydistill.runners.local_copy import on_this_node
+from raydistill.runners.tries import ATTEMPTS
 from raydistill.spec import ExternalBase, Recipe, TrialSpec
 
 if TYPE_CHECKING:
@@ -42,7 +46,12 @@ def standing(specs: Sequence[TrialSpec], need: Need, storage: str) -> Iterator[M
         if isinstance(spec.teacher, ExternalBase)
     }
     first = {by_trial[s.trial_id]: s for s in reversed(specs) if s.trial_id in by_trial}
-    place = ray.remote(num_cpus=need.get("CPU", 0), num_gpus=need.get("GPU", 0))(_Standing)
+    place = ray.remote(
+        num_cpus=need.get("CPU", 0),
+        num_gpus=need.get("GPU", 0),
+        max_restarts=-1,
+        max_task_retries=ATTEMPTS - 1,  # of one question; then the student's try has failed
+    )(_Standing)
     actors = []
     try:
         for name, spec in first.items():
@@ -66,7 +75,6 @@ class _Standing:
 
     def __init__(self, teacher: ExternalBase, recipe: Recipe, storage: str) -> None:
         self._what = teacher, recipe, storage
-        self._teacher: Any = None
 
     def is_loaded(self) -> bool:
         """Load the weights.
@@ -74,6 +82,16 @@ class _Standing:
         Raises:
             DataError: if they cannot be had.
         """
+        return self._teacher is not None
+
+    def logits(self, batch: "Batch") -> "torch.Tensor":
+        """All logits of some windows, on the CPU."""
+        reach("teacher")
+        whole: torch.Tensor = self._teacher(batch.to(self._teacher.world.device)).logits.cpu()
+        return whole
+
+    @cached_property
+    def _teacher(self) -> Any:
         from raydistill.checkpoint import load_weights  # noqa: PLC0415  (torch)
         from raydistill.pretrain import base_folder  # noqa: PLC0415
         from raydistill.store import Store  # noqa: PLC0415
@@ -83,13 +101,7 @@ class _Standing:
         teacher, recipe, storage = self._what
         with on_this_node(storage, teacher) as (there, _):
             folder = base_folder(teacher.weights_sha256, Store(Path(there)))
-            self._teacher = OnlineTeacher(load_weights(folder).model, recipe, World.here())
-        return True
-
-    def logits(self, batch: "Batch") -> "torch.Tensor":
-        """All logits of some windows, on the CPU."""
-        whole: torch.Tensor = self._teacher(batch.to(self._teacher.world.device)).logits.cpu()
-        return whole
+            return OnlineTeacher(load_weights(folder).model, recipe, World.here())
 
 
 class RemoteTeacher:
