@@ -1,10 +1,12 @@
 """Works that sleep instead of training, for the tests of `runners`."""
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 Metrics = Mapping[str, float | int | str]
 
@@ -38,6 +40,27 @@ def doze(job: Nap) -> Iterator[Metrics]:
             raise ValueError(f"step {step} went wrong")
         yield {**here, "tokens": 100 * step, "loss": job.value}
     yield {**here, "tokens": 100 * job.steps, "loss": job.value, "delta_nll_selection": job.value}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dies:
+    """Notes every step in the file `kept` and goes on from there; its process dies at `deaths`."""
+
+    kept: str
+    deaths: tuple[int, ...]  # the step of each, one after the other
+    steps: int = 10
+
+
+def die(job: Dies) -> Iterator[Metrics]:
+    """As a training does whose nodes are taken away."""
+    kept, died = Path(job.kept), Path(f"{job.kept}-died")
+    for step in range(int(kept.read_text()) + 1, job.steps + 1):
+        times = len(died.read_text())
+        if times < len(job.deaths) and job.deaths[times] == step:
+            died.write_text("x" * (times + 1))
+            os.kill(os.getpid(), signal.SIGKILL)
+        kept.write_text(str(step))
+        yield {"step": step}
 
 
 def count_ranks(job: Nap) -> Iterator[Metrics]:

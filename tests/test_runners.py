@@ -1,4 +1,5 @@
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from ray.cluster_utils import Cluster
 from ray.exceptions import RayTaskError
 from ray.util import placement_group, placement_group_table, remove_placement_group
 
-from ray_works import Nap, doze
+from ray_works import Dies, Nap, die, doze
 from raydistill.errors import DataError, SetupError, UsageError
 from raydistill.runners.cluster import (
     configured,
@@ -133,6 +134,36 @@ def test_a_work_done_once_is_heard_while_it_goes(cluster):
     assert heard[0]["tokens"] == 100
     assert heard[-1] == last
     assert last["tokens"] == 400
+
+
+def dying(tmp_path, *deaths):
+    """A work, how far it has come, and how often it died."""
+    for name, text in (("kept", "0"), ("kept-died", "")):
+        (tmp_path / name).write_text(text)
+    job = Dies(kept=str(tmp_path / "kept"), deaths=deaths)
+    return job, lambda key: (int((tmp_path / "kept").read_text()),)
+
+
+def test_a_work_that_dies_often_goes_on_as_long_as_it_gets_further(cluster, tmp_path):
+    job, reached = dying(tmp_path, 3, 5, 7, 9)
+    heard = []
+    last = follow_once(die, job, CPU, lambda metrics: heard.append(metrics["step"]), reached)
+    assert last == {"step": 10, FINISHED: 1}
+    assert heard == sorted(heard)
+    assert (tmp_path / "kept-died").read_text() == "xxxx"
+
+
+def test_what_dies_at_the_same_place_is_told_in_one_line(cluster, tmp_path):
+    job, reached = dying(tmp_path, 3, 5, 5, 5, 5)
+    with pytest.raises(SetupError, match=r"^die failed, its process died: .* goes on$"):
+        follow_once(die, job, CPU, lambda metrics: None, reached)
+    assert (tmp_path / "kept-died").read_text() == "xxxx"
+    with pytest.raises(SetupError, match=r"^kill failed, its process died: .* goes on$"):
+        run_once(kill, CPU)
+
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_more_than_the_cluster_has_is_refused_after_the_wait(cluster, monkeypatch):

@@ -11,7 +11,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
 from ray.autoscaler.sdk import request_resources
 from ray.autoscaler.v2.sdk import get_cluster_status
 from ray.autoscaler.v2.utils import is_autoscaler_v2
-from ray.exceptions import NodeDiedError, TaskUnschedulableError
+from ray.exceptions import NodeDiedError, RayError, TaskUnschedulableError
 from ray.experimental.internal_kv import _internal_kv_get
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -30,6 +30,7 @@ from raydistill.interrupts import interrupts_held, raise_on_sigterm
 from raydistill.redact import RedactingFormatter, redact
 from raydistill.remote import COPIES, REMOTE, url_of
 from raydistill.runners.local_copy import driver_in_step
+from raydistill.runners.lost import told
 
 Need = Mapping[str, float]
 
@@ -241,15 +242,23 @@ def require_shared(root: Path) -> None:
         for node in others:
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             task = ray.remote(num_cpus=0, scheduling_strategy=there)(_is_file)
-            with suppress(TaskUnschedulableError, NodeDiedError):  # it has gone meanwhile
-                if ray.get(task.remote(str(probe))):
-                    continue
+            if not _seen(task.remote(str(probe))):
                 raise SetupError(
                     f"the storage {root} is not shared: node {node['NodeManagerAddress']} does "
                     "not see it. Give --storage a folder that every node mounts"
                 )
     finally:
         probe.unlink()
+
+
+def _seen(asked: Any) -> bool:
+    """What a node says; of one that has gone meanwhile nothing is asked."""
+    try:
+        return bool(ray.get(asked))
+    except (NodeDiedError, TaskUnschedulableError):
+        return True
+    except RayError as error:
+        raise told(error, "looking at the storage from every node") from None
 
 
 def _is_file(path: str) -> bool:

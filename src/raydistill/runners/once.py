@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import ray
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
-from raydistill.errors import RaydistillError
 from raydistill.runners.cluster import Need
 from raydistill.runners.local_copy import in_step, on_this_node
+from raydistill.runners.lost import told
 from raydistill.runners.stopping import stop_on_signal, unless_stopped
+from raydistill.runners.tries import ATTEMPTS, Reached, Tries, nothing_kept
 from raydistill.runners.work import Metrics, Work, paced
 
 P = ParamSpec("P")
@@ -21,12 +22,12 @@ def run_once(function: Callable[P, T], need: Need, *args: P.args, **kwargs: P.kw
     """`function(*args, **kwargs)` as one Ray task that holds `need`; returns when it is done.
 
     Raises:
-        RaydistillError: the function's own, as if it had been called here.
+        RaydistillError: the function's own, as if it had been called here; or that its process or
+            node was lost, again and again.
         RayTaskError: any other error, with the worker's traceback.
     """
     in_step()
-    task = ray.remote(num_cpus=need.get("CPU", 0), num_gpus=need.get("GPU", 0))(_called)
-    result: T = _results([task.remote(function, *args, **kwargs)])[0]
+    result: T = _results(function, [_task(need).remote(function, *args, **kwargs)])[0]
     return result
 
 
@@ -34,12 +35,17 @@ def run_each_once(function: Callable[[J], T], need: Need, jobs: Sequence[J]) -> 
     """`function(job)` for every job, side by side where there is room; the results in order.
 
     Raises:
-        RaydistillError: the function's own, as if it had been called here.
+        RaydistillError: as `run_once`.
         RayTaskError: any other error, with the worker's traceback.
     """
     in_step()
-    task = ray.remote(num_cpus=need.get("CPU", 0), num_gpus=need.get("GPU", 0))(_called)
-    return _results([task.remote(function, job) for job in jobs])
+    task = _task(need)
+    return _results(function, [task.remote(function, job) for job in jobs])
+
+
+def _task(need: Need) -> Any:
+    cpus, gpus = need.get("CPU", 0), need.get("GPU", 0)
+    return ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=ATTEMPTS - 1)(_called)
 
 
 def _called(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
@@ -48,45 +54,59 @@ def _called(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         return function(*moved, **kwargs)
 
 
-def _results(tasks: list[Any]) -> list[Any]:
+def _results(function: Callable[..., Any], tasks: list[Any]) -> list[Any]:
     try:
         results: list[Any] = ray.get(tasks)
-    except RayTaskError as error:
-        raise _own(error) from None
+    except RayError as error:
+        raise told(error, function.__name__) from None
     in_step()
     return results
 
 
 def follow_once(
-    work: Work, job: object, need: Need, on_progress: Callable[[Metrics], None]
+    work: Work,
+    job: object,
+    need: Need,
+    on_progress: Callable[[Metrics], None],
+    reached: Reached = nothing_kept,
 ) -> Metrics:
     """A whole work as one Ray task, heard about once a second; its last item.
 
+    Where its process or node is lost, it is tried again, as often as it gets further.
+
     Raises:
-        RaydistillError: the work's own, as if it had been called here.
+        RaydistillError: as `run_once`.
         RayTaskError: any other error, with the worker's traceback.
         KeyboardInterrupt: if the user stopped it; it then went on to the next step.
     """
     task = ray.remote(
-        num_cpus=need.get("CPU", 0), num_gpus=need.get("GPU", 0), num_returns="streaming"
+        num_cpus=need.get("CPU", 0),
+        num_gpus=need.get("GPU", 0),
+        num_returns="streaming",
+        max_retries=0,  # Ray passes over as many items of a retry as it had of the try before
     )(_paced_alone)
-    last: Metrics = {}
+    tries = Tries(reached)
     in_step()
     with stop_on_signal():
-        try:
-            for item in task.remote(work, job):
-                last = ray.get(item)
-                on_progress(last)
-        except RayTaskError as error:
-            raise _own(error) from None
+        while True:
+            try:
+                last = _followed(task.remote(work, job), on_progress)
+                break
+            except RayError as error:
+                if isinstance(error, RayTaskError) or not tries.again(work.__name__):
+                    raise told(error, work.__name__) from None
     in_step()
+    return last
+
+
+def _followed(items: Iterator[Any], on_progress: Callable[[Metrics], None]) -> Metrics:
+    last: Metrics = {}
+    for item in items:
+        last = ray.get(item)
+        on_progress(last)
     return last
 
 
 def _paced_alone(work: Work, job: object) -> Iterator[Metrics]:
     with on_this_node(job) as (moved,):
         yield from paced(work(moved), agree=unless_stopped)
-
-
-def _own(error: RayTaskError) -> Exception:
-    return error.cause if isinstance(error.cause, RaydistillError) else error

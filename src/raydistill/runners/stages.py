@@ -17,7 +17,7 @@ from raydistill.manifest import is_whole
 from raydistill.outcomes import Finished, HeldoutPoint, Progress
 from raydistill.placement import AUTO, OWN_DEVICES
 from raydistill.remote import url_of
-from raydistill.results import measured, metrics, outcome, study_url
+from raydistill.results import measured, metrics, newest_step, outcome, study_url
 from raydistill.runners.cluster import Need
 from raydistill.runners.once import follow_once, run_each_once, run_once
 from raydistill.runners.study import Asked, Study, study_space
@@ -111,7 +111,14 @@ def pretrain_bases(scale: Scale, store: Store, need: Need, say: Say) -> None:
         evaluation=scale.evaluation,
         storage=str(store.root),
     )
-    follow_once(pretrain_work, job, need, _telling(say, total_tokens))
+    folder = store.path("pretraining", spec.trial_id)
+    follow_once(
+        pretrain_work,
+        job,
+        need,
+        _telling(say, total_tokens),
+        reached=lambda _: (newest_step(folder),),
+    )
 
 
 def _measure_bases(plan: SweepPlan, known: Known, store: Store, need: Need, say: Say) -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayError
 
-from raydistill.errors import RaydistillError
 from raydistill.faults import reach
 from raydistill.runners.cluster import Need
 from raydistill.runners.local_copy import on_this_node
+from raydistill.runners.lost import told
 from raydistill.runners.tries import ATTEMPTS
 from raydistill.spec import ExternalBase, Recipe, TrialSpec
 
@@ -66,8 +66,8 @@ def standing(specs: Sequence[TrialSpec], need: Need, storage: str) -> Iterator[M
 def _loaded(actors: Sequence[Any]) -> None:
     try:
         ray.get([actor.is_loaded.remote() for actor in actors])
-    except RayTaskError as error:
-        raise (error.cause if isinstance(error.cause, RaydistillError) else error) from None
+    except RayError as error:
+        raise told(error, "loading a teacher") from None
 
 
 class _Standing:

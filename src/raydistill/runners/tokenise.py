@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import RayError
+
 from raydistill.corpus import Wanted, size_of
 from raydistill.corpus.shards import FileOf, Shard, files_of_draft, is_made, make_shard, read_shards
+from raydistill.runners.lost import told
 from raydistill.store import Store
 
 LARGE_BYTES = 64 << 20
@@ -46,13 +49,20 @@ def tokenise_shards(wanted: Wanted, folder: Path, store: Store, say: Callable[[s
     )
     made, characters, told = 0, 0, 0
     tell_every = size_of(wanted) // 10 or LARGE_BYTES
-    for row in data.iter_rows():
+    for row in _rows(data):
         made += 1
         characters += row["characters"]
         if characters - told >= tell_every:
             told = characters
             say(f"tokenised {characters / 1e6:.3g}M characters")
     return made
+
+
+def _rows(data: Any) -> Iterator[dict[str, Any]]:
+    try:
+        yield from data.iter_rows()
+    except RayError as error:
+        raise told(error, "tokenising") from None
 
 
 def _read(row: dict[str, Any], files: list[FileOf]) -> Iterator[dict[str, str]]:

@@ -11,8 +11,6 @@ from raydistill.runners.local_copy import in_step
 
 ATTEMPTS = 3
 
-DIED = "its process died: it was killed, had no memory left, or crashed"
-
 Reached = Callable[[str], tuple[int, ...]]
 """How far something has come for good, by its key: greater once a next try has less to do."""
 

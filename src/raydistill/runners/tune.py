@@ -28,9 +28,10 @@ from raydistill.redact import redact
 from raydistill.runners.cluster import WORKER_CPU, configured, device_need
 from raydistill.runners.in_order import InOrder
 from raydistill.runners.local_copy import in_step, on_this_node
+from raydistill.runners.lost import DIED
 from raydistill.runners.orphans import orphans_removed
 from raydistill.runners.stopping import stop_on_signal, unless_stopped
-from raydistill.runners.tries import ATTEMPTS, DIED, Reached, Tries, nothing_kept
+from raydistill.runners.tries import ATTEMPTS, Reached, Tries, nothing_kept
 from raydistill.runners.work import FINISHED, Candidate, Metrics, Work, paced
 
 CACHE = "ray"
