@@ -65,7 +65,7 @@ BROKEN = [
     (AWS, "{CPU: 0}", "{CPU: 2}", "the head must have resources CPU: 0"),
     (AWS, "raydistill:0.1.0-cpu", "raydistill", "is not pinned"),
     (AWS, "max_workers: 8\nidle", "max_workers: 8\nmax_workers: 2\nidle", "stands twice"),
-    (MLFLOW, 'serve "$POD_IP" 2', "serve 0.0.0.0 2", "0.0.0.0 is every address"),
+    (MLFLOW, '--host "$1"', "--host 0.0.0.0", "0.0.0.0 is every address"),
     (MLFLOW, ":$POSTGRES_PASSWORD@", ":geheim@", "a password or token stands here"),
     (MLFLOW, "mlflow:3.17.2", "mlflow:3.1.0", "goes with mlflow 3.17.2"),
     (MLFLOW, "image: postgres:17.2", "image: postgres", "is not pinned"),
