@@ -137,6 +137,30 @@ def test_a_file_of_nothing_is_named(tmp_path, text, said):
     assert finding.what.startswith(said)
 
 
+def said_of(path, text):
+    path.write_text(text)
+    return [finding.what for finding in check_file(path)[1]]
+
+
+def test_the_last_stage_of_a_dockerfile_counts(tmp_path):
+    first = "FROM python:3.11.11-slim AS first\nWORKDIR /app\nUSER 1000\n"
+    last = "FROM python:3.11.11-slim\nCOPY --from=first /app /app\n"
+    path = tmp_path / "Dockerfile"
+    assert said_of(path, first + last) == ["WORKDIR is missing", "USER is missing"]
+    assert said_of(path, first + "FROM first\nRUN true\n") == []
+
+
+def test_what_runs_before_the_containers_is_checked_too(tmp_path):
+    container = "{name: a, image: 'registry:5000/mlflow:3.1.0'}"
+    user = "securityContext: {runAsNonRoot: true}"
+    pod = f"{{{user}, containers: [], initContainers: [{container}]}}"
+    said = said_of(tmp_path / "x.yaml", f"kind: Job\nspec: {{template: {{spec: {pod}}}}}\n")
+    assert len(said) == 3
+    assert "resources.limits.memory is missing" in said
+    assert "securityContext.allowPrivilegeEscalation must be false" in said
+    assert any("goes with mlflow 3.17.2" in each for each in said)
+
+
 def test_a_missing_file_is_named(refused_by):
     code, _, err = refused_by("cluster", "check", "nowhere.yaml")
     assert (code, err) == (2, "error: nowhere.yaml: there is no such file\n")

@@ -17,12 +17,17 @@ INSTRUCTIONS = (
 
 def check_dockerfile(path: Path) -> Iterator[Finding]:
     """Everything that is wrong in a Dockerfile."""
-    last: dict[str, tuple[int, str]] = {}
+    last: dict[str, tuple[int, str]] = {}  # of the last stage, and of those that it goes on from
+    stages: set[str] = set()
     for line, word, rest in _instructions(path.read_text(encoding="utf-8")):
         if word not in INSTRUCTIONS:
             yield Finding(path=path, line=line, what=unknown("instruction", word, INSTRUCTIONS))
+        if word == "FROM":
+            image, *named = rest.split() or [""]
+            last = last if image in stages else {}
+            stages |= set(named[-1:])  # FROM image AS name
         last[word] = line, rest
-        for problem in _problems(word, rest):
+        for problem in _problems(word, rest, stages):
             yield Finding(path=path, line=line, what=problem)
     for word in ("FROM", "WORKDIR", "USER"):
         if word not in last:
@@ -32,8 +37,9 @@ def check_dockerfile(path: Path) -> Iterator[Finding]:
         yield Finding(path=path, line=line, what="the last USER is root: end with another")
 
 
-def _problems(word: str, rest: str) -> Iterator[str]:
-    if word == "FROM" and (problem := image_problem(rest.split()[0])):
+def _problems(word: str, rest: str, stages: set[str]) -> Iterator[str]:
+    image = (rest.split() or [""])[0]
+    if word == "FROM" and image not in stages and (problem := image_problem(image)):
         yield problem
     if problem := text_problem(rest):
         yield problem

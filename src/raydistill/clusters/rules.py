@@ -35,13 +35,14 @@ def check_rules(document: Document) -> Iterator[Finding]:
 
 def image_problem(image: str) -> str:
     """Why an image is not pinned to the versions that go together; empty if it is."""
-    name, _, tag = image.partition("@")[0].rpartition("/")[2].partition(":")
+    before, slash, last = image.partition("@")[0].rpartition("/")
+    name, _, tag = last.partition(":")
     if "@sha256:" in image:
         return ""
     if tag in ("", "latest"):
         return f"image {image} is not pinned: give it a tag that stays, or a digest"
     for package, called in PINNED.items():
-        if image.partition(":")[0].endswith(called) and (name == called or "/" in called):
+        if f"{before}{slash}{name}".endswith(called) and (name == called or "/" in called):
             version = __version__ if package == "raydistill" else metadata.version(package)
             if tag.split("-")[0] != version:
                 return f"image {image}: raydistill {__version__} goes with {package} {version}"
@@ -84,12 +85,15 @@ def _check_pod(document: Document, place: Place, pod: Mapping[str, object]) -> I
         yield document.finding(place, "securityContext.runAsNonRoot must be true")
     if at(pod, "securityContext", "runAsUser") == 0:
         yield document.finding((*place, "securityContext", "runAsUser"), "user 0 is root")
-    containers = pod["containers"]
-    assert isinstance(containers, list)
-    for number, container in enumerate(containers):
-        here = (*place, "containers", number)
-        if at(container, "resources", "limits", "memory") is None:
-            yield document.finding(here, "resources.limits.memory is missing")
-        if at(container, "securityContext", "allowPrivilegeEscalation") is not False:
-            what = "securityContext.allowPrivilegeEscalation must be false"
-            yield document.finding(here, what)
+    for kind in ("initContainers", "containers"):
+        containers = pod.get(kind)
+        for number, container in enumerate(containers if isinstance(containers, list) else ()):
+            yield from _check_container(document, (*place, kind, number), container)
+
+
+def _check_container(document: Document, here: Place, container: object) -> Iterator[Finding]:
+    if at(container, "resources", "limits", "memory") is None:
+        yield document.finding(here, "resources.limits.memory is missing")
+    if at(container, "securityContext", "allowPrivilegeEscalation") is not False:
+        what = "securityContext.allowPrivilegeEscalation must be false"
+        yield document.finding(here, what)
