@@ -148,6 +148,8 @@ def test_the_last_stage_of_a_dockerfile_counts(tmp_path):
     path = tmp_path / "Dockerfile"
     assert said_of(path, first + last) == ["WORKDIR is missing", "USER is missing"]
     assert said_of(path, first + "FROM first\nRUN true\n") == []
+    platform = last.replace("FROM", "FROM --platform=linux/amd64")
+    assert said_of(path, first + platform + "FROM first\n") == []
 
 
 def test_what_runs_before_the_containers_is_checked_too(tmp_path):

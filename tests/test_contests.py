@@ -11,6 +11,7 @@ from raydistill.commands import rungs
 from raydistill.contests import open_funnel
 from raydistill.errors import DataError
 from raydistill.funnel import DEFAULT_SHARES
+from raydistill.manifest import write_manifest
 from raydistill.resolve import distinct
 from raydistill.results import finished_trials
 from raydistill.rungs import grids, settling
@@ -147,7 +148,9 @@ def test_what_is_trained_to_the_end_already_takes_part_at_no_cost(store):
 def test_what_was_trained_beyond_a_rung_passes_it(store):
     funnel, trainer = a_funnel(store)
     (last,) = [k for k, request in trainer.requests.items() if request.location == "random-3"]
-    store.path("trials", last, "checkpoints", "step-10").mkdir(parents=True)
+    checkpoint = store.path("trials", last, "checkpoints", "step-10")
+    checkpoint.mkdir(parents=True)
+    write_manifest(checkpoint)
     ladder = dataclasses.replace(funnel.contests[0][1], keeps=(6, 3, 2))
     funnel = dataclasses.replace(funnel, contests=((funnel.contests[0][0], ladder),))
     go(funnel, trainer)

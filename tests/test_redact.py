@@ -30,6 +30,7 @@ def test_a_name_of_a_secret_is_known(name):
         "tokens=4, num_tokens=5, train_tokens: 6, max_tokens=7", "--train-tokens 20B --scale smoke",
         "key=value cell_key=abc sort_key: 1 {'key': 'cell'}", f"sha256={'0a' * 32} d{'ab' * 31}",
         "eos_token='<|endoftext|>', \"unk_token\": null", '"bytes_per_token": 4.2', "token == 4",
+        "--set num_tokens=5 --tokenizer x.json",
         "tokenizer=/data/tokenizer.json", "sk-learn, task-sk-7, hf_hub_download, hf_transformers",
         "bearer authentication required; Authorization: none", "--token --scale laptop",
         "BYPASS=1 COMPASS=north PATH=/bin keyboard=us monkey=2", "['--tasks', 'arc,piqa']",
@@ -59,6 +60,9 @@ def test_what_is_no_secret_stays(text):
         ("sent bearer abcdef012345", "sent bearer ***"),
         ("x-amz-security-token: abc", "x-amz-security-token: ***"),
         ("http://ann:p'w@host, http://b:c@h/x", "http://***@host, http://***@h/x"),
+        ("http://ann:p@ss@host:5000/x", "http://***@host:5000/x"),
+        ("HF_TOKEN=abc run", "HF_TOKEN=*** run"),
+        ("run --api-key abc --scale laptop", "run --api-key *** --scale laptop"),
     ],
 )
 def test_a_secret_is_hidden_whole_and_nothing_beside_it(text, left):

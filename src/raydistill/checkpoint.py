@@ -6,7 +6,6 @@ whatever has left. A checkpoint adds what the optimizer keeps and what was measu
 """
 
 import json
-import re
 import shutil
 import sys
 import uuid
@@ -22,7 +21,7 @@ from torch import Tensor
 from raydistill.codec import from_dict
 from raydistill.errors import DataError
 from raydistill.faults import reach
-from raydistill.manifest import NewerError, is_whole, verify, write_manifest
+from raydistill.manifest import NewerError, steps_of, verify, write_manifest
 from raydistill.models import build
 from raydistill.spec import Model
 from raydistill.surgery import Student
@@ -82,8 +81,8 @@ def save_checkpoint(folder: Path, state: Training, notes: str) -> None:
         draft.replace(final)
     finally:  # on a full disk, what could be written makes room again
         shutil.rmtree(draft, ignore_errors=True)
-    for old in _newest_first(folder)[2:]:
-        shutil.rmtree(old, ignore_errors=True)  # NFS keeps what somebody still reads
+    for old in steps_of(folder)[2:]:  # NFS keeps what somebody still reads
+        shutil.rmtree(folder / f"step-{old}", ignore_errors=True)
 
 
 def _write(draft: Path, state: Training, notes: str) -> None:
@@ -131,16 +130,16 @@ def load_checkpoint(
 
 def _newest_verified(folder: Path, most_steps: int) -> int:
     """Its step; 0 if there is none."""
-    for path in _newest_first(folder):
-        if _step_of(path) > most_steps:
+    for step in steps_of(folder):
+        if step > most_steps:
             continue
         try:
-            verify(path)
+            verify(folder / f"step-{step}")
         except NewerError:
             raise  # it is whole, and would be written over
         except DataError:
             continue
-        return _step_of(path)
+        return step
     return 0
 
 
@@ -148,15 +147,6 @@ def _about(path: Path) -> dict[str, Any]:
     with safe_open(path, framework="pt") as file:
         about: dict[str, Any] = json.loads(file.metadata()[_METADATA])
         return about
-
-
-def _newest_first(folder: Path) -> list[Path]:
-    found = [p for p in folder.glob("step-*") if re.fullmatch(r"step-\d+", p.name) and is_whole(p)]
-    return sorted(found, key=_step_of, reverse=True)
-
-
-def _step_of(path: Path) -> int:
-    return int(path.name.removeprefix("step-"))
 
 
 def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

@@ -12,6 +12,7 @@ from raydistill.funnel import DEFAULT_SHARES, Climb, Ladder, climb, finish, ladd
 from raydistill.jobs import CutJob
 from raydistill.known import Known
 from raydistill.locations import NONE
+from raydistill.manifest import steps_of
 from raydistill.outcomes import Finished, Outcome
 from raydistill.resolve import PlannedTrial, distinct
 from raydistill.results import (
@@ -221,8 +222,7 @@ def _further(contest: Contest, ladder: Ladder, stage: int, store: Store) -> set[
     found = set()
     for name in contest.contenders:
         spec, tokens = stop_at(contest, ladder, name, stage)
-        checkpoints = store.path("trials", name, "checkpoints").glob("step-*")
-        steps = (int(path.name.removeprefix("step-")) for path in checkpoints)
+        steps = steps_of(store.path("trials", name, "checkpoints"))
         beyond = any(step * spec.train.recipe.batch_tokens > tokens for step in steps)
         if store.trained(name) is not None or (stage and beyond):
             found.add(name)

@@ -145,7 +145,8 @@ def _beat(path: Path, me: Holder, ended: threading.Event) -> None:
     while not ended.wait(BEAT_S):
         with suppress(OSError):  # a file server that is away for a moment; the next beat tells
             holder = _read(path)
-            if holder and holder != me:  # this machine slept, or the file server was away too long
+            # Not me: this machine slept, or the file server was away too long.
+            if holder and holder != me and not ended.is_set():
                 _stop(holder)
                 return
             os.utime(path)

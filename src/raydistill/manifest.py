@@ -7,6 +7,7 @@ safetensors nor torch notices a flipped bit; only the checksum does.
 import hashlib
 import json
 import os
+import re
 import uuid
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,12 @@ class NewerError(DataError):
 def is_whole(folder: Path) -> bool:
     """Whether `folder` was finished (its checksums are not read)."""
     return (folder / MANIFEST).is_file()
+
+
+def steps_of(checkpoints: Path) -> list[int]:
+    """The steps of the finished checkpoints in a folder, newest first."""
+    found = (p for p in checkpoints.glob("step-*") if re.fullmatch(r"step-\d+", p.name))
+    return sorted((int(p.name.removeprefix("step-")) for p in found if is_whole(p)), reverse=True)
 
 
 def verify(folder: Path) -> None:

@@ -4,7 +4,6 @@ import json
 import math
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
 from typing import Literal
 
 from raydistill.codec import from_dict, from_json
@@ -18,7 +17,7 @@ from raydistill.evaluate import (
 )
 from raydistill.flops import parameters
 from raydistill.known import Known
-from raydistill.manifest import is_whole
+from raydistill.manifest import steps_of
 from raydistill.outcomes import (
     Documents,
     Finished,
@@ -91,9 +90,9 @@ def outcome_of(planned: PlannedTrial, known: Known, store: Store) -> Outcome:
 
 def _so_far(spec: TrialSpec, store: Store) -> Unfinished:
     folder = store.path("trials", spec.trial_id, "checkpoints")
-    found = sorted(folder.glob("step-*/notes.json"), key=lambda p: int(p.parent.name[5:]))
     try:
-        record = from_json(Record, found[-1].read_text(encoding="utf-8"))
+        notes = folder / f"step-{steps_of(folder)[0]}" / "notes.json"
+        record = from_json(Record, notes.read_text(encoding="utf-8"))
     except (IndexError, FileNotFoundError):  # none yet, or the trial ended meanwhile
         return Unfinished()
     rung = store.path("trials", spec.trial_id, "rungs").glob(f"{record.tokens}-*.json")
@@ -104,21 +103,15 @@ def _so_far(spec: TrialSpec, store: Store) -> Unfinished:
     )
 
 
-def reached(trial_id: str, store: Store) -> tuple[int, int]:
+def reached(trial_id: str, store: Store) -> tuple[int, ...]:
     """How far a trial has come for good; a try after it goes on from there.
 
     The step of its newest checkpoint; once it is trained, one more than any step, and its scores.
     """
     trained = store.trained(trial_id)
     if trained is None:
-        return newest_step(store.path("trials", trial_id, "checkpoints")), 0
+        return tuple(steps_of(store.path("trials", trial_id, "checkpoints"))[:1])
     return sys.maxsize, len(list(store.path("scores", trained.weights_sha256).glob("*.json")))
-
-
-def newest_step(checkpoints: Path) -> int:
-    """Of those that were finished; 0 if there are none."""
-    steps = [path.name[5:] for path in checkpoints.glob("step-*") if is_whole(path)]
-    return max((int(step) for step in steps if step.isdecimal()), default=0)
 
 
 def finished_trials(store: Store, sweep: str = "") -> Iterator[Finished]:

@@ -1,7 +1,7 @@
 """Dockerfiles of nodes: pinned, non-root, in the repository's folder, without secrets."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from raydistill.clusters.documents import Finding
@@ -14,18 +14,21 @@ INSTRUCTIONS = (
     "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
 )  # fmt: skip
 
+_Stage = dict[str, tuple[int, str]]
+"""Line and rest of the last of each instruction, with those of the stage that it goes on from."""
+
 
 def check_dockerfile(path: Path) -> Iterator[Finding]:
     """Everything that is wrong in a Dockerfile."""
-    last: dict[str, tuple[int, str]] = {}  # of the last stage, and of those that it goes on from
-    stages: set[str] = set()
+    last: _Stage = {}
+    stages: dict[str, _Stage] = {}
     for line, word, rest in _instructions(path.read_text(encoding="utf-8")):
         if word not in INSTRUCTIONS:
             yield Finding(path=path, line=line, what=unknown("instruction", word, INSTRUCTIONS))
         if word == "FROM":
-            image, *named = rest.split() or [""]
-            last = last if image in stages else {}
-            stages |= set(named[-1:])  # FROM image AS name
+            image, *named = _words(rest)
+            last = dict(stages.get(image, {}))
+            stages |= dict.fromkeys(named[-1:], last)  # FROM image AS name
         last[word] = line, rest
         for problem in _problems(word, rest, stages):
             yield Finding(path=path, line=line, what=problem)
@@ -37,8 +40,13 @@ def check_dockerfile(path: Path) -> Iterator[Finding]:
         yield Finding(path=path, line=line, what="the last USER is root: end with another")
 
 
-def _problems(word: str, rest: str, stages: set[str]) -> Iterator[str]:
-    image = (rest.split() or [""])[0]
+def _words(rest: str) -> list[str]:
+    """Of a FROM, without its flags; at least one."""
+    return [word for word in rest.split() if not word.startswith("--")] or [""]
+
+
+def _problems(word: str, rest: str, stages: Collection[str]) -> Iterator[str]:
+    image = _words(rest)[0]
     if word == "FROM" and image not in stages and (problem := image_problem(image)):
         yield problem
     if problem := text_problem(rest):

@@ -13,11 +13,11 @@ from raydistill.faults import reach
 from raydistill.flops import parameters
 from raydistill.jobs import BaseJob, CutJob, PretrainJob, StopAt, TrialJob
 from raydistill.known import Known, ages_by_scale, corpus_id, layer_requests, look_up, pretraining
-from raydistill.manifest import is_whole
+from raydistill.manifest import is_whole, steps_of
 from raydistill.outcomes import Finished, HeldoutPoint, Progress
 from raydistill.placement import AUTO, OWN_DEVICES
 from raydistill.remote import url_of
-from raydistill.results import measured, metrics, newest_step, outcome, study_url
+from raydistill.results import measured, metrics, outcome, study_url
 from raydistill.runners.cluster import Need
 from raydistill.runners.once import follow_once, run_each_once, run_once
 from raydistill.runners.study import Asked, Study, study_space
@@ -117,7 +117,7 @@ def pretrain_bases(scale: Scale, store: Store, need: Need, say: Say) -> None:
         job,
         need,
         _telling(say, total_tokens),
-        reached=lambda _: (newest_step(folder),),
+        reached=lambda _: tuple(steps_of(folder)[:1]),
     )
 
 

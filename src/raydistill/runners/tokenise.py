@@ -47,13 +47,13 @@ def tokenise_shards(wanted: Wanted, folder: Path, store: Store, say: Callable[[s
         .flat_map(_read, fn_args=(files,), **_READER)
         .map(_make, fn_args=(str(folder),), **_TOKENISER)
     )
-    made, characters, told = 0, 0, 0
+    made, characters, said = 0, 0, 0
     tell_every = size_of(wanted) // 10 or LARGE_BYTES
     for row in _rows(data):
         made += 1
         characters += row["characters"]
-        if characters - told >= tell_every:
-            told = characters
+        if characters - said >= tell_every:
+            said = characters
             say(f"tokenised {characters / 1e6:.3g}M characters")
     return made
 
