@@ -91,9 +91,8 @@ def test_what_is_damaged_is_left_out_and_named(copies, damage):
 
 def test_where_both_have_something_else_what_was_here_stays(copies):
     ours, theirs = copies
-    (there, *_) = (
-        p for p in theirs.glob("scores/*/*.json") if (ours / p.relative_to(theirs)).exists()
-    )
+    scores = sorted(theirs.glob("scores/*/*.json"))
+    there = next(path for path in scores if (ours / path.relative_to(theirs)).exists())
     score = ours / there.relative_to(theirs)
     there.write_text(there.read_text() + "\n")
     before = score.read_bytes()
