@@ -208,7 +208,7 @@ def test_what_would_tell_a_tie_apart_is_told(store, seeds, said):
 
 
 def test_the_command_reads_rungs_off_a_store_and_replays_the_funnel(store, capsys):
-    asked = {"sweep": "some", "tolerance": "0.01"}
+    asked = {"sweep": "some", "tolerance": 0.01}
     with pytest.raises(DataError, match="has no 3 finished layer sets of sweep 'some'"):
         rungs(store, argparse.Namespace(**asked, replay=False))
     grid = finished.plan("where_to_drop", store, "--age", "80B", "--location", SETS)

@@ -5,9 +5,8 @@ import time
 import pytest
 
 import sweeping
-from raydistill.cli import STOPPED, TERMINATED
 from raydistill.faults import Fault
-from raydistill.interrupts import interrupts_held
+from raydistill.interrupts import STOPPED, TERMINATED, interrupts_held
 
 
 def interrupted(reached):

@@ -9,30 +9,23 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import NoReturn
 
-from raydistill import __version__, exchange, model_commands, upkeep
+from raydistill import __version__
 from raydistill.above_chance import without_guessing
 from raydistill.brought import RECIPES
+from raydistill.console import COMMANDS, TRACKING, Command
 from raydistill.corpus import check_corpus, wanted_by
 from raydistill.costs import LongError, check_cost, most_of, plan_work, rates_of
 from raydistill.dry_run import describe
 from raydistill.errors import RaydistillError, UsageError, unknown
 from raydistill.evaluate.task_data import not_here
-from raydistill.flags import (
-    SCALE_VARIABLE,
-    STORAGE_VARIABLE,
-    check_recipes,
-    plan_of,
-    storage_of,
-    whole,
-)
-from raydistill.interrupts import Terminated, raise_on_sigterm
+from raydistill.flags import SCALE_VARIABLE, STORAGE_VARIABLE, check_recipes, plan_of, storage_of
+from raydistill.interrupts import STOPPED, TERMINATED, Terminated, raise_on_sigterm
 from raydistill.jobs import CACHE_GB, CHECKPOINT_EVERY_S
 from raydistill.known import look_up
 from raydistill.peaks import all_cells
@@ -46,20 +39,14 @@ from raydistill.search import OBJECTIVES, SEARCHES
 from raydistill.store import Store
 from raydistill.sweep import FIELDS, Sweep, SweepPlan
 from raydistill.text_flags import add_text_flags
-
-STOPPED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
-"""The exit codes of a command that ^C or SIGTERM ended, as a shell counts them."""
-
+from raydistill.units import parse_tokens
+from raydistill.values import device_range, number, whole
 
 EXITS = (
     "exit codes: 0 done, 1 trials failed, 2 usage, 3 data or checkpoint, 4 environment, "
     f"{STOPPED} stopped by ^C, {TERMINATED} by SIGTERM"
 )
 STORAGE_HELP = f"a folder, s3://… or gs://… (${STORAGE_VARIABLE} or ~/.raydistill)"
-
-
-GROUPS = (exchange, model_commands, upkeep)
-"""Commands that have their flags beside them."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -202,14 +189,26 @@ def sweep_parser(sweep: Sweep) -> Parser:
     cells.add_argument(
         "--search", help=f"{', '.join(SEARCHES)} over the cells ({sweep.searching.name})"
     )
-    cells.add_argument("--trials", help="how many cells a search takes, or a funnel to the end")
+    cells.add_argument(
+        "--trials",
+        type=whole("--trials"),
+        help="how many cells a search takes, or a funnel to the end",
+    )
     cells.add_argument("--objective", help=f"of tpe, one or several: {', '.join(OBJECTIVES)}")
     how = parser.add_argument_group("how each is trained")
     how.add_argument("--scale", help=f"{', '.join(scale_names())} (${SCALE_VARIABLE} or laptop)")
     how.add_argument("--model", help="your own: a folder of the Hugging Face kind, or a hub id")
-    how.add_argument("--seq-len", help="tokens in a window (a --model's own, at most 4096)")
+    how.add_argument(
+        "--seq-len",
+        type=whole("--seq-len"),
+        help="tokens in a window (a --model's own, at most 4096)",
+    )
     add_text_flags(how)
-    how.add_argument("--budget", help="tokens after the first removal, the paper's or a --model's")
+    how.add_argument(
+        "--budget",
+        type=parse_tokens,
+        help="tokens after the first removal, the paper's or a --model's",
+    )
     how.add_argument("--order", default=ORDERS[0], help=f"of removal: {', '.join(ORDERS)}")
     how.add_argument("--allow-ends", action="store_true", help="first and last layer may leave")
     how.add_argument(
@@ -230,21 +229,41 @@ def sweep_parser(sweep: Sweep) -> Parser:
 def _running_flags(parser: Parser) -> None:
     where = parser.add_argument_group("where and whether it runs")
     where.add_argument("--storage", help=STORAGE_HELP)
-    where.add_argument("--tracking-uri", help="an MLflow server (sqlite in the storage)")
+    TRACKING(where)
     where.add_argument(
         "--teacher-placement", default=AUTO, help=f"{', '.join(PLACEMENTS)}[:FORM=SIZE]"
     )
     where.add_argument(
-        "--cache-gb", default=str(CACHE_GB), help="that cached teachers may take in the storage"
+        "--cache-gb",
+        type=number("--cache-gb", "a number above 0, of gigabytes in the storage", positive=True),
+        default=CACHE_GB,
+        help="that cached teachers may take in the storage",
     )
-    where.add_argument("--checkpoint-every", default=f"{CHECKPOINT_EVERY_S:g}", help="seconds")
-    where.add_argument("--devices-per-trial", help="that train one trial: 2; elastic: 1-2")
-    where.add_argument("--concurrent", help="trials at once (what the cluster can hold)")
+    where.add_argument(
+        "--checkpoint-every",
+        type=number("--checkpoint-every", "seconds, from 0 (after every step) on", positive=False),
+        default=CHECKPOINT_EVERY_S,
+        help="seconds",
+    )
+    where.add_argument(
+        "--devices-per-trial", type=device_range, help="that train one trial: 2; elastic: 1-2"
+    )
+    where.add_argument(
+        "--concurrent",
+        type=whole("--concurrent"),
+        help="trials at once (what the cluster can hold)",
+    )
     where.add_argument("--dry-run", action="store_true", help="show every trial, run none")
     where.add_argument(
         "--probe", action="store_true", help="first measure for a few seconds what it will take"
     )
-    where.add_argument("--price-per-hour", help="of one device, in any currency: 2.50")
+    where.add_argument(
+        "--price-per-hour",
+        type=number(
+            "--price-per-hour", "what one device costs, a number such as 2.50", positive=False
+        ),
+        help="of one device, in any currency: 2.50",
+    )
     where.add_argument("--yes", action="store_true", help="run although it is long or unknown")
     where.add_argument("--debug", action="store_true", help="show a traceback with an error")
 
@@ -253,7 +272,11 @@ def _measuring_flags(parser: Parser) -> None:
     what = parser.add_argument_group("what is measured")
     what.add_argument("--tasks", help="instead of the scale's: piqa,copa or paper13 or of lm-eval")
     what.add_argument("--task-data", help="a folder with a <task>.jsonl each (the hub)")
-    what.add_argument("--num-fewshot", help="examples before every item (as the task says)")
+    what.add_argument(
+        "--num-fewshot",
+        type=whole("--num-fewshot", lowest=0),
+        help="examples before every item (as the task says)",
+    )
 
 
 def _console(argv: Sequence[str]) -> int:
@@ -264,22 +287,10 @@ def _console(argv: Sequence[str]) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"raydistill {__version__}")
-    commands = parser.add_subparsers(dest="command", title="commands")
-    base = commands.add_parser("base", help="train the bases of a scale anew")
-    base.add_argument("--scale", default="laptop", help=", ".join(scale_names()))
-    add_text_flags(base)
-    base.add_argument("--to", help="a folder to put them in, as the package ships them")
-    ui = commands.add_parser("ui", help="MLflow's pages on what the sweeps left")
-    ui.add_argument("--port", default="5000", help="on 127.0.0.1")
-    rungs = commands.add_parser("rungs", help="how early did the order of layer sets settle?")
-    rungs.add_argument("sweep", nargs="?", help="whose finished trials (all sweeps')")
-    rungs.add_argument("--replay", action="store_true", help="what would a funnel have chosen?")
-    rungs.add_argument("--tolerance", default="0.01", help="nats per token a decision may cost")
-    reading = _reading_commands(commands)
-    of_groups = [parser for group in GROUPS for parser in group.add_parsers(commands)]
-    for command in (base, ui, rungs, *reading, *of_groups):
-        command.add_argument("--storage", help=STORAGE_HELP)
-        command.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(title="commands")
+    for command in COMMANDS:
+        _add_command(commands, command)
     if argv and not argv[0].startswith("-") and argv[0] not in commands.choices:
         raise UsageError(unknown("command", argv[0], commands.choices))
     flags = parser.read(argv)
@@ -287,65 +298,23 @@ def _console(argv: Sequence[str]) -> int:
         parser.print_help()
         return 0
     store = Store(storage_of(flags))
-    with_weights = flags.command in (*exchange.NAMES, *model_commands.NAMES, "store")
-    bring(store.root, everything if with_weights else small)
-    code = _run_command(store, flags)
+    bring(store.root, everything if flags.command.weights else small)
+    code: int = flags.command.run(store, flags)
     send(store.root)
     return code
 
 
-def _run_command(store: Store, flags: argparse.Namespace) -> int:
-    for group in GROUPS:
-        if flags.command in group.NAMES:
-            code: int = group.run(store, flags)
-            return code
-    if flags.command in ("report", "show", "diff", "best"):
-        from raydistill import reports  # noqa: PLC0415  (rich, numpy)
-
-        return {
-            "report": reports.report,
-            "show": reports.show,
-            "diff": reports.diff,
-            "best": reports.best,
-        }[flags.command](store, flags)
-    from raydistill import commands as run  # noqa: PLC0415  (rich, mlflow, Ray)
-
-    if flags.command == "base":
-        return run.base(store, flags)
-    if flags.command == "rungs":
-        return run.rungs(store, flags)
-    return run.ui(store, whole("--port", flags.port))
-
-
-def _reading_commands(
-    commands: "argparse._SubParsersAction[Parser]",
-) -> tuple[Parser, Parser, Parser, Parser]:
-    """The commands that read what sweeps left."""
-    report = commands.add_parser("report", help="tables, figures and a page of any set of sweeps")
-    report.add_argument("sweep", nargs="*", help="by name (all there are)")
-    report.add_argument("--scale", help="of the sweeps (all)")
-    report.add_argument(
-        "--from", dest="source", metavar="URI", help="an MLflow server (this storage)"
-    )
-    report.add_argument("--experiment", action="append", help="in MLflow, by name (every sweep's)")
-    report.add_argument("--filter", help="cells, in MLflow's words: params.location = 'input'")
-    report.add_argument("--rows", help="a table of your own: location, count, age, arm, ...")
-    report.add_argument("--cols", help="the same for its columns")
-    report.add_argument("--metric", help="in its cells (delta_nll); any with _vs_control")
-    report.add_argument("--seeds", help="mean±ci (the usual), interval, mean or each")
-    report.add_argument("--where", action="append", default=[], metavar="age=320B")
-    report.add_argument(
-        "--format", default="terminal", help="to print: terminal, markdown, csv or latex"
-    )
-    report.add_argument("--to", help="a folder for all formats (report/ in the storage)")
-    show = commands.add_parser("show", help="one trial: asked, run, scored")
-    show.add_argument("trial", help="its id, or how it begins")
-    diff = commands.add_parser("diff", help="where two trials differ, and by how much")
-    diff.add_argument("one", help="a trial's id, or how it begins")
-    diff.add_argument("other", help="the same of another")
-    best = commands.add_parser("best", help="what cannot be told apart from the best")
-    best.add_argument("sweep", nargs="*", help="by name (all there are)")
-    return report, show, diff, best
+def _add_command(commands: "argparse._SubParsersAction[Parser]", command: Command) -> None:
+    first, *rest = command.name.split()
+    parser = commands.add_parser(first, help=command.help)
+    for word in rest:
+        parser = parser.add_subparsers(required=True, metavar=word).add_parser(word)
+    parser.set_defaults(command=command, storage=None)
+    for add_flags in command.flags:
+        add_flags(parser)
+    if command.storage:
+        parser.add_argument("--storage", help=STORAGE_HELP)
+    parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
 
 
 def _told(command: Callable[[], int]) -> int:

@@ -14,6 +14,7 @@ from raydistill.clusters.rules import check_rules
 from raydistill.errors import UsageError, unknown
 from raydistill.interrupts import interrupts_held
 from raydistill.report.console import open_console
+from raydistill.store import Store
 
 KUBERNETES = (
     "ConfigMap", "Deployment", "Job", "Namespace", "NetworkPolicy", "PersistentVolumeClaim",
@@ -22,7 +23,7 @@ KUBERNETES = (
 """Kinds that are checked by the project's rules alone: Kubernetes' own schemas are not here."""
 
 
-def check(flags: argparse.Namespace) -> int:
+def check(_: Store, flags: argparse.Namespace) -> int:
     """Check the files named, or all below `cluster/`; 2 if anything is wrong.
 
     Raises:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import math
 import os
 import shutil
 import socket
@@ -32,13 +31,13 @@ from raydistill.units import format_age
 DESCRIPTION = "base.json"
 
 
-def ui(store: Store, port: int) -> int:
+def ui(store: Store, flags: argparse.Namespace) -> int:
     """Become an MLflow server on the storage's database, on this machine alone.
 
     Raises:
         SetupError: if nothing was tracked there yet, or the port is taken.
     """
-    uri = tracking.default_uri(store)
+    uri, port = tracking.default_uri(store), flags.port
     if not store.path("mlflow.db").is_file():
         raise SetupError(f"{store.root} has no mlflow.db yet: run a sweep first")
     try:
@@ -58,9 +57,7 @@ def rungs(store: Store, flags: argparse.Namespace) -> int:
 
     Raises:
         DataError: if there are no layer sets to compare.
-        UsageError: if the tolerance is no loss.
     """
-    tolerance = _nats("--tolerance", flags.tolerance)
     found = grids(finished_trials(store, flags.sweep or ""))
     if not found:
         of = f"sweep {flags.sweep!r}" if flags.sweep else "any sweep"
@@ -68,18 +65,8 @@ def rungs(store: Store, flags: argparse.Namespace) -> int:
             f"{store.root} has no {MIN_SETS} finished layer sets of {of} that were trained alike"
         )
     lines = replay_lines if flags.replay else settling_lines
-    print("\n".join(lines(found, tolerance)), flush=True)
+    print("\n".join(lines(found, flags.tolerance)), flush=True)
     return 0
-
-
-def _nats(flag: str, text: str) -> float:
-    try:
-        nats = float(text)
-    except ValueError:
-        nats = math.nan
-    if not 0 <= nats < math.inf:
-        raise UsageError(f"{flag} {text!r}: nats per token, a number from 0 on, such as 0.01")
-    return nats
 
 
 def base(store: Store, flags: argparse.Namespace) -> int:

@@ -12,7 +12,6 @@ import stat
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from raydistill.brought import RECIPES, TESTS, Bring, revisions, scale_of
 from raydistill.errors import SetupError, UsageError
@@ -48,6 +47,7 @@ from raydistill.sweep import (
 )
 from raydistill.text_flags import with_text
 from raydistill.units import parse_tokens
+from raydistill.values import layer_count, number, whole
 
 SCALE_VARIABLE, STORAGE_VARIABLE = "RAYDISTILL_SCALE", "RAYDISTILL_STORAGE"
 
@@ -87,16 +87,16 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         objectives=searching.objectives,
         seed=seed,
         device_counts=scale.device_counts,
-        concurrent=whole("--concurrent", flags.concurrent) if flags.concurrent else "auto",
+        concurrent=flags.concurrent or "auto",
         teacher_placement=flags.teacher_placement,
-        cache_gb=_gigabytes(flags.cache_gb),
-        checkpoint_every_s=_seconds(flags.checkpoint_every),
+        cache_gb=flags.cache_gb,
+        checkpoint_every_s=flags.checkpoint_every,
         anew="all" in (getattr(flags, "arm", None) or ()),
         command=command,
         debug=flags.debug,
         probe=flags.probe,
         lr_probe=_probes_rates(flags, scale, cells),
-        price_per_hour=_price(flags.price_per_hour),
+        price_per_hour="unknown" if flags.price_per_hour is None else flags.price_per_hour,
         task_data=task_data_of(flags),
     )
     return SweepPlan(sweep=sweep, scale=scale, cells=cells, options=options)
@@ -161,15 +161,16 @@ def _scale(flags: argparse.Namespace, name: str) -> Scale:
         settings[name.strip()] = value.strip()
     scale = replace(scale, heal=with_settings(scale.heal, settings))
     if flags.budget is not None:
-        budget = parse_tokens(flags.budget)
-        if budget <= 0:
+        if flags.budget <= 0:
             raise UsageError(
-                f"the budget of {budget} tokens is under one batch of {scale.heal.batch_tokens}"
+                f"the budget of {flags.budget} tokens is under one batch of "
+                f"{scale.heal.batch_tokens}"
             )
-        scale = replace(scale, budget=budget)
+        scale = replace(scale, budget=flags.budget)
     scale = with_text(scale, flags)
     if flags.devices_per_trial is not None:
-        scale = _with_devices(scale, flags.devices_per_trial)
+        counts: range = flags.devices_per_trial
+        scale = replace(scale, devices_per_trial=counts[-1], fewest_devices=counts[0])
     evaluation = asked_evaluation(
         scale.evaluation,
         flags.tasks,
@@ -203,11 +204,11 @@ def _brought(flags: argparse.Namespace, name: str) -> Scale:
     bring = Bring(
         name=flags.model,
         revisions=revisions(ages),
-        seq_len=whole("--seq-len", flags.seq_len) if flags.seq_len else 0,
+        seq_len=flags.seq_len or 0,
         recipe=flags.recipe or RECIPES[0],
     )
     if flags.budget is not None:
-        bring = replace(bring, budget=parse_tokens(flags.budget))
+        bring = replace(bring, budget=flags.budget)
     return scale_of(bring, load_scale(name) if name else None)
 
 
@@ -226,24 +227,11 @@ def _value(name: str, item: str) -> Value:
     if name in ("age", "gap"):
         return parse_tokens(item)
     if name == "seed":
-        return whole("--seed", item)
+        return whole("--seed")(item)
     if name == "lr_factor":
-        return _factor(item)
-    if name != "count":
-        return item
-    if not re.fullmatch(r"[-+]?\d+", item):
-        raise UsageError(f"--count {item!r} is not a whole number of layers")
-    return int(item)
-
-
-def _factor(text: str) -> float:
-    try:
-        factor = float(text)
-    except ValueError:
-        factor = math.nan
-    if not 0 < factor < math.inf:
-        raise UsageError(f"--lr_factor {text!r}: times the recipe's peak rate, a number above 0")
-    return factor
+        allowed = "times the recipe's peak rate, a number above 0"
+        return number("--lr_factor", allowed, positive=True)(item)
+    return layer_count(item) if name == "count" else item
 
 
 def _locations(text: str) -> list[str]:
@@ -276,14 +264,15 @@ def _searching(sweep: Sweep, flags: argparse.Namespace, num_cells: int) -> Searc
     usual = {GRID: num_cells, FUNNEL: FINALISTS}.get(name, own.trials if name == own.name else 0)
     if not usual and flags.trials is None:
         raise UsageError(f"--search {name} needs --trials, 1 to {num_cells}")
-    trials = whole("--trials", flags.trials) if flags.trials is not None else usual
     objectives = own.objectives
     if flags.objective is not None:
         if name != TPE:
             raise UsageError(f"--objective goes with --search {TPE}, not with {name!r}")
         objectives = tuple(each.strip() for each in flags.objective.split(","))
     check_objectives(objectives)
-    return replace(own, name=name, trials=min(trials, num_cells), objectives=objectives)
+    return replace(
+        own, name=name, trials=min(flags.trials or usual, num_cells), objectives=objectives
+    )
 
 
 def _references(
@@ -298,66 +287,6 @@ def _references(
         )
     cells = [reference_cell(name, sweep.name, scale) for name in names]
     return tuple({str(cell.values[REFERENCE]): cell for cell in cells}.values())
-
-
-def _price(text: str | None) -> float | Literal["unknown"]:
-    if text is None:
-        return "unknown"
-    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text):
-        raise UsageError(f"--price-per-hour {text!r}: what one device costs, a number such as 2.50")
-    return float(text)
-
-
-def whole(flag: str, text: str) -> int:
-    """The whole number from 1 on that was written for a flag.
-
-    Raises:
-        UsageError: if it is none.
-    """
-    if not re.fullmatch(r"\d{1,9}", text) or int(text) < 1:
-        raise UsageError(f"{flag} {text!r}: a whole number from 1 on")
-    return int(text)
-
-
-def _with_devices(scale: Scale, text: str) -> Scale:
-    """The scale with what was written for `--devices-per-trial`: `2`, or `1-2` if elastic.
-
-    Raises:
-        UsageError: if it is no whole number, or a range from more to fewer.
-    """
-    flag = "--devices-per-trial"
-    fewest, dash, most = text.partition("-")
-    if not dash:
-        return replace(scale, devices_per_trial=whole(flag, text))
-    if whole(flag, fewest) > whole(flag, most):
-        raise UsageError(f"{flag} {text}: write the fewer first")
-    return replace(scale, devices_per_trial=int(most), fewest_devices=int(fewest))
-
-
-def _gigabytes(text: str) -> float:
-    """What was written for `--cache-gb`.
-
-    Raises:
-        UsageError: if it is no number above 0.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise UsageError(f"--cache-gb {text!r}: a number above 0, of gigabytes in the storage")
-    return value
-
-
-def _seconds(text: str) -> float:
-    """What was written for `--checkpoint-every`.
-
-    Raises:
-        UsageError: if it is no number from 0 on.
-    """
-    if not re.fullmatch(r"\d{1,6}(\.\d+)?", text):
-        raise UsageError(f"--checkpoint-every {text!r}: seconds, from 0 (after every step) on")
-    return float(text)
 
 
 def storage_of(flags: argparse.Namespace) -> Path:

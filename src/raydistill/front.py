@@ -2,12 +2,11 @@
 
 import argparse
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from raydistill.errors import SetupError, UsageError
+from raydistill.errors import SetupError
 from raydistill.manifest import write_text
 from raydistill.named import open_model
 from raydistill.places import place
@@ -29,7 +28,7 @@ def rank(store: Store, flags: argparse.Namespace) -> int:
         UsageError: if the model cannot give a count.
         DataError: if the model or the text cannot be read.
     """
-    counts, console = _counts(flags.count), open_console()
+    counts, console = flags.count, open_console()
     named = open_model(flags.model, flags.revision, store)
     counts_of(counts, len(named.model.blocks))
     device = device_here()
@@ -68,16 +67,3 @@ def _folder(flags: argparse.Namespace, name: str) -> Path:
         return place(flags.to).absolute()
     own = re.sub(r"[^\w.@-]+", "-", Path(name).name).strip("-") or "model"
     return Path(f"rank-{own}").absolute()
-
-
-def _counts(text: str | None) -> Sequence[int]:
-    """The counts that were written, `4,8`.
-
-    Raises:
-        UsageError: if one is no whole number.
-    """
-    items = [item.strip() for item in text.split(",")] if text is not None else []
-    for item in items:
-        if not re.fullmatch(r"[-+]?\d{1,9}", item):
-            raise UsageError(f"--count {item!r} is not a whole number of layers")
-    return [int(item) for item in items]

@@ -13,10 +13,11 @@ from raydistill.hub_weights import load_checkpoint
 from raydistill.places import place
 from raydistill.ranked import layers_word
 from raydistill.report.console import open_console
+from raydistill.store import Store
 from raydistill.units import format_bytes
 
 
-def import_model(flags: argparse.Namespace) -> int:
+def import_model(_: Store, flags: argparse.Namespace) -> int:
     """Write the checkpoint `flags.source` as safetensors to `flags.to`, and load it once.
 
     Raises:

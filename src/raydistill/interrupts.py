@@ -7,6 +7,8 @@ from types import FrameType
 from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOPPED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+"""The exit codes of a command that ^C or SIGTERM ended, as a shell counts them."""
 
 
 class Terminated(KeyboardInterrupt):

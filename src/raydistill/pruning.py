@@ -71,7 +71,7 @@ def _check_ways(flags: argparse.Namespace) -> None:
         raise UsageError(
             f"which layers leave? One of --location, --layers and --mergekit; there is {said}"
         )
-    sizes = [size for size in ("count", "target_params") if getattr(flags, size)]
+    sizes = [size for size in (flags.count, flags.target_params) if size is not None]
     lists = flags.location is None or is_list(flags.location)
     if len(sizes) != (0 if lists else 1):
         raise UsageError(
@@ -93,7 +93,7 @@ def _layers(
         return _left_out(flags, layer_map, config)
     if flags.layers or is_list(flags.location):
         return listed(flags.layers or flags.location, config.num_layers, allow_ends=ends)
-    count = target_count(config, flags.target_params) if flags.target_params else _count(flags)
+    count = flags.count if flags.count is not None else target_count(config, flags.target_params)
     if not is_data_driven(flags.location):
         return pick(flags.location, config.num_layers, count, allow_ends=ends)
     pick("input", config.num_layers, count, allow_ends=ends)  # refuses a count that cannot be
@@ -115,12 +115,6 @@ def _left_out(flags: argparse.Namespace, layer_map: LayerMap, config: HubConfig)
     if not leaving:
         raise DataError(f"{flags.mergekit} keeps all {config.num_layers} layers")
     return listed(",".join(leaving), config.num_layers, allow_ends=flags.allow_ends)
-
-
-def _count(flags: argparse.Namespace) -> int:
-    if not re.fullmatch(r"[-+]?\d{1,9}", flags.count):
-        raise UsageError(f"--count {flags.count!r} is not a whole number of layers")
-    return int(flags.count)
 
 
 def target_count(config: HubConfig, text: str) -> int:

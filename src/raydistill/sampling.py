@@ -13,7 +13,6 @@ from torch import Tensor
 
 from raydistill.corpus import embedded, prepare_corpus
 from raydistill.errors import DataError, UsageError
-from raydistill.flags import whole
 from raydistill.flops import forward_flops_per_token
 from raydistill.models import Decoder
 from raydistill.ranked import locations_to_rank
@@ -83,22 +82,17 @@ def read_sample(
 ) -> Sample:
     """Windows of `text`, as the model's own tokenizer reads it, on the model's device.
 
-    `flags.seq_len` and `flags.windows` are as they were written, or None.
+    `flags.seq_len` and `flags.windows` are None where nobody named them.
 
     Raises:
         UsageError: if the windows are longer than the model's context.
         DataError: if there is no such text or tokenizer, or too little text.
     """
     device = next(model.parameters()).device
-    context = usual_context(model, device)
-    if flags.seq_len:
-        context = whole("--seq-len", flags.seq_len)
-        if context > model.config.context:
-            raise UsageError(f"--seq-len {context}: the model reads up to {model.config.context}")
-    if flags.windows:
-        windows = whole("--windows", flags.windows)
-    else:
-        windows = usual_windows(model, context, device)
+    context = flags.seq_len or usual_context(model, device)
+    if context > model.config.context:
+        raise UsageError(f"--seq-len {context}: the model reads up to {model.config.context}")
+    windows = flags.windows or usual_windows(model, context, device)
     folder = prepare_corpus(
         _here(text),
         store=store,
