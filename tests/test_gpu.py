@@ -33,8 +33,9 @@ from raydistill.spec import (
     TrialSpec,
 )
 from raydistill.store import Store
-from raydistill.trial import run_trial, trial
+from raydistill.trial import trial
 from raydistill.world import World
+from tiny import run_trial
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

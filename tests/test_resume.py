@@ -5,10 +5,11 @@ import resource
 from dataclasses import replace
 
 import pytest
+import torch
 from safetensors import SafetensorError
 
 import tiny
-from raydistill.checkpoint import load_checkpoint, momentum_bytes, save_checkpoint
+from raydistill.checkpoint import load_checkpoint, save_checkpoint
 from raydistill.errors import DataError
 from raydistill.optim import decay_start
 from raydistill.outcomes import Progress
@@ -145,6 +146,11 @@ def test_on_a_full_disk_the_last_good_checkpoint_stays_and_nothing_half_written(
     assert sorted(tmp_path.rglob("*")) == before
     state, record = sitting(tmp_path)
     assert (tiny.fingerprint(state.student, state.optimizer), values(record)) == undisturbed
+
+
+def momentum_bytes(state):
+    slots = [slot for slots in state.optimizer.state.values() for slot in slots.values()]
+    return sum(slot.nbytes for slot in slots if isinstance(slot, torch.Tensor))
 
 
 def test_removed_layers_leave_no_momentum_in_a_checkpoint(tmp_path):

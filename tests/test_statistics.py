@@ -22,7 +22,6 @@ from raydistill.statistics import (
     holm_rejected,
     kendall_tau,
     not_distinguishable_from_best,
-    regret,
     seeds_to_separate,
 )
 
@@ -220,12 +219,6 @@ def test_what_cannot_say_how_much_more_is_needed_says_why(found, reason):
     missing = seeds_to_separate({seed: bootstrap.values(nats(d)) for seed, d in found.items()})
     assert isinstance(missing, Missing)
     assert reason in missing.reason
-
-
-def test_regret_is_what_another_choice_would_have_saved():
-    losses = {"both": 3.2, "input": 3.25, "output": 3.3}
-    assert regret(losses, "input") == pytest.approx(0.05)
-    assert regret(losses, "both") == 0
 
 
 def test_few_documents_tell_nobody_apart():

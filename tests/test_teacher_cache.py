@@ -10,8 +10,10 @@ import torch
 
 import tiny
 from raydistill.answers import WholeAnswer
-from raydistill.codec import to_json
+from raydistill.codec import from_json, to_json
 from raydistill.errors import DataError, SetupError, UsageError
+from raydistill.lock import Holder
+from raydistill.manifest import write_text
 from raydistill.models import build
 from raydistill.parts import part_names
 from raydistill.spec import CorpusInfo
@@ -60,6 +62,10 @@ def folders(store, spec=SPEC):
 def asked(tokens, store, windows, *, spec=SPEC, teacher=model, **settings):
     settings = {"cap_bytes": 1e9} | settings
     return cached_teacher(spec, windows, tokens=tokens, teacher=teacher, store=store, **settings)
+
+
+def claim(store):
+    return store.path(ANSWERS, f"{SPEC.key}.claim")
 
 
 def kl_of(answer, seed=0):
@@ -194,7 +200,8 @@ def test_two_writers_of_the_same_windows_leave_one_folder(tokens, store):
     """Should both believe that it is their turn."""
 
     def second():
-        asked(tokens, store, [1, 2, 3], stale_s=0.01)
+        claim(store).unlink()
+        asked(tokens, store, [1, 2, 3])
         return model()
 
     written = asked(tokens, store, [1, 2, 3], teacher=second)
@@ -203,9 +210,14 @@ def test_two_writers_of_the_same_windows_leave_one_folder(tokens, store):
 
 
 def test_the_turn_of_one_who_died_is_taken_over(tokens, store):
-    store.path(ANSWERS).mkdir(parents=True)
-    store.path(ANSWERS, f"{SPEC.key}.claim").touch()
-    asked(tokens, store, [1], stale_s=0.05)
+    def look():
+        taken.append(from_json(Holder, claim(store).read_text()))
+        return model()
+
+    taken = []
+    asked(tokens, store, [1], teacher=look)
+    write_text(claim(store), to_json(replace(taken[0], born="1")))
+    asked(tokens, store, [2], teacher=look)
     assert [p.name for p in store.path(ANSWERS).iterdir()] == [SPEC.key]
 
 

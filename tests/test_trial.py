@@ -48,8 +48,9 @@ from raydistill.spec import (
 )
 from raydistill.store import Store
 from raydistill.tokens import open_tokens
-from raydistill.trial import run_trial, trial
+from raydistill.trial import trial
 from raydistill.world import World
+from tiny import run_trial
 
 MODEL = ModelConfig(family="palm", num_layers=4, dim=16, num_heads=2, vocab_size=2048, context=32)
 RECIPE = Recipe(

@@ -12,8 +12,8 @@ from raydistill.codec import from_json
 from raydistill.jobs import TrialJob
 from raydistill.outcomes import Trained
 from raydistill.scales import load_scale
-from raydistill.trial import run_trial
 from raydistill.world import World
+from tiny import run_trial
 
 PAIR = (
     "--age", "320B", "--devices-per-trial", "2", "--set", "micro_batches=2",

@@ -5,10 +5,12 @@ import hashlib
 import torch
 
 from raydistill.models import build
+from raydistill.outcomes import TrialResult
 from raydistill.spec import DropPlan, LayerDrop, ModelConfig, Recipe, TrainSpec
 from raydistill.surgery import Student
 from raydistill.teachers import OnlineTeacher
 from raydistill.tokens import Batch
+from raydistill.trial import trial
 from raydistill.world import World
 
 CONFIG = ModelConfig(family="palm", num_layers=6, dim=16, num_heads=2, vocab_size=32, context=8)
@@ -49,3 +51,10 @@ def fingerprint(student, optimizer):
             for _, kept in sorted(optimizer.state.get(p, {}).items()):
                 digest.update(kept.numpy().tobytes())
     return digest.hexdigest()
+
+
+def run_trial(job, *, world):
+    """The result of a trial, trained if need be."""
+    *_, result = trial(job, world=world)
+    assert isinstance(result, TrialResult), result
+    return result

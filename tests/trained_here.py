@@ -12,8 +12,8 @@ from raydistill.owner import owner
 from raydistill.resolve import distinct
 from raydistill.runners import stages
 from raydistill.store import Store
-from raydistill.trial import run_trial
 from raydistill.world import World
+from tiny import run_trial
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 

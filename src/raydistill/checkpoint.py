@@ -13,7 +13,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -160,13 +159,3 @@ def _check_names(folder: Path, wanted: set[str], found: set[str]) -> None:
         if names:
             shown = ", ".join(sorted(names)[:5])
             raise DataError(f"{folder / WEIGHTS} {kind} {len(names)} tensors: {shown}")
-
-
-def momentum_bytes(state: Training) -> int:
-    """What the optimizer keeps, in bytes; removed and frozen layers have no part in it."""
-    return sum(
-        tensor.nbytes
-        for slots in state.optimizer.state.values()
-        for tensor in slots.values()
-        if isinstance(tensor, torch.Tensor)
-    )

@@ -1,7 +1,7 @@
 """When ^C and SIGTERM may stop a command: not in the middle of an import or of a fork."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
@@ -30,6 +30,33 @@ def raise_on_sigterm() -> None:
 
 
 @contextmanager
+def signals_noted(note: Callable[[list[int]], None] = lambda came: None) -> Iterator[list[int]]:
+    """In the block ^C and SIGTERM are noted; at its end the first that came raises.
+
+    Args:
+        note: called at each with all that came so far; may raise.
+
+    Raises:
+        KeyboardInterrupt: at the end, if ^C came meanwhile.
+        Terminated: the same of SIGTERM.
+    """
+    came: list[int] = []
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        note(came)
+
+    before = {number: signal.signal(number, hear) for number in SIGNALS}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        raise interruption(came[0])
+
+
+@contextmanager
 def interrupts_held() -> Iterator[None]:
     """^C and SIGTERM wait for the end of the block, in the main thread.
 
@@ -40,16 +67,5 @@ def interrupts_held() -> Iterator[None]:
         KeyboardInterrupt: at the end, if ^C came meanwhile.
         Terminated: the same of SIGTERM.
     """
-    came: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-
-    before = {number: signal.signal(number, note) for number in SIGNALS}
-    try:
+    with signals_noted():
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if came:
-        raise interruption(came[0])

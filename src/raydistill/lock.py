@@ -1,4 +1,4 @@
-"""One command at a time works on a sweep: who holds it, and whether that one still lives.
+"""One at a time works on something: who holds it, and whether that one still lives.
 
 The lock is a file with its holder's host and process. On the same host the process is looked for.
 On another host, or in another container, the holder must be seen to touch the file, which it does
@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from raydistill.codec import from_json, to_json
 from raydistill.errors import SetupError
@@ -26,6 +27,7 @@ from raydistill.owner import owner
 
 BEAT_S = 10.0
 DEAD_AFTER_S = 3 * BEAT_S
+LOOK_S = 0.2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,13 +54,42 @@ def held(path: Path, say: Callable[[str], None]) -> Iterator[None]:
     Raises:
         SetupError: if somebody who lives holds it; the message names who, where and since when.
     """
+    with _claimed(path, busy=_refuse, lost=_stop) as gone:
+        if gone:
+            say(f"process {gone.pid} on {gone.host} is gone; its lock since {gone.since} is taken")
+        yield
+
+
+@contextmanager
+def turn(path: Path) -> Iterator[None]:
+    """Wait until nobody who lives holds `path`, then hold it during the block.
+
+    It spares work that two would do at once, and may fail to: one whose turn was taken over goes
+    on, so both must come to the same.
+    """
+    with _claimed(path, busy=lambda _: time.sleep(LOOK_S), lost=lambda _: None):
+        yield
+
+
+@contextmanager
+def _claimed(
+    path: Path, *, busy: Callable[[Holder], None], lost: Callable[[Holder], None]
+) -> Iterator[Holder | None]:
+    """Hold `path` during the block, and touch it; the holder that is gone, if there was one.
+
+    Args:
+        path: of a file; its folder is made.
+        busy: called, again and again, while somebody who lives holds it.
+        lost: called once, if somebody takes it over meanwhile.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     me = _me()
-    _take(path, me, say)
+    gone = _take(path, me, busy)
     ended = threading.Event()
-    threading.Thread(target=_beat, args=(path, me, ended), name="lock", daemon=True).start()
+    beating = threading.Thread(target=_beat, args=(path, me, ended, lost), name="lock", daemon=True)
+    beating.start()
     try:
-        yield
+        yield gone
     finally:
         ended.set()
         with _guard(path):
@@ -66,23 +97,23 @@ def held(path: Path, say: Callable[[str], None]) -> Iterator[None]:
                 path.unlink()
 
 
-def _take(path: Path, me: Holder, say: Callable[[str], None]) -> None:
-    holder = _read(path)
-    if holder and _lives(holder, path):
-        raise SetupError(
-            f"this sweep is run by process {holder.pid} on {holder.host} ({holder.user}, since "
-            f"{holder.since}); wait for its end, or stop it there"
-        )
-    with _guard(path):
-        free = _read(path) == holder
-        if free:
-            write_text(path, to_json(me))
-    if not free:  # somebody was faster, or it was given back
-        _take(path, me, say)
-    elif holder:
-        say(
-            f"process {holder.pid} on {holder.host} is gone; its lock since {holder.since} is taken"
-        )
+def _take(path: Path, me: Holder, busy: Callable[[Holder], None]) -> Holder | None:
+    while True:
+        holder = _read(path)
+        if holder and _lives(holder, path):
+            busy(holder)
+            continue
+        with _guard(path):
+            if _read(path) == holder:  # else somebody was faster, or it was given back
+                write_text(path, to_json(me))
+                return holder
+
+
+def _refuse(holder: Holder) -> NoReturn:
+    raise SetupError(
+        f"this sweep is run by process {holder.pid} on {holder.host} ({holder.user}, since "
+        f"{holder.since}); wait for its end, or stop it there"
+    )
 
 
 def _me() -> Holder:
@@ -120,7 +151,7 @@ def _lives(holder: Holder, path: Path) -> bool:
     while time.monotonic() < deadline:
         if _touched_ns(path) not in (seen, 0):
             return True
-        time.sleep(0.2)
+        time.sleep(LOOK_S)
     return False
 
 
@@ -141,13 +172,13 @@ def _born(pid: int) -> str:
     return stat.rpartition(")")[2].split()[19]
 
 
-def _beat(path: Path, me: Holder, ended: threading.Event) -> None:
+def _beat(path: Path, me: Holder, ended: threading.Event, lost: Callable[[Holder], None]) -> None:
     while not ended.wait(BEAT_S):
         with suppress(OSError):  # a file server that is away for a moment; the next beat tells
             holder = _read(path)
             # Not me: this machine slept, or the file server was away too long.
             if holder and holder != me and not ended.is_set():
-                _stop(holder)
+                lost(holder)
                 return
             os.utime(path)
 
@@ -165,6 +196,16 @@ def _stop(holder: Holder) -> None:
 @contextmanager
 def _guard(path: Path) -> Iterator[None]:
     """Of those who would change a lock at the same time, one after the other."""
-    with path.with_name(f"{path.name}.guard").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    guard = path.with_name(f"{path.name}.guard")
+    while True:
+        with guard.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            there = False  # unless who had it before took it away
+            with suppress(FileNotFoundError):
+                there = os.path.samestat(os.fstat(file.fileno()), guard.stat())
+            if there:
+                try:
+                    yield
+                finally:
+                    guard.unlink()
+                return

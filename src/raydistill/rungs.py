@@ -9,6 +9,7 @@ evidence: at a share of their budget they had been healing for that share.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from raydistill.funnel import Ladder, climb
 from raydistill.locations import LOCATIONS, pick
@@ -54,11 +55,11 @@ class Grid:
 
     def report(self, name: str) -> float:
         """What a set came to, on the documents reported on; the mean over seeds."""
-        return _mean(healed.report for healed in self.sets[name].values())
+        return fmean(healed.report for healed in self.sets[name].values())
 
     def selection(self, name: str) -> float:
         """The same on the documents to select on."""
-        return _mean(healed.selection for healed in self.sets[name].values())
+        return fmean(healed.selection for healed in self.sets[name].values())
 
     def on_the_way(self, share: float, seed: int) -> dict[str, float]:
         """Held-out nats of every set at a share of the budget, with one seed."""
@@ -175,9 +176,9 @@ def settling(grid: Grid) -> tuple[Settled, ...]:
     return tuple(
         Settled(
             share=share,
-            tau=_mean(kendall_tau([way[n] for n in final], list(final.values())) for way in found),
-            best_regret=_mean(_regret(way, final, 1) for way in found),
-            half_regret=_mean(_regret(way, final, -(-len(final) // 2)) for way in found),
+            tau=fmean(kendall_tau([way[n] for n in final], list(final.values())) for way in found),
+            best_regret=fmean(_regret(way, final, 1) for way in found),
+            half_regret=fmean(_regret(way, final, -(-len(final) // 2)) for way in found),
         )
         for share, found in ways.items()
     )
@@ -219,9 +220,9 @@ def replay(grid: Grid, ladder: Ladder) -> Replayed:
     total = len(grid.sets) * len(grid.seeds) * (grid.warm_tokens + grid.budget_tokens)
     return Replayed(
         chosen=tuple(name for name, _ in walks),
-        regret=_mean(regrets),
+        regret=fmean(regrets),
         worst_regret=max(regrets),
-        token_share=_mean(tokens for _, tokens in walks) / total,
+        token_share=fmean(tokens for _, tokens in walks) / total,
     )
 
 
@@ -248,8 +249,3 @@ def named(layers: str, num_layers: int) -> str:
     taken = [int(layer) for layer in layers.split(",")]
     same = [name for name in LOCATIONS if sorted(pick(name, num_layers, len(taken))) == taken]
     return same[0] if same else layers
-
-
-def _mean(values: Iterable[float]) -> float:
-    found = list(values)
-    return sum(found) / len(found)

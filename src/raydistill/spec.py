@@ -150,7 +150,6 @@ OWN = "own"
 """The teacher that is the trial's own base, as loaded."""
 
 FROM_BASE, SCRATCH, SCRATCH_WITH_AGE = "base", "scratch", "scratch-with-age"
-STARTS = (FROM_BASE, SCRATCH, SCRATCH_WITH_AGE)
 """Where a trial begins: its base; fresh weights of the student's size trained on the budget, or on
 as many tokens as base and budget together (METHOD 7)."""
 
@@ -201,7 +200,7 @@ class TrialRequest:
     allow_ends: bool = False
     teacher: str = OWN  # of a loss with one: an age (`80B`), or another scale's (`laptop@80B`)
     excerpt: str = ""  # what is cached of the teacher; empty: it is asked itself
-    start: str = FROM_BASE  # one of `STARTS`
+    start: str = FROM_BASE  # or SCRATCH, or SCRATCH_WITH_AGE
     peak_lr: float | Literal["scale", "probe"] = "scale"  # or what its arm's probe will say
 
 

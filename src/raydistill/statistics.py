@@ -309,12 +309,3 @@ def kendall_tau(left: Sequence[float], right: Sequence[float]) -> float:
     from scipy.stats import kendalltau  # noqa: PLC0415  (a second that not every report needs)
 
     return float(kendalltau(left, right).statistic)
-
-
-def regret(losses: Mapping[str, float], chosen: str) -> float:
-    """What choosing `chosen` costs in nats per token: its loss minus the lowest; never below 0.
-
-    >>> round(regret({"both": 3.375, "input": 3.5}, "input"), 3)
-    0.125
-    """
-    return losses[chosen] - min(losses.values())

@@ -6,16 +6,13 @@ The key is of teacher, tokens and excerpt, not of the data order: trials with ot
 other students, read the same files, and add only the windows that are not there yet.
 """
 
-import contextlib
-import os
-import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from raydistill.errors import DataError, SetupError
+from raydistill.lock import turn
 from raydistill.manifest import is_whole
 from raydistill.spec import TrainSpec, digest
 from raydistill.store import Store
@@ -23,9 +20,6 @@ from raydistill.tokens import TokenFile
 from raydistill.written import Segment, Writer, WrittenSpec, WrittenTeacher
 
 ANSWERS = "teacher_answers"
-STALE_S = 60.0
-"""A writer that gives no sign of life for so long is taken to be dead."""
-
 LOGITS_AT_ONCE = 1 << 24
 
 Logits = Callable[[Tensor], Tensor]
@@ -47,7 +41,6 @@ def cached_teacher(
     teacher: Callable[[], Logits],
     store: Store,
     cap_bytes: float,
-    stale_s: float = STALE_S,
 ) -> WrittenTeacher:
     """The answers to `windows`, written where the store lacks them.
 
@@ -60,7 +53,6 @@ def cached_teacher(
         teacher: loads what gives logits [B, T, V] of inputs [B, T] on the CPU; only to write.
         store: where answers are kept.
         cap_bytes: what all answers in the store may take.
-        stale_s: how long a silent writer is waited for.
 
     Raises:
         DataError: if the tokens are not those of `spec`, or the files were changed.
@@ -73,12 +65,12 @@ def cached_teacher(
         )
     written = _open(spec, store)
     if _missing(windows, written):
-        with _turn(store.path(ANSWERS, f"{spec.key}.claim"), stale_s) as alive:
+        with turn(store.path(ANSWERS, f"{spec.key}.claim")):
             written = _open(spec, store)
             if missing := _missing(windows, written):
                 check_room(spec, len(missing), store=store, cap_bytes=cap_bytes)
                 with store.making(ANSWERS, spec.key, digest(missing)) as folder:
-                    _write(Writer(folder, spec), missing, tokens, teacher(), alive)
+                    _write(Writer(folder, spec), missing, tokens, teacher())
                 written = _open(spec, store)
     return written
 
@@ -110,13 +102,7 @@ def _missing(windows: Sequence[int], written: WrittenTeacher) -> list[int]:
     return sorted(set(windows) - written.places.keys())
 
 
-def _write(
-    writer: Writer,
-    windows: Sequence[int],
-    tokens: TokenFile,
-    logits: Logits,
-    alive: Callable[[], None],
-) -> None:
+def _write(writer: Writer, windows: Sequence[int], tokens: TokenFile, logits: Logits) -> None:
     spec = writer.spec
     at_once = max(1, LOGITS_AT_ONCE // (spec.context * spec.vocab_size))
     for first in range(0, len(windows), at_once):
@@ -125,33 +111,3 @@ def _write(
             logits_BTV = logits(tokens.windows(numbers)[:, :-1])
         for number, logits_TV in zip(numbers, logits_BTV, strict=True):
             writer.write(number, logits_TV)
-            alive()
-
-
-@contextlib.contextmanager
-def _turn(claim: Path, stale_s: float) -> Iterator[Callable[[], None]]:
-    """Wait until nobody else holds `claim`, hold it, and say now and then that one is alive.
-
-    The claim spares work and is no lock: a folder is whole or not there, whoever makes it.
-    """
-    claim.parent.mkdir(parents=True, exist_ok=True)
-    sign, since = 0, time.monotonic()
-    while True:
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-            break
-        with contextlib.suppress(FileNotFoundError):
-            if (seen := claim.stat().st_mtime_ns) != sign:
-                sign, since = seen, time.monotonic()
-            elif time.monotonic() - since > stale_s:
-                claim.unlink()
-        time.sleep(min(0.2, stale_s))
-
-    def alive() -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.utime(claim)
-
-    try:
-        yield alive
-    finally:
-        claim.unlink(missing_ok=True)

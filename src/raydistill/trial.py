@@ -70,13 +70,6 @@ def trial(job: TrialJob, *, world: World, teacher: Teacher | None = None) -> Ite
         yield _evaluated(job, store, world)
 
 
-def run_trial(job: TrialJob, *, world: World) -> TrialResult:
-    """The result of a trial, trained if need be."""
-    *_, last = trial(job, world=world)
-    assert isinstance(last, TrialResult), last
-    return last
-
-
 def _training(
     job: TrialJob, store: Store, world: World, teacher: Teacher | None
 ) -> Iterator[Progress | HeldoutPoint]:

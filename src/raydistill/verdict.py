@@ -5,6 +5,7 @@ Chosen on one half of the held-out documents, said of the other.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from raydistill.contests import Contest, Funnel
 from raydistill.evaluate import PERPLEXITY
@@ -42,12 +43,12 @@ class Trained:
     @property
     def selection(self) -> float:
         """Nats per token on the documents to select on; the mean over seeds."""
-        return _mean([final_nll(end, "selection") for end in self.ends.values()])
+        return fmean([final_nll(end, "selection") for end in self.ends.values()])
 
     @property
     def delta_nll(self) -> float:
         """Nats per token lost on the documents reported on; the mean over seeds."""
-        return _mean([delta_nll(end, "report") for end in self.ends.values()])
+        return fmean([delta_nll(end, "report") for end in self.ends.values()])
 
     def losses(self, bootstrap: PairedBootstrap) -> dict[int, FloatArray]:
         """Nats per token on the documents reported on, as resampled, by seed."""
@@ -169,7 +170,3 @@ def _reported(end: Finished) -> UnitScores:
 
 def _seeds(seeds: Sequence[int]) -> str:
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

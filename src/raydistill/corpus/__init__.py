@@ -43,7 +43,6 @@ __all__ = [
     "begin_corpus",
     "check_corpus",
     "find",
-    "find_corpus",
     "general_text",
     "is_large",
     "make",
@@ -152,13 +151,6 @@ def prepare_corpus(
         ),
         store,
     )
-
-
-def find_corpus(
-    name_or_path: str, *, store: Store, tokenizer: Path | None = None, vocab_size: int = 2048
-) -> CorpusInfo | None:
-    """`find`, with the fields of `Wanted` one by one."""
-    return find(Wanted(text=name_or_path, tokenizer=tokenizer, vocab_size=vocab_size), store)
 
 
 def _made(wanted: Wanted, store: Store) -> CorpusInfo:

@@ -6,21 +6,17 @@ same 1,189 chapters. A chapter is a document; a held-out chapter is held out in 
 
 import difflib
 import functools
-import hashlib
 import importlib
 import importlib.metadata
 import json
-import math
 import re
-import statistics
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Protocol, cast
 
 from raydistill.corpus.mending import Mended
-from raydistill.documents import Document, runs_of
+from raydistill.documents import Document
 from raydistill.errors import DataError
 
 EMBEDDED, SMOKE = "embedded", "smoke"
@@ -70,7 +66,7 @@ def chapters(translation: str) -> dict[str, str]:
 
 
 def heldout_units() -> tuple[str, ...]:
-    """The chapters that no model trains on, as shipped (chosen by `choose_heldout`)."""
+    """The chapters that no model trains on, as shipped (chosen by `tests/heldout_rule.py`)."""
     text = resources.files("raydistill").joinpath("bases/laptop/heldout_chapters.json")
     return tuple(json.loads(text.read_text(encoding="utf-8"))["chapters"])
 
@@ -117,58 +113,6 @@ def documents_of(name: str) -> tuple[list[Document], list[Document]]:
     if name == SMOKE:
         return split(("kjv", "bbe"), every=16, heldout=SMOKE_CHAPTERS)
     return split(TRANSLATIONS, every=1, heldout=HELDOUT_CHAPTERS)
-
-
-def choose_heldout() -> list[str]:
-    """Which chapters to hold out: those that nothing else repeats, spread over the books.
-
-    Parallels (2 Kings 19 is Isaiah 37, 2 Samuel 22 is Psalm 18, Chronicles repeats Kings, the
-    Gospels each other) would leak; so a chapter qualifies only if in every translation less
-    than 0.2 % of its 12-word runs stand in any other chapter of any translation. It must also
-    be cut alike in all four (the `bbe` package shifts some verses). Among those, each book
-    gives at most 7 % of its chapters, in the order of their names' sha256.
-    """
-    texts = {translation: chapters(translation) for translation in TRANSLATIONS}
-    seen = Counter(
-        run
-        for unit in set().union(*texts.values())
-        for run in set().union(*(runs_of(texts[t].get(unit, "")).tolist() for t in TRANSLATIONS))
-    )
-    room = Counter(unit.split()[0] for unit in texts["kjv"])
-    room = Counter({book: math.ceil(0.07 * size) for book, size in room.items()})
-    chosen: list[str] = []
-    for unit in sorted(_cut_alike(), key=lambda unit: hashlib.sha256(unit.encode()).hexdigest()):
-        book = unit.split()[0]
-        if room[book] > 0 and all(_is_unique(texts[t][unit], seen) for t in TRANSLATIONS):
-            room[book] -= 1
-            chosen.append(unit)
-    return chosen[:HELDOUT_CHAPTERS]
-
-
-def _is_unique(text: str, seen: Mapping[int, int]) -> bool:
-    runs = runs_of(text).tolist()
-    return sum(seen[run] > 1 for run in runs) < 0.002 * len(runs)
-
-
-def _cut_alike() -> list[str]:
-    """Chapters of at least 10 verses, alike in number and length, that begin and end whole."""
-    bibles = [_verses(translation) for translation in TRANSLATIONS]
-    return [
-        unit
-        for unit, first in bibles[0].items()
-        if len(first) >= 10
-        and all(len(bible.get(unit, [])) == len(first) for bible in bibles)
-        and all(_correlate(first, bible[unit]) > 0.6 for bible in bibles)
-        and all(_is_whole(_clean("".join(bible[unit]))) for bible in bibles)
-    ]
-
-
-def _correlate(first: list[str], second: list[str]) -> float:
-    return statistics.correlation([len(v) for v in first], [len(v) for v in second])
-
-
-def _is_whole(text: str) -> bool:
-    return text.lstrip('"')[0].isupper() and text.rstrip("\"' )")[-1] in ".?!"
 
 
 def _verses(translation: str) -> dict[str, list[str]]:

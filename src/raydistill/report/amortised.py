@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from raydistill.outcomes import Trained
 from raydistill.report.cells import Measured, ReportCell
@@ -45,8 +46,8 @@ def teacher_prices(cells: Sequence[ReportCell]) -> tuple[str, ...]:
 def _price(online: Sequence[Trained], cached: Sequence[Trained]) -> TeacherPrice:
     passes = [t.cost.teacher_s * t.made_by.world_size for t in cached]
     return TeacherPrice(
-        online_s=_mean(t.cost.train_s * t.made_by.world_size for t in online),
-        cached_s=_mean(t.cost.train_s * t.made_by.world_size for t in cached),
+        online_s=fmean(t.cost.train_s * t.made_by.world_size for t in online),
+        cached_s=fmean(t.cost.train_s * t.made_by.world_size for t in cached),
         pass_s=max(passes),  # who found the answers there only opened them
     )
 
@@ -76,8 +77,3 @@ def _by_excerpt(trained: Iterable[Trained]) -> dict[str, list[Trained]]:
         if isinstance(each.spec.teacher, CachedTeacher):
             found.setdefault(each.spec.teacher.excerpt, []).append(each)
     return found
-
-
-def _mean(values: Iterable[float]) -> float:
-    each = list(values)
-    return sum(each) / len(each)

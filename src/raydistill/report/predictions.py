@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from statistics import fmean
 
 from raydistill.choices import LayerChoice
 from raydistill.locations import Layers, may_leave
@@ -13,10 +14,11 @@ from raydistill.statistics import Entry, Estimate, kendall_tau
 
 def overlap(choice: LayerChoice) -> float:
     """Share of its layers that two calibration samples agree on, mean over pairs; NaN for one."""
-    return _mean(
+    shares = [
         len(set(left).intersection(right)) / choice.request.count
         for left, right in itertools.combinations(choice.samples, 2)
-    )
+    ]
+    return fmean(shares) if shares else math.nan
 
 
 def agreement(choice: LayerChoice) -> float:
@@ -26,10 +28,11 @@ def agreement(choice: LayerChoice) -> float:
     """
     num_layers = len(choice.values[0]) if choice.values else 0
     leaving = may_leave(num_layers, allow_ends=choice.request.allow_ends)
-    return _mean(
+    taus = [
         kendall_tau([left[layer] for layer in leaving], [right[layer] for layer in leaving])
         for left, right in itertools.combinations(choice.values, 2)
-    )
+    ]
+    return fmean(taus) if taus else math.nan
 
 
 def stability(choice: LayerChoice) -> str:
@@ -95,8 +98,3 @@ def _ranked(values: Mapping[str, Sequence[float]], lost: Mapping[Layers, float])
         f"What scores said before healing (the sum over the layers that leave) against delta_nll "
         f"after it, Kendall tau over {len(lost)} sets of {size} layers: {', '.join(said)}."
     )
-
-
-def _mean(values: Iterable[float]) -> float:
-    found = list(values)
-    return sum(found) / len(found) if found else math.nan

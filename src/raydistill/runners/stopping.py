@@ -3,17 +3,15 @@
 The driver asks, and every worker of its job looks about once a second (`work.paced`).
 """
 
-import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 import ray
 from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_exists, _internal_kv_put
 
-from raydistill.interrupts import SIGNALS, interruption
+from raydistill.interrupts import interruption, signals_noted
 
 SAID = "stopping at the next step, with a checkpoint; once more stops at once"
 
@@ -26,25 +24,19 @@ def stop_on_signal() -> Iterator[None]:
         KeyboardInterrupt: at the end of the block, or at once the second time.
         Terminated: the same, of SIGTERM.
     """
-    came: list[int] = []
 
-    def hear(number: int, frame: FrameType | None) -> None:
-        came.append(number)
+    def ask(came: list[int]) -> None:
         if len(came) > 1:
-            raise interruption(number)
+            raise interruption(came[-1])
         # Ray may be in the middle of a call here: ask from beside it.
         threading.Thread(target=_ask, daemon=True).start()
 
-    before = {number: signal.signal(number, hear) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if came:
-            _internal_kv_del(_key())
-    if came:
-        raise interruption(came[0])
+    with signals_noted(ask) as came:
+        try:
+            yield
+        finally:
+            if came:
+                _internal_kv_del(_key())
 
 
 def stop_asked() -> bool:

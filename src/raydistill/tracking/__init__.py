@@ -12,7 +12,7 @@ from raydistill.tracking.client import experiments, open_client
 from raydistill.tracking.destination import check, default_uri
 from raydistill.tracking.environment import environment
 from raydistill.tracking.mirror import Delivery, experiment_name, sync
-from raydistill.tracking.pages import compare_url, experiment_url, ui_command
+from raydistill.tracking.pages import experiment_url, ui_command
 from raydistill.tracking.reader import FoundRun, read_runs
 from raydistill.tracking.records import (
     NoControl,
@@ -33,7 +33,6 @@ __all__ = [
     "TrackedSweep",
     "Tracker",
     "check",
-    "compare_url",
     "default_uri",
     "environment",
     "experiment_name",

@@ -5,8 +5,7 @@ experiment tag that chooses them for whoever opens the address with its name.
 """
 
 import json
-from collections.abc import Sequence
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 VIEW = "raydistill"
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
@@ -48,12 +47,6 @@ def experiment_url(server: str, experiment_id: str) -> str:
     """
     view = f"workflowType=machine_learning&viewStateShareKey={VIEW}"
     return f"{_bare(server)}/#/experiments/{experiment_id}/runs?{view}"
-
-
-def compare_url(server: str, experiment_id: str, run_ids: Sequence[str]) -> str:
-    """The page that puts some runs side by side."""
-    runs, experiments = quote(json.dumps(list(run_ids))), quote(json.dumps([experiment_id]))
-    return f"{_bare(server)}/#/compare-runs?runs={runs}&experiments={experiments}"
 
 
 def ui_command(uri: str, port: int = 5000) -> str:
