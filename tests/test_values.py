@@ -1,7 +1,7 @@
 import pytest
 
 from raydistill.errors import UsageError
-from raydistill.values import device_range, layer_counts, number, whole
+from raydistill.values import assignment, device_range, layer_counts, number, whole
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "2.5", "1e3", "1_0", "two", "9" * 10])
@@ -39,3 +39,10 @@ def test_an_elastic_trial_has_a_range_of_devices():
     for text in ("2-", "-2", "1-2-3", "0-1"):
         with pytest.raises(UsageError, match="a whole number from 1 on"):
             device_range(text)
+
+
+def test_an_assignment_has_an_equals_sign():
+    read = assignment("--set", "lr=1e-5")
+    assert [read("lr = 1"), read("where=a=b")] == [("lr", "1"), ("where", "a=b")]
+    with pytest.raises(UsageError, match="--set 'lr': write field=value, such as lr=1e-5"):
+        read("lr")

@@ -40,7 +40,7 @@ from raydistill.store import Store
 from raydistill.sweep import FIELDS, Sweep, SweepPlan
 from raydistill.text_flags import add_text_flags
 from raydistill.units import parse_tokens
-from raydistill.values import device_range, number, whole
+from raydistill.values import assignment, device_range, number, whole
 
 EXITS = (
     "exit codes: 0 done, 1 trials failed, 2 usage, 3 data or checkpoint, 4 environment, "
@@ -220,7 +220,14 @@ def sweep_parser(sweep: Sweep) -> Parser:
         help="each arm at the best of three peaks, tried first (of a --model: yes)",
     )
     how.add_argument("--recipe", help=f"of a --model: {', '.join(RECIPES)}")
-    how.add_argument("--set", action="append", default=[], metavar="lr=1e-5", help="of the recipe")
+    how.add_argument(
+        "--set",
+        action="append",
+        type=assignment("--set", "lr=1e-5"),
+        default=[],
+        metavar="lr=1e-5",
+        help="of the recipe",
+    )
     _measuring_flags(parser)
     _running_flags(parser)
     return parser

@@ -13,7 +13,7 @@ from raydistill.hub import NEWEST
 from raydistill.scales import scale_names
 from raydistill.store import Store
 from raydistill.text_flags import add_text_flags
-from raydistill.values import layer_count, layer_counts, number, whole
+from raydistill.values import assignment, layer_count, layer_counts, number, whole
 
 AddFlags = Callable[[argparse._ActionsContainer], object]
 
@@ -107,7 +107,13 @@ COMMANDS = (
             flag("--cols", help="the same for its columns"),
             flag("--metric", help="in its cells (delta_nll); any with _vs_control"),
             flag("--seeds", help="mean±ci (the usual), interval, mean or each"),
-            flag("--where", action="append", default=[], metavar="age=320B"),
+            flag(
+                "--where",
+                action="append",
+                type=assignment("--where", "age=320B"),
+                default=[],
+                metavar="age=320B",
+            ),
             flag("--format", default="terminal", help="to print: terminal, markdown, csv or latex"),
             flag("--to", help="a folder for all formats (report/ in the storage)"),
         ),

@@ -1,13 +1,13 @@
 """`raydistill track sync`: what a storage holds, brought to MLflow by hand."""
 
 import argparse
-import os
 from pathlib import Path
 
 from raydistill import tracking
 from raydistill.asked import AskedSweep, all_asked
 from raydistill.conduct import check_storage
 from raydistill.errors import SetupError, UsageError, unknown
+from raydistill.flags import tracking_uri_of
 from raydistill.lock import held
 from raydistill.report.console import open_console
 from raydistill.store import Store
@@ -28,7 +28,7 @@ def sync(store: Store, flags: argparse.Namespace) -> int:
     for name in flags.sweep:
         if name not in names:
             raise UsageError(unknown("sweep", name, names))
-    uri = flags.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or tracking.default_uri(store)
+    uri = tracking_uri_of(flags, store.root)
     check_storage(store.root)
     console = open_console()
     console.print(tracking.check(uri, store))

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from raydistill import tracking
 from raydistill.errors import RaydistillError, SetupError
+from raydistill.flags import tracking_uri_of
 from raydistill.health import Finding, Level
 from raydistill.health.disk import look_at_storage
 from raydistill.health.finding import ok
@@ -24,7 +25,7 @@ def doctor(store: Store, flags: argparse.Namespace) -> int:
     """Look at everything, print each finding as it comes; 4 if something is wrong."""
     console = open_console()
     counts = dict.fromkeys(Level, 0)
-    for area, finding in _findings(store, flags.tracking_uri):
+    for area, finding in _findings(store, tracking_uri_of(flags, store.root)):
         counts[finding.level] += 1
         console.print(f"{finding.level:<5} {area:<9} {redact(finding.what)}", soft_wrap=True)
         if finding.remedy:
@@ -33,7 +34,7 @@ def doctor(store: Store, flags: argparse.Namespace) -> int:
     return SetupError.exit_code if counts[Level.WRONG] else 0
 
 
-def _findings(store: Store, uri: str | None) -> Iterator[tuple[str, Finding]]:
+def _findings(store: Store, uri: str) -> Iterator[tuple[str, Finding]]:
     yield from _of("versions", look_at_packages())
     yield "storage", ok(url_of(store.root) or str(store.root))
     yield from _of("storage", look_at_storage(store.root))
@@ -60,8 +61,7 @@ def _look_at_ray(store: Store) -> Iterator[Finding]:
         yield Finding(Level.WRONG, " ".join(str(error).split()), remedy)
 
 
-def _look_at_tracking(store: Store, uri: str | None) -> Finding:
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or tracking.default_uri(store)
+def _look_at_tracking(store: Store, uri: str) -> Finding:
     try:
         line = tracking.check(uri, store)
     except RaydistillError as error:

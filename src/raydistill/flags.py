@@ -79,9 +79,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
     storage = storage_of(flags)
     options = Options(
         storage=storage,
-        tracking_uri=flags.tracking_uri
-        or os.environ.get("MLFLOW_TRACKING_URI")
-        or f"sqlite:///{storage}/mlflow.db",
+        tracking_uri=tracking_uri_of(flags, storage),
         search=searching.name,
         trials=searching.trials + len(references),
         objectives=searching.objectives,
@@ -113,7 +111,7 @@ def _probes_rates(flags: argparse.Namespace, scale: Scale, cells: Sequence[Cell]
         raise UsageError("--lr-probe chooses the rates that lr_factor names: add --lr_factor 1")
     if flags.lr_probe is not None:
         return bool(flags.lr_probe)
-    by_flag = any(setting.split("=")[0].strip() in ("lr", "peak_lr") for setting in flags.set)
+    by_flag = any(field in ("lr", "peak_lr") for field, _ in flags.set)
     heals = bool(scale.brought) and not scale.like and flags.recipe in (None, RECIPES[0])
     return heals and not by_flag and not by_cells
 
@@ -153,13 +151,7 @@ def _scale(flags: argparse.Namespace, name: str) -> Scale:
         if given and flags.model is None:
             raise UsageError(f"{flag} goes with --model; a scale has its own")
     scale = load_scale(name) if flags.model is None else _brought(flags, name)
-    settings = {}
-    for setting in flags.set:
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise UsageError(f"--set {setting!r}: write field=value, such as lr=1e-5")
-        settings[name.strip()] = value.strip()
-    scale = replace(scale, heal=with_settings(scale.heal, settings))
+    scale = replace(scale, heal=with_settings(scale.heal, dict(flags.set)))
     if flags.budget is not None:
         if flags.budget <= 0:
             raise UsageError(
@@ -287,6 +279,12 @@ def _references(
         )
     cells = [reference_cell(name, sweep.name, scale) for name in names]
     return tuple({str(cell.values[REFERENCE]): cell for cell in cells}.values())
+
+
+def tracking_uri_of(flags: argparse.Namespace, storage: Path) -> str:
+    """The MLflow server that the flags or the environment name, or the storage's database."""
+    named = flags.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    return named or f"sqlite:///{storage}/mlflow.db"
 
 
 def storage_of(flags: argparse.Namespace) -> Path:

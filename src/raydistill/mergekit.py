@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from raydistill.errors import DataError
 
 NAME = "mergekit.yml"
@@ -47,8 +49,6 @@ def read_map(path: Path) -> LayerMap:
     Raises:
         DataError: if it cannot be read, or says more than which layers of one model stay.
     """
-    import yaml  # noqa: PLC0415  (only those who have such a file need it)
-
     try:
         text = path.read_text(encoding="utf-8")
         _refuse_repeated(path, yaml.compose(text, Loader=yaml.SafeLoader))

@@ -1,7 +1,7 @@
 """What `raydistill report`, `show`, `diff` and `best` do: read, set, print, write."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from raydistill.errors import UsageError, unknown
 from raydistill.gather import from_mlflow, from_store
@@ -83,18 +83,8 @@ def _ask(flags: argparse.Namespace) -> Ask:
         cols=flags.cols,
         metric=flags.metric or "delta_nll",
         seeds=flags.seeds or "mean±ci",
-        where=_conditions(flags.where),
+        where=dict(flags.where),
     )
-
-
-def _conditions(given: Sequence[str]) -> Mapping[str, str]:
-    where = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise UsageError(f"--where {text!r}: write field=value, such as age=320B")
-        where[name.strip()] = value.strip()
-    return where
 
 
 def _print(chapters: Sequence[Chapter], free: Sequence[FreeTable], console: PatientConsole) -> None:

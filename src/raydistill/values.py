@@ -1,4 +1,4 @@
-"""The numbers that flags take: `argparse` types whose refusal names flag, value and range."""
+"""What flags take: `argparse` types whose refusal names flag, value and what is allowed."""
 
 import math
 import re
@@ -35,6 +35,18 @@ def number(flag: str, allowed: str, *, positive: bool) -> Callable[[str], float]
         if not 0 <= value < math.inf or (positive and not value):
             raise UsageError(f"{flag} {text!r}: {allowed}")
         return value
+
+    return read
+
+
+def assignment(flag: str, example: str) -> Callable[[str], tuple[str, str]]:
+    """The type of a flag that takes `field=value`."""
+
+    def read(text: str) -> tuple[str, str]:
+        field, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"{flag} {text!r}: write field=value, such as {example}")
+        return field.strip(), value.strip()
 
     return read
 

@@ -7,6 +7,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
 from raydistill.clusters.documents import Document, Finding, Place, at
 from raydistill.errors import unknown
 
@@ -22,8 +24,6 @@ def check_kuberay(document: Document, schemas: Path | None) -> Iterator[Finding]
         document: of kind RayCluster or RayJob.
         schemas: a folder with other versions of KubeRay's schemas; None takes the package's own.
     """
-    from jsonschema import Draft202012Validator  # noqa: PLC0415  (only this command needs it)
-
     kind = str(at(document.value, "kind"))
     validator = Draft202012Validator(_closed(_schema(kind, schemas)))
     for error in validator.iter_errors(document.value):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raydistill.corpus import embedded, heldout
+from raydistill.corpus.mending import Mended
 from raydistill.corpus.sources import File, cut_to_hold_out, files_of, sources_of
 from raydistill.corpus.wanted import Wanted
 from raydistill.documents import Document
@@ -74,8 +75,6 @@ def opened(wanted: Wanted, store: Store) -> list[tuple[File, ...]]:
 
 def training(file: File, held: frozenset[str]) -> Iterator[Document]:
     """The documents of a file that are not held out."""
-    from raydistill.corpus.mending import Mended  # noqa: PLC0415
-
     return (document for document in file.documents(Mended()) if document.unit not in held)
 
 

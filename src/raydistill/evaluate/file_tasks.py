@@ -11,6 +11,7 @@ from raydistill.evaluate.catalogue import lm_eval_tasks
 from raydistill.evaluate.paper13 import PAPER13, PREMISE, PaperTask
 from raydistill.evaluate.task_data import FEWSHOT, ITEMS
 
+from datasets import Dataset  # isort: skip
 from lm_eval.api.instance import Instance  # isort: skip
 from lm_eval.api.task import ConfigurableTask  # isort: skip
 
@@ -156,7 +157,6 @@ def paper_task(name: str, folder: Path, num_fewshot: int) -> FileTask:
 @functools.cache
 def lm_eval_task(name: str, folder: Path, num_fewshot: int) -> FileTask:
     """A task of lm-eval's, its configuration from the installed package alone."""
-    from datasets import Dataset  # noqa: PLC0415  (a second that the other tasks do not need)
     from lm_eval.tasks._yaml_loader import load_yaml  # noqa: PLC0415
 
     class DatasetTask(FileTask):

@@ -7,6 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from datasets import load_dataset
+
 from raydistill.errors import DataError
 from raydistill.evaluate.catalogue import lm_eval_tasks
 from raydistill.evaluate.paper13 import PAPER13
@@ -48,8 +50,6 @@ def fetch(names: Sequence[str], store: Store) -> None:
 
 def _splits(name: str) -> list[Iterable[dict[str, Any]]]:
     """The documents that are asked, and those that may be shown before them."""
-    from datasets import load_dataset  # noqa: PLC0415  (a second that local data does not need)
-
     if name in PAPER13:
         path, configuration, split = PAPER13[name].hub
         dataset = load_dataset(path, configuration or None)

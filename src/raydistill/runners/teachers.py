@@ -20,6 +20,7 @@ from raydistill.runners.local_copy import on_this_node
 from raydistill.runners.lost import told
 from raydistill.runners.tries import ATTEMPTS
 from raydistill.spec import ExternalBase, Recipe, TrialSpec
+from raydistill.store import Store
 
 if TYPE_CHECKING:
     import torch
@@ -94,7 +95,6 @@ class _Standing:
     def _teacher(self) -> Any:
         from raydistill.checkpoint import load_weights  # noqa: PLC0415  (torch)
         from raydistill.pretrain import base_folder  # noqa: PLC0415
-        from raydistill.store import Store  # noqa: PLC0415
         from raydistill.teachers import OnlineTeacher  # noqa: PLC0415
         from raydistill.world import World  # noqa: PLC0415
 
