@@ -5,11 +5,11 @@ import torch
 
 from raydistill.answers import SparseAnswer, WholeAnswer
 from raydistill.excerpts import load_form
-from raydistill.parts import part_names
+from raydistill.parts import EXCERPT, part_names
 from raydistill.placement import layout_of
 
 N, V = 6, 40
-FORMS = part_names("raydistill.excerpts")
+FORMS = part_names(EXCERPT)
 FAIR = ["sampled", "threshold"]
 TARGETS = torch.zeros(1, N, dtype=torch.long)
 

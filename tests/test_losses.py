@@ -9,13 +9,13 @@ import tiny
 from raydistill.answers import WholeAnswer
 from raydistill.losses import load_loss
 from raydistill.outcomes import Progress
-from raydistill.parts import part_names
+from raydistill.parts import LOSS, part_names
 from raydistill.spec import DropPlan
 from raydistill.teachers import no_teacher
 from raydistill.train import begin, train
 from raydistill.world import World
 
-LOSSES = part_names("raydistill.losses")
+LOSSES = part_names(LOSS)
 WITH_TEACHER = [name for name in LOSSES if name != "lm"]
 
 

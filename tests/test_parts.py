@@ -5,7 +5,17 @@ import sys
 import pytest
 
 from raydistill.errors import UsageError
-from raydistill.parts import load_part, part_file, part_names
+from raydistill.parts import (
+    LOSS,
+    MODEL_FAMILY,
+    SCALE,
+    SCORE,
+    TASK,
+    PartKind,
+    load_part,
+    part_file,
+    part_names,
+)
 
 
 @pytest.fixture
@@ -17,7 +27,7 @@ def folder(tmp_path, monkeypatch):
     (package / "round_one.py").write_text("corners = 0")
     (package / "broken.py").write_text("raise RuntimeError('imported')")
     monkeypatch.syspath_prepend(tmp_path)
-    yield "shapes"
+    yield PartKind("shapes", "shape")
     for name in [name for name in sys.modules if name.startswith("shapes")]:
         del sys.modules[name]
 
@@ -37,13 +47,15 @@ def test_the_file_of_a_part_is_found_without_importing_it(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("package", "said"),
+    ("kind", "said"),
     [
-        ("raydistill.losses", "no loss 'lmm'. Did you mean 'lm'?"),
-        ("raydistill.models", "no model 'lmm'"),
-        ("raydistill.scores", "no score 'lmm'"),
+        (LOSS, "no loss 'lmm'. Did you mean 'lm'?"),
+        (MODEL_FAMILY, "no model 'lmm'"),
+        (SCALE, "no scale 'lmm'"),
+        (SCORE, "no score 'lmm'"),
+        (TASK, "no task 'lmm'"),
     ],
 )
-def test_an_unknown_name_is_told_with_its_kind(package, said):
+def test_an_unknown_name_is_told_with_its_kind(kind, said):
     with pytest.raises(UsageError, match=said.replace("?", r"\?")):
-        load_part(package, "lmm", "anything")
+        load_part(kind, "lmm", "anything")

@@ -13,7 +13,7 @@ from raydistill.choices import LayerRequest
 from raydistill.errors import DataError, UsageError
 from raydistill.locations import lowest, may_leave
 from raydistill.models import build
-from raydistill.parts import defines, load_part, part_names
+from raydistill.parts import SCORE, defines, load_part, part_names
 from raydistill.scores import choose_layers
 from raydistill.scores.angular_distance import EVERY, LAST, angular, span_distances
 from raydistill.scores.greedy import choose as greedy
@@ -21,9 +21,8 @@ from raydistill.scores.loss_increase import loss_without
 from raydistill.scores.loss_increase import score as loss_increase
 from tiny import CONFIG, batch_of
 
-PACKAGE = "raydistill.scores"
-SCORES = part_names(PACKAGE)
-WITH_VALUES = [name for name in SCORES if defines(PACKAGE, name, "score")]
+SCORES = part_names(SCORE)
+WITH_VALUES = [name for name in SCORES if defines(SCORE, name, "score")]
 INTERIOR = may_leave(CONFIG.num_layers)
 IDLE = 3  # the layer that does nothing in `with_idle_block`
 BATCHES = [batch_of(step).ids[:, :-1] for step in range(3)]
@@ -78,10 +77,10 @@ def test_every_score_is_a_documented_function_of_the_agreed_signature(name):
         "score": ["model", "batches_BT"],
         "choose": ["model", "batches_BT", "count", "candidates"],
     }
-    found = [attribute for attribute in takes if defines(PACKAGE, name, attribute)]
+    found = [attribute for attribute in takes if defines(SCORE, name, attribute)]
     assert found
     for attribute in found:
-        function = load_part(PACKAGE, name, attribute)
+        function = load_part(SCORE, name, attribute)
         assert list(inspect.signature(function).parameters) == takes[attribute]
         assert inspect.getdoc(function)
     assert inspect.getmodule(function).__doc__
@@ -105,7 +104,7 @@ def test_a_block_that_does_nothing_leaves_first(with_idle_block, own_words, name
 
 @pytest.mark.parametrize("name", WITH_VALUES)
 def test_a_block_that_does_nothing_has_the_value_0_and_others_have_not(with_idle_block, name):
-    values = load_part(PACKAGE, name, "score")(with_idle_block, BATCHES)
+    values = load_part(SCORE, name, "score")(with_idle_block, BATCHES)
     assert values.dtype == torch.float64
     assert values.shape == (CONFIG.num_layers,)
     assert abs(values[IDLE]) < 1e-7

@@ -15,7 +15,7 @@ from raydistill.errors import DataError, SetupError, UsageError
 from raydistill.lock import Holder
 from raydistill.manifest import write_text
 from raydistill.models import build
-from raydistill.parts import part_names
+from raydistill.parts import EXCERPT, part_names
 from raydistill.spec import CorpusInfo
 from raydistill.store import Store
 from raydistill.teacher_cache import ANSWERS, cached_teacher, windows_of
@@ -27,7 +27,7 @@ SPEC = WrittenSpec(
     teacher_sha256="t", corpus_sha256="c", tokenizer_sha256="k", context=CONTEXT,
     vocab_size=VOCAB, excerpt="threshold", size=6,
 )  # fmt: skip
-FORMS = part_names("raydistill.excerpts")
+FORMS = part_names(EXCERPT)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from raydistill.outcomes import (
     Unfinished,
     UnitScores,
 )
-from raydistill.parts import part_names
+from raydistill.parts import SCORE, part_names
 from raydistill.pretrain import (
     AGES,
     SAMPLES,
@@ -202,7 +202,7 @@ def test_a_base_that_was_changed_on_disk_is_refused(tmp_path, store, job):
         run_trial(dataclasses.replace(job, storage=str(tmp_path)), world=WORLD)
 
 
-@pytest.mark.parametrize("score", part_names("raydistill.scores"))
+@pytest.mark.parametrize("score", part_names(SCORE))
 def test_layers_are_chosen_by_training_windows_and_kept(store, train_spec, bases, score):
     corpus, request = train_spec.corpus_sha256, LayerRequest(score=score, count=2)
     measure(

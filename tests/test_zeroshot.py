@@ -23,10 +23,11 @@ from raydistill.evaluate import (
 )
 from raydistill.evaluate.lm import DecoderLM
 from raydistill.evaluate.loglikelihood import Request, answer
-from raydistill.evaluate.tasks import choose_items, source_digest
+from raydistill.evaluate.tasks import choose_items
 from raydistill.evaluate.zeroshot import score_tasks
 from raydistill.models import build
 from raydistill.outcomes import UnitScores
+from raydistill.part_identity import part_identity
 from raydistill.spec import CorpusInfo, EvalSpec, ModelConfig
 from raydistill.store import Store
 from raydistill.tokenizer import load_tokenizer
@@ -250,7 +251,7 @@ def task_file(tmp_path, monkeypatch):
 
 def forget(monkeypatch):
     """As in a new process: nothing of the task is loaded."""
-    source_digest.cache_clear()
+    part_identity.cache_clear()
     importlib.invalidate_caches()
     monkeypatch.delitem(sys.modules, "raydistill.evaluate.tasks.first_word", raising=False)
 
@@ -308,7 +309,9 @@ def test_two_held_out_documents_are_enough_for_a_task_that_needs_no_others(tmp_p
 
 def test_importing_the_evaluation_imports_neither_torch_nor_lm_eval():
     code = (
-        "import sys, raydistill.evaluate as e; e.source_digest('last-word'); "
+        "import sys; from raydistill.evaluate import score_key; "
+        "from raydistill.part_identity import part_identity; "
+        "from raydistill.parts import TASK; part_identity(TASK, 'last-word'); "
         "print(sorted({'torch', 'numpy', 'lm_eval', 'datasets', 'tokenizers'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

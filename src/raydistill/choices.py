@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from raydistill.manifest import sha256_of
-from raydistill.parts import part_file
+from raydistill.part_identity import part_identity
+from raydistill.parts import SCORE
 from raydistill.spec import digest
 
 SCORING_VERSION = 1
-"""Raised when a score would take other layers than before though its own file has not changed."""
+"""Raised when a score would take other layers than before though its own code has not changed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -45,8 +45,7 @@ def layer_choice_path(
     Raises:
         UsageError: if there is no such score.
     """
-    source = sha256_of(part_file("raydistill.scores", request.score))
-    key = digest([SCORING_VERSION, corpus_sha256, source])
+    key = digest([SCORING_VERSION, corpus_sha256, part_identity(SCORE, request.score)])
     ends = "-ends" if request.allow_ends else ""
     name = f"{request.score}-{request.count}{ends}-{key}.json"
     return ("layer_scores", weights_sha256, name)

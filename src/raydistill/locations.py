@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from raydistill.errors import UsageError, unknown
-from raydistill.parts import part_names
+from raydistill.parts import SCORE, part_names
 
 NONE = "none"
 RANDOM_LOCATIONS = tuple(f"random-{i}" for i in range(5))
@@ -160,7 +160,7 @@ def label(location: str, num_layers: int, count: int, *, allow_ends: bool = Fals
 
 def every_location() -> tuple[str, ...]:
     """What `--location all` stands for."""
-    return (NONE, *LOCATIONS, *part_names("raydistill.scores"), *RANDOM_LOCATIONS)
+    return (NONE, *LOCATIONS, *part_names(SCORE), *RANDOM_LOCATIONS)
 
 
 def is_list(location: str) -> bool:
@@ -170,7 +170,7 @@ def is_list(location: str) -> bool:
 
 def is_data_driven(location: str) -> bool:
     """Whether a location's layers follow from scores of the base."""
-    return location in part_names("raydistill.scores")
+    return location in part_names(SCORE)
 
 
 def check_location(location: str) -> None:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 
 from raydistill.errors import UsageError, unknown
-from raydistill.parts import part_names
+from raydistill.parts import LOSS, part_names
 from raydistill.spec import TEACHER_FREE
 
 INSIDE = ("hidden", "embedding", "attention")
@@ -45,7 +45,7 @@ def loss_settings(loss: str) -> tuple[str, Mapping[str, float]]:
         UsageError: if there is no such loss or setting, or a value is out of range.
     """
     name, *given = loss.split("+")
-    names = part_names("raydistill.losses")
+    names = part_names(LOSS)
     if name not in names:
         raise UsageError(unknown("loss", name, names))
     if given and not has_teacher(name):

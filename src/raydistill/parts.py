@@ -6,59 +6,83 @@ There is nothing to register, and nothing is imported until it is asked for.
 import importlib
 import importlib.util
 import pkgutil
+from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 from raydistill.errors import UsageError, unknown
 
 
-def part_names(package: str) -> list[str]:
-    """Names of the parts in `package`, without importing any of them."""
-    found = pkgutil.iter_modules(_folders(package))
-    return sorted(part.name.replace("_", "-") for part in found)
+@dataclass(frozen=True, slots=True)
+class PartKind:
+    """A kind of part: the package whose modules they are, and what people call one of them."""
+
+    package: str
+    name: str
+    shares_code: bool = False  # whether the package's own code decides what its parts do
 
 
-def load_part(package: str, name: str, attribute: str) -> object:
-    """The `attribute` that the file of part `name` in `package` defines.
+EXCERPT = PartKind("raydistill.excerpts", "excerpt")
+LOSS = PartKind("raydistill.losses", "loss")
+MODEL_FAMILY = PartKind("raydistill.models", "model")
+SCALE = PartKind("raydistill.scales", "scale")
+SCORE = PartKind("raydistill.scores", "score")
+TASK = PartKind("raydistill.evaluate.tasks", "task", shares_code=True)
+
+
+def part_names(kind: PartKind) -> list[str]:
+    """Names of the parts of a kind, without importing any of them."""
+    modules = pkgutil.iter_modules(_folders(kind))
+    return sorted(module.name.replace("_", "-") for module in modules)
+
+
+def load_part(kind: PartKind, name: str, attribute: str) -> object:
+    """The `attribute` that the file of part `name` defines.
 
     Raises:
         UsageError: if there is no such file; the message lists those there are.
     """
-    return getattr(importlib.import_module(_module(package, name)), attribute)
+    return getattr(importlib.import_module(_module(kind, name)), attribute)
 
 
-def defines(package: str, name: str, attribute: str) -> bool:
-    """Whether the file of part `name` in `package` defines `attribute`.
-
-    Raises:
-        UsageError: if there is no such file; the message lists those there are.
-    """
-    return attribute in vars(importlib.import_module(_module(package, name)))
-
-
-def part_file(package: str, name: str) -> Path:
-    """The source of part `name` in `package`, without importing it.
+def defines(kind: PartKind, name: str, attribute: str) -> bool:
+    """Whether the file of part `name` defines `attribute`.
 
     Raises:
         UsageError: if there is no such file; the message lists those there are.
     """
-    module = _module(package, name)
+    return attribute in vars(importlib.import_module(_module(kind, name)))
+
+
+def part_file(kind: PartKind, name: str) -> Path:
+    """The source of part `name`, without importing it.
+
+    Raises:
+        UsageError: if there is no such file; the message lists those there are.
+    """
+    module = _module(kind, name)
     # find_spec of importlib.util would import the package, and so torch.
-    found = PathFinder.find_spec(module, _folders(package))
-    assert found is not None, name
-    assert found.origin is not None, name
-    return Path(found.origin)
+    spec = PathFinder.find_spec(module, _folders(kind))
+    assert spec is not None, name
+    assert spec.origin is not None, name
+    return Path(spec.origin)
 
 
-def _folders(package: str) -> list[str]:
-    found = importlib.util.find_spec(package)
-    return list(found.submodule_search_locations or ()) if found else []
+def package_file(kind: PartKind) -> Path:
+    """The source of the package itself, without importing it."""
+    spec = importlib.util.find_spec(kind.package)
+    assert spec is not None, kind
+    assert spec.origin is not None, kind
+    return Path(spec.origin)
 
 
-def _module(package: str, name: str) -> str:
-    names = part_names(package)
+def _folders(kind: PartKind) -> list[str]:
+    spec = importlib.util.find_spec(kind.package)
+    return list(spec.submodule_search_locations or ()) if spec else []
+
+
+def _module(kind: PartKind, name: str) -> str:
+    names = part_names(kind)
     if name not in names:
-        folder = package.rpartition(".")[2]
-        kind = folder.removesuffix("es" if folder.endswith("sses") else "s")
-        raise UsageError(unknown(kind, name, names))
-    return f"{package}.{name.replace('-', '_')}"
+        raise UsageError(unknown(kind.name, name, names))
+    return f"{kind.package}.{name.replace('-', '_')}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from raydistill.errors import UsageError, unknown
 from raydistill.objective import inside_weights
-from raydistill.parts import part_names
+from raydistill.parts import EXCERPT, part_names
 
 AUTO, SAME_DEVICE, SHARDED = "auto", "same-device", "sharded"
 OWN_DEVICES, CACHED = "own-devices", "cached"
@@ -106,7 +106,7 @@ def parse_excerpt(excerpt: str) -> tuple[str, int]:
         UsageError: if there is no such form, or its size is out of range.
     """
     form, _, size = excerpt.partition("=")
-    forms = part_names("raydistill.excerpts")
+    forms = part_names(EXCERPT)
     if form not in forms:
         raise UsageError(unknown("excerpt", form, forms))
     if not size.isdecimal() or not 1 <= int(size) <= MOST_IDS:

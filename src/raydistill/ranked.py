@@ -10,7 +10,7 @@ from raydistill.locations import (
     check_count,
     may_leave,
 )
-from raydistill.parts import part_names
+from raydistill.parts import SCORE, part_names
 
 SHARES = (1 / 8, 1 / 4, 1 / 3, 1 / 2)
 """Of the layers, that leave unless counts are named."""
@@ -66,7 +66,7 @@ class Ranking:
 
 def locations_to_rank(*, dear: bool = False) -> tuple[str, ...]:
     """Every location, the dear one only if asked for: presets, scores, random sets."""
-    scores = tuple(name for name in part_names("raydistill.scores") if dear or name != DEAR)
+    scores = tuple(name for name in part_names(SCORE) if dear or name != DEAR)
     return (*LOCATIONS, *scores, *RANDOM_LOCATIONS)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from raydistill.outcomes import Estimate, Finished, Outcome, Trained
+from raydistill.part_identity import own_parts
+from raydistill.parts import MODEL_FAMILY
 from raydistill.spec import CachedTeacher, ModelConfig, Recipe, digest
 from raydistill.store import Store
 
@@ -214,4 +216,5 @@ def peak_path(device: str, precision: str) -> tuple[str, str]:
 def probe_path(model: ModelConfig, recipe: Recipe) -> tuple[str, str]:
     """Where the store keeps what a probe measured."""
     shape = (recipe.batch_tokens, recipe.micro_batches, recipe.precision)
-    return "probes", f"{digest([repr(model), *shape])}.json"
+    own = own_parts([(MODEL_FAMILY, model.family)]).values()
+    return "probes", f"{digest([repr(model), *shape, *own])}.json"

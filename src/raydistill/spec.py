@@ -7,11 +7,14 @@ integer index in the base model. One unit of training: tokens.
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from raydistill.errors import DataError
+from raydistill.part_identity import own_parts
+from raydistill.parts import EXCERPT, LOSS, MODEL_FAMILY, PartKind
 
 NUMERICS_VERSION = 1
 """Raised when the same spec would train to other bits than before; part of every trial id."""
@@ -216,15 +219,15 @@ class TrialSpec:
     @property
     def trial_id(self) -> str:
         """Sixteen hex digits of everything that decides the trained weights."""
-        return digest(
-            {
-                "base": _identity(self.base),
-                "plan": dataclasses.asdict(self.plan),
-                "train": dataclasses.asdict(self.train),
-                "teacher": _identity(self.teacher),
-                "numerics": NUMERICS_VERSION,
-            }
-        )
+        identity = {
+            "base": _identity(self.base),
+            "plan": dataclasses.asdict(self.plan),
+            "train": dataclasses.asdict(self.train),
+            "teacher": _identity(self.teacher),
+            "numerics": NUMERICS_VERSION,
+        }
+        parts = own_parts([_loss(self.train), *_parts(self.base), *_parts(self.teacher)])
+        return digest(identity | ({"parts": parts} if parts else {}))
 
 
 def _identity(base: Teacher) -> object:
@@ -233,6 +236,21 @@ def _identity(base: Teacher) -> object:
     if isinstance(base, ExternalBase):
         return {"weights_sha256": base.weights_sha256}
     return {type(base).__name__: dataclasses.asdict(base)}
+
+
+def _parts(base: Teacher) -> Iterator[tuple[PartKind, str]]:
+    """The parts that made a base or a teacher, as far as it names them."""
+    if isinstance(base, CachedTeacher):
+        yield EXCERPT, base.excerpt.partition("=")[0]
+        yield from _parts(base.base)
+    if isinstance(base, PretrainedBase | RandomBase):
+        yield MODEL_FAMILY, base.model.family
+    if isinstance(base, PretrainedBase):
+        yield _loss(base.train)
+
+
+def _loss(train: TrainSpec) -> tuple[PartKind, str]:
+    return LOSS, train.loss.partition("+")[0]
 
 
 def digest(value: object) -> str:

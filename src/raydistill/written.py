@@ -29,6 +29,8 @@ from raydistill.codec import from_json, to_json
 from raydistill.errors import DataError, UsageError
 from raydistill.excerpts import Excerpt, load_form
 from raydistill.manifest import verify
+from raydistill.part_identity import own_parts
+from raydistill.parts import EXCERPT
 from raydistill.placement import MOST_IDS, count_bytes, id_bytes
 from raydistill.spec import digest
 from raydistill.tokens import Batch
@@ -74,7 +76,7 @@ class WrittenSpec:
     @property
     def key(self) -> str:
         """Sixteen hex digits that name the folder."""
-        return digest(dataclasses.asdict(self))
+        return digest(dataclasses.asdict(self) | own_parts([(EXCERPT, self.excerpt)]))
 
     @property
     def window_bytes(self) -> int:

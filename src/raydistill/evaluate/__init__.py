@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from raydistill.codec import from_json
 from raydistill.evaluate.items import make_items
 from raydistill.evaluate.task_data import data_folder
-from raydistill.evaluate.tasks import TASKS, chance, is_made, source_digest
+from raydistill.evaluate.tasks import TASKS, chance, is_made
 from raydistill.faults import reach
 from raydistill.outcomes import Scores, TaskScore, UnitScores
+from raydistill.part_identity import part_identity
+from raydistill.parts import TASK
 from raydistill.spec import CorpusInfo, EvalSpec, TaskSource, digest
 from raydistill.store import Store
 
@@ -59,7 +61,7 @@ def score_key(name: str, corpus: CorpusInfo, windows: int, general: str = "") ->
         text = [EVALUATOR_VERSION, general, corpus.tokenizer_sha256]
         return f"{name}-{digest([*text, windows])}"
     measured = [EVALUATOR_VERSION, corpus.corpus_sha256, corpus.tokenizer_sha256]
-    asked = windows if name == PERPLEXITY else source_digest(name)
+    asked = windows if name == PERPLEXITY else part_identity(TASK, name)
     return f"{name}-{digest([*measured, asked])}"
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from raydistill.codec import from_json
 from raydistill.errors import DataError
-from raydistill.evaluate.tasks import choose_items, source_digest
+from raydistill.evaluate.tasks import choose_items
 from raydistill.manifest import write_text
+from raydistill.part_identity import part_identity
+from raydistill.parts import TASK
 from raydistill.spec import CorpusInfo
 from raydistill.store import Store
 
@@ -45,7 +47,7 @@ def item_files(names: Iterable[str], corpus_sha256: str, store: Store) -> dict[s
         UsageError: if there is no such task.
     """
     return {
-        name: store.path("items", corpus_sha256, f"{name}-{source_digest(name)}.jsonl")
+        name: store.path("items", corpus_sha256, f"{name}-{part_identity(TASK, name)}.jsonl")
         for name in names
     }
 

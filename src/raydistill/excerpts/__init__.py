@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from raydistill.divergence import Known
-from raydistill.parts import load_part
+from raydistill.parts import EXCERPT, load_part
 from raydistill.placement import Layout
 
 
@@ -47,4 +47,4 @@ def load_form(name: str) -> Form:
     Raises:
         UsageError: if there is no such excerpt.
     """
-    return cast(Form, load_part(__name__, name, "form"))
+    return cast(Form, load_part(EXCERPT, name, "form"))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from raydistill.answers import Ask
 from raydistill.objective import INSIDE, loss_settings
-from raydistill.parts import load_part
+from raydistill.parts import LOSS, load_part
 
 Loss = Callable[[Tensor, Tensor, Ask], Tensor]
 
@@ -26,6 +26,6 @@ def load_loss(name: str) -> Loss:
         UsageError: if there is no such loss or setting.
     """
     file, settings = loss_settings(name)
-    loss = cast(Loss, load_part(__name__, file, "loss"))
+    loss = cast(Loss, load_part(LOSS, file, "loss"))
     own = {key: value for key, value in settings.items() if key not in INSIDE}
     return partial(loss, **own) if own else loss

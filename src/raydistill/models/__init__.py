@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from raydistill.parts import load_part
+from raydistill.parts import MODEL_FAMILY, load_part
 from raydistill.spec import ModelConfig
 
 WatchBlock = Callable[[int, Tensor, Tensor], None]
@@ -132,7 +132,7 @@ def build(config: ModelConfig, seed: int) -> Decoder:
     Raises:
         UsageError: if there is no such family.
     """
-    make = cast(Callable[[ModelConfig], Decoder], load_part(__name__, config.family, "build"))
+    make = cast(Callable[[ModelConfig], Decoder], load_part(MODEL_FAMILY, config.family, "build"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make(config)

@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 from raydistill.errors import UsageError, unknown
 from raydistill.flops import equal_flops_share, gap_cost_tokens
-from raydistill.parts import load_part, part_names
+from raydistill.parts import SCALE, load_part, part_names
 from raydistill.spec import (
     FROM_BASE,
     SCRATCH_WITH_AGE,
@@ -179,7 +179,7 @@ def whole_steps(paper_tokens: int, clock: int, batch_tokens: int) -> int:
 
 def scale_names() -> tuple[str, ...]:
     """The scales there are."""
-    return tuple(sorted(name.replace("-", "_") for name in part_names(__name__)))
+    return tuple(sorted(name.replace("-", "_") for name in part_names(SCALE)))
 
 
 def load_scale(name: str) -> Scale:
@@ -191,4 +191,4 @@ def load_scale(name: str) -> Scale:
     wanted = name.replace("-", "_")
     if wanted not in scale_names():
         raise UsageError(unknown("scale", name, scale_names()))
-    return cast(Scale, load_part(__name__, wanted.replace("_", "-"), "scale"))
+    return cast(Scale, load_part(SCALE, wanted.replace("_", "-"), "scale"))

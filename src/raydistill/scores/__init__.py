@@ -21,7 +21,7 @@ from raydistill.choices import LayerChoice, LayerRequest
 from raydistill.errors import DataError
 from raydistill.locations import lowest, may_leave
 from raydistill.models import Decoder
-from raydistill.parts import defines, load_part
+from raydistill.parts import SCORE, defines, load_part
 
 Batches = Sequence[Tensor]
 Score = Callable[[Decoder, Batches], Tensor]
@@ -49,10 +49,10 @@ def choose_layers(
 
 def _values(name: str, model: Decoder, samples: Sequence[Batches]) -> tuple[tuple[float, ...], ...]:
     """The values of every layer by sample; none where the score gives none."""
-    if defines(__name__, name, "choose") and not defines(__name__, name, "score"):
-        load_part(__name__, name, "choose")
+    if defines(SCORE, name, "choose") and not defines(SCORE, name, "score"):
+        load_part(SCORE, name, "choose")
         return ()
-    score = cast(Score, load_part(__name__, name, "score"))
+    score = cast(Score, load_part(SCORE, name, "score"))
     values = tuple(tuple(map(float, score(model, sample).tolist())) for sample in samples)
     for of_layers in values:
         if len(of_layers) != len(model.blocks) or not all(map(math.isfinite, of_layers)):
@@ -71,9 +71,9 @@ def _picked(
 ) -> tuple[tuple[int, ...], ...]:
     """The layers that leave, by sample."""
     name, count, ends = request.score, request.count, request.allow_ends
-    if not defines(__name__, name, "choose"):
+    if not defines(SCORE, name, "choose"):
         return tuple(lowest(of_layers, count, allow_ends=ends) for of_layers in values)
-    choose = cast(Choose, load_part(__name__, name, "choose"))
+    choose = cast(Choose, load_part(SCORE, name, "choose"))
     candidates = may_leave(len(model.blocks), allow_ends=ends)
     picked = tuple(tuple(choose(model, sample, count, candidates)) for sample in samples)
     for layers in picked:

@@ -3,25 +3,21 @@
 A task is a file of this folder with `CHOICES` (how many to choose from), `METRIC` (lm-eval's
 name: "acc", or "acc_norm" per character) and `candidates(document, neighbours, rng) ->
 Iterator[Item]`; `neighbours` are the held-out documents of the same collection. The items are
-chosen when a model is first asked them, and again when the file has changed.
+chosen when a model is first asked them, and again when its code has changed.
 """
 
-import functools
 import math
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import cast
 
 from raydistill.documents import Document
-from raydistill.manifest import sha256_of
-from raydistill.parts import load_part, part_file, part_names
-from raydistill.spec import digest
+from raydistill.parts import TASK, load_part, part_names
 
-TASKS = tuple(part_names(__name__))
+TASKS = tuple(part_names(TASK))
 ITEMS = 420
 ITEMS_PER_UNIT = 6
 
@@ -44,7 +40,7 @@ def choose_items(name: str, documents: Sequence[Document]) -> list[Item]:
 
     Equal documents give equal items. A unit's items come from its documents in turn.
     """
-    candidates = cast(Candidates, load_part(__name__, name, "candidates"))
+    candidates = cast(Candidates, load_part(TASK, name, "candidates"))
     collections: dict[str, list[Document]] = {}
     for document in documents:
         collections.setdefault(document.collection, []).append(document)
@@ -58,19 +54,9 @@ def choose_items(name: str, documents: Sequence[Document]) -> list[Item]:
     return [item for sources in chosen for item in islice(_in_turn(sources), per_unit)]
 
 
-@functools.cache  # a process goes on asking what it has loaded
-def source_digest(name: str) -> str:
-    """Sixteen hex digits of the source files that decide the items of task `name`.
-
-    Raises:
-        UsageError: if there is no such task.
-    """
-    return digest([sha256_of(file) for file in (Path(__file__), part_file(__name__, name))])
-
-
 def is_made(name: str) -> bool:
     """Whether a task is a file of this folder: its items are made from held-out text."""
-    return name in part_names(__name__)
+    return name in part_names(TASK)
 
 
 def chance(name: str) -> float:
@@ -79,7 +65,7 @@ def chance(name: str) -> float:
     Raises:
         UsageError: if there is no such task.
     """
-    return 1 / cast(int, load_part(__name__, name, "CHOICES"))
+    return 1 / cast(int, load_part(TASK, name, "CHOICES"))
 
 
 def metric(name: str) -> str:
@@ -88,7 +74,7 @@ def metric(name: str) -> str:
     Raises:
         UsageError: if there is no such task.
     """
-    return cast(str, load_part(__name__, name, "METRIC"))
+    return cast(str, load_part(TASK, name, "METRIC"))
 
 
 def ask(unit: str, context: str, right: str, wrong: Sequence[str], rng: random.Random) -> Item:
