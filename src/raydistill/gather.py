@@ -8,7 +8,8 @@ from raydistill import tracking
 from raydistill.asked import all_asked
 from raydistill.codec import from_json
 from raydistill.errors import DataError, UsageError, unknown
-from raydistill.report.cells import ReportBase, SweepReport
+from raydistill.report.cells import ReportBase, ReportCell, SweepReport
+from raydistill.report.controls import control_runs
 from raydistill.report.kept import SCHEMA, Kept, KeptBase, KeptCell, assemble
 from raydistill.store import Store
 from raydistill.views import for_keeping, read_state
@@ -66,9 +67,8 @@ def from_mlflow(
     bases = tuple(_read(KeptBase, r.record) for r in runs if r.role == "base" and r.record)
     cells = [r for r in runs if r.role != "base" and r.record]
     chosen = [_read(KeptCell, run.record) for run in cells if run.chosen]
-    controls = [_read(KeptCell, run.record) for run in cells if not run.chosen]
-    wanted = {_comparable(each) for each in chosen}
-    kept = [*(each for each in controls if _comparable(each) in wanted), *chosen]
+    others = [_read(KeptCell, run.record) for run in cells if not run.chosen]
+    kept = [*_compared_with(chosen, others), *chosen]
     if condition:
         starts = {(each.cell.scale, each.cell.age, each.base_sha256) for each in kept}
         bases = tuple(each for each in bases if _start(each.base) in starts)
@@ -82,12 +82,20 @@ def _start(base: ReportBase) -> tuple[object, ...]:
     return base.scale, base.age, base.scores.weights_sha256
 
 
-def _comparable(each: KeptCell) -> tuple[object, ...]:
-    """What a cell shares with its control."""
-    cell, train = each.cell, each.cell.train
-    text = (train.corpus_sha256, train.tokenizer_sha256)
-    start = (each.about.sweep, cell.scale, cell.age, each.base_sha256)
-    return *start, train.recipe.budget_tokens, train.seed, text
+def _compared_with(chosen: Sequence[KeptCell], others: Sequence[KeptCell]) -> list[KeptCell]:
+    """Those of `others` that are controls of chosen cells."""
+    controls: dict[object, list[ReportCell]] = {}
+    for each in (*others, *chosen):
+        if each.cell.role == "control":
+            controls.setdefault((each.about, each.base_sha256), []).append(each.cell)
+    runs = {
+        id(run)
+        for each in chosen
+        for run in control_runs(
+            each.cell, controls.get((each.about, each.base_sha256), ())
+        ).values()
+    }
+    return [each for each in others if id(each.cell.outcome) in runs]
 
 
 def _read(kind: type[T], record: str) -> T:

@@ -1,7 +1,7 @@
 """Where a model comes from, what was done to it and what it lost: `raydistill.json`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 
 from raydistill.again import command_of
@@ -10,8 +10,9 @@ from raydistill.drops import Drops, drops
 from raydistill.flops import parameters
 from raydistill.outcomes import Cost, MadeBy, Scores, Trained
 from raydistill.report.cells import Measured, ReportCell, SweepReport
+from raydistill.report.controls import control_of
 from raydistill.report.tasks import table_tasks
-from raydistill.spec import TEACHER_FREE, Age, CorpusInfo, NoTeacher, RandomBase, Recipe, Teacher
+from raydistill.spec import Age, CorpusInfo, NoTeacher, RandomBase, Recipe, Teacher
 from raydistill.statistics import DocumentScores, PairedBootstrap
 from raydistill.units import format_age
 
@@ -187,7 +188,8 @@ def _lost(report: SweepReport, cell: ReportCell, documents: DocumentScores) -> L
     base = _base_documents(report, cell.scale, cell.age)
     if base is None:
         return None
-    control = _control_documents(report, cell)
+    measured = None if cell.role == "control" else control_of(cell, report.cells)
+    control = measured.documents if measured else None
     bootstrap = PairedBootstrap.over([base, documents, *([control] if control else [])])
 
     def against(reference: DocumentScores) -> Drops:
@@ -204,18 +206,4 @@ def _base_documents(report: SweepReport, scale: str, age: Age) -> DocumentScores
     for base in report.bases:
         if (base.scale, base.age) == (scale, age):
             return base.documents
-    return None
-
-
-def _control_documents(report: SweepReport, cell: ReportCell) -> DocumentScores | None:
-    """Of the base trained on the same tokens with the same schedule and seed (METHOD 1)."""
-    if cell.role == "control":
-        return None
-    for other in report.cells:
-        same = (other.scale, other.age) == (cell.scale, cell.age)
-        teacherless = replace(cell.train, loss=TEACHER_FREE)
-        alike = cell.own_budget or replace(other.train, loss=TEACHER_FREE) == teacherless
-        alike = alike and other.train.seed == cell.train.seed
-        if other.role == "control" and same and alike and isinstance(other.outcome, Measured):
-            return other.outcome.documents
     return None

@@ -1,6 +1,6 @@
 """A sweep as the store holds it, in the forms that the report and the tracker take."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from raydistill import tracking
@@ -12,18 +12,20 @@ from raydistill.drops import tasks_averaged
 from raydistill.dry_run import UNKNOWN, layer_map, map_of
 from raydistill.evaluate import GENERAL, PERPLEXITY
 from raydistill.flops import parameters
-from raydistill.locations import NONE, Layers, label
+from raydistill.locations import Layers, label
 from raydistill.outcomes import Documents, Finished, Outcome, Scores, TrialFailure, Unfinished
 from raydistill.owner import owner
 from raydistill.rates import Figures, figures_of
 from raydistill.report import cells as report
+from raydistill.report.cells import is_control
+from raydistill.report.controls import control_of
 from raydistill.report.kept import About, Kept, KeptBase, KeptCell
 from raydistill.report.predictions import stability
 from raydistill.results import measured, outcome
-from raydistill.spec import SCRATCH_WITH_AGE, TEACHER_FREE, TrainSpec, TrialSpec
+from raydistill.spec import SCRATCH_WITH_AGE, TrialSpec
 from raydistill.statistics import DocumentScores, half
 from raydistill.store import Store
-from raydistill.sweep import ADDED, REFERENCE, BaseKey, BaseRequest, Cell, Value
+from raydistill.sweep import ADDED, REFERENCE, BaseRequest, Cell, Value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,33 +61,6 @@ class SweepState:
     asked: AskedSweep
     bases: tuple[BaseState, ...]
     cells: tuple[CellState, ...]
-
-    def control(self, cell: CellState) -> Scores | tracking.NoControl:
-        """The scores of what trained as `cell` did, from the same base, with nothing removed."""
-        for other in self.cells:
-            same = _start_and_text(other) == _start_and_text(cell) or _stands_beside(cell, other)
-            if same and is_control(other.cell) and isinstance(other.outcome, Finished):
-                return other.outcome.result.after
-        return tracking.NoControl()
-
-
-def _stands_beside(cell: CellState, other: CellState) -> bool:
-    """Whether `cell` was added, and is compared with whatever has its base and text."""
-    alike = cell.spec.train.corpus_sha256 == other.spec.train.corpus_sha256
-    return ADDED in cell.cell.values and alike and cell.cell.base.key == other.cell.base.key
-
-
-def is_control(cell: Cell) -> bool:
-    """Whether a cell is the whole base trained on the budget (METHOD 1)."""
-    return cell.request.location == NONE and cell.request.budget > 0
-
-
-def _start_and_text(state: CellState) -> tuple[BaseKey, TrainSpec]:
-    """What a cell shares with its control; the loss may differ, and a rate probed for each."""
-    train = replace(state.spec.train, loss=TEACHER_FREE)
-    if not isinstance(state.cell.request.peak_lr, str):
-        train = replace(train, recipe=replace(train.recipe, peak_lr=0.0))
-    return state.cell.base.key, train
 
 
 def read_state(asked: AskedSweep, store: Store) -> SweepState:
@@ -205,6 +180,8 @@ def _report_cell(state: CellState, asked: AskedSweep) -> report.ReportCell:
         layer_map=_map(state),
         gap_tokens=scale.train_tokens(request.gap),
         train=state.spec.train,
+        start=request.start,
+        probed=bool(state.remark),
         outcome=_reported(state.outcome, asked),
         for_every_seed=request.budget == 0 or request.start == SCRATCH_WITH_AGE,
         note="; ".join(_notes(state, named)),
@@ -272,7 +249,8 @@ def for_tracker(
 ) -> tracking.TrackedSweep:
     """What MLflow is brought to: every base, and every cell that has begun."""
     asked, kept = state.asked, for_keeping(state)
-    records = iter(kept.cells)
+    controls = [each for each in kept.cells if each.cell.role == "control"]
+    ended = iter(kept.cells)
     return tracking.TrackedSweep(
         name=asked.name,
         question=asked.question,
@@ -298,7 +276,7 @@ def for_tracker(
             for base, record in zip(state.bases, kept.bases, strict=True)
         ),
         cells=tuple(
-            _tracked_cell(cell, state, _record(next(records)) if _is_ended(cell) else "")
+            _tracked_cell(cell, next(ended) if _is_ended(cell) else None, controls)
             for cell in state.cells
             if _has_begun(cell)
         ),
@@ -306,8 +284,16 @@ def for_tracker(
     )
 
 
-def _record(kept: KeptCell) -> str:
+def _control(of: KeptCell | None, controls: Sequence[KeptCell]) -> Scores | tracking.NoControl:
+    alike = [each.cell for each in controls if of and each.base_sha256 == of.base_sha256]
+    control = control_of(of.cell, alike) if of else None
+    return control.result.after if control else tracking.NoControl()
+
+
+def _record(kept: KeptCell | None) -> str:
     """A cell for others to read: without its training curve, which has metrics, and secrets."""
+    if kept is None:
+        return ""
     outcome = kept.cell.outcome
     if isinstance(outcome, TrialFailure):
         told = replace(outcome, message=tracking.redact(outcome.message), traceback="")
@@ -326,10 +312,14 @@ def _role(cell: Cell) -> tracking.Role:
         return "added"
     if REFERENCE in cell.values:
         return "reference"
-    return "control" if is_control(cell) else "cell"
+    request = cell.request
+    return "control" if is_control(request.location, request.budget, request.start) else "cell"
 
 
-def _tracked_cell(cell: CellState, state: SweepState, record: str) -> tracking.TrackedCell:
+def _tracked_cell(
+    cell: CellState, kept: KeptCell | None, controls: Sequence[KeptCell]
+) -> tracking.TrackedCell:
+    """A cell that has begun; `kept` once it has ended."""
     request, scale = cell.cell.request, cell.cell.scale
     asked: dict[str, Value] = {
         **{name: value for name, value in cell.cell.values.items() if name != "seed"},
@@ -350,7 +340,7 @@ def _tracked_cell(cell: CellState, state: SweepState, record: str) -> tracking.T
         spec=cell.spec,
         layer_map=_map(cell),
         outcome=cell.outcome,
-        control=state.control(cell),
+        control=_control(kept, controls),
         figures=cell.figures.metrics,
-        record=record,
+        record=_record(kept),
     )

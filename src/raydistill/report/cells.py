@@ -10,12 +10,17 @@ from typing import Literal
 from raydistill.choices import LayerChoice
 from raydistill.outcomes import Scores, TrialFailure, TrialResult
 from raydistill.report.spending import Spending
-from raydistill.spec import Age, TrainSpec
+from raydistill.spec import FROM_BASE, Age, TrainSpec
 from raydistill.statistics import DocumentScores
 from raydistill.sweep import ADDED, REFERENCE
 
 CONTROL = "none"
 """The location of the control: nothing leaves, the same training (METHOD 1)."""
+
+
+def is_control(location: str, budget: int, start: str) -> bool:
+    """Whether it is the whole base, trained on a budget (METHOD 1)."""
+    return location == CONTROL and budget > 0 and start == FROM_BASE
 
 
 Role = Literal["candidate", "control", "reference"]
@@ -52,9 +57,9 @@ class ReportCell:
     """One cell of a sweep, as asked, with what came of it. The data seed is `train.seed`.
 
     `layers` is empty for the control, and where layers could not be chosen. `for_every_seed`: no
-    data seed changes it, as it is not trained, or trained once like a base. `note` is what a
-    reader must know about the location ("alt-input, 7 of 8 alternate"); mostly empty. `choice` is
-    what a data-driven location read, None for others.
+    data seed changes it, as it is not trained, or trained once like a base. `probed`: its peak rate
+    is its arm's best of three. `note` is what a reader must know about the location ("alt-input, 7
+    of 8 alternate"); mostly empty. `choice` is what a data-driven location read, None for others.
     """
 
     scale: str
@@ -68,6 +73,8 @@ class ReportCell:
     gap_tokens: int
     train: TrainSpec
     outcome: Measured | TrialFailure
+    start: str = FROM_BASE  # one of `spec.STARTS`
+    probed: bool = False
     for_every_seed: bool = False
     note: str = ""
     choice: LayerChoice | None = None
@@ -95,13 +102,11 @@ class ReportCell:
     @property
     def role(self) -> Role:
         """What the cell is in its block."""
-        if self.beside or self.arm == "base":
-            return "reference"
-        if self.arm:
-            return "control" if self.arm == "control" else "candidate"
-        if self.location != CONTROL:
-            return "candidate"
-        return "control" if self.train.recipe.budget_tokens else "reference"
+        budget = self.train.recipe.budget_tokens
+        if is_control(self.location, budget, self.start):
+            return "control"
+        is_base = self.location == CONTROL and not budget
+        return "reference" if self.beside or is_base else "candidate"
 
     @property
     def own_budget(self) -> bool:

@@ -1,13 +1,13 @@
 """Every row of a block against its base, against its control, and against the best."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from raydistill.drops import Drops, Runs, drops, mean_nll, mean_score, no_drops
 from raydistill.outcomes import TrialFailure
 from raydistill.report.blocks import RowCells
 from raydistill.report.cells import ReportBase
-from raydistill.spec import TEACHER_FREE, TrainSpec
+from raydistill.report.controls import control_runs
 from raydistill.statistics import (
     Estimate,
     FloatArray,
@@ -89,32 +89,17 @@ def _base_runs(base: ReportBase | None, row: RowCells) -> Runs | Missing:
     return dict.fromkeys(row.runs, base.documents)
 
 
-def _control_of(row: RowCells, rows: Sequence[RowCells]) -> RowCells | None:
-    """The control of a row: the same schedule on the same tokens, teacher-free if there are two.
-
-    Rows whose tokens differ by design have one control in common.
-    """
-    controls = [
-        other
-        for other in rows
-        if other.role == "control" and (row.first.own_budget or _schedule(other) == _schedule(row))
-    ]
-    return min(controls, key=lambda other: other.first.train.loss != TEACHER_FREE, default=None)
-
-
-def _schedule(row: RowCells) -> TrainSpec:
-    return replace(row.first.train, loss=TEACHER_FREE, seed=0)
-
-
 def _control_runs(row: RowCells, rows: Sequence[RowCells]) -> Runs | Missing:
-    """The control's run on each seed that the row has too."""
-    control = _control_of(row, rows)
-    if control is None or not control.runs:
+    """The control's run on each seed that the row has too; a reference has the block's control."""
+    of_block = next((each for each in rows if each.role == "candidate"), rows[0])
+    cell = of_block.first if row.first.reference else row.first
+    runs = control_runs(cell, [each for other in rows for each in other.cells])
+    if not runs:
         return Missing(reason="no control (location none) was finished for this age and schedule")
-    shared = shared_seeds([row, control])
+    shared = sorted(runs.keys() & row.runs.keys())
     if not shared and row.runs:
         return Missing(reason="no control was finished with the same data seed")
-    return over(control, shared)
+    return {seed: runs[seed].documents for seed in shared}
 
 
 def _against(
