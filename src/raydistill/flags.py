@@ -87,7 +87,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         objectives=searching.objectives,
         seed=seed,
         device_counts=scale.device_counts,
-        concurrent=whole("--concurrent", flags.concurrent) if flags.concurrent else "auto",
+        concurrent=whole_if_any("--concurrent", flags.concurrent) or "auto",
         teacher_placement=flags.teacher_placement,
         cache_gb=_gigabytes(flags.cache_gb),
         checkpoint_every_s=_seconds(flags.checkpoint_every),
@@ -203,7 +203,7 @@ def _brought(flags: argparse.Namespace, name: str) -> Scale:
     bring = Bring(
         name=flags.model,
         revisions=revisions(ages),
-        seq_len=whole("--seq-len", flags.seq_len) if flags.seq_len else 0,
+        seq_len=whole_if_any("--seq-len", flags.seq_len) or 0,
         recipe=flags.recipe or RECIPES[0],
     )
     if flags.budget is not None:
@@ -317,6 +317,11 @@ def whole(flag: str, text: str) -> int:
     if not re.fullmatch(r"\d{1,9}", text) or int(text) < 1:
         raise UsageError(f"{flag} {text!r}: a whole number from 1 on")
     return int(text)
+
+
+def whole_if_any(flag: str, text: str | None) -> int | None:
+    """The same, or None where nothing was written."""
+    return whole(flag, text) if text else None
 
 
 def _with_devices(scale: Scale, text: str) -> Scale:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from raydistill.errors import SetupError, UsageError
+from raydistill.flags import whole_if_any
 from raydistill.manifest import write_text
 from raydistill.named import open_model
 from raydistill.places import place
@@ -37,7 +38,14 @@ def rank(store: Store, flags: argparse.Namespace) -> int:
     if device.type == "cpu" and next(named.model.parameters()).dtype is torch.float16:
         named.model.float()  # CPUs are slow in that precision
     text = flags.text or named.corpus
-    sample = read_sample(named.model, text, named.tokenizer, flags, store)
+    sample = read_sample(
+        named.model,
+        text,
+        named.tokenizer,
+        store,
+        seq_len=whole_if_any("--seq-len", flags.seq_len),
+        windows=whole_if_any("--windows", flags.windows),
+    )
     meter = Meter(console, "passes through the model")
     shown = text if flags.text is None else Path(text).name
     found = measure(

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from raydistill.choices import LayerRequest
 from raydistill.errors import DataError, UsageError
+from raydistill.flags import whole_if_any
 from raydistill.flops import parameters
 from raydistill.hub import HubCheckpoint
 from raydistill.hub_folder import check_target, write_folder
@@ -98,7 +99,14 @@ def _layers(
         return pick(flags.location, config.num_layers, count, allow_ends=ends)
     pick("input", config.num_layers, count, allow_ends=ends)  # refuses a count that cannot be
     decoder.to(device_here())
-    sample = read_sample(decoder, flags.text or "embedded", checkpoint.folder, flags, store)
+    sample = read_sample(
+        decoder,
+        flags.text or "embedded",
+        checkpoint.folder,
+        store,
+        seq_len=whole_if_any("--seq-len", flags.seq_len),
+        windows=whole_if_any("--windows", flags.windows),
+    )
     request = LayerRequest(score=flags.location, count=count, allow_ends=ends)
     (choice,) = choose_layers(decoder, [[ids[:, :-1] for ids in sample.scored]], [request])
     return choice.layers

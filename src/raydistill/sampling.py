@@ -3,7 +3,6 @@
 Shapes: B windows, each of context + 1 tokens.
 """
 
-import argparse
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,6 @@ from torch import Tensor
 
 from raydistill.corpus import embedded, prepare_corpus
 from raydistill.errors import DataError, UsageError
-from raydistill.flags import whole
 from raydistill.flops import forward_flops_per_token
 from raydistill.models import Decoder
 from raydistill.ranked import locations_to_rank
@@ -79,25 +77,33 @@ def sample_windows(data: TokenFile, windows: int, device: torch.device) -> Sampl
 
 
 def read_sample(
-    model: Decoder, text: str, tokenizer: Path | None, flags: argparse.Namespace, store: Store
+    model: Decoder,
+    text: str,
+    tokenizer: Path | None,
+    store: Store,
+    *,
+    seq_len: int | None = None,
+    windows: int | None = None,
 ) -> Sample:
-    """Windows of `text`, as the model's own tokenizer reads it, on the model's device.
+    """`windows` of `seq_len` tokens of `text`, on the model's device.
 
-    `flags.seq_len` and `flags.windows` are as they were written, or None.
+    Args:
+        model: on the device.
+        text: what a corpus may be named by.
+        tokenizer: the model's own.
+        store: keeps the text as tokens.
+        seq_len: what is usual on that device, unless somebody says.
+        windows: the same.
 
     Raises:
         UsageError: if the windows are longer than the model's context.
         DataError: if there is no such text or tokenizer, or too little text.
     """
     device = next(model.parameters()).device
-    context = usual_context(model, device)
-    if flags.seq_len:
-        context = whole("--seq-len", flags.seq_len)
-        if context > model.config.context:
-            raise UsageError(f"--seq-len {context}: the model reads up to {model.config.context}")
-    if flags.windows:
-        windows = whole("--windows", flags.windows)
-    else:
+    context = seq_len or usual_context(model, device)
+    if context > model.config.context:
+        raise UsageError(f"--seq-len {context}: the model reads up to {model.config.context}")
+    if windows is None:
         windows = usual_windows(model, context, device)
     folder = prepare_corpus(
         _here(text),
