@@ -231,10 +231,9 @@ def _base_sha256(contest: Contest, artifacts: Artifacts) -> str:
     return artifacts.bases[cell.base.key].weights_sha256
 
 
-def cut_jobs(
-    contest: Contest, wanted: Sequence[str], artifacts: Artifacts, store: Store
-) -> list[CutJob]:
+def cut_jobs(contest: Contest, wanted: Sequence[str], prepared: PreparedSweep) -> list[CutJob]:
     """The work of measuring contenders without training, in pieces."""
+    artifacts = prepared.artifacts
     sets = sorted({contest.spec(name).plan.layers for name in wanted})
     return [
         CutJob(
@@ -242,7 +241,7 @@ def cut_jobs(
             corpus_sha256=artifacts.corpus.corpus_sha256,
             evaluation=contest.scale.evaluation,
             layer_sets=tuple(sets[start : start + _AT_ONCE]),
-            storage=str(store.root),
+            storage=str(prepared.store.root),
         )
         for start in range(0, len(sets), _AT_ONCE)
     ]

@@ -99,14 +99,9 @@ def _layers(
         return pick(flags.location, config.num_layers, count, allow_ends=ends)
     pick("input", config.num_layers, count, allow_ends=ends)  # refuses a count that cannot be
     decoder.to(device_here())
-    sample = read_sample(
-        decoder,
-        flags.text or "embedded",
-        checkpoint.folder,
-        store,
-        seq_len=whole_if_any("--seq-len", flags.seq_len),
-        windows=whole_if_any("--windows", flags.windows),
-    )
+    text, seq_len = flags.text or "embedded", whole_if_any("--seq-len", flags.seq_len)
+    windows = whole_if_any("--windows", flags.windows)
+    sample = read_sample(decoder, text, checkpoint.folder, store, seq_len, windows)
     request = LayerRequest(score=flags.location, count=count, allow_ends=ends)
     (choice,) = choose_layers(decoder, [[ids[:, :-1] for ids in sample.scored]], [request])
     return choice.layers

@@ -81,19 +81,12 @@ def read_sample(
     text: str,
     tokenizer: Path | None,
     store: Store,
-    *,
-    seq_len: int | None = None,
-    windows: int | None = None,
+    seq_len: int | None,
+    windows: int | None,
 ) -> Sample:
-    """`windows` of `seq_len` tokens of `text`, on the model's device.
+    """Windows of `text`, as the model's own tokenizer reads it, on the model's device.
 
-    Args:
-        model: on the device.
-        text: what a corpus may be named by.
-        tokenizer: the model's own.
-        store: keeps the text as tokens.
-        seq_len: what is usual on that device, unless somebody says.
-        windows: the same.
+    `windows` of `seq_len` tokens; of either, None is what is usual there.
 
     Raises:
         UsageError: if the windows are longer than the model's context.

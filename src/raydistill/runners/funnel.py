@@ -86,8 +86,9 @@ def _share(work: Missing) -> str:
 
 
 def _score(funnel: Funnel, work: Sequence[Missing], need: Need, say: Say) -> None:
-    made, store = funnel.prepared.artifacts, funnel.prepared.store
-    jobs = [job for each in work for job in cut_jobs(each.contest, each.climb.missing, made, store)]
+    jobs = [
+        job for each in work for job in cut_jobs(each.contest, each.climb.missing, funnel.prepared)
+    ]
     sets = sum(len(job.layer_sets) for job in jobs)
     say(f"scoring {sets} layer sets without training")
     run_each_once(measure_cuts_of, need, jobs)
