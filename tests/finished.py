@@ -13,7 +13,8 @@ from raydistill.flags import plan_of
 from raydistill.jobs import StopAt
 from raydistill.manifest import write_manifest
 from raydistill.outcomes import HeldoutPoint, TrialFailure, UnitScores
-from raydistill.resolve import distinct
+from raydistill.prepared import PreparedSweep
+from raydistill.prepared import prepare as prepare_sweep
 from raydistill.results import cut_path, rung_path
 from raydistill.rungs import SHARES
 from raydistill.scales import load_scale
@@ -64,8 +65,9 @@ def plan(script, store, *flags):
     return plan_of(sweep, sweep_parser(sweep).read(words), "python x.py")
 
 
-def known():
-    return planned.all_known(SMOKE)
+def prepared(plan, store) -> PreparedSweep:
+    """A plan whose corpus and bases are made."""
+    return prepare_sweep(plan, store, planned.all_known(SMOKE))
 
 
 class Trainer:
@@ -77,11 +79,10 @@ class Trainer:
     def __init__(self, store, plan: SweepPlan, nll, fails=()):
         self.store, self.nll, self.fails = store, nll, fails
         self.spent = []  # (trial_id, from tokens, to tokens)
-        self.requests = {
-            trial.trial_id: trial.cells[0].request for trial in distinct(plan.cells, known())
-        }
-        session = Session(plan, known(), store, None, None)
-        self.candidates = {c.key: c for c in session.candidates(distinct(plan.cells, known()))}
+        sweep = prepared(plan, store)
+        self.requests = {trial.trial_id: trial.cells[0].request for trial in sweep.trials}
+        session = Session(sweep, None, None)
+        self.candidates = {c.key: c for c in session.candidates(sweep.trials)}
 
     def cut_all(self):
         """Score every layer set without training."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from raydistill.choices import LayerChoice, LayerRequest
 from raydistill.flops import exact_flops, paper_flops
-from raydistill.known import CorpusId, Known, pretraining
+from raydistill.known import Artifacts, CorpusId, pretraining
 from raydistill.outcomes import Cost, MadeBy, Trained
 from raydistill.resolve import resolve
 from raydistill.scales import Scale
@@ -32,10 +32,10 @@ def choice_of(score: str, *layers: int, values: tuple[float, ...] = ()) -> Layer
     return LayerChoice(request=request, samples=(layers,), values=(values,) if values else ())
 
 
-def all_known(scale: Scale, *choices: LayerChoice) -> Known:
+def all_known(scale: Scale, *choices: LayerChoice) -> Artifacts:
     """Everything made: the corpus, every age, and `choices` of the last age."""
     late = (scale.name, scale.ages[-1])
-    return Known(
+    return Artifacts(
         corpus=CORPUS,
         bases={(scale.name, age): base(scale, age) for age in scale.ages},
         layer_choices={(late, choice.request): choice for choice in choices},

@@ -12,7 +12,6 @@ from raydistill.contests import open_funnel
 from raydistill.errors import DataError
 from raydistill.funnel import DEFAULT_SHARES
 from raydistill.manifest import write_manifest
-from raydistill.resolve import distinct
 from raydistill.results import finished_trials
 from raydistill.rungs import grids, settling
 from raydistill.runners.funnel import run_funnel
@@ -45,7 +44,7 @@ def a_funnel(store, *flags, nll=nll, fails=()):
     plan = finished.plan("where_to_drop", store, *FLAGS, *flags)
     trainer = finished.Trainer(store, plan, nll, fails)
     trainer.cut_all()
-    return open_funnel(plan, finished.known(), store), trainer
+    return open_funnel(finished.prepared(plan, store)), trainer
 
 
 def go(funnel, trainer):
@@ -55,7 +54,7 @@ def go(funnel, trainer):
 
 
 def finished_locations(funnel, trainer):
-    done = [key for key in trainer.requests if funnel.store.trained(key) is not None]
+    done = [key for key in trainer.requests if funnel.prepared.store.trained(key) is not None]
     return sorted((trainer.requests[k].location, trainer.requests[k].seed) for k in done)
 
 
@@ -170,11 +169,11 @@ def test_other_ages_and_counts_are_other_contests(store):
         "search", store, "--search", "funnel", "--age", "80B,320B", "--count", "1,2",
         "--location", "input,middle,output", "--loss", "lm", "--lr_factor", "1",
     )  # fmt: skip
-    funnel = open_funnel(plan, finished.known(), store)
+    funnel = open_funnel(finished.prepared(plan, store))
     titles = [contest.title for contest, _ in funnel.contests]
     assert titles == [f"smoke, age {a}, count {c}" for a in ("80B", "320B") for c in (1, 2)]
     trials = sum(len(contest.contenders) for contest, _ in funnel.contests)
-    assert trials == len(distinct(plan.cells, finished.known()))
+    assert trials == len(finished.prepared(plan, store).trials)
 
 
 def test_the_end_is_told_in_words(store):

@@ -14,7 +14,7 @@ from raydistill.dry_run import describe, layer_map
 from raydistill.flags import plan_of
 from raydistill.known import UNTOKENISED
 from raydistill.locations import pick
-from raydistill.resolve import distinct
+from raydistill.prepared import prepare
 from raydistill.scales import load_scale, scale_names
 from raydistill.store import Store
 
@@ -34,7 +34,7 @@ def a_plan(store, *flags):
 
 
 def lines_of(store, *flags, width=100):
-    return describe(a_plan(store, *flags), store, width=width).splitlines()
+    return describe(prepare(a_plan(store, *flags), store), width=width).splitlines()
 
 
 def test_a_layer_is_a_box():
@@ -80,10 +80,10 @@ def test_what_is_done_and_what_the_rest_will_take_is_told(store):
     smoke = load_scale("smoke")
     keep_ages(store, smoke, UNTOKENISED)
     plan = a_plan(store, "--scale", "smoke")
-    known = replace(all_known(smoke), corpus=UNTOKENISED)
-    trial = distinct(plan.cells, known)[1]
+    made = replace(all_known(smoke), corpus=UNTOKENISED)
+    trial = prepare(plan, store, made).trials[1]
     keep_finished(store, smoke, trial.cells[0].request, train_s=40.0)
-    text = describe(plan, store)
+    text = describe(prepare(plan, store))
     assert "To do:" in text
     assert "tokens/s" in text
     assert "after pretraining" not in text

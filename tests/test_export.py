@@ -20,6 +20,7 @@ from raydistill.errors import UsageError
 from raydistill.hub import read_checkpoint
 from raydistill.hub_weights import load_checkpoint
 from raydistill.lineage import Lineage
+from raydistill.prepared import prepare
 from raydistill.scales import load_scale
 from raydistill.spec import CachedTeacher, ExternalBase
 from raydistill.store import Store
@@ -145,8 +146,7 @@ def test_the_command_in_the_card_means_the_same_trial(made):
     storage, result, to = made
     command = json.loads((to / "raydistill.json").read_text())["healing"]["command"]
     planned = trained_here.plan(storage, *command.split()[2:])
-    known = trained_here.look_up(planned.scale, planned.cells, Store(storage))
-    (trial,) = trained_here.distinct(planned.cells, known)
+    (trial,) = prepare(planned, Store(storage)).trials
     assert trial.trial_id == result.trained.trial_id
 
 

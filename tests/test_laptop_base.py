@@ -13,7 +13,7 @@ from raydistill.codec import from_json
 from raydistill.corpus import prepare_corpus
 from raydistill.evaluate import TASKS, chance, make_items, standard_error
 from raydistill.evaluate.zeroshot import score_tasks
-from raydistill.known import corpus_id, look_up
+from raydistill.known import corpus_id, find_artifacts
 from raydistill.manifest import sha256_of, verify
 from raydistill.outcomes import Trained
 from raydistill.pretrain import base_folder
@@ -89,7 +89,7 @@ def test_the_trial_that_is_as_long_as_a_base_ships_without_a_result(store):
     assert trained.weights_sha256 == sha256_of(folder / "model.safetensors")
     sweep = runpy.run_path(str(Path(__file__).parents[1] / "sweeps/teacher_free_vs_kd.py"))["sweep"]
     cells = sweep.cells(LAPTOP, {"arm": ("scratch-with-age",)})
-    (planned,) = distinct(cells, look_up(LAPTOP, cells, store))
+    (planned,) = distinct(cells, find_artifacts(LAPTOP, cells, store))
     assert planned.trial == trained.spec
     assert adopt([folder.name], store) == [folder.name]
     assert store.trained(folder.name) == trained

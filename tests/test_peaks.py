@@ -18,14 +18,15 @@ from raydistill.outcomes import TrialFailure, UnitScores
 from raydistill.peaks import (
     AT_EDGE,
     FACTORS,
-    all_cells,
     arms_of,
     at_best_peaks,
     choices,
     is_probed,
     peak_of,
     probe_cells,
+    with_probes,
 )
+from raydistill.prepared import prepare
 from raydistill.resolve import distinct, resolve
 from raydistill.scales import load_scale, scale_names
 from raydistill.spec import CorpusInfo
@@ -46,6 +47,10 @@ def a_plan(*flags, sweep="where_to_drop", scale="smoke", storage="/none"):
     made = runpy.run_path(str(SWEEPS / f"{sweep}.py"))["sweep"]
     argv = ["--scale", scale, "--storage", str(storage), "--lr-probe", *flags]
     return plan_of(made, sweep_parser(made).read(argv), "python some.py")
+
+
+def ready(plan, store):
+    return prepare(plan, store, KNOWN)
 
 
 def measure(store, sha256, nll, cell):
@@ -140,9 +145,9 @@ def test_each_arm_trains_at_the_peak_that_ends_lowest(store, plan):
     for arm, nlls in ((control, (3.1, 3.2, 3.3)), (cut, (3.6, 3.4, 3.5))):
         for cell, nll in zip(arm.probes, nlls, strict=True):
             finish(store, cell, nll)
-    peaks = [peak_of(cell) for cell in at_best_peaks(plan.cells, KNOWN, store)]
+    peaks = [peak_of(cell) for cell in at_best_peaks(ready(plan, store)).plan.cells]
     assert peaks == [SMOKE.heal.peak_lr / 2, SMOKE.heal.peak_lr, SMOKE.heal.peak_lr]
-    made = list(choices(plan.cells, KNOWN, store).values())
+    made = list(choices(ready(plan, store)).values())
     assert [choice.at_edge for choice in made] == [True, False]
     assert made[0].sentence == (
         f"Peak rate of lm, smoke 80B: 0.0005* +0.1000, 0.001 +0.2000, 0.002 +0.3000 nats/token; "
@@ -153,18 +158,18 @@ def test_each_arm_trains_at_the_peak_that_ends_lowest(store, plan):
 def test_settled_cells_have_the_same_arms_again(store, plan):
     for cell in probe_cells(plan.cells):
         finish(store, cell, 3.0)
-    settled = at_best_peaks(plan.cells, KNOWN, store)
-    assert probe_cells(settled) == probe_cells(plan.cells)
-    assert at_best_peaks(settled, KNOWN, store) == settled
+    settled = at_best_peaks(ready(plan, store))
+    assert probe_cells(settled.plan.cells) == probe_cells(plan.cells)
+    assert at_best_peaks(settled) == settled
 
 
 def test_until_all_probes_of_an_arm_are_done_its_trials_have_no_id(store, plan):
     first, *_ = probe_cells(plan.cells)
     finish(store, first, 3.0)
-    settled = at_best_peaks(plan.cells, KNOWN, store)
-    assert {cell.request.peak_lr for cell in settled} == {"probe"}
-    assert not any(trial.has_final_id for trial in distinct(settled, KNOWN))
-    assert read_state(asked_of(replace(plan, cells=settled), KNOWN, store), store).cells == ()
+    settled = at_best_peaks(ready(plan, store))
+    assert {cell.request.peak_lr for cell in settled.plan.cells} == {"probe"}
+    assert not any(trial.has_final_id for trial in settled.trials)
+    assert read_state(asked_of(settled), store).cells == ()
 
 
 def test_a_peak_that_diverges_is_not_chosen_and_without_any_the_scales_own_is(store, plan):
@@ -173,7 +178,7 @@ def test_a_peak_that_diverges_is_not_chosen_and_without_any_the_scales_own_is(st
         fail(store, cell)
     for cell, nll in zip(control.probes[:2], (3.2, 3.1), strict=True):
         finish(store, cell, nll)
-    low, none = choices(plan.cells, KNOWN, store).values()
+    low, none = choices(ready(plan, store)).values()
     assert (low.peak_lr, low.lost[2], low.at_edge) == (SMOKE.heal.peak_lr, math.inf, False)
     assert (none.peak_lr, none.at_edge) == (SMOKE.heal.peak_lr, False)
     assert "0.002 failed" in low.sentence
@@ -182,10 +187,10 @@ def test_a_peak_that_diverges_is_not_chosen_and_without_any_the_scales_own_is(st
 def test_the_table_says_what_was_probed_and_flags_the_edge(store, plan):
     for cell, nll in zip(probe_cells(plan.cells), (3.1, 3.2, 3.3) * 2, strict=True):
         finish(store, cell, nll)
-    settled = replace(plan, cells=at_best_peaks(plan.cells, KNOWN, store))
-    for cell in settled.cells:
+    settled = at_best_peaks(ready(plan, store))
+    for cell in settled.plan.cells:
         fail(store, cell)
-    state = read_state(asked_of(settled, KNOWN, store), store)
+    state = read_state(asked_of(settled), store)
     assert state.asked.probing_s == 6 * 2.0
     report = for_report(state)
     assert len(report.remarks) == 2
@@ -194,25 +199,25 @@ def test_the_table_says_what_was_probed_and_flags_the_edge(store, plan):
 
 def test_a_dry_run_shows_the_probes_and_what_waits_for_them(tmp_path):
     plan = a_plan(storage=tmp_path)
-    text = " ".join(describe(plan, Store(tmp_path), width=200).split())
+    store = Store(tmp_path)
+    text = " ".join(describe(prepare(plan, store), width=200).split())
     assert "the 12 with data seed 1000 come first: three peak rates for each of 4 arms" in text
     assert text.count("after probing") == 5
     without = replace(plan, options=replace(plan.options, lr_probe=False))
-    assert "seed 1000" not in describe(without, Store(tmp_path))
+    assert "seed 1000" not in describe(prepare(without, store))
 
 
 def test_a_sweep_that_is_repeated_trains_nothing(store, plan):
     for cell, nll in zip(probe_cells(plan.cells), (3.1, 3.2, 3.3) * 2, strict=True):
         finish(store, cell, nll)
-    for cell in at_best_peaks(plan.cells, KNOWN, store):
+    for cell in at_best_peaks(ready(plan, store)).plan.cells:
         finish(store, replace(cell, scale=SMOKE), 3.2)
     no_tasks = replace(SMOKE, evaluation=replace(SMOKE.evaluation, tasks=()))
-    cells = tuple(replace(cell, scale=no_tasks) for cell in plan.cells)
-    assert not is_finished(replace(plan, cells=cells), KNOWN, store)
-    settled = replace(plan, cells=at_best_peaks(cells, KNOWN, store))
-    assert is_finished(settled, KNOWN, store)
+    sweep = ready(plan, store).with_cells([replace(cell, scale=no_tasks) for cell in plan.cells])
+    assert not is_finished(sweep)
+    assert is_finished(at_best_peaks(sweep))
 
 
 def test_without_the_flag_nothing_is_probed(store, plan):
     without = replace(plan, options=replace(plan.options, lr_probe=False))
-    assert all_cells(without, KNOWN, store) == plan.cells
+    assert with_probes(ready(without, store)).plan.cells == plan.cells

@@ -20,6 +20,7 @@ from raydistill.flags import plan_of
 from raydistill.jobs import ProbeJob, Variant
 from raydistill.known import UNTOKENISED
 from raydistill.outcomes import Estimate
+from raydistill.prepared import prepare
 from raydistill.probe import probe
 from raydistill.rates import ESTIMATE, Peak, Probed, Rate, Unmeasured, probe_path
 from raydistill.resolve import distinct
@@ -121,10 +122,10 @@ def test_the_smallest_and_the_largest_model_of_each_loss_are_probed(store):
 
 def test_a_dry_run_tells_time_memory_disk_and_money_by_the_probe(store, rate):
     plan = a_plan(store, "--price-per-hour", "2.50")
-    before = describe(plan, store)
+    before = describe(prepare(plan, store))
     assert "Money: ?, at 2.5 for an hour" in before
     store.save(Probed(found=rate), *probe_path(SMOKE.model, SMOKE.heal))
-    text = " ".join(describe(plan, store).split())
+    text = " ".join(describe(prepare(plan, store)).split())
     for said in (
         "Times from a probe without tasks whose",
         "device-hours",

@@ -11,12 +11,12 @@ from raydistill.codec import from_json
 from raydistill.errors import DataError, UsageError
 from raydistill.known import (
     UNTOKENISED,
-    Known,
+    Artifacts,
     ages_by_scale,
     corpus_id,
+    find_artifacts,
     find_bases,
     layer_requests,
-    look_up,
     pretraining,
 )
 from raydistill.resolve import Unscored, distinct, resolve, stand_in_plan
@@ -28,7 +28,7 @@ from raydistill.units import B
 
 SMOKE = replace(load_scale("smoke"), corpus="/nowhere/text.txt")
 LATE = SMOKE.ages[-1]
-NOTHING = Known(corpus=UNTOKENISED, bases={}, layer_choices={})
+NOTHING = Artifacts(corpus=UNTOKENISED, bases={}, layer_choices={})
 INPUT = TrialRequest(age=LATE, location="input", count=2)
 SCORED = replace(INPUT, location="block-influence")
 
@@ -138,8 +138,8 @@ def test_layers_by_score_are_found_in_the_store(store):
     late, corpus = base(scale, LATE).weights_sha256, UNTOKENISED.corpus_sha256
     store.save(kept, *layer_choice_path(late, corpus, kept.request))
     asked = [cell_of(scale, request) for request in (INPUT, SCORED)]
-    known = look_up(scale, asked, store)
-    assert known.layer_choices == {((scale.name, LATE), kept.request): kept}
+    made = find_artifacts(scale, asked, store)
+    assert made.layer_choices == {((scale.name, LATE), kept.request): kept}
 
 
 def test_a_scales_own_text_may_be_missing_while_it_is_planned(store):

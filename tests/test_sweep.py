@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from raydistill.errors import UsageError
-from raydistill.known import UNTOKENISED, Known
+from raydistill.known import UNTOKENISED, Artifacts
 from raydistill.locations import LOCATIONS, NONE, RANDOM_LOCATIONS
 from raydistill.resolve import distinct
 from raydistill.scales import load_scale, scale_names
@@ -122,7 +122,7 @@ def test_every_cell_of_every_sweep_plans_at_every_scale(path, scale):
     sweep = runpy.run_path(str(path))["sweep"]
     assert sweep.name == path.stem
     cells = sweep.cells(load_scale(scale))
-    planned = distinct(cells, Known(corpus=UNTOKENISED, bases={}, layer_choices={}))
+    planned = distinct(cells, Artifacts(corpus=UNTOKENISED, bases={}, layer_choices={}))
     assert sum(len(trial.cells) for trial in planned) == len(cells) > 0
 
 

@@ -10,7 +10,6 @@ from raydistill.asked import asked_of
 from raydistill.evaluate import score_key
 from raydistill.report.pareto import front_lines, save_pareto
 from raydistill.report.table import build_table
-from raydistill.resolve import distinct
 from raydistill.results import averaged_over
 from raydistill.statistics import Estimate
 from raydistill.store import Store
@@ -41,7 +40,7 @@ def store(tmp_path):
 
 def finish(plan, store, cells=None, nll=nll):
     trainer = finished.Trainer(store, plan, nll)
-    trials = distinct(cells, finished.known()) if cells else distinct(plan.cells, finished.known())
+    trials = finished.prepared(plan, store).with_cells(cells or plan.cells).trials
     for trial in trials:
         trainer.finish(trial.trial, trial.cells[0].request)
     return trials
@@ -54,17 +53,18 @@ def asked(planned):
 
 def test_there_is_no_winner_before_the_search_has_all_its_trials(store):
     plan = finished.plan("search", store, *FLAGS)
-    assert winner(plan, finished.known(), store) is None
-    assert winner_again(plan, finished.known(), store) == ()
+    assert winner(finished.prepared(plan, store)) is None
+    assert winner_again(finished.prepared(plan, store)) == ()
 
 
 def test_the_winner_and_the_best_preset_are_trained_on_new_seeds(store):
     plan = finished.plan("search", store, *FLAGS)
     finish(plan, store)
-    found = winner(plan, finished.known(), store)
+    found = winner(finished.prepared(plan, store))
     assert asked(found.winner) == ("input", 1, 5e-4, 1)
     assert asked(found.preset) == ("input", 1, "scale", 1)
-    again = distinct(winner_again(plan, finished.known(), store), finished.known())
+    sweep = finished.prepared(plan, store)
+    again = sweep.with_cells(winner_again(sweep)).trials
     assert [asked(each) for each in again] == [
         ("input", 1, 5e-4, 2), ("input", 1, 5e-4, 3),
         ("input", 1, "scale", 2), ("input", 1, "scale", 3),
@@ -75,9 +75,9 @@ def test_the_winner_and_the_best_preset_are_trained_on_new_seeds(store):
 def test_a_winner_that_was_lucky_is_told_so(store):
     plan = finished.plan("search", store, *FLAGS)
     finish(plan, store)
-    found = winner(plan, finished.known(), store)
+    found = winner(finished.prepared(plan, store))
     finish(plan, store, found.again)
-    (line,) = winner_lines(found, finished.known(), store)
+    (line,) = winner_lines(found, finished.prepared(plan, store))
     assert line.startswith("smoke, age 320B, count 1: the winner input, peak_lr 0.0005 against")
     assert "trained anew (seeds 2, 3): regret +0.0000 [" in line
 
@@ -89,10 +89,10 @@ def test_a_search_that_finds_nothing_better_says_so(store):
         store,
         nll=lambda request, share: nll(request, share) + 3 * (request.peak_lr != "scale"),
     )
-    found = winner(plan, finished.known(), store)
+    found = winner(finished.prepared(plan, store))
     assert found.is_preset
     assert [cell.request.location for cell in found.again] == ["input", "input", "none"]
-    assert list(winner_lines(found, finished.known(), store)) == [
+    assert list(winner_lines(found, finished.prepared(plan, store))) == [
         "smoke, age 320B, count 1: the search found nothing better than the preset input."
     ]
 
@@ -100,7 +100,7 @@ def test_a_search_that_finds_nothing_better_says_so(store):
 def test_the_pareto_set_is_that_of_the_documents_selected_on(store):
     plan = finished.plan("search", store, *FLAGS)
     finish(plan, store)
-    found = points(plan, finished.known(), store)
+    found = points(finished.prepared(plan, store))
     assert len(found) == 12
     assert {p.name for p in found if p.on_front} == {
         "input, count 2, peak_lr 0.0005", "input, count 1, peak_lr 0.0005",
@@ -113,14 +113,13 @@ def test_the_pareto_set_is_that_of_the_documents_selected_on(store):
 
 
 def test_the_winner_has_a_control_in_the_table(store):
-    plan, known = finished.plan("search", store, *FLAGS), finished.known()
+    plan = finished.plan("search", store, *FLAGS)
     finish(plan, store)
-    again = winner_again(plan, known, store)
-    trainer = finished.Trainer(store, plan, nll)
-    for trial in distinct(again, known):
-        trainer.finish(trial.trial, trial.cells[0].request)
-    whole = dataclasses.replace(plan, cells=(*plan.cells, *again))
-    table = build_table(for_report(read_state(asked_of(whole, known, store), store)))
+    sweep = finished.prepared(plan, store)
+    again = winner_again(sweep)
+    finish(plan, store, again)
+    whole = sweep.with_cells((*plan.cells, *again))
+    table = build_table(for_report(read_state(asked_of(whole), store)))
     rows = [row for block in table.blocks for row in block.rows if row.name.startswith("input")]
     assert rows
     assert all(isinstance(row.against_control.delta_nll, Estimate) for row in rows)
@@ -137,24 +136,25 @@ def test_the_winner_has_a_control_in_the_table(store):
 def test_a_search_whose_trials_were_all_known_says_how_to_look_further(store, known, said):
     plan = finished.plan("search", store, *FLAGS[:-1], "5")
     finish(plan, store, plan.cells[:known])
-    assert further(plan, finished.known(), store) == said
+    assert further(finished.prepared(plan, store)) == said
 
 
 def test_table_mlflow_and_search_average_over_the_same_tasks(store):
     """At the base the last word is guessed, so it is in no mean."""
-    plan, known = finished.plan("search", store, *FLAGS), finished.known()
+    plan = finished.plan("search", store, *FLAGS)
     finish(plan, store)
+    sweep = finished.prepared(plan, store)
     guessed = dataclasses.replace(finished.scores(3.0), sums=(25.0,) * len(finished.UNITS))
     key = score_key("last-word", finished.INFO, finished.EVALUATION.heldout_windows)
-    store.save(guessed, "scores", known.bases["smoke", 320 * B].weights_sha256, f"{key}.json")
-    state = read_state(asked_of(plan, known, store), store)
+    sha256 = sweep.artifacts.bases["smoke", 320 * B].weights_sha256
+    store.save(guessed, "scores", sha256, f"{key}.json")
+    state = read_state(asked_of(sweep), store)
     tracked = for_tracker(state, command="", running=False, environment={}, files={})
     table = build_table(for_report(state))
-    assert table.tasks == tracked.tasks_averaged == averaged_over(plan.cells, known, store)
+    assert table.tasks == tracked.tasks_averaged == averaged_over(sweep)
     assert table.tasks == ("continuation", "word-order")
-    losses = points(
-        finished.plan("search", store, *FLAGS, "--objective", "downstream"), known, store
-    )
+    by_tasks = finished.plan("search", store, *FLAGS, "--objective", "downstream")
+    losses = points(finished.prepared(by_tasks, store))
     assert {point.losses for point in losses} == {(0.0,)}  # over all three they seem to gain
 
 

@@ -7,9 +7,9 @@ from raydistill.asked import asked_of, keep
 from raydistill.cli import sweep_parser
 from raydistill.flags import plan_of
 from raydistill.jobs import TrialJob
-from raydistill.known import ages_by_scale, look_up
+from raydistill.known import ages_by_scale
 from raydistill.owner import owner
-from raydistill.resolve import distinct
+from raydistill.prepared import prepare
 from raydistill.runners import stages
 from raydistill.store import Store
 from raydistill.world import World
@@ -34,14 +34,14 @@ def train(storage, *words, script="where_to_drop"):
     for each, ages in ages_by_scale(planned.cells):
         for age in ages if each.brought else ():
             stages.read_base_of(each.brought, str(age), each.model.context, str(storage))
-    known = look_up(scale, planned.cells, store)
+    sweep = prepare(planned, store)
     results = {}
-    for each in distinct(planned.cells, known):
-        base = known.bases[each.cells[0].base.key].weights_sha256
+    for each in sweep.trials:
+        base = sweep.artifacts.bases[each.cells[0].base.key].weights_sha256
         job = TrialJob(
             spec=each.trial, base_sha256=base, evaluation=scale.evaluation, storage=str(storage),
             sweep=planned.sweep.name, owner=owner(),
         )  # fmt: skip
         results[each.cells[0].request.location] = run_trial(job, world=World.here())
-    keep(asked_of(planned, known, store), store)
+    keep(asked_of(sweep), store)
     return results

@@ -9,7 +9,7 @@ from dataclasses import replace
 from raydistill.errors import UsageError
 from raydistill.evaluate.catalogue import ABOVE_CHANCE
 from raydistill.evaluate.paper13 import PAPER13
-from raydistill.known import look_up
+from raydistill.known import find_artifacts
 from raydistill.scales import Scale
 from raydistill.store import Store
 from raydistill.sweep import SweepPlan, bases_of, shown
@@ -26,10 +26,10 @@ def without_guessing(plan: SweepPlan, tasks: str | None, store: Store) -> SweepP
     from raydistill.drops import above_chance  # noqa: PLC0415  (numpy)
     from raydistill.results import measured  # noqa: PLC0415  (numpy)
 
-    known, found = look_up(plan.scale, plan.cells, store), []
+    made, found = find_artifacts(plan.scale, plan.cells, store), []
     for base in bases_of(plan.cells):
-        there = known.bases.get(base.key)
-        corpus = known.corpus.corpus_sha256
+        there = made.bases.get(base.key)
+        corpus = made.corpus.corpus_sha256
         paper13 = replace(base.scale.evaluation, tasks=tuple(PAPER13))
         scores = measured(there.weights_sha256, corpus, paper13, store) if there else None
         if scores is None:

@@ -11,13 +11,14 @@ from typing import Literal
 
 from raydistill.choices import LayerChoice
 from raydistill.errors import DataError
-from raydistill.known import Known, layer_request
+from raydistill.known import Artifacts, layer_request
 from raydistill.peaks import AT_EDGE, ArmKey, Choice, arm_key, choices, is_probed, probing_s
+from raydistill.prepared import PreparedSweep
 from raydistill.resolve import resolve
 from raydistill.search import FUNNEL, TPE
 from raydistill.spec import ExternalBase, TrialSpec
 from raydistill.store import Store
-from raydistill.sweep import ADDED, REFERENCE, Cell, SweepPlan
+from raydistill.sweep import ADDED, REFERENCE, Cell
 
 SCHEMA = 1
 
@@ -50,14 +51,13 @@ class AskedSweep:
     schema: int = SCHEMA
 
 
-def asked_of(plan: SweepPlan, known: Known, store: Store) -> AskedSweep:
-    """The cells of a plan whose base, layers and peak rate are known by now."""
+def asked_of(prepared: PreparedSweep) -> AskedSweep:
+    """The cells of a sweep whose base, layers and peak rate are known by now."""
+    plan, peaks = prepared.plan, choices(prepared)
     searched = plan.options.search in (TPE, FUNNEL)
-    probed = plan.cells if plan.options.lr_probe else ()
-    peaks = choices(probed, known, store)
     cells: dict[str, AskedCell] = {}
     for place, cell in enumerate(plan.cells):
-        asked = _asked(cell, known, peaks)
+        asked = _asked(cell, prepared.artifacts, peaks)
         if asked is not None:
             # A search takes every trial once, under its first name.
             cells.setdefault(asked.spec.trial_id if searched else str(place), asked)
@@ -69,13 +69,13 @@ def asked_of(plan: SweepPlan, known: Known, store: Store) -> AskedSweep:
         small_scale=plan.scale.cheap,
         searched=searched,
         cells=tuple(cells.values()),
-        probing_s=probing_s(probed, known, store),
+        probing_s=probing_s(prepared),
         price_per_hour=plan.options.price_per_hour,
     )
 
 
-def _asked(cell: Cell, known: Known, peaks: Mapping[ArmKey, Choice]) -> AskedCell | None:
-    spec, base = resolve(cell, known), known.bases.get(cell.base.key)
+def _asked(cell: Cell, artifacts: Artifacts, peaks: Mapping[ArmKey, Choice]) -> AskedCell | None:
+    spec, base = resolve(cell, artifacts), artifacts.bases.get(cell.base.key)
     if not isinstance(spec, TrialSpec) or base is None or cell.request.peak_lr == "probe":
         return None
     choice = peaks.get(arm_key(cell))
@@ -84,7 +84,7 @@ def _asked(cell: Cell, known: Known, peaks: Mapping[ArmKey, Choice]) -> AskedCel
         cell=cell,
         spec=spec,
         base_sha256=base.weights_sha256,
-        choice=known.layer_choices.get((cell.base.key, layer_request(cell.request))),
+        choice=artifacts.layer_choices.get((cell.base.key, layer_request(cell.request))),
         remark=choice.sentence if choice else "",
         edge=f"peak rate {choice.peak_lr:g}: {AT_EDGE}" if choice and at_edge else "",
     )

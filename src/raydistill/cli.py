@@ -27,17 +27,16 @@ from raydistill.evaluate.task_data import not_here
 from raydistill.flags import SCALE_VARIABLE, STORAGE_VARIABLE, check_recipes, plan_of, storage_of
 from raydistill.interrupts import STOPPED, TERMINATED, Terminated, raise_on_sigterm
 from raydistill.jobs import CACHE_GB, CHECKPOINT_EVERY_S
-from raydistill.known import look_up
-from raydistill.peaks import all_cells
+from raydistill.peaks import with_probes
 from raydistill.placement import AUTO, PLACEMENTS
 from raydistill.plan import ORDERS
+from raydistill.prepared import PreparedSweep, prepare
 from raydistill.redact import redact
 from raydistill.remote import bring, everything, send, small
-from raydistill.resolve import distinct
 from raydistill.scales import scale_names
 from raydistill.search import OBJECTIVES, SEARCHES
 from raydistill.store import Store
-from raydistill.sweep import FIELDS, Sweep, SweepPlan
+from raydistill.sweep import FIELDS, Sweep
 from raydistill.text_flags import add_text_flags
 from raydistill.units import parse_tokens
 from raydistill.values import assignment, device_range, number, whole
@@ -107,53 +106,54 @@ def run_sweep(sweep: Sweep, argv: Sequence[str]) -> int:
     """
     flags = sweep_parser(sweep).read(argv)
     bring(storage_of(flags))
-    command = shlex.join(["python", *sys.argv])
-    plan = plan_of(sweep, flags, command)
-    store = Store(plan.options.storage)
-    plan = without_guessing(plan, flags.tasks, store)
+    prepared = _prepared(sweep, flags)
     if flags.probe:
         from raydistill.conduct import probe  # noqa: PLC0415  (Ray)
 
-        probe(plan)
+        probe(prepared)
     if flags.dry_run:
-        _show(_described(plan, store))
+        _show(_described(prepared))
         return 0
     try:
-        check_plan(plan, store, agreed=flags.yes)
+        check_plan(prepared, agreed=flags.yes)
     except LongError:
-        _show(_described(plan, store) + "\n")
+        _show(_described(prepared) + "\n")
         raise
-    if missing := not_here(plan.scale.evaluation):
+    if missing := not_here(prepared.plan.scale.evaluation):
         from raydistill.evaluate.hub import fetch  # noqa: PLC0415  (datasets)
 
-        fetch(missing, store)
-        plan = plan_of(sweep, flags, command)
-    _show(_described(plan, store) + "\n")
+        fetch(missing, prepared.store)
+        prepared = _prepared(sweep, flags)
+    _show(_described(prepared) + "\n")
     from raydistill.conduct import run  # noqa: PLC0415  (rich, matplotlib, mlflow)
 
-    return run(plan)
+    return run(prepared.plan)
 
 
-def _described(plan: SweepPlan, store: Store) -> str:
-    return describe(plan, store, width=shutil.get_terminal_size((100, 24)).columns)
+def _prepared(sweep: Sweep, flags: argparse.Namespace) -> PreparedSweep:
+    plan = plan_of(sweep, flags, shlex.join(["python", *sys.argv]))
+    store = Store(plan.options.storage)
+    return prepare(without_guessing(plan, flags.tasks, store), store)
 
 
-def check_plan(plan: SweepPlan, store: Store, *, agreed: bool) -> None:
+def _described(prepared: PreparedSweep) -> str:
+    return describe(prepared, width=shutil.get_terminal_size((100, 24)).columns)
+
+
+def check_plan(prepared: PreparedSweep, *, agreed: bool) -> None:
     """Refuse what cannot be planned, and, unless `agreed`, what is long or of unknown length.
 
     Raises:
         UsageError: naming what is wrong, or asking for `--yes` (`LongError`).
         DataError: if the text to train on is not here.
     """
-    known = look_up(plan.scale, plan.cells, store)
-    cells = all_cells(plan, known, store)
-    trials = distinct(cells, known)
-    check_recipes(cells)
+    plan, store, every = prepared.plan, prepared.store, with_probes(prepared)
+    check_recipes(every.plan.cells)
     if not agreed:
-        bases, work = plan_work(trials, known, store)
-        rates = rates_of(trials, store, probed=plan.options.probe)
+        bases, work = plan_work(every)
+        rates = rates_of(every.trials, store, probed=plan.options.probe)
         check_cost([*bases, *most_of(plan, work)], rates, plan.scale)
-    if not store.has("corpora", known.corpus.corpus_sha256):
+    if not store.has("corpora", prepared.artifacts.corpus.corpus_sha256):
         check_corpus(wanted_by(plan.scale))
 
 

@@ -4,7 +4,6 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from raydistill import faults, tracking
@@ -15,13 +14,13 @@ from raydistill.errors import RaydistillError, SetupError
 from raydistill.evaluate.task_data import keep as keep_task_data
 from raydistill.execute import has_bases, is_finished, train_missing
 from raydistill.interrupts import interrupts_held
-from raydistill.known import Known, look_up
 from raydistill.leftovers import sweep_up
 from raydistill.lock import held
 from raydistill.manifest import write_text
 from raydistill.outcomes import TrialFailure
 from raydistill.peaks import at_best_peaks
 from raydistill.places import check_writable
+from raydistill.prepared import PreparedSweep, prepare
 from raydistill.remote import remote_of, send
 from raydistill.report import formats
 from raydistill.report.chapter import chapter
@@ -49,7 +48,8 @@ def run(plan: SweepPlan) -> int:
     store = Store(plan.options.storage)
     check_storage(store.root)
     console = open_console()
-    with held(lock_of(plan, store), console.print), full_disk_named(store.root):
+    lock = store.path("sweeps", plan.sweep.name, plan.scale.name, "lock.json")
+    with held(lock, console.print), full_disk_named(store.root):
         code = _run(plan, store, console)
     send(store.root)
     return code
@@ -78,37 +78,30 @@ def full_disk_named(root: Path) -> Iterator[None]:
         ) from error
 
 
-def lock_of(plan: SweepPlan, store: Store) -> Path:
-    """What a command holds while it trains a sweep, or tells MLflow of it."""
-    return store.path("sweeps", plan.sweep.name, plan.scale.name, "lock.json")
-
-
 def _run(plan: SweepPlan, store: Store, console: PatientConsole) -> int:
     _keep_task_data(plan, store)
     if told := faults.arm(store.path("faults")):
         console.print(told)
     if swept := sweep_up(store.root):
         console.print(swept)
-    tracked = Tracked(plan, store)
-    plan = tracked.settle_peaks()
-    console.print(tracking.check(plan.options.tracking_uri, store))
-    tracker = tracking.Tracker(
-        tracked.snapshot, uri=plan.options.tracking_uri, store=store, say=console.print
-    )
-    told = further(plan, tracked.known, store)
-    if is_finished(plan, tracked.known, store):
+    prepared = at_best_peaks(prepare(plan, store))
+    tracked, uri = Tracked(prepared), plan.options.tracking_uri
+    console.print(tracking.check(uri, store))
+    tracker = tracking.Tracker(tracked.snapshot, uri=uri, store=store, say=console.print)
+    told = further(prepared)
+    if is_finished(prepared):
         console.print("The store has every trial of this sweep: nothing is trained.")
         tracked.running = False
     else:
         with tracker:
             try:
-                train_missing(plan, store, console, tracked)
+                train_missing(prepared, console, tracked.begin)
             finally:
                 tracked.running = False
     tracked.keep()
     state = tracked.state()
     tracked.files = write_report(state, store, console)
-    tracked.files |= write_verdict(tracked.plan, tracked.known, store, console)
+    tracked.files |= write_verdict(tracked.prepared, console)
     if told:
         console.print(told)
     tracker.close()
@@ -116,19 +109,18 @@ def _run(plan: SweepPlan, store: Store, console: PatientConsole) -> int:
     return int(any(isinstance(cell.outcome, TrialFailure) for cell in state.cells))
 
 
-def probe(plan: SweepPlan) -> None:
+def probe(prepared: PreparedSweep) -> None:
     """Measure on this cluster's devices what a sweep will take.
 
     Raises:
         RaydistillError: if there is no device, or the storage cannot be written.
     """
-    store = Store(plan.options.storage)
-    check_storage(store.root)
-    _keep_task_data(plan, store)
+    check_storage(prepared.store.root)
+    _keep_task_data(prepared.plan, prepared.store)
     with interrupts_held():
         from raydistill.runners.probing import probe_plan  # noqa: PLC0415  (Ray)
 
-    probe_plan(plan, store, open_console().print)
+    probe_plan(prepared, open_console().print)
 
 
 class Tracked:
@@ -136,48 +128,40 @@ class Tracked:
 
     Attributes:
         running: whether trials may still come.
-        plan: the sweep, each arm at its best peak rate once that is known.
-        known: what trials start from; made once, by the stages before them.
+        prepared: the sweep, each arm at its best peak rate once that is known, and what its
+            trials start from once the stages before them have made that.
         files: tables and figures by name, once there are any.
     """
 
-    def __init__(self, plan: SweepPlan, store: Store) -> None:
-        self.running = True
-        self.known = look_up(plan.scale, plan.cells, store)
+    def __init__(self, prepared: PreparedSweep) -> None:
+        self.running, self.prepared = True, prepared
         self.files: dict[str, str] = {}
-        self.plan, self._store = plan, store
         self._environment = tracking.environment(Path.cwd())
 
-    def begin(self, known: Known) -> None:
-        """What trials start from is there now."""
-        self.known = known
+    def begin(self, prepared: PreparedSweep) -> None:
+        """What trials start from is there now, or the peaks that they train at."""
+        self.prepared = prepared
         self.keep()
 
     def state(self) -> SweepState:
         """The sweep as the store holds it now."""
-        return read_state(self._asked(), self._store)
-
-    def settle_peaks(self) -> SweepPlan:
-        """The plan with what the probes of its arms have said by now, if they were asked for."""
-        if self.plan.options.lr_probe:
-            cells = at_best_peaks(self.plan.cells, self.known, self._store)
-            self.plan = replace(self.plan, cells=cells)
-        return self.plan
+        return read_state(self._asked(), self.prepared.store)
 
     def keep(self) -> None:
         """Keep what is known of every cell, so that a report can be made while trials run."""
-        keep(self._asked(), self._store)
+        keep(self._asked(), self.prepared.store)
 
     def _asked(self) -> AskedSweep:
-        again = winner_again(self.plan, self.known, self._store)
-        plan = replace(self.plan, cells=(*self.plan.cells, *again))
-        return with_added(asked_of(plan, self.known, self._store), self._store)
+        prepared = self.prepared
+        if again := winner_again(prepared):
+            prepared = prepared.with_cells((*prepared.plan.cells, *again))
+        return with_added(asked_of(prepared), prepared.store)
 
     def snapshot(self) -> tracking.TrackedSweep:
         """The same for the tracker."""
         return for_tracker(
             self.state(),
-            command=self.plan.options.command,
+            command=self.prepared.plan.options.command,
             running=self.running,
             environment=self._environment,
             files=self.files,
@@ -213,22 +197,20 @@ def write_report(state: SweepState, store: Store, console: PatientConsole) -> di
     return files | {p.name: p.read_text("utf-8") for p in figures if p.suffix == ".svg"}
 
 
-def write_verdict(
-    plan: SweepPlan, known: Known, store: Store, console: PatientConsole
-) -> dict[str, str]:
+def write_verdict(prepared: PreparedSweep, console: PatientConsole) -> dict[str, str]:
     """Say what a funnel or a search by Optuna came to, and keep it; returns the files by name."""
-    folder = store.path("sweeps", plan.sweep.name, plan.scale.name)
+    options, folder = prepared.plan.options, prepared.folder
     lines: list[str] = []
     pictures: tuple[Path, ...] = ()
-    if plan.options.search == FUNNEL and has_bases(plan, known, store):
-        lines += funnel_lines(open_funnel(plan, known, store))
-    if plan.options.search == TPE:
-        found, asked = points(plan, known, store), plan.options.objectives
-        lines += front_lines(found, asked)
-        pictures = save_pareto(found, asked, folder)
-        champion = winner(plan, known, store)
-        lines += winner_lines(champion, known, store) if champion else ()
-        lines += ["", f"The study: optuna-dashboard {study_url(store)}"]
+    if options.search == FUNNEL and has_bases(prepared):
+        lines += funnel_lines(open_funnel(prepared))
+    if options.search == TPE:
+        trained = points(prepared)
+        lines += front_lines(trained, options.objectives)
+        pictures = save_pareto(trained, options.objectives, folder)
+        champion = winner(prepared)
+        lines += winner_lines(champion, prepared) if champion else ()
+        lines += ["", f"The study: optuna-dashboard {study_url(prepared.store)}"]
     if not lines:
         return {}
     console.print("\n" + "\n".join(lines))

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 
 from raydistill.funnel import DEFAULT_SHARES, Climb, Ladder, climb, finish, ladder, rung_tokens
 from raydistill.jobs import CutJob
-from raydistill.known import Known
+from raydistill.known import Artifacts
 from raydistill.locations import NONE
 from raydistill.manifest import steps_of
 from raydistill.outcomes import Finished, Outcome
-from raydistill.resolve import PlannedTrial, distinct
+from raydistill.prepared import PreparedSweep
+from raydistill.resolve import PlannedTrial
 from raydistill.results import (
     cut_path,
     final_nll,
@@ -27,7 +28,6 @@ from raydistill.rungs import grids, proposed
 from raydistill.scales import Scale
 from raydistill.spec import FROM_BASE, TrialRequest, TrialSpec, digest
 from raydistill.store import Store
-from raydistill.sweep import SweepPlan
 from raydistill.units import format_age
 
 _AT_ONCE = 4  # layer sets that one piece of work measures
@@ -58,14 +58,12 @@ class Funnel:
 
     contests: tuple[tuple[Contest, Ladder], ...]
     alone: tuple[PlannedTrial, ...]  # trained to the end, whatever the contests say
-    known: Known
-    store: Store
+    prepared: PreparedSweep
 
     def climbs(self, failed: Collection[str] = ()) -> list[Climb]:
         """How far each contest has come; `failed` leave."""
         return [
-            standing(contest, ladder, self.known, self.store, failed)
-            for contest, ladder in self.contests
+            standing(contest, ladder, self.prepared, failed) for contest, ladder in self.contests
         ]
 
     def last(self, climbs: Sequence[Climb]) -> tuple[PlannedTrial, ...]:
@@ -87,26 +85,25 @@ class Funnel:
 
     def outcome(self, planned: PlannedTrial) -> Outcome:
         """Where a trial stands."""
-        return outcome_of(planned, self.known, self.store)
+        return outcome_of(planned, self.prepared)
 
 
-def open_funnel(plan: SweepPlan, known: Known, store: Store) -> Funnel:
-    """The funnel of a plan, narrowing as it did when it was begun.
+def open_funnel(prepared: PreparedSweep) -> Funnel:
+    """The funnel of a sweep, narrowing as it did when it was begun.
 
     Its rungs come from the store's finished trials of the same scale and budget, if they tell
     any. They are kept: what the funnel itself trains must not change them halfway.
     """
-    found, alone = contests(distinct(plan.cells, known))
-    ladders = [_ladder(contest, plan, store) for contest in found]
-    return Funnel(
-        contests=tuple(zip(found, ladders, strict=True)), alone=alone, known=known, store=store
-    )
+    rivals, alone = contests(prepared.trials)
+    with_ladders = tuple((contest, _ladder(contest, prepared)) for contest in rivals)
+    return Funnel(contests=with_ladders, alone=alone, prepared=prepared)
 
 
-def _ladder(contest: Contest, plan: SweepPlan, store: Store) -> Ladder:
+def _ladder(contest: Contest, prepared: PreparedSweep) -> Ladder:
+    plan, store, finalists = prepared.plan, prepared.store, prepared.plan.options.trials
     place = (
         *("sweeps", plan.sweep.name, plan.scale.name, "funnels"),
-        f"{digest({'names': list(contest.contenders), 'finalists': plan.options.trials})}.json",
+        f"{digest({'names': list(contest.contenders), 'finalists': finalists})}.json",
     )
     kept = store.load(Ladder, *place)
     if kept is not None:
@@ -119,7 +116,7 @@ def _ladder(contest: Contest, plan: SweepPlan, store: Store) -> Ladder:
     ]
     shares = proposed(evidence)
     untrained = [name for name in contest.contenders if store.trained(name) is None]
-    steps = ladder(len(untrained), plan.options.trials, shares or DEFAULT_SHARES)
+    steps = ladder(len(untrained), finalists, shares or DEFAULT_SHARES)
     if shares:
         sets = sum(len(grid.sets) for grid in evidence)
         steps = replace(steps, origin=f"as {sets} finished layer sets settled")
@@ -168,19 +165,18 @@ def _contest(rivals: Sequence[Sequence[PlannedTrial]]) -> Contest:
 
 
 def standing(
-    contest: Contest, ladder: Ladder, known: Known, store: Store, failed: Collection[str] = ()
+    contest: Contest, ladder: Ladder, prepared: PreparedSweep, failed: Collection[str] = ()
 ) -> Climb:
     """How far a contest has come, by what the store holds.
 
     Args:
         contest: whose.
         ladder: how it narrows.
-        known: its base.
-        store: has the losses without training, and those of the rungs.
+        prepared: its store has the losses without training, and those of the rungs.
         failed: contenders that could not be trained further in this run; they leave.
     """
-    stages = range(ladder.to_the_end + 1)
-    losses = [_losses(contest, ladder, stage, known, store) for stage in stages]
+    stages, store = range(ladder.to_the_end + 1), prepared.store
+    losses = [_losses(contest, ladder, stage, prepared) for stage in stages]
     passed = [_further(contest, ladder, stage, store) - losses[stage].keys() for stage in stages]
     for stage in stages[1:]:
         left = set(failed) & contest.contenders.keys() - losses[stage].keys() - passed[stage]
@@ -198,15 +194,16 @@ def stop_at(contest: Contest, ladder: Ladder, name: str, stage: int) -> tuple[Tr
 
 
 def _losses(
-    contest: Contest, ladder: Ladder, stage: int, known: Known, store: Store
+    contest: Contest, ladder: Ladder, stage: int, prepared: PreparedSweep
 ) -> dict[str, float]:
     """Nats per token at a stage, on the documents to select on, of those that have come there."""
-    base, evaluation = _base_sha256(contest, known), contest.scale.evaluation
+    base, store = _base_sha256(contest, prepared.artifacts), prepared.store
+    evaluation = contest.scale.evaluation
     found: dict[str, float | None] = {}
     for name in contest.contenders:
         spec, tokens = stop_at(contest, ladder, name, stage)
         if stage == ladder.to_the_end:
-            end = outcome_of(contest.contenders[name][0], known, store)
+            end = outcome_of(contest.contenders[name][0], prepared)
             found[name] = final_nll(end, "selection") if isinstance(end, Finished) else None
         elif stage:
             found[name] = selection_nll(rung_path(spec, tokens, evaluation, store), store)
@@ -229,21 +226,22 @@ def _further(contest: Contest, ladder: Ladder, stage: int, store: Store) -> set[
     return found
 
 
-def _base_sha256(contest: Contest, known: Known) -> str:
+def _base_sha256(contest: Contest, artifacts: Artifacts) -> str:
     cell = next(iter(contest.contenders.values()))[0].cells[0]
-    return known.bases[cell.base.key].weights_sha256
+    return artifacts.bases[cell.base.key].weights_sha256
 
 
-def cut_jobs(contest: Contest, wanted: Sequence[str], known: Known, store: Store) -> list[CutJob]:
+def cut_jobs(contest: Contest, wanted: Sequence[str], prepared: PreparedSweep) -> list[CutJob]:
     """The work of measuring contenders without training, in pieces."""
+    artifacts = prepared.artifacts
     sets = sorted({contest.spec(name).plan.layers for name in wanted})
     return [
         CutJob(
-            weights_sha256=_base_sha256(contest, known),
-            corpus_sha256=known.corpus.corpus_sha256,
+            weights_sha256=_base_sha256(contest, artifacts),
+            corpus_sha256=artifacts.corpus.corpus_sha256,
             evaluation=contest.scale.evaluation,
             layer_sets=tuple(sets[start : start + _AT_ONCE]),
-            storage=str(store.root),
+            storage=str(prepared.store.root),
         )
         for start in range(0, len(sets), _AT_ONCE)
     ]

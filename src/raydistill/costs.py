@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from raydistill.errors import UsageError
 from raydistill.flops import exact_flops, paper_flops, parameters
 from raydistill.funnel import ladder
-from raydistill.known import Known, ages_by_scale
+from raydistill.known import Artifacts, ages_by_scale
 from raydistill.objective import TEMPERATURE, loss_settings
 from raydistill.outcomes import Estimate
 from raydistill.placement import layout_of, parse_excerpt
+from raydistill.prepared import PreparedSweep
 from raydistill.rates import ESTIMATE, Rate, Unmeasured, paced_as, rate_of
 from raydistill.resolve import PlannedTrial, stand_in_plan
 from raydistill.scales import Scale
@@ -104,14 +105,14 @@ def trial_work(planned: PlannedTrial, store: Store) -> Work:
     )
 
 
-def plan_work(
-    planned: Sequence[PlannedTrial], known: Known, store: Store
-) -> tuple[list[Work], list[Work]]:
+def plan_work(prepared: PreparedSweep) -> tuple[list[Work], list[Work]]:
     """The pretrainings that trials need first, one a scale, and the trials in their order."""
-    cells = [cell for each in planned for cell in each.cells]
-    own = [each for each in ages_by_scale(cells) if not each[0].brought]
-    bases = [base_work(scale, known, ages) for scale, ages in own]
-    return bases, [trial_work(each, store) for each in planned]
+    bases = [
+        base_work(scale, prepared.artifacts, ages)
+        for scale, ages in ages_by_scale(prepared.plan.cells)
+        if not scale.brought
+    ]
+    return bases, [trial_work(trial, prepared.store) for trial in prepared.trials]
 
 
 def most_of(plan: SweepPlan, work: Sequence[Work]) -> list[Work]:
@@ -136,7 +137,7 @@ def _trainings(plan: SweepPlan, distinct_trials: int, done: int) -> float:
     return len(contests) * each
 
 
-def base_work(scale: Scale, known: Known, ages: Sequence[Age]) -> Work:
+def base_work(scale: Scale, artifacts: Artifacts, ages: Sequence[Age]) -> Work:
     """The pretraining that a plan needs first, on one device; done if all its ages exist."""
     plan, recipe = DropPlan(), scale.pretrain
     size = _FLOAT_BYTES * parameters(scale.model)
@@ -148,21 +149,22 @@ def base_work(scale: Scale, known: Known, ages: Sequence[Age]) -> Work:
         flops_exact=exact_flops(scale.model, plan, recipe),
         flops_paper=paper_flops(scale.model, plan, recipe),
         devices=1,
-        done=all((scale.name, age) in known.bases for age in ages),
+        done=all((scale.name, age) in artifacts.bases for age in ages),
         kept_bytes=size * len(scale.ages),
         working_bytes=2 * _CHECKPOINTS * size,
     )
 
 
-def answers_bytes(planned: Sequence[PlannedTrial], known: Known, store: Store) -> int:
+def answers_bytes(prepared: PreparedSweep) -> int:
     """What cached teachers take in the storage once a plan is done, at most; 0 without one.
 
     A window is written once for all trials that ask the same of it. How far the windows of
     several data seeds are the same is not looked up: together they are no more than there are.
     """
-    info = store.load(CorpusInfo, "corpora", known.corpus.corpus_sha256, "corpus.json")
+    corpus_sha256 = prepared.artifacts.corpus.corpus_sha256
+    info = prepared.store.load(CorpusInfo, "corpora", corpus_sha256, "corpus.json")
     asked: dict[_Answers, dict[tuple[int, int], int]] = {}
-    for each in planned:
+    for each in prepared.trials:
         cell, recipe = each.cells[0], each.scale.recipe(each.cells[0].request)
         if cell.request.excerpt and not isinstance(cell.teacher, NoTeacher):
             order = cell.request.seed, recipe.warm_phase_tokens

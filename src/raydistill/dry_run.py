@@ -9,10 +9,10 @@ from raydistill.costs import Rates, Work, answers_bytes, most_of, plan_work, rat
 from raydistill.evaluate.task_data import not_here
 from raydistill.flops import parameters
 from raydistill.forecast import forecast
-from raydistill.known import Known, look_up
 from raydistill.locations import label
-from raydistill.peaks import FACTORS, all_cells, probe_cells
-from raydistill.resolve import PlannedTrial, Unscored, distinct
+from raydistill.peaks import FACTORS, probe_cells, with_probes
+from raydistill.prepared import PreparedSweep
+from raydistill.resolve import PlannedTrial, Unscored
 from raydistill.scales import Scale
 from raydistill.search import FUNNEL, TPE
 from raydistill.spec import (
@@ -23,7 +23,6 @@ from raydistill.spec import (
     TrialRequest,
     TrialSpec,
 )
-from raydistill.store import Store
 from raydistill.sweep import REFERENCE, BaseRequest, SweepPlan, bases_of, shown
 from raydistill.units import format_bytes, format_flops, format_seconds, format_tokens
 
@@ -58,25 +57,25 @@ def map_of(spec: TrialSpec, scale: Scale) -> str:
     return layer_map(own.num_layers, spec.plan.layers)
 
 
-def describe(plan: SweepPlan, store: Store, *, width: int = 100) -> str:
+def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
     """The whole plan in lines of at most `width` columns."""
-    known = look_up(plan.scale, plan.cells, store)
-    trials = distinct(all_cells(plan, known, store), known)
-    rates = rates_of(trials, store, probed=plan.options.probe)
-    bases, work = plan_work(trials, known, store)
+    plan, every = prepared.plan, with_probes(prepared)
+    trials, options = every.trials, plan.options
+    rates = rates_of(trials, prepared.store, probed=options.probe)
+    bases, work = plan_work(every)
     varying = _columns([trial.cells[0].request for trial in trials])
     rows = [
         _row(trial, each, varying=varying, rates=rates)
         for trial, each in zip(trials, work, strict=True)
     ]
-    most = MOST_ROWS if plan.options.search == TPE else len(rows)
+    most = MOST_ROWS if options.search == TPE else len(rows)
     heads = (*varying, "tokens", "FLOPs", "time", "id")
     legend = f"{KEPT} stays  {REMOVED} leaves"
     if any(isinstance(trial.trial, Unscored) for trial in trials):
         legend += f"  {UNKNOWN} {UNSCORED}"
     lines = [
-        *_headings(plan, known, width),
-        *_of_text(plan.scale, known, store, width),
+        *_headings(prepared, width),
+        *_of_text(prepared, width),
         "",
         *textwrap.wrap(legend, width),
         *_table(heads, rows[:most], width),
@@ -87,8 +86,8 @@ def describe(plan: SweepPlan, store: Store, *, width: int = 100) -> str:
             line
             for said in (
                 *_probes(plan),
-                *forecast(bases, most_of(plan, work), rates, plan.options.price_per_hour),
-                *_answers(answers_bytes(trials, known, store), plan.options.cache_gb),
+                *forecast(bases, most_of(plan, work), rates, options.price_per_hour),
+                *_answers(answers_bytes(every), options.cache_gb),
             )
             for line in _wrapped(said, width, "  ")
         ),
@@ -177,8 +176,8 @@ def _stacked(heads: tuple[str, ...], rows: Sequence[Row], width: int) -> Iterato
         yield from _wrapped(" · ".join((row.location, *values)), width, "  ")
 
 
-def _headings(plan: SweepPlan, known: Known, width: int) -> Iterator[str]:
-    scale, model = plan.scale, plan.scale.model
+def _headings(prepared: PreparedSweep, width: int) -> Iterator[str]:
+    plan, scale, model = prepared.plan, prepared.plan.scale, prepared.plan.scale.model
     bases = bases_of(plan.cells, teachers=True)
     # The longest healing stands for all: arms of a comparison have budgets of their own.
     request = max((cell.request for cell in plan.cells), key=_healing)
@@ -186,7 +185,7 @@ def _headings(plan: SweepPlan, known: Known, width: int) -> Iterator[str]:
     ages = ", ".join(
         ("" if base.scale.name == scale.name else f"{base.scale.name} ")
         + _age(base)
-        + ("" if base.key in known.bases else _how_made(base))
+        + ("" if base.key in prepared.artifacts.bases else _how_made(base))
         for base in bases
     )
     sizes = {base.scale.name: base.scale.model for base in bases} | {scale.name: model}
@@ -240,10 +239,11 @@ def _tasks(evaluation: EvalSpec) -> str:
     return (", ".join(evaluation.tasks) or "none") + away
 
 
-def _of_text(scale: Scale, known: Known, store: Store, width: int) -> Iterator[str]:
+def _of_text(prepared: PreparedSweep, width: int) -> Iterator[str]:
     """What was found while the text was made into tokens, or how a mix will be."""
-    made = store.load(CorpusInfo, "corpora", known.corpus.corpus_sha256, "corpus.json")
-    mixed = len(sources_of(scale.corpus)) > 1
+    sha256 = prepared.artifacts.corpus.corpus_sha256
+    made = prepared.store.load(CorpusInfo, "corpora", sha256, "corpus.json")
+    mixed = len(sources_of(prepared.plan.scale.corpus)) > 1
     mix = "a mix: no text repeats, so it is cut to what its scarcest one allows"
     for said in made.notes if made else [mix] * mixed:
         yield from _wrapped(f"{'text':9} {said}", width, " " * 10)

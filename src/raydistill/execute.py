@@ -1,30 +1,29 @@
 """What the store lacks of a sweep, run on a cluster: a grid, a search by Optuna, or a funnel."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from raydistill.contests import open_funnel
 from raydistill.costs import keep_estimates
 from raydistill.follow import Follower, tokens_of
 from raydistill.interrupts import interrupts_held
 from raydistill.jobs import TrialJob
-from raydistill.known import Known
 from raydistill.outcomes import Finished, TrialFailure
 from raydistill.owner import owner
-from raydistill.peaks import probe_cells
+from raydistill.peaks import at_best_peaks, probe_cells
 from raydistill.placement import SHARDED
+from raydistill.prepared import PreparedSweep, prepare
 from raydistill.report.console import PatientConsole
 from raydistill.report.live import progress_view
-from raydistill.resolve import PlannedTrial, distinct
+from raydistill.resolve import PlannedTrial
 from raydistill.results import averaged_over, metrics, outcome_of, reached
 from raydistill.runners.work import Candidate, Metrics
 from raydistill.search import FUNNEL, GRID, TPE
 from raydistill.shipped import adopt
 from raydistill.spec import TrialSpec
-from raydistill.store import Store
-from raydistill.sweep import MOST_CELLS, SweepPlan
+from raydistill.sweep import MOST_CELLS
 from raydistill.winner import winner_again
 
 if TYPE_CHECKING:  # Ray takes seconds to import
@@ -35,44 +34,39 @@ ALWAYS_SHOWN = ("location", "count", "gap", "age")
 """In Tune's tables, also where a sweep does not vary them."""
 
 
-def is_finished(plan: SweepPlan, known: Known, store: Store) -> bool:
+def is_finished(prepared: PreparedSweep) -> bool:
     """Whether there is nothing to train or measure."""
-    trials = distinct(plan.cells, known)
-    if plan.options.search == FUNNEL:
-        return has_bases(plan, known, store) and open_funnel(plan, known, store).is_done()
-    if len(_known_metrics(trials, known, store)) < _wanted(plan, trials):
+    if prepared.plan.options.search == FUNNEL:
+        return has_bases(prepared) and open_funnel(prepared).is_done()
+    if len(_finished_metrics(prepared)) < _wanted(prepared):
         return False
-    again = distinct(winner_again(plan, known, store), known)
-    return len(_known_metrics(again, known, store)) == len(again)
+    again = prepared.with_cells(winner_again(prepared))
+    return len(_finished_metrics(again)) == len(again.trials)
 
 
-def has_bases(plan: SweepPlan, known: Known, store: Store) -> bool:
+def has_bases(prepared: PreparedSweep) -> bool:
     """Whether the corpus, the bases and their layer scores are there."""
-    has_text = store.has("corpora", known.corpus.corpus_sha256)
-    keys = {cell.base.key for cell in plan.cells}
-    final = all(trial.has_final_id for trial in distinct(plan.cells, known))
-    return has_text and final and keys <= known.bases.keys()
+    made = prepared.artifacts
+    has_text = prepared.store.has("corpora", made.corpus.corpus_sha256)
+    keys = {cell.base.key for cell in prepared.plan.cells}
+    final = all(trial.has_final_id for trial in prepared.trials)
+    return has_text and final and keys <= made.bases.keys()
 
 
-def _wanted(plan: SweepPlan, trials: Sequence[PlannedTrial]) -> int:
+def _wanted(prepared: PreparedSweep) -> int:
     """Distinct trials that the sweep is to end with."""
-    return min(plan.options.trials, len(trials))
-
-
-class Listener(Protocol):
-    """Who is told how far a sweep has come."""
-
-    def begin(self, known: Known) -> None:
-        """What trials start from is there now."""
-
-    def settle_peaks(self) -> SweepPlan:
-        """The plan, each arm at its best peak rate."""
+    return min(prepared.plan.options.trials, len(prepared.trials))
 
 
 def train_missing(
-    plan: SweepPlan, store: Store, console: PatientConsole, listener: Listener
+    prepared: PreparedSweep, console: PatientConsole, begin: Callable[[PreparedSweep], None]
 ) -> None:
     """Everything that needs a cluster: corpus, bases, trials.
+
+    Args:
+        prepared: the sweep as far as the store knows it.
+        console: shows what is done.
+        begin: told of the sweep once its bases are there, and once its peaks are chosen.
 
     Raises:
         RaydistillError: if the cluster cannot hold a trial, or the bases cannot be had.
@@ -81,82 +75,85 @@ def train_missing(
     with interrupts_held():
         from raydistill.runners import cluster, stages, tune  # noqa: PLC0415
 
-    folder = store.path("sweeps", plan.sweep.name, plan.scale.name)
-    options = plan.options
-    with cluster.connected(folder / "ray.log"):
+    store, options = prepared.store, prepared.plan.options
+    with cluster.connected(prepared.folder / "ray.log"):
         need = cluster.device_need()
         cluster.wait_for(need, times=min(options.device_counts), say=console.print)
         cluster.require_shared(store.root)
-        known = stages.prepare(plan, store, need, console.print)
-        listener.begin(known)
+        prepared = stages.make_artifacts(prepared.plan, store, need, console.print)
+        begin(prepared)
         setup = tune.Setup(
-            folder=folder,
+            folder=prepared.folder,
             need=need,
             device_counts=options.device_counts,
             concurrent=None if options.concurrent == "auto" else options.concurrent,
         )
         if options.lr_probe:
             console.print("trying three peak rates for each arm")
-            every = replace(options, search=GRID, trials=MOST_CELLS)
-            probes = replace(plan, cells=probe_cells(plan.cells), options=every)
-            Session(probes, known, store, console, setup).train()
-            plan = listener.settle_peaks()
-            listener.begin(known)
-        Session(plan, known, store, console, setup).train()
+            Session(_probes_of(prepared), console, setup).train()
+            prepared = at_best_peaks(prepared)
+            begin(prepared)
+        Session(prepared, console, setup).train()
+
+
+def _probes_of(prepared: PreparedSweep) -> PreparedSweep:
+    """The short trials of a sweep's arms, as a grid."""
+    plan = prepared.plan
+    every = replace(plan.options, search=GRID, trials=MOST_CELLS)
+    probes = replace(plan, cells=probe_cells(plan.cells), options=every)
+    return prepare(probes, prepared.store, prepared.artifacts)
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
     """A sweep on a cluster that is there, from bases that are made."""
 
-    plan: SweepPlan
-    known: Known
-    store: Store
+    prepared: PreparedSweep
     console: PatientConsole
     setup: "Setup"
 
     def train(self) -> None:
         """Train what is missing; failures are kept too."""
-        trials = distinct(self.plan.cells, self.known)
-        if not self.plan.options.anew:
-            adopt([trial.trial_id for trial in trials], self.store)
-        for trial_id, failure in self._failures(trials).items():
-            where = "training" if self.store.trained(trial_id) is None else "evaluation"
-            self.store.save(replace(failure, where=where), "trials", trial_id, "failure.json")
+        store = self.prepared.store
+        if not self.prepared.plan.options.anew:
+            adopt([trial.trial_id for trial in self.prepared.trials], store)
+        for trial_id, failure in self._failures().items():
+            where = "training" if store.trained(trial_id) is None else "evaluation"
+            store.save(replace(failure, where=where), "trials", trial_id, "failure.json")
 
-    def _failures(self, trials: Sequence[PlannedTrial]) -> dict[str, TrialFailure]:
-        if self.plan.options.search == FUNNEL:
-            return self._funnel(trials)
-        if self.plan.options.search == TPE:
-            return self._search(trials)
-        return self.run_all(self.candidates(self._unfinished(trials)))
+    def _failures(self) -> dict[str, TrialFailure]:
+        if self.prepared.plan.options.search == FUNNEL:
+            return self._funnel()
+        if self.prepared.plan.options.search == TPE:
+            return self._search()
+        return self.run_all(self.candidates(self._unfinished(self.prepared.trials)))
 
     def _unfinished(self, trials: Sequence[PlannedTrial]) -> list[PlannedTrial]:
-        ends = ((trial, outcome_of(trial, self.known, self.store)) for trial in trials)
+        ends = ((trial, outcome_of(trial, self.prepared)) for trial in trials)
         return [trial for trial, end in ends if not isinstance(end, Finished)]
 
-    def _search(self, trials: Sequence[PlannedTrial]) -> dict[str, TrialFailure]:
+    def _search(self) -> dict[str, TrialFailure]:
         """By Optuna; then the winner on new seeds, if the sweep wants that."""
         from raydistill.runners.stages import study  # noqa: PLC0415  (Ray)
 
-        done = _known_metrics(trials, self.known, self.store)
-        missing = _wanted(self.plan, trials) - len(done)
-        candidates = self.candidates(trials)
+        prepared, done = self.prepared, _finished_metrics(self.prepared)
+        missing = _wanted(prepared) - len(done)
+        candidates = self.candidates(prepared.trials)
         left = [candidate for candidate in candidates if candidate.key not in done]
-        names = study(self.plan, candidates, done, self.store)
+        names = study(prepared, candidates, done)
         failures = self.run(left, names, missing) if missing > 0 else {}
-        again = distinct(winner_again(self.plan, self.known, self.store), self.known)
+        again = prepared.with_cells(winner_again(prepared)).trials
         if anew := self._unfinished(again):
             self.console.print("training winner and best preset on new seeds, and their controls")
             failures |= self.run_all(self.candidates(anew))
         return failures
 
-    def _funnel(self, trials: Sequence[PlannedTrial]) -> dict[str, TrialFailure]:
+    def _funnel(self) -> dict[str, TrialFailure]:
         from raydistill.runners.funnel import run_funnel  # noqa: PLC0415  (Ray)
 
         return run_funnel(
-            open_funnel(self.plan, self.known, self.store),
-            {candidate.key: candidate for candidate in self.candidates(trials)},
+            open_funnel(self.prepared),
+            {candidate.key: candidate for candidate in self.candidates(self.prepared.trials)},
             self.setup.need,
             self.run_all,
             self.console.print,
@@ -164,12 +161,12 @@ class Session:
 
     def candidates(self, trials: Sequence[PlannedTrial]) -> list[Candidate]:
         """The trials in Tune's words."""
-        averaged = averaged_over(self.plan.cells, self.known, self.store)
-        return [_candidate(trial, self.known, self.plan, averaged) for trial in trials]
+        averaged = averaged_over(self.prepared)
+        return [_candidate(trial, self.prepared, averaged) for trial in trials]
 
     def _tokens(self, candidate: Candidate) -> int:
         """What it still trains; what is trained is measured only."""
-        trained = self.store.path("trials", candidate.key, "trained.json").is_file()
+        trained = self.prepared.store.path("trials", candidate.key, "trained.json").is_file()
         return 0 if trained else tokens_of(candidate)
 
     def run_all(self, candidates: Sequence[Candidate]) -> dict[str, TrialFailure]:
@@ -178,9 +175,9 @@ class Session:
 
         if not candidates:
             return {}
-        keys = {candidate.key for candidate in candidates}
-        trials = [t for t in distinct(self.plan.cells, self.known) if t.trial_id in keys]
-        keep_estimates(trials, self.store, probed=self.plan.options.probe)
+        prepared, keys = self.prepared, {candidate.key for candidate in candidates}
+        trials = [trial for trial in prepared.trials if trial.trial_id in keys]
+        keep_estimates(trials, prepared.store, probed=prepared.plan.options.probe)
         return self.run(candidates, InOrder(candidates), len(candidates))
 
     def run(
@@ -191,12 +188,12 @@ class Session:
 
         # which ones a search will take is not known yet: as if they were all of the mean length
         tokens = missing * sum(map(self._tokens, candidates)) // max(len(candidates), 1)
-        plan, need = self.plan, self.setup.need
+        plan, store, need = self.prepared.plan, self.prepared.store, self.setup.need
         apart = stages.teachers_apart(plan.cells, plan.options.teacher_placement, need)
         specs = [c.job.spec for c in candidates if isinstance(c.job, TrialJob)] if apart else []
         with (
             progress_view(missing, tokens, self.console) as view,
-            teachers.standing(specs, need, str(self.store.root)) as actors,
+            teachers.standing(specs, need, str(store.root)) as actors,
         ):
             result = tune.run_jobs(
                 [_taught(candidate, actors) for candidate in candidates],
@@ -204,7 +201,7 @@ class Session:
                 work=stages.trial_work,
                 setup=self.setup,
                 on_progress=Follower(candidates, view).heard,
-                reached=partial(reached, store=self.store),
+                reached=partial(reached, store=store),
             )
         return dict(result.failures)
 
@@ -217,9 +214,10 @@ def _taught(candidate: Candidate, actors: Mapping[str, str]) -> Candidate:
 
 
 def _candidate(
-    planned: PlannedTrial, known: Known, plan: SweepPlan, averaged: tuple[str, ...]
+    planned: PlannedTrial, prepared: PreparedSweep, averaged: tuple[str, ...]
 ) -> Candidate:
     """A trial in Tune's words, by the axes of its first cell, in the paper's tokens."""
+    plan, bases = prepared.plan, prepared.artifacts.bases
     spec, cell = planned.trial, planned.cells[0]
     request = cell.request
     assert isinstance(spec, TrialSpec), "every layer score is known once the stages are done"
@@ -228,7 +226,7 @@ def _candidate(
         axes=dict(cell.values) | {name: getattr(request, name) for name in ALWAYS_SHOWN},
         job=TrialJob(
             spec=spec,
-            base_sha256=known.bases[cell.base.key].weights_sha256,
+            base_sha256=bases[cell.base.key].weights_sha256,
             evaluation=planned.scale.evaluation,
             storage=str(plan.options.storage),
             sweep=plan.sweep.name,
@@ -241,10 +239,8 @@ def _candidate(
     )
 
 
-def _known_metrics(
-    trials: Sequence[PlannedTrial], known: Known, store: Store
-) -> dict[str, Metrics]:
+def _finished_metrics(prepared: PreparedSweep) -> dict[str, Metrics]:
     """Finished trials by id, with what a search sees of them."""
-    averaged = averaged_over([cell for trial in trials for cell in trial.cells], known, store)
-    ends = ((trial, outcome_of(trial, known, store)) for trial in trials)
+    averaged = averaged_over(prepared)
+    ends = ((trial, outcome_of(trial, prepared)) for trial in prepared.trials)
     return {t.trial_id: metrics(end, averaged) for t, end in ends if isinstance(end, Finished)}

@@ -48,7 +48,7 @@ class ReadBase:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Known:
+class Artifacts:
     """What earlier stages made. What is missing is not known yet."""
 
     corpus: CorpusId  # one for all scales of a sweep
@@ -56,7 +56,7 @@ class Known:
     layer_choices: Mapping[tuple[BaseKey, LayerRequest], LayerChoice]
 
 
-def look_up(scale: Scale, cells: Sequence[Cell], store: Store) -> Known:
+def find_artifacts(scale: Scale, cells: Sequence[Cell], store: Store) -> Artifacts:
     """What the package and the store know of a sweep's corpus, bases and layers by score.
 
     Raises:
@@ -74,7 +74,7 @@ def look_up(scale: Scale, cells: Sequence[Cell], store: Store) -> Known:
             place = layer_choice_path(base.weights_sha256, corpus.corpus_sha256, request)
             if kept := store.load(LayerChoice, *place):
                 choices[key, request] = kept
-    return Known(corpus=corpus, bases=bases, layer_choices=choices)
+    return Artifacts(corpus=corpus, bases=bases, layer_choices=choices)
 
 
 def layer_requests(cells: Sequence[Cell]) -> tuple[tuple[BaseKey, LayerRequest], ...]:

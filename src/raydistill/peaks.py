@@ -11,15 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from raydistill.known import Known
 from raydistill.locations import NONE
 from raydistill.outcomes import Finished
+from raydistill.prepared import PreparedSweep
 from raydistill.rates import device_s
 from raydistill.resolve import resolve
 from raydistill.scales import Scale
 from raydistill.spec import FROM_BASE, SCRATCH_WITH_AGE, TrialSpec
-from raydistill.store import Store
-from raydistill.sweep import Cell, SweepPlan
+from raydistill.sweep import Cell
 from raydistill.units import format_age
 
 SHARE = 0.25
@@ -166,19 +165,23 @@ def probe_cells(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     return tuple(probe for arm in arms_of(cells).values() for probe in arm.probes)
 
 
-def choices(cells: Sequence[Cell], known: Known, store: Store) -> dict[ArmKey, Choice]:
+def choices(prepared: PreparedSweep) -> dict[ArmKey, Choice]:
     """What the probes said, for every arm whose probes have all come to an end."""
+    if not prepared.plan.options.lr_probe:
+        return {}
     made = {}
-    for key, arm in arms_of(cells).items():
-        lost = [_lost(probe, known, store) for probe in arm.probes]
-        if not any(math.isnan(each) for each in lost):
+    for key, arm in arms_of(prepared.plan.cells).items():
+        lost = [_lost(probe, prepared) for probe in arm.probes]
+        if not any(math.isnan(nats) for nats in lost):
             made[key] = Choice(arm=arm, lost=tuple(lost))
     return made
 
 
-def at_best_peaks(cells: Sequence[Cell], known: Known, store: Store) -> tuple[Cell, ...]:
-    """The cells at the peak of their arm, or at `probe` until that is chosen."""
-    made = choices(cells, known, store)
+def at_best_peaks(prepared: PreparedSweep) -> PreparedSweep:
+    """Its cells at the peak of their arm, if probes were asked; at `probe` until it is chosen."""
+    if not prepared.plan.options.lr_probe:
+        return prepared
+    made = choices(prepared)
 
     def settled(cell: Cell) -> Cell:
         if not is_probed(cell):
@@ -187,26 +190,30 @@ def at_best_peaks(cells: Sequence[Cell], known: Known, store: Store) -> tuple[Ce
         peak_lr: float | Literal["probe"] = choice.peak_lr if choice else "probe"
         return replace(cell, request=replace(cell.request, peak_lr=peak_lr))
 
-    return tuple(map(settled, cells))
+    return prepared.with_cells([settled(cell) for cell in prepared.plan.cells])
 
 
-def probing_s(cells: Sequence[Cell], known: Known, store: Store) -> float:
+def with_probes(prepared: PreparedSweep) -> PreparedSweep:
+    """Its cells at their peaks as far as these are chosen, and the probes if asked."""
+    if not prepared.plan.options.lr_probe:
+        return prepared
+    settled, probes = at_best_peaks(prepared), probe_cells(prepared.plan.cells)
+    return settled.with_cells((*settled.plan.cells, *probes))
+
+
+def probing_s(prepared: PreparedSweep) -> float:
     """Device-seconds of the probes that were trained."""
-    specs = [resolve(probe, known) for probe in probe_cells(cells)]
-    found = [store.trained(s.trial_id) for s in specs if isinstance(s, TrialSpec)]
-    return sum(device_s(trained) for trained in found if trained is not None)
+    plan, store = prepared.plan, prepared.store
+    probes = probe_cells(plan.cells) if plan.options.lr_probe else ()
+    specs = [resolve(probe, prepared.artifacts) for probe in probes]
+    ends = [store.trained(s.trial_id) for s in specs if isinstance(s, TrialSpec)]
+    return sum(device_s(trained) for trained in ends if trained is not None)
 
 
-def all_cells(plan: SweepPlan, known: Known, store: Store) -> tuple[Cell, ...]:
-    """The cells of a plan, at their peaks as far as these are chosen, and the probes if asked."""
-    if not plan.options.lr_probe:
-        return plan.cells
-    return (*at_best_peaks(plan.cells, known, store), *probe_cells(plan.cells))
-
-
-def _lost(probe: Cell, known: Known, store: Store) -> float:
+def _lost(probe: Cell, prepared: PreparedSweep) -> float:
     """Nats lost on the selection half; infinite for a failure, not a number before the end."""
-    spec, base = resolve(probe, known), known.bases.get(probe.base.key)
+    artifacts, store = prepared.artifacts, prepared.store
+    spec, base = resolve(probe, artifacts), artifacts.bases.get(probe.base.key)
     if not isinstance(spec, TrialSpec) or base is None:
         return math.nan
     if store.failure(spec.trial_id) is not None:
@@ -215,5 +222,5 @@ def _lost(probe: Cell, known: Known, store: Store) -> float:
         return math.nan
     from raydistill.results import delta_nll, outcome  # noqa: PLC0415  (numpy)
 
-    found = outcome(spec, base.weights_sha256, probe.scale.evaluation, store)
-    return delta_nll(found, "selection") if isinstance(found, Finished) else math.nan
+    end = outcome(spec, base.weights_sha256, probe.scale.evaluation, store)
+    return delta_nll(end, "selection") if isinstance(end, Finished) else math.nan

@@ -98,7 +98,8 @@ def _layers(
         return pick(flags.location, config.num_layers, count, allow_ends=ends)
     pick("input", config.num_layers, count, allow_ends=ends)  # refuses a count that cannot be
     decoder.to(device_here())
-    sample = read_sample(decoder, flags.text or "embedded", checkpoint.folder, flags, store)
+    text = flags.text or "embedded"
+    sample = read_sample(decoder, text, checkpoint.folder, store, flags.seq_len, flags.windows)
     request = LayerRequest(score=flags.location, count=count, allow_ends=ends)
     (choice,) = choose_layers(decoder, [[ids[:, :-1] for ids in sample.scored]], [request])
     return choice.layers

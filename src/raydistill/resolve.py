@@ -7,7 +7,7 @@ Each stage of a sweep makes one of them, so a plan can be resolved before the fi
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from raydistill.known import Known, layer_request, pretraining
+from raydistill.known import Artifacts, layer_request, pretraining
 from raydistill.locations import LOCATIONS, Layers, is_data_driven, pick
 from raydistill.plan import plan_drops
 from raydistill.scales import Scale
@@ -56,7 +56,7 @@ class PlannedTrial:
 
     @property
     def trial_id(self) -> str:
-        """The id of a trial whose layers are known."""
+        """The id of a trial whose layers are artifacts."""
         assert isinstance(self.trial, TrialSpec), "every layer score is known after the stages"
         return self.trial.trial_id
 
@@ -66,7 +66,7 @@ class PlannedTrial:
         return self.cells[0].scale
 
 
-def distinct(cells: Sequence[Cell], known: Known) -> tuple[PlannedTrial, ...]:
+def distinct(cells: Sequence[Cell], artifacts: Artifacts) -> tuple[PlannedTrial, ...]:
     """The trials behind the cells, each once, in the order of their first cell.
 
     Raises:
@@ -75,7 +75,7 @@ def distinct(cells: Sequence[Cell], known: Known) -> tuple[PlannedTrial, ...]:
     trials: dict[str | Unscored, TrialSpec | Unscored] = {}
     sharing: dict[str | Unscored, list[Cell]] = {}
     for cell in cells:
-        trial = resolve(cell, known)
+        trial = resolve(cell, artifacts)
         key = trial.trial_id if isinstance(trial, TrialSpec) else trial
         trials.setdefault(key, trial)
         sharing.setdefault(key, []).append(cell)
@@ -84,15 +84,15 @@ def distinct(cells: Sequence[Cell], known: Known) -> tuple[PlannedTrial, ...]:
     )
 
 
-def resolve(cell: Cell, known: Known) -> TrialSpec | Unscored:
+def resolve(cell: Cell, artifacts: Artifacts) -> TrialSpec | Unscored:
     """The trial that a cell means.
 
     Raises:
         UsageError: if the model or the schedule cannot give what is asked.
     """
     request, scale = cell.request, cell.scale
-    base, recipe = resolve_base(cell.base, known), scale.recipe(request)
-    layers = _layers(cell, known)
+    base, recipe = resolve_base(cell.base, artifacts), scale.recipe(request)
+    layers = _layers(cell, artifacts)
     if layers is None:
         stand_in_plan(request, scale)  # refuses what cannot be
         return Unscored(base=base, request=request, recipe=recipe)
@@ -100,11 +100,11 @@ def resolve(cell: Cell, known: Known) -> TrialSpec | Unscored:
         recipe=recipe,
         loss=request.loss,
         seed=request.seed,
-        corpus_sha256=known.corpus.corpus_sha256,
-        tokenizer_sha256=known.corpus.tokenizer_sha256,
+        corpus_sha256=artifacts.corpus.corpus_sha256,
+        tokenizer_sha256=artifacts.corpus.tokenizer_sha256,
     )
     asked = cell.teacher
-    teacher = asked if isinstance(asked, NoTeacher) else resolve_teacher(asked, request, known)
+    teacher = asked if isinstance(asked, NoTeacher) else resolve_teacher(asked, request, artifacts)
     if request.start == FROM_BASE:
         plan = _plan(request, scale, layers)
         return TrialSpec(base=base, plan=plan, train=train, teacher=teacher)
@@ -121,11 +121,11 @@ def stand_in_plan(request: TrialRequest, scale: Scale) -> DropPlan:
     return _plan(request, scale, _picked(replace(request, location=stand_in), scale))
 
 
-def _layers(cell: Cell, known: Known) -> Layers | None:
+def _layers(cell: Cell, artifacts: Artifacts) -> Layers | None:
     """The layers that leave; None until a data-driven location has been read from its base."""
     if not is_data_driven(cell.request.location):
         return _picked(cell.request, cell.scale)
-    choice = known.layer_choices.get((cell.base.key, layer_request(cell.request)))
+    choice = artifacts.layer_choices.get((cell.base.key, layer_request(cell.request)))
     return choice.layers if choice else None
 
 
@@ -134,22 +134,22 @@ def _picked(request: TrialRequest, scale: Scale) -> Layers:
     return pick(request.location, scale.model.num_layers, request.count, allow_ends=ends)
 
 
-def resolve_base(asked: BaseRequest, known: Known) -> Base:
+def resolve_base(asked: BaseRequest, artifacts: Artifacts) -> Base:
     """A base: its weights if they exist, else how they will be made."""
     scale, age_tokens = asked.scale, asked.scale.age_tokens(asked.age)
-    if asked.key in known.bases:
-        return known.bases[asked.key]
+    if asked.key in artifacts.bases:
+        return artifacts.bases[asked.key]
     if scale.brought:
         return UnreadBase(name=scale.brought, revision=format_age(asked.age))
-    train = pretraining(scale, known.corpus).train
+    train = pretraining(scale, artifacts.corpus).train
     return PretrainedBase(model=scale.model, train=train, age_tokens=age_tokens)
 
 
 def resolve_teacher(
-    asked: BaseRequest, request: TrialRequest, known: Known
+    asked: BaseRequest, request: TrialRequest, artifacts: Artifacts
 ) -> Base | CachedTeacher:
     """A teacher: a base, or what the store keeps of its answers."""
-    base = resolve_base(asked, known)
+    base = resolve_base(asked, artifacts)
     return CachedTeacher(base=base, excerpt=request.excerpt) if request.excerpt else base
 
 

@@ -16,7 +16,6 @@ from raydistill.evaluate import (
     scores_from,
 )
 from raydistill.flops import parameters
-from raydistill.known import Known
 from raydistill.manifest import steps_of
 from raydistill.outcomes import (
     Documents,
@@ -27,6 +26,7 @@ from raydistill.outcomes import (
     Unfinished,
     UnitScores,
 )
+from raydistill.prepared import PreparedSweep
 from raydistill.record import Record
 from raydistill.resolve import PlannedTrial
 from raydistill.scales import load_scale, scale_names
@@ -34,7 +34,7 @@ from raydistill.search import OBJECTIVES
 from raydistill.spec import CorpusInfo, EvalSpec, ExternalBase, TrialSpec
 from raydistill.statistics import half
 from raydistill.store import Store
-from raydistill.sweep import Cell, bases_of
+from raydistill.sweep import bases_of
 
 Half = Literal["selection", "report"]
 """Of the held-out documents: a search selects on one and reports on the other (METHOD 6)."""
@@ -53,15 +53,16 @@ def measured(
     return scores_from(weights_sha256, documents), documents
 
 
-def averaged_over(cells: Sequence[Cell], known: Known, store: Store) -> tuple[str, ...]:
-    """The tasks that every downstream mean over these cells is over, from their bases' scores."""
-    corpus = known.corpus.corpus_sha256
-    asked = [base for base in bases_of(cells) if base.key in known.bases]
-    found = [
-        measured(known.bases[base.key].weights_sha256, corpus, base.scale.evaluation, store)
-        for base in asked
+def averaged_over(prepared: PreparedSweep) -> tuple[str, ...]:
+    """The tasks that every downstream mean over a sweep is over, from its bases' scores."""
+    made, store = prepared.artifacts, prepared.store
+    corpus = made.corpus.corpus_sha256
+    scored = [
+        measured(made.bases[base.key].weights_sha256, corpus, base.scale.evaluation, store)
+        for base in bases_of(prepared.plan.cells)
+        if base.key in made.bases
     ]
-    return tasks_averaged(each[0] for each in found if each is not None)
+    return tasks_averaged(kept[0] for kept in scored if kept is not None)
 
 
 def outcome(spec: TrialSpec, base_sha256: str, evaluation: EvalSpec, store: Store) -> Outcome:
@@ -80,12 +81,12 @@ def outcome(spec: TrialSpec, base_sha256: str, evaluation: EvalSpec, store: Stor
     return Finished(result=result, before=before[1], after=after[1])
 
 
-def outcome_of(planned: PlannedTrial, known: Known, store: Store) -> Outcome:
-    """Where a trial of a plan stands; one whose base or layers are not known has not begun."""
-    base = known.bases.get(planned.cells[0].base.key)
+def outcome_of(planned: PlannedTrial, prepared: PreparedSweep) -> Outcome:
+    """Where a trial of a sweep stands; one whose base or layers are not known has not begun."""
+    base = prepared.artifacts.bases.get(planned.cells[0].base.key)
     if base is None or not isinstance(planned.trial, TrialSpec) or not planned.has_final_id:
         return Unfinished()
-    return outcome(planned.trial, base.weights_sha256, planned.scale.evaluation, store)
+    return outcome(planned.trial, base.weights_sha256, planned.scale.evaluation, prepared.store)
 
 
 def _so_far(spec: TrialSpec, store: Store) -> Unfinished:

@@ -3,7 +3,6 @@
 Shapes: B windows, each of context + 1 tokens.
 """
 
-import argparse
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,21 +77,27 @@ def sample_windows(data: TokenFile, windows: int, device: torch.device) -> Sampl
 
 
 def read_sample(
-    model: Decoder, text: str, tokenizer: Path | None, flags: argparse.Namespace, store: Store
+    model: Decoder,
+    text: str,
+    tokenizer: Path | None,
+    store: Store,
+    seq_len: int | None,
+    windows: int | None,
 ) -> Sample:
     """Windows of `text`, as the model's own tokenizer reads it, on the model's device.
 
-    `flags.seq_len` and `flags.windows` are None where nobody named them.
+    `windows` of `seq_len` tokens; of either, None is what is usual there.
 
     Raises:
         UsageError: if the windows are longer than the model's context.
         DataError: if there is no such text or tokenizer, or too little text.
     """
     device = next(model.parameters()).device
-    context = flags.seq_len or usual_context(model, device)
+    context = seq_len or usual_context(model, device)
     if context > model.config.context:
         raise UsageError(f"--seq-len {context}: the model reads up to {model.config.context}")
-    windows = flags.windows or usual_windows(model, context, device)
+    if windows is None:
+        windows = usual_windows(model, context, device)
     folder = prepare_corpus(
         _here(text),
         store=store,

@@ -10,9 +10,9 @@ from statistics import fmean
 from raydistill.contests import Contest, Funnel
 from raydistill.evaluate import PERPLEXITY
 from raydistill.funnel import Climb
-from raydistill.known import Known
 from raydistill.outcomes import Finished, UnitScores
-from raydistill.resolve import PlannedTrial, distinct
+from raydistill.prepared import PreparedSweep
+from raydistill.resolve import PlannedTrial
 from raydistill.results import delta_nll, final_nll, outcome_of
 from raydistill.statistics import (
     DocumentsAreTheLimit,
@@ -25,7 +25,6 @@ from raydistill.statistics import (
     not_distinguishable_from_best,
     seeds_to_separate,
 )
-from raydistill.store import Store
 from raydistill.units import format_tokens
 from raydistill.winner import Winner, name_of
 
@@ -116,11 +115,11 @@ def _parting(best: Trained, other: Trained, between: Mapping[int, FloatArray]) -
     )
 
 
-def winner_lines(found: Winner, known: Known, store: Store) -> Iterator[str]:
+def winner_lines(found: Winner, prepared: PreparedSweep) -> Iterator[str]:
     """How a search's winner does on new seeds, against the best preset."""
     cells = [found.winner.cells[0], found.preset.cells[0]]
     best, preset = (
-        _ends(distinct(found.anew(each), known), name_of(each.cells[0], cells), known, store)
+        _ends(prepared.with_cells(found.anew(each)).trials, name_of(each.cells[0], cells), prepared)
         for each in (found.winner, found.preset)
     )
     if found.is_preset:
@@ -149,11 +148,11 @@ def winner_lines(found: Winner, known: Known, store: Store) -> Iterator[str]:
 
 def _trained(trials: Sequence[PlannedTrial], contest: Contest, funnel: Funnel) -> Trained:
     varied = [each[0].cells[0] for each in contest.contenders.values()]
-    return _ends(trials, name_of(trials[0].cells[0], varied), funnel.known, funnel.store)
+    return _ends(trials, name_of(trials[0].cells[0], varied), funnel.prepared)
 
 
-def _ends(trials: Iterable[PlannedTrial], name: str, known: Known, store: Store) -> Trained:
-    ends = {each.cells[0].request.seed: outcome_of(each, known, store) for each in trials}
+def _ends(trials: Iterable[PlannedTrial], name: str, prepared: PreparedSweep) -> Trained:
+    ends = {each.cells[0].request.seed: outcome_of(each, prepared) for each in trials}
     return Trained(
         name=name, ends={seed: end for seed, end in ends.items() if isinstance(end, Finished)}
     )

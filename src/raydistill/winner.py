@@ -5,15 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from raydistill.contests import Contest, contests
-from raydistill.known import Known
 from raydistill.locations import LOCATIONS, NONE
 from raydistill.outcomes import Finished
-from raydistill.resolve import PlannedTrial, distinct
+from raydistill.prepared import PreparedSweep
+from raydistill.resolve import PlannedTrial
 from raydistill.results import averaged_over, final_nll, objectives, outcome_of
 from raydistill.search import TPE, on_front
 from raydistill.spec import TEACHER_FREE
-from raydistill.store import Store
-from raydistill.sweep import Cell, SweepPlan, settle, shown
+from raydistill.sweep import Cell, settle, shown
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,36 +68,35 @@ def control_of(cell: Cell) -> Cell:
     return replace(cell, request=request, values=values)
 
 
-def further(plan: SweepPlan, known: Known, store: Store) -> str:
+def further(prepared: PreparedSweep) -> str:
     """How a search by Optuna looks further, if all its trials were finished before it began."""
-    finished = len(searched(plan, known, store))
-    if plan.options.search != TPE or finished < plan.options.trials:
+    options = prepared.plan.options
+    finished = len(searched(prepared))
+    if options.search != TPE or finished < options.trials:
         return ""
-    every = len(distinct(plan.cells, known))
+    every = len(prepared.trials)
     if finished == every:
         return f"All {every} trials that there are were known: nothing is left to draw."
-    more = min(every, finished + plan.options.trials)
+    more = min(every, finished + options.trials)
     return (
-        f"All {plan.options.trials} trials were known, so none was drawn: --trials {more} looks "
-        "further."
+        f"All {options.trials} trials were known, so none was drawn: --trials {more} looks further."
     )
 
 
-def searched(plan: SweepPlan, known: Known, store: Store) -> list[tuple[PlannedTrial, Finished]]:
+def searched(prepared: PreparedSweep) -> list[tuple[PlannedTrial, Finished]]:
     """The finished trials of a search, in the order of its cells."""
-    trials = distinct(plan.cells, known)
-    ends = ((planned, outcome_of(planned, known, store)) for planned in trials)
+    ends = ((planned, outcome_of(planned, prepared)) for planned in prepared.trials)
     return [(planned, end) for planned, end in ends if isinstance(end, Finished)]
 
 
-def points(plan: SweepPlan, known: Known, store: Store) -> tuple[Point, ...]:
+def points(prepared: PreparedSweep) -> tuple[Point, ...]:
     """Every finished trial of a search by the plan's objectives."""
-    found, asked = searched(plan, known, store), plan.options.objectives
-    averaged = averaged_over(plan.cells, known, store)
+    plan, ends, averaged = prepared.plan, searched(prepared), averaged_over(prepared)
+    minimised = plan.options.objectives
     by_half = [
         {
-            str(place): tuple(objectives(finished, half, averaged)[name] for name in asked)
-            for place, (_, finished) in enumerate(found)
+            str(place): tuple(objectives(finished, half, averaged)[name] for name in minimised)
+            for place, (_, finished) in enumerate(ends)
         }
         for half in ("selection", "report")
     ]
@@ -109,7 +107,7 @@ def points(plan: SweepPlan, known: Known, store: Store) -> tuple[Point, ...]:
             losses=by_half[1][str(place)],
             on_front=str(place) in front,
         )
-        for place, (planned, _) in enumerate(found)
+        for place, (planned, _) in enumerate(ends)
     )
 
 
@@ -128,16 +126,17 @@ def name_of(cell: Cell, among: Sequence[Cell]) -> str:
     return ", ".join([cell.request.location, *said])
 
 
-def winner(plan: SweepPlan, known: Known, store: Store) -> Winner | None:
+def winner(prepared: PreparedSweep) -> Winner | None:
     """Who won, once a search that names new seeds has all its trials.
 
     The winner is the one with the lowest loss on the documents to select on, in the contest (one
     model, age and count) of which the search has finished most, a preset among them.
     """
+    plan = prepared.plan
     seeds = plan.sweep.searching.new_seeds
     if plan.options.search != TPE or not seeds:
         return None
-    ends = searched(plan, known, store)
+    ends = searched(prepared)
     if len(ends) < plan.options.trials:
         return None
     losses = {planned.trial_id: final_nll(end, "selection") for planned, end in ends}
@@ -180,7 +179,7 @@ def _is_preset(cell: Cell, *, probed: bool) -> bool:
     return as_printed and request.loss == TEACHER_FREE and at_usual_rate
 
 
-def winner_again(plan: SweepPlan, known: Known, store: Store) -> tuple[Cell, ...]:
+def winner_again(prepared: PreparedSweep) -> tuple[Cell, ...]:
     """The cells of the winner's new seeds, and controls; none before there is a winner."""
-    found = winner(plan, known, store)
-    return () if found is None else found.again
+    champion = winner(prepared)
+    return () if champion is None else champion.again

@@ -87,9 +87,7 @@ def _share(work: Missing) -> str:
 
 def _score(funnel: Funnel, work: Sequence[Missing], need: Need, say: Say) -> None:
     jobs = [
-        job
-        for each in work
-        for job in cut_jobs(each.contest, each.climb.missing, funnel.known, funnel.store)
+        job for each in work for job in cut_jobs(each.contest, each.climb.missing, funnel.prepared)
     ]
     sets = sum(len(job.layer_sets) for job in jobs)
     say(f"scoring {sets} layer sets without training")

@@ -4,20 +4,19 @@ from collections.abc import Callable, Sequence
 
 from raydistill.costs import trial_work
 from raydistill.jobs import ProbeJob, Variant
-from raydistill.known import look_up
-from raydistill.peaks import all_cells
+from raydistill.peaks import with_probes
+from raydistill.prepared import PreparedSweep
 from raydistill.rates import Probed, Rate, Unmeasured, probe_path, typical
-from raydistill.resolve import PlannedTrial, distinct
+from raydistill.resolve import PlannedTrial
 from raydistill.runners.cluster import connected, device_need, present, wait_for
 from raydistill.runners.once import run_each_once
 from raydistill.spec import TEACHER_FREE, ModelConfig, NoTeacher
 from raydistill.store import Store
-from raydistill.sweep import SweepPlan
 
 MOST_AT_ONCE = 8
 
 
-def probe_plan(plan: SweepPlan, store: Store, say: Callable[[str], None]) -> None:
+def probe_plan(prepared: PreparedSweep, say: Callable[[str], None]) -> None:
     """Measure on the cluster's devices what the trials of a plan will take; keep it in the store.
 
     Side by side, because trials of one machine slow each other down.
@@ -25,25 +24,24 @@ def probe_plan(plan: SweepPlan, store: Store, say: Callable[[str], None]) -> Non
     Raises:
         RaydistillError: if there is no cluster, or none of its devices is free.
     """
-    known = look_up(plan.scale, plan.cells, store)
-    planned = distinct(all_cells(plan, known, store), known)
-    trials = [trial for trial in planned if not trial_work(trial, store).done]
+    store, corpus_sha256 = prepared.store, prepared.artifacts.corpus.corpus_sha256
+    trials = [t for t in with_probes(prepared).trials if not trial_work(t, store).done]
     if not trials:
         return  # nothing is left to predict
     with connected(store.path("probes", "ray.log")):
         need = device_need()
         wait_for(need, say=say)
-        at_once = min(present(need), MOST_AT_ONCE, _most_at_once(plan, len(trials)))
-        for job in probe_jobs(trials, known.corpus.corpus_sha256, store):
+        at_once = min(present(need), MOST_AT_ONCE, _most_at_once(prepared, len(trials)))
+        for job in probe_jobs(trials, corpus_sha256, store):
             say(f"probing {at_once} device(s) side by side")
             found = merged(run_each_once(probe_work, need, [job] * at_once))
             store.save(Probed(found=found), *probe_path(job.model, job.recipe))
 
 
-def _most_at_once(plan: SweepPlan, trials: int) -> int:
+def _most_at_once(prepared: PreparedSweep, trials: int) -> int:
     """Devices that the trials of a plan can hold together."""
-    concurrent = plan.options.concurrent
-    return plan.scale.devices_per_trial * (trials if concurrent == "auto" else concurrent)
+    concurrent = prepared.plan.options.concurrent
+    return prepared.plan.scale.devices_per_trial * (trials if concurrent == "auto" else concurrent)
 
 
 def probe_jobs(trials: Sequence[PlannedTrial], corpus_sha256: str, store: Store) -> list[ProbeJob]:

@@ -12,10 +12,18 @@ from raydistill.evaluate.items import item_files, make_items
 from raydistill.faults import reach
 from raydistill.flops import parameters
 from raydistill.jobs import BaseJob, CutJob, PretrainJob, StopAt, TrialJob
-from raydistill.known import Known, ages_by_scale, corpus_id, layer_requests, look_up, pretraining
+from raydistill.known import (
+    Artifacts,
+    ages_by_scale,
+    corpus_id,
+    find_artifacts,
+    layer_requests,
+    pretraining,
+)
 from raydistill.manifest import is_whole, steps_of
 from raydistill.outcomes import Finished, HeldoutPoint, Progress
 from raydistill.placement import AUTO, OWN_DEVICES
+from raydistill.prepared import PreparedSweep, prepare
 from raydistill.remote import url_of
 from raydistill.results import measured, metrics, outcome, study_url
 from raydistill.runners.cluster import Need
@@ -33,7 +41,7 @@ from raydistill.units import format_age, format_tokens
 Say = Callable[[str], None]
 
 
-def prepare(plan: SweepPlan, store: Store, need: Need, say: Say) -> Known:
+def make_artifacts(plan: SweepPlan, store: Store, need: Need, say: Say) -> PreparedSweep:
     """Make what trials start from: the corpus, the bases, their scores, layers by score.
 
     Args:
@@ -46,16 +54,22 @@ def prepare(plan: SweepPlan, store: Store, need: Need, say: Say) -> Known:
         DataError: if the text or a base cannot be had, or do not belong together.
     """
     reach("preparing")
-    known = look_up(plan.scale, plan.cells, store)
-    if not _has_text(plan.scale, known.corpus.corpus_sha256, store):
+    cells = plan.cells
+    made = find_artifacts(plan.scale, cells, store)
+    if not _has_text(plan.scale, made.corpus.corpus_sha256, store):
         tokenise(plan.scale, store, say)
-        known = look_up(plan.scale, plan.cells, store)
-    for scale, ages in ages_by_scale(plan.cells):
-        if any((scale.name, age) not in known.bases for age in ages):
+        made = find_artifacts(plan.scale, cells, store)
+    for scale, ages in ages_by_scale(cells):
+        if any((scale.name, age) not in made.bases for age in ages):
             make_bases(scale, ages, store, need, say)
-            known = look_up(plan.scale, plan.cells, store)
-    _measure_bases(plan, known, store, need, say)
-    return look_up(plan.scale, plan.cells, store)
+            made = find_artifacts(plan.scale, cells, store)
+    jobs = {base.key: _base_job(base, cells, made, store) for base in bases_of(cells)}
+    missing = {key: job for key, job in jobs.items() if _lacks(job, store)}
+    if missing:
+        named = (f"{format_age(age)} ({scale})" for scale, age in missing)
+        say(f"measuring the bases of age {', '.join(named)}")
+        run_each_once(measure_base, need, list(missing.values()))
+    return prepare(plan, store)
 
 
 def _has_text(scale: Scale, corpus_sha256: str, store: Store) -> bool:
@@ -121,25 +135,16 @@ def pretrain_bases(scale: Scale, store: Store, need: Need, say: Say) -> None:
     )
 
 
-def _measure_bases(plan: SweepPlan, known: Known, store: Store, need: Need, say: Say) -> None:
-    jobs = {base.key: _base_job(plan, known, base, store) for base in bases_of(plan.cells)}
-    missing = {key: job for key, job in jobs.items() if _lacks(job, store)}
-    if missing:
-        named = (f"{format_age(age)} ({scale})" for scale, age in missing)
-        say(f"measuring the bases of age {', '.join(named)}")
-        run_each_once(measure_base, need, list(missing.values()))
-
-
-def _base_job(plan: SweepPlan, known: Known, base: BaseRequest, store: Store) -> BaseJob:
-    """What trials and the table want to know of a base; of its layers, what is still unknown."""
+def _base_job(base: BaseRequest, cells: Sequence[Cell], made: Artifacts, store: Store) -> BaseJob:
+    """What trials and the table want to know of a base; of its layers, what is still unmade."""
     return BaseJob(
-        weights_sha256=known.bases[base.key].weights_sha256,
-        corpus_sha256=known.corpus.corpus_sha256,
+        weights_sha256=made.bases[base.key].weights_sha256,
+        corpus_sha256=made.corpus.corpus_sha256,
         evaluation=base.scale.evaluation,
         layers=tuple(
             request
-            for key, request in layer_requests(plan.cells)
-            if key == base.key and (key, request) not in known.layer_choices
+            for key, request in layer_requests(cells)
+            if key == base.key and (key, request) not in made.layer_choices
         ),
         storage=str(store.root),
     )
@@ -257,17 +262,17 @@ def measure_cuts_of(job: CutJob) -> None:
 
 
 def study(
-    plan: SweepPlan, candidates: Sequence[Candidate], known: Mapping[str, Metrics], store: Store
+    prepared: PreparedSweep, candidates: Sequence[Candidate], done: Mapping[str, Metrics]
 ) -> Study:
-    """Optuna's choice of the cells of a plan, told of the finished ones."""
-    options = plan.options
+    """Optuna's choice of the trials of a sweep, told of the finished ones."""
+    plan, options = prepared.plan, prepared.plan.options
     space = digest({"axes": study_space(candidates), "objectives": options.objectives})
     asked = Asked(
         objectives=options.objectives,
         trials=options.trials,
         seed=options.seed,
         first=plan.sweep.searching.first,
-        url=study_url(store),
+        url=study_url(prepared.store),
         name=f"{plan.sweep.name}, {plan.scale.name}, {space[:8]}",
     )
-    return Study(candidates, known, asked)
+    return Study(candidates, done, asked)
