@@ -36,9 +36,7 @@ def rank(store: Store, flags: argparse.Namespace) -> int:
     if device.type == "cpu" and next(named.model.parameters()).dtype is torch.float16:
         named.model.float()  # CPUs are slow in that precision
     text = flags.text or named.corpus
-    sample = read_sample(
-        named.model, text, named.tokenizer, store, flags.seq_len, flags.windows
-    )
+    sample = read_sample(named.model, text, named.tokenizer, store, flags.seq_len, flags.windows)
     meter = Meter(console, "passes through the model")
     shown = text if flags.text is None else Path(text).name
     found = measure(
