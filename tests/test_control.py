@@ -1,46 +1,18 @@
-"""Which control a cell is compared with: MLflow, table, a report from MLflow and card agree.
-
-Nothing is trained: every trial of a sweep gets a loss of its own, which tells who was compared.
-"""
+"""Which control a cell is compared with: MLflow, table, a report from MLflow and card agree."""
 
 import dataclasses
-import itertools
 import shutil
 
 import pytest
 
-import finished
-import planned
-from raydistill import tracking
-from raydistill.asked import AskedCell, all_asked, asked_of, keep
-from raydistill.evaluate import PERPLEXITY, score_key
-from raydistill.gather import from_mlflow, from_store
-from raydistill.lineage import of_trial
+from compared import Storage
 from raydistill.locations import NONE
-from raydistill.outcomes import UnitScores
-from raydistill.peaks import at_best_peaks, peak_of, probe_cells
-from raydistill.report.blocks import row_blocks
-from raydistill.report.cells import Measured
-from raydistill.report.table import build_table
-from raydistill.resolve import distinct
-from raydistill.scales import load_scale
-from raydistill.spec import DropPlan, ExternalBase, TrialSpec
-from raydistill.statistics import Estimate
+from raydistill.spec import ExternalBase
 from raydistill.store import Store
-from raydistill.sweep import ADDED
 from raydistill.tracking import NoControl, default_uri, open_client
+from raydistill.units import B
 from raydistill.views import for_tracker, read_state
 
-SIZES = [load_scale(name) for name in ("smoke", "smoke_small")]
-KNOWN = dataclasses.replace(
-    planned.all_known(finished.SMOKE),
-    bases={
-        (size.name, age): ExternalBase(
-            name=size.name, revision="some", weights_sha256=f"{size.name}{age}".ljust(64, "0")
-        )
-        for size in SIZES for age in size.ages
-    },
-)  # fmt: skip
 LATE = ("--age", "320B")
 
 
@@ -58,126 +30,6 @@ def storage(tmp_path, empty_mlflow):
     return Storage(tmp_path)
 
 
-class Storage:
-    """A store in which trials are finished by hand, and what is said of them."""
-
-    def __init__(self, root):
-        self.store, self.losses = Store(root), itertools.count(1)
-        finished.prepare(self.store)
-        for base in KNOWN.bases.values():
-            self._keep_scores(base.weights_sha256, 3.0)
-
-    def ask(self, script, *flags, without=lambda cell: False):
-        """A sweep's command that finishes its cells, but for those `without`."""
-        plan = finished.plan(script, self.store, *flags)
-        if plan.options.lr_probe:
-            probes = probe_cells(plan.cells)  # the higher the rate, the better for a control
-            self._finish(sorted(probes, key=lambda c: -peak_of(c) * (c.request.location == NONE)))
-            plan = dataclasses.replace(plan, cells=at_best_peaks(plan.cells, KNOWN, self.store))
-        self._finish([cell for cell in plan.cells if not without(cell)])
-        keep(asked_of(plan, KNOWN, self.store), self.store)
-        return self
-
-    def add(self, like):
-        """A student trained elsewhere, beside the cell that `like` chooses."""
-        asked = self.asked
-        of = next(each for each in asked.cells if like(each.cell))
-        none = dict.fromkeys(("budget_tokens", "warmup_tokens", "warm_phase_tokens"), 0)
-        recipe = dataclasses.replace(of.spec.train.recipe, **none)
-        spec = TrialSpec(
-            base=ExternalBase(name=f"{ADDED}: mine", revision="", weights_sha256="m" * 64),
-            plan=DropPlan(),
-            train=dataclasses.replace(of.spec.train, recipe=recipe, loss="lm", seed=1),
-        )
-        request = dataclasses.replace(of.cell.request, location=NONE, count=0, budget=0, seed=1)
-        cell = dataclasses.replace(of.cell, values={ADDED: "mine"}, request=request)
-        self._trained(spec, of.cell.scale)
-        added = AskedCell(cell=cell, spec=spec, base_sha256=of.base_sha256)
-        keep(dataclasses.replace(asked, cells=(added,)), self.store)
-        return self
-
-    def _finish(self, cells):
-        for trial in distinct(cells, KNOWN):
-            if self.store.trained(trial.trial_id) is None:
-                self._trained(trial.trial, trial.scale)
-
-    def _trained(self, spec, scale):
-        sha256 = spec.trial_id * 4
-        made = planned.finished(spec, scale, train_s=1.0)
-        made = dataclasses.replace(made, weights_sha256=sha256)
-        self._keep_scores(sha256, 3 + next(self.losses) / 128)
-        self.store.save(made, "trials", spec.trial_id, "trained.json")
-
-    def _keep_scores(self, sha256, nll):
-        """The same in every document, so that any half of them says it too."""
-        for name in (PERPLEXITY, *finished.EVALUATION.tasks):
-            each = 100.0 * nll if name == PERPLEXITY else 50.0
-            many = len(finished.UNITS)
-            scores = UnitScores(units=finished.UNITS, sums=(each,) * many, counts=(100,) * many)
-            key = score_key(name, finished.INFO, finished.EVALUATION.heldout_windows)
-            self.store.save(scores, "scores", sha256, f"{key}.json")
-
-    @property
-    def asked(self):
-        (asked,) = all_asked(self.store)
-        return asked
-
-    @property
-    def tracked(self):
-        """What MLflow is brought to."""
-        state = read_state(self.asked, self.store)
-        return for_tracker(state, command="", running=False, environment={}, files={})
-
-    def mlflow(self):
-        """By trial, what MLflow says was lost against the control."""
-        return {
-            cell.spec.trial_id: None
-            if isinstance(cell.control, NoControl)
-            else cell.outcome.result.after.nll - cell.control.nll
-            for cell in self.tracked.cells
-            if cell.role != "reference"  # MLflow says of it what it is, not what it lost
-        }
-
-    def table(self):
-        """The same by the table of the storage."""
-        (report,) = from_store(self.store, ())
-        return lost(report)
-
-    def served(self, condition=""):
-        """The same by the table of a report from MLflow."""
-        uri = default_uri(self.store)
-        tracking.sync(self.tracked, uri=uri, store=self.store)
-        (report,) = from_mlflow(uri, self.store, (), (), condition)
-        return lost(report)
-
-    def cards(self):
-        """The same by the model card of each student; a control's card says nothing of it."""
-        (report,) = from_store(self.store, ())
-        asked = {each.spec.trial_id: each for each in self.asked.cells}
-        said = {}
-        for cell in report.cells:
-            if isinstance(cell.outcome, Measured) and cell.role != "control" and not cell.reference:
-                trial_id = cell.outcome.result.trained.trial_id
-                made = of_trial(report, cell, self.asked, asked[trial_id], finished.INFO)
-                drops = made.lost.against_control
-                said[trial_id] = drops and drops.delta_nll.value
-        return said
-
-
-def lost(report):
-    """By trial, what a row of one seed lost against the control; references are in every block."""
-    said = {}
-    for cells, block in zip(row_blocks(report.cells), build_table(report).blocks, strict=True):
-        for row, shown in zip(cells.rows, block.rows, strict=True):
-            entry = shown.against_control.delta_nll
-            for cell in row.cells if not row.first.reference else ():
-                if isinstance(cell.outcome, Measured):
-                    value = entry.value if isinstance(entry, Estimate) else None
-                    trial_id = cell.outcome.result.trained.trial_id
-                    assert said.setdefault(trial_id, value) == pytest.approx(value, abs=1e-9)
-    return said
-
-
 def same(one, other):
     assert one.keys() == other.keys()
     assert {k: v and round(v, 9) for k, v in one.items()} == {
@@ -189,7 +41,8 @@ def assert_all_agree(storage):
     """Returns what all say, by trial."""
     mlflow, table = storage.mlflow(), storage.table()
     same(table, {trial: mlflow[trial] for trial in table})
-    same(storage.cards(), {trial: mlflow[trial] for trial in storage.cards()})
+    cards = storage.cards()
+    same(cards, {trial: mlflow[trial] for trial in cards})
     same(storage.served(), table)
     chosen = storage.served("tags.role = 'cell'")
     same(chosen, {trial: table[trial] for trial in chosen})
@@ -200,6 +53,7 @@ def is_control(cell):
     return cell.request.location == NONE and cell.request.budget > 0
 
 
+SEARCHED = ("--location", "none,input", "--count", "1", "--gap", "0", "--trials", "99")
 SWEEPS = {
     "where": ("where_to_drop",),
     "where, probed": ("where_to_drop", "--lr-probe"),
@@ -208,15 +62,9 @@ SWEEPS = {
     "when": ("when_to_drop",),
     "how many": ("how_many_to_drop",),
     "arms": ("teacher_free_vs_kd", "--seed", "1"),
-    "arms, another seed": ("teacher_free_vs_kd", "--seed", "2"),
     "arms, probed": ("teacher_free_vs_kd", "--seed", "1", "--lr-probe"),
     "arms, nothing removed": ("teacher_free_vs_kd", "--seed", "1", "--location", "none"),
-    "search": (
-        "search", "--location", "none,input", "--count", "1,2", "--gap", "0,1B", "--trials", "99",
-    ),
-    "search, no control at that rate": (
-        "search", "--location", "none,input", "--count", "1", "--gap", "0", "--lr_factor", "0.5,2",
-    ),
+    "search": ("search", *SEARCHED, "--lr_factor", "0.5,1"),
 }  # fmt: skip
 
 
@@ -225,3 +73,101 @@ def test_every_cell_of_every_sweep_has_one_control(name, storage):
     said = assert_all_agree(storage.ask(*SWEEPS[name]))
     assert said
     assert None not in said.values()
+
+
+def test_what_no_seed_changes_is_compared_with_every_seed_of_the_control_in_a_table(storage):
+    """MLflow and the card, which know one run, take the first of them."""
+    storage.ask("teacher_free_vs_kd", "--seed", "2,3", "--arm", "control,one-shot,teacher-free")
+    first = {
+        spec.trial_id: control.train.seed == 2
+        for spec, control in storage.controls()
+        if not spec.train.recipe.budget_tokens or control.train.seed == spec.train.seed
+    }
+    assert len(first) == len(storage.controls())
+    mlflow, table, cards = storage.mlflow(), storage.table(), storage.cards()
+    same(cards, {trial: mlflow[trial] for trial in cards})
+    (one_shot,) = {s.trial_id for s, _ in storage.controls() if not s.train.recipe.budget_tokens}
+    assert first[one_shot]
+    taught = cards.keys() - {one_shot}
+    assert {table[trial] for trial in taught} == {sum(mlflow[trial] for trial in taught) / 2}
+    controls = [c.outcome.result.after.nll for c in storage.tracked.cells if c.role == "control"]
+    apart = max(controls) - min(controls)
+    assert table[one_shot] == pytest.approx(mlflow[one_shot] - apart / 2)
+
+
+def test_a_control_that_has_not_finished_is_none(storage):
+    storage.ask("where_to_drop", *LATE, without=is_control)
+    assert set(assert_all_agree(storage).values()) == {None}
+
+
+def test_a_seed_whose_control_has_not_finished_has_none(storage):
+    seeds = ("--seed", "1,2")
+    storage.ask(
+        "where_to_drop", *LATE, *seeds, without=lambda c: is_control(c) and c.request.seed == 2
+    )
+    assert {
+        (spec.train.seed, control and control.train.seed) for spec, control in storage.controls()
+    } == {(1, 1), (2, None)}
+    mlflow, cards = storage.mlflow(), storage.cards()
+    same(cards, {trial: mlflow[trial] for trial in cards})
+    table = storage.table()  # of both seeds, on the one that the control has
+    assert all(mlflow[trial] in (table[trial], None) for trial in table)
+
+
+@pytest.mark.parametrize("other", [("--set", "lr=1e-4"), ("--budget", "40B")])
+@pytest.mark.parametrize("script", ["where_to_drop", "teacher_free_vs_kd"])
+def test_two_recipes_have_a_control_each(script, other, storage):
+    flags = (script, *LATE, "--seed", "1")
+    storage.ask(*flags).ask(*flags, *other)
+    pairs = [
+        (spec.train.recipe, control.train.recipe)
+        for spec, control in storage.controls()
+        if isinstance(spec.base, ExternalBase) and spec.train.recipe.budget_tokens
+    ]
+    assert len({control for _, control in pairs}) == 2
+    assert all(own.peak_lr == control.peak_lr for own, control in pairs)
+    longer = [own.budget_tokens / control.budget_tokens for own, control in pairs]
+    assert all(0.5 < share <= 1 for share in longer)  # less at equal FLOPs
+
+
+def test_the_control_without_a_teacher_stands_for_all_losses(storage):
+    storage.ask("where_to_drop", *LATE, "--loss", "kd").ask("where_to_drop", *LATE)
+    assert {control.train.loss for _, control in storage.controls()} == {"lm"}
+    assert_all_agree(storage)
+
+
+def test_a_rate_that_was_asked_for_needs_a_control_at_that_rate(storage):
+    """One that was probed does not: it is each arm's own (METHOD 7)."""
+    flags = ("search", *SEARCHED, "--loss", "lm", "--lr_factor", "0.5,1,2")
+    storage.ask(*flags, without=lambda c: is_control(c) and c.request.peak_lr != "scale")
+    assert_all_agree(storage)
+    peaks = {(spec.train.recipe.peak_lr, control is None) for spec, control in storage.controls()}
+    assert peaks == {(5e-4, True), (1e-3, False), (2e-3, True)}
+
+
+def test_a_control_that_was_trained_before_the_rates_were_probed_still_is_one(storage):
+    storage.ask("where_to_drop", *LATE, "--location", "none", "--set", "lr=5e-4")
+    storage.ask("where_to_drop", *LATE, "--location", "input", "--lr-probe")
+    assert None not in assert_all_agree(storage).values()
+
+
+@pytest.mark.parametrize("script", ["where_to_drop", "when_to_drop"])
+def test_a_student_trained_elsewhere_has_the_control_of_its_base(script, storage):
+    storage.ask(script, *LATE, "--seed", "2").add(lambda cell: cell.request.location == "input")
+    said = assert_all_agree(storage)
+    assert None not in said.values()
+
+
+def test_weights_of_another_base_have_no_control_here(storage):
+    storage.ask("where_to_drop", *LATE)
+    asked = storage.asked
+    other = [
+        dataclasses.replace(each, base_sha256=f"{80 * B:064d}")
+        for each in asked.cells
+        if not is_control(each.cell)
+    ]
+    state = read_state(dataclasses.replace(asked, cells=(*asked.cells, *other)), storage.store)
+    tracked = for_tracker(state, command="", running=False, environment={}, files={})
+    assert [isinstance(cell.control, NoControl) for cell in tracked.cells] == [
+        *[False] * len(asked.cells), *[True] * len(other)
+    ]  # fmt: skip

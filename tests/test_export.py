@@ -228,7 +228,7 @@ def test_what_cannot_go_out_or_in_is_told_in_one_line(made, tmp_path):
     for row, code, said, *words in (
         (1, 2, f"no trial 'x{trial_id[1:]}'", "export", f"x{trial_id[1:]}", "--to", new),
         (1, 2, "no scale 'labtop'. Did you mean 'laptop'?", "export", "labtop@80B", "--to", new),
-        (1, 2, "no age '81B'", "export", "laptop@81B", "--to", new),
+        (1, 2, "no age 81B: scale 'laptop' has 80B, 320B", "export", "laptop@81B", "--to", new),
         (1, 2, "no --dtype 'float3'", "export", trial_id, "--to", new, "--dtype", "float3"),
         (45, 2, "is not empty: --overwrite", "export", trial_id, "--to", to),
         (45, 2, "is a file", "export", trial_id, "--to", to / "README.md"),

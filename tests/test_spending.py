@@ -7,7 +7,7 @@ from rich.console import Console
 
 import tracked_samples as samples
 from planned import cell_of
-from raydistill.bill import bill, name_of
+from raydistill.bill import bill
 from raydistill.codec import from_json, to_json
 from raydistill.outcomes import Estimate, Unfinished
 from raydistill.rates import Figures
@@ -18,6 +18,7 @@ from raydistill.report.table import Table, build_table
 from raydistill.report.terminal import print_table
 from raydistill.scales import load_scale
 from raydistill.spec import TrialRequest
+from raydistill.sweep import cell_name
 from raydistill.tracking.content import cell_content
 from raydistill.units import B
 
@@ -77,7 +78,7 @@ def test_a_trial_is_named_by_its_arm_and_the_other_axes():
     request = TrialRequest(age=320 * B, location="input", count=2)
     values = {"age": 320 * B, "location": "input", "arm": "kd", "seed": 2}
     cell = dataclasses.replace(cell_of(load_scale("smoke"), request), values=values)
-    assert name_of(cell) == "kd, age 320B, seed 2"
+    assert cell_name("input", cell.values) == "kd, age 320B, seed 2"
 
 
 def test_what_the_choice_of_rates_took_is_told_besides():

@@ -6,7 +6,7 @@ from typing import Literal
 from raydistill.outcomes import Finished, Outcome
 from raydistill.rates import Figures, device_s, tokens_per_s
 from raydistill.report.spending import Spending, Spent
-from raydistill.sweep import Cell, shown
+from raydistill.sweep import Cell, cell_name
 
 
 def bill(
@@ -21,7 +21,7 @@ def bill(
         if isinstance(outcome, Finished):
             trained = outcome.result.trained
             spent = Spent(
-                name=name_of(cell),
+                name=cell_name(cell.request.location, cell.values),
                 trial_id=trained.trial_id,
                 device=trained.made_by.device,
                 device_s=device_s(trained),
@@ -34,11 +34,3 @@ def bill(
     return Spending(
         trials=tuple(trials.values()), probing_s=probing_s, price_per_hour=price_per_hour
     )
-
-
-def name_of(cell: Cell) -> str:
-    """The arm or location of a cell, and every other axis: `input, age 320B, gap 1B`."""
-    first = "arm" if "arm" in cell.values else "location"
-    hidden = {first, "location"} if first == "arm" else {first}
-    others = [f"{axis} {shown(axis, v)}" for axis, v in cell.values.items() if axis not in hidden]
-    return ", ".join([str(cell.values.get(first, cell.request.location)), *others])

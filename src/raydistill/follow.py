@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from raydistill.jobs import StopAt, TrialJob
 from raydistill.report.live import ProgressView, RunningTrial
 from raydistill.runners.work import FINISHED, AxisValue, Candidate, Metrics
-from raydistill.sweep import REFERENCE, shown
+from raydistill.sweep import REFERENCE, cell_name, shown
 from raydistill.units import format_tokens
 
 
@@ -61,8 +61,6 @@ class Follower:
 
     def _name(self, axes: Mapping[str, AxisValue]) -> str:
         """The arm or location of a cell, and what else varies: `input, gap 1B`."""
-        hidden = ("arm", "location", "age", *(("count",) if "arm" in axes else ()))
-        others = [name for name in self._varying if name not in hidden]
-        first = str(axes.get("arm") or axes.get(REFERENCE) or axes["location"])
-        said = (f"{name} {shown(name, axes[name])}" for name in others if name in axes)
-        return ", ".join([first, *said])
+        hidden = ("age", *(("count",) if "arm" in axes else ()))
+        told = ("arm", REFERENCE, *(name for name in self._varying if name not in hidden))
+        return cell_name(str(axes["location"]), {n: axes[n] for n in told if n in axes})

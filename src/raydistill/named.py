@@ -12,10 +12,11 @@ from raydistill.models import Decoder
 from raydistill.models.hub import HubDecoder
 from raydistill.places import place
 from raydistill.pretrain import base_folder
-from raydistill.scales import load_scale, scale_names
+from raydistill.scales import scale_names
 from raydistill.shipped import shipped_bases
 from raydistill.store import Store
-from raydistill.units import format_age, parse_tokens
+from raydistill.sweep import base_named
+from raydistill.units import format_age
 
 EMBEDDED = "embedded"
 
@@ -72,21 +73,18 @@ def _is_base(name: str) -> bool:
 
 def _base(name: str, store: Store) -> NamedModel:
     """A base of a scale; without an age the oldest."""
-    of_scale, _, age = name.partition("@")
-    scale = load_scale(of_scale)
-    asked = parse_tokens(age) if age else scale.ages[-1]
-    scale.age_tokens(asked)  # refuses what is none of its ages
-    found = find_bases(scale, corpus_id(scale, store), store, (asked,), shipped_bases(scale))
-    if asked not in found:
+    base = base_named(name)
+    scale, age = base.scale, base.age
+    bases = find_bases(scale, corpus_id(scale, store), store, (age,), shipped_bases(scale))
+    if age not in bases:
         raise DataError(
-            f"no base {scale.name}@{format_age(asked)} in {store.root}: "
-            f"raydistill base --scale {scale.name} trains it"
+            f"no base {base.name} in {store.root}: raydistill base --scale {scale.name} trains it"
         )
-    student = load_weights(base_folder(found[asked].weights_sha256, store))
+    student = load_weights(base_folder(bases[age].weights_sha256, store))
     student.model.eval()
     return NamedModel(
-        name=f"{scale.name}@{format_age(asked)}",
-        flags=("--scale", scale.name, "--age", format_age(asked)),
+        name=base.name,
+        flags=("--scale", scale.name, "--age", format_age(age)),
         model=student.model,
         corpus=scale.corpus,
         tokenizer=place(scale.tokenizer) if scale.tokenizer else None,

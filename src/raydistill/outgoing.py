@@ -14,10 +14,11 @@ from raydistill.pretrain import base_folder
 from raydistill.report.cells import Measured
 from raydistill.report.trials import find
 from raydistill.results import measured
-from raydistill.scales import Scale, load_scale
+from raydistill.scales import Scale
 from raydistill.shipped import shipped_bases
 from raydistill.spec import CorpusInfo
 from raydistill.store import Store
+from raydistill.sweep import BaseRequest, base_named
 from raydistill.tokenizer import shipped_tokenizer
 from raydistill.units import format_age
 
@@ -82,10 +83,8 @@ def _trial(store: Store, beginning: str) -> Source:
 
 def _base(store: Store, name: str) -> Source:
     """The base that `SCALE@AGE` means: of a sweep of this storage, or one that the package has."""
-    of_scale, _, age = name.partition("@")
-    scale, sha256, corpus_sha256 = _kept_base(store, of_scale, age) or _known_base(
-        store, of_scale, age
-    )
+    base, sha256, corpus_sha256 = _kept_base(store, name) or _known_base(store, name)
+    scale, age = base.scale, format_age(base.age)
     found = measured(sha256, corpus_sha256, scale.evaluation, store)
     origin = Origin(
         name=scale.brought or scale.name,
@@ -101,24 +100,20 @@ def _base(store: Store, name: str) -> Source:
     )
 
 
-def _kept_base(store: Store, of_scale: str, age: str) -> tuple[Scale, str, str] | None:
+def _kept_base(store: Store, name: str) -> tuple[BaseRequest, str, str] | None:
     for cell in (cell for sweep in all_asked(store) for cell in sweep.cells):
-        scale, request = cell.cell.scale, cell.cell.request
-        if (scale.name, format_age(request.age)) == (of_scale, age):
-            return scale, cell.base_sha256, cell.spec.train.corpus_sha256
+        if cell.cell.base.name == name:
+            return cell.cell.base, cell.base_sha256, cell.spec.train.corpus_sha256
     return None
 
 
-def _known_base(store: Store, of_scale: str, age: str) -> tuple[Scale, str, str]:
-    scale = load_scale(of_scale)
-    ages = {format_age(each): each for each in scale.ages}
-    if age not in ages:
-        raise UsageError(unknown("age", age, ages))
-    corpus = corpus_id(scale, store)
-    bases = find_bases(scale, corpus, store, [ages[age]], shipped_bases(scale))
-    if ages[age] not in bases:
-        raise DataError(f"no base {of_scale}@{age} yet: raydistill base --scale {scale.name}")
-    return scale, bases[ages[age]].weights_sha256, corpus.corpus_sha256
+def _known_base(store: Store, name: str) -> tuple[BaseRequest, str, str]:
+    base = base_named(name)
+    corpus = corpus_id(base.scale, store)
+    bases = find_bases(base.scale, corpus, store, [base.age], shipped_bases(base.scale))
+    if base.age not in bases:
+        raise DataError(f"no base {base.name} yet: raydistill base --scale {base.scale.name}")
+    return base, bases[base.age].weights_sha256, corpus.corpus_sha256
 
 
 def _tokenizer(scale: Scale, age: str, corpus_sha256: str, store: Store) -> Path:

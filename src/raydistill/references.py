@@ -13,10 +13,8 @@ from raydistill.errors import UsageError
 from raydistill.locations import NONE
 from raydistill.places import place
 from raydistill.scales import Scale, with_text_of
-from raydistill.spec import Age
-from raydistill.sweep import REFERENCE, Cell, reading_alike, settle
+from raydistill.sweep import REFERENCE, BaseRequest, Cell, base_named, reading_alike, settle
 from raydistill.tokenizer import load_tokenizer, shipped_tokenizer
-from raydistill.units import format_age, parse_tokens
 
 _SHIPPED = ("embedded", "smoke")
 """Texts that are read with the tokenizer that the package carries, unless another is named."""
@@ -35,21 +33,19 @@ def reference_cell(name: str, sweep: str, own: Scale) -> Cell:
         UsageError: if there is no such base, or it reads its text with another tokenizer.
         DataError: if a checkpoint cannot be read.
     """
-    scale, age = _brought(name, own) if _is_model(name) else _named(name, own)
-    scale.age_tokens(age)  # refuses an age that the scale does not have
-    asked = scale.trial(age=age, location=NONE, count=0, share=0)
-    values = {REFERENCE: f"{scale.name}@{format_age(age)}"}
-    request = settle(asked, scale, count_given=False)
-    return Cell(sweep=sweep, scale=scale, values=values, request=request)
+    base = _brought(name, own) if _is_model(name) else _named(name, own)
+    base.scale.age_tokens(base.age)  # refuses an age that the scale does not have
+    asked = base.scale.trial(age=base.age, location=NONE, count=0, share=0)
+    request = settle(asked, base.scale, count_given=False)
+    return Cell(sweep=sweep, scale=base.scale, values={REFERENCE: base.name}, request=request)
 
 
-def _named(name: str, own: Scale) -> tuple[Scale, Age]:
+def _named(name: str, own: Scale) -> BaseRequest:
     """The scale and the age that a reference names; of a brought model, one of its revisions."""
     if own.brought:
-        return own, name
-    of_scale, _, age = name.partition("@")
-    scale = reading_alike(of_scale, own, f"reference {name!r}")
-    return replace(scale, evaluation=own.evaluation), parse_tokens(age) if age else scale.ages[-1]
+        return BaseRequest(scale=own, age=name)
+    base = base_named(name, lambda scale: reading_alike(scale, own, f"reference {name!r}"))
+    return replace(base, scale=replace(base.scale, evaluation=own.evaluation))
 
 
 def _is_model(name: str) -> bool:
@@ -58,7 +54,7 @@ def _is_model(name: str) -> bool:
     return is_id or place(name).is_dir()
 
 
-def _brought(name: str, own: Scale) -> tuple[Scale, Age]:
+def _brought(name: str, own: Scale) -> BaseRequest:
     """A checkpoint as a scale that reads the text of `own`, in windows of the same length."""
     folder = place(name).is_dir()
     model, _, revision = (name, "", "") if folder else name.partition("@")
@@ -71,7 +67,7 @@ def _brought(name: str, own: Scale) -> tuple[Scale, Age]:
             f"done: raydistill add {name} --like TRIAL --reference"
         )
     alike = replace(with_text_of(scale, own), cheap=own.cheap, evaluation=own.evaluation)
-    return alike, scale.ages[-1]
+    return BaseRequest(scale=alike, age=scale.ages[-1])
 
 
 def _reads_alike(scale: Scale, own: Scale) -> bool:

@@ -17,7 +17,7 @@ from raydistill.objective import canonical_loss, has_teacher
 from raydistill.scales import Scale, load_scale, scale_names, with_text_of
 from raydistill.search import Searching
 from raydistill.spec import OWN, SCRATCH_WITH_AGE, TEACHER_FREE, Age, NoTeacher, TrialRequest
-from raydistill.units import format_tokens, parse_tokens
+from raydistill.units import format_age, format_tokens, parse_tokens
 
 BaseKey = tuple[str, Age]
 """A base of a sweep: the name of its scale, and its age in the paper's tokens, or its revision."""
@@ -38,6 +38,7 @@ ADDED = "added"
 """What names a cell that is a student trained elsewhere, evaluated only (`raydistill add`)."""
 
 _TOKEN_FIELDS = ("age", "gap", "budget")
+_FIRST_IN_NAMES = ("arm", REFERENCE, "location")
 
 MOST_CELLS = 10_000
 
@@ -77,6 +78,11 @@ class BaseRequest:
     def key(self) -> BaseKey:
         """What tells bases of one sweep apart."""
         return self.scale.name, self.age
+
+    @property
+    def name(self) -> str:
+        """`SCALE@AGE`, which `base_named` reads."""
+        return f"{self.scale.name}@{format_age(self.age)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,6 +266,22 @@ def shown(name: str, value: Value) -> str:
     return str(value)
 
 
+def cell_name(location: str, values: Mapping[str, Value]) -> str:
+    """What a cell is called: its arm, reference or location, and every other value.
+
+    >>> cell_name("input", {"location": "input", "age": 320_000_000_000, "count": 4})
+    'input, age 320B, count 4'
+    """
+    first = values.get("arm") or values.get(REFERENCE) or location
+    others = [(axis, value) for axis, value in values.items() if axis not in _FIRST_IN_NAMES]
+    return ", ".join([str(first), *(axis_text(axis, value) for axis, value in others)])
+
+
+def axis_text(axis: str, value: Value) -> str:
+    """`gap 100M`: an axis with its value, in the name of a cell."""
+    return f"{axis} {format_tokens(value) if isinstance(value, int) else value}"
+
+
 def teacher_named(name: str, own: BaseRequest) -> BaseRequest:
     """The base that `--teacher` means: `own`, an age of this scale, or `SCALE@AGE`.
 
@@ -271,15 +293,27 @@ def teacher_named(name: str, own: BaseRequest) -> BaseRequest:
     if own.scale.brought:
         own.scale.age_tokens(name)  # refuses a revision that is not there
         return BaseRequest(scale=own.scale, age=name)
-    of_scale, at, age = name.rpartition("@")
-    scale = own.scale
-    if at and of_scale.replace("-", "_") != scale.name:
-        scale = reading_alike(of_scale, own.scale, f"teacher {name!r}")
-    if not re.fullmatch(r"\d+(\.\d+)?[KMB]?", age):
+
+    def alike(scale: str) -> Scale:
+        is_own = scale.replace("-", "_") == own.scale.name
+        return own.scale if is_own else reading_alike(scale, own.scale, f"teacher {name!r}")
+
+    if not re.fullmatch(r"(.*@)?\d+(\.\d+)?[KMB]?", name):
         raise UsageError(f"no teacher {name!r}: write own, an age such as 80B, or SCALE@AGE")
-    teacher = BaseRequest(scale=scale, age=parse_tokens(age))
-    scale.age_tokens(teacher.age)  # refuses an age that the scale does not have
-    return teacher
+    return base_named(name if "@" in name else f"{own.scale.name}@{name}", alike)
+
+
+def base_named(name: str, load: Callable[[str], Scale] = load_scale) -> BaseRequest:
+    """The base that `SCALE@AGE` means, or a scale alone: then its oldest.
+
+    Raises:
+        UsageError: if there is no such scale, or it has no such age.
+    """
+    of_scale, _, age = name.partition("@")
+    scale = load(of_scale)
+    base = BaseRequest(scale=scale, age=parse_tokens(age) if age else scale.ages[-1])
+    scale.age_tokens(base.age)  # refuses an age that the scale does not have
+    return base
 
 
 def reading_alike(name: str, own: Scale, what: str) -> Scale:

@@ -12,7 +12,7 @@ from raydistill.resolve import PlannedTrial
 from raydistill.results import averaged_over, final_nll, objectives, outcome_of
 from raydistill.search import TPE, on_front
 from raydistill.spec import TEACHER_FREE
-from raydistill.sweep import Cell, settle, shown
+from raydistill.sweep import Cell, cell_name, settle
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,12 +118,8 @@ def _has_nan(losses: Sequence[float]) -> bool:
 def name_of(cell: Cell, among: Sequence[Cell]) -> str:
     """A cell by its location, and by whatever else differs among the cells."""
     names = ("count", "gap", "age", "order", "loss", "peak_lr")
-    said = [
-        f"{name} {shown(name, getattr(cell.request, name))}"
-        for name in names
-        if len({getattr(each.request, name) for each in among}) > 1
-    ]
-    return ", ".join([cell.request.location, *said])
+    varying = [n for n in names if len({getattr(other.request, n) for other in among}) > 1]
+    return cell_name(cell.request.location, {n: getattr(cell.request, n) for n in varying})
 
 
 def winner(prepared: PreparedSweep) -> Winner | None:

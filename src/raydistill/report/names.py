@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from raydistill.report import paper
 from raydistill.report.cells import CONTROL, ReportCell, Role
 from raydistill.spec import TEACHER_FREE
+from raydistill.sweep import axis_text
 from raydistill.units import format_tokens
 
 Naming = Mapping[Role, Sequence[str]]
@@ -95,7 +96,7 @@ def _said(axis: str, value: str | int | float) -> str:
     """`gap 100M`; a location and an arm speak for themselves."""
     if axis in ("location", "arm"):
         return str(value)
-    return f"{axis} {format_tokens(value) if isinstance(value, int) else value}"
+    return axis_text(axis, value)
 
 
 def _location_place(cell: ReportCell) -> tuple[int, str]:
