@@ -136,7 +136,7 @@ def pretrain_bases(scale: Scale, store: Store, need: Need, say: Say) -> None:
 
 
 def _base_job(base: BaseRequest, cells: Sequence[Cell], made: Artifacts, store: Store) -> BaseJob:
-    """What trials and the table want to know of a base; of its layers, what is still unmade."""
+    """What trials and the table want to know of a base; of its layers, what is still unknown."""
     return BaseJob(
         weights_sha256=made.bases[base.key].weights_sha256,
         corpus_sha256=made.corpus.corpus_sha256,
