@@ -21,6 +21,7 @@ from cpu_time import CpuTime
 collect_ignore_glob = ["*_driver.py"]  # programs that tests start
 
 os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # no test starts a Ray without saying so
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads beside other tests would wait by spinning
 
 LONGEST = (
     "test_where_to_drop", "test_job_submit", "test_teacher_free_vs_kd", "test_two_devices",
@@ -155,6 +156,16 @@ def migrated(make_once):
         open_client(f"sqlite:///{folder}/mlflow.db")
 
     return make_once("migrated", migrate) / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def with_embedded_text(make_once):
+    """`with_embedded_text(storage)` fills a new storage with that corpus: 20 CPU seconds, once."""
+    from raydistill.corpus import prepare_corpus
+    from raydistill.store import Store
+
+    source = make_once("embedded", lambda root: prepare_corpus("embedded", store=Store(root)))
+    return lambda storage: shutil.copytree(source, storage, dirs_exist_ok=True)
 
 
 @pytest.fixture(scope="session")

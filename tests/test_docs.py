@@ -71,11 +71,12 @@ def test_a_documented_script_can_be_planned_by_a_process_of_its_own(script, tmp_
 
 
 @pytest.fixture(scope="module")
-def at_home(tmp_path_factory):
+def at_home(with_embedded_text, tmp_path_factory):
     """A folder with what the documented commands on models name."""
     import torch
 
     home = tmp_path_factory.mktemp("home")
+    with_embedded_text(home / "storage")
     save_model(home / "tiny")
     (home / "notes.txt").write_text("\n".join(f"line {i} of some notes" for i in range(999)))
     shutil.copytree(home / "tiny", home / "old", ignore=shutil.ignore_patterns("*.safetensors"))
