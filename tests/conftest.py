@@ -16,17 +16,22 @@ from pathlib import Path
 
 import pytest
 
+from cpu_time import CpuTime
+
 collect_ignore_glob = ["*_driver.py"]  # programs that tests start
 
 os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # no test starts a Ray without saying so
-
-sys.path.insert(0, str(Path(__file__).parent))
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads beside other tests would wait by spinning
 
 LONGEST = (
     "test_where_to_drop", "test_job_submit", "test_teacher_free_vs_kd", "test_two_devices",
     "test_bad_input", "test_more_sweeps", "test_runners", "test_commands", "test_exactly_once",
 )  # fmt: skip
 """Of two processes, none is then left alone with a long file at the end."""
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(CpuTime(config))
 
 
 def pytest_collection_modifyitems(items):
@@ -53,15 +58,29 @@ def ray_is_on():
 
 
 @pytest.fixture(scope="session")
-def ray_address():
-    """A Ray with two CPUs, for every test of this process that needs one and no matter which."""
-    from ray.cluster_utils import Cluster
+def ray_cluster():
+    """A Ray with two CPUs, for every test of this process that needs one and no matter which.
 
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False}
-    )
-    yield cluster.address
+    Its workers find what lies here, compete with tests on equal terms, and start when there is
+    work, not in stock: each takes more than one CPU second.
+    """
+    from ray_processes import cluster_of
+
+    variables = {
+        "PYTHONPATH": str(Path(__file__).parent), "RAY_worker_niceness": "0",
+        "RAY_prestart_worker_first_driver": "0", "RAY_enable_worker_prestart": "0",
+    }  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value, prepend=os.pathsep if name == "PYTHONPATH" else None)
+        cluster = cluster_of(num_cpus=2)
+    yield cluster
     cluster.shutdown()
+
+
+@pytest.fixture(scope="session")
+def ray_address(ray_cluster):
+    return ray_cluster.address
 
 
 def kept_of(address):
@@ -108,20 +127,51 @@ def run_sweep(ray_address):
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory, worker_id):
-    """`prepared(storage)` fills a new storage with what smoke trials start from; returns it.
-
-    It is made once, by whichever process comes first, and copied.
-    """
-    import sweeping
-
+def make_once(tmp_path_factory, worker_id):
+    """`make_once(name, make)`: a path that `make(path)` filled, in whichever process came first."""
     base = tmp_path_factory.getbasetemp()
     shared = base if worker_id == "master" else base.parent
-    source, draft = shared / "prepared", shared / "draft"
-    with (shared / "prepared.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not source.exists():
-            shutil.rmtree(draft, ignore_errors=True)
-            sweeping.prepare(draft)
-            draft.rename(source)
+
+    def once(name, make):
+        made, draft = shared / name, shared / f"{name}.draft"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                shutil.rmtree(draft, ignore_errors=True)
+                make(draft)
+                draft.rename(made)
+        return made
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def migrated(make_once):
+    """An empty database of MLflow: its migration takes five CPU seconds, a copy none."""
+
+    def migrate(folder):
+        from raydistill.tracking import open_client
+
+        folder.mkdir()
+        open_client(f"sqlite:///{folder}/mlflow.db")
+
+    return make_once("migrated", migrate) / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def with_embedded_text(make_once):
+    """`with_embedded_text(storage)` fills a new storage with that corpus: 20 CPU seconds, once."""
+    from raydistill.corpus import prepare_corpus
+    from raydistill.store import Store
+
+    source = make_once("embedded", lambda root: prepare_corpus("embedded", store=Store(root)))
+    return lambda storage: shutil.copytree(source, storage, dirs_exist_ok=True)
+
+
+@pytest.fixture(scope="session")
+def prepared(make_once, migrated):
+    """`prepared(storage)` fills a new storage with what smoke trials start from; returns it."""
+    import sweeping
+
+    source = make_once("prepared", lambda storage: sweeping.prepare(storage, migrated))
     return lambda storage: shutil.copytree(source, storage, dirs_exist_ok=True)

@@ -1,18 +1,15 @@
 """A driver that trains four cells with a dummy generator and keeps MLflow in step.
 
-    python exactly_once_driver.py STORAGE MOMENT
-
-It kills itself (signal 9) at MOMENT: `training:N` after the N-th step of this process,
-`syncing:N` in the middle of the N-th batch of metrics, `between:N` after the N-th sync;
-`never` runs to the end. What a repeated command finds is the store, as after any `kill -9`.
+`drive_until(storage, moment)` is the target of a process, which kills itself (signal 9) at the
+moment: `training:N` after the N-th step of this process, `syncing:N` in the middle of the N-th
+batch of metrics, `between:N` after the N-th sync; `never` runs to the end. What the next process
+finds is the store, as after any `kill -9`.
 """
 
 import dataclasses
 import os
 import signal
-import sys
 from collections import Counter
-from pathlib import Path
 
 from raydistill import tracking
 from raydistill.outcomes import Progress
@@ -104,9 +101,10 @@ def drive(storage, moments):
     sync({})
 
 
-if __name__ == "__main__":
+def drive_until(storage, moment):
+    """In a process of its own: it patches MLflow's client."""
     from mlflow import MlflowClient
 
-    moments = Moments(sys.argv[2])
+    moments = Moments(moment)
     MlflowClient.log_batch = moments.reached_while_writing(MlflowClient.log_batch)
-    drive(Path(sys.argv[1]), moments)
+    drive(storage, moments)

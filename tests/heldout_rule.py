@@ -5,6 +5,8 @@ import math
 import statistics
 from collections import Counter
 
+import numpy as np
+
 from raydistill.corpus.embedded import HELDOUT_CHAPTERS, TRANSLATIONS, _clean, _verses, chapters
 from raydistill.documents import runs_of
 
@@ -18,26 +20,26 @@ def choose_heldout():
     be cut alike in all four (the `bbe` package shifts some verses). Among those, each book
     gives at most 7 % of its chapters, in the order of their names' sha256.
     """
-    texts = {translation: chapters(translation) for translation in TRANSLATIONS}
-    seen = Counter(
-        run
-        for unit in set().union(*texts.values())
-        for run in set().union(*(runs_of(texts[t].get(unit, "")).tolist() for t in TRANSLATIONS))
-    )
-    room = Counter(unit.split()[0] for unit in texts["kjv"])
+    texts = [chapters(translation) for translation in TRANSLATIONS]
+    runs = {
+        unit: [runs_of(chapter.get(unit, "")) for chapter in texts] for unit in set().union(*texts)
+    }
+    by_unit = [np.unique(np.concatenate(translated)) for translated in runs.values()]
+    every, counts = np.unique(np.concatenate(by_unit), return_counts=True)
+    repeated = set(every[counts > 1].tolist())
+    room = Counter(unit.split()[0] for unit in texts[0])
     room = Counter({book: math.ceil(0.07 * size) for book, size in room.items()})
     chosen = []
     for unit in sorted(_cut_alike(), key=lambda unit: hashlib.sha256(unit.encode()).hexdigest()):
         book = unit.split()[0]
-        if room[book] > 0 and all(_is_unique(texts[t][unit], seen) for t in TRANSLATIONS):
+        if room[book] > 0 and all(_is_unique(own.tolist(), repeated) for own in runs[unit]):
             room[book] -= 1
             chosen.append(unit)
     return chosen[:HELDOUT_CHAPTERS]
 
 
-def _is_unique(text, seen):
-    runs = runs_of(text).tolist()
-    return sum(seen[run] > 1 for run in runs) < 0.002 * len(runs)
+def _is_unique(runs, repeated):
+    return sum(run in repeated for run in runs) < 0.002 * len(runs)
 
 
 def _cut_alike():

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import psutil
+from ray.cluster_utils import Cluster
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -18,6 +19,12 @@ AGENTS = {"ray::DashboardAgent", "ray::RuntimeEnvAgent"}
 
 SERVICES = {*AGENTS, "ray::IDLE", "ray::_AutoscalingCoordinatorActor"}
 """What a cluster keeps between jobs. Ray Train starts the coordinator, one for all jobs."""
+
+
+def cluster_of(*, num_cpus):
+    """One node in this process's hands, without the servers that no test here asks anything."""
+    spared = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
+    return Cluster(initialize_head=True, head_node_args={"num_cpus": num_cpus, **spared})
 
 
 @contextlib.contextmanager

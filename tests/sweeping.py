@@ -13,6 +13,7 @@ import io
 import json
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,7 +30,6 @@ from raydistill.runners import stages
 from raydistill.scales import load_scale
 from raydistill.shipped import shipped_bases
 from raydistill.store import Store
-from raydistill.tracking import default_uri, open_client
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = "sweeps/where_to_drop.py"
@@ -95,8 +95,8 @@ def in_this_process(program, argv, variables):
     return subprocess.CompletedProcess(argv, end.value.code, out.getvalue(), err.getvalue())
 
 
-def prepare(storage):
-    """Fill `storage`, without Ray: corpus, task items, bases and their scores, an empty MLflow."""
+def prepare(storage, database):
+    """Fill `storage`, without Ray: corpus, task items, bases and their scores, `database`."""
     scale, store = load_scale("smoke"), Store(storage)
     stages.make_corpus(scale, str(storage))
     corpus = corpus_id(scale, store)
@@ -108,7 +108,7 @@ def prepare(storage):
     for base in find_bases(scale, corpus, store, scale.ages, shipped_bases(scale)).values():
         asked = {"weights_sha256": base.weights_sha256, "layers": ()}
         stages.measure_base(BaseJob(corpus_sha256=corpus.corpus_sha256, **asked, **common))
-    open_client(default_uri(store))
+    shutil.copy(database, storage / "mlflow.db")
 
 
 def assert_all_gone(sessions, within_s):

@@ -58,8 +58,11 @@ def test_a_server_that_does_not_answer_is_named(storage):
     assert f"MLflow at {uri} does not answer" in done.stderr
 
 
-def test_a_server_that_hangs_is_not_waited_for_and_gets_everything_later(tmp_path, monkeypatch):
+def test_a_server_that_hangs_is_not_waited_for_and_gets_everything_later(
+    tmp_path, monkeypatch, migrated
+):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    shutil.copy(migrated, tmp_path / "served.db")
     store, port, said = Store(tmp_path), free_port(), []
     ended = sweep_of(cell(LATE, "none", measured(LATE, "none")))
     with server(tmp_path, port) as uri:
@@ -101,15 +104,14 @@ def runs_on(uri):
 
 
 @pytest.mark.soak
-def test_a_server_that_comes_back_on_another_database_gets_everything_again(storage, tmp_path):
+def test_a_server_that_comes_back_on_another_database_gets_everything_again(
+    storage, tmp_path, migrated
+):
     port, one, other = free_port(), tmp_path / "one", tmp_path / "other"
     for folder in (one, other):
         folder.mkdir()
-        if folder is other:
-            shutil.copy(tmp_path / "empty.db", other / "served.db")  # migrated: that takes seconds
+        shutil.copy(migrated, folder / "served.db")
         with server(folder, port) as uri:
-            if folder is one:
-                shutil.copy(one / "served.db", tmp_path / "empty.db")
             done = sweeping.command(storage, "track", "sync", "--tracking-uri", uri)
             assert done.returncode == 0, done.stderr
             assert runs_on(uri) == 4

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -51,9 +52,17 @@ def test_there_are_commands_to_test():
 
 @pytest.mark.parametrize("command", SWEEPS)
 def test_a_documented_sweep_can_be_planned(command, tmp_path):
-    _python, *words = shlex.split(command)
+    _python, script, *words = shlex.split(command)
+    flags = [*words, *([] if "--dry-run" in words else ["--dry-run"])]
+    done = sweeping.here(Path(script).stem, tmp_path, *flags, RAYDISTILL_SCALE="laptop")
+    assert done.returncode == 0, done.stderr
+    assert "distinct trials" in done.stdout
+
+
+@pytest.mark.parametrize("script", sorted({shlex.split(command)[1] for command in SWEEPS}))
+def test_a_documented_script_can_be_planned_by_a_process_of_its_own(script, tmp_path):
     done = subprocess.run(
-        [sys.executable, *words, *([] if "--dry-run" in words else ["--dry-run"])],
+        [sys.executable, script, "--dry-run"],
         cwd=sweeping.ROOT, env=sweeping.environment(tmp_path, RAYDISTILL_SCALE="laptop"),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -62,11 +71,12 @@ def test_a_documented_sweep_can_be_planned(command, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def at_home(tmp_path_factory):
+def at_home(with_embedded_text, tmp_path_factory):
     """A folder with what the documented commands on models name."""
     import torch
 
     home = tmp_path_factory.mktemp("home")
+    with_embedded_text(home / "storage")
     save_model(home / "tiny")
     (home / "notes.txt").write_text("\n".join(f"line {i} of some notes" for i in range(999)))
     shutil.copytree(home / "tiny", home / "old", ignore=shutil.ignore_patterns("*.safetensors"))

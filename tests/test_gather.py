@@ -1,6 +1,7 @@
 """A report is the same from the store and from a tracking server, whoever ran its cells."""
 
 import dataclasses
+import shutil
 import subprocess
 import sys
 
@@ -147,9 +148,10 @@ DRAWN = ("none", "input", "output", "both", "middle", "max-gap")
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
+def served(tmp_path_factory, migrated):
     """Two people's runs on one server: the cells of the young base, and those of the late."""
     folder = tmp_path_factory.mktemp("served")
+    shutil.copy(migrated, folder / "served.db")
     report = whole_sweep()
     with server(folder, free_port()) as uri:
         for age in (YOUNG.age, LATE.age):

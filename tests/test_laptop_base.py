@@ -10,7 +10,6 @@ import pytest
 import raydistill
 from raydistill.checkpoint import load_weights
 from raydistill.codec import from_json
-from raydistill.corpus import prepare_corpus
 from raydistill.evaluate import TASKS, chance, make_items, standard_error
 from raydistill.evaluate.zeroshot import score_tasks
 from raydistill.known import corpus_id, find_artifacts
@@ -29,10 +28,8 @@ each = pytest.mark.parametrize("scale", [LAPTOP, SMALL], ids=lambda scale: scale
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    store = Store(tmp_path_factory.mktemp("store"))
-    prepare_corpus("embedded", store=store)
-    return store
+def store(with_embedded_text, tmp_path_factory):
+    return Store(with_embedded_text(tmp_path_factory.mktemp("store")))
 
 
 def test_all_that_is_shipped_is_small():

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import ray
-from ray.cluster_utils import Cluster
 from ray.exceptions import RayTaskError
 from ray.util import placement_group, placement_group_table, remove_placement_group
 
@@ -31,18 +30,12 @@ CPU = {"CPU": 1.0}
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def cluster(ray_cluster, tmp_path_factory):
     """One node with two CPUs, joined by RAY_ADDRESS; its workers find what lies here."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False}
-    )
-    patch.setenv("RAY_ADDRESS", cluster.address)
-    with connected(tmp_path_factory.mktemp("log") / "ray.log"):
-        yield cluster
-    cluster.shutdown()
-    patch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", ray_cluster.address)
+        with connected(tmp_path_factory.mktemp("log") / "ray.log"):
+            yield ray_cluster
 
 
 def test_an_address_where_nothing_answers_is_named(tmp_path, monkeypatch):
@@ -213,13 +206,14 @@ def test_trials_at_once_follow_the_cluster_for_several_devices_only(cluster, tmp
 
 
 def test_it_goes_on_when_a_node_is_added_and_asks_it_for_the_storage(
-    cluster, tmp_path, monkeypatch
+    cluster, tmp_path, monkeypatch, request
 ):
     require_shared(tmp_path)  # with one node there is nothing to ask
     lines = []
     waiter = threading.Thread(target=lambda: wait_for(CPU, times=4, say=lines.append))
     waiter.start()
-    cluster.add_node(num_cpus=2)
+    node = cluster.add_node(num_cpus=2)
+    request.addfinalizer(lambda: cluster.remove_node(node))
     waiter.join(timeout=30)
     assert not waiter.is_alive()
     assert present(CPU) == 4

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -69,10 +70,13 @@ def everything(folder):
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-def test_no_secret_is_in_what_a_sweep_leaves_or_says(planted, prepared, tmp_path, ray_address):
+def test_no_secret_is_in_what_a_sweep_leaves_or_says(
+    planted, prepared, migrated, tmp_path, ray_address
+):
     """Parameters, tags, logs, errors, page and database; a trial fails, and so does a delivery."""
     storage, port = prepared(tmp_path / "storage"), free_port()
     (tmp_path / "served").mkdir()
+    shutil.copy(migrated, tmp_path / "served/served.db")
     with server(tmp_path / "served", port):
         done = sweeping.here(
             "where_to_drop", storage, *SWEEP, "--concurrent", "1",

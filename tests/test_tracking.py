@@ -43,14 +43,6 @@ from tracked_samples import (
 LATE = 320 * B
 
 
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory):
-    """A fresh database: its migration takes seconds, a copy none."""
-    path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
-    open_client(f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture
 def store(tmp_path, migrated):
     shutil.copy(migrated, tmp_path / "mlflow.db")

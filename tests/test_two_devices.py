@@ -4,10 +4,9 @@ import os
 import threading
 
 import pytest
-from ray.cluster_utils import Cluster
 
 import sweeping
-from ray_processes import family, left_of
+from ray_processes import cluster_of, family, left_of
 from raydistill.codec import from_json
 from raydistill.jobs import TrialJob
 from raydistill.outcomes import Trained
@@ -26,9 +25,7 @@ WITH_TEACHER = ("--seed", "1", "--arm", "kd")
 def cluster():
     """One node with one CPU. What runs on it inherits the smoke scale's environment."""
     others = family(os.getpid())
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
-    )
+    cluster = cluster_of(num_cpus=1)
     yield cluster
     session = [process for process in family(os.getpid()) if process not in others]
     cluster.shutdown()

@@ -79,13 +79,16 @@ def split(
     train: list[Document] = []
     tests: list[Document] = []
     for translation in translations:
-        documents = [
-            Document(collection=translation, unit=unit, text=text)
-            for unit, text in chapters(translation).items()
-        ]
-        train += [document for document in documents if document.unit not in out][::every]
-        tests += [document for document in documents if document.unit in out[:heldout]]
+        verses = _verses(translation)
+        units = [unit for unit in verses if unit not in out][::every]
+        train += [_document(translation, unit, verses[unit]) for unit in units]
+        units = [unit for unit in verses if unit in out[:heldout]]
+        tests += [_document(translation, unit, verses[unit]) for unit in units]
     return train, tests
+
+
+def _document(translation: str, unit: str, verses: Sequence[str]) -> Document:
+    return Document(collection=translation, unit=unit, text=_clean("".join(verses)))
 
 
 def held_units(name: str) -> tuple[str, ...]:

@@ -1,0 +1,72 @@
+"""CPU seconds of a test run, listed by package at its end.
+
+Counted are the processes that run tests and all that these start, Ray's too.
+"""
+
+import contextlib
+import os
+from collections import Counter
+
+import psutil
+import pytest
+
+
+class CpuTime:
+    """Adds up after the last test of a file; workers send their sums to the one who reports."""
+
+    def __init__(self, config):
+        self.root, self.sums, self.tests = config.rootpath / "tests", Counter(), Counter()
+        self.worker_output = getattr(config, "workeroutput", None)
+        self.last = 0.0
+
+    def pytest_collection_finish(self):
+        self.add("importing and collecting")
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item, nextitem):
+        handled = yield
+        package = self.package(item.path)
+        self.tests[package] += 1
+        if nextitem is None or nextitem.path != item.path:
+            self.add(package)
+        return handled
+
+    def package(self, path):
+        """The folder below `tests/`, or `tests` for what lies in none."""
+        if not path.is_relative_to(self.root):
+            return "doctests"
+        parts = path.relative_to(self.root).parts
+        return parts[0] if len(parts) > 1 else "tests"
+
+    def add(self, name):
+        now = used_s()
+        self.sums[name] += now - self.last
+        self.last = now
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self):
+        if self.worker_output is not None:
+            self.worker_output["cpu_time"] = (dict(self.sums), dict(self.tests))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node):
+        sums, tests = getattr(node, "workeroutput", {}).get("cpu_time", ({}, {}))
+        self.sums.update(sums)
+        self.tests.update(tests)
+
+    def pytest_terminal_summary(self, terminalreporter):
+        terminalreporter.section("CPU seconds")
+        for name, seconds in self.sums.most_common():
+            count = f"{self.tests[name]:6d} tests" if self.tests[name] else ""
+            terminalreporter.write_line(f"{seconds:8.1f}  {name:28}{count}")
+        terminalreporter.write_line(f"{self.sums.total():8.1f}  in all")
+
+
+def used_s():
+    """CPU seconds of this process, of those below it, and of those of them that have ended."""
+    here = psutil.Process()
+    seconds = sum(os.times()[:4])
+    for process in here.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            seconds += sum(process.cpu_times()[:4])
+    return seconds
