@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from raydistill.answers import Answer
-from raydistill.models import Decoder
-from raydistill.tokens import TokenFile
-from raydistill.written import WrittenTeacher
+from raydistill.data.batches import TokenFile
+from raydistill.distillation.answer_files import WrittenTeacher
+from raydistill.distillation.answers import TeacherAnswer
+from raydistill.models.decoder import Decoder
 
-Ask = Callable[[list[int]], Answer]
+Ask = Callable[[list[int]], TeacherAnswer]
 """An answer to the windows of those numbers."""
 
 
@@ -72,7 +72,7 @@ class Probe:
         """Nats per token, exact."""
         return sum(float(kl) for kl, _ in self.exact) / len(self.exact)
 
-    def terms(self, step: int, answer: Answer) -> tuple[Tensor, Tensor]:
+    def terms(self, step: int, answer: TeacherAnswer) -> tuple[Tensor, Tensor]:
         """The KL [1] and its gradient [parameters]."""
         value = answer.kl(self.logits[step], self.targets[step])
         gradient = torch.autograd.grad(value, self.parameters, retain_graph=True)

@@ -14,16 +14,16 @@ from collections.abc import Callable
 
 import torch
 
-from raydistill.locations import input_side
-from raydistill.losses import load_loss
-from raydistill.models import build
-from raydistill.scales import Scale, load_scale
-from raydistill.spec import DropPlan, Recipe
-from raydistill.surgery import Student
-from raydistill.teachers import OnlineTeacher, no_teacher
-from raydistill.tokens import Batch
-from raydistill.train import Objective, Training, begin
-from raydistill.world import World
+from raydistill.data.batches import Batch
+from raydistill.distillation.loss import load_loss
+from raydistill.distillation.teachers import OnlineTeacher, no_teacher
+from raydistill.models.decoder import build
+from raydistill.models.distributed import World
+from raydistill.models.student import Student
+from raydistill.specs.locations import input_side
+from raydistill.specs.scale import Scale, load_scale
+from raydistill.specs.trial import DropPlan, Recipe
+from raydistill.training.loop import Objective, Training, begin
 
 
 def main() -> None:

@@ -23,12 +23,12 @@ from scoring_items import NUM_ITEMS, Writer, items
 from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from raydistill.evaluate.file_tasks import paper_task
-from raydistill.evaluate.lm import DecoderLM
-from raydistill.evaluate.task_data import ITEMS
-from raydistill.hub import read_checkpoint
-from raydistill.hub_weights import load_checkpoint
-from raydistill.tokenizer import END_OF_TEXT, train_tokenizer
+from raydistill.data.tokenizer import END_OF_TEXT, train_tokenizer
+from raydistill.evaluation.lm_harness.adapter import DecoderLM
+from raydistill.evaluation.lm_harness.file_tasks import paper_task
+from raydistill.evaluation.lm_harness.task_data import ITEMS
+from raydistill.models.huggingface.checkpoint import read_checkpoint
+from raydistill.models.huggingface.loading import load_pretrained
 
 VOCAB_SIZE, CONTEXT = 32_768, 2_048
 
@@ -78,7 +78,7 @@ def models(tokenizer: Tokenizer, device: str, batch_size: int) -> tuple[DecoderL
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         LlamaForCausalLM(config).save_pretrained(folder)
-        decoder = load_checkpoint(read_checkpoint(folder, "main")).to(device).eval()
+        decoder = load_pretrained(read_checkpoint(folder, "main")).to(device).eval()
     inner = decoder.inner
     print(f"{sum(p.numel() for p in inner.parameters()) / 1e6:.1f}M parameters, {device}")
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END_OF_TEXT)

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from raydistill.corpus import embedded
+from raydistill.data.sources import embedded
 
 Document = dict[str, Any]
 

@@ -33,25 +33,25 @@ import torch
 from excerpt_curves import HEADER, draw, keep, line
 from excerpt_errors import Ask, Probe, Row, answer_seconds, seconds
 
-from raydistill.answers import Answer, WholeAnswer
-from raydistill.checkpoint import WEIGHTS, load_weights, save_weights
-from raydistill.codec import from_json, to_json
-from raydistill.corpus import prepare_corpus
-from raydistill.evaluate.perplexity import heldout_nll
-from raydistill.locations import pick
-from raydistill.losses import load_loss
-from raydistill.manifest import write_text
-from raydistill.models import Decoder
-from raydistill.optim import Lion, lr_at
-from raydistill.pretrain import base_folder
-from raydistill.scales import load_scale
-from raydistill.shipped import shipped_bases
-from raydistill.store import Store
-from raydistill.surgery import Student
-from raydistill.teacher_cache import ANSWERS, cached_teacher
-from raydistill.tokens import TokenFile
-from raydistill.units import parse_tokens
-from raydistill.written import WrittenSpec, WrittenTeacher
+from raydistill.core.serialization import from_json, to_json
+from raydistill.core.units import parse_tokens
+from raydistill.data.batches import TokenFile
+from raydistill.data.corpus.preparation import prepare_corpus
+from raydistill.distillation.answer_cache import ANSWERS, cached_teacher
+from raydistill.distillation.answer_files import WrittenSpec, WrittenTeacher
+from raydistill.distillation.answers import TeacherAnswer, WholeAnswer
+from raydistill.distillation.loss import load_loss
+from raydistill.evaluation.likelihood.perplexity import heldout_nll
+from raydistill.models.decoder import Decoder
+from raydistill.models.student import Student
+from raydistill.models.weights import WEIGHTS, load_weights, save_weights
+from raydistill.specs.locations import pick
+from raydistill.specs.scale import load_scale
+from raydistill.storage.bundled import shipped_bases
+from raydistill.storage.manifest import write_text
+from raydistill.storage.store import Store
+from raydistill.training.bases import base_folder
+from raydistill.training.optimizers import Lion, lr_at
 
 SCALE = load_scale("laptop")
 PER_STEP = SCALE.heal.batch_tokens // SCALE.model.context
@@ -107,7 +107,7 @@ class Setting:
         )
 
 
-def nobody() -> Answer:
+def nobody() -> TeacherAnswer:
     """Whom a teacher-free student may ask."""
     raise LookupError("there is no teacher")
 
@@ -151,7 +151,7 @@ class Bench:
             optimizer.zero_grad()
         return student
 
-    def online(self, numbers: list[int]) -> Answer:
+    def online(self, numbers: list[int]) -> TeacherAnswer:
         """The teacher itself."""
         with torch.no_grad():
             return WholeAnswer(self.teacher(self.tokens.windows(numbers)[:, :-1]))

@@ -8,12 +8,7 @@ input, in models of two sizes and at several ages; each then trains on 20B more 
     ray job submit -- python sweeps/how_many_to_drop.py     # a cluster
 """
 
-from raydistill.cli import main
-from raydistill.locations import NONE
-from raydistill.scales import Scale
-from raydistill.spec import Age, TrialRequest
-from raydistill.sweep import Axes, Sweep
-from raydistill.units import B
+from raydistill.api import NONE, Age, Axes, B, Scale, Sweep, TrialRequest, main
 
 
 def trial(scale: Scale, size: str, age: Age, count: int) -> TrialRequest | None:

@@ -18,13 +18,22 @@ are compared at less cost by the funnel: `--location all,random-0-63 --search fu
 
 from dataclasses import replace
 
-from raydistill.cli import main
-from raydistill.locations import LOCATIONS, RANDOM_LOCATIONS
-from raydistill.scales import Scale
-from raydistill.search import TPE, Searching
-from raydistill.spec import TEACHER_FREE, Age, TrialRequest
-from raydistill.sweep import Axes, Sweep, Value
-from raydistill.units import B, M
+from raydistill.api import (
+    LOCATIONS,
+    RANDOM_LOCATIONS,
+    TEACHER_FREE,
+    TPE,
+    Age,
+    Axes,
+    B,
+    M,
+    Scale,
+    SearchSettings,
+    Sweep,
+    TrialRequest,
+    Value,
+    main,
+)
 
 
 def trial(
@@ -65,7 +74,7 @@ sweep = Sweep(
         "smoke": (SMOKE,),
         "smoke_small": (SMOKE,),
     },
-    searching=Searching(
+    searching=SearchSettings(
         name=TPE,
         trials=8,
         objectives=("delta_nll", "parameters"),

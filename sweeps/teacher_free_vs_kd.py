@@ -15,13 +15,18 @@ at all, the whole base trained on, and the student's size trained from scratch.
 from dataclasses import replace
 from functools import partial
 
-from raydistill.cli import main
-from raydistill.locations import NONE
-from raydistill.placement import DEFAULT_EXCERPT
-from raydistill.scales import Scale
-from raydistill.spec import SCRATCH, SCRATCH_WITH_AGE, Age, TrialRequest
-from raydistill.sweep import Sweep
-from raydistill.units import B
+from raydistill.api import (
+    DEFAULT_EXCERPT,
+    NONE,
+    SCRATCH,
+    SCRATCH_WITH_AGE,
+    Age,
+    B,
+    Scale,
+    Sweep,
+    TrialRequest,
+    main,
+)
 
 ARMS = (
     "base",

@@ -9,12 +9,7 @@ and so costs more: each gap also runs on as many tokens as cost the same FLOPs.
     ray job submit -- python sweeps/when_to_drop.py         # a cluster
 """
 
-from raydistill.cli import main
-from raydistill.locations import NONE
-from raydistill.scales import Scale
-from raydistill.spec import Age, TrialRequest
-from raydistill.sweep import Axes, Sweep
-from raydistill.units import B, M
+from raydistill.api import NONE, Age, Axes, B, M, Scale, Sweep, TrialRequest, main
 
 
 def trial(scale: Scale, age: Age, location: str, gap: int, equal: str) -> TrialRequest | None:

@@ -8,16 +8,21 @@ places, in a young and in a saturated checkpoint; each model then trains on 20B 
     python sweeps/where_to_drop.py --location input,5-8 --age 320B
     ray job submit -- python sweeps/where_to_drop.py        # a cluster
 
-Which layers a location means: `locations.py`. When they leave: `plan.py`. What takes them out:
-`surgery.Student.remove`, called by the loop in `train.py`.
+Which layers a location means: `specs/locations.py`. When they leave: `specs/drop_plan.py`.
+What takes them out: `Student.remove` in `models/student.py`, called by `training/loop.py`.
 """
 
-from raydistill.cli import main
-from raydistill.locations import LOCATIONS, NONE, RANDOM_LOCATIONS
-from raydistill.scales import Scale
-from raydistill.spec import Age, TrialRequest
-from raydistill.sweep import Sweep
-from raydistill.units import B
+from raydistill.api import (
+    LOCATIONS,
+    NONE,
+    RANDOM_LOCATIONS,
+    Age,
+    B,
+    Scale,
+    Sweep,
+    TrialRequest,
+    main,
+)
 
 
 def trial(scale: Scale, age: Age, location: str) -> TrialRequest:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from cpu_time import CpuTime
+from support.cpu_time import CpuTime
 
 collect_ignore_glob = ["*_driver.py"]  # programs that tests start
 
@@ -64,7 +64,7 @@ def ray_cluster():
     Its workers find what lies here, compete with tests on equal terms, and start when there is
     work, not in stock: each takes more than one CPU second.
     """
-    from ray_processes import cluster_of
+    from support.ray_processes import cluster_of
 
     variables = {
         "PYTHONPATH": str(Path(__file__).parent), "RAY_worker_niceness": "0",
@@ -118,7 +118,7 @@ def run_sweep(ray_address):
     among the flags: every process that trains costs 4 CPU seconds before its first step. On a
     `prepared` storage a sweep takes 6 and 1 for every trial.
     """
-    import sweeping
+    from support import sweeping
 
     def run(name, storage, *flags):
         return sweeping.here(name, storage, "--concurrent", "1", *flags, RAY_ADDRESS=ray_address)
@@ -150,7 +150,7 @@ def migrated(make_once):
     """An empty database of MLflow: its migration takes five CPU seconds, a copy none."""
 
     def migrate(folder):
-        from raydistill.tracking import open_client
+        from raydistill.tracking.client import open_client
 
         folder.mkdir()
         open_client(f"sqlite:///{folder}/mlflow.db")
@@ -161,8 +161,8 @@ def migrated(make_once):
 @pytest.fixture(scope="session")
 def with_embedded_text(make_once):
     """`with_embedded_text(storage)` fills a new storage with that corpus: 20 CPU seconds, once."""
-    from raydistill.corpus import prepare_corpus
-    from raydistill.store import Store
+    from raydistill.data.corpus.preparation import prepare_corpus
+    from raydistill.storage.store import Store
 
     source = make_once("embedded", lambda root: prepare_corpus("embedded", store=Store(root)))
     return lambda storage: shutil.copytree(source, storage, dirs_exist_ok=True)
@@ -171,7 +171,7 @@ def with_embedded_text(make_once):
 @pytest.fixture(scope="session")
 def prepared(make_once, migrated):
     """`prepared(storage)` fills a new storage with what smoke trials start from; returns it."""
-    import sweeping
+    from support import sweeping
 
     source = make_once("prepared", lambda storage: sweeping.prepare(storage, migrated))
     return lambda storage: shutil.copytree(source, storage, dirs_exist_ok=True)

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Sequence
 
-from raydistill.costs import trial_work
-from raydistill.jobs import ProbeJob, Variant
-from raydistill.peaks import with_probes
-from raydistill.prepared import PreparedSweep
-from raydistill.rates import Probed, Rate, Unmeasured, probe_path, typical
-from raydistill.resolve import PlannedTrial
-from raydistill.runners.cluster import connected, device_need, present, wait_for
-from raydistill.runners.once import run_each_once
-from raydistill.spec import TEACHER_FREE, ModelConfig, NoTeacher
-from raydistill.store import Store
+from raydistill.planning.lr_probe import with_probes
+from raydistill.planning.prepared import PreparedSweep
+from raydistill.planning.preview.costs import trial_work
+from raydistill.planning.resolve import PlannedTrial
+from raydistill.runners.cluster.connection import connected, device_need, present, wait_for
+from raydistill.runners.cluster.tasks import run_each_once
+from raydistill.specs.model import ModelConfig
+from raydistill.specs.trial import TEACHER_FREE, NoTeacher
+from raydistill.storage.store import Store
+from raydistill.training.jobs import ProbeJob, Variant
+from raydistill.training.throughput import Probed, Rate, Unmeasured, probe_path, typical
 
 MOST_AT_ONCE = 8
 
@@ -89,7 +90,7 @@ def merged(found: Sequence[Rate | Unmeasured]) -> Rate | Unmeasured:
 
 def probe_work(job: ProbeJob) -> Rate | Unmeasured:
     """On a worker: one device is probed."""
-    from raydistill.probe import probe  # noqa: PLC0415  (torch, on the worker only)
-    from raydistill.world import World  # noqa: PLC0415
+    from raydistill.models.distributed import World  # noqa: PLC0415
+    from raydistill.training.probe import probe  # noqa: PLC0415  (torch, on the worker only)
 
     return probe(job, world=World.here())

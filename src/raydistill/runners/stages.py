@@ -4,15 +4,18 @@ Every stage looks at the store first and makes only what it lacks. The functions
 worker import torch there; the driver never does.
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
-from raydistill.corpus import begin_corpus, find, is_large, make, make_general, wanted_by
-from raydistill.evaluate.items import item_files, make_items
-from raydistill.faults import reach
-from raydistill.flops import parameters
-from raydistill.jobs import BaseJob, CutJob, PretrainJob, StopAt, TrialJob
-from raydistill.known import (
+from raydistill.core.fault_injection import fault_point
+from raydistill.core.units import format_age, format_tokens
+from raydistill.data.corpus.general_heldout import make_general
+from raydistill.data.corpus.preparation import begin_corpus, build_corpus, find_corpus, is_large
+from raydistill.data.corpus.request import corpus_request
+from raydistill.distillation.teacher_placement import AUTO, OWN_DEVICES
+from raydistill.evaluation.stored_scores import measured
+from raydistill.evaluation.task_items import item_files, make_items
+from raydistill.planning.artifacts import (
     Artifacts,
     ages_by_scale,
     corpus_id,
@@ -20,23 +23,24 @@ from raydistill.known import (
     layer_requests,
     pretraining,
 )
-from raydistill.manifest import is_whole, steps_of
-from raydistill.outcomes import Finished, HeldoutPoint, Progress
-from raydistill.placement import AUTO, OWN_DEVICES
-from raydistill.prepared import PreparedSweep, prepare
-from raydistill.remote import url_of
-from raydistill.results import measured, metrics, outcome, study_url
-from raydistill.runners.cluster import Need
-from raydistill.runners.once import follow_once, run_each_once, run_once
-from raydistill.runners.study import Asked, Study, study_space
-from raydistill.runners.teachers import RemoteTeacher
-from raydistill.runners.tokenise import LARGE_BYTES, tokenise_shards
-from raydistill.runners.work import Candidate, Metrics
-from raydistill.scales import Scale
-from raydistill.spec import Age, CorpusInfo, NoTeacher, digest
-from raydistill.store import Store
-from raydistill.sweep import BaseRequest, Cell, SweepPlan, bases_of
-from raydistill.units import format_age, format_tokens
+from raydistill.planning.cell import BaseRequest, Cell, bases_of
+from raydistill.planning.outcomes import metrics, outcome
+from raydistill.planning.plan import SweepPlan
+from raydistill.planning.prepared import PreparedSweep, prepare
+from raydistill.runners.cluster.connection import Need
+from raydistill.runners.cluster.tasks import follow_once, run_each_once, run_once
+from raydistill.runners.cluster.work import Metrics
+from raydistill.runners.teacher_actors import RemoteTeacher
+from raydistill.runners.tokenization import LARGE_BYTES, tokenise_shards
+from raydistill.specs.corpus import CorpusInfo
+from raydistill.specs.flops import parameters
+from raydistill.specs.results import Finished, HeldoutPoint, Progress
+from raydistill.specs.scale import Scale
+from raydistill.specs.trial import Age, NoTeacher
+from raydistill.storage.manifest import is_whole, steps_of
+from raydistill.storage.store import Store
+from raydistill.storage.urls import url_of
+from raydistill.training.jobs import BaseJob, CutJob, PretrainJob, StopAt, TrialJob
 
 Say = Callable[[str], None]
 
@@ -53,7 +57,7 @@ def make_artifacts(plan: SweepPlan, store: Store, need: Need, say: Say) -> Prepa
     Raises:
         DataError: if the text or a base cannot be had, or do not belong together.
     """
-    reach("preparing")
+    fault_point("preparing")
     cells = plan.cells
     made = find_artifacts(plan.scale, cells, store)
     if not _has_text(plan.scale, made.corpus.corpus_sha256, store):
@@ -91,13 +95,13 @@ def tokenise(scale: Scale, store: Store, say: Say) -> None:
         DataError: if the text cannot be had, or is too short for a task.
     """
     say(f"tokenising the corpus {scale.corpus!r}")
-    wanted = wanted_by(scale)
+    wanted = corpus_request(scale)
     shards = is_large(wanted, LARGE_BYTES) and not url_of(store.root)  # they need a shared folder
-    if shards and find(wanted, store) is None:
+    if shards and find_corpus(wanted, store) is None:
         draft = run_once(begin_corpus, {"CPU": 1}, wanted, store)
         tokenise_shards(wanted, draft, store, say)
     run_once(make_corpus, {"CPU": 1}, scale, str(store.root))
-    made = find(wanted, store)
+    made = find_corpus(wanted, store)
     for note in made.notes if made else ():
         say(note)
 
@@ -172,7 +176,7 @@ def _telling(say: Say, total_tokens: int) -> Callable[[Metrics], None]:
 def make_corpus(scale: Scale, storage: str) -> None:
     """On a worker: text becomes a token file in the store, and its held-out part items."""
     store = Store(Path(storage))
-    folder = make(wanted_by(scale), store)
+    folder = build_corpus(corpus_request(scale), store)
     make_items(scale.evaluation.corpus_tasks, store=store, folder=folder)
     if scale.heldout_general:
         make_general(scale.heldout_general, scale.text_field, folder, store)
@@ -180,15 +184,15 @@ def make_corpus(scale: Scale, storage: str) -> None:
 
 def read_base_of(name: str, revision: str, context: int, storage: str) -> None:
     """On a worker: a brought checkpoint becomes a base in the store."""
-    from raydistill.hub_weights import read_base  # noqa: PLC0415  (torch, on the worker only)
+    from raydistill.models.huggingface.loading import read_base  # noqa: PLC0415  (torch, on the worker only)
 
     read_base(name, revision, context, Store(Path(storage)))
 
 
 def pretrain_work(job: PretrainJob) -> Generator[Metrics]:
     """On a worker: one pretraining run keeps a base for every age."""
-    from raydistill.pretrain import pretrain  # noqa: PLC0415  (torch, on the worker only)
-    from raydistill.world import World  # noqa: PLC0415
+    from raydistill.models.distributed import World  # noqa: PLC0415
+    from raydistill.training.pretraining import pretrain  # noqa: PLC0415  (torch, on the worker only)
 
     for item in pretrain(job, world=World.here()):
         yield {"tokens": item.tokens}
@@ -196,16 +200,16 @@ def pretrain_work(job: PretrainJob) -> Generator[Metrics]:
 
 def measure_base(job: BaseJob) -> None:
     """On a worker: the scores of a base, and which of its layers are least missed."""
-    from raydistill.pretrain import measure  # noqa: PLC0415  (torch, on the worker only)
-    from raydistill.world import World  # noqa: PLC0415
+    from raydistill.models.distributed import World  # noqa: PLC0415
+    from raydistill.training.bases import measure  # noqa: PLC0415  (torch, on the worker only)
 
     measure(job, world=World.here())
 
 
 def trial_work(job: TrialJob) -> Generator[Metrics]:
     """On a worker, on every rank: a trial, and at its end what Tune's tables show of it."""
-    from raydistill.trial import trial  # noqa: PLC0415  (torch, on the worker only)
-    from raydistill.world import World  # noqa: PLC0415
+    from raydistill.models.distributed import World  # noqa: PLC0415
+    from raydistill.training.trial import trial  # noqa: PLC0415  (torch, on the worker only)
 
     world = World.here()
     latest: dict[str, float | int | str] = {}
@@ -255,24 +259,7 @@ def device_bytes() -> int:
 
 def measure_cuts_of(job: CutJob) -> None:
     """On a worker: held-out loss of a base without some layers, before any training."""
-    from raydistill.cuts import measure_cuts  # noqa: PLC0415  (torch, on the worker only)
-    from raydistill.world import World  # noqa: PLC0415
+    from raydistill.models.distributed import World  # noqa: PLC0415
+    from raydistill.training.bases import measure_cuts  # noqa: PLC0415  (torch, on the worker only)
 
     measure_cuts(job, world=World.here())
-
-
-def study(
-    prepared: PreparedSweep, candidates: Sequence[Candidate], done: Mapping[str, Metrics]
-) -> Study:
-    """Optuna's choice of the trials of a sweep, told of the finished ones."""
-    plan, options = prepared.plan, prepared.plan.options
-    space = digest({"axes": study_space(candidates), "objectives": options.objectives})
-    asked = Asked(
-        objectives=options.objectives,
-        trials=options.trials,
-        seed=options.seed,
-        first=plan.sweep.searching.first,
-        url=study_url(prepared.store),
-        name=f"{plan.sweep.name}, {plan.scale.name}, {space[:8]}",
-    )
-    return Study(candidates, done, asked)

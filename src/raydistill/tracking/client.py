@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from raydistill.errors import SetupError
-from raydistill.store import Store
+from raydistill.core.errors import SetupError
+from raydistill.storage.store import Store
 from raydistill.tracking.destination import sqlite_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment
+
 
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the next sync is the retry, and it looks first
@@ -24,6 +25,7 @@ _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+
 _CLASSIC_PAGE = {"mlflow.experimentKind": "custom_model_development"}
 
 

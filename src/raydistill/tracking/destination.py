@@ -10,19 +10,22 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from raydistill.errors import SetupError, UsageError
-from raydistill.places import check_writable
-from raydistill.redact import redact
-from raydistill.spec import digest
-from raydistill.store import Store
+from raydistill.core.errors import SetupError, UsageError
+from raydistill.core.paths import check_writable
+from raydistill.core.redaction import redact
+from raydistill.core.serialization import digest
+from raydistill.storage.store import Store
 
 _PROBE_S = 5
+
 _DATABASES = ("postgresql", "mysql", "mssql")
+
 _DRIVERS = {
     "psycopg": "'psycopg[binary]'",
     "psycopg2": "psycopg2-binary",
     "MySQLdb": "mysqlclient",
 }
+
 _FORMS = "http://host:5000, sqlite:////absolute/path/mlflow.db or postgresql://user@host/db"
 
 
@@ -31,7 +34,7 @@ def default_uri(store: Store) -> str:
     return f"sqlite:///{store.path('mlflow.db')}"
 
 
-def check(uri: str, store: Store) -> str:
+def check_destination(uri: str, store: Store) -> str:
     """One line that says what `uri` is.
 
     A server that does not answer is let pass, with a warning in that line, if this storage

@@ -9,14 +9,14 @@ import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from raydistill.outcomes import Cost, HeldoutPoint, Progress, Scores, UnitScores
-from raydistill.spec import TrialSpec
-from raydistill.sweep import ADDED, REFERENCE, shown
-from raydistill.tracking.records import NoControl, TrackedBase, TrackedCell, TrackedSweep
-from raydistill.units import ratio_drop_pct, ratio_rise_pct
+from raydistill.core.units import ratio_drop_pct, ratio_rise_pct
+from raydistill.planning.cell import ADDED, REFERENCE, shown
+from raydistill.specs.results import Cost, HeldoutPoint, NoControl, Progress, Scores, UnitScores
+from raydistill.specs.trial import TrialSpec
+from raydistill.tracking.records import TrackedBase, TrackedCell, TrackedSweep
 
 
-def asked(cell: TrackedCell | TrackedBase) -> dict[str, str]:
+def requested_values(cell: TrackedCell | TrackedBase) -> dict[str, str]:
     """What the researcher asked for; nothing leaves at location `none` (METHOD 3)."""
     values = {name: shown(name, value) for name, value in cell.values.items()}
     nothing_leaves = isinstance(cell, TrackedBase) or values.get("location") == "none"
@@ -47,7 +47,7 @@ def cell_params(sweep: TrackedSweep, cell: TrackedCell) -> dict[str, str]:
         "sweep": sweep.name,
         "scale": sweep.scale,
         "loss": cell.spec.train.loss,
-        **asked(cell),
+        **requested_values(cell),
         **{name: str(value) for name, value in cell.as_run.items()},
         **_spec_params(cell.spec),
     }
@@ -58,7 +58,7 @@ def base_params(sweep: TrackedSweep, base: TrackedBase) -> dict[str, str]:
     return {
         "sweep": sweep.name,
         "scale": sweep.scale,
-        **asked(base),
+        **requested_values(base),
         **{name: str(value) for name, value in base.as_run.items()},
         "layers": "none",
     }

@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from raydistill.errors import DataError, SetupError, UsageError
-from raydistill.redact import redact
+from raydistill.core.errors import DataError, SetupError, UsageError
+from raydistill.core.redaction import redact
 from raydistill.tracking.client import experiments, open_client
-from raydistill.tracking.content import RECORD
 from raydistill.tracking.destination import sqlite_path
+from raydistill.tracking.run_content import RECORD
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+
 _READ = ("base", "control", "cell", "reference", "added")
+
 _FOR_COMPARISON = "tags.role = 'base'", "tags.role = 'control'"
 
 

@@ -7,16 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from raydistill.outcomes import Outcome, Scores, UnitScores
-from raydistill.spec import TrialSpec
-from raydistill.sweep import Value
+from raydistill.planning.cell import Value
+from raydistill.specs.results import NoControl, Outcome, Scores, UnitScores
+from raydistill.specs.trial import TrialSpec
 
 Role = Literal["cell", "control", "reference", "added"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NoControl:
-    """The sweep has no finished control of this age."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +24,7 @@ class TrackedCell:
     spec: TrialSpec
     layer_map: str  # one box a layer, as the plan prints it
     outcome: Outcome
-    control: Scores | NoControl = NoControl()
+    control: Scores | NoControl = field(default_factory=NoControl)
     figures: Mapping[str, float] = field(default_factory=dict)  # more metrics, such as utilisation
     record: str = ""  # JSON that a report is made from; empty until the cell has ended
 

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from raydistill.redact import redact
-from raydistill.store import Store
-from raydistill.tracking.mirror import Delivery, sync
+from raydistill.core.redaction import redact
+from raydistill.storage.store import Store
 from raydistill.tracking.records import TrackedSweep
+from raydistill.tracking.sync import Delivery, sync_sweep
 
 
 class Tracker:
@@ -109,7 +109,7 @@ class Tracker:
         try:
             sweep = self._snapshot()
             self._cells = len(sweep.cells)
-            self.delivery = sync(sweep, uri=self._uri, store=self._store)
+            self.delivery = sync_sweep(sweep, uri=self._uri, store=self._store)
             self._trouble = ""
         except Exception as error:  # noqa: BLE001  (whatever MLflow raises, training goes on)
             self._trouble = redact(_cause(error))

@@ -10,16 +10,20 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from raydistill.faults import reach
-from raydistill.tracking.content import NOTE, RunContent
+from raydistill.core.fault_injection import fault_point
+from raydistill.tracking.run_content import NOTE, RunContent
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
+
 KEY = "raydistill.key"
-WRITTEN = "raydistill.written"
+
+WRITTEN = "raydistill.distillation.answer_files"
+
 _METRICS_PER_CALL = 800  # MLflow allows 1,000 metrics, parameters and tags in all
+
 _INFINITE = 1e300  # MLflow keeps infinity as the largest float
 
 
@@ -57,7 +61,7 @@ class Writer:
         run = self.find_or_create(content, parent_id)
         if run.data.tags.get(WRITTEN) == content.digest and run.info.status == content.status:
             return _id(run)
-        reach("tracking")
+        fault_point("tracking")
         self.written += 1
         try:
             points = self._points_to_add(run, content)

@@ -1,0 +1,1 @@
+"""Flags to plans, commands to calls; computes nothing."""

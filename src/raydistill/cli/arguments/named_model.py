@@ -1,0 +1,91 @@
+"""A model that a command names: a folder, an id of the hub, or a base of a scale (`laptop@80B`)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from raydistill.core.errors import DataError, UsageError
+from raydistill.core.paths import resolve_path
+from raydistill.core.units import format_age
+from raydistill.models.decoder import Decoder
+from raydistill.models.families.hub import HubDecoder
+from raydistill.models.huggingface.checkpoint import NEWEST, HubCheckpoint, read_checkpoint
+from raydistill.models.huggingface.loading import load_pretrained
+from raydistill.models.weights import load_weights
+from raydistill.planning.artifacts import corpus_id, find_bases
+from raydistill.planning.cell import base_named
+from raydistill.specs.scale import scale_names
+from raydistill.storage.bundled import shipped_bases
+from raydistill.storage.store import Store
+from raydistill.training.bases import base_folder
+
+EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NamedModel:
+    """A whole model, and what its text is read with."""
+
+    name: str  # as it was asked for; a scale's with its age
+    flags: tuple[str, ...]  # that name it to a sweep
+    model: Decoder  # in evaluation mode
+    corpus: str  # the text, unless another is named
+    tokenizer: Path | None  # None: the corpus' own
+
+
+def open_model(name: str, revision: str, store: Store) -> NamedModel:
+    """The model of that name, on the CPU.
+
+    Raises:
+        UsageError: if a base of a scale has no such age.
+        DataError: if there is no such model, or it cannot be read.
+    """
+    if _is_base(name):
+        if revision != NEWEST:
+            raise UsageError(f"--revision goes with a checkpoint: of {name} write SCALE@AGE")
+        return _base(name, store)
+    checkpoint, decoder = open_checkpoint(name, revision)
+    age = () if revision == NEWEST else ("--age", revision)
+    return NamedModel(
+        name=name,
+        flags=("--model", name, *age),
+        model=decoder,
+        corpus=EMBEDDED,
+        tokenizer=checkpoint.folder,
+    )
+
+
+def open_checkpoint(name: str, revision: str) -> tuple[HubCheckpoint, HubDecoder]:
+    """A checkpoint of the Hugging Face world, whole, in evaluation mode.
+
+    Raises:
+        DataError: if it cannot be read.
+    """
+    checkpoint = read_checkpoint(name, revision)
+    decoder = load_pretrained(checkpoint)
+    decoder.eval()
+    return checkpoint, decoder
+
+
+def _is_base(name: str) -> bool:
+    scale = name.partition("@")[0].replace("-", "_")
+    return scale in scale_names() and not Path(name).is_dir()
+
+
+def _base(name: str, store: Store) -> NamedModel:
+    """A base of a scale; without an age the oldest."""
+    base = base_named(name)
+    scale, age = base.scale, base.age
+    bases = find_bases(scale, corpus_id(scale, store), store, (age,), shipped_bases(scale))
+    if age not in bases:
+        raise DataError(
+            f"no base {base.name} in {store.root}: raydistill base --scale {scale.name} trains it"
+        )
+    student = load_weights(base_folder(bases[age].weights_sha256, store))
+    student.model.eval()
+    return NamedModel(
+        name=base.name,
+        flags=("--scale", scale.name, "--age", format_age(age)),
+        model=student.model,
+        corpus=scale.corpus,
+        tokenizer=resolve_path(scale.tokenizer) if scale.tokenizer else None,
+    )

@@ -1,0 +1,55 @@
+"""An argument parser whose mistakes are one line: the flag, what was given, what is allowed."""
+
+import argparse
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
+
+from raydistill.core.errors import UsageError
+from raydistill.core.signals import STOPPED, TERMINATED
+
+EXITS = (
+    "exit codes: 0 done, 1 trials failed, 2 usage, 3 data or checkpoint, 4 environment, "
+    f"{STOPPED} stopped by ^C, {TERMINATED} by SIGTERM"
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that tells a mistake in one line, with the nearest flag."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; --help lists the flags")
+
+    def read(self, argv: Sequence[str]) -> argparse.Namespace:
+        """The flags in `argv`.
+
+        Raises:
+            UsageError: if one is unknown, or lacks its value.
+        """
+        flags, rest = self.parse_known_args(_bound(argv))
+        if rest:
+            given = rest[0].partition("=")[0]
+            near = difflib.get_close_matches(given, list(self._options(argv)), n=1)
+            hint = f", did you mean {near[0]}?" if near else ""
+            self.error(f"unknown flag or argument {given!r}{hint}")
+        return flags
+
+    def _options(self, argv: Sequence[str]) -> Iterator[str]:
+        """Its flags, and those of the commands that `argv` names."""
+        yield from self._option_string_actions
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for name in action.choices.keys() & set(argv):
+                    yield from action.choices[name]._options(argv)
+
+
+def _bound(argv: Sequence[str]) -> list[str]:
+    """`--gap -1B` as `--gap=-1B`: what begins with a minus and a digit is a value, not a flag."""
+    words: list[str] = []
+    for word in argv:
+        if words and re.fullmatch(r"--[^=]+", words[-1]) and re.match(r"-\d", word):
+            words[-1] += f"={word}"
+        else:
+            words.append(word)
+    return words

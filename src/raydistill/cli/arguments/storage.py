@@ -1,0 +1,34 @@
+"""Which storage the flags or the environment name."""
+
+import argparse
+import os
+import stat
+from pathlib import Path
+
+from raydistill.core.errors import SetupError
+from raydistill.core.paths import resolve_path
+from raydistill.storage.urls import copy_of, is_url
+
+SCALE_VARIABLE, STORAGE_VARIABLE = "RAYDISTILL_SCALE", "RAYDISTILL_STORAGE"
+
+
+def storage_of(flags: argparse.Namespace) -> Path:
+    """The storage that the flags or the environment name; of one in an object store, the copy.
+
+    Raises:
+        UsageError: if it is a URL of another kind.
+        SetupError: if no folder can be there.
+    """
+    given = flags.storage or os.environ.get(STORAGE_VARIABLE) or "~/.raydistill"
+    if is_url(given):
+        return copy_of(given)
+    folder = resolve_path(given)
+    try:
+        is_folder = stat.S_ISDIR(folder.stat().st_mode)
+    except FileNotFoundError:
+        return folder
+    except OSError as error:
+        raise SetupError(f"the storage {folder} cannot be used: {error.strerror}") from error
+    if not is_folder:
+        raise SetupError(f"the storage {folder} is a file: name a folder")
+    return folder

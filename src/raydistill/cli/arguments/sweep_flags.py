@@ -1,0 +1,233 @@
+"""What the flags of a sweep mean: text becomes a plan.
+
+A value of an axis stands in place of the sweep's own values; of any other field it is the one
+value that every cell gets.
+"""
+
+import argparse
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from raydistill.cli.arguments.storage import SCALE_VARIABLE, storage_of
+from raydistill.cli.arguments.text_flags import with_text
+from raydistill.cli.arguments.values import axis_values
+from raydistill.core.errors import UsageError
+from raydistill.core.paths import resolve_path
+from raydistill.distillation.teacher_placement import check_placement, excerpt_of
+from raydistill.evaluation.lm_harness.task_data import requested_evaluation
+from raydistill.planning.cell import REFERENCE, Cell, Value
+from raydistill.planning.custom_model import RECIPES, TESTS, CustomModel, revisions, scale_of
+from raydistill.planning.plan import Options, SweepPlan
+from raydistill.planning.reference_models import reference_cell
+from raydistill.planning.search.halving import FINALISTS
+from raydistill.planning.search_settings import (
+    FUNNEL,
+    GRID,
+    RANDOM,
+    TPE,
+    SearchSettings,
+    check_objectives,
+    check_search,
+    first_of_permutation,
+)
+from raydistill.planning.sweep import FIELDS, Sweep
+from raydistill.specs.recipe import check_recipe, with_settings
+from raydistill.specs.scale import Scale, load_scale
+from raydistill.specs.trial import NoTeacher
+from raydistill.storage.store import Store
+
+
+def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
+    """The plan that the flags ask for.
+
+    Raises:
+        UsageError: if a flag's value is not allowed.
+    """
+    asked = flags.scale or os.environ.get(SCALE_VARIABLE) or ""
+    scale = _scale(flags, asked or ("" if flags.model else "laptop"))
+    cells = sweep.cells(
+        scale,
+        _chosen(sweep, flags),
+        sized=lambda size: scale if size == scale.name else _scale(flags, size),
+        allow_many=flags.yes,
+    )
+    searching = _searching(sweep, flags, len(cells))
+    seed = cells[0].request.seed if cells else 1
+    if searching.name == RANDOM:
+        cells = tuple(first_of_permutation(cells, searching.trials, seed))
+    references = _references(sweep, flags, scale, searching)
+    cells += references
+    check_recipes(cells)
+    check_placement(flags.teacher_placement, {cell.request.loss for cell in cells})
+    if flags.teacher is not None and all(isinstance(c.teacher, NoTeacher) for c in cells):
+        raise UsageError("--teacher goes with a loss that has one, such as --loss kd")
+    storage = storage_of(flags)
+    options = Options(
+        storage=storage,
+        tracking_uri=tracking_uri_of(flags, storage),
+        search=searching.name,
+        trials=searching.trials + len(references),
+        objectives=searching.objectives,
+        seed=seed,
+        device_counts=scale.device_counts,
+        concurrent=flags.concurrent or "auto",
+        teacher_placement=flags.teacher_placement,
+        cache_gb=flags.cache_gb,
+        checkpoint_every_s=flags.checkpoint_every,
+        anew="all" in (getattr(flags, "arm", None) or ()),
+        command=command,
+        debug=flags.debug,
+        probe=flags.probe,
+        lr_probe=_probes_rates(flags, scale, cells),
+        price_per_hour="unknown" if flags.price_per_hour is None else flags.price_per_hour,
+        task_data=task_data_of(flags),
+    )
+    return SweepPlan(sweep=sweep, scale=scale, cells=cells, options=options)
+
+
+def _probes_rates(flags: argparse.Namespace, scale: Scale, cells: Sequence[Cell]) -> bool:
+    """Whether each arm tries three peaks: as asked, or by the recipe `heal` of a brought model.
+
+    Raises:
+        UsageError: if that was asked for, and the cells name rates too.
+    """
+    by_cells = any(cell.request.peak_lr != "scale" for cell in cells)
+    if flags.lr_probe and by_cells:
+        raise UsageError("--lr-probe chooses the rates that lr_factor names: add --lr_factor 1")
+    if flags.lr_probe is not None:
+        return bool(flags.lr_probe)
+    by_flag = any(field in ("lr", "peak_lr") for field, _ in flags.set)
+    heals = bool(scale.brought) and not scale.like and flags.recipe in (None, RECIPES[0])
+    return heals and not by_flag and not by_cells
+
+
+def _chosen(sweep: Sweep, flags: argparse.Namespace) -> dict[str, tuple[Value, ...]]:
+    """The values that the flags name, by field or axis."""
+    chosen: dict[str, tuple[Value, ...]] = {"order": (flags.order,)}
+    for name in dict.fromkeys((*FIELDS, *sweep.axes)):
+        values = axis_values(name, getattr(flags, name), brought=flags.model is not None)
+        if values == ("all",):
+            values = sweep.every_value(name)
+        if values:
+            chosen[name] = values
+    if flags.teacher is not None:
+        chosen["teacher"] = (flags.teacher,)
+    if excerpt := excerpt_of(flags.teacher_placement):
+        chosen["excerpt"] = (excerpt,)
+    return chosen | ({"allow_ends": (True,)} if flags.allow_ends else {})
+
+
+def check_recipes(cells: Sequence[Cell]) -> None:
+    """Refuse a recipe that cannot be trained as written; a budget of 0 trains nothing.
+
+    Raises:
+        UsageError: naming the field, its value and what is allowed.
+    """
+    for cell in {(c.scale, c.scale.recipe(c.request)): c for c in cells}.values():
+        recipe = cell.scale.recipe(cell.request)
+        if recipe.total_tokens:
+            devices = math.lcm(*cell.scale.device_counts)
+            check_recipe(recipe, context=cell.scale.model.context, devices=devices)
+
+
+def _scale(flags: argparse.Namespace, name: str) -> Scale:
+    """The scale, with the recipe's fields, the corpus and the devices that the flags name."""
+    for flag, given in (("--recipe", flags.recipe), ("--seq-len", flags.seq_len)):
+        if given and flags.model is None:
+            raise UsageError(f"{flag} goes with --model; a scale has its own")
+    scale = load_scale(name) if flags.model is None else _brought(flags, name)
+    scale = replace(scale, heal=with_settings(scale.heal, dict(flags.set)))
+    if flags.budget is not None:
+        if flags.budget <= 0:
+            raise UsageError(
+                f"the budget of {flags.budget} tokens is under one batch of "
+                f"{scale.heal.batch_tokens}"
+            )
+        scale = replace(scale, budget=flags.budget)
+    scale = with_text(scale, flags)
+    if flags.devices_per_trial is not None:
+        counts: range = flags.devices_per_trial
+        scale = replace(scale, devices_per_trial=counts[-1], fewest_devices=counts[0])
+    evaluation = requested_evaluation(
+        scale.evaluation,
+        flags.tasks,
+        task_data_of(flags),
+        flags.num_fewshot,
+        Store(storage_of(flags)),
+    )
+    return replace(scale, evaluation=evaluation)
+
+
+def task_data_of(flags: argparse.Namespace) -> Path | None:
+    """The folder that `--task-data` names."""
+    return None if flags.task_data is None else resolve_path(flags.task_data)
+
+
+def _brought(flags: argparse.Namespace, name: str) -> Scale:
+    """The scale of `--model`.
+
+    Raises:
+        UsageError: if another scale than one for tests was asked for too.
+        DataError: if the checkpoint cannot be read.
+    """
+    if name and name.replace("-", "_") not in TESTS:
+        raise UsageError(
+            f"--model has a scale of its own: leave --scale {name} out, or ${SCALE_VARIABLE} "
+            f"(or, for a test, --scale {TESTS[0]})"
+        )
+    if name and flags.recipe:
+        raise UsageError(f"--recipe goes with --model alone; --scale {name} has its own")
+    ages = tuple(str(age) for age in axis_values("age", flags.age, brought=True))
+    bring = CustomModel(
+        name=flags.model,
+        revisions=revisions(ages),
+        seq_len=flags.seq_len or 0,
+        recipe=flags.recipe or RECIPES[0],
+    )
+    if flags.budget is not None:
+        bring = replace(bring, budget=flags.budget)
+    return scale_of(bring, load_scale(name) if name else None)
+
+
+def _searching(sweep: Sweep, flags: argparse.Namespace, num_cells: int) -> SearchSettings:
+    """The sweep's own search, as far as the flags do not name another."""
+    own = sweep.searching
+    name = flags.search or own.name
+    check_search(name)
+    if name == GRID and flags.trials is not None:
+        raise UsageError("--trials goes with another --search; a grid takes every cell")
+    usual = {GRID: num_cells, FUNNEL: FINALISTS}.get(name, own.trials if name == own.name else 0)
+    if not usual and flags.trials is None:
+        raise UsageError(f"--search {name} needs --trials, 1 to {num_cells}")
+    objectives = own.objectives
+    if flags.objective is not None:
+        if name != TPE:
+            raise UsageError(f"--objective goes with --search {TPE}, not with {name!r}")
+        objectives = tuple(each.strip() for each in flags.objective.split(","))
+    check_objectives(objectives)
+    return replace(
+        own, name=name, trials=min(flags.trials or usual, num_cells), objectives=objectives
+    )
+
+
+def _references(
+    sweep: Sweep, flags: argparse.Namespace, scale: Scale, searching: SearchSettings
+) -> tuple[Cell, ...]:
+    """The cells of `--reference`; nothing chooses among them."""
+    names = [item.strip() for text in flags.reference or () for item in text.split(",")]
+    if names and searching.name in (TPE, FUNNEL):
+        raise UsageError(
+            f"--reference goes with --search {GRID} or {RANDOM}: {searching.name!r} chooses "
+            "what it trains, and a reference is not trained"
+        )
+    cells = [reference_cell(name, sweep.name, scale) for name in names]
+    return tuple({str(cell.values[REFERENCE]): cell for cell in cells}.values())
+
+
+def tracking_uri_of(flags: argparse.Namespace, storage: Path) -> str:
+    """The MLflow server that the flags or the environment name, or the storage's database."""
+    named = flags.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    return named or f"sqlite:///{storage}/mlflow.db"

@@ -1,0 +1,41 @@
+"""The flags that name text: what is trained on, and what is measured on."""
+
+import argparse
+from dataclasses import replace
+
+from raydistill.data.corpus.general_heldout import general_text
+from raydistill.data.sources.source import absolute
+from raydistill.specs.scale import Scale
+
+
+def add_text_flags(parser: "argparse._ActionsContainer") -> None:
+    """What a sweep and `raydistill base` ask of text."""
+    parser.add_argument(
+        "--corpus",
+        help="embedded, smoke, a .txt, .jsonl or .parquet file, a folder, OWNER/NAME at the hub; "
+        "several with shares: a.jsonl=0.7,b.txt=0.3",
+    )
+    parser.add_argument("--text-field", help="key or column of the text (text)")
+    parser.add_argument("--heldout", help="text to measure on (one document in 16 of the corpus)")
+    parser.add_argument(
+        "--heldout-general", help="a second text to measure on: the corpus can hide damage"
+    )
+
+
+def with_text(scale: Scale, flags: argparse.Namespace) -> Scale:
+    """The scale with the text that the flags name.
+
+    Raises:
+        DataError: if the general text to measure on is not here.
+    """
+    scale = replace(
+        scale,
+        corpus=flags.corpus or scale.corpus,
+        text_field=flags.text_field or scale.text_field,
+        heldout=flags.heldout or scale.heldout,
+    )
+    if not flags.heldout_general:
+        return scale
+    text = absolute(flags.heldout_general)
+    measured = replace(scale.evaluation, general=general_text(text, scale.text_field))
+    return replace(scale, heldout_general=text, evaluation=measured)

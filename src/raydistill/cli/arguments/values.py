@@ -1,0 +1,127 @@
+"""Text of a flag to a value, or one line that says what is allowed."""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+
+from raydistill.core.errors import UsageError
+from raydistill.core.units import parse_tokens
+from raydistill.planning.cell import Value
+from raydistill.specs.locations import every_location, is_list
+
+
+def axis_values(
+    name: str, given: Sequence[str] | None, *, brought: bool = False
+) -> tuple[Value, ...]:
+    """What was written for one of `FIELDS`; empty where nothing was."""
+    values: list[Value] = []
+    for text in given or ():
+        items = _locations(text) if name == "location" else [i.strip() for i in text.split(",")]
+        if not all(items):
+            raise UsageError(f"--{name} {text!r} has an empty value: write values with commas")
+        values += items if name == "age" and brought else [_value(name, item) for item in items]
+    return tuple(values)
+
+
+def _value(name: str, item: str) -> Value:
+    if name in ("age", "gap"):
+        return parse_tokens(item)
+    if name == "seed":
+        return whole("--seed")(item)
+    if name == "lr_factor":
+        allowed = "times the recipe's peak rate, a number above 0"
+        return number("--lr_factor", allowed, positive=True)(item)
+    return layer_count(item) if name == "count" else item
+
+
+def _locations(text: str) -> list[str]:
+    """Names, and lists of layers: `input,1,2,5-8` is `input` and `1,2,5-8`.
+
+    `random-0-63` stands for 64 random sets.
+    """
+    found: list[str] = []
+    for item in (item.strip() for item in text.split(",")):
+        if item == "all":
+            found += every_location()
+        elif match := re.fullmatch(r"random-(\d{1,5})-(\d{1,5})", item):
+            if int(match[1]) > int(match[2]):
+                raise UsageError(f"--location {item}: write the lower number first")
+            found += [f"random-{i}" for i in range(int(match[1]), int(match[2]) + 1)]
+        elif found and is_list(item) and is_list(found[-1]):
+            found[-1] += f",{item}"
+        else:
+            found.append(item)
+    return found
+
+
+def whole(flag: str, *, lowest: int = 1) -> Callable[[str], int]:
+    """The type of a flag that takes whole numbers from `lowest` on."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"\d{1,9}", text) or int(text) < lowest:
+            raise UsageError(f"{flag} {text!r}: a whole number from {lowest} on")
+        return int(text)
+
+    return read
+
+
+def number(flag: str, allowed: str, *, positive: bool) -> Callable[[str], float]:
+    """The type of a flag that takes finite numbers above 0, or from 0 on.
+
+    Args:
+        flag: as it is written.
+        allowed: what the flag stands for and its range, for the one who wrote something else.
+        positive: whether 0 is refused.
+    """
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not 0 <= value < math.inf or (positive and not value):
+            raise UsageError(f"{flag} {text!r}: {allowed}")
+        return value
+
+    return read
+
+
+def assignment(flag: str, example: str) -> Callable[[str], tuple[str, str]]:
+    """The type of a flag that takes `field=value`."""
+
+    def read(text: str) -> tuple[str, str]:
+        field, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"{flag} {text!r}: write field=value, such as {example}")
+        return field.strip(), value.strip()
+
+    return read
+
+
+def layer_count(text: str) -> int:
+    """How many layers leave; whether they may is the model's to say.
+
+    Raises:
+        UsageError: if it is no whole number.
+    """
+    if not re.fullmatch(r"[-+]?\d{1,9}", text):
+        raise UsageError(f"--count {text!r} is not a whole number of layers")
+    return int(text)
+
+
+def layer_counts(text: str) -> list[int]:
+    """Several of them: `4,8`."""
+    return [layer_count(item.strip()) for item in text.split(",")]
+
+
+def device_range(text: str) -> range:
+    """On how many devices one trial may train: `2`, or `1-2` if it is elastic.
+
+    Raises:
+        UsageError: if it is no whole number, or a range from more to fewer.
+    """
+    flag = "--devices-per-trial"
+    counts = [whole(flag)(part) for part in text.split("-", 1)]
+    if counts[0] > counts[-1]:
+        raise UsageError(f"{flag} {text}: write the fewer first")
+    return range(counts[0], counts[-1] + 1)

@@ -1,0 +1,60 @@
+"""`raydistill import`: a checkpoint with pickled weights becomes one that everything here reads."""
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from raydistill.core.errors import DataError
+from raydistill.core.paths import resolve_path
+from raydistill.core.units import format_bytes
+from raydistill.models.huggingface.checkpoint import locate, read_checkpoint, read_config
+from raydistill.models.huggingface.loading import load_pretrained
+from raydistill.models.huggingface.saving import copy_beside, filling
+from raydistill.pruning.ranking_result import layers_word
+from raydistill.reports.console.console import open_console
+from raydistill.storage.store import Store
+
+
+def import_model(_: Store, flags: argparse.Namespace) -> int:
+    """Write the checkpoint `flags.source` as safetensors to `flags.to`, and load it once.
+
+    Raises:
+        UsageError: if `flags.to` is not for this to write.
+        DataError: if there is no such checkpoint, or its weights are not weights alone.
+    """
+    source = locate(flags.source, flags.revision, pickles=True)
+    read_config(source)
+    if list(source.glob("*.safetensors")):
+        raise DataError(f"{source} has safetensors already: it needs no import")
+    to = resolve_path(flags.to)
+    with filling(to, flags.overwrite, source) as draft:
+        _unpickle(source, draft)
+        shutil.copyfile(source / "config.json", draft / "config.json")
+        copy_beside(source, draft)
+        checkpoint = read_checkpoint(str(draft), "main")
+        load_pretrained(checkpoint)
+        size = sum(file.stat().st_size for file in draft.iterdir())
+    layers = layers_word(checkpoint.model.num_layers)
+    open_console().print(f"{to}: {layers}, {format_bytes(size)}", soft_wrap=True)
+    return 0
+
+
+def _unpickle(source: Path, draft: Path) -> None:
+    """Read the pickles in a process of their own.
+
+    Raises:
+        DataError: with what that process said.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "raydistill.models.huggingface.unpickle",
+        str(source),
+        str(draft),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  (our own module)
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
+        raise DataError(said[-1])

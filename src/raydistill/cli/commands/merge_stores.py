@@ -1,0 +1,172 @@
+"""`raydistill store merge`: what another storage holds, verified by hash, into this one.
+
+Everything is named by the hash of what made it, so two storages agree about what they share, and
+the rest only has to be copied. Folders are read against their manifests, weights against the
+name or the trial that states their sha256. Nothing that is here is overwritten.
+"""
+
+import argparse
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from raydistill.core.errors import DataError, UsageError
+from raydistill.core.paths import resolve_path
+from raydistill.planning.history.sweep_record import SweepRecord, all_records, keep
+from raydistill.reports.console.console import PatientConsole, open_console
+from raydistill.storage.lock import hold_lock
+from raydistill.storage.manifest import MANIFEST, sha256_of, verify, write_bytes
+from raydistill.storage.object_store import check_storage
+from raydistill.storage.store import Store
+
+KEPT = (
+    "corpora", "items", "bases", "brought", "pretraining", "layer_scores", "cuts",
+    "teacher_answers", "trials", "scores",
+)  # fmt: skip
+"""Below the root, in this order; a sweep's cells come after them."""
+
+LEFT = ("checkpoints", "drafts", "failure.json", "estimate.json", "ray.log")
+"""What only its own storage can go on from, or has tried, or has guessed."""
+
+WEIGHTS = "model.safetensors"
+
+TRAINED = "trained.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Merged:
+    """What came of a merge, by kind, and the names of what did not come."""
+
+    new: Counter[str] = field(default_factory=Counter)
+    there: Counter[str] = field(default_factory=Counter)  # already, the same
+    other: list[str] = field(default_factory=list)  # here with other bytes, and kept as here
+    damaged: list[str] = field(default_factory=list)
+
+
+def merge(store: Store, flags: argparse.Namespace) -> int:
+    """Copy what `flags.other` holds and this storage lacks; 3 if something there is damaged.
+
+    Raises:
+        UsageError: if there is no storage.
+        SetupError: if this storage cannot be written, or one of its sweeps is running.
+    """
+    other = Store(resolve_path(flags.other).absolute())
+    if not any(other.path(kind).is_dir() for kind in (*KEPT, "sweeps")):
+        raise UsageError(f"{other.root} holds no storage: there is no trials/ or sweeps/ in it")
+    if other.root.resolve() == store.root.resolve():
+        raise UsageError(f"{other.root} is this storage itself")
+    check_storage(store.root)
+    merged, console = Merged(), open_console()
+    sweeps = _sweeps(other, merged)
+    with ExitStack() as locks:
+        for folder in _to_hold(sweeps, store):
+            locks.enter_context(hold_lock(folder / "lock.json", console.print))
+        for kind in KEPT:
+            for path in sorted(_units(other.path(kind)), key=lambda p: (p.name == TRAINED, p)):
+                _take(path, kind, other, store, merged)
+        for asked in sweeps:
+            keep(asked, store)
+            merged.new["sweeps"] += 1
+    _tell(merged, store, console)
+    return DataError.exit_code if merged.damaged else 0
+
+
+def _sweeps(other: Store, merged: Merged) -> list[SweepRecord]:
+    """What was asked of each sweep there; of none, if there is a link on the way to one."""
+    root = other.path("sweeps")
+    on_the_way = (root, *root.glob("*"), *root.glob("*/*"), *root.glob("*/*/asked*.json"))
+    links = [path for path in on_the_way if path.is_symlink()]
+    merged.damaged.extend(f"{path.relative_to(other.root)}: it is a link" for path in links)
+    return [] if links else list(all_records(other))
+
+
+def _to_hold(sweeps: Sequence[SweepRecord], store: Store) -> list[Path]:
+    """The folders of the sweeps that come and of those that are here: all share their trials."""
+    coming = {store.path("sweeps", asked.name, asked.scale) for asked in sweeps}
+    return sorted(coming.union(p for p in store.path("sweeps").glob("*/*") if p.is_dir()))
+
+
+def _units(folder: Path) -> Iterator[Path]:
+    """What is copied whole: folders with a manifest, files outside of any; and links."""
+    if folder.is_symlink():
+        yield folder
+        return
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.startswith(".") or path.name in LEFT:
+            continue
+        if path.is_symlink() or not path.is_dir() or (path / MANIFEST).is_file():
+            yield path
+        else:
+            yield from _units(path)
+
+
+def _take(path: Path, kind: str, other: Store, store: Store, merged: Merged) -> None:
+    parts = path.relative_to(other.root).parts
+    name = "/".join(parts)
+    try:
+        _check(path, kind)
+    except (DataError, ValueError, OSError) as error:
+        merged.damaged.append(f"{name}: {error}")
+        return
+    here = store.path(*parts)
+    if here.exists():
+        if _is_same(path, here):
+            merged.there[kind] += 1
+        else:
+            merged.other.append(name)
+        return
+    if path.is_dir():
+        with store.making(*parts) as draft:
+            shutil.copytree(path, draft, dirs_exist_ok=True)
+            verify(draft)
+    else:
+        write_bytes(here, path.read_bytes())
+    merged.new[kind] += 1
+
+
+def _check(path: Path, kind: str) -> None:
+    """Read it against what states its hash.
+
+    Raises:
+        DataError: if it is not what it says it is.
+        ValueError: if it is no JSON.
+    """
+    if any(each.is_symlink() for each in (path, *path.rglob("*"))):
+        raise DataError("it is a link, or holds one")
+    if path.is_dir():
+        verify(path)
+        if kind == "bases" and sha256_of(path / WEIGHTS) != path.name:
+            raise DataError(f"{WEIGHTS} has another sha256 than its folder's name")
+    elif path.suffix == ".json":
+        value = json.loads(path.read_text(encoding="utf-8"))
+        weights = path.with_name("weights") / WEIGHTS
+        has_weights = path.name == TRAINED and weights.exists()  # a student that was added has none
+        if has_weights and (weights.is_symlink() or weights.parent.is_symlink()):
+            raise DataError("its weights are a link")
+        if has_weights and sha256_of(weights) != value["weights_sha256"]:
+            raise DataError(f"its weights have another sha256 than {TRAINED} states")
+
+
+def _is_same(path: Path, here: Path) -> bool:
+    if path.is_dir():
+        files = [json.loads((each / MANIFEST).read_text())["files"] for each in (path, here)]
+        return bool(files[0] == files[1])
+    if path.name == TRAINED:  # the seconds that it took may differ
+        ids = [json.loads(each.read_text())["weights_sha256"] for each in (path, here)]
+        return bool(ids[0] == ids[1])
+    return sha256_of(path) == sha256_of(here)
+
+
+def _tell(merged: Merged, store: Store, console: PatientConsole) -> None:
+    for kind in (*KEPT, "sweeps"):
+        if merged.new[kind] or merged.there[kind]:
+            console.print(f"{kind}: {merged.new[kind]} new, {merged.there[kind]} there already")
+    for name in merged.other:
+        console.print(f"warning: {name} differs; what {store.root} had stays")
+    for line in merged.damaged:
+        console.print(f"warning: left out, damaged: {line}")
+    console.print(f"Go on: raydistill report --storage {store.root}", soft_wrap=True)

@@ -1,0 +1,150 @@
+"""`raydistill prune`: the surgery alone. Layers leave a checkpoint, and nothing is trained."""
+
+import argparse
+import re
+from decimal import Decimal
+
+from raydistill.cli.arguments.named_model import open_checkpoint
+from raydistill.core.errors import DataError, UsageError
+from raydistill.core.paths import resolve_path
+from raydistill.core.units import B, K, M, format_bytes, format_tokens
+from raydistill.models.families.hub import HubDecoder
+from raydistill.models.huggingface.checkpoint import HubCheckpoint
+from raydistill.models.huggingface.saving import check_target, write_folder
+from raydistill.models.student import Student
+from raydistill.pruning.calibration import device_here, read_sample
+from raydistill.pruning.layer_choice import LayerRequest
+from raydistill.pruning.layer_scoring import choose_layers
+from raydistill.pruning.mergekit import NAME, LayerMap, read_map, write_map
+from raydistill.pruning.ranking_result import layers_text, layers_word
+from raydistill.reports.console.console import open_console
+from raydistill.specs.flops import parameters
+from raydistill.specs.locations import Layers, is_data_driven, is_list, listed, pick
+from raydistill.specs.model import HubConfig
+from raydistill.storage.store import Store
+
+_UNITS = {"": 1, "K": K, "M": M, "B": B}
+
+
+def prune(store: Store, flags: argparse.Namespace) -> int:
+    """Write a checkpoint without some of its layers as a stock folder.
+
+    Raises:
+        UsageError: if it is not clear which layers leave, or they may not.
+        DataError: if the checkpoint, the layer map or the text cannot be read.
+    """
+    _check_ways(flags)
+    layer_map = read_map(resolve_path(flags.mergekit)) if flags.mergekit else None
+    name = flags.model or (layer_map.model if layer_map else "")
+    if not name:
+        raise UsageError("prune needs --model, a folder or a hub id")
+    to = resolve_path(flags.to)
+    check_target(to, flags.overwrite)
+    checkpoint, decoder = open_checkpoint(name, flags.revision)
+    layers = _layers(flags, layer_map, checkpoint, decoder, store)
+    config, dtype = checkpoint.model, str(decoder.inner.dtype).removeprefix("torch.")
+    if layer_map and layer_map.dtype not in ("", dtype):
+        raise DataError(
+            f"{flags.mergekit}: dtype {layer_map.dtype}, but the model's {dtype} is kept: "
+            "leave that key out"
+        )
+    student = Student(decoder)
+    student.remove(layers)
+    kept = LayerMap(model=_lasting(name), kept=tuple(student.kept), dtype=dtype)
+    write_folder(decoder, checkpoint.folder, to, flags.overwrite, {NAME: write_map(kept)})
+    size = sum(file.stat().st_size for file in to.glob("*.safetensors"))
+    console = open_console()
+    console.print(
+        f"{name}: {layers_word(config.num_layers)}, {_size(parameters(config))} parameters; "
+        f"without {layers_text(tuple(sorted(layers)))}: {layers_word(len(student.kept))}, "
+        f"{_size(parameters(config, len(layers)))}, {format_bytes(size)}.\n{to.absolute()}",
+        soft_wrap=True,
+    )
+    return 0
+
+
+def _check_ways(flags: argparse.Namespace) -> None:
+    """Refuse anything but one way to say which layers leave."""
+    ways = [way for way in ("location", "layers", "mergekit") if getattr(flags, way)]
+    if len(ways) != 1:
+        said = " and ".join(f"--{way}" for way in ways) or "none"
+        raise UsageError(
+            f"which layers leave? One of --location, --layers and --mergekit; there is {said}"
+        )
+    sizes = [size for size in (flags.count, flags.target_params) if size is not None]
+    lists = flags.location is None or is_list(flags.location)
+    if len(sizes) != (0 if lists else 1):
+        raise UsageError(
+            "a list of layers has its own count: leave --count and --target-params out"
+            if lists
+            else "how many layers leave? One of --count and --target-params"
+        )
+
+
+def _layers(
+    flags: argparse.Namespace,
+    layer_map: LayerMap | None,
+    checkpoint: HubCheckpoint,
+    decoder: HubDecoder,
+    store: Store,
+) -> Layers:
+    config, ends = checkpoint.model, flags.allow_ends
+    if layer_map:
+        return _left_out(flags, layer_map, config)
+    if flags.layers or is_list(flags.location):
+        return listed(flags.layers or flags.location, config.num_layers, allow_ends=ends)
+    count = flags.count if flags.count is not None else target_count(config, flags.target_params)
+    if not is_data_driven(flags.location):
+        return pick(flags.location, config.num_layers, count, allow_ends=ends)
+    pick("input", config.num_layers, count, allow_ends=ends)  # refuses a count that cannot be
+    decoder.to(device_here())
+    text = flags.text or "embedded"
+    sample = read_sample(decoder, text, checkpoint.folder, store, flags.seq_len, flags.windows)
+    request = LayerRequest(score=flags.location, count=count, allow_ends=ends)
+    (choice,) = choose_layers(decoder, [[ids[:, :-1] for ids in sample.scored]], [request])
+    return choice.layers
+
+
+def _left_out(flags: argparse.Namespace, layer_map: LayerMap, config: HubConfig) -> Layers:
+    """The layers that a map does not name."""
+    if layer_map.kept[-1] >= config.num_layers:
+        raise DataError(
+            f"{flags.mergekit} keeps layer {layer_map.kept[-1]}, the model has 0 to "
+            f"{config.num_layers - 1}"
+        )
+    leaving = [str(x) for x in range(config.num_layers) if x not in layer_map.kept]
+    if not leaving:
+        raise DataError(f"{flags.mergekit} keeps all {config.num_layers} layers")
+    return listed(",".join(leaving), config.num_layers, allow_ends=flags.allow_ends)
+
+
+def target_count(config: HubConfig, text: str) -> int:
+    """The smallest count that brings a model to `text` parameters, such as `0.8B`, or below.
+
+    Raises:
+        UsageError: if no count does, or it is as small already; with the sizes that there are.
+    """
+    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,12})?)\s*([KMB]?)", text.strip().upper())
+    if match is None:
+        raise UsageError(f"--target-params {text!r}: a number of parameters, such as 0.8B or 350M")
+    target = Decimal(match[1]) * _UNITS[match[2]]
+    sizes = [parameters(config, count) for count in range(config.num_layers - 1)]
+    for count, size in enumerate(sizes):
+        if size <= target and count:
+            return count
+        if size <= target:
+            break
+    raise UsageError(
+        f"--target-params {text}: the model has {_size(sizes[0])}; layers leave by "
+        f"{_size(config.block_parameters)}, from {_size(sizes[1])} down to {_size(sizes[-1])}"
+    )
+
+
+def _size(number: int) -> str:
+    return format_tokens(number)
+
+
+def _lasting(name: str) -> str:
+    """A folder by its whole path, an id as it is."""
+    path = resolve_path(name)
+    return str(path.absolute()) if path.is_dir() else name

@@ -1,0 +1,69 @@
+"""`raydistill rank`: which layers of a model matter, in minutes and without training."""
+
+import argparse
+import re
+from pathlib import Path
+
+import torch
+
+from raydistill.cli.arguments.named_model import open_model
+from raydistill.core.errors import SetupError
+from raydistill.core.paths import resolve_path
+from raydistill.pruning.calibration import device_here, read_sample
+from raydistill.pruning.ranking import rank as measure
+from raydistill.pruning.ranking_result import counts_of
+from raydistill.reports import ranking
+from raydistill.reports.console.console import Meter, open_console
+from raydistill.reports.figures import panels as pictures
+from raydistill.reports.figures.ranking import picture
+from raydistill.reports.formats.terminal import print_section
+from raydistill.storage.manifest import write_text
+from raydistill.storage.store import Store
+
+
+def rank(store: Store, flags: argparse.Namespace) -> int:
+    """Measure a model, print the tables, and write them with a picture.
+
+    Raises:
+        UsageError: if the model cannot give a count.
+        DataError: if the model or the text cannot be read.
+    """
+    counts, console = flags.count, open_console()
+    named = open_model(flags.model, flags.revision, store)
+    counts_of(counts, len(named.model.blocks))
+    device = device_here()
+    named.model.to(device)
+    if device.type == "cpu" and next(named.model.parameters()).dtype is torch.float16:
+        named.model.float()  # CPUs are slow in that precision
+    text = flags.text or named.corpus
+    sample = read_sample(named.model, text, named.tokenizer, store, flags.seq_len, flags.windows)
+    meter = Meter(console, "passes through the model")
+    shown = text if flags.text is None else Path(text).name
+    found = measure(
+        named.model, sample, counts, meter, name=named.name, text=shown, dear=flags.greedy
+    )
+    text_flags = ("--corpus", text) if flags.text else ()
+    command = ranking.next_command(found, named.flags, text_flags)
+    console.print(ranking.how(found), soft_wrap=True)
+    for section in ranking.sections(found):
+        print_section(section, console)
+    console.print()
+    for line in ranking.words(found):
+        console.print(line, soft_wrap=True)
+    folder = _folder(flags, named.name)
+    try:
+        write_text(folder / "rank.md", ranking.to_markdown(found, command))
+        write_text(folder / "rank.csv", ranking.to_csv(found))
+        pictures.save(pictures.together(picture(found)), "rank", folder)
+    except OSError as error:
+        raise SetupError(f"{folder} cannot be written: {error.strerror}") from None
+    console.print(f"\nTables and picture: {folder}/rank.md, .csv, .svg, .png", soft_wrap=True)
+    console.print(f"Next: {command}", soft_wrap=True)
+    return 0
+
+
+def _folder(flags: argparse.Namespace, name: str) -> Path:
+    if flags.to:
+        return resolve_path(flags.to).absolute()
+    own = re.sub(r"[^\w.@-]+", "-", Path(name).name).strip("-") or "model"
+    return Path(f"rank-{own}").absolute()

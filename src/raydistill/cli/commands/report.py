@@ -1,0 +1,149 @@
+"""What `raydistill report`, `show`, `diff` and `best` do: read, set, print, write."""
+
+import argparse
+from collections.abc import Sequence
+
+from raydistill.core.errors import UsageError, unknown
+from raydistill.core.paths import folder_to_fill
+from raydistill.driver.from_mlflow import from_mlflow
+from raydistill.reports.console.console import PatientConsole, open_console
+from raydistill.reports.formats import all_formats as formats
+from raydistill.reports.formats.csv import to_csv
+from raydistill.reports.formats.terminal import print_pairs, print_section, print_table
+from raydistill.reports.results.cells import SweepReport
+from raydistill.reports.sources.from_store import from_store
+from raydistill.reports.sweep_report import Chapter, chapter
+from raydistill.reports.tables.custom import Ask, FreeTable, free_tables
+from raydistill.reports.tables.table import build_table
+from raydistill.reports.trials import best_rows, differences, find_trial, shown_trial
+from raydistill.storage.manifest import write_text
+from raydistill.storage.store import Store
+
+PRINTED = ("terminal", *formats.FORMATS)
+
+
+def report(store: Store, flags: argparse.Namespace) -> int:
+    """Print the report of some sweeps, and write it in every format.
+
+    Raises:
+        RaydistillError: if there is nothing to report on, or a flag's value is not allowed.
+    """
+    if flags.format not in PRINTED:
+        raise UsageError(unknown("--format", flags.format, PRINTED))
+    reports = _read(store, flags)
+    free = free_tables(reports, _ask(flags)) if _asks(flags) else []
+    chapters = [chapter(each) for each in reports]
+    folder = folder_to_fill(flags.to or store.path("report"))
+    console = open_console()
+    if flags.format == "terminal":
+        _print(chapters, free, console)
+    else:
+        print(_printed(chapters, free, flags.format).rstrip("\n"))
+    for name, text in formats.texts(chapters, free).items():
+        write_text(folder / name, text)
+    for each in chapters:
+        place = f"{each.report.sweep}-{each.report.scale}".replace(" ", "-").replace(",", "")
+        formats.figures(each, folder / place)
+    if flags.format == "terminal":
+        console.print(f"\nPage, tables and figures: {folder / 'report.html'}", soft_wrap=True)
+    return 0
+
+
+def _read(store: Store, flags: argparse.Namespace) -> list[SweepReport]:
+    elsewhere = flags.experiment or flags.filter
+    if elsewhere and not flags.source:
+        raise UsageError("--experiment and --filter go with --from URI, an MLflow server")
+    if flags.source:
+        names, condition = flags.experiment or (), flags.filter or ""
+        reports = from_mlflow(flags.source, store, flags.sweep, names, condition)
+    else:
+        reports = _stored(store, flags.sweep)
+    scales = sorted({each.scale for each in reports})
+    if flags.scale and flags.scale not in scales:
+        raise UsageError(unknown("scale", flags.scale, scales))
+    return [each for each in reports if not flags.scale or each.scale == flags.scale]
+
+
+def _stored(store: Store, names: Sequence[str] = ()) -> list[SweepReport]:
+    reports = from_store(store, names)
+    if not reports:
+        raise UsageError(f"no sweep was run in {store.root}: nothing to report on")
+    return reports
+
+
+def _asks(flags: argparse.Namespace) -> bool:
+    """Whether a table of one's own is asked for."""
+    return any((flags.rows, flags.cols, flags.metric, flags.seeds, flags.where))
+
+
+def _ask(flags: argparse.Namespace) -> Ask:
+    if not (flags.rows and flags.cols):
+        raise UsageError("a table needs both --rows and --cols, such as --rows location --cols age")
+    return Ask(
+        rows=flags.rows,
+        cols=flags.cols,
+        metric=flags.metric or "delta_nll",
+        seeds=flags.seeds or "mean±ci",
+        where=dict(flags.where),
+    )
+
+
+def _print(chapters: Sequence[Chapter], free: Sequence[FreeTable], console: PatientConsole) -> None:
+    for table in free:
+        print_section(table.grid, console)
+        console.print(table.caption)
+    for each in () if free else chapters:
+        print_table(each.table, console)
+        for section in each.paper_tables:
+            print_section(section, console)
+        console.print()
+
+
+def _printed(chapters: Sequence[Chapter], free: Sequence[FreeTable], form: str) -> str:
+    if free:
+        return formats.free_text(free, form)
+    if form == "csv":
+        return to_csv(chapters)
+    return (formats.as_latex if form == "latex" else formats.as_markdown)(chapters)
+
+
+def show(store: Store, flags: argparse.Namespace) -> int:
+    """Print all that is known of a trial.
+
+    Raises:
+        UsageError: if no trial, or several, begin so.
+    """
+    found = find_trial(_stored(store), flags.trial)
+    console = open_console()
+    print_pairs(shown_trial(found), console)
+    console.print(f"{'kept in':19}{store.path('trials', found[0].trial_id)}", soft_wrap=True)
+    return 0
+
+
+def diff(store: Store, flags: argparse.Namespace) -> int:
+    """Print where two trials differ.
+
+    Raises:
+        UsageError: if no trial, or several, begin so.
+    """
+    reports = _stored(store)
+    one, other = (find_trial(reports, beginning)[0] for beginning in (flags.one, flags.other))
+    print_section(differences(one, other), open_console())
+    return 0
+
+
+def best(store: Store, flags: argparse.Namespace) -> int:
+    """Print, for every block of every sweep, what cannot be told apart from the best.
+
+    Raises:
+        UsageError: if a sweep was never run here.
+    """
+    console = open_console()
+    for each in _stored(store, flags.sweep):
+        table = build_table(each)
+        console.print(f"\n{table.title}", style="bold")
+        for warning in table.warnings:
+            console.print(warning, style="yellow")
+        for section in best_rows(each, table):
+            print_section(section, console)
+    return 0

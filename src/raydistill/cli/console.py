@@ -1,0 +1,59 @@
+"""`raydistill`: from its command line to a command."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from raydistill import __version__
+from raydistill.cli.arguments.flag import STORAGE
+from raydistill.cli.arguments.parser import EXITS, Parser
+from raydistill.cli.arguments.storage import storage_of
+from raydistill.cli.command_table import COMMANDS, Command
+from raydistill.cli.exit import exit_code_of
+from raydistill.core.errors import UsageError, unknown
+from raydistill.storage.object_store import download, everything, is_small, upload
+from raydistill.storage.store import Store
+
+
+def raydistill() -> NoReturn:
+    """The console command. Sweeps are scripts of their own."""
+    sys.exit(exit_code_of(lambda: _console(sys.argv[1:])))
+
+
+def _console(argv: Sequence[str]) -> int:
+    parser = Parser(
+        prog="raydistill",
+        description="Which layers to take out of a language model, how many, when, at what age.",
+        epilog=f"A sweep is a script of its own: python sweeps/where_to_drop.py --help; {EXITS}",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"raydistill {__version__}")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(title="commands")
+    for command in COMMANDS:
+        _add_command(commands, command)
+    if argv and not argv[0].startswith("-") and argv[0] not in commands.choices:
+        raise UsageError(unknown("command", argv[0], commands.choices))
+    flags = parser.read(argv)
+    if flags.command is None:
+        parser.print_help()
+        return 0
+    store = Store(storage_of(flags))
+    download(store.root, everything if flags.command.weights else is_small)
+    code: int = flags.command.run(store, flags)
+    upload(store.root)
+    return code
+
+
+def _add_command(commands: "argparse._SubParsersAction[Parser]", command: Command) -> None:
+    first, *rest = command.name.split()
+    parser = commands.add_parser(first, help=command.help)
+    for word in rest:
+        parser = parser.add_subparsers(required=True, metavar=word).add_parser(word)
+    parser.set_defaults(command=command, storage=None)
+    for add_flags in command.flags:
+        add_flags(parser)
+    if command.storage:
+        STORAGE(parser)
+    parser.add_argument("--debug", action="store_true", help="show a traceback with an error")

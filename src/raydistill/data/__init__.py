@@ -1,0 +1,1 @@
+"""Text to batches: sources, corpora of tokens, tokenizer. The door to datasets and pyarrow."""

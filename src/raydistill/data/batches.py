@@ -1,0 +1,124 @@
+"""A token file on disk, and the batch of any step as a pure function of (seed, step).
+
+Windows do not overlap but for the one token that is the last target of one and the first
+input of the next. Every window comes once per epoch, each epoch in another order; nothing
+is kept in memory but the step number.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raydistill.core.errors import DataError
+from raydistill.core.serialization import from_json
+from raydistill.specs.corpus import CorpusInfo
+from raydistill.specs.model import ModelConfig
+from raydistill.specs.trial import TrainSpec
+
+ROUNDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some windows of a token file: their numbers, and their ids, int64 [B, context + 1]."""
+
+    numbers: tuple[int, ...]
+    ids: Tensor
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same on another device."""
+        return Batch(self.numbers, self.ids.to(device, non_blocking=True))
+
+    def micro_batches(self, parts: int) -> "list[Batch]":
+        """The same windows in equal parts, in their order."""
+        size = len(self.numbers) // parts
+        return [
+            Batch(self.numbers[first : first + size], self.ids[first : first + size])
+            for first in range(0, len(self.numbers), size)
+        ]
+
+
+def open_tokens(folder: Path, model: ModelConfig) -> "TokenFile":
+    """The training tokens of a corpus, for a model that has an embedding for each of their ids.
+
+    Raises:
+        DataError: if the corpus has more ids than the model, too few tokens for one window, or
+            other tokens than it says.
+    """
+    data = TokenFile(folder, model.context)
+    if data.info.vocab_size > model.vocab_size:
+        raise DataError(
+            f"the corpus {data.info.name!r} has {data.info.vocab_size} token ids, up to "
+            f"{data.tokens.max()}; this model knows those below {model.vocab_size}"
+        )
+    return data
+
+
+class TokenFile:
+    """The training tokens of a corpus folder, memory-mapped."""
+
+    def __init__(self, folder: Path, context: int) -> None:
+        self.folder = folder
+        self.context = context
+        self.info = from_json(CorpusInfo, (folder / "corpus.json").read_text(encoding="utf-8"))
+        kind = np.dtype("<u2" if self.info.token_bytes == 2 else "<u4")
+        self.info.check_size(folder / "train.bin", self.info.train_tokens)
+        self.tokens = np.memmap(folder / "train.bin", dtype=kind, mode="r")
+        self.num_windows = (len(self.tokens) - 1) // context
+        if self.num_windows < 1:
+            raise DataError(
+                f"the corpus {self.info.name!r} needs at least {context + 1} training tokens, "
+                f"has {len(self.tokens)}"
+            )
+
+    def batch(self, seed: int, step: int, num_windows: int) -> Batch:
+        """The global batch of `step`."""
+        numbers = self.numbers(seed, step, num_windows)
+        return Batch(tuple(numbers), self.windows(numbers))
+
+    def numbers(self, seed: int, step: int, num_windows: int) -> list[int]:
+        """Which windows the batch of `step` is made of, in its order."""
+        first = step * num_windows
+        return [self._window(seed, i) for i in range(first, first + num_windows)]
+
+    def batches(self, train: TrainSpec, num_windows: int) -> Callable[[int], Batch]:
+        """The batch of any step of a training."""
+        return lambda step: self.batch(train.seed, step, num_windows)
+
+    def windows(self, indices: list[int]) -> Tensor:
+        """The windows of those numbers, int64 [len(indices), context + 1].
+
+        Raises:
+            DataError: if they hold an id that the corpus cannot have.
+        """
+        starts = np.asarray(indices)[:, None] * self.context
+        ids = self.tokens[starts + np.arange(self.context + 1)]
+        self.info.check_largest(int(ids.max()), self.folder / "train.bin")
+        return torch.from_numpy(ids.astype(np.int64))
+
+    def _window(self, seed: int, index: int) -> int:
+        epoch, position = divmod(index, self.num_windows)
+        return shuffled(position, self.num_windows, f"{seed}/{epoch}")
+
+
+def shuffled(index: int, size: int, key: str) -> int:
+    """Where a permutation of range(size), chosen by `key`, sends `index`; O(1) memory.
+
+    A balanced Feistel network over the next power of four, walked until it lands inside.
+    """
+    half_bits = max(1, ((size - 1).bit_length() + 1) // 2)
+    mask = (1 << half_bits) - 1
+    while True:
+        left, right = index >> half_bits, index & mask
+        for turn in range(ROUNDS):
+            text = f"{key}/{turn}/{right}".encode()
+            mixed = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+            left, right = right, left ^ (mixed & mask)
+        index = left << half_bits | right
+        if index < size:
+            return index

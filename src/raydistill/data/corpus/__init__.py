@@ -1,0 +1,1 @@
+"""Text made into a corpus: files of tokens, held-out documents, notes on what was mended."""

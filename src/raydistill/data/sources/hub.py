@@ -1,0 +1,88 @@
+"""A data set of the Hugging Face hub, streamed once into the store. The only door to `datasets`.
+
+It is written `OWNER/NAME[:CONFIG][@REVISION][#DOCUMENTS]`. As many documents as the last part says
+are fetched from the beginning of its split `train`, else the first 1,000,000.
+"""
+
+import json
+import re
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from raydistill.core.errors import DataError, unknown
+from raydistill.core.serialization import digest
+from raydistill.storage.store import Store
+
+FIELD = "text"
+
+MOST_DOCUMENTS = 1_000_000
+
+_ID = re.compile(r"([\w-][\w.-]*/[\w.-]+)(?::([\w.-]+))?(?:@([\w./-]+))?(?:#(\d{1,12}))?")
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` is written as a data set's name, and no file has that name."""
+    return (
+        _ID.fullmatch(text) is not None
+        and not text.endswith((".txt", ".jsonl", ".parquet"))
+        and not Path(text).exists()
+    )
+
+
+def check(text: str) -> None:
+    """Refuse a data set that the hub does not show.
+
+    Raises:
+        DataError: naming what was looked for, and why it was not found.
+    """
+    from huggingface_hub import HfApi  # noqa: PLC0415  (on a driver that names a data set)
+
+    name, _, revision, _ = _parts(text)
+    try:
+        HfApi().dataset_info(name, revision=revision, timeout=10)
+    except Exception as error:  # noqa: BLE001  (each way to have no network has its own)
+        raise _not_found(text, error) from None
+
+
+def fetch(text: str, field: str, store: Store) -> Path:
+    """The documents of a data set as JSON lines in the store, fetched unless they are there.
+
+    Raises:
+        DataError: if they cannot be had, or have no text in `field`.
+    """
+    place = ("corpora", "hub", digest([text, field]))
+    if not store.has(*place):
+        with store.making(*place) as folder, (folder / "text.jsonl").open("w") as file:
+            for row in _rows(text):
+                if field not in row:
+                    named = unknown("column", field, row)
+                    raise DataError(f"{text}: {named}; --text-field names the one with the text")
+                file.write(json.dumps({FIELD: row[field]}) + "\n")
+    return store.path(*place, "text.jsonl")
+
+
+def _rows(text: str) -> Any:
+    import datasets  # noqa: PLC0415  (a second, on the worker that fetches)
+
+    name, config, revision, documents = _parts(text)
+    try:
+        rows = datasets.load_dataset(name, config, split="train", revision=revision, streaming=True)
+        yield from islice(rows, int(documents or MOST_DOCUMENTS))
+    except Exception as error:  # noqa: BLE001  (each way to have no network has its own)
+        raise _not_found(text, error) from None
+
+
+def _parts(text: str) -> tuple[str, str | None, str | None, str | None]:
+    match = _ID.fullmatch(text)
+    assert match is not None, text
+    name, config, revision, documents = match.groups()
+    return name, config, revision, documents
+
+
+def _not_found(text: str, error: Exception) -> DataError:
+    reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+    return DataError(
+        f"no data set {text!r}: looked for a file or folder {Path(text).absolute()}, then at the "
+        f"Hugging Face hub ({type(error).__name__}: {reason})"
+    )

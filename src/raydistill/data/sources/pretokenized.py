@@ -1,0 +1,84 @@
+"""A folder of tokens that was made elsewhere: as this project writes them, checked and copied."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from raydistill.core.errors import DataError
+from raydistill.core.serialization import from_json
+from raydistill.data.tokenizer import tokenizer_file
+from raydistill.specs.corpus import CorpusInfo
+from raydistill.storage.manifest import sha256_of
+from raydistill.storage.store import Store
+
+_MARKS = ("corpus.json", "train.bin", "heldout.bin")
+
+_FILES = (*_MARKS, "heldout.json", "tokenizer.json")
+
+
+def is_tokenised(path: Path) -> bool:
+    """Whether `path` is a folder of tokens."""
+    return all((path / name).is_file() for name in _MARKS)
+
+
+def tokens_sha256(folder: Path) -> str:
+    """What a folder of tokens says that it is.
+
+    Raises:
+        DataError: if its description is not ours.
+    """
+    return _info(folder).corpus_sha256
+
+
+def copy_tokens(folder: Path, tokenizer: Path | None, vocab_size: int, store: Store) -> CorpusInfo:
+    """Copy a folder of tokens into the store.
+
+    Raises:
+        DataError: if a file is missing or was changed, or if its tokenizer is another than the one
+            named, or has more entries than the model.
+    """
+    info = _info(folder)
+    for name in _FILES:
+        if not (folder / name).is_file():
+            raise DataError(f"{folder} has no {name}, which a folder of tokens needs")
+    if tokenizer is not None and sha256_of(tokenizer_file(tokenizer)) != info.tokenizer_sha256:
+        raise DataError(f"the tokens of {folder} were made with another tokenizer than {tokenizer}")
+    if info.vocab_size > vocab_size:
+        raise DataError(
+            f"the tokens of {folder} have {info.vocab_size} ids, up to {info.vocab_size - 1}; "
+            f"the model knows those below {vocab_size}"
+        )
+    _check_unchanged(folder, info)
+    import numpy as np  # noqa: PLC0415  (planning has no need of it)
+
+    for name in ("train.bin", "heldout.bin"):
+        tokens = np.memmap(folder / name, dtype=f"<u{info.token_bytes}", mode="r")
+        info.check_largest(int(tokens.max()), folder / name)
+    if not store.has("corpora", info.corpus_sha256):
+        with store.making("corpora", info.corpus_sha256) as copy:
+            for name in _FILES:
+                shutil.copyfile(folder / name, copy / name)
+    return info
+
+
+def _info(folder: Path) -> CorpusInfo:
+    file = folder / "corpus.json"
+    try:
+        return from_json(CorpusInfo, file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{file} does not describe a corpus: {error}") from None
+
+
+def _check_unchanged(folder: Path, info: CorpusInfo) -> None:
+    if sha256_of(folder / "tokenizer.json") != info.tokenizer_sha256:
+        raise DataError(f"{folder / 'tokenizer.json'} is not the one of its corpus.json")
+    both = hashlib.sha256()
+    for name in ("train.bin", "heldout.bin"):
+        with (folder / name).open("rb") as file:
+            while block := file.read(1 << 20):
+                both.update(block)
+    if both.hexdigest() != info.corpus_sha256:
+        raise DataError(
+            f"train.bin and heldout.bin of {folder} do not have the sha256 of its corpus.json, "
+            f"{info.corpus_sha256[:16]}…: they were changed"
+        )

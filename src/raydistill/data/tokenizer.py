@@ -1,0 +1,175 @@
+"""A tokenizer: train one, load any, and turn documents into one run of token ids.
+
+One that is not ours is a `tokenizer.json`, or a folder that has one; what ends a text is the
+`eos_token` of the `tokenizer_config.json` beside it, else `<|endoftext|>`.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raydistill.core.errors import DataError
+from raydistill.data.documents import cut_at
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+END_OF_TEXT = "<|endoftext|>"
+
+LONGEST_CHARACTERS = 1_000_000
+"""A longer text is tokenised in pieces, cut at a line end or a space: memory stays flat."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Encoded:
+    """Documents as little-endian ids of `token_bytes` each, end-of-text after every one."""
+
+    data: bytes
+    token_bytes: int  # 2 for a vocabulary of up to 65,536 entries, else 4
+    spans: tuple[tuple[int, int], ...]  # first token and the end-of-text of each document
+
+    @property
+    def tokens(self) -> int:
+        """All tokens, the end-of-text ones too."""
+        return len(self.data) // self.token_bytes
+
+
+def shipped_tokenizer() -> Path:
+    """The byte-level BPE of the laptop scale: 2,048 entries, end-of-text is 0."""
+    return Path(str(resources.files("raydistill").joinpath("bases/laptop/tokenizer.json")))
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> "Tokenizer":
+    """A byte-level BPE of `vocab_size` entries trained on `texts`; end-of-text is 0."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers  # noqa: PLC0415
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def tokenizer_file(path: Path) -> Path:
+    """The `tokenizer.json` at `path`, which is that file or a folder that has it.
+
+    Raises:
+        DataError: if there is none.
+    """
+    file = path / "tokenizer.json" if path.is_dir() else path
+    if not file.is_file():
+        raise DataError(
+            f"no tokenizer at {file.absolute()}: name a tokenizer.json, or a folder that has one"
+        )
+    return file
+
+
+def end_of_text(path: Path) -> str:
+    """The token that ends a text, by the `tokenizer_config.json` beside a tokenizer.
+
+    Raises:
+        DataError: if there is no tokenizer, or its configuration is not JSON.
+    """
+    config = tokenizer_file(path).with_name("tokenizer_config.json")
+    if not config.is_file():
+        return END_OF_TEXT
+    try:
+        described = json.loads(config.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{config} is not JSON: {error}") from None
+    eos = described.get("eos_token") if isinstance(described, dict) else None
+    token = eos.get("content") if isinstance(eos, dict) else eos
+    return token if isinstance(token, str) and token else END_OF_TEXT
+
+
+def end_of_text_id(tokenizer: "Tokenizer", path: Path) -> int:
+    """The id of what ends a text.
+
+    Raises:
+        DataError: if the tokenizer, which was read from `path`, has no such token.
+    """
+    token = end_of_text(path)
+    found: int | None = tokenizer.token_to_id(token)
+    if found is None:
+        raise DataError(
+            f"{path} has no {token}, which separates documents: name the one that does as "
+            "eos_token in a tokenizer_config.json beside it"
+        )
+    return found
+
+
+def check_tokenizer(path: Path, vocab_size: int) -> None:
+    """Refuse a tokenizer that a model of `vocab_size` entries cannot read text with.
+
+    Raises:
+        DataError: if it is missing, has no end-of-text, or more entries than the model.
+    """
+    tokenizer = load_tokenizer(path)
+    end_of_text_id(tokenizer, path)
+    entries = tokenizer.get_vocab_size()
+    if entries > vocab_size:
+        raise DataError(
+            f"the tokenizer {path} has {entries} entries, the model only {vocab_size}: "
+            "name the tokenizer that the model was trained with"
+        )
+
+
+def load_tokenizer(path: Path) -> "Tokenizer":
+    """The tokenizer in a `tokenizer.json`, or in a folder that has one; it cuts and pads nothing.
+
+    Raises:
+        DataError: if it is missing or unreadable.
+    """
+    from tokenizers import Tokenizer  # noqa: PLC0415  (a dry run reads no text)
+
+    file = tokenizer_file(path)
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # noqa: BLE001  (tokenizers raises nothing narrower)
+        raise DataError(f"{file} is not a tokenizer.json: {error}") from None
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def encode(texts: Sequence[str], tokenizer: "Tokenizer", end: int) -> Encoded:
+    """`texts` as token ids, `end` after each. Text that spells a special token stays text.
+
+    Raises:
+        DataError: if the tokenizer gives an id beyond its own vocabulary.
+    """
+    import numpy as np  # noqa: PLC0415  (a dry run needs none)
+
+    vocab_size = tokenizer.get_vocab_size()
+    token_bytes = 2 if vocab_size <= 65_536 else 4
+    tokenizer.encode_special_tokens = True
+    pieces: list[bytes] = []
+    spans: list[tuple[int, int]] = []
+    position = 0
+    for text in texts:
+        found = (tokenizer.encode(p, add_special_tokens=False).ids for p in _pieces(text))
+        ids = np.concatenate([*(np.array(each, dtype=np.int64) for each in found), [end]])
+        if ids.max() >= vocab_size:
+            raise DataError(f"token id {ids.max()} is beyond the vocabulary of {vocab_size}")
+        pieces.append(ids.astype(f"<u{token_bytes}").tobytes())
+        spans.append((position, position + len(ids) - 1))
+        position += len(ids)
+    return Encoded(data=b"".join(pieces), token_bytes=token_bytes, spans=tuple(spans))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    start = 0
+    while start < len(text):
+        end = cut_at(text, start, LONGEST_CHARACTERS)
+        yield text[start:end]
+        start = end

@@ -1,0 +1,1 @@
+"""What a student learns from: losses, teachers, their answers online and cached."""

@@ -1,0 +1,93 @@
+"""What a teacher says about a batch, and how far a student is from it.
+
+A teacher is asked for one batch and gives one `Answer`; a loss sees nothing else of it. So it
+is all the same to a loss whether the teacher stands on this device, on another one, or was
+written down before.
+
+Shapes: B windows, T positions, N = B·T tokens, V vocabulary.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from raydistill.distillation.divergence import (
+    NO_TARGET,
+    SparseTeacher,
+    Weights,
+    cross_entropy,
+    distillation_loss,
+    sparse_kl,
+)
+
+
+class TeacherAnswer(ABC):
+    """The teacher's distribution at every position of a batch, or what is known of it."""
+
+    @abstractmethod
+    def loss(self, logits_BTV: Tensor, targets_BT: Tensor, weights: Weights) -> Tensor:
+        """`lm`·CE + `kl`·T²·KL(teacher ‖ student), nats per valid token, a float32 scalar.
+
+        The KL is summed over the vocabulary; both are averaged over the tokens with a target
+        (not -100). The others get no gradient. Without a valid token it is 0.
+        """
+
+    def kl(self, logits_BTV: Tensor, targets_BT: Tensor, temperature: float = 1.0) -> Tensor:
+        """The second term alone, unweighted."""
+        return self.loss(logits_BTV, targets_BT, Weights(lm=0.0, kl=1.0, temperature=temperature))
+
+
+Ask = Callable[[], TeacherAnswer]
+"""What a loss gets: asking costs the teacher's forward pass, so only who needs it asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class WholeAnswer(TeacherAnswer):
+    """All of the teacher's logits [B, T, V]: the exact KL."""
+
+    logits: Tensor
+
+    def loss(self, logits_BTV: Tensor, targets_BT: Tensor, weights: Weights) -> Tensor:
+        return distillation_loss(
+            logits_BTV.flatten(0, 1),
+            self.logits.flatten(0, 1),
+            targets_BT.flatten(),
+            shares(targets_BT),
+            weights,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SparseAnswer(TeacherAnswer):
+    """Some ids of each token, in the order of the batch's tokens, at one temperature."""
+
+    known: SparseTeacher
+    vocab_size: int  # ids that teacher and student share
+    temperature: float = 1.0
+
+    def loss(self, logits_BTV: Tensor, targets_BT: Tensor, weights: Weights) -> Tensor:
+        if weights.temperature != self.temperature:
+            raise ValueError(
+                f"the teacher was written down at temperature {self.temperature}, "
+                f"the loss asks for {weights.temperature}"
+            )
+        if logits_BTV.shape[-1] < self.vocab_size:
+            raise ValueError(
+                f"the teacher was written down over {self.vocab_size} ids, "
+                f"the student has {logits_BTV.shape[-1]}"
+            )
+        logits_NV, share_N = logits_BTV.flatten(0, 1), shares(targets_BT)
+        divergence = weights.kl * sparse_kl(
+            logits_NV[:, : self.vocab_size], self.known, share_N, temperature=self.temperature
+        )
+        if not weights.lm:
+            return divergence
+        return weights.lm * cross_entropy(logits_NV, targets_BT.flatten()) + divergence
+
+
+def shares(targets_BT: Tensor) -> Tensor:
+    """Each token's share of the mean over valid tokens, float [N]; all 0 if none is valid."""
+    valid_N = targets_BT.flatten() != NO_TARGET
+    return valid_N / valid_N.sum().clamp_min(1)

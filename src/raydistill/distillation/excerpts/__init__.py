@@ -1,0 +1,1 @@
+"""What is kept of a teacher's distribution: one form a file."""

@@ -1,0 +1,1 @@
+"""The driver process of a sweep: planning, runners, tracking and reports meet here."""

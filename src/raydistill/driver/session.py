@@ -1,0 +1,250 @@
+"""What the store lacks of a sweep, run on a cluster: a grid, a search by Optuna, or a funnel."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from raydistill.core.signals import interrupts_held
+from raydistill.core.user import owner
+from raydistill.distillation.teacher_placement import SHARDED
+from raydistill.driver.progress import ProgressReporter, tokens_of
+from raydistill.planning.lr_probe import probe_cells, with_best_rates
+from raydistill.planning.outcomes import averaged_over, metrics, outcome_of, reached
+from raydistill.planning.prepared import PreparedSweep, prepare
+from raydistill.planning.preview.costs import keep_estimates
+from raydistill.planning.resolve import PlannedTrial
+from raydistill.planning.search.brackets import open_funnel
+from raydistill.planning.search.selection import winner_again
+from raydistill.planning.search_settings import FUNNEL, GRID, TPE
+from raydistill.planning.sweep import MOST_CELLS
+from raydistill.reports.console.console import PatientConsole
+from raydistill.reports.console.live import progress_view
+from raydistill.runners.cluster.work import Candidate, Metrics
+from raydistill.specs.results import Finished, TrialFailure
+from raydistill.specs.trial import TrialSpec
+from raydistill.storage.bundled import copy_bundled_bases
+from raydistill.training.jobs import TrialJob
+
+if TYPE_CHECKING:
+    from raydistill.runners.tune.in_order import InOrder
+    from raydistill.runners.tune.trials import Setup
+
+
+ALWAYS_SHOWN = ("location", "count", "gap", "age")
+"""In Tune's tables, also where a sweep does not vary them."""
+
+
+def is_finished(prepared: PreparedSweep) -> bool:
+    """Whether there is nothing to train or measure."""
+    if prepared.plan.options.search == FUNNEL:
+        return has_bases(prepared) and open_funnel(prepared).is_done()
+    if len(_finished_metrics(prepared)) < _wanted(prepared):
+        return False
+    again = prepared.with_cells(winner_again(prepared))
+    return len(_finished_metrics(again)) == len(again.trials)
+
+
+def has_bases(prepared: PreparedSweep) -> bool:
+    """Whether the corpus, the bases and their layer scores are there."""
+    made = prepared.artifacts
+    has_text = prepared.store.has("corpora", made.corpus.corpus_sha256)
+    keys = {cell.base.key for cell in prepared.plan.cells}
+    final = all(trial.has_final_id for trial in prepared.trials)
+    return has_text and final and keys <= made.bases.keys()
+
+
+def _wanted(prepared: PreparedSweep) -> int:
+    """Distinct trials that the sweep is to end with."""
+    return min(prepared.plan.options.trials, len(prepared.trials))
+
+
+def train_missing(
+    prepared: PreparedSweep, console: PatientConsole, begin: Callable[[PreparedSweep], None]
+) -> None:
+    """Everything that needs a cluster: corpus, bases, trials.
+
+    Args:
+        prepared: the sweep as far as the store knows it.
+        console: shows what is done.
+        begin: told of the sweep once its bases are there, and once its peaks are chosen.
+
+    Raises:
+        RaydistillError: if the cluster cannot hold a trial, or the bases cannot be had.
+    """
+    # Ray takes seconds to import, and a finished sweep does not need it.
+    with interrupts_held():
+        from raydistill.runners import stages  # noqa: PLC0415
+        from raydistill.runners.cluster import connection as cluster  # noqa: PLC0415
+        from raydistill.runners.tune import trials as tune  # noqa: PLC0415
+
+    store, options = prepared.store, prepared.plan.options
+    with cluster.connected(prepared.folder / "ray.log"):
+        need = cluster.device_need()
+        cluster.wait_for(need, times=min(options.device_counts), say=console.print)
+        cluster.require_shared(store.root)
+        prepared = stages.make_artifacts(prepared.plan, store, need, console.print)
+        begin(prepared)
+        setup = tune.Setup(
+            folder=prepared.folder,
+            need=need,
+            device_counts=options.device_counts,
+            concurrent=None if options.concurrent == "auto" else options.concurrent,
+        )
+        if options.lr_probe:
+            console.print("trying three peak rates for each arm")
+            Session(_probes_of(prepared), console, setup).train()
+            prepared = with_best_rates(prepared)
+            begin(prepared)
+        Session(prepared, console, setup).train()
+
+
+def _probes_of(prepared: PreparedSweep) -> PreparedSweep:
+    """The short trials of a sweep's arms, as a grid."""
+    plan = prepared.plan
+    every = replace(plan.options, search=GRID, trials=MOST_CELLS)
+    probes = replace(plan, cells=probe_cells(plan.cells), options=every)
+    return prepare(probes, prepared.store, prepared.artifacts)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A sweep on a cluster that is there, from bases that are made."""
+
+    prepared: PreparedSweep
+    console: PatientConsole
+    setup: "Setup"
+
+    def train(self) -> None:
+        """Train what is missing; failures are kept too."""
+        store = self.prepared.store
+        if not self.prepared.plan.options.anew:
+            copy_bundled_bases([trial.trial_id for trial in self.prepared.trials], store)
+        for trial_id, failure in self._failures().items():
+            where = "training" if store.trained(trial_id) is None else "evaluation"
+            store.save(replace(failure, where=where), "trials", trial_id, "failure.json")
+
+    def _failures(self) -> dict[str, TrialFailure]:
+        if self.prepared.plan.options.search == FUNNEL:
+            return self._funnel()
+        if self.prepared.plan.options.search == TPE:
+            return self._search()
+        return self.run_all(self.candidates(self._unfinished(self.prepared.trials)))
+
+    def _unfinished(self, trials: Sequence[PlannedTrial]) -> list[PlannedTrial]:
+        ends = ((trial, outcome_of(trial, self.prepared)) for trial in trials)
+        return [trial for trial, end in ends if not isinstance(end, Finished)]
+
+    def _search(self) -> dict[str, TrialFailure]:
+        """By Optuna; then the winner on new seeds, if the sweep wants that."""
+        from raydistill.runners.tune.optuna_search import study  # noqa: PLC0415  (Ray)
+
+        prepared, done = self.prepared, _finished_metrics(self.prepared)
+        missing = _wanted(prepared) - len(done)
+        candidates = self.candidates(prepared.trials)
+        left = [candidate for candidate in candidates if candidate.key not in done]
+        names = study(prepared, candidates, done)
+        failures = self.run(left, names, missing) if missing > 0 else {}
+        again = prepared.with_cells(winner_again(prepared)).trials
+        if anew := self._unfinished(again):
+            self.console.print("training winner and best preset on new seeds, and their controls")
+            failures |= self.run_all(self.candidates(anew))
+        return failures
+
+    def _funnel(self) -> dict[str, TrialFailure]:
+        from raydistill.runners.halving import run_funnel  # noqa: PLC0415  (Ray)
+
+        return run_funnel(
+            open_funnel(self.prepared),
+            {candidate.key: candidate for candidate in self.candidates(self.prepared.trials)},
+            self.setup.need,
+            self.run_all,
+            self.console.print,
+        )
+
+    def candidates(self, trials: Sequence[PlannedTrial]) -> list[Candidate]:
+        """The trials in Tune's words."""
+        averaged = averaged_over(self.prepared)
+        return [_candidate(trial, self.prepared, averaged) for trial in trials]
+
+    def _tokens(self, candidate: Candidate) -> int:
+        """What it still trains; what is trained is measured only."""
+        trained = self.prepared.store.path("trials", candidate.key, "trained.json").is_file()
+        return 0 if trained else tokens_of(candidate)
+
+    def run_all(self, candidates: Sequence[Candidate]) -> dict[str, TrialFailure]:
+        """Every candidate, in order; those that failed, by id."""
+        from raydistill.runners.tune.in_order import InOrder  # noqa: PLC0415  (Ray)
+
+        if not candidates:
+            return {}
+        prepared, keys = self.prepared, {candidate.key for candidate in candidates}
+        trials = [trial for trial in prepared.trials if trial.trial_id in keys]
+        keep_estimates(trials, prepared.store, probed=prepared.plan.options.probe)
+        return self.run(candidates, InOrder(candidates), len(candidates))
+
+    def run(
+        self, candidates: Sequence[Candidate], searcher: "InOrder", missing: int
+    ) -> dict[str, TrialFailure]:
+        """`missing` of the candidates, as the searcher names them; those that failed, by id."""
+        from raydistill.runners import stages, teacher_actors  # noqa: PLC0415  (Ray)
+        from raydistill.runners.tune import trials as tune  # noqa: PLC0415  (Ray)
+
+        # which ones a search will take is not known yet: as if they were all of the mean length
+        tokens = missing * sum(map(self._tokens, candidates)) // max(len(candidates), 1)
+        plan, store, need = self.prepared.plan, self.prepared.store, self.setup.need
+        apart = stages.teachers_apart(plan.cells, plan.options.teacher_placement, need)
+        specs = [c.job.spec for c in candidates if isinstance(c.job, TrialJob)] if apart else []
+        with (
+            progress_view(missing, tokens, self.console) as view,
+            teacher_actors.teacher_actors(specs, need, str(store.root)) as actors,
+        ):
+            result = tune.run_jobs(
+                [_taught(candidate, actors) for candidate in candidates],
+                searcher,
+                work=stages.trial_work,
+                setup=self.setup,
+                on_progress=ProgressReporter(candidates, view).heard,
+                reached=partial(reached, store=store),
+            )
+        return dict(result.failures)
+
+
+def _taught(candidate: Candidate, actors: Mapping[str, str]) -> Candidate:
+    """The same, told the actor of its teacher if that stands on devices of its own."""
+    assert isinstance(candidate.job, TrialJob)
+    job = replace(candidate.job, teacher_actor=actors.get(candidate.key, ""))
+    return replace(candidate, job=job)
+
+
+def _candidate(
+    planned: PlannedTrial, prepared: PreparedSweep, averaged: tuple[str, ...]
+) -> Candidate:
+    """A trial in Tune's words, by the axes of its first cell, in the paper's tokens."""
+    plan, bases = prepared.plan, prepared.artifacts.bases
+    spec, cell = planned.trial, planned.cells[0]
+    request = cell.request
+    assert isinstance(spec, TrialSpec), "every layer score is known once the stages are done"
+    return Candidate(
+        key=spec.trial_id,
+        axes=dict(cell.values) | {name: getattr(request, name) for name in ALWAYS_SHOWN},
+        job=TrialJob(
+            spec=spec,
+            base_sha256=bases[cell.base.key].weights_sha256,
+            evaluation=planned.scale.evaluation,
+            storage=str(plan.options.storage),
+            sweep=plan.sweep.name,
+            owner=owner(),
+            tasks_averaged=averaged,
+            teacher_sharded=plan.options.teacher_placement == SHARDED,
+            cache_gb=plan.options.cache_gb,
+            checkpoint_every_s=plan.options.checkpoint_every_s,
+        ),
+    )
+
+
+def _finished_metrics(prepared: PreparedSweep) -> dict[str, Metrics]:
+    """Finished trials by id, with what a search sees of them."""
+    averaged = averaged_over(prepared)
+    ends = ((trial, outcome_of(trial, prepared)) for trial in prepared.trials)
+    return {t.trial_id: metrics(end, averaged) for t, end in ends if isinstance(end, Finished)}

@@ -1,0 +1,1 @@
+"""Log-likelihoods of held-out windows and of continuations."""

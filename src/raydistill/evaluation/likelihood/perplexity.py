@@ -1,0 +1,104 @@
+"""Held-out perplexity in non-overlapping windows.
+
+Shapes: B windows, T positions, V vocabulary.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from raydistill.core.errors import DataError
+from raydistill.data.corpus.heldout_documents import TokenIds, read_spans, read_tokens
+from raydistill.evaluation.likelihood.continuations import TOKENS_PER_BATCH
+from raydistill.models.decoder import Decoder
+from raydistill.specs.evaluation import EvalSpec
+from raydistill.specs.results import UnitScores
+
+NO_TARGET = -100
+
+
+def heldout_nll(model: Decoder, folder: Path, *, windows: int, context: int) -> UnitScores:
+    """Nats and target tokens of each held-out unit.
+
+    Args:
+        model: scored as it is, in evaluation mode.
+        folder: the corpus.
+        windows: how many windows are scored, spread evenly over all held-out documents; all
+            of them where there are no more.
+        context: targets of a window; the last of a document has what is left.
+
+    Raises:
+        DataError: if the corpus has no held-out text.
+    """
+    chosen = _spread(_windows(folder, context), windows)
+    nats: Counter[str] = Counter()
+    targets: Counter[str] = Counter()
+    tokens = read_tokens(folder)
+    per_batch = max(1, TOKENS_PER_BATCH // context)
+    device = next(model.parameters()).device
+    for first in range(0, len(chosen), per_batch):
+        batch = chosen[first : first + per_batch]
+        inputs_BT, targets_BT = _padded([tokens[start:end] for _, start, end in batch])
+        nats_B = window_nats(model, inputs_BT.to(device), targets_BT.to(device))
+        for (unit, start, end), value in zip(batch, nats_B.tolist(), strict=True):
+            nats[unit] += value
+            targets[unit] += end - start - 1
+    return UnitScores(
+        units=tuple(nats),
+        sums=tuple(float(value) for value in nats.values()),
+        counts=tuple(targets[unit] for unit in nats),
+    )
+
+
+def curve_nll(folder: Path, spec: EvalSpec) -> Callable[[Decoder], float]:
+    """Nats per held-out token of a model, on the few windows that a curve is measured on."""
+
+    def nll(model: Decoder) -> float:
+        context = model.config.context
+        return heldout_nll(model, folder, windows=spec.curve_windows, context=context).value
+
+    return nll
+
+
+@torch.inference_mode()
+def window_nats(model: Decoder, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
+    """Nats of each window's targets together, float64 [B]; targets of -100 do not count."""
+    was_training = model.training
+    model.eval()
+    logits_BTV = model(inputs_BT).float()
+    model.train(was_training)
+    nats_BT = torch.nn.functional.cross_entropy(
+        logits_BTV.flatten(0, 1), targets_BT.flatten(), ignore_index=NO_TARGET, reduction="none"
+    ).view_as(targets_BT)
+    return nats_BT.double().sum(dim=1)
+
+
+def _windows(folder: Path, context: int) -> list[tuple[str, int, int]]:
+    """Unit, first token and end of every window; neighbours share one token, target then input."""
+    return [
+        (span.unit, start, min(start + context + 1, span.end))
+        for span in read_spans(folder)
+        for start in range(span.start, span.end - 1, context)
+    ]
+
+
+def _spread(windows: list[tuple[str, int, int]], wanted: int) -> list[tuple[str, int, int]]:
+    """`wanted` of the windows, evenly spaced."""
+    if not windows:
+        raise DataError("the corpus has no held-out text to measure perplexity on")
+    size = min(wanted, len(windows))
+    return [windows[i * len(windows) // size] for i in range(size)]
+
+
+def _padded(rows: list[TokenIds]) -> tuple[Tensor, Tensor]:
+    """Inputs and targets [B, T] of windows; what is padded is no target."""
+    longest = max(len(row) for row in rows) - 1
+    inputs_BT = torch.zeros(len(rows), longest, dtype=torch.long)
+    targets_BT = torch.full((len(rows), longest), NO_TARGET)
+    for i, row in enumerate(rows):
+        inputs_BT[i, : len(row) - 1] = torch.from_numpy(row[:-1])
+        targets_BT[i, : len(row) - 1] = torch.from_numpy(row[1:])
+    return inputs_BT, targets_BT

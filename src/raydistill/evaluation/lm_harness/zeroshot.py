@@ -1,0 +1,171 @@
+"""Tasks scored by lm-eval through our own model, split by document."""
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lm_eval import evaluator
+from lm_eval.api.model import LM
+
+from raydistill.core.errors import DataError
+from raydistill.data.corpus.heldout_documents import read_info
+from raydistill.data.tokenizer import load_tokenizer
+from raydistill.evaluation.lm_harness.adapter import DecoderLM
+from raydistill.evaluation.lm_harness.file_tasks import (
+    FileTask,
+    corpus_task,
+    lm_eval_task,
+    paper_task,
+)
+from raydistill.evaluation.lm_harness.paper13 import PAPER13
+from raydistill.evaluation.text_tasks import metric
+from raydistill.models.decoder import Decoder
+from raydistill.specs.evaluation import TaskSource
+from raydistill.specs.results import UnitScores
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+USUAL = ("pmi_dc", "acc_norm", "acc", "exact_match", "f1")
+"""Of the metrics of a task its score is the first of these, or else the task's own first."""
+
+Sample = Mapping[str, Any]
+
+
+def score_tasks(model: Decoder, folder: Path, items: Mapping[str, Path]) -> dict[str, UnitScores]:
+    """Right answers and items of each held-out unit, by task made of the corpus.
+
+    Args:
+        model: scored as it is, in evaluation mode.
+        folder: the corpus, whose tokenizer is used.
+        items: the file of items of each task, from `make_items`.
+
+    Raises:
+        UsageError: if there is no such task.
+    """
+    lm = _lm(model, folder)
+    found = {}
+    for name, file in items.items():
+        samples = _samples(lm, corpus_task(name, file, metric(name)))
+        found[name] = _by_unit(samples, lambda s: s["doc"]["unit"], metric(name))
+    return found
+
+
+def score_source(model: Decoder, folder: Path, source: TaskSource, data: Path) -> UnitScores:
+    """The score of a task that has its own data; every item is a unit.
+
+    Args:
+        model: scored as it is, in evaluation mode.
+        folder: the corpus, whose tokenizer is used.
+        source: the task.
+        data: where its items are.
+
+    Raises:
+        DataError: if the task has no metric that is a mean over its items.
+    """
+    load = paper_task if source.task in PAPER13 else lm_eval_task
+    lm = _lm(model, folder)
+    return score_with(lm, load(source.task, data, source.num_fewshot))
+
+
+def score_with(lm: LM, task: FileTask) -> UnitScores:
+    """The score of a task by any of lm-eval's models; every item is a unit.
+
+    Raises:
+        DataError: if the task has no metric that is a mean over its items.
+    """
+    name, samples = task.config.task, _samples(lm, task)
+    first = [sample for sample in samples if sample["filter"] == samples[0]["filter"]]
+    chosen = _metric(name, first[0])
+    if chosen == "f1":
+        return _f1(first, name)
+    scores = _by_unit(first, lambda s: f"{name} {s['doc_id']}", chosen)
+    return UnitScores(
+        units=scores.units,
+        sums=scores.sums,
+        counts=scores.counts,
+        chance=_chance(task),
+        beside=tuple(_beside(samples, chosen, samples[0]["filter"])),
+    )
+
+
+def _samples(lm: LM, task: FileTask) -> list[Sample]:
+    name = task.config.task
+    # no bootstrap: intervals are made over whole units
+    result = evaluator.evaluate(lm=lm, task_dict={name: task}, bootstrap_iters=0)
+    samples: list[Sample] = result["samples"][name]
+    return samples
+
+
+def _metric(name: str, sample: Sample) -> str:
+    """Which metric of a task is its score."""
+    there: Sequence[str] = sample["metrics"]
+    ranked = [*(m for m in USUAL if m in there), *(m for m in there if m not in USUAL)]
+    for each in ranked:
+        if each == "f1" or isinstance(sample[each], int | float):
+            return each
+    raise DataError(
+        f"task {name!r} has no metric that is a mean over its items, only {', '.join(there)}: "
+        "two models cannot be compared on it item by item"
+    )
+
+
+def _by_unit(samples: Sequence[Sample], unit: Callable[[Sample], str], score: str) -> UnitScores:
+    right: Counter[str] = Counter()
+    items: Counter[str] = Counter()
+    for sample in samples:
+        right[unit(sample)] += sample[score]
+        items[unit(sample)] += 1
+    return UnitScores(
+        units=tuple(items),
+        sums=tuple(float(right[each]) for each in items),
+        counts=tuple(items.values()),
+    )
+
+
+def _f1(samples: Sequence[Sample], name: str) -> UnitScores:
+    """2·TP and 2·TP + FP + FN of each item; guessing is to answer 1 always."""
+    pairs = [(int(right), int(given)) for right, given in (s["f1"] for s in samples)]
+    share = sum(right == 1 for right, _ in pairs) / len(pairs)
+    if not share:
+        raise DataError(f"task {name!r} has no item whose answer is 1, and F1 counts those")
+    return UnitScores(
+        units=tuple(f"{name} {sample['doc_id']}" for sample in samples),
+        sums=tuple(2.0 * (right == given == 1) for right, given in pairs),
+        counts=tuple((right == 1) + (given == 1) for right, given in pairs),
+        counts_vary=True,
+        chance=2 * share / (1 + share),
+        beside=(("acc", sum(right == given for right, given in pairs) / len(pairs)),),
+    )
+
+
+def _chance(task: FileTask) -> float:
+    """The mean over items of 1 in so many choices; 0 where nothing is chosen from."""
+    if task.OUTPUT_TYPE != "multiple_choice":
+        return 0.0
+    shares = [1 / len(task.doc_to_choice(document)) for document in task.eval_docs]
+    return sum(shares) / len(shares)
+
+
+def _beside(samples: Sequence[Sample], chosen: str, filtered: str) -> list[tuple[str, float]]:
+    """The means of the other metrics, and of those after another filter."""
+    values: dict[str, list[float]] = {}
+    for sample in samples:
+        same = sample["filter"] == filtered
+        for each in sample["metrics"]:
+            if isinstance(sample[each], int | float) and not (same and each == chosen):
+                key = each if same else f"{each},{sample['filter']}"
+                values.setdefault(key, []).append(float(sample[each]))
+    return [(key, sum(each) / len(each)) for key, each in values.items()]
+
+
+def _lm(model: Decoder, folder: Path) -> DecoderLM:
+    return DecoderLM(model, _tokenizer(folder), read_info(folder).end_of_text_id)
+
+
+@functools.cache
+def _tokenizer(folder: Path) -> "Tokenizer":
+    return load_tokenizer(folder / "tokenizer.json")

@@ -1,0 +1,173 @@
+"""What a model is measured by: held-out perplexity, and zero-shot tasks.
+
+Some tasks are made from held-out text (`tasks/`), all others have data of their own
+(`task_data.py`). Scores are kept in the store one by one, by weights and by what was measured
+on them, so nothing is measured twice. Importing this imports neither torch nor lm_eval.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raydistill.core.fault_injection import fault_point
+from raydistill.core.parts import TASK
+from raydistill.core.serialization import digest, from_json
+from raydistill.evaluation.lm_harness.task_data import data_folder
+from raydistill.evaluation.task_items import make_items
+from raydistill.evaluation.text_tasks import chance, is_text_task
+from raydistill.specs.corpus import CorpusInfo
+from raydistill.specs.evaluation import EvalSpec, TaskSource
+from raydistill.specs.part_identity import part_identity
+from raydistill.specs.results import Scores, TaskScore, UnitScores
+from raydistill.storage.store import Store
+
+if TYPE_CHECKING:
+    from raydistill.models.decoder import Decoder
+
+
+EVALUATOR_VERSION = 1
+"""Raised when the same weights would get other scores than before."""
+
+PERPLEXITY = "perplexity"
+
+GENERAL = "general"
+"""The perplexity on a second, general text (`EvalSpec.general`)."""
+
+
+def requested_scores(spec: EvalSpec) -> tuple[str, ...]:
+    """The names of all scores of a specification: perplexities, then tasks."""
+    return (PERPLEXITY, *([GENERAL] if spec.general else []), *spec.tasks)
+
+
+def score_key(name: str, corpus: CorpusInfo, windows: int, general: str = "") -> str:
+    """The store's name of a score on a corpus: a perplexity (of `windows`) or a task made of it.
+
+    Raises:
+        UsageError: if there is no such task.
+    """
+    if name == GENERAL:
+        text = [EVALUATOR_VERSION, general, corpus.tokenizer_sha256]
+        return f"{name}-{digest([*text, windows])}"
+    measured = [EVALUATOR_VERSION, corpus.corpus_sha256, corpus.tokenizer_sha256]
+    asked = windows if name == PERPLEXITY else part_identity(TASK, name)
+    return f"{name}-{digest([*measured, asked])}"
+
+
+def source_key(source: TaskSource, corpus: CorpusInfo) -> str:
+    """The store's name of a score on a task's own data: of the corpus only the tokenizer counts."""
+    asked = [source.data_sha256, source.num_fewshot, corpus.tokenizer_sha256]
+    return f"{source.task}-{digest([EVALUATOR_VERSION, *asked])}"
+
+
+def _key(name: str, corpus: CorpusInfo, spec: EvalSpec) -> str:
+    source = spec.source(name)
+    if source:
+        return source_key(source, corpus)
+    return score_key(name, corpus, spec.heldout_windows, spec.general)
+
+
+def scores_of(
+    weights_sha256: str,
+    load_model: Callable[[], "Decoder"],
+    *,
+    store: Store,
+    folder: Path,
+    spec: EvalSpec,
+) -> Scores:
+    """The scores of some weights; what the store lacks is measured, and kept score by score.
+
+    Args:
+        weights_sha256: whose scores these are.
+        load_model: called only if something has to be measured.
+        store: where scores are kept, by document.
+        folder: the corpus.
+        spec: which tasks, and how many windows for the perplexity.
+
+    Raises:
+        UsageError: if there is no such task.
+        DataError: if there are no items for a task.
+    """
+    corpus = from_json(CorpusInfo, (folder / "corpus.json").read_text(encoding="utf-8"))
+    found = kept_documents(weights_sha256, store=store, corpus=corpus, spec=spec)
+    missing = [name for name in requested_scores(spec) if name not in found]
+    if missing:
+        made = [name for name in spec.corpus_tasks if name in missing]
+        items = make_items(made, store=store, folder=folder)
+        model = load_model()
+        for name in missing:
+            fault_point("evaluation")
+            found[name] = _measure(model, name, items, store=store, folder=folder, spec=spec)
+            store.save(found[name], "scores", weights_sha256, f"{_key(name, corpus, spec)}.json")
+    return scores_from(weights_sha256, found)
+
+
+def kept_documents(
+    weights_sha256: str, *, store: Store, corpus: CorpusInfo, spec: EvalSpec
+) -> dict[str, UnitScores]:
+    """Those of the scores asked for that the store has, by name and split by document."""
+    kept = {
+        name: store.unit_scores(weights_sha256, _key(name, corpus, spec))
+        for name in requested_scores(spec)
+        if name in (PERPLEXITY, GENERAL) or spec.source(name) or is_text_task(name)
+    }
+    return {name: scores for name, scores in kept.items() if scores is not None}
+
+
+def scores_from(weights_sha256: str, documents: Mapping[str, UnitScores]) -> Scores:
+    """The scores that these documents make together; all but the perplexities are tasks."""
+    return Scores(
+        weights_sha256=weights_sha256,
+        nll=documents[PERPLEXITY].value,
+        tasks={
+            name: _task_score(name, found)
+            for name, found in documents.items()
+            if name not in (PERPLEXITY, GENERAL)
+        },
+        general_nll=documents[GENERAL].value if GENERAL in documents else "not measured",
+    )
+
+
+def _measure(
+    model: "Decoder",
+    name: str,
+    items: Mapping[str, Path],
+    *,
+    store: Store,
+    folder: Path,
+    spec: EvalSpec,
+) -> UnitScores:
+    # torch and lm_eval take seconds, and kept scores need neither
+    from raydistill.evaluation.likelihood.perplexity import heldout_nll  # noqa: PLC0415
+    from raydistill.evaluation.lm_harness.zeroshot import score_source, score_tasks  # noqa: PLC0415
+
+    if name in (PERPLEXITY, GENERAL):
+        text = folder if name == PERPLEXITY else _general_text(folder, store, spec)
+        windows, context = spec.heldout_windows, model.config.context
+        return heldout_nll(model, text, windows=windows, context=context)
+    source = spec.source(name)
+    if source is not None:
+        return score_source(model, folder, source, data_folder(source, store))
+    return score_tasks(model, folder, {name: items[name]})[name]
+
+
+def _general_text(folder: Path, store: Store, spec: EvalSpec) -> Path:
+    corpus = from_json(CorpusInfo, (folder / "corpus.json").read_text(encoding="utf-8"))
+    return store.general(spec.general, corpus.tokenizer_sha256)
+
+
+def _task_score(name: str, scores: UnitScores) -> TaskScore:
+    return TaskScore(
+        value=scores.value,
+        stderr=standard_error(scores),
+        chance=chance(name) if is_text_task(name) else scores.chance,
+        beside=scores.beside,
+    )
+
+
+def standard_error(scores: UnitScores) -> float:
+    """Of `scores.value` when whole units are drawn, not single items (METHOD 6); 0 for one unit."""
+    pairs = list(zip(scores.sums, scores.counts, strict=True))
+    if len(pairs) < 2:
+        return 0.0
+    spread = sum((total - scores.value * count) ** 2 for total, count in pairs)
+    return float((spread * len(pairs) / (len(pairs) - 1)) ** 0.5 / sum(scores.counts))

@@ -1,0 +1,60 @@
+"""Scores in the store: of weights, of trials that stopped early, of cuts without training."""
+
+from collections.abc import Sequence
+
+from raydistill.evaluation.document_split import half
+from raydistill.evaluation.scoring import (
+    PERPLEXITY,
+    kept_documents,
+    requested_scores,
+    score_key,
+    scores_from,
+)
+from raydistill.specs.corpus import CorpusInfo
+from raydistill.specs.evaluation import EvalSpec
+from raydistill.specs.results import Documents, Scores, UnitScores
+from raydistill.specs.trial import TrialSpec
+from raydistill.storage.store import Store
+
+
+def measured(
+    weights_sha256: str, corpus_sha256: str, evaluation: EvalSpec, store: Store
+) -> tuple[Scores, Documents] | None:
+    """The scores of some weights, or None unless all that is asked for was measured."""
+    corpus = store.load(CorpusInfo, "corpora", corpus_sha256, "corpus.json")
+    if corpus is None:
+        return None
+    documents = kept_documents(weights_sha256, store=store, corpus=corpus, spec=evaluation)
+    if documents.keys() != set(requested_scores(evaluation)):
+        return None
+    return scores_from(weights_sha256, documents), documents
+
+
+def rung_path(spec: TrialSpec, tokens: int, evaluation: EvalSpec, store: Store) -> tuple[str, ...]:
+    """Where the store keeps the held-out nats of a trial that stopped at `tokens`."""
+    key = _nll_key(spec.train.corpus_sha256, evaluation, store)
+    return ("trials", spec.trial_id, "rungs", f"{tokens}-{key}.json")
+
+
+def cut_path(
+    weights_sha256: str,
+    layers: Sequence[int],
+    corpus_sha256: str,
+    evaluation: EvalSpec,
+    store: Store,
+) -> tuple[str, ...]:
+    """Where the store keeps the held-out nats of a base without `layers`, before any training."""
+    key = _nll_key(corpus_sha256, evaluation, store)
+    return ("cuts", weights_sha256, "-".join(map(str, sorted(layers))), f"{key}.json")
+
+
+def selection_nll(place: tuple[str, ...], store: Store) -> float | None:
+    """Nats per token kept at `place`, on the documents to select on; None if nothing is kept."""
+    nll = store.load(UnitScores, *place)
+    return None if nll is None else half(nll, "selection", nll.units).value
+
+
+def _nll_key(corpus_sha256: str, evaluation: EvalSpec, store: Store) -> str:
+    corpus = store.load(CorpusInfo, "corpora", corpus_sha256, "corpus.json")
+    assert corpus is not None, "nothing is measured before there is text"
+    return score_key(PERPLEXITY, corpus, evaluation.heldout_windows)

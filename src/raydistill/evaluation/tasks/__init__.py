@@ -1,0 +1,1 @@
+"""Tasks made from held-out text: one file each."""

@@ -1,0 +1,1 @@
+"""A student out with lineage and card; one trained elsewhere in."""

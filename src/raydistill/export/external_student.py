@@ -1,0 +1,214 @@
+"""`raydistill add`: a student trained elsewhere, measured as the cells of a sweep are.
+
+It becomes a cell of that sweep beside the one it is like, so that every table has its row; no
+candidate for the best, since nobody here knows on what it was trained, and for how long.
+"""
+
+import argparse
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from raydistill.core.errors import DataError, UsageError
+from raydistill.core.paths import resolve_path
+from raydistill.core.serialization import from_json
+from raydistill.data.corpus.preparation import build_corpus
+from raydistill.data.corpus.request import corpus_request
+from raydistill.data.tokenizer import check_tokenizer, load_tokenizer
+from raydistill.evaluation.scoring import scores_of
+from raydistill.export.lineage import FILE, Lineage
+from raydistill.export.source import asked_like
+from raydistill.export.student_folder import read_student
+from raydistill.models.decoder import Decoder
+from raydistill.models.distributed import World
+from raydistill.models.huggingface.checkpoint import NEWEST
+from raydistill.models.student import Student
+from raydistill.models.weights import WEIGHTS, save_weights
+from raydistill.planning.cell import ADDED, REFERENCE, Cell
+from raydistill.planning.history.sweep_record import CellRequest, keep
+from raydistill.reports.console.console import open_console
+from raydistill.reports.formats.terminal import print_pairs
+from raydistill.reports.sources.from_store import from_store
+from raydistill.reports.trials import find_trial, shown_trial
+from raydistill.specs.corpus import CorpusInfo
+from raydistill.specs.locations import NONE
+from raydistill.specs.model import Model
+from raydistill.specs.results import Cost, MadeBy, Trained
+from raydistill.specs.trial import (
+    FROM_BASE,
+    OWN,
+    TEACHER_FREE,
+    DropPlan,
+    ExternalBase,
+    TrainSpec,
+    TrialRequest,
+    TrialSpec,
+)
+from raydistill.storage.manifest import sha256_of
+from raydistill.storage.store import Store
+
+_ELSEWHERE = MadeBy(device="elsewhere", world_size=1, torch="unknown", host="unknown")
+
+
+def add_student(store: Store, flags: argparse.Namespace) -> int:
+    """Measure the student in a folder on the text and tasks of a cell, and put it beside that.
+
+    Raises:
+        UsageError: if there is no such trial, or the name is none.
+        DataError: if the folder holds no such student, or it reads text with another tokenizer.
+    """
+    folder = resolve_path(flags.folder)
+    name = flags.name or folder.absolute().name
+    if not re.fullmatch(r"[\w.-]{1,64}", name):
+        raise UsageError(f"--name {name!r}: up to 64 letters, digits, '.', '-' and '_'")
+    sweep, like = asked_like(store, flags.like)
+    model = read_student(folder, like.cell.scale.model.context)
+    check_tokenizer(folder, model.config.vocab_size)
+    text = _text(like, folder, model, store, any_tokenizer=flags.reference)
+    sha256 = _sha256_of(model, store)
+    began_s = time.time()
+    scores_of(
+        sha256,
+        lambda: model.to(World.here().device),
+        store=store,
+        folder=store.path("corpora", text.corpus_sha256),
+        spec=like.cell.scale.evaluation,
+    )
+    train = replace(
+        like.spec.train,
+        corpus_sha256=text.corpus_sha256,
+        tokenizer_sha256=text.tokenizer_sha256,
+    )
+    spec = _spec(train, name, sha256)
+    trained = _trained(spec, sweep.name, *_shape(folder, model, like.base_sha256), began_s)
+    store.save(trained, "trials", spec.trial_id, "trained.json")
+    asked = _reference(like, name, trained) if flags.reference else _added(like, name, spec)
+    keep(replace(sweep, cells=(asked,)), store)
+    found = find_trial(from_store(store, (sweep.name,)), spec.trial_id)
+    print_pairs(shown_trial(found), open_console())
+    return 0
+
+
+def _text(
+    like: CellRequest, folder: Path, model: Decoder, store: Store, *, any_tokenizer: bool
+) -> CorpusInfo:
+    """The corpus of a cell, or the same text in the tokens of another tokenizer.
+
+    Raises:
+        DataError: if the tokenizer is another one and may not be.
+    """
+    sha256, scale = like.spec.train.corpus_sha256, like.cell.scale
+    corpus = store.path("corpora", sha256)
+    own, other = (load_tokenizer(each).to_str() for each in (folder, corpus))
+    if own != other and not any_tokenizer:
+        raise DataError(
+            f"{folder} has another tokenizer than the sweep: its loss per token says nothing "
+            "beside the others; --reference compares its tasks alone"
+        )
+    if own != other:
+        size = model.config.vocab_size
+        wanted = replace(corpus_request(scale), tokenizer=folder.absolute(), vocab_size=size)
+        corpus = build_corpus(wanted, store)
+    return from_json(CorpusInfo, (corpus / "corpus.json").read_text("utf-8"))
+
+
+def _sha256_of(model: Decoder, store: Store) -> str:
+    """Of the weights as the storage would keep them; scores are kept under it."""
+    draft = store.path("trials", f".adding-{time.time_ns()}")
+    draft.mkdir(parents=True)
+    try:
+        save_weights(draft, Student(model))
+        return sha256_of(draft / WEIGHTS)
+    finally:
+        (draft / WEIGHTS).unlink(missing_ok=True)
+        draft.rmdir()
+
+
+def _shape(folder: Path, model: Decoder, base_sha256: str) -> tuple[Model, tuple[int, ...]]:
+    """The base and the layers of it that are left, if the folder says so; else the model alone."""
+    own: Model = model.config
+    whole = tuple(range(len(model.blocks)))
+    try:
+        lineage = from_json(Lineage, (folder / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # a folder of another tool, or of another version
+        return own, whole
+    same = lineage.base.weights_sha256 == base_sha256 and len(lineage.kept) == len(whole)
+    if lineage.from_scratch or not same:
+        return own, whole
+    return replace(own, num_layers=lineage.base.num_layers), lineage.kept
+
+
+def _spec(train: TrainSpec, name: str, sha256: str) -> TrialSpec:
+    """The student as it is: a start from which nothing is trained."""
+    none = replace(train.recipe, budget_tokens=0, warmup_tokens=0, warm_phase_tokens=0)
+    return TrialSpec(
+        base=ExternalBase(name=f"{ADDED}: {name}", revision="", weights_sha256=sha256),
+        plan=DropPlan(),
+        train=replace(train, recipe=none, loss=TEACHER_FREE, seed=1),
+    )
+
+
+def _trained(
+    spec: TrialSpec, sweep: str, model: Model, kept: tuple[int, ...], began_s: float
+) -> Trained:
+    assert isinstance(spec.base, ExternalBase), spec
+    ended_s = time.time()
+    return Trained(
+        trial_id=spec.trial_id,
+        spec=spec,
+        model=model,
+        kept=kept,
+        weights_sha256=spec.base.weights_sha256,
+        trained_in=sweep,
+        curve=(),
+        heldout_curve=(),
+        cost=Cost(
+            tokens=0,
+            flops_paper=0,
+            flops_exact=0,
+            train_s=0.0,
+            evaluate_s=ended_s - began_s,
+            peak_bytes=0,
+        ),
+        made_by=_ELSEWHERE,
+        started_s=began_s,
+        ended_s=ended_s,
+    )
+
+
+def _added(like: CellRequest, name: str, spec: TrialSpec) -> CellRequest:
+    """A cell of that base, in which nothing is done."""
+    cell = replace(like.cell, values={ADDED: name}, request=_nothing(like.cell.request))
+    return CellRequest(cell=cell, spec=spec, base_sha256=like.base_sha256)
+
+
+def _reference(like: CellRequest, name: str, trained: Trained) -> CellRequest:
+    """A cell of a base of its own, which stands beside all others."""
+    scale = replace(
+        like.cell.scale,
+        name=name,
+        model=trained.model,
+        ages=(NEWEST,),
+        brought=name,
+    )
+    request = replace(_nothing(like.cell.request), age=NEWEST)
+    cell = Cell(sweep=like.cell.sweep, scale=scale, values={REFERENCE: name}, request=request)
+    return CellRequest(cell=cell, spec=trained.spec, base_sha256=trained.weights_sha256)
+
+
+def _nothing(asked: TrialRequest) -> TrialRequest:
+    """The request that leaves a model as it is."""
+    return replace(
+        asked,
+        location=NONE,
+        count=0,
+        gap=0,
+        budget=0,
+        seed=1,
+        loss=TEACHER_FREE,
+        teacher=OWN,
+        excerpt="",
+        start=FROM_BASE,
+        peak_lr="scale",
+    )

@@ -1,0 +1,211 @@
+"""Where a model comes from, what was done to it and what it lost: `raydistill.json`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+
+from raydistill.core.units import format_age
+from raydistill.evaluation.bootstrap import DocumentScores, PairedBootstrap
+from raydistill.evaluation.performance_drops import Drops, drops
+from raydistill.planning.history.rerun_command import command_of
+from raydistill.planning.history.sweep_record import CellRequest, SweepRecord
+from raydistill.reports.results.cells import Measured, ReportCell, SweepReport
+from raydistill.reports.results.common_tasks import table_tasks
+from raydistill.reports.results.controls import control_of
+from raydistill.specs.corpus import CorpusInfo
+from raydistill.specs.flops import parameters
+from raydistill.specs.results import Cost, MadeBy, Scores, Trained
+from raydistill.specs.trial import Age, NoTeacher, RandomBase, Recipe, Teacher
+
+SCHEMA = 1
+
+FILE = "raydistill.json"
+
+_PACKAGES = ("raydistill", "torch", "transformers")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Speed:
+    """One model, alone on a device, one row at a time."""
+
+    prefill_tokens_per_s: float
+    decode_tokens_per_s: float
+    kv_bytes_per_token: int  # keys and values of all layers
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Speeds:
+    """Two models in one run, and what they were measured on; medians over the turns."""
+
+    before: Speed
+    after: Speed
+    device: str
+    threads: int  # of a CPU
+    prompt_tokens: int
+    new_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """A base, or a checkpoint that was brought."""
+
+    name: str  # of its scale, or its folder or hub id
+    revision: str
+    weights_sha256: str
+    num_layers: int
+    num_params: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Healing:
+    """What a trial trained, and on what."""
+
+    trial_id: str
+    command: str  # that would train it again
+    loss: str
+    teacher: Teacher
+    recipe: Recipe
+    drops: tuple[tuple[int, int], ...]  # tokens trained when a layer left, and the layer
+    seed: int
+    corpus: CorpusInfo
+    cost: Cost
+    made_by: MadeBy
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lost:
+    """Against the base and the control, on the held-out documents; means are over `tasks`."""
+
+    tasks: tuple[str, ...]
+    against_base: Drops
+    against_control: Drops | None  # none was finished with that schedule and seed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lineage:
+    """Everything that a model card says of a model that was taken out of a storage.
+
+    `healing`, `before` and `lost` are None of a base that goes out as it is, `after` where nobody
+    measured it, and `speeds` where nobody wanted them.
+    """
+
+    base: Origin
+    weights_sha256: str  # as the storage keeps them
+    kept: tuple[int, ...]  # layers of the base, or all of a model that began from scratch
+    num_params: int
+    dtype: str
+    small_scale: bool
+    from_scratch: bool = False  # then it is only compared with the base
+    healing: Healing | None = None
+    before: Scores | None = None
+    after: Scores | None = None
+    lost: Lost | None = None
+    speeds: Speeds | None = None
+    versions: Mapping[str, str]
+    schema: int = SCHEMA
+
+    @property
+    def removed(self) -> tuple[int, ...]:
+        """The layers of the base that left, ascending."""
+        whole = () if self.from_scratch else range(self.base.num_layers)
+        return tuple(layer for layer in whole if layer not in self.kept)
+
+
+def versions() -> dict[str, str]:
+    """Of what writes a model."""
+    return {name: metadata.version(name) for name in _PACKAGES}
+
+
+def of_trial(
+    report: SweepReport,
+    cell: ReportCell,
+    sweep: SweepRecord,
+    asked: CellRequest,
+    corpus: CorpusInfo,
+) -> Lineage:
+    """The lineage of a finished cell, whose `outcome` is Measured; its dtype is float32."""
+    assert isinstance(cell.outcome, Measured), cell.outcome
+    result, scale = cell.outcome.result, asked.cell.scale
+    trained, age = result.trained, asked.cell.request.age
+    return Lineage(
+        base=Origin(
+            name=scale.brought or scale.name,
+            revision=format_age(age),
+            weights_sha256=asked.base_sha256,
+            num_layers=scale.model.num_layers,
+            num_params=parameters(scale.model),
+        ),
+        weights_sha256=trained.weights_sha256,
+        kept=trained.kept,
+        num_params=parameters(trained.model, trained.model.num_layers - len(trained.kept)),
+        dtype="float32",
+        small_scale=sweep.small_scale,
+        from_scratch=isinstance(trained.spec.base, RandomBase),
+        healing=_healing(trained, command_of(sweep, asked), corpus),
+        before=result.before,
+        after=result.after,
+        lost=_lost(report, cell, cell.outcome.documents),
+        versions=versions(),
+    )
+
+
+def of_base(base: Origin, scores: Scores | None, *, small_scale: bool) -> Lineage:
+    """The lineage of a base as it is."""
+    return Lineage(
+        base=base,
+        weights_sha256=base.weights_sha256,
+        kept=tuple(range(base.num_layers)),
+        num_params=base.num_params,
+        dtype="float32",
+        small_scale=small_scale,
+        after=scores,
+        versions=versions(),
+    )
+
+
+def _healing(trained: Trained, command: str, corpus: CorpusInfo) -> Healing:
+    spec = trained.spec
+    return Healing(
+        trial_id=trained.trial_id,
+        command=command,
+        loss=spec.train.loss,
+        teacher=spec.teacher,
+        recipe=spec.train.recipe,
+        drops=tuple((drop.at_tokens, drop.layer) for drop in spec.plan.drops),
+        seed=spec.train.seed,
+        corpus=corpus,
+        cost=trained.cost,
+        made_by=trained.made_by,
+    )
+
+
+def is_teacher_free(healing: Healing) -> bool:
+    """Whether the loss asked nobody."""
+    return isinstance(healing.teacher, NoTeacher)
+
+
+def _lost(report: SweepReport, cell: ReportCell, documents: DocumentScores) -> Lost | None:
+    """What the table says of this seed alone; None where its base was not measured."""
+    chance = table_tasks(report).chance
+    base = _base_documents(report, cell.scale, cell.age)
+    if base is None:
+        return None
+    measured = None if cell.role == "control" else control_of(cell, report.cells)
+    control = measured.documents if measured else None
+    bootstrap = PairedBootstrap.over([base, documents, *([control] if control else [])])
+
+    def against(reference: DocumentScores) -> Drops:
+        return drops({0: reference}, {0: documents}, chance=chance, bootstrap=bootstrap)
+
+    return Lost(
+        tasks=tuple(sorted(chance)),
+        against_base=against(base),
+        against_control=against(control) if control else None,
+    )
+
+
+def _base_documents(report: SweepReport, scale: str, age: Age) -> DocumentScores | None:
+    for base in report.bases:
+        if (base.scale, base.age) == (scale, age):
+            return base.documents
+    return None

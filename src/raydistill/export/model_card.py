@@ -1,0 +1,223 @@
+"""A model card, README.md with the hub's front matter, from a lineage."""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from raydistill.core.units import format_bytes, format_flops, format_tokens
+from raydistill.evaluation.bootstrap import Entry, Missing
+from raydistill.evaluation.performance_drops import Drops
+from raydistill.export.lineage import FILE, Healing, Lineage, Lost, Speed, Speeds, is_teacher_free
+from raydistill.planning.preview.dry_run import layer_map
+from raydistill.reports.formats.markdown import grid
+from raydistill.reports.tables.grids import ABSENT, Section, with_interval
+from raydistill.specs.results import Scores
+from raydistill.specs.trial import CachedTeacher, ExternalBase
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+_SMALL = (
+    "**A test of the machinery.** This was trained at a small scale: do not choose layers for a "
+    "large model from it."
+)
+
+
+def model_card(lineage: Lineage, name: str, *, own_family: bool) -> str:
+    """The text of the card of a folder called `name`.
+
+    Args:
+        lineage: of the model.
+        name: what people call it.
+        own_family: whether `raydistill.hf` must be imported to load it.
+    """
+    parts = [
+        _front_matter(lineage),
+        f"# {name}",
+        _said(lineage),
+        *([_SMALL] if lineage.small_scale else []),
+        _loading(name, own_family),
+        _table("Before and after", ("", "base", "this model"), _sizes(lineage)),
+        *_measured(lineage),
+        _table("Lineage", ("", ""), _lineage(lineage)),
+        *_again(lineage),
+        f"All of this for programs: [{FILE}]({FILE}).",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(title: str, headers: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+    return grid(Section(title=title, headers=headers, rows=tuple(rows))).rstrip()
+
+
+def _again(lineage: Lineage) -> Iterator[str]:
+    if lineage.healing is not None:
+        yield f"Trained again by:\n\n```sh\n{lineage.healing.command}\n```"
+
+
+def base_name(lineage: Lineage) -> str:
+    """A hub id or a scale as it is, a folder by its last part."""
+    name = lineage.base.name
+    return Path(name).name if Path(name).is_absolute() else name
+
+
+def _front_matter(lineage: Lineage) -> str:
+    """What the hub reads. Nobody here knows the licence."""
+    name = base_name(lineage)
+    on_hub = [f"base_model: {name}"] if re.fullmatch(r"[\w.-]+/[\w.-]+", name) else []
+    tags = ["tags:", *(["- depth-pruning"] if lineage.removed else []), "- raydistill"]
+    return "\n".join(["---", "library_name: transformers", *on_hub, *tags, "---"])
+
+
+def _said(lineage: Lineage) -> str:
+    whole, base = lineage.base.num_layers, f"`{base_name(lineage)}` ({lineage.base.revision})"
+    if lineage.from_scratch:
+        return f"{len(lineage.kept)} layers trained from fresh weights, beside {base} with {whole}."
+    if not lineage.removed:
+        return f"{base} with all its {whole} layers{', trained on' if lineage.healing else ''}."
+    return (
+        f"{base} without {len(lineage.removed)} of its {whole} layers, "
+        f"{' '.join(map(str, lineage.removed))}: `{layer_map(whole, lineage.removed)}`"
+    )
+
+
+def _loading(name: str, own_family: bool) -> str:
+    register = [
+        "import raydistill.hf  # registers the class: pip install raydistill",
+        "",
+    ]
+    return "\n".join(
+        [
+            "```python",
+            *(register if own_family else []),
+            "from transformers import AutoModelForCausalLM, AutoTokenizer",
+            "",
+            f'model = AutoModelForCausalLM.from_pretrained("{name}")',
+            f'tokenizer = AutoTokenizer.from_pretrained("{name}")',
+            "```",
+        ]
+    )
+
+
+def _sizes(lineage: Lineage) -> Iterator[tuple[str, ...]]:
+    base, size = lineage.base, BYTES.get(lineage.dtype, 4)
+    yield "layers", str(base.num_layers), str(len(lineage.kept))
+    yield "parameters", f"{base.num_params:,}", f"{lineage.num_params:,}"
+    yield (
+        f"weights, {lineage.dtype}",
+        format_bytes(base.num_params * size),
+        format_bytes(lineage.num_params * size),
+    )
+    if lineage.speeds is not None:
+        yield from _speeds(lineage.speeds)
+    if lineage.after is not None:
+        yield from _scores(lineage.before, lineage.after)
+
+
+def _speeds(speeds: Speeds) -> Iterator[tuple[str, ...]]:
+    def line(name: str, read: Sequence[float]) -> tuple[str, ...]:
+        return name, *(f"{value:,.0f}" for value in read)
+
+    sides: tuple[Speed, Speed] = (speeds.before, speeds.after)
+    yield line("prefill, tokens/s", [side.prefill_tokens_per_s for side in sides])
+    yield line("decode, tokens/s", [side.decode_tokens_per_s for side in sides])
+    yield line("KV cache, bytes per token", [side.kv_bytes_per_token for side in sides])
+
+
+def _scores(before: Scores | None, after: Scores) -> Iterator[tuple[str, ...]]:
+    """Held-out perplexity, and every task; without a `before` the model is the base."""
+    first = before or after
+    levels = (f"{math.exp(min(each.nll, 700)):.4g}" for each in (first, after))
+    yield "held-out perplexity", *levels
+    for task, score in after.tasks.items():
+        there = first.tasks.get(task)
+        yield task, ABSENT if there is None else f"{there.value:.4f}", f"{score.value:.4f}"
+
+
+def _measured(lineage: Lineage) -> Iterator[str]:
+    if lineage.speeds is not None:
+        yield _where(lineage.speeds)
+    if lineage.lost is not None:
+        yield _table("Lost", ("", "against the base", "against the control"), _lost(lineage.lost))
+        yield (
+            "Positive is worse; \\[95 % interval] by the paired bootstrap over held-out documents; "
+            "one data seed, training noise not included; means over "
+            f"{', '.join(lineage.lost.tasks) or 'no task'}."
+        )
+
+
+def _where(speeds: Speeds) -> str:
+    threads = f", {speeds.threads} thread(s)" if speeds.device == "cpu" else ""
+    return (
+        f"Speeds: medians, both models in turns in one run on {speeds.device}{threads}, one row, "
+        f"{speeds.new_tokens} tokens after a prompt of {speeds.prompt_tokens}."
+    )
+
+
+def _lost(lost: Lost) -> Iterator[tuple[str, ...]]:
+    against = lost.against_control
+
+    sides = [_said_of(lost.against_base), _said_of(against) if against else [ABSENT] * 4]
+    names = ("nats per token", "perplexity, %", "mean task score, %", "above chance, kept")
+    yield from zip(names, *sides, strict=True)
+
+
+def _said_of(lost: Drops) -> list[str]:
+    return [
+        _entry(lost.delta_nll, 4),
+        _entry(lost.perplexity_drop_pct, 2),
+        _entry(lost.downstream_drop_pct, 2),
+        _entry(lost.retention, 3),
+    ]
+
+
+def _entry(entry: Entry, digits: int) -> str:
+    if isinstance(entry, Missing):
+        return f"{ABSENT} ({entry.reason})"
+    return with_interval(entry, digits)
+
+
+def _lineage(lineage: Lineage) -> Iterator[tuple[str, ...]]:
+    base = lineage.base
+    yield "base", f"{base_name(lineage)}, {base.revision}"
+    yield "its weights, sha256", base.weights_sha256
+    yield "these weights as trained, sha256", lineage.weights_sha256
+    yield "layers that stay", " ".join(map(str, lineage.kept))
+    if lineage.healing is not None:
+        yield from _healing(lineage.healing)
+    yield "written with", ", ".join(f"{name} {v}" for name, v in lineage.versions.items())
+
+
+def _healing(healing: Healing) -> Iterator[tuple[str, ...]]:
+    recipe, cost, corpus = healing.recipe, healing.cost, healing.corpus
+    yield "trial", healing.trial_id
+    if healing.drops:
+        when = ", ".join(f"{layer} after {format_tokens(at)}" for at, layer in healing.drops)
+        yield "layers left (tokens)", when
+    yield (
+        "schedule",
+        f"{format_tokens(recipe.budget_tokens)} tokens after a warm phase of "
+        f"{format_tokens(recipe.warm_phase_tokens)}; {recipe.optimizer}, {recipe.schedule}, peak "
+        f"rate {recipe.peak_lr:g}, batch {format_tokens(recipe.batch_tokens)}, "
+        f"{recipe.precision}, data seed {healing.seed}",
+    )
+    asked = "teacher-free" if is_teacher_free(healing) else f"a teacher: {_teacher(healing)}"
+    yield "loss", f"{healing.loss} ({asked})"
+    yield "corpus", f"{corpus.name}, sha256 {corpus.corpus_sha256}"
+    yield "tokenizer, sha256", corpus.tokenizer_sha256
+    yield (
+        "training",
+        f"{cost.tokens:,} tokens, {format_flops(cost.flops_paper)} FLOPs by 6·N·D, "
+        f"{format_flops(cost.flops_exact)} by every product, {cost.train_s:.0f} s",
+    )
+    made = healing.made_by
+    yield "trained on", f"{made.world_size} x {made.device}, torch {made.torch}"
+
+
+def _teacher(healing: Healing) -> str:
+    teacher, excerpt = healing.teacher, ""
+    if isinstance(teacher, CachedTeacher):
+        excerpt = f", {teacher.excerpt} of its answers"
+        teacher = teacher.base
+    named = f"{teacher.name} {teacher.revision}" if isinstance(teacher, ExternalBase) else "a base"
+    return named + excerpt

@@ -1,0 +1,104 @@
+"""A student as the folder that `AutoModelForCausalLM` loads, and such a folder as a decoder.
+
+One of a Hugging Face family is a stock folder. One of our own family needs `import raydistill.hf`
+first, which registers its class: no folder holds code.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from raydistill.core.errors import DataError
+from raydistill.data.tokenizer import end_of_text, end_of_text_id, load_tokenizer, tokenizer_file
+from raydistill.models.decoder import Decoder
+from raydistill.models.families.hub import HubDecoder, be_quiet, original_settings
+from raydistill.models.huggingface.checkpoint import NEWEST, read_checkpoint
+from raydistill.models.huggingface.loading import check_tensors, load_pretrained
+from raydistill.models.huggingface.saving import filling, write_folder, written_dtype
+from raydistill.models.student import Student
+
+
+def stock_of(student: Student, tokenizer: Path) -> nn.Module:
+    """A student as transformers has it; `tokenizer` is the folder of what it reads text with."""
+    if isinstance(student.model, HubDecoder):
+        inner: nn.Module = student.model.inner
+        return inner
+    from raydistill.models.huggingface.transformers_palm import stock_model  # noqa: PLC0415  (transformers, seconds)
+
+    return stock_model(student, end_of_text_id(load_tokenizer(tokenizer), tokenizer))
+
+
+def dtype_of(student: Student) -> torch.dtype:
+    """What it is written in: the dtype of the checkpoint it came from, or float32 if it is ours."""
+    return written_dtype(student.model) if isinstance(student.model, HubDecoder) else torch.float32
+
+
+def in_float32(student: Student) -> None:
+    """Have a student of a Hugging Face family written in float32, whatever its checkpoint was."""
+    if isinstance(student.model, HubDecoder):
+        settings = {**original_settings(student.model.config), "dtype": "float32"}
+        settings.pop("torch_dtype", None)
+        config = json.dumps(settings, sort_keys=True)
+        student.model.config = replace(student.model.config, config=config)
+
+
+def write_student(
+    student: Student, to: Path, *, tokenizer: Path, overwrite: bool, notes: Mapping[str, str]
+) -> None:
+    """Write a student with its tokenizer, and how it ends a text when it generates.
+
+    Args:
+        student: in the precision that its base came in.
+        to: the folder, with all files at once or none.
+        tokenizer: a folder that has it: of a Hugging Face family, the checkpoint.
+        overwrite: whether files that are there may be replaced; others stay.
+        notes: more files, name → text, such as a model card.
+
+    Raises:
+        UsageError: if `to` may not be written.
+        DataError: if it cannot be.
+    """
+    if isinstance(student.model, HubDecoder):
+        write_folder(student.model, tokenizer, to, overwrite, notes)
+        return
+    stock: Any = stock_of(student, tokenizer)
+    be_quiet()
+    about = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": end_of_text(tokenizer),
+        "model_max_length": student.model.config.context,
+    }
+    texts = {
+        "tokenizer.json": tokenizer_file(tokenizer).read_text("utf-8"),
+        "tokenizer_config.json": json.dumps(about, indent=2) + "\n",
+        **notes,
+    }
+    with filling(to, overwrite, tokenizer) as draft:
+        stock.save_pretrained(draft)
+        for name, text in texts.items():
+            (draft / name).write_text(text, encoding="utf-8")
+
+
+def read_student(folder: Path, seq_len: int) -> Decoder:
+    """The decoder in a folder, of our own family or another, to be measured in such windows.
+
+    Raises:
+        DataError: if it is not there, not whole, holds NaN or Inf, or is no plain list of blocks.
+        UsageError: if its context is shorter.
+    """
+    checkpoint = read_checkpoint(str(folder), NEWEST, seq_len)
+    if json.loads(checkpoint.model.config)["model_type"] != "raydistill_palm":
+        return load_pretrained(checkpoint)
+    from raydistill.models.huggingface.transformers_palm import read_palm  # noqa: PLC0415  (transformers, seconds)
+
+    be_quiet()
+    palm, about = read_palm(checkpoint.folder)
+    check_tensors(checkpoint.folder, palm, about)
+    if palm.config.context < seq_len:
+        raise DataError(f"{folder} reads {palm.config.context} tokens, not {seq_len}")
+    return palm

@@ -1,7 +1,0 @@
-"""KD without the text's own next token: KL to the teacher's distribution alone."""
-
-from functools import partial
-
-from raydistill.losses import kd
-
-loss = partial(kd.loss, lm=0.0)

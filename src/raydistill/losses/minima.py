@@ -1,7 +1,0 @@
-"""KD as MiniMA weighs it: half cross-entropy, half KL (Zhang et al., 2023, capacity gap)."""
-
-from functools import partial
-
-from raydistill.losses import kd
-
-loss = partial(kd.loss, lm=0.5, kl=0.5)

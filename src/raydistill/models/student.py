@@ -1,0 +1,50 @@
+"""Take blocks out of a decoder in place, and keep those about to leave from learning."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from raydistill.models.decoder import Decoder
+
+
+class Student:
+    """A decoder whose blocks keep the index they had in the base model.
+
+    Removal is idempotent: `remove((3,))` twice leaves the model as after the first.
+    """
+
+    def __init__(self, model: Decoder) -> None:
+        self.model = model
+        self.kept = list(range(len(model.blocks)))
+
+    def freeze(self, layers: Sequence[int]) -> None:
+        """Stop the gradients of `layers` still present (paper, section 4.2)."""
+        for layer in set(layers).intersection(self.kept):
+            self.model.blocks[self.kept.index(layer)].requires_grad_(False)
+
+    def remove(self, layers: Sequence[int]) -> None:
+        """Take out those of `layers` still present."""
+        if not set(layers).isdisjoint(self.kept):
+            blocks = dict(zip(self.kept, self.model.blocks, strict=True))
+            self.kept = [layer for layer in self.kept if layer not in layers]
+            self.model.use_blocks([blocks[layer] for layer in self.kept])
+
+    def named_parameters(self) -> dict[str, nn.Parameter]:
+        """Parameters by name, where `blocks.7.` is layer 7 of the base whatever has left."""
+        return {self._name(name): p for name, p in self.model.named_parameters()}
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Copy in the values that `named_parameters` named.
+
+        Raises:
+            KeyError: if a parameter is missing from `tensors`.
+        """
+        for name, parameter in self.named_parameters().items():
+            parameter.data.copy_(tensors[name])
+
+    def _name(self, name: str) -> str:
+        first, _, rest = name.partition(".")
+        if first != "blocks":
+            return name
+        position, _, inner = rest.partition(".")
+        return f"blocks.{self.kept[int(position)]}.{inner}"

@@ -1,0 +1,194 @@
+"""A cell of a sweep: axis values and the trial that they ask for."""
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from raydistill.core.errors import UsageError
+from raydistill.core.units import format_age, format_tokens, parse_tokens
+from raydistill.distillation.loss_name import canonical_loss, has_teacher
+from raydistill.specs.locations import NONE, is_list, listed
+from raydistill.specs.scale import Scale, load_scale, with_text_of
+from raydistill.specs.trial import OWN, SCRATCH_WITH_AGE, TEACHER_FREE, Age, NoTeacher, TrialRequest
+
+BaseKey = tuple[str, Age]
+"""A base of a sweep: the name of its scale, and its age in the paper's tokens, or its revision."""
+
+Value = str | int | float
+
+SIZE = "size"
+"""An axis that names scales: each of its cells belongs to the scale of that name."""
+
+REFERENCE = "reference"
+"""What names a cell that is a model of its own, evaluated only (METHOD 7)."""
+
+ADDED = "added"
+"""What names a cell that is a student trained elsewhere, evaluated only (`raydistill add`)."""
+
+_FIRST_IN_NAMES = ("arm", REFERENCE, "location")
+
+_TOKEN_FIELDS = ("age", "gap", "budget")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """One combination of axis values, and the trial it asks for."""
+
+    sweep: str
+    scale: Scale
+    values: Mapping[str, Value]
+    request: TrialRequest
+
+    @property
+    def base(self) -> "BaseRequest":
+        """Where the trial starts, or what it is compared with if it starts from scratch."""
+        return BaseRequest(scale=self.scale, age=self.request.age)
+
+    @property
+    def teacher(self) -> "BaseRequest | NoTeacher":
+        """Whom the trial's loss asks."""
+        if not has_teacher(self.request.loss):
+            return NoTeacher()
+        return teacher_named(self.request.teacher, self.base)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaseRequest:
+    """A base as it is asked for: of a scale, at an age in the paper's tokens, or a revision."""
+
+    scale: Scale
+    age: Age
+
+    @property
+    def key(self) -> BaseKey:
+        """What tells bases of one sweep apart."""
+        return self.scale.name, self.age
+
+    @property
+    def name(self) -> str:
+        """`SCALE@AGE`, which `base_named` reads."""
+        return f"{self.scale.name}@{format_age(self.age)}"
+
+
+def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRequest:
+    """The request with what its location decides: `none` removes nothing, a list its own count.
+
+    Nothing is drawn for a budget of 0, so its seed and loss do not matter. What is trained as long
+    as a base is trained once, as bases are.
+
+    Raises:
+        UsageError: if a count was given that is not that of the list, the loss is unknown, or its
+            teacher is no base.
+    """
+    request = dataclasses.replace(request, loss=canonical_loss(request.loss))
+    if request.budget == 0:
+        request = dataclasses.replace(request, seed=1, loss=TEACHER_FREE)
+    if request.start == SCRATCH_WITH_AGE:
+        request = dataclasses.replace(request, seed=1)
+    if not has_teacher(request.loss):
+        request = dataclasses.replace(request, teacher=OWN, excerpt="")
+    else:
+        teacher_named(request.teacher, BaseRequest(scale=scale, age=request.age))
+    if request.location == NONE:
+        return dataclasses.replace(request, count=0, gap=0)
+    if not is_list(request.location):
+        return request
+    layers = listed(request.location, scale.model.num_layers, allow_ends=request.allow_ends)
+    if count_given and request.count != len(layers):
+        raise UsageError(
+            f"count {request.count} and location {request.location!r}, "
+            f"which lists {len(layers)} layers: leave one of them out"
+        )
+    return dataclasses.replace(request, count=len(layers))
+
+
+def shown(name: str, value: Value) -> str:
+    """A value of a request as people write it: token counts with K, M or B.
+
+    >>> shown("age", 80_000_000_000), shown("count", 4), shown("gap", 0)
+    ('80B', '4', '0')
+    """
+    if name in _TOKEN_FIELDS and isinstance(value, int):
+        return format_tokens(value)
+    return str(value)
+
+
+def teacher_named(name: str, own: BaseRequest) -> BaseRequest:
+    """The base that `--teacher` means: `own`, an age of this scale, or `SCALE@AGE`.
+
+    Raises:
+        UsageError: if there is no such base, or it reads its text with another tokenizer.
+    """
+    if name == OWN:
+        return own
+    if own.scale.brought:
+        own.scale.age_tokens(name)  # refuses a revision that is not there
+        return BaseRequest(scale=own.scale, age=name)
+
+    def alike(scale: str) -> Scale:
+        is_own = scale.replace("-", "_") == own.scale.name
+        return own.scale if is_own else reading_alike(scale, own.scale, f"teacher {name!r}")
+
+    if not re.fullmatch(r"(.*@)?\d+(\.\d+)?[KMB]?", name):
+        raise UsageError(f"no teacher {name!r}: write own, an age such as 80B, or SCALE@AGE")
+    return base_named(name if "@" in name else f"{own.scale.name}@{name}", alike)
+
+
+def reading_alike(name: str, own: Scale, what: str) -> Scale:
+    """The scale of that name, on the text of `own`.
+
+    Raises:
+        UsageError: if there is no such scale, or it reads its text with another tokenizer.
+    """
+    scale = load_scale(name)
+    if scale.corpus != load_scale(own.name).corpus:
+        raise UsageError(
+            f"{what} has another tokenizer: scale {scale.name!r} reads {scale.corpus!r}, "
+            f"the student's {own.corpus!r}"
+        )
+    return with_text_of(scale, own)
+
+
+def bases_of(cells: Sequence[Cell], *, teachers: bool = False) -> tuple[BaseRequest, ...]:
+    """The bases that cells start from, each once, by scale and the youngest first."""
+    asked = [cell.base for cell in cells]
+    if teachers:
+        asked += [cell.teacher for cell in cells if not isinstance(cell.teacher, NoTeacher)]
+    by_key = {base.key: base for base in asked}
+    scales = list(dict.fromkeys(name for name, _ in by_key))
+
+    def place(key: BaseKey) -> tuple[int, int]:
+        age, ages = key[1], by_key[key].scale.ages
+        return scales.index(key[0]), age if isinstance(age, int) else ages.index(age)
+
+    return tuple(by_key[key] for key in sorted(by_key, key=place))
+
+
+def cell_name(location: str, values: Mapping[str, Value]) -> str:
+    """What a cell is called: its arm, reference or location, and every other value.
+
+    >>> cell_name("input", {"location": "input", "age": 320_000_000_000, "count": 4})
+    'input, age 320B, count 4'
+    """
+    first = values.get("arm") or values.get(REFERENCE) or location
+    others = [(axis, value) for axis, value in values.items() if axis not in _FIRST_IN_NAMES]
+    return ", ".join([str(first), *(axis_text(axis, value) for axis, value in others)])
+
+
+def axis_text(axis: str, value: Value) -> str:
+    """`gap 100M`: an axis with its value, in the name of a cell."""
+    return f"{axis} {format_tokens(value) if isinstance(value, int) else value}"
+
+
+def base_named(name: str, load: Callable[[str], Scale] = load_scale) -> BaseRequest:
+    """The base that `SCALE@AGE` means, or a scale alone: then its oldest.
+
+    Raises:
+        UsageError: if there is no such scale, or it has no such age.
+    """
+    of_scale, _, age = name.partition("@")
+    scale = load(of_scale)
+    base = BaseRequest(scale=scale, age=parse_tokens(age) if age else scale.ages[-1])
+    scale.age_tokens(base.age)  # refuses an age that the scale does not have
+    return base

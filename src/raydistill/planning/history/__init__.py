@@ -1,0 +1,1 @@
+"""What was asked of a sweep before, and where it stands."""

@@ -1,0 +1,186 @@
+"""What the store holds of trials and bases, as plain values; reading it needs no torch."""
+
+import json
+import math
+import sys
+from collections.abc import Collection, Iterator
+from typing import Literal
+
+from raydistill.core.serialization import from_dict, from_json
+from raydistill.evaluation.document_split import half
+from raydistill.evaluation.performance_drops import (
+    downstream_drop_pct,
+    perplexity_drop_pct,
+    tasks_averaged,
+)
+from raydistill.evaluation.scoring import PERPLEXITY, scores_from
+from raydistill.evaluation.stored_scores import measured
+from raydistill.planning.cell import bases_of
+from raydistill.planning.prepared import PreparedSweep
+from raydistill.planning.resolve import PlannedTrial
+from raydistill.planning.search_settings import OBJECTIVES
+from raydistill.specs.evaluation import EvalSpec
+from raydistill.specs.flops import parameters
+from raydistill.specs.results import Finished, Outcome, TrialResult, Unfinished
+from raydistill.specs.scale import load_scale, scale_names
+from raydistill.specs.training_record import Record
+from raydistill.specs.trial import ExternalBase, TrialSpec
+from raydistill.storage.manifest import steps_of
+from raydistill.storage.store import Store
+
+Half = Literal["selection", "report"]
+"""Of the held-out documents: a search selects on one and reports on the other (METHOD 6)."""
+
+
+def averaged_over(prepared: PreparedSweep) -> tuple[str, ...]:
+    """The tasks that every downstream mean over a sweep is over, from its bases' scores."""
+    made, store = prepared.artifacts, prepared.store
+    corpus = made.corpus.corpus_sha256
+    scored = [
+        measured(made.bases[base.key].weights_sha256, corpus, base.scale.evaluation, store)
+        for base in bases_of(prepared.plan.cells)
+        if base.key in made.bases
+    ]
+    return tasks_averaged(kept[0] for kept in scored if kept is not None)
+
+
+def outcome(spec: TrialSpec, base_sha256: str, evaluation: EvalSpec, store: Store) -> Outcome:
+    """Where a trial stands; what it lost is against the base of that sha256."""
+    trained = store.trained(spec.trial_id)
+    if trained is None:
+        return store.failure(spec.trial_id) or _so_far(spec, store)
+    corpus = spec.train.corpus_sha256
+    before = measured(base_sha256, corpus, evaluation, store)
+    after = measured(trained.weights_sha256, corpus, evaluation, store)
+    if before is None or after is None:
+        return store.failure(spec.trial_id) or Unfinished(
+            curve=trained.curve, heldout_curve=trained.heldout_curve
+        )
+    result = TrialResult(trained=trained, before=before[0], after=after[0])
+    return Finished(result=result, before=before[1], after=after[1])
+
+
+def outcome_of(planned: PlannedTrial, prepared: PreparedSweep) -> Outcome:
+    """Where a trial of a sweep stands; one whose base or layers are not known has not begun."""
+    base = prepared.artifacts.bases.get(planned.cells[0].base.key)
+    if base is None or not isinstance(planned.trial, TrialSpec) or not planned.has_final_id:
+        return Unfinished()
+    return outcome(planned.trial, base.weights_sha256, planned.scale.evaluation, prepared.store)
+
+
+def _so_far(spec: TrialSpec, store: Store) -> Unfinished:
+    folder = store.path("trials", spec.trial_id, "checkpoints")
+    try:
+        notes = folder / f"step-{steps_of(folder)[0]}" / "notes.json"
+        record = from_json(Record, notes.read_text(encoding="utf-8"))
+    except (IndexError, FileNotFoundError):  # none yet, or the trial ended meanwhile
+        return Unfinished()
+    rung = store.path("trials", spec.trial_id, "rungs").glob(f"{record.tokens}-*.json")
+    return Unfinished(
+        curve=record.thinned_curve(spec.train.recipe),
+        heldout_curve=tuple(record.heldout_curve),
+        stopped=any(rung),
+    )
+
+
+def reached(trial_id: str, store: Store) -> tuple[int, ...]:
+    """How far a trial has come for good; a try after it goes on from there.
+
+    The step of its newest checkpoint; once it is trained, one more than any step, and its scores.
+    """
+    trained = store.trained(trial_id)
+    if trained is None:
+        return tuple(steps_of(store.path("trials", trial_id, "checkpoints"))[:1])
+    return sys.maxsize, len(list(store.path("scores", trained.weights_sha256).glob("*.json")))
+
+
+def finished_trials(store: Store, sweep: str = "") -> Iterator[Finished]:
+    """Every trial of a scale that the store has, trained and measured; of all sweeps, or of one.
+
+    A trial that several sweeps share is its first one's.
+    """
+    for path in sorted(store.path("trials").glob("*/trained.json")):
+        trained = store.trained(path.parent.name)
+        if trained is None or (sweep and trained.trained_in != sweep):
+            continue
+        base = trained.spec.base
+        evaluation = _evaluation(base.name, store) if isinstance(base, ExternalBase) else None
+        if isinstance(base, ExternalBase) and evaluation:
+            found = outcome(trained.spec, base.weights_sha256, evaluation, store)
+            if isinstance(found, Finished):
+                yield found
+
+
+def _evaluation(scale: str, store: Store) -> EvalSpec | None:
+    """What trials of a scale are measured by; of a brought model, as a sweep was last asked."""
+    if scale in scale_names():
+        return load_scale(scale).evaluation
+    for path in store.path("sweeps").glob(f"*/{scale}/asked*.json"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            found: EvalSpec = from_dict(EvalSpec, cell["cell"]["scale"]["evaluation"])
+            return found
+    return None
+
+
+def metrics(finished: Finished, averaged: Collection[str]) -> dict[str, float]:
+    """What Tune's tables and a search see of a finished trial; all drops are against the base.
+
+    Means are over the tasks `averaged`.
+    """
+    result = finished.result
+    before, after = result.before.over(averaged), result.after.over(averaged)
+    selection = objectives(finished, "selection", averaged)
+    downstream = {"downstream_drop_pct": downstream_drop_pct(before, after)} if after.tasks else {}
+    return {
+        "delta_nll": after.nll - before.nll,
+        "perplexity_drop_pct": perplexity_drop_pct(before.nll, after.nll),
+        **downstream,
+        **{OBJECTIVES[name]: value for name, value in selection.items()},
+    }
+
+
+def objectives(finished: Finished, which: Half, averaged: Collection[str]) -> dict[str, float]:
+    """What a search may minimise (`search.OBJECTIVES`), on one half of the held-out documents."""
+    trained = finished.result.trained
+    return {
+        "delta_nll": delta_nll(finished, which),
+        "downstream": _downstream_drop_pct(finished, which, averaged),
+        "parameters": parameters(trained.model, trained.model.num_layers - len(trained.kept)),
+        "flops": trained.cost.flops_exact,
+    }
+
+
+def _downstream_drop_pct(finished: Finished, which: Half, averaged: Collection[str]) -> float:
+    """Percent lost of the mean over the tasks on one half; NaN if one has no items there."""
+    units = finished.before[PERPLEXITY].units
+    if not finished.result.after.over(averaged).tasks:
+        return math.nan
+    halves = [
+        {
+            name: half(scores, which, units)
+            for name, scores in documents.items()
+            if name in (PERPLEXITY, *averaged)
+        }
+        for documents in (finished.before, finished.after)
+    ]
+    if not all(sum(scores.counts) for documents in halves for scores in documents.values()):
+        return math.nan
+    before, after = (scores_from("", documents) for documents in halves)
+    return downstream_drop_pct(before, after)
+
+
+def delta_nll(finished: Finished, which: Half) -> float:
+    """Nats per token lost on one half of the held-out documents (METHOD 6)."""
+    before = finished.before[PERPLEXITY]
+    return final_nll(finished, which) - half(before, which, before.units).value
+
+
+def final_nll(finished: Finished, which: Half) -> float:
+    """Nats per token in the end, on one half of the held-out documents."""
+    units = finished.before[PERPLEXITY].units
+    return half(finished.after[PERPLEXITY], which, units).value
+
+
+def study_url(store: Store) -> str:
+    """The database that keeps what Optuna searched, for `optuna-dashboard`."""
+    return f"sqlite:///{store.path('optuna.db')}"

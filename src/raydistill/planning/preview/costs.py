@@ -1,0 +1,240 @@
+"""What a plan will cost: tokens, FLOPs and disk exactly; seconds and memory as measured before."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from raydistill.core.errors import UsageError
+from raydistill.distillation.loss_name import TEMPERATURE, loss_settings
+from raydistill.distillation.teacher_placement import layout_of, parse_excerpt
+from raydistill.planning.artifacts import Artifacts, ages_by_scale
+from raydistill.planning.cell import BaseKey, Cell
+from raydistill.planning.plan import SweepPlan
+from raydistill.planning.prepared import PreparedSweep
+from raydistill.planning.resolve import PlannedTrial, stand_in_plan
+from raydistill.planning.search.halving import ladder
+from raydistill.planning.search_settings import FUNNEL, TPE
+from raydistill.specs.corpus import CorpusInfo
+from raydistill.specs.flops import exact_flops, paper_flops, parameters
+from raydistill.specs.results import CostEstimate
+from raydistill.specs.scale import Scale
+from raydistill.specs.trial import TEACHER_FREE, Age, DropPlan, NoTeacher, RandomBase, TrialSpec
+from raydistill.storage.store import Store
+from raydistill.training.throughput import ESTIMATE, Rate, Unmeasured, paced_as, rate_of
+
+MOST_DEVICE_HOURS = 8.0
+
+_FLOAT_BYTES = 4  # weights and momentum are float32 whatever the precision
+
+_CHECKPOINTS = 3  # two are kept, while a third is written
+
+Rates = Mapping[str, Rate | Unmeasured]
+"""By the name of a scale."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """One training that a plan asks for."""
+
+    scale: str
+    loss: str
+    blocks: int  # that stay
+    tokens: int
+    flops_exact: int
+    flops_paper: int
+    devices: int
+    done: bool
+    kept_bytes: int  # on disk, for good
+    working_bytes: int  # on disk, while it trains
+
+    def seconds(self, rates: Rates) -> float:
+        """Expected wall-clock; 0 if it is done, infinite if nobody knows."""
+        rate = rates[self.scale]
+        if self.done:
+            return 0.0
+        if isinstance(rate, Unmeasured):
+            return float("inf")
+        pace = rate.pace(self.loss, self.blocks)
+        return self.flops_exact / (pace.flops_per_s * self.devices) + pace.evaluate_s
+
+    def device_s(self, rates: Rates) -> float:
+        """The same over all its devices, which wait while one of them measures."""
+        return self.seconds(rates) * self.devices
+
+
+def rates_of(trials: Sequence[PlannedTrial], store: Store, *, probed: bool) -> Rates:
+    """What is known of the speed of every scale that trials and their bases are of."""
+    cells = [cell for each in trials for cell in each.cells]
+    scales = {scale.name: scale for scale, _ in ages_by_scale(cells)}
+    return {
+        name: rate_of(scale.model, scale.heal, store, probed=probed)
+        for name, scale in scales.items()
+    }
+
+
+def trial_work(planned: PlannedTrial, store: Store) -> Work:
+    """One trial of a plan."""
+    cell, trial, model = planned.cells[0], planned.trial, planned.scale.model
+    recipe = planned.scale.recipe(cell.request)
+    if isinstance(trial, TrialSpec):
+        plan = trial.plan
+        model = trial.base.model if isinstance(trial.base, RandomBase) else model
+        trained = store.path("trials", trial.trial_id, "trained.json").is_file()
+        done = planned.has_final_id and trained
+    else:
+        plan, done = stand_in_plan(cell.request, planned.scale), False
+    teacher = cell.teacher
+    cached = bool(cell.request.excerpt)
+    teachers = () if cached or isinstance(teacher, NoTeacher) else (teacher.scale.model,)
+    whole, left = parameters(model), parameters(model, removed=len(plan.drops))
+    return Work(
+        scale=planned.scale.name,
+        loss=paced_as(cell.request.loss, cached),
+        blocks=model.num_layers - len(plan.drops),
+        tokens=recipe.total_tokens,
+        flops_exact=exact_flops(model, plan, recipe, teachers),
+        flops_paper=paper_flops(model, plan, recipe, teachers),
+        devices=planned.scale.devices_per_trial,
+        done=done,
+        kept_bytes=_FLOAT_BYTES * left,
+        working_bytes=_CHECKPOINTS * _FLOAT_BYTES * (whole + left),
+    )
+
+
+def plan_work(prepared: PreparedSweep) -> tuple[list[Work], list[Work]]:
+    """The pretrainings that trials need first, one a scale, and the trials in their order."""
+    bases = [
+        base_work(scale, prepared.artifacts, ages)
+        for scale, ages in ages_by_scale(prepared.plan.cells)
+        if not scale.brought
+    ]
+    return bases, [trial_work(trial, prepared.store) for trial in prepared.trials]
+
+
+def most_work(plan: SweepPlan, work: Sequence[Work]) -> list[Work]:
+    """The costliest of the trainings not done that a search may ask for; all of a grid's."""
+    left = sorted((w for w in work if not w.done), key=lambda each: -each.flops_exact)
+    return left[: math.ceil(_trainings(plan, len(work), len(work) - len(left)))]
+
+
+def _trainings(plan: SweepPlan, distinct_trials: int, done: int) -> float:
+    """How many whole trainings a search asks for at most."""
+    options = plan.options
+    if options.search == TPE:
+        seeds = plan.sweep.searching.new_seeds
+        anew = 2 * seeds + 2 * (seeds > 0)  # the winner, the best preset and their controls
+        return max(0, options.trials - done) + anew
+    if options.search != FUNNEL:
+        return distinct_trials
+    seeds = len({cell.request.seed for cell in plan.cells})
+    contests = {(c.scale.name, c.request.age, c.request.count) for c in plan.cells}
+    sets = math.ceil(distinct_trials / seeds / len(contests))
+    each = ladder(sets, options.trials).trainings + (seeds - 1) * options.trials
+    return len(contests) * each
+
+
+def base_work(scale: Scale, artifacts: Artifacts, ages: Sequence[Age]) -> Work:
+    """The pretraining that a plan needs first, on one device; done if all its ages exist."""
+    plan, recipe = DropPlan(), scale.pretrain
+    size = _FLOAT_BYTES * parameters(scale.model)
+    return Work(
+        scale=scale.name,
+        loss=TEACHER_FREE,
+        blocks=scale.model.num_layers,
+        tokens=recipe.total_tokens,
+        flops_exact=exact_flops(scale.model, plan, recipe),
+        flops_paper=paper_flops(scale.model, plan, recipe),
+        devices=1,
+        done=all((scale.name, age) in artifacts.bases for age in ages),
+        kept_bytes=size * len(scale.ages),
+        working_bytes=2 * _CHECKPOINTS * size,
+    )
+
+
+def answers_bytes(prepared: PreparedSweep) -> int:
+    """What cached teachers take in the storage once a plan is done, at most; 0 without one.
+
+    A window is written once for all trials that ask the same of it. How far the windows of
+    several data seeds are the same is not looked up: together they are no more than there are.
+    """
+    corpus_sha256 = prepared.artifacts.corpus.corpus_sha256
+    info = prepared.store.load(CorpusInfo, "corpora", corpus_sha256, "corpus.json")
+    asked: dict[_Answers, dict[tuple[int, int], int]] = {}
+    for each in prepared.trials:
+        cell, recipe = each.cells[0], each.scale.recipe(each.cells[0].request)
+        if cell.request.excerpt and not isinstance(cell.teacher, NoTeacher):
+            order = cell.request.seed, recipe.warm_phase_tokens
+            longest = asked.setdefault(_answers(cell, recipe.precision), {})
+            longest[order] = max(longest.get(order, 0), recipe.budget_tokens)
+    taken = 0
+    for answers, longest in asked.items():
+        form, size = parse_excerpt(answers.excerpt)
+        windows = sum(tokens // answers.context for tokens in longest.values())
+        if info is not None:
+            windows = min(windows, (info.train_tokens - 1) // answers.context)
+        taken += windows * layout_of(form).window_bytes(size, answers.vocab_size, answers.context)
+    return taken
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Answers:
+    """What is kept of one teacher, but for the windows."""
+
+    teacher: BaseKey
+    excerpt: str
+    temperature: float
+    precision: str
+    context: int
+    vocab_size: int
+
+
+def _answers(cell: Cell, precision: str) -> _Answers:
+    assert not isinstance(cell.teacher, NoTeacher), cell
+    student, teacher = cell.scale.model, cell.teacher.scale.model
+    return _Answers(
+        teacher=cell.teacher.key,
+        excerpt=cell.request.excerpt,
+        temperature=loss_settings(cell.request.loss)[1].get(TEMPERATURE, 1.0),
+        precision=precision,
+        context=student.context,
+        vocab_size=min(student.vocab_size, teacher.vocab_size),
+    )
+
+
+def keep_estimates(trials: Sequence[PlannedTrial], store: Store, *, probed: bool) -> None:
+    """Note with every trial that has not begun what it is expected to take, where that is known."""
+    rates = rates_of(trials, store, probed=probed)
+    for planned in trials:
+        work = trial_work(planned, store)
+        rate = rates[work.scale]
+        if work.done or isinstance(rate, Unmeasured) or not isinstance(planned.trial, TrialSpec):
+            continue
+        place = ("trials", planned.trial.trial_id, ESTIMATE)
+        if store.load(CostEstimate, *place) is None:
+            peak_bytes = rate.pace(work.loss, work.blocks).peak_bytes
+            device_s = work.device_s(rates)
+            made = CostEstimate(device_s=device_s, peak_bytes=peak_bytes, source=rate.grounds)
+            store.save(made, *place)
+
+
+class LongError(UsageError):
+    """A plan that is long, or of unknown length: it is run with a yes alone."""
+
+
+def check_cost(work: Sequence[Work], rates: Rates, scale: Scale) -> None:
+    """Refuse what would take long, or what nobody knows the length of.
+
+    Raises:
+        LongError: if it needs a yes.
+    """
+    hours = sum(each.device_s(rates) for each in work) / 3600
+    if hours == float("inf") and not scale.cheap:
+        raise LongError(
+            f"nobody knows yet what a trial of scale {scale.name!r} takes: "
+            "look at it with --dry-run --probe, then add --yes"
+        )
+    if MOST_DEVICE_HOURS < hours < float("inf"):
+        raise LongError(
+            f"this would take {hours:.0f} device-hours, more than {MOST_DEVICE_HOURS:.0f}: "
+            "look at it with --dry-run, then add --yes"
+        )

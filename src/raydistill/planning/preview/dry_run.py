@@ -1,0 +1,297 @@
+"""A plan as plain text, for `--dry-run`: every distinct trial, its layers and its cost."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+
+from raydistill.core.units import format_bytes, format_flops, format_seconds, format_tokens
+from raydistill.data.sources.source import sources_of
+from raydistill.evaluation.lm_harness.task_data import missing_task_data
+from raydistill.planning.cell import REFERENCE, BaseRequest, bases_of, shown
+from raydistill.planning.lr_probe import FACTORS, probe_cells, with_probes
+from raydistill.planning.plan import SweepPlan
+from raydistill.planning.prepared import PreparedSweep
+from raydistill.planning.preview.costs import (
+    Rates,
+    Work,
+    answers_bytes,
+    most_work,
+    plan_work,
+    rates_of,
+)
+from raydistill.planning.preview.forecast import forecast
+from raydistill.planning.resolve import PlannedTrial, Unscored
+from raydistill.planning.search_settings import FUNNEL, TPE
+from raydistill.specs.corpus import CorpusInfo
+from raydistill.specs.evaluation import EvalSpec
+from raydistill.specs.flops import parameters
+from raydistill.specs.locations import label
+from raydistill.specs.scale import Scale
+from raydistill.specs.trial import FROM_BASE, RandomBase, TrialRequest, TrialSpec
+
+KEPT, REMOVED, UNKNOWN = "■", "□", "·"
+
+UNSCORED = "layers known after scoring"
+
+MOST_ROWS = 40
+"""Trials that are shown of those that Optuna may choose from."""
+
+_ALWAYS = ("age", "count", "gap")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One distinct trial as it is shown."""
+
+    layers: str
+    location: str
+    values: tuple[str, ...]
+
+
+def layer_map(num_layers: int, removed: Sequence[int]) -> str:
+    """One box for each layer of the base, empty where it leaves.
+
+    >>> layer_map(6, (1, 2))
+    '■□□■■■'
+    """
+    return "".join(REMOVED if layer in removed else KEPT for layer in range(num_layers))
+
+
+def map_of(spec: TrialSpec, scale: Scale) -> str:
+    """The boxes of a trial: of its base, or of the smaller model that begins from scratch."""
+    own = spec.base.model if isinstance(spec.base, RandomBase) else scale.model
+    return layer_map(own.num_layers, spec.plan.layers)
+
+
+def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
+    """The whole plan in lines of at most `width` columns."""
+    plan, every = prepared.plan, with_probes(prepared)
+    trials, options = every.trials, plan.options
+    rates = rates_of(trials, prepared.store, probed=options.probe)
+    bases, work = plan_work(every)
+    varying = _columns([trial.cells[0].request for trial in trials])
+    rows = [
+        _row(trial, each, varying=varying, rates=rates)
+        for trial, each in zip(trials, work, strict=True)
+    ]
+    most = MOST_ROWS if options.search == TPE else len(rows)
+    heads = (*varying, "tokens", "FLOPs", "time", "id")
+    legend = f"{KEPT} stays  {REMOVED} leaves"
+    if any(isinstance(trial.trial, Unscored) for trial in trials):
+        legend += f"  {UNKNOWN} {UNSCORED}"
+    lines = [
+        *_headings(prepared, width),
+        *_of_text(prepared, width),
+        "",
+        *textwrap.wrap(legend, width),
+        *_table(heads, rows[:most], width),
+        *([f"… and {len(rows) - most} more trials to choose from"] if len(rows) > most else []),
+        "",
+        _counts(trials, work),
+        *(
+            line
+            for said in (
+                *_probes(plan),
+                *forecast(bases, most_work(plan, work), rates, options.price_per_hour),
+                *_answers(answers_bytes(every), options.cache_gb),
+            )
+            for line in _wrapped(said, width, "  ")
+        ),
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _columns(requests: Sequence[TrialRequest]) -> tuple[str, ...]:
+    """What is shown of each request: always age, count and gap, and whatever else varies."""
+    names = [field.name for field in fields(TrialRequest) if field.name != "location"]
+    return tuple(
+        name
+        for name in names
+        if name in _ALWAYS or len({getattr(request, name) for request in requests}) > 1
+    )
+
+
+def _row(
+    planned: PlannedTrial,
+    work: Work,
+    *,
+    varying: tuple[str, ...],
+    rates: Rates,
+) -> Row:
+    requests = [cell.request for cell in planned.cells]
+    num_layers = planned.scale.model.num_layers
+    names = ", ".join(
+        dict.fromkeys(
+            str(
+                cell.values.get("arm")
+                or cell.values.get(REFERENCE)
+                or label(r.location, num_layers, r.count, allow_ends=r.allow_ends)
+            )
+            for cell, r in zip(planned.cells, requests, strict=True)
+        )
+    )
+    trial_id = "after reading" if planned.scale.brought else "after pretraining"
+    if requests[0].peak_lr == "probe":
+        trial_id = "after probing"
+    if isinstance(planned.trial, TrialSpec):
+        layers = map_of(planned.trial, planned.scale)
+        if planned.has_final_id:
+            trial_id = planned.trial.trial_id
+    else:
+        layers, trial_id = UNKNOWN * num_layers, "after scoring"
+    return Row(
+        layers=layers,
+        location=names,
+        values=(
+            *(shown(name, getattr(requests[0], name)) for name in varying),
+            format_tokens(int(float(f"{work.tokens:.3g}"))),
+            format_flops(work.flops_exact),
+            "done" if work.done else format_seconds(work.seconds(rates)),
+            trial_id,
+        ),
+    )
+
+
+def _table(heads: tuple[str, ...], rows: Sequence[Row], width: int) -> Iterator[str]:
+    """A line for each trial; where that is too wide, a few short lines."""
+    columns = [max(map(len, each)) for each in zip(heads, *(r.values for r in rows), strict=True)]
+    boxes = len(rows[0].layers)
+    names = width - boxes - 2 - sum(1 + column for column in columns)
+    words = [word for row in rows for word in row.location.split()]
+    if names < max(map(len, words)):
+        yield from _stacked(heads, rows, width)
+        return
+    names = min(names, max(len(row.location) for row in rows))
+    names = max(names, len("location"))
+
+    def line(layers: str, location: str, values: Sequence[str]) -> str:
+        cells = (value.rjust(column) for value, column in zip(values, columns, strict=True))
+        return f"{layers:{boxes}}  {location:{names}} {' '.join(cells)}"
+
+    yield line("", "location", heads)
+    for row in rows:
+        first, *more = textwrap.wrap(row.location, names)
+        yield line(row.layers, first, row.values)
+        yield from (line("", rest, [""] * len(columns)) for rest in more)
+
+
+def _stacked(heads: tuple[str, ...], rows: Sequence[Row], width: int) -> Iterator[str]:
+    for row in rows:
+        yield from textwrap.wrap(row.layers, width)
+        values = [f"{head} {value}" for head, value in zip(heads, row.values, strict=True)]
+        yield from _wrapped(" · ".join((row.location, *values)), width, "  ")
+
+
+def _headings(prepared: PreparedSweep, width: int) -> Iterator[str]:
+    plan, scale, model = prepared.plan, prepared.plan.scale, prepared.plan.scale.model
+    bases = bases_of(plan.cells, teachers=True)
+    # The longest healing stands for all: arms of a comparison have budgets of their own.
+    request = max((cell.request for cell in plan.cells), key=_healing)
+    recipe = scale.recipe(request)
+    ages = ", ".join(
+        ("" if base.scale.name == scale.name else f"{base.scale.name} ")
+        + _age(base)
+        + ("" if base.key in prepared.artifacts.bases else _how_made(base))
+        for base in bases
+    )
+    sizes = {base.scale.name: base.scale.model for base in bases} | {scale.name: model}
+    facts = {
+        "scale": "; ".join(
+            f"{name}: {each.num_layers} blocks, width {each.dim}, "
+            f"{parameters(each) / 1e6:.4g}M parameters"
+            for name, each in sizes.items()
+        )
+        + f"; corpus {scale.corpus}"
+        + (f"; by the recipe of {scale.like!r}, a test" if scale.like else ""),
+        "clocks": _clocks(scale),
+        "ages": ages,
+        "training": f"warm-up {format_tokens(recipe.warmup_tokens)}, "
+        f"warm phase {format_tokens(recipe.warm_phase_tokens)}, budget "
+        f"{format_tokens(request.budget)} → {format_tokens(recipe.budget_tokens)}, "
+        f"{recipe.total_steps} steps of {format_tokens(recipe.batch_tokens)} tokens, "
+        f"peak rate {recipe.peak_lr:g}",
+        "tasks": _tasks(scale.evaluation),
+        "search": _search(plan),
+        "storage": str(plan.options.storage),
+    }
+    yield from _wrapped(f"{plan.sweep.name}: {plan.sweep.question}", width, "")
+    for name, fact in facts.items():
+        yield from _wrapped(f"{name:9} {fact}", width, " " * 10)
+
+
+def _age(base: BaseRequest) -> str:
+    if isinstance(base.age, str):
+        return base.age
+    return f"{format_tokens(base.age)} → {format_tokens(base.scale.age_tokens(base.age))}"
+
+
+def _how_made(base: BaseRequest) -> str:
+    return " (to be read)" if base.scale.brought else " (to be pretrained)"
+
+
+def _clocks(scale: Scale) -> str:
+    if scale.brought and len(scale.ages) == 1:
+        return "one token is one token; one checkpoint, so age is no axis (--age REV,REV)"
+    return (
+        f"1 token of pretraining stands for {scale.age_clock:,} of the paper's, "
+        f"1 token of training for {scale.train_clock:,}"
+    )
+
+
+def _tasks(evaluation: EvalSpec) -> str:
+    """What is measured beside held-out loss, and which data is not here yet."""
+    missing = missing_task_data(evaluation)
+    away = f" (from the hub, not here yet: {', '.join(missing)})" if missing else ""
+    return (", ".join(evaluation.tasks) or "none") + away
+
+
+def _of_text(prepared: PreparedSweep, width: int) -> Iterator[str]:
+    """What was found while the text was made into tokens, or how a mix will be."""
+    sha256 = prepared.artifacts.corpus.corpus_sha256
+    made = prepared.store.load(CorpusInfo, "corpora", sha256, "corpus.json")
+    mixed = len(sources_of(prepared.plan.scale.corpus)) > 1
+    mix = "a mix: no text repeats, so it is cut to what its scarcest one allows"
+    for said in made.notes if made else [mix] * mixed:
+        yield from _wrapped(f"{'text':9} {said}", width, " " * 10)
+
+
+def _healing(request: TrialRequest) -> tuple[bool, int]:
+    return request.start == FROM_BASE, request.budget
+
+
+def _search(plan: SweepPlan) -> str:
+    """How the cells are gone through; what is to do is then the most that it may be."""
+    search, trials = plan.options.search, plan.options.trials
+    if search == FUNNEL:
+        return f"{search}, {trials} layer sets of each model, age and count to the end"
+    said = f"{search}, {trials} of {len(plan.cells)} cells"
+    return f"{said}, lowest {', '.join(plan.options.objectives)}" if search == TPE else said
+
+
+def _counts(trials: Sequence[PlannedTrial], work: Sequence[Work]) -> str:
+    num_cells = sum(len(trial.cells) for trial in trials)
+    done = sum(each.done for each in work)
+    return f"Cells {num_cells} · distinct trials {len(trials)} · done {done}."
+
+
+def _probes(plan: SweepPlan) -> Iterator[str]:
+    if plan.options.lr_probe:
+        probes = probe_cells(plan.cells)
+        arms, seed = len(probes) // len(FACTORS), probes[0].request.seed if probes else 0
+        yield (
+            f"Of these, the {len(probes)} with data seed {seed} come first: three peak rates for "
+            f"each of {arms} arms."
+        )
+
+
+def _answers(needed_bytes: int, cache_gb: float) -> Iterator[str]:
+    """What cached teachers take on disk, beside what they may."""
+    if needed_bytes:
+        cap = f"cap {cache_gb:g} GB (--cache-gb)"
+        if needed_bytes > 1e9 * cache_gb:
+            cap = f"over the cap of {cache_gb:g} GB: raise --cache-gb, or write less of each token"
+        yield f"Cached teachers: at most {format_bytes(needed_bytes)} in the storage, {cap}."
+
+
+def _wrapped(text: str, width: int, indent: str) -> list[str]:
+    return textwrap.wrap(text, width, subsequent_indent=indent[: width // 2])

@@ -1,0 +1,163 @@
+"""From what was asked to what is run, as far as it is known: corpus, bases, layers by score.
+
+Each stage of a sweep makes one of them, so a plan can be resolved before the first stage (for
+`--dry-run`), and completely after the last.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from raydistill.core.units import format_age
+from raydistill.planning.artifacts import Artifacts, layer_request, pretraining
+from raydistill.planning.cell import BaseRequest, Cell
+from raydistill.specs.drop_plan import plan_drops
+from raydistill.specs.locations import LOCATIONS, Layers, is_data_driven, pick
+from raydistill.specs.scale import Scale
+from raydistill.specs.trial import (
+    FROM_BASE,
+    Base,
+    CachedTeacher,
+    DropPlan,
+    NoTeacher,
+    PretrainedBase,
+    RandomBase,
+    Recipe,
+    TrainSpec,
+    TrialRequest,
+    TrialSpec,
+    UnreadBase,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unscored:
+    """A trial whose layers are known after scoring."""
+
+    base: Base
+    request: TrialRequest
+    recipe: Recipe
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedTrial:
+    """One distinct trial, and all cells that mean it."""
+
+    cells: tuple[Cell, ...]
+    trial: TrialSpec | Unscored
+
+    @property
+    def has_final_id(self) -> bool:
+        """Whether the trial's id is the one that the store will know it by."""
+        if not isinstance(self.trial, TrialSpec) or self.cells[0].request.peak_lr == "probe":
+            return False
+        teacher = self.trial.teacher
+        needed = (self.trial.base, teacher.base if isinstance(teacher, CachedTeacher) else teacher)
+        return not any(isinstance(base, PretrainedBase | UnreadBase) for base in needed)
+
+    @property
+    def trial_id(self) -> str:
+        """The id of a trial whose layers are artifacts."""
+        assert isinstance(self.trial, TrialSpec), "every layer score is known after the stages"
+        return self.trial.trial_id
+
+    @property
+    def scale(self) -> Scale:
+        """The scale of the model that is trained."""
+        return self.cells[0].scale
+
+
+def distinct(cells: Sequence[Cell], artifacts: Artifacts) -> tuple[PlannedTrial, ...]:
+    """The trials behind the cells, each once, in the order of their first cell.
+
+    Raises:
+        UsageError: if a cell asks for what its model or its schedule cannot give.
+    """
+    trials: dict[str | Unscored, TrialSpec | Unscored] = {}
+    sharing: dict[str | Unscored, list[Cell]] = {}
+    for cell in cells:
+        trial = resolve(cell, artifacts)
+        key = trial.trial_id if isinstance(trial, TrialSpec) else trial
+        trials.setdefault(key, trial)
+        sharing.setdefault(key, []).append(cell)
+    return tuple(
+        PlannedTrial(cells=tuple(sharing[key]), trial=trial) for key, trial in trials.items()
+    )
+
+
+def resolve(cell: Cell, artifacts: Artifacts) -> TrialSpec | Unscored:
+    """The trial that a cell means.
+
+    Raises:
+        UsageError: if the model or the schedule cannot give what is asked.
+    """
+    request, scale = cell.request, cell.scale
+    base, recipe = resolve_base(cell.base, artifacts), scale.recipe(request)
+    layers = _layers(cell, artifacts)
+    if layers is None:
+        stand_in_plan(request, scale)  # refuses what cannot be
+        return Unscored(base=base, request=request, recipe=recipe)
+    train = TrainSpec(
+        recipe=recipe,
+        loss=request.loss,
+        seed=request.seed,
+        corpus_sha256=artifacts.corpus.corpus_sha256,
+        tokenizer_sha256=artifacts.corpus.tokenizer_sha256,
+    )
+    asked = cell.teacher
+    teacher = asked if isinstance(asked, NoTeacher) else resolve_teacher(asked, request, artifacts)
+    if request.start == FROM_BASE:
+        plan = _plan(request, scale, layers)
+        return TrialSpec(base=base, plan=plan, train=train, teacher=teacher)
+    model = replace(scale.model, num_layers=scale.model.num_layers - len(layers))
+    fresh = RandomBase(model=model, seed=request.seed)
+    return TrialSpec(base=fresh, plan=DropPlan(), train=train, teacher=teacher)
+
+
+def stand_in_plan(request: TrialRequest, scale: Scale) -> DropPlan:
+    """A plan that costs what the request will cost, whichever layers leave."""
+    if request.start != FROM_BASE:
+        return DropPlan()
+    stand_in = request.location if not is_data_driven(request.location) else LOCATIONS[0]
+    return _plan(request, scale, _picked(replace(request, location=stand_in), scale))
+
+
+def _layers(cell: Cell, artifacts: Artifacts) -> Layers | None:
+    """The layers that leave; None until a data-driven location has been read from its base."""
+    if not is_data_driven(cell.request.location):
+        return _picked(cell.request, cell.scale)
+    choice = artifacts.layer_choices.get((cell.base.key, layer_request(cell.request)))
+    return choice.layers if choice else None
+
+
+def _picked(request: TrialRequest, scale: Scale) -> Layers:
+    ends = request.allow_ends
+    return pick(request.location, scale.model.num_layers, request.count, allow_ends=ends)
+
+
+def resolve_base(asked: BaseRequest, artifacts: Artifacts) -> Base:
+    """A base: its weights if they exist, else how they will be made."""
+    scale, age_tokens = asked.scale, asked.scale.age_tokens(asked.age)
+    if asked.key in artifacts.bases:
+        return artifacts.bases[asked.key]
+    if scale.brought:
+        return UnreadBase(name=scale.brought, revision=format_age(asked.age))
+    train = pretraining(scale, artifacts.corpus).train
+    return PretrainedBase(model=scale.model, train=train, age_tokens=age_tokens)
+
+
+def resolve_teacher(
+    asked: BaseRequest, request: TrialRequest, artifacts: Artifacts
+) -> Base | CachedTeacher:
+    """A teacher: a base, or what the store keeps of its answers."""
+    base = resolve_base(asked, artifacts)
+    return CachedTeacher(base=base, excerpt=request.excerpt) if request.excerpt else base
+
+
+def _plan(request: TrialRequest, scale: Scale, layers: Sequence[int]) -> DropPlan:
+    return plan_drops(
+        layers,
+        recipe=scale.recipe(request),
+        gap_tokens=scale.train_tokens(request.gap),
+        order=request.order,
+        min_steps_after=scale.min_steps_after_cut if request.budget else 0,
+    )

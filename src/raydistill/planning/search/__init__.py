@@ -1,0 +1,1 @@
+"""Which cells are trained, and how far: successive halving, brackets, conclusions."""

@@ -1,0 +1,163 @@
+"""A sweep: one question, the axes it varies, and the trial asked for at each cell."""
+
+import dataclasses
+import inspect
+import itertools
+import logging
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from raydistill.core.errors import UsageError, unknown
+from raydistill.planning.cell import SIZE, Cell, Value, settle
+from raydistill.planning.search_settings import SearchSettings
+from raydistill.specs.scale import Scale, load_scale, scale_names
+from raydistill.specs.trial import TrialRequest
+
+Axes = Mapping[str, Sequence[Value]]
+
+FIELDS = ("location", "count", "gap", "age", "loss", "seed")
+"""What has a flag of its own in every sweep, varied or not."""
+
+MOST_CELLS = 10_000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """Every trial of one experiment, before any of them runs.
+
+    `trial(scale, *axes)` returns the request of a cell, or None for one that cannot be. `at`
+    gives a scale its own cells: a union of small grids. Every cell is trained once per seed.
+    """
+
+    name: str
+    question: str
+    axes: Axes
+    trial: Callable[..., TrialRequest | None]
+    at: Mapping[str, Sequence[Axes]] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (1,)  # of the data order
+    searching: SearchSettings = field(
+        default_factory=SearchSettings
+    )  # unless the command line says otherwise
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", self.name):
+            raise UsageError(
+                f"sweep name {self.name!r}: a small letter, then up to 63 of a-z, 0-9, _ and -"
+            )
+        takes = list(inspect.signature(self.trial).parameters)
+        if takes != ["scale", *self.axes]:
+            raise UsageError(
+                f"sweep {self.name!r}: its trial function takes {', '.join(takes)}, "
+                f"but its axes ask for {', '.join(['scale', *self.axes])}"
+            )
+        for name, grids in self.at.items():
+            if name not in scale_names():
+                raise UsageError(f"sweep {self.name!r}: {unknown('scale', name, scale_names())}")
+            for grid in grids:
+                self._check_axes(grid)
+        self._check_axes(self.axes)
+        for axis in (axis for cell in self.searching.first for axis in cell):
+            if axis not in self.axes:
+                raise UsageError(f"sweep {self.name!r}: {unknown('sweep axis', axis, self.axes)}")
+
+    def grids(self, scale: Scale, chosen: Axes | None = None) -> list[dict[str, list[Value]]]:
+        """The grids whose union is swept at `scale`; `chosen` values stand in for an axis."""
+        chosen = chosen or {}
+        grids: list[dict[str, list[Value]]] = []
+        for axes in self.at.get(scale.like or scale.name, (self.axes,)):
+            axes = _of_model(axes, scale) if scale.brought else axes
+            grid = {axis: self._distinct(axis, chosen.get(axis, axes[axis])) for axis in self.axes}
+            if grid not in grids:
+                grids.append(grid)
+        return grids
+
+    def cells(
+        self,
+        scale: Scale,
+        chosen: Axes | None = None,
+        *,
+        sized: Callable[[str], Scale] = load_scale,
+        allow_many: bool = False,
+    ) -> tuple[Cell, ...]:
+        """The cells at `scale`, in the order of the axes.
+
+        Args:
+            scale: converts the paper's numbers.
+            chosen: values by name: of an axis, in place of the sweep's own; of any other
+                field of a request, the one value that every cell gets, but for seeds.
+            sized: the scale that a value of the axis `size` names.
+            allow_many: whether there may be more than 10,000.
+
+        Raises:
+            UsageError: if an axis is empty, a field has two values, or there are too many cells.
+        """
+        chosen = chosen or {}
+        seeds = self._distinct("seed", chosen.get("seed", self.seeds))
+        fixed = self._fixed({name: values for name, values in chosen.items() if name != "seed"})
+        grids = self.grids(scale, chosen)
+        size = len(seeds) * sum(math.prod(len(values) for values in g.values()) for g in grids)
+        if size > MOST_CELLS and not allow_many:
+            raise UsageError(f"{size:,} cells are more than {MOST_CELLS:,}: add --yes")
+        found: dict[tuple[Value, ...], Cell] = {}
+        for grid in grids:
+            for *point, seed in itertools.product(*grid.values(), seeds):
+                values = dict(zip(grid, point, strict=True))
+                of_size = sized(str(values[SIZE])) if SIZE in values else scale
+                request = self.trial(of_size, **values)
+                if request is None:
+                    continue
+                request = dataclasses.replace(request, **fixed, seed=seed)  # type: ignore[arg-type]
+                settled = settle(request, of_size, count_given="count" in chosen)
+                if len(seeds) > 1:
+                    values["seed"] = settled.seed
+                cell = Cell(sweep=self.name, scale=of_size, values=values, request=settled)
+                found.setdefault((*point, settled.seed), cell)
+        return tuple(found.values())
+
+    def every_value(self, axis: str) -> tuple[Value, ...]:
+        """What `all` stands for: the values that the sweep itself names for an axis."""
+        grids = [self.axes, *(grid for grids in self.at.values() for grid in grids)]
+        return tuple(dict.fromkeys(value for grid in grids for value in grid.get(axis, ())))
+
+    def _fixed(self, chosen: Axes) -> dict[str, Value]:
+        """Fields that are no axis and so have one value in every cell."""
+        names = [f.name for f in dataclasses.fields(TrialRequest)]
+        fixed: dict[str, Value] = {}
+        for name, values in chosen.items():
+            if name in self.axes:
+                continue
+            if name not in names:
+                raise UsageError(unknown("sweep axis", name, {*self.axes, *names}))
+            if len(values) != 1:
+                raise UsageError(
+                    f"{name} has {len(values)} values, but is no axis of {self.name!r} "
+                    f"({', '.join(self.axes)}): give one"
+                )
+            fixed[name] = values[0]
+        return fixed
+
+    def _check_axes(self, axes: Axes) -> None:
+        for axis in axes:
+            if axis not in self.axes:
+                raise UsageError(f"sweep {self.name!r}: {unknown('sweep axis', axis, self.axes)}")
+        for axis in self.axes:
+            self._distinct(axis, axes.get(axis, ()))
+
+    def _distinct(self, axis: str, values: Sequence[Value]) -> list[Value]:
+        if not values:
+            raise UsageError(f"sweep {self.name!r}: axis {axis!r} is empty")
+        distinct = list(dict.fromkeys(values))
+        if len(distinct) < len(values):
+            repeated = [value for value in distinct if list(values).count(value) > 1]
+            _log.warning("axis %r repeats %s: taken once", axis, ", ".join(map(str, repeated)))
+        return distinct
+
+
+def _of_model(axes: Axes, scale: Scale) -> Axes:
+    """The axes of a model that somebody brought: its own ages, its size, counts that it has."""
+    possible = [c for c in axes.get("count", ()) if int(c) <= scale.model.num_layers - 2]
+    return {**axes, "age": scale.ages, SIZE: (scale.name,), "count": possible}

@@ -1,0 +1,1 @@
+"""Which layers to remove: importance scores, calibration windows, mergekit files."""

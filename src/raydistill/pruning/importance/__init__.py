@@ -1,0 +1,1 @@
+"""Importance scores of layers: one file each."""

@@ -1,0 +1,87 @@
+"""Data-driven locations. A score is a file that says which layers are least missed.
+
+    score(model, batches_BT) -> Tensor[num_layers]
+    choose(model, batches_BT, count, candidates) -> layers
+
+It defines one of these. By `score` the layers of the lowest values leave; `choose` picks layers
+that only make sense together, among `candidates`, those that may leave, ascending. Where a file
+defines both, `choose` picks, and `score` is what the file thinks of layers that it did not pick.
+
+`batches_BT` are training windows, int64 [B, context], never held-out text (METHOD 3). The model
+comes in evaluation mode, and a score leaves it as it was (`Decoder.skipping`).
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import cast
+
+from torch import Tensor
+
+from raydistill.core.errors import DataError
+from raydistill.core.parts import SCORE, defines, load_part
+from raydistill.models.decoder import Decoder
+from raydistill.pruning.layer_choice import LayerChoice, LayerRequest
+from raydistill.specs.locations import lowest, may_leave
+
+Batches = Sequence[Tensor]
+
+Score = Callable[[Decoder, Batches], Tensor]
+
+Choose = Callable[[Decoder, Batches, int, Sequence[int]], Sequence[int]]
+
+
+def choose_layers(
+    model: Decoder, samples: Sequence[Batches], requests: Iterable[LayerRequest]
+) -> Iterator[LayerChoice]:
+    """What each request takes from `model`, by each of `samples` alone.
+
+    Raises:
+        UsageError: if there is no such score.
+        DataError: if a score has no finite value for a layer, or picks what may not leave.
+    """
+    values: dict[str, tuple[tuple[float, ...], ...]] = {}
+    for request in requests:
+        name = request.score
+        with model.evaluating():
+            if name not in values:
+                values[name] = _values(name, model, samples)
+            picked = _picked(request, values[name], model, samples)
+        yield LayerChoice(request=request, samples=picked, values=values[name])
+
+
+def _values(name: str, model: Decoder, samples: Sequence[Batches]) -> tuple[tuple[float, ...], ...]:
+    """The values of every layer by sample; none where the score gives none."""
+    if defines(SCORE, name, "choose") and not defines(SCORE, name, "score"):
+        load_part(SCORE, name, "choose")
+        return ()
+    score = cast(Score, load_part(SCORE, name, "score"))
+    values = tuple(tuple(map(float, score(model, sample).tolist())) for sample in samples)
+    for of_layers in values:
+        if len(of_layers) != len(model.blocks) or not all(map(math.isfinite, of_layers)):
+            raise DataError(
+                f"score {name!r} gave {of_layers}: it must be one finite value for each of "
+                f"the {len(model.blocks)} layers"
+            )
+    return values
+
+
+def _picked(
+    request: LayerRequest,
+    values: Sequence[Sequence[float]],
+    model: Decoder,
+    samples: Sequence[Batches],
+) -> tuple[tuple[int, ...], ...]:
+    """The layers that leave, by sample."""
+    name, count, ends = request.score, request.count, request.allow_ends
+    if not defines(SCORE, name, "choose"):
+        return tuple(lowest(of_layers, count, allow_ends=ends) for of_layers in values)
+    choose = cast(Choose, load_part(SCORE, name, "choose"))
+    candidates = may_leave(len(model.blocks), allow_ends=ends)
+    picked = tuple(tuple(choose(model, sample, count, candidates)) for sample in samples)
+    for layers in picked:
+        if len(layers) != count or len(set(layers).intersection(candidates)) != count:
+            raise DataError(
+                f"score {name!r} picked the layers {layers}: it must be {count} different ones "
+                f"of {candidates[0]} to {candidates[-1]}"
+            )
+    return picked

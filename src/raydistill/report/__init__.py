@@ -1,1 +1,0 @@
-"""Results as tables, figures and a progress view. The only door to rich and matplotlib."""

@@ -1,0 +1,1 @@
+"""Results as tables, figures, pages and progress. The only door to matplotlib and rich."""

@@ -1,0 +1,201 @@
+"""One quiet view of a running sweep: a bar and a line a trial, or plain lines into a file."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table as Grid
+from rich.text import Text
+
+from raydistill.core.units import format_tokens
+
+PLAIN_EVERY_S = 15.0
+
+Clock = Callable[[], float]  # seconds, only ever growing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunningTrial:
+    """Where a trial stands; `heldout_nll` is None before its first held-out point."""
+
+    location: str
+    age: str
+    tokens: int
+    total_tokens: int
+    tokens_per_s: float
+    heldout_nll: float | None
+
+
+class ProgressView(Protocol):
+    """What a sweep tells while it runs. Calls may come from several threads."""
+
+    def update(self, cell_key: str, metrics: RunningTrial) -> None:
+        """A trial has come further."""
+
+    def finished(self, cell_key: str, summary: str) -> None:
+        """A trial has ended, well or not; `summary` is one line."""
+
+    def note(self, text: str) -> None:
+        """Something to read that is about no single trial."""
+
+
+def progress_view(
+    total_cells: int,
+    total_tokens: int,
+    console: Console,
+    *,
+    clock: Clock = time.monotonic,
+) -> AbstractContextManager[ProgressView]:
+    """The view that fits `console`: live on a terminal, else at most a line every 15 s.
+
+    Args:
+        total_cells: trials that will be trained, without those the store has.
+        total_tokens: what these train on together.
+        console: where to.
+        clock: for tests.
+    """
+    work = _Work(total_cells, total_tokens, clock)
+    return _LiveView(work, console) if console.is_terminal else _PlainView(work, console)
+
+
+class _Work:
+    """How much is done, and how long the rest takes at this pace."""
+
+    def __init__(self, total_cells: int, total_tokens: int, clock: Clock) -> None:
+        self.total_cells, self.total_tokens = total_cells, total_tokens
+        self.running: dict[str, RunningTrial] = {}
+        self.ended = 0
+        self._ended_tokens = 0
+        self.clock = clock
+        self._start_s = clock()
+
+    def end(self, cell_key: str) -> None:
+        """Count a trial as ended, and its tokens as no longer to come, even if it failed."""
+        last = self.running.pop(cell_key, None)
+        self.ended += 1
+        self._ended_tokens += last.total_tokens if last else 0
+
+    @property
+    def tokens(self) -> int:
+        """Behind us, in all trials."""
+        done = self._ended_tokens + sum(trial.tokens for trial in self.running.values())
+        return min(done, self.total_tokens)
+
+    def line(self) -> str:
+        """The whole sweep in one line."""
+        elapsed_s = self.clock() - self._start_s
+        parts = [f"{self.ended} of {self.total_cells} trials"]
+        parts.append(f"{format_tokens(self.tokens)} of {format_tokens(self.total_tokens)} tokens")
+        parts.append(f"{_duration(elapsed_s)} gone")
+        if self.tokens:
+            left_s = elapsed_s * (self.total_tokens - self.tokens) / self.tokens
+            parts.append(f"about {_duration(left_s)} left")
+        return ", ".join(parts)
+
+
+class _PlainView:
+    def __init__(self, work: _Work, console: Console) -> None:
+        self._work, self._console = work, console
+        self._lock = threading.Lock()
+        self._last_s = work.clock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def update(self, cell_key: str, metrics: RunningTrial) -> None:
+        with self._lock:
+            self._work.running[cell_key] = metrics
+            if self._work.clock() - self._last_s >= PLAIN_EVERY_S:
+                self._last_s = self._work.clock()
+                self._print(self._work.line())
+
+    def finished(self, cell_key: str, summary: str) -> None:
+        with self._lock:
+            self._work.end(cell_key)
+            self._last_s = self._work.clock()
+            self._print(f"[{self._work.ended}/{self._work.total_cells}] {summary}")
+
+    def note(self, text: str) -> None:
+        with self._lock:
+            self._print(text)
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class _LiveView:
+    def __init__(self, work: _Work, console: Console) -> None:
+        self._work, self._console = work, console
+        self._lock = threading.Lock()
+        self._live = Live(
+            get_renderable=self.render, console=console, refresh_per_second=2, transient=True
+        )
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def update(self, cell_key: str, metrics: RunningTrial) -> None:
+        with self._lock:
+            self._work.running[cell_key] = metrics
+
+    def finished(self, cell_key: str, summary: str) -> None:
+        with self._lock:
+            self._work.end(cell_key)
+            text = f"[{self._work.ended}/{self._work.total_cells}] {summary}"
+        self.note(text)
+
+    def note(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False)
+
+    def render(self) -> Group:
+        """What stands at the bottom of the terminal now."""
+        with self._lock:
+            done, total = self._work.tokens, self._work.total_tokens
+            line, running = self._work.line(), list(self._work.running.values())
+        bar = Grid.grid(expand=True)  # a bar alone does not end its line
+        bar.add_row(ProgressBar(total=max(total, 1), completed=done))
+        return Group(bar, Text(line), _running_lines(running))
+
+
+def _running_lines(running: list[RunningTrial]) -> Grid:
+    """One line a running trial; a narrow terminal loses the right end first."""
+    grid = Grid.grid(padding=(0, 2, 0, 0))
+    for trial in running:
+        nll = "" if trial.heldout_nll is None else f"nll {trial.heldout_nll:.3f}"
+        share = f"{format_tokens(trial.tokens)}/{format_tokens(trial.total_tokens)}"
+        speed = f"{trial.tokens_per_s:,.0f} tokens/s"
+        grid.add_row(*map(Text, (trial.location, trial.age, share, nll, speed)))
+    return grid
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> [_duration(s) for s in (42, 330, 7_260)]
+    ['42 s', '5 min 30 s', '2 h 1 min']
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,190 @@
+"""The paper's Figures 1, 2 and 3, drawn where a sweep has their axes."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from raydistill.evaluation.bootstrap import Estimate
+from raydistill.planning.cell import shown
+from raydistill.reports.figures.panels import COLOURS, DASHES, GREY, MARKERS, Panel, Picture
+from raydistill.reports.results.cells import CONTROL
+from raydistill.reports.tables.points import Point, Value, in_order, number, varying
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+KEPT, GONE = COLOURS[0], COLOURS[2]
+
+DROPS = {"perplexity_drop_pct": "perplexity drop, %", "downstream_drop_pct": "downstream drop, %"}
+"""Left and right in the paper's Figure 3."""
+
+EQUAL = "equal"
+"""An axis that says at equal what several gaps are compared: without a gap it means nothing."""
+
+LONG = 16
+"""Letters of a line's name, above which a legend has one column."""
+
+
+def paper_figures(found: Sequence[Point]) -> list[Picture]:
+    """Those of the three figures whose axes differ among the points."""
+    swept = {axis for point in found for axis in point.cells[0].values}
+    axes = [axis for axis in varying(found) if axis in swept]
+    pictures = []
+    if "gap" in axes:
+        pictures.append(_figure_1(found))
+    if "location" in axes:
+        pictures.append(_figure_2(found))
+    if "count" in axes:
+        pictures.append(_figure_3(found))
+    return [picture for picture in pictures if picture.panels]
+
+
+def _figure_1(found: Sequence[Point]) -> Picture:
+    removals = [point for point in found if point.row.role == "candidate"]
+    return Picture(
+        name="figure-1",
+        caption="As Figure 1 of the paper: what is lost against the base over the tokens between "
+        "two removals (the paper's tokens), a line an age. Bars are 95 % intervals; up is worse.",
+        panels=_panels(removals, "gap", "gap between two removals", found),
+    )
+
+
+def _figure_3(found: Sequence[Point]) -> Picture:
+    removals = [point for point in found if point.row.role == "candidate"]
+    sizes = in_order([point.fields["scale"] for point in removals])
+    panels = [
+        panel
+        for size in sizes
+        for panel in _panels(
+            [point for point in removals if point.fields["scale"] == size],
+            "count",
+            "layers removed",
+            found,
+            title=str(size) if len(sizes) > 1 else "",
+        )
+    ]
+    return Picture(
+        name="figure-3",
+        caption="As Figure 3 of the paper: what is lost against the base over the number of layers "
+        "that leave, a line an age, a row a model size. Bars are 95 % intervals; up is worse.",
+        panels=tuple(panels),
+    )
+
+
+def _panels(
+    removals: Sequence[Point], axis: str, label: str, found: Sequence[Point], title: str = ""
+) -> tuple[Panel, ...]:
+    """Perplexity and downstream over `axis`; a line for each combination of what else differs."""
+    on_axis = [point for point in removals if axis in point.fields]
+    lines = _lines(on_axis, axis)
+    ticks = in_order([point.fields[axis] for point in on_axis])
+    if len(ticks) < 2:
+        return ()
+    return tuple(
+        Panel(
+            alt=f"{said} over {label}{f' ({title})' if title else ''}: {', '.join(lines)}",
+            draw=lambda axes, metric=metric, said=said: _draw_lines(  # type: ignore[misc]
+                axes, lines, metric, axis, ticks, (label, said, title)
+            ),
+        )
+        for metric, said in DROPS.items()
+    )
+
+
+def _lines(on_axis: Sequence[Point], axis: str) -> dict[str, list[Point]]:
+    """The points of each line; one that trained at equal tokens begins every line of its age."""
+    names = [n for n in varying(on_axis) if n not in (axis, "gap_tokens", "scale", "budget")]
+    lines: dict[str, list[Point]] = {}
+    for point in on_axis:
+        lines.setdefault(_line_name(point, names), []).append(point)
+    for start in on_axis:
+        for some in lines.values():
+            alike = all(some[0].fields[n] == start.fields[n] for n in names if n != EQUAL)
+            if not start.fields[axis] and alike and all(p.fields[axis] for p in some):
+                some.append(start)
+    return lines
+
+
+def _line_name(point: Point, names: Sequence[str]) -> str:
+    said = [f"{name} {point.text(name)}" for name in names if name in point.fields]
+    return ", ".join(said) or point.row.name
+
+
+def _draw_lines(
+    axes: "Axes",
+    lines: Mapping[str, Sequence[Point]],
+    metric: str,
+    axis: str,
+    ticks: Sequence[Value],
+    labels: tuple[str, str, str],
+) -> None:
+    axes.axhline(0, color=GREY, linewidth=1)
+    for place, (name, some) in enumerate(lines.items()):
+        entries = {ticks.index(point.fields[axis]): number(point, metric) for point in some}
+        there = {x: e for x, e in sorted(entries.items()) if isinstance(e, Estimate)}
+        at = [x + 0.06 * (place - (len(lines) - 1) / 2) for x in there]
+        colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+        dashes = DASHES[place // len(COLOURS) % len(DASHES)]
+        axes.plot(at, [e.value for e in there.values()], dashes, color=colour, marker=marker)
+        axes.vlines(at, [e.low for e in there.values()], [e.high for e in there.values()], colour)
+        axes.plot([], [], dashes, color=colour, marker=marker, label=name)
+    axes.set_xticks(range(len(ticks)), [shown(axis, tick) for tick in ticks])
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(
+        title=labels[2] or None,
+        fontsize=8,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        frameon=False,
+        ncols=1 if max(map(len, lines)) > LONG else 3,
+        alignment="left",
+    )
+
+
+def _figure_2(found: Sequence[Point]) -> Picture:
+    order = in_order([point.fields["location"] for point in found])
+    found = sorted(found, key=lambda p: order.index(p.fields["location"]))
+    maps = {p.row.name: p.row.layer_map for p in found if p.row.location != CONTROL}
+    agree = all(maps[p.row.name] == p.row.layer_map for p in found if p.row.name in maps)
+    if not agree:  # a data-driven location takes other layers at another age
+        maps = {
+            f"{p.row.name} ({p.label})": p.row.layer_map for p in found if p.row.location != CONTROL
+        }
+    widest = max((len(boxes) for boxes in maps.values()), default=0)
+    panel = Panel(
+        alt="layers that leave: "
+        + "; ".join(f"{name} {_removed(boxes)}" for name, boxes in maps.items()),
+        draw=lambda axes: _draw_maps(axes, maps, widest),
+        height=0.9 + 0.26 * len(maps),
+        width=2.0 + 0.17 * max(widest, 16),
+    )
+    return Picture(
+        name="figure-2",
+        caption="As Figure 2 of the paper: the layers that leave (green, hollow) and those that "
+        "stay (blue); layer 0 is at the input.",
+        panels=(panel,) if maps else (),
+        columns=1,
+    )
+
+
+def _removed(boxes: str) -> str:
+    return " ".join(str(layer) for layer, box in enumerate(boxes) if box == "□")
+
+
+def _draw_maps(axes: "Axes", maps: Mapping[str, str], widest: int) -> None:
+    for place, boxes in enumerate(maps.values()):
+        kept = [(layer - 0.4, 0.8) for layer, box in enumerate(boxes) if box == "■"]
+        gone = [(layer - 0.4, 0.8) for layer, box in enumerate(boxes) if box == "□"]
+        axes.broken_barh(kept, (place - 0.3, 0.6), facecolors=KEPT)
+        axes.broken_barh(gone, (place - 0.3, 0.6), facecolors="white", edgecolors=GONE)
+    axes.set_yticks(range(len(maps)), maps)
+    axes.set_ylim(len(maps) - 0.4, -0.6)
+    axes.set_xlim(-0.7, widest - 0.3)
+    step = 1 if widest <= 12 else 2 if widest <= 24 else 4
+    axes.set_xticks(range(0, widest, step))
+    axes.set_xlabel("layer (0 is at the input)")
+    axes.tick_params(length=0)
+    for side in axes.spines.values():
+        side.set_visible(False)

@@ -1,0 +1,95 @@
+"""What a search by Optuna found: a picture of its objectives, and its Pareto set in words."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raydistill.planning.search.selection import Point
+from raydistill.reports.figures.panels import COLOURS, GREY, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+LABELS: Mapping[str, str] = {
+    "delta_nll": "loss above the base, nats per token",
+    "downstream": "downstream drop, %",
+    "parameters": "parameters kept",
+    "flops": "FLOPs of training",
+}
+
+
+def front_lines(points: Sequence[Point], objectives: Sequence[str]) -> Iterator[str]:
+    """The Pareto set, best first by the first objective."""
+    front = _front(points)
+    many = len(objectives) > 1
+    yield (
+        f"Not beaten in {' and '.join(objectives)} at once, of {len(points)} trials:"
+        if many
+        else f"Lowest {objectives[0]} of {len(points)} trials:"
+    )
+    for point in front:
+        values = (
+            f"{name} {_short(name, value)}"
+            for name, value in zip(objectives, point.losses, strict=True)
+        )
+        yield f"  {point.name}: {', '.join(values)}"
+    yield "Selected on one half of the held-out documents; the losses are those on the other."
+
+
+def _short(objective: str, value: float) -> str:
+    if objective in ("parameters", "flops"):
+        return f"{value:.3g}"
+    return f"{value:+.3f}" if objective == "delta_nll" else f"{value:+.1f} %"
+
+
+def save_pareto(
+    points: Sequence[Point], objectives: Sequence[str], folder: Path
+) -> tuple[Path, ...]:
+    """Draw `pareto.png` and `pareto.svg` into `folder`; nothing with one objective or no trial."""
+    if len(objectives) < 2 or not points:
+        return ()
+    return save(draw_pareto(points, objectives), "pareto", folder)
+
+
+def draw_pareto(points: Sequence[Point], objectives: Sequence[str]) -> "Figure":
+    """A panel for every two objectives; filled and numbered is what nothing beats in all."""
+    from matplotlib.figure import Figure  # noqa: PLC0415  (a second that `--help` does not need)
+
+    front = _front(points)
+    pairs = list(itertools.combinations(range(len(objectives)), 2))
+    figure = Figure(figsize=(6.5 * min(len(pairs), 2), 4.5 * -(-len(pairs) // 2)))
+    figure.set_layout_engine("constrained")
+    panels = figure.subplots(-(-len(pairs) // 2), min(len(pairs), 2), squeeze=False)
+    for axes, pair in itertools.zip_longest(panels.flat, pairs):
+        if pair is None:
+            axes.set_axis_off()
+            continue
+        down, across = pair
+        _draw_panel(axes, points, front, across, down)
+        axes.set_xlabel(LABELS[objectives[across]])
+        axes.set_ylabel(LABELS[objectives[down]])
+        axes.grid(alpha=0.3)
+    figure.suptitle("Left and down is better; filled: not beaten in all at once", fontsize=10)
+    named = (f"{number}  {point.name}" for number, point in enumerate(front, start=1))
+    figure.supxlabel("\n".join(named), fontsize=8, x=0.02, ha="left")
+    return figure
+
+
+def _front(points: Sequence[Point]) -> list[Point]:
+    """The Pareto set, best first by the first objective."""
+    return sorted((p for p in points if p.on_front), key=lambda point: point.losses)
+
+
+def _draw_panel(
+    axes: "Axes", points: Sequence[Point], front: Sequence[Point], across: int, down: int
+) -> None:
+    for point in points:
+        fill = COLOURS[0] if point.on_front else "white"
+        edge = COLOURS[0] if point.on_front else GREY
+        axes.plot(point.losses[across], point.losses[down], "o", color=edge, markerfacecolor=fill)
+    for number, point in enumerate(front, start=1):
+        place = (point.losses[across], point.losses[down])
+        axes.annotate(str(number), place, xytext=(5, 5), textcoords="offset points", fontsize=8)

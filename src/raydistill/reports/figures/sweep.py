@@ -1,0 +1,199 @@
+"""Two figures of a sweep: what every location lost, and how it healed."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raydistill.core.units import format_tokens
+from raydistill.evaluation.bootstrap import Estimate, Missing
+from raydistill.reports.figures.panels import (
+    COLOURS,
+    DASHES,
+    GREY,
+    Panel,
+    Picture,
+    empty_figure,
+    save,
+    together,
+)
+from raydistill.reports.results.blocks import RowBlock, row_blocks
+from raydistill.reports.results.cells import CONTROL, SweepReport
+from raydistill.reports.tables.table import Block, Row, Table, build_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+HEALING = "healing"
+
+
+def save_figures(report: SweepReport, folder: Path) -> tuple[Path, ...]:
+    """Draw both figures into `folder` as PNG and SVG; one without data is left out.
+
+    Returns:
+        The files written.
+    """
+    drops, curves = draw_drops(build_table(report)), draw_healing(report)
+    return (*save(drops, "drops", folder), *save(curves, HEALING, folder))
+
+
+def draw_drops(table: Table) -> "Figure":
+    """What every location lost, with intervals; the base is at 0, the control a dashed line."""
+    names = list(dict.fromkeys(row.name for block in table.blocks for row in _removals(block)))
+    names.sort(key=table.columns.index)
+    figure = empty_figure(10, 1.8 + 0.14 * len(names) * (1 + len(table.blocks)))
+    if not names:
+        return figure
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, label in zip(panels, ("perplexity drop, %", "downstream drop, %"), strict=True):
+        axes.axvline(0, color=GREY, linewidth=1)
+        axes.set_xlabel(f"{label}, against the base (right is worse)")
+        axes.grid(axis="x", alpha=0.3)
+    panels[0].set_yticks(range(len(names)), names)
+    panels[0].invert_yaxis()
+    for index, block in enumerate(table.blocks):
+        shift = 0.5 * ((index + 0.5) / len(table.blocks) - 0.5)
+        places = {name: place + shift for place, name in enumerate(names)}
+        _draw_block(panels, block, places, COLOURS[index % len(COLOURS)])
+    panels[1].plot([], [], "o", color=GREY, label="not distinguishable from the best")
+    panels[1].plot([], [], "o", color=GREY, markerfacecolor="white", label="worse than the best")
+    panels[1].plot([], [], "--", color=GREY, label="control (nothing removed)")
+    figure.legend(*panels[1].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.suptitle(table.title, x=0.01, ha="left", fontsize=11)
+    return figure
+
+
+def _removals(block: Block) -> list[Row]:
+    return [row for row in block.rows if row.role == "candidate"]
+
+
+def _draw_block(
+    panels: "Sequence[Axes]", block: Block, places: Mapping[str, float], colour: str
+) -> None:
+    for row in block.rows:
+        entries = (row.against_base.perplexity_drop_pct, row.against_base.downstream_drop_pct)
+        marks = (row.best_nll, row.best_downstream)
+        for axes, entry, best in zip(panels, entries, marks, strict=True):
+            if isinstance(entry, Missing):
+                continue
+            if row.role == "control":
+                axes.axvline(entry.value, color=colour, linestyle="--", linewidth=1)
+            elif row.role == "candidate":
+                fill = colour if best or not block.compares else "white"
+                _draw_estimate(axes, entry, places[row.name], fill, colour)
+        if isinstance(row.paper_drop_pct, float) and row.name in places:
+            panels[1].plot(row.paper_drop_pct, places[row.name], "x", color=colour, alpha=0.5)
+    panels[1].plot([], [], "o", color=colour, label=f"age {block.label}")
+    if block.paper_checkpoint:
+        panels[1].plot(
+            [], [], "x", color=colour, alpha=0.5, label=f"paper {block.paper_checkpoint}"
+        )
+
+
+def _draw_estimate(axes: "Axes", entry: Estimate, place: float, fill: str, colour: str) -> None:
+    axes.hlines(place, entry.low, entry.high, color=colour, linewidth=1.5)
+    axes.plot(entry.value, place, "o", color=colour, markerfacecolor=fill, markersize=5)
+
+
+def draw_healing(report: SweepReport) -> "Figure":
+    """Held-out loss over healing tokens beside the order of the locations, where lines cross."""
+    picture = healing(report)
+    if not picture.panels:
+        return empty_figure(1, 1)
+    figure = together(picture)
+    figure.suptitle(f"{report.sweep}: healing", x=0.01, ha="left", fontsize=11)
+    return figure
+
+
+def healing(report: SweepReport) -> Picture:
+    """The panels of `draw_healing`: two for every block that has curves."""
+    panels = []
+    for block in row_blocks(report.cells):
+        curves = _curves(block) if len(block.candidates) > 1 else {}
+        if tokens := _points(curves):
+            panels += _healing_panels(curves, tokens, f"Age {block.label}")
+    return Picture(
+        name=HEALING,
+        caption="Healing: the held-out loss of every cell over its tokens of training, and the "
+        "order of the cells; where lines cross, a short healing gives another order.",
+        panels=tuple(panels),
+    )
+
+
+def _healing_panels(
+    curves: Mapping[str, Mapping[int, float]], tokens: Sequence[int], title: str
+) -> list[Panel]:
+    def loss(axes: "Axes") -> None:
+        _draw_loss(axes, curves, tokens)
+        _finish(axes, tokens, title)
+
+    def order(axes: "Axes") -> None:
+        _draw_order(axes, curves, tokens)
+        _finish(axes, tokens, title)
+
+    names = ", ".join(curves)
+    return [
+        Panel(alt=f"{title}: {said} {names}", draw=draw, height=4.2, width=5.2)
+        for said, draw in (("held-out loss while healing of", loss), ("order of", order))
+    ]
+
+
+def _finish(axes: "Axes", tokens: Sequence[int], title: str) -> None:
+    axes.set_xticks(range(len(tokens)), [_short(at) for at in tokens], fontsize=8)
+    axes.set_xlabel("tokens of healing")
+    axes.grid(alpha=0.3)
+    axes.set_title(title, loc="left", fontsize=10)
+
+
+def _curves(block: RowBlock) -> dict[str, Mapping[int, float]]:
+    """Held-out nats by tokens of every row that finished."""
+    return {row.name: row.curve for row in block.rows if row.runs}
+
+
+def _points(curves: Mapping[str, Mapping[int, float]]) -> list[int]:
+    """The token counts that every curve has."""
+    return sorted(set.intersection(*map(set, curves.values()))) if curves else []
+
+
+def _draw_loss(
+    axes: "Axes", curves: Mapping[str, Mapping[int, float]], tokens: Sequence[int]
+) -> None:
+    """Above the base where the control shows it: before any healing it is the base."""
+    base = sum(curve[tokens[0]] for name, curve in curves.items() if name == CONTROL)
+    for place, (name, curve) in enumerate(curves.items()):
+        colour, dashes = _style(name, place)
+        axes.plot([curve[at] - base for at in tokens], dashes, color=colour, marker=".")
+    if base:
+        axes.set_yscale("symlog", linthresh=0.1)
+        axes.yaxis.set_major_formatter("{x:.2g}")
+        axes.axhline(0, color=GREY, linewidth=1)
+    axes.set_ylabel(f"held-out loss{' above the base' if base else ''}, nats a token")
+
+
+def _draw_order(
+    axes: "Axes", curves: Mapping[str, Mapping[int, float]], tokens: Sequence[int]
+) -> None:
+    """The rank of every curve at every point, named at the end."""
+    for place, (name, curve) in enumerate(curves.items()):
+        colour, dashes = _style(name, place)
+        ranks = [1 + sum(other[at] < curve[at] for other in curves.values()) for at in tokens]
+        axes.plot(ranks, dashes, color=colour, marker=".")
+        end = (len(tokens) - 0.85, ranks[-1])
+        axes.annotate(name, end, color=colour, fontsize=9, va="center", annotation_clip=False)
+    axes.set_xlim(right=len(tokens) - 0.95)
+    axes.invert_yaxis()
+    axes.set_yticks(range(1, len(curves) + 1))
+    axes.set_ylabel("order (1: lowest loss)")
+
+
+def _style(name: str, place: int) -> tuple[str, str]:
+    """Colour and dashes of a line; the control is grey."""
+    if name.startswith(CONTROL):
+        return GREY, "-"
+    return COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)]
+
+
+def _short(tokens: int) -> str:
+    """Three digits are enough on an axis."""
+    return format_tokens(int(float(f"{tokens:.3g}")))

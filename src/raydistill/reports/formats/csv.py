@@ -1,0 +1,59 @@
+"""Tables as CSV: a line a row, plain numbers, for a spreadsheet or pandas."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+
+from raydistill.evaluation.bootstrap import Estimate, Missing
+from raydistill.reports.sweep_report import Chapter
+from raydistill.reports.tables.grids import Section
+from raydistill.reports.tables.points import LOST, MEASURED, VS_CONTROL, Point, number
+
+_BESTS = ("best_nll", "best_downstream")
+
+
+def to_csv(chapters: Sequence[Chapter]) -> str:
+    """Every row of every sweep, with all that was lost, its intervals, and what was measured.
+
+    A value that does not exist is empty; `note` says why.
+    """
+    lines = [_line(chapter, point) for chapter in chapters for point in chapter.points]
+    return _text(dict.fromkeys(name for line in lines for name in line), lines)
+
+
+def section_csv(section: Section) -> str:
+    """A grid as it is shown."""
+    return _text(
+        section.headers, [dict(zip(section.headers, r, strict=True)) for r in section.rows]
+    )
+
+
+def _text(header: Iterable[str], lines: Sequence[Mapping[str, object]]) -> str:
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(header), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return file.getvalue()
+
+
+def _line(chapter: Chapter, point: Point) -> dict[str, object]:
+    row = point.row
+    line: dict[str, object] = {"name": row.name, "role": row.role, **point.fields}
+    line["layers"] = " ".join(map(str, row.layers))
+    line["seeds"] = " ".join(map(str, row.seeds))
+    reasons = []
+    for metric in (*LOST, *(f"{name}{VS_CONTROL}" for name in LOST)):
+        entry = number(point, metric)
+        known = isinstance(entry, Estimate)
+        for part in ("value", "low", "high"):
+            name = metric if part == "value" else f"{metric}_{part}"
+            line[name] = getattr(entry, part) if known else ""
+        reasons += [entry.reason] if isinstance(entry, Missing) else []
+    for metric in (*MEASURED, *(f"task:{task}" for task in chapter.table.tasks)):
+        entry = number(point, metric)
+        line[metric] = entry.value if isinstance(entry, Estimate) else ""
+    line |= {name: getattr(row, name) for name in _BESTS}
+    printed = row.paper_drop_pct
+    line["paper_downstream_drop_pct"] = "" if isinstance(printed, Missing) else printed
+    line["note"] = "; ".join(dict.fromkeys(reasons))
+    return line

@@ -1,0 +1,60 @@
+"""The table of a sweep as Markdown, for a tracking server, a README or a paper's appendix."""
+
+from raydistill.reports.tables.grids import (
+    LEGEND,
+    Section,
+    against_base,
+    against_control,
+    footnote_lines,
+    matrix,
+    readable,
+    removed_layers,
+    spending,
+)
+from raydistill.reports.tables.table import Table
+
+
+def to_markdown(table: Table) -> str:
+    """The whole report: what `print_table` prints, as GitHub-flavoured Markdown."""
+    question, _, scale = table.title.partition("\n")
+    parts = [f"# {_escaped(question)}", _escaped(scale), _list(table.warnings)]
+    blocks = readable(table.blocks)
+    if blocks:
+        whole = matrix(table, table.columns) if len(blocks) == len(table.blocks) else None
+        parts += [*(_section(whole) if whole else ()), *_section(removed_layers(table))]
+    for block in blocks:
+        title, *bases = block.title.splitlines()
+        parts += [f"## {_escaped(title)}", _list(bases)]
+        parts += [*_section(against_base(block)), *_section(against_control(block))]
+        parts.append(_list(block.words))
+    if table.blocks:
+        parts += [_escaped(LEGEND), _list(footnote_lines(table.footnotes))]
+    if table.spending.trials:
+        parts += [*_section(spending(table)), _list(table.spending.words)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def grid(section: Section) -> str:
+    """One grid below its title."""
+    return "\n\n".join(_section(section)) + "\n"
+
+
+def _section(section: Section) -> tuple[str, str]:
+    ruler = "|---|" + "--:|" * (len(section.headers) - 1)
+    lines = [_line(section.headers), ruler, *map(_line, section.rows)]
+    return f"**{_escaped(section.title)}**", "\n".join(lines)
+
+
+def _line(values: tuple[str, ...]) -> str:
+    return f"| {' | '.join(map(_escaped, values))} |"
+
+
+def _list(lines: tuple[str, ...] | list[str]) -> str:
+    return "\n".join(f"- {_escaped(line)}" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    """`text` as it is: no emphasis, no HTML, no new cell."""
+    for special in "\\*_|<`[":
+        text = text.replace(special, f"\\{special}")
+    return text.replace("\n", " ")

@@ -1,0 +1,1 @@
+"""What a report holds, before it is a table: cells, comparisons, caveats."""

@@ -1,0 +1,218 @@
+"""Which cells are one row, and which rows are compared with each other.
+
+Cells that differ in their data seed alone are one row. Rows of one model size, age, count,
+budget and text are one block, which the control of that size, age, budget and text joins, and
+every reference on that text, and what was added beside that size, age and text.
+Budgets differ within a block by design only: between arms, and where FLOPs are equal.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from raydistill.core.units import format_age, format_tokens
+from raydistill.evaluation.performance_drops import Runs
+from raydistill.reports.results.cells import Measured, ReportCell, Role
+from raydistill.reports.results.row_names import Naming, in_common, naming_axes, row_name, row_place
+from raydistill.specs.results import TrialFailure
+from raydistill.specs.trial import Age
+
+ARMS, EQUAL_FLOPS = "arms", "equal FLOPs"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowCells:
+    """The cells of one row, finished or failed, each of another data seed.
+
+    `place` orders the rows of a table. `for_seeds`: what a cell stands for that no seed changes.
+    """
+
+    name: str
+    place: tuple[object, ...]
+    cells: tuple[ReportCell, ...]
+    for_seeds: tuple[int, ...]
+
+    @property
+    def first(self) -> ReportCell:
+        """One of the cells, for what they have in common."""
+        return self.cells[0]
+
+    @property
+    def role(self) -> Role:
+        """What the row is in its block."""
+        return self.first.role
+
+    @property
+    def runs(self) -> Runs:
+        """What was measured, by seed; empty where every seed failed."""
+        return {
+            seed: cell.outcome.documents
+            for cell in self.cells
+            if isinstance(cell.outcome, Measured)
+            for seed in (self.for_seeds if cell.for_every_seed else [cell.train.seed])
+        }
+
+    @property
+    def failures(self) -> Mapping[int, TrialFailure]:
+        """The failures, by seed."""
+        return {
+            cell.train.seed: cell.outcome
+            for cell in self.cells
+            if isinstance(cell.outcome, TrialFailure)
+        }
+
+    @property
+    def curve(self) -> Mapping[int, float]:
+        """Held-out nats by tokens of training: the mean over seeds, where all have the point."""
+        curves = [
+            {point.tokens: point.nll for point in cell.outcome.result.trained.heldout_curve}
+            for cell in self.cells
+            if isinstance(cell.outcome, Measured)
+        ]
+        shared = set.intersection(*map(set, curves)) if curves else set()
+        return {at: sum(curve[at] for curve in curves) / len(curves) for at in sorted(shared)}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowBlock:
+    """Rows that are compared with each other, in Table 5's order; at least one.
+
+    `label` is the shortest that tells the blocks of a report apart; `common` is what all
+    candidates were asked besides.
+    """
+
+    label: str
+    common: tuple[str, ...]
+    equal_flops: bool
+    rows: tuple[RowCells, ...]
+
+    @property
+    def first(self) -> ReportCell:
+        """A cell, for what all have in common: a candidate where there is one."""
+        return next((row.first for row in self.rows if row.role == "candidate"), self.rows[0].first)
+
+    @property
+    def candidates(self) -> tuple[RowCells, ...]:
+        """The rows that may be the best."""
+        return tuple(row for row in self.rows if row.role == "candidate")
+
+    @property
+    def count(self) -> int:
+        """How many layers leave; an arm from scratch never had them."""
+        return max(len(row.first.layers) for row in self.rows if not row.first.added)
+
+    @property
+    def mixed_budgets(self) -> bool:
+        """Whether the rows trained on different numbers of tokens, by design."""
+        students = [row.first for row in self.rows if not row.first.beside]
+        return len({cell.train.recipe.budget_tokens for cell in students}) > 1
+
+
+def row_blocks(cells: Sequence[ReportCell]) -> tuple[RowBlock, ...]:
+    """All cells of a report in rows and blocks, which stand in the order of their cells."""
+    keys = _keys(cells)
+    parts = [[cell for cell in cells if _belongs(cell, key)] for key in keys]
+    naming = naming_axes(parts)
+    arms = list(dict.fromkeys(cell.arm for cell in cells))
+    return tuple(
+        RowBlock(
+            label=label,
+            common=in_common(part, naming),
+            equal_flops=key.tokens == EQUAL_FLOPS,
+            rows=_rows(part, naming, arms),
+        )
+        for key, part, label in zip(keys, parts, _labels(keys), strict=True)
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Key:
+    """What the candidates of a block have in common."""
+
+    scale: str
+    age: Age
+    text: tuple[str, str]
+    tokens: int | str  # the budget, or the design by which it differs
+    count: int
+
+
+def _key(cell: ReportCell) -> _Key:
+    train = cell.train
+    tokens = ARMS if cell.arm else EQUAL_FLOPS if cell.own_budget else train.recipe.budget_tokens
+    return _Key(
+        scale=cell.scale,
+        age=cell.age,
+        text=(train.corpus_sha256, train.tokenizer_sha256),
+        tokens=tokens,
+        count=0 if cell.arm else len(cell.layers),
+    )
+
+
+def _keys(cells: Sequence[ReportCell]) -> list[_Key]:
+    """The blocks; controls without a candidate are one by themselves."""
+    keys = dict.fromkeys(_key(cell) for cell in cells if cell.role == "candidate")
+    for cell in cells:
+        if not cell.beside and not any(_belongs(cell, key) for key in keys):
+            keys[_key(cell)] = None
+    return list(keys)
+
+
+def _belongs(cell: ReportCell, key: _Key) -> bool:
+    own = _key(cell)
+    if cell.reference:
+        # In the tokens of another tokenizer its tasks may be compared, its perplexity may not.
+        return own.text == key.text or own.text[1] != key.text[1]
+    if cell.added:
+        return (own.scale, own.age, own.text) == (key.scale, key.age, key.text)
+    if own == key:
+        return True
+    if cell.arm or (own.scale, own.age, own.text) != (key.scale, key.age, key.text):
+        return False
+    if cell.role != "candidate":
+        return key.tokens in (own.tokens, EQUAL_FLOPS)
+    return key.tokens == EQUAL_FLOPS and own.count == key.count and cell.gap_tokens == 0
+
+
+def _rows(part: Sequence[ReportCell], naming: Naming, arms: Sequence[str]) -> tuple[RowCells, ...]:
+    """Cells by name and seed; of a trial that several cells mean, the first."""
+    seeds = tuple(sorted({cell.train.seed for cell in part if not cell.for_every_seed}))
+    named: dict[str, dict[int, ReportCell]] = {}
+    for cell in sorted(part, key=lambda cell: row_place(cell, naming, arms)):
+        named.setdefault(row_name(cell, naming), {}).setdefault(cell.train.seed, cell)
+    return tuple(
+        RowCells(
+            name=name,
+            place=row_place(next(iter(by_seed.values())), naming, arms),
+            cells=tuple(by_seed[seed] for seed in sorted(by_seed)),
+            for_seeds=seeds or tuple(by_seed),
+        )
+        for name, by_seed in named.items()
+    )
+
+
+def _labels(keys: Sequence[_Key]) -> list[str]:
+    """The age, and of size, count, tokens and text what differs among the blocks."""
+    facts = [
+        (
+            key.scale,
+            format_age(key.age),
+            f"count {key.count}",
+            f"{format_tokens(key.tokens)} tokens" if isinstance(key.tokens, int) else key.tokens,
+            f"corpus {key.text[0][:6]}",
+        )
+        for key in keys
+    ]
+    several = [len(set(column)) > 1 for column in zip(*facts, strict=True)]
+    return [
+        ", ".join(
+            fact for place, fact in enumerate(said) if several[place] or place == _PLACE_OF_AGE
+        )
+        for said in facts
+    ]
+
+
+_PLACE_OF_AGE = 1
+
+
+def age_text(cell: ReportCell) -> str:
+    """The age of a cell as people write it: `320B`, or a revision."""
+    return format_age(cell.age)

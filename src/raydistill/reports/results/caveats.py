@@ -1,0 +1,141 @@
+"""What to know before reading any number of a table."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from raydistill.core.units import format_tokens
+from raydistill.evaluation.bootstrap import MIN_DOCUMENTS
+from raydistill.reports.results.blocks import RowBlock
+from raydistill.reports.results.cells import Measured, SweepReport
+from raydistill.reports.results.common_tasks import TableTasks, constant_answers
+
+FEW_SEEDS = 3
+"""So few show little of training noise, and intervals over them are wide."""
+
+
+def warnings(report: SweepReport, blocks: Sequence[RowBlock], tasks: TableTasks) -> tuple[str, ...]:
+    """The limits of a table, the gravest first."""
+    said = []
+    if report.small_scale:
+        said.append("Mechanics at a small scale: do not choose layers for a large model from this.")
+    if report.unfinished:
+        total = report.unfinished + len(report.cells)
+        said.append(f"{report.unfinished} of {total} cells are not finished yet.")
+    if not report.cells:
+        return (*said, "This sweep has no cells.")
+    said.append(_intervals(blocks))
+    if report.searched:
+        said.append("Reported on the half of the held-out documents that the search did not see.")
+    return (
+        *said,
+        *_documents(report),
+        *_means(tasks),
+        *_constant(report),
+        *_unlike(report, blocks),
+        *_devices(report),
+        *_owners(report),
+        *report.remarks,
+    )
+
+
+def joined(values: Iterable[object]) -> str:
+    """Values as a list in a sentence.
+
+    >>> joined([1, 2, 3]), joined(["a"])
+    ('1, 2 and 3', 'a')
+    """
+    *others, last = map(str, values)
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _intervals(blocks: Sequence[RowBlock]) -> str:
+    over = "Intervals: paired bootstrap over held-out documents"
+    seeds = {tuple(row.runs) for block in blocks for row in block.rows if row.runs}
+    most = max(map(len, seeds), default=1)
+    if most < 2:
+        return f"{over}, training noise not included (one data seed)."
+    few = " So few seeds show little of it: intervals are wide." if most <= FEW_SEEDS else ""
+    if len(seeds) == 1:
+        (same,) = seeds
+        return f"{over} and {most} data seeds ({joined(same)}): training noise is included.{few}"
+    return (
+        f"{over} and up to {most} data seeds: training noise is included where a row has several."
+        f"{few} Rows have different seeds: footnotes say which."
+    )
+
+
+def _documents(report: SweepReport) -> list[str]:
+    units = {unit for base in report.bases for unit in base.documents.nll.units}
+    if not report.bases or len(units) >= MIN_DOCUMENTS:
+        return []
+    return [f"Only {len(units)} held-out documents: no cell can be told apart from the best."]
+
+
+def _means(tasks: TableTasks) -> list[str]:
+    """What the downstream mean is over, where that is not all."""
+    said = []
+    if tasks.at_chance:
+        found = (
+            f"At chance at one base at least, by two standard errors: {joined(tasks.at_chance)}."
+        )
+        said.append(
+            f"{found} No task is above chance at every base, so means are over all tasks."
+            if tasks.all_at_chance
+            else f"{found} Every mean is over the other tasks: {joined(sorted(tasks.chance))}."
+        )
+    if tasks.not_everywhere:
+        said.append(f"Not scored at every base, so in no mean: {joined(tasks.not_everywhere)}.")
+    return said
+
+
+def _constant(report: SweepReport) -> list[str]:
+    measured = [base.documents for base in report.bases]
+    measured += [c.outcome.documents for c in report.cells if isinstance(c.outcome, Measured)]
+    constant = constant_answers(measured)
+    if not constant:
+        return []
+    return [
+        f"The same right answers before and after every removal, as of a model that always "
+        f"gives one answer: {joined(constant)}."
+    ]
+
+
+def _unlike(report: SweepReport, blocks: Sequence[RowBlock]) -> list[str]:
+    """What differs between tables, or between the rows of one, so that it is never overlooked."""
+    said = []
+    if any(block.mixed_budgets for block in blocks):
+        said.append("Rows that trained on different numbers of tokens by design show their own.")
+    budgets = sorted({b.first.train.recipe.budget_tokens for b in blocks if not b.mixed_budgets})
+    if len(budgets) > 1:
+        tokens = joined(map(format_tokens, budgets))
+        said.append(f"Budgets differ between tables ({tokens} tokens): compare within one only.")
+    trains = [cell.train for cell in report.cells if not cell.beside]
+    if len({train.tokenizer_sha256 for train in trains}) > 1:
+        said.append("Tokenizers differ between tables: their nats per token are not comparable.")
+    elif len({train.corpus_sha256 for train in trains}) > 1:
+        said.append("Texts differ between tables: compare within one only.")
+    return said
+
+
+def _owners(report: SweepReport) -> list[str]:
+    """Who ran how many, where several people did."""
+    ran = Counter(
+        cell.outcome.result.trained.made_by.owner or "unknown"
+        for cell in report.cells
+        if isinstance(cell.outcome, Measured) and not cell.beside
+    )
+    if len(ran) < 2:
+        return []
+    return [f"Run by {joined(f'{name} ({count})' for name, count in sorted(ran.items()))}."]
+
+
+def _devices(report: SweepReport) -> list[str]:
+    made = {
+        (outcome.result.trained.made_by.world_size, outcome.result.trained.made_by.device)
+        for outcome in (cell.outcome for cell in report.cells if not cell.beside)
+        if isinstance(outcome, Measured)
+    }
+    if len(made) < 2:
+        return []
+    kinds = ", ".join(f"{count} x {device}" for count, device in sorted(made))
+    return [f"Trained on different devices ({kinds}): bits are promised for one kind only."]

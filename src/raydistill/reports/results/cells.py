@@ -1,0 +1,130 @@
+"""What a report is made from: bases, cells and what was measured on them.
+
+Whoever reads the store makes these; nothing in `report/` reads it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from raydistill.evaluation.bootstrap import DocumentScores
+from raydistill.planning.cell import ADDED, REFERENCE
+from raydistill.pruning.layer_choice import LayerChoice
+from raydistill.reports.results.spending import Spending
+from raydistill.specs.results import Scores, TrialFailure, TrialResult
+from raydistill.specs.trial import FROM_BASE, Age, TrainSpec
+
+CONTROL = "none"
+"""The location of the control: nothing leaves, the same training (METHOD 1)."""
+
+
+def is_control(location: str, budget: int, start: str) -> bool:
+    """Whether it is the whole base, trained on a budget (METHOD 1)."""
+    return location == CONTROL and budget > 0 and start == FROM_BASE
+
+
+Role = Literal["candidate", "control", "reference"]
+"""Candidates may be the best; a reference (a base, another model) is only shown beside them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """A finished cell: its result, and the scores of its weights by document."""
+
+    result: TrialResult
+    documents: DocumentScores
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportBase:
+    """The checkpoint that the cells of one scale and age start from."""
+
+    scale: str
+    age: Age
+    age_tokens: int  # really seen
+    num_params: int
+    scores: Scores
+    documents: DocumentScores
+
+    @property
+    def tokens_per_parameter(self) -> float:
+        """How much training it had for its size; about 20 is compute-optimal, hubs go to 1000s."""
+        return self.age_tokens / self.num_params
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportCell:
+    """One cell of a sweep, as asked, with what came of it. The data seed is `train.seed`.
+
+    `layers` is empty for the control, and where layers could not be chosen. `for_every_seed`: no
+    data seed changes it, as it is not trained, or trained once like a base. `probed`: its peak rate
+    is its arm's best of three. `note` is what a reader must know about the location ("alt-input, 7
+    of 8 alternate"); mostly empty. `choice` is what a data-driven location read, None for others.
+    """
+
+    scale: str
+    num_params: int  # of the model before anything leaves
+    location: str
+    age: Age
+    values: Mapping[str, str | int | float]  # every axis of the sweep
+    layers: tuple[int, ...]
+    num_layers: int  # of the base
+    layer_map: str  # one box a layer
+    gap_tokens: int
+    train: TrainSpec
+    outcome: Measured | TrialFailure
+    start: str = FROM_BASE  # one of `spec.STARTS`
+    probed: bool = False
+    for_every_seed: bool = False
+    note: str = ""
+    choice: LayerChoice | None = None
+
+    @property
+    def arm(self) -> str:
+        """Which arm of a comparison of methods this is (METHOD 7); empty in other sweeps."""
+        return str(self.values.get("arm", ""))
+
+    @property
+    def reference(self) -> str:
+        """`SCALE@AGE` of a model that stands beside the others, evaluated only; else empty."""
+        return str(self.values.get(REFERENCE, ""))
+
+    @property
+    def added(self) -> str:
+        """The name of a student trained elsewhere, evaluated only; else empty."""
+        return str(self.values.get(ADDED, ""))
+
+    @property
+    def beside(self) -> str:
+        """What a reference or a student trained elsewhere is called; else empty."""
+        return f"added: {self.added}" if self.added else self.reference
+
+    @property
+    def role(self) -> Role:
+        """What the cell is in its block."""
+        budget = self.train.recipe.budget_tokens
+        if is_control(self.location, budget, self.start):
+            return "control"
+        is_base = self.location == CONTROL and not budget
+        return "reference" if self.beside or is_base else "candidate"
+
+    @property
+    def own_budget(self) -> bool:
+        """Whether its tokens are meant to differ from those it is compared with."""
+        return bool(self.arm or self.beside) or self.values.get("equal") == "flops"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepReport:
+    """A sweep and all that came of it; `small_scale` says laptop or smoke."""
+
+    sweep: str
+    question: str
+    scale: str
+    small_scale: bool
+    searched: bool = False  # then the scores are those of documents not selected on
+    bases: tuple[ReportBase, ...]
+    cells: tuple[ReportCell, ...]
+    remarks: tuple[str, ...] = ()  # to read before the table
+    spending: Spending = field(default_factory=Spending)
+    unfinished: int = 0  # cells without a result yet

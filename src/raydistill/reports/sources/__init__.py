@@ -1,0 +1,1 @@
+"""Where a report's cells come from."""

@@ -1,0 +1,172 @@
+"""The rows of a table as points of the space that was swept: fields by name, and their numbers.
+
+Figures over an axis and tables with rows and columns of one's own are drawn from these.
+"""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from raydistill.core.errors import UsageError, unknown
+from raydistill.evaluation.bootstrap import Entry, Estimate, Missing
+from raydistill.evaluation.performance_drops import Drops
+from raydistill.planning.cell import shown
+from raydistill.reports.results import paper_numbers as paper
+from raydistill.reports.results.blocks import RowCells, row_blocks
+from raydistill.reports.results.cells import CONTROL, Measured, ReportCell, SweepReport
+from raydistill.reports.tables.table import Row, Table
+from raydistill.specs.results import TrialResult
+
+Value = str | int | float
+
+LOST = {
+    "delta_nll": "nats per token lost",
+    "perplexity_drop_pct": "perplexity gained, %",
+    "downstream_drop_pct": "mean task score lost, %",
+    "retention": "task score above chance that is kept, as a share",
+}
+"""What a row says of its cells, against the base; `…_vs_control` is against the control."""
+
+MEASURED = {
+    "nll": "held-out nats per token",
+    "perplexity": "held-out perplexity",
+    "downstream": "mean task score",
+    "tokens": "tokens trained",
+    "flops_paper": "training FLOPs by the paper's rule",
+    "flops_exact": "training FLOPs, exactly",
+    "train_s": "seconds of training",
+    "tokens_per_s": "tokens trained a second",
+    "peak_bytes": "peak memory, bytes",
+}
+"""What its trials measured, averaged over seeds; `task:NAME` is one task's score."""
+
+VS_CONTROL = "_vs_control"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """One row of a table, where it lies, and the cells it was made from (one a seed)."""
+
+    fields: Mapping[str, Value]
+    label: str  # of its block
+    tasks: tuple[str, ...]  # of the table: every mean is over them
+    row: Row
+    cells: tuple[ReportCell, ...]
+
+    def text(self, field: str) -> str:
+        """A field as people write it; empty where the row has none."""
+        value = self.fields.get(field, "")
+        return shown(field, value)
+
+    @property
+    def results(self) -> list[TrialResult]:
+        """Of the cells that were finished."""
+        return [c.outcome.result for c in self.cells if isinstance(c.outcome, Measured)]
+
+
+def points(report: SweepReport, table: Table) -> list[Point]:
+    """Every row of the `table` that was built from `report`; a control of several blocks once."""
+    found: dict[int, Point] = {}
+    for cells_of, block in zip(row_blocks(report.cells), table.blocks, strict=True):
+        for of_row, row in zip(cells_of.rows, block.rows, strict=True):
+            fields = _fields(report, of_row)
+            point = Point(
+                fields=fields, label=block.label, tasks=table.tasks, row=row, cells=of_row.cells
+            )
+            found.setdefault(id(of_row.first), point)
+    return list(found.values())
+
+
+def _fields(report: SweepReport, row: RowCells) -> dict[str, Value]:
+    cell = row.first
+    text = f"{cell.train.corpus_sha256[:8]}/{cell.train.tokenizer_sha256[:8]}"
+    where: dict[str, Value] = {"sweep": report.sweep, "scale": cell.scale, "age": cell.age}
+    where |= {"location": cell.location}
+    if cell.layers:
+        where |= {"count": len(cell.layers), "gap_tokens": cell.gap_tokens}
+    where |= {"loss": cell.train.loss, "budget": cell.train.recipe.budget_tokens, "text": text}
+    swept = {axis: value for axis, value in cell.values.items() if axis != "seed"}
+    if row.role == "control":
+        swept = {axis: v for axis, v in swept.items() if axis not in ("count", "gap", "order")}
+    return {**where, **swept}
+
+
+def number(point: Point, metric: str) -> Entry:
+    """What a metric says of a row; an `Estimate` of no width where nothing tells its noise.
+
+    Raises:
+        UsageError: if there is no such metric.
+    """
+    if metric.startswith("task:"):
+        return _task(point, metric.removeprefix("task:"))
+    if metric in MEASURED:
+        return _mean([_measured(result, metric, point.tasks) for result in point.results])
+    row, name = point.row, metric.removesuffix(VS_CONTROL)
+    if name not in LOST:
+        known = [*LOST, *(f"{each}{VS_CONTROL}" for each in LOST), *MEASURED, "task:NAME"]
+        raise UsageError(unknown("metric", metric, known))
+    return lost(row.against_control if metric.endswith(VS_CONTROL) else row.against_base, name)
+
+
+def lost(drops: Drops, name: str) -> Entry:
+    """One of `LOST`."""
+    entries: dict[str, Entry] = {
+        "delta_nll": drops.delta_nll,
+        "perplexity_drop_pct": drops.perplexity_drop_pct,
+        "downstream_drop_pct": drops.downstream_drop_pct,
+        "retention": drops.retention,
+    }
+    return entries[name]
+
+
+def _task(point: Point, task: str) -> Entry:
+    found = [r.after.tasks[task].value for r in point.results if task in r.after.tasks]
+    named = {name for result in point.results for name in result.after.tasks}
+    if named and task not in named:
+        raise UsageError(unknown("task", task, named))
+    return _mean(found)
+
+
+def _measured(result: TrialResult, metric: str, tasks: Sequence[str]) -> float:
+    cost, after = result.trained.cost, result.after.over(tasks)
+    values = {
+        "nll": after.nll,
+        "perplexity": math.exp(min(after.nll, 700)),
+        "downstream": after.downstream if after.tasks else math.nan,
+        "tokens": cost.tokens,
+        "flops_paper": cost.flops_paper,
+        "flops_exact": cost.flops_exact,
+        "train_s": cost.train_s,
+        "tokens_per_s": cost.tokens / cost.train_s if cost.train_s else math.nan,
+        "peak_bytes": cost.peak_bytes,
+    }
+    return float(values[metric])
+
+
+def _mean(values: Sequence[float]) -> Entry:
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return Missing(reason="not measured")
+    mean = statistics.fmean(finite)
+    return Estimate(value=mean, low=mean, high=mean)
+
+
+def in_order(values: Sequence[Value]) -> list[Value]:
+    """Distinct values: numbers ascending, the paper's locations in its order, other names after."""
+    distinct = list(dict.fromkeys(values))
+    numbers = sorted(value for value in distinct if not isinstance(value, str))
+    names = [value for value in distinct if isinstance(value, str)]
+    return [*numbers, *sorted(names, key=_place)]
+
+
+def _place(name: str) -> int:
+    if name == CONTROL:
+        return len(paper.LOCATIONS) + 1
+    return paper.LOCATIONS.index(name) if name in paper.LOCATIONS else len(paper.LOCATIONS)
+
+
+def varying(found: Sequence[Point]) -> list[str]:
+    """The fields in which points differ; one that a point lacks does not count."""
+    names = dict.fromkeys(name for point in found for name in point.fields)
+    return [n for n in names if len({p.fields[n] for p in found if n in p.fields}) > 1]

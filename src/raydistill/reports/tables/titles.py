@@ -1,0 +1,76 @@
+"""What the rows of a table have in common, as its title and the titles of its blocks."""
+
+import math
+from collections.abc import Mapping
+
+from raydistill.core.units import format_tokens
+from raydistill.reports.results.blocks import RowBlock, age_text
+from raydistill.reports.results.caveats import joined
+from raydistill.reports.results.cells import ReportBase, SweepReport
+from raydistill.specs.results import Scores
+
+
+def table_title(report: SweepReport) -> str:
+    """The question, the sweep, and how much training the bases had for their size."""
+    ratios = sorted(base.tokens_per_parameter for base in report.bases if base.age_tokens)
+    ends = dict.fromkeys(f"{ratio:.2g}" for ratio in (ratios[:1] + ratios[-1:]))
+    trained = " to ".join(ends) or "unknown"
+    scales = joined(
+        dict.fromkeys([c.scale for c in report.cells if not c.beside] or [report.scale])
+    )
+    return f"{report.question}\n{report.sweep}, scale {scales}: {trained} tokens per parameter"
+
+
+def block_title(
+    block: RowBlock, base: ReportBase | None, chance: Mapping[str, float], *, sizes: bool
+) -> str:
+    """What the rows of a block have in common, and where their base stands.
+
+    Args:
+        block: of the table.
+        base: where its rows started, or None where it was not evaluated.
+        chance: by task of the table.
+        sizes: whether the table has models of several sizes.
+    """
+    cell = block.first
+    size = f"{cell.scale}, {format_tokens(cell.num_params)} parameters, age" if sizes else "Age"
+    here = f" (here {_seen(base)})" if base and base.age_tokens else ""
+    said = [f"{size} {age_text(cell)}{here}", *_removal(block), _healing(block), _seeds(block)]
+    level = f"; the base has {_level(base.scores, chance)}" if base else ""
+    return f"{', '.join(said)}{level}"
+
+
+def base_level(base: ReportBase | None, chance: Mapping[str, float]) -> str:
+    """How much training a base had, and where it stands."""
+    return f"{_seen(base)}; {_level(base.scores, chance)}" if base else "not evaluated"
+
+
+def _seen(base: ReportBase) -> str:
+    if not base.age_tokens:  # a revision
+        return f"{format_tokens(base.num_params)} parameters"
+    return f"{format_tokens(base.age_tokens)} tokens, {base.tokens_per_parameter:.2g} a parameter"
+
+
+def _removal(block: RowBlock) -> list[str]:
+    left = f"{block.count} of {block.first.num_layers} layers removed"
+    return [*([left] if block.count else []), *block.common]
+
+
+def _healing(block: RowBlock) -> str:
+    if block.mixed_budgets:
+        return f"tokens of healing by row{' (equal FLOPs)' if block.equal_flops else ''}"
+    return f"{format_tokens(block.first.train.recipe.budget_tokens)} tokens of healing"
+
+
+def _seeds(block: RowBlock) -> str:
+    seeds = block.rows[0].for_seeds
+    return f"data seed{'s' if len(seeds) > 1 else ''} {joined(seeds)}"
+
+
+def _level(scores: Scores, chance: Mapping[str, float]) -> str:
+    """Where a set of weights stands, in absolute numbers."""
+    said = [f"perplexity {math.exp(scores.nll):.4g}"] if math.isfinite(scores.nll) else []
+    if chance and chance.keys() <= scores.tasks.keys():
+        mean = sum(scores.tasks[task].value for task in chance) / len(chance)
+        said.append(f"a mean task score of {mean:.3f}")
+    return " and ".join(said) or "no scores"

@@ -1,0 +1,1 @@
+"""The Ray cluster: connecting, tasks, stops, failures."""

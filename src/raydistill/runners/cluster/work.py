@@ -1,0 +1,69 @@
+"""What a piece of work is, and how often it is heard.
+
+A work is a generator function `work(job)` of some module: it yields what it has reached
+(`tokens`, `loss`, …), the last item with its results. So the same function runs in a test,
+in a Tune trial, and on every rank of a Train worker group, where each rank yields equally often.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
+
+Metrics = Mapping[str, float | int | str]
+
+Work = Callable[..., Generator[Metrics]]
+"""Defined at the top of a module, so that another process finds it by name."""
+
+FINISHED = "finished"
+"""Stands, as 1, in the last report of a work that came to its end; nowhere else."""
+
+REPORT_EVERY_S = 1.0
+
+AxisValue = str | int | float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """A cell that may be trained.
+
+    Attributes:
+        key: identity of the work; candidates with equal keys are the same work.
+        axes: the cell's values by axis name, as Tune and Optuna show them.
+        job: what `work` is called with; it can be pickled.
+    """
+
+    key: str
+    axes: Mapping[str, AxisValue]
+    job: object
+
+
+def paced(items: Generator[Metrics], agree: Callable[[int], int]) -> Iterator[Metrics]:
+    """The items worth reporting: about one every `REPORT_EVERY_S`, and the last one, marked.
+
+    A report costs a round trip (Train takes one per poll), a step does not wait for it this way.
+    How many items pass until the next report is decided at each report by `agree`, so that
+    ranks, whose clocks differ, report the same items: each must or all wait for ever.
+    Where they agree on none at all, the items are closed and no last one comes: a stop.
+
+    Args:
+        items: what a work yields.
+        agree: makes one number of every rank's proposal; 0 if the work is to stop.
+    """
+    stride, passed = agree(1), 1
+    last: Metrics = {}
+    if stride == 0:
+        return
+    since_s = time.monotonic()
+    for last in items:
+        if passed < stride:
+            passed += 1
+            continue
+        elapsed_s = max(time.monotonic() - since_s, 1e-3)
+        yield last
+        fitting = round(stride * REPORT_EVERY_S / elapsed_s)
+        stride = agree(max(1, min(fitting, 2 * stride)))  # doubling: the first items may be cheap
+        if stride == 0:
+            items.close()
+            return
+        passed, since_s = 1, time.monotonic()
+    yield {**last, FINISHED: 1}

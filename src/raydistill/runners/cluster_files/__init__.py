@@ -1,0 +1,1 @@
+"""Files that describe a cluster, checked before anybody pays for it."""

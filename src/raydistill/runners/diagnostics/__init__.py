@@ -1,0 +1,1 @@
+"""What `raydistill doctor` looks at: here, and on a cluster's nodes."""

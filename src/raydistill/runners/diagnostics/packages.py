@@ -1,0 +1,52 @@
+"""Whether what this package needs is here, in a version that goes."""
+
+import platform
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+
+from packaging.requirements import Requirement
+
+from raydistill import __version__
+from raydistill.runners.diagnostics.finding import Finding, Level, ok
+
+SHOWN = ("ray", "torch", "mlflow", "lm-eval", "transformers")
+
+
+def diagnose_packages() -> Iterator[Finding]:
+    """The versions, and one finding for each package that is missing or does not go."""
+    shown = " · ".join(f"{name} {installed(name) or 'missing'}" for name in SHOWN)
+    yield ok(f"raydistill {__version__} · Python {platform.python_version()} · {shown}")
+    for need in _needs(""):
+        has = installed(need.name)
+        if has is None or not need.specifier.contains(has, prereleases=True):
+            what = f"{need.name} {has or 'is missing'}: raydistill needs {need.specifier}"
+            yield Finding(Level.WRONG, what, f"pip install '{need.name}{need.specifier}'")
+    if any(installed(need.name) is None for need in _needs("laptop")):
+        what = "the laptop scale's text is not here: give --corpus, or install it"
+        yield Finding(Level.NOTE, what, "pip install 'raydistill[laptop]'")
+
+
+def installed(name: str) -> str | None:
+    """The version of a package; None if it is not here."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def versions() -> dict[str, str]:
+    """What has to be the same on every node, by name."""
+    return {
+        "Python": platform.python_version(),
+        "raydistill": __version__,
+        **{name: installed(name) or "missing" for name in ("ray", "torch")},
+    }
+
+
+def _needs(extra: str) -> Iterator[Requirement]:
+    """What this package requires on this platform; with an `extra`, what that adds."""
+    for text in requires("raydistill") or ():
+        need = Requirement(text)
+        plain = need.marker is None or need.marker.evaluate({"extra": ""})
+        if plain != bool(extra) and (plain or need.marker.evaluate({"extra": extra})):  # type: ignore[union-attr]
+            yield need

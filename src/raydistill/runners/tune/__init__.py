@@ -1,0 +1,1 @@
+"""Trials by Ray Tune, on several devices by Ray Train."""

@@ -1,0 +1,68 @@
+"""A trial on several devices: a Ray Train worker group, started from inside a Tune trial."""
+
+import functools
+import os
+import time
+from pathlib import Path
+
+import ray
+from ray.train import RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from raydistill.runners.cluster.connection import WORKER_CPU
+from raydistill.runners.cluster.local_copy import local_storage
+from raydistill.runners.cluster.stop_signal import unless_stopped
+from raydistill.runners.cluster.work import Work, paced
+
+
+def train(work: Work, job: object, *, devices: range, gpu: bool, name: str, folder: Path) -> None:
+    """Run `work` on `devices` ranks; its reports come out as those of this Tune trial.
+
+    Args:
+        work: called on every rank, with `torch.distributed` initialised (gloo without GPUs).
+        job: what it is called with.
+        devices: how many ranks; of several counts, as many as the cluster has room for, and
+            where nodes come or go it goes on with another count from its newest checkpoint.
+        gpu: whether each rank holds a GPU.
+        name: of the run; the same for every attempt of the same work.
+        folder: absolute, seen by every node; Train's notes go there.
+    """
+    forward = TuneReportCallback()
+    trainer = TorchTrainer(
+        functools.partial(_on_every_rank, work, job),
+        scaling_config=ScalingConfig(
+            num_workers=(min(devices), max(devices)) if len(devices) > 1 else max(devices),
+            elastic_resize_monitor_interval_s=float(os.environ["RAYDISTILL_RESIZE_S"]),
+            use_gpu=gpu,
+            resources_per_worker={"CPU": WORKER_CPU} | ({"GPU": 1} if gpu else {}),
+        ),
+        run_config=RunConfig(name=name, storage_path=str(folder), callbacks=[forward]),
+    )
+    trainer.fit()
+    _until_heard(forward)
+
+
+def _on_every_rank(work: Work, job: object) -> None:
+    with local_storage(job) as (moved,):
+        for metrics in paced(work(moved), agree=_as_rank_0_says):
+            ray.train.report(dict(metrics))
+
+
+def _as_rank_0_says(number: int) -> int:
+    import torch.distributed  # noqa: PLC0415  (only a Train worker needs it)
+
+    numbers = [unless_stopped(number)]
+    torch.distributed.broadcast_object_list(numbers, src=0)
+    return numbers[0]
+
+
+def _until_heard(forward: TuneReportCallback) -> None:
+    """Wait until Tune took the last report.
+
+    One that is still queued when the trial function returns would meet the trial's end in
+    Tune's one-place queue, and both would wait for ever.
+    """
+    while not forward._training_actor_item_queue.empty():
+        time.sleep(0.1)
+    time.sleep(0.5)

@@ -1,0 +1,169 @@
+"""Which part a file is: what it computes, not where it stands or how it is written.
+
+A part's identity is a digest of its code without imports, comments, docstrings and formatting,
+and of the parts of its kind that it imports. Other code that it uses is not in it: the version
+numbers (`NUMERICS_VERSION`, `SCORING_VERSION`, `EVALUATOR_VERSION`) stand for that.
+"""
+
+import ast
+import contextlib
+import functools
+import hashlib
+import json
+from collections.abc import Iterable
+from importlib.util import resolve_name
+from pathlib import Path
+from typing import NamedTuple
+
+from raydistill.core.errors import DataError, UsageError
+from raydistill.core.parts import PartKind, part_file, part_names, shared_file
+
+
+class Shipped(NamedTuple):
+    """A part as the package ships it: the digest of its code, and the name that storages know."""
+
+    code: str
+    identity: str = ""  # nothing: a trial's id does not name it
+
+
+SHIPPED = {
+    "excerpt sampled": Shipped("bf4f268a566148e9"),
+    "excerpt threshold": Shipped("10523d91a2869a1d"),
+    "excerpt top-k": Shipped("0e90954eef919b58"),
+    "excerpt top-k-tail": Shipped("d74116f774e71a62"),
+    "loss kd": Shipped("e5cb05b060e9cc9d"),
+    "loss lm": Shipped("57e000969040fd52"),
+    "loss logits-only": Shipped("eb1d6c638c67ff23"),
+    "loss minima": Shipped("a02caad291c46c60"),
+    "model hub": Shipped("4fc0dbb83f93a228"),
+    "model palm": Shipped("bd3245312c7f87b0"),
+    "score angular-distance": Shipped(
+        "37be002b97148baa", "c49d887675edf20808b12497ca21b6a2cff77461f73487221dd34eec6546a5ac"
+    ),
+    "score angular-distance-last": Shipped(
+        "85114132cfc0b6df", "2ae776f0d773808cf2452848400c2d0480046a85d13268e4d8ef01bb46f85535"
+    ),
+    "score block-influence": Shipped(
+        "d6b6d2c5115c271b", "b68aad99bdc1801e2329832205ac1233d5aeb300c03fbbffa300dd0acac3b0d1"
+    ),
+    "score greedy": Shipped(
+        "4003afa3e41a1fd9", "5dc863edbb66a2ac7e050f7ddf6117b9f69c7bb0fc186339d58d9ebb529e3cf4"
+    ),
+    "score loss-increase": Shipped(
+        "d610bc53748d0822", "772455a5e316463233cb573e82c5283f19edc0c47ad02e826d9aa0e92b79ea06"
+    ),
+    "task continuation": Shipped("dbe9326be39c9372", "af0d8cf2e23a4fbc"),
+    "task last-word": Shipped("c7a494caafd69b04", "a355b7d4e726865a"),
+    "task word-order": Shipped("7ae582b510a00fb1", "8dcfdbd890a5ba33"),
+}
+"""Storages name these parts by what they computed first, whatever their code is by now.
+
+Whoever rewrites one so that it computes the same gives its new `code` (a test says which);
+whoever makes it compute something else gives the new code as its `identity` too.
+"""
+
+
+@functools.cache  # a process goes on using what it has loaded
+def part_identity(kind: PartKind, name: str) -> str:
+    """What the storage knows a part by; empty if it is one that trial ids do not name.
+
+    Raises:
+        UsageError: if there is no such part.
+        DataError: if its file is not Python.
+    """
+    code = code_digest(kind, name)
+    shipped = SHIPPED.get(f"{kind.name} {name}")
+    return shipped.identity if shipped and shipped.code == code else code
+
+
+def own_parts(parts: Iterable[tuple[PartKind, str]]) -> dict[str, str]:
+    """The identities of those parts that have one, by kind and name.
+
+    A part whose file is gone has none: what was made with it can still be shown.
+
+    Raises:
+        DataError: if a file is not Python.
+    """
+    identities = {}
+    for kind, name in parts:
+        with contextlib.suppress(UsageError):
+            identities[f"{kind.name} {name}"] = part_identity(kind, name)
+    return {part: identity for part, identity in identities.items() if identity}
+
+
+def code_digest(kind: PartKind, name: str) -> str:
+    """Sixteen hex digits of the code of a part and of those that it imports, at any depth.
+
+    Raises:
+        UsageError: if there is no such part.
+        DataError: if its file is not Python.
+    """
+    own = part_file(kind, name)
+    waiting = [own, *([shared_file(kind)] if kind.shared else [])]
+    codes: dict[Path, str] = {}
+    while waiting:
+        file = waiting.pop()
+        if file not in codes:
+            codes[file], siblings = _read(file, kind)
+            waiting += [part_file(kind, sibling) for sibling in siblings]
+    text = "\n".join([codes.pop(own), *sorted(codes.values())])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _read(file: Path, kind: PartKind) -> tuple[str, set[str]]:
+    """The code in a file, as JSON, and the parts of its kind that it imports."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise DataError(f"{file} is not Python: {error}") from None
+    code = _Code(kind.package)
+    code.visit(tree)
+    inside = [m.split(".") for m in code.imported if m.startswith(f"{kind.package}.")]
+    depth = kind.package.count(".") + 1
+    siblings = {module[depth].replace("_", "-") for module in inside} & set(part_names(kind))
+    return json.dumps([_plain(tree), sorted(code.renamed)], sort_keys=True), siblings
+
+
+class _Code(ast.NodeTransformer):
+    """Leaves of a file what it does, and notes what it imported."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+        self.imported: set[str] = set()
+        self.renamed: set[str] = set()  # as the code does not tell which name is meant
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self._note("", node.names)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        self._note(resolve_name("." * node.level + (node.module or ""), self.package), node.names)
+
+    def _note(self, module: str, names: Iterable[ast.alias]) -> None:
+        for alias in names:
+            self.imported.add(f"{module}.{alias.name}".removeprefix("."))
+            last = alias.name.rpartition(".")[2]
+            if alias.asname not in (None, last):
+                self.renamed.add(f"{last} as {alias.asname}")
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        if ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            branch = ast.Module(node.orelse, [])
+            self.generic_visit(branch)
+            return branch.body
+        return self.generic_visit(node)
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_text else node
+
+    def visit_Pass(self, node: ast.Pass) -> None:
+        """A body that had a docstring needs it."""
+
+
+def _plain(node: object) -> object:
+    """A tree as lists; `ast.dump` would give each Python version a text of its own."""
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if name != "kind")
+        filled = {n: _plain(value) for n, value in fields if value is not None and value != []}
+        return [type(node).__name__, filled]
+    return [_plain(item) for item in node] if isinstance(node, list) else repr(node)

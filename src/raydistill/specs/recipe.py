@@ -1,0 +1,125 @@
+"""The fields of a recipe that may be set, and what they may be."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+from raydistill.core.errors import UsageError, unknown
+from raydistill.core.units import parse_tokens
+from raydistill.specs.trial import Recipe
+
+SHORT_NAMES = {"lr": "peak_lr"}
+
+_CHOICES = {
+    "optimizer": ("lion", "adamw"),
+    "schedule": ("cosine", "wsd"),
+    "precision": ("float32", "bfloat16"),
+}
+
+_RANGES = {  # from, below
+    "peak_lr": (math.nextafter(0, 1), math.inf),
+    "final_lr_ratio": (0.0, math.nextafter(1, 2)),
+    "beta1": (0.0, 1.0),
+    "beta2": (0.0, 1.0),
+    "weight_decay": (0.0, 1.0),
+    "grad_clip": (math.nextafter(0, 1), math.inf),
+}
+
+
+def settable() -> tuple[str, ...]:
+    """Names that `--set` takes; the budget has its own flag."""
+    fields = (f.name for f in dataclasses.fields(Recipe) if f.name != "budget_tokens")
+    return (*SHORT_NAMES, *fields)
+
+
+def with_settings(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
+    """The recipe with fields replaced by what was written for them.
+
+    Raises:
+        UsageError: if a name is unknown or a value is not of its field's type.
+
+    >>> recipe = Recipe(peak_lr=1.0, budget_tokens=1, batch_tokens=1, micro_batches=1,
+    ...                 warmup_tokens=0)
+    >>> with_settings(recipe, {"lr": "1e-5"}).peak_lr
+    1e-05
+    """
+    for name, text in settings.items():
+        if name == "budget_tokens":
+            raise UsageError("the budget is set by --budget, in the paper's tokens")
+        if name not in settable():
+            raise UsageError(unknown("recipe field", name, settable()))
+        field = SHORT_NAMES.get(name, name)
+        recipe = dataclasses.replace(recipe, **{field: _read(field, text)})  # type: ignore[arg-type]
+    return recipe
+
+
+def check_recipe(recipe: Recipe, *, context: int, devices: int = 1) -> None:
+    """Refuse a recipe that cannot be trained as written.
+
+    Raises:
+        UsageError: naming the field, its value and what is allowed.
+    """
+    for field, choices in _CHOICES.items():
+        if (choice := getattr(recipe, field)) not in choices:
+            raise UsageError(unknown(field, choice, choices))
+    for field, (low, high) in _RANGES.items():
+        value = getattr(recipe, field)
+        if not (math.isfinite(value) and low <= value < high):
+            raise UsageError(f"{field} is {value}: it must be {_range(field)}")
+    _check_batch(recipe, context, devices)
+    _check_lengths(recipe)
+
+
+def _check_batch(recipe: Recipe, context: int, devices: int) -> None:
+    micro, batch = recipe.micro_batches, recipe.batch_tokens
+    if micro < 1 or micro % devices:
+        nearest = _nearest_multiple(micro, devices)
+        raise UsageError(
+            f"micro_batches is {micro}, which {devices} devices cannot share evenly: "
+            f"write --set micro_batches={nearest}"
+        )
+    if batch < 1 or batch % (context * micro):
+        raise UsageError(
+            f"batch_tokens is {batch}, not a multiple of {micro} micro-batches of windows of "
+            f"{context} tokens: the nearest is {_nearest_multiple(batch, context * micro)}"
+        )
+
+
+def _check_lengths(recipe: Recipe) -> None:
+    batch, budget = recipe.batch_tokens, recipe.budget_tokens
+    if budget < batch:
+        raise UsageError(f"the budget of {budget} tokens is under one batch of {batch}")
+    for field in ("budget_tokens", "warmup_tokens", "warm_phase_tokens"):
+        tokens = getattr(recipe, field)
+        if tokens < 0 or tokens % batch:
+            least = batch if tokens else 0
+            nearest = max(least, _nearest_multiple(tokens, batch))
+            raise UsageError(
+                f"{field} is {tokens}, not whole steps of {batch} tokens: the nearest is {nearest}"
+            )
+    if recipe.warmup_tokens > budget:
+        raise UsageError(
+            f"the warm-up of {recipe.warmup_tokens} tokens is longer than the budget of {budget}"
+        )
+
+
+def _read(field: str, text: str) -> str | int | float:
+    if field in _CHOICES:
+        return text
+    if field in _RANGES:
+        try:
+            return float(text)
+        except ValueError:
+            raise UsageError(f"{field} is {text!r}: it must be {_range(field)}") from None
+    return parse_tokens(text)
+
+
+def _range(field: str) -> str:
+    low, high = _RANGES[field]
+    least = "at least 0" if low == 0 else "above 0"
+    most = {math.inf: "finite", 1.0: "below 1"}.get(high, "at most 1")
+    return f"a number, {least} and {most}"
+
+
+def _nearest_multiple(value: int, of: int) -> int:
+    return max(1, round(value / of)) * of

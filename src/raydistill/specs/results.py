@@ -1,0 +1,183 @@
+"""What came of a trial, and where it stands: values that the store keeps as JSON."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from raydistill.specs.model import Model
+from raydistill.specs.trial import TrialSpec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnitScores:
+    """One score split by document: its value is `sum(sums) / sum(counts)`.
+
+    The unit is a whole document with everything made from it (METHOD 6): for perplexity
+    `sums` are nats and `counts` target tokens, for a task they are right answers and items.
+    Of F1 they are 2·TP and 2·TP + FP + FN, so that it is a ratio of sums too.
+    """
+
+    units: tuple[str, ...]
+    sums: tuple[float, ...]
+    counts: tuple[int, ...]
+    counts_vary: bool = False  # with the answers, as those of F1
+    chance: float = 0.0  # what guessing gives, where only the items tell
+    beside: tuple[tuple[str, float], ...] = ()  # other metrics of the same items, in no mean
+
+    @property
+    def value(self) -> float:
+        """The mean over everything counted."""
+        return sum(self.sums) / sum(self.counts)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskScore:
+    """A zero-shot score in [0, 1], its standard error, and what guessing gives."""
+
+    value: float
+    stderr: float
+    chance: float
+    beside: tuple[tuple[str, float], ...] = ()  # other metrics of the same items, in no mean
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scores:
+    """What was measured on one set of weights; `nll` in nats per held-out token."""
+
+    weights_sha256: str
+    nll: float
+    tasks: Mapping[str, TaskScore]
+    general_nll: float | Literal["not measured"] = "not measured"  # on a second text
+
+    @property
+    def downstream(self) -> float:
+        """The mean of the task values."""
+        return sum(task.value for task in self.tasks.values()) / len(self.tasks)
+
+    def over(self, tasks: Collection[str]) -> "Scores":
+        """The same on these tasks alone, as far as they were scored."""
+        return replace(self, tasks={n: task for n, task in self.tasks.items() if n in tasks})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """What a trial took. FLOPs by the paper's rule and by the exact one (METHOD 2).
+
+    Tokens per second, utilisation and the like follow in `training/throughput.py`.
+    """
+
+    tokens: int
+    flops_paper: int
+    flops_exact: int
+    train_s: float
+    evaluate_s: float
+    peak_bytes: int
+    teacher_s: float = 0.0  # in which this trial wrote a cached teacher's answers, for all others
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CostEstimate:
+    """What a trial was expected to take, noted before it began; `source` says on what grounds."""
+
+    device_s: float  # training and evaluation, over all its devices
+    peak_bytes: int
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """One optimizer step: `tokens` seen after it, the mean loss and the rate it was made with."""
+
+    tokens: int
+    loss: float  # nats per token
+    lr: float
+    num_layers: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldoutPoint:
+    """Held-out nats per token after `tokens` of training."""
+
+    tokens: int
+    nll: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MadeBy:
+    """On what a trial was trained; says why bits may differ, never part of its identity."""
+
+    device: str
+    world_size: int
+    torch: str
+    host: str
+    owner: str = ""  # who ran it (`core/user.py`); empty in what older versions wrote
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """A finished training: what the store keeps beside the weights."""
+
+    trial_id: str
+    spec: TrialSpec
+    model: Model  # of the base
+    kept: tuple[int, ...]  # layers of the base that are still there
+    weights_sha256: str
+    trained_in: str  # the sweep that asked for it first
+    curve: tuple[Progress, ...]
+    heldout_curve: tuple[HeldoutPoint, ...]
+    cost: Cost
+    made_by: MadeBy
+    started_s: float  # seconds since 1970
+    ended_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialResult:
+    """A trained trial with the scores of its base and of itself."""
+
+    trained: Trained
+    before: Scores
+    after: Scores
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialFailure:
+    """A trial that could not be finished, as a value: a “–” with a footnote in every table."""
+
+    trial_id: str
+    where: str  # the stage: base, training, evaluation, …
+    message: str
+    traceback: str
+    attempts: int
+
+
+Documents = Mapping[str, UnitScores]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unfinished:
+    """A trial that is not trained or not measured yet: its curves so far.
+
+    `stopped`: a search stopped it there on purpose, and may go on with it another time.
+    """
+
+    curve: tuple[Progress, ...] = ()
+    heldout_curve: tuple[HeldoutPoint, ...] = ()
+    stopped: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished:
+    """A trial that is trained and measured, with every score split by document."""
+
+    result: TrialResult
+    before: Documents
+    after: Documents
+
+
+Outcome = Finished | Unfinished | TrialFailure
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoControl:
+    """The sweep has no finished control of this age."""

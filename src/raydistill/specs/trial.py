@@ -1,0 +1,221 @@
+"""What a trial is: frozen values without tensors, paths or callables.
+
+Everything here can be written as JSON and read back (`core/serialization.py`). A layer is always an
+integer index in the base model. One unit of training: tokens.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from raydistill.core.parts import EXCERPT, LOSS, MODEL_FAMILY, PartKind
+from raydistill.core.serialization import digest
+from raydistill.specs.model import Model
+from raydistill.specs.part_identity import own_parts
+
+NUMERICS_VERSION = 1
+"""Raised when the same spec would train to other bits than before; part of every trial id."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """How a model is trained (paper, sections 4.1 and 4.2). Tokens are whole steps."""
+
+    peak_lr: float
+    budget_tokens: int
+    batch_tokens: int
+    micro_batches: int  # per step, over all ranks; the bits depend on it
+    warmup_tokens: int
+    warm_phase_tokens: int = 0
+    optimizer: str = "lion"
+    schedule: str = "cosine"
+    final_lr_ratio: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.95
+    weight_decay: float = 1e-4
+    grad_clip: float = 1.0
+    precision: str = "float32"
+
+    @property
+    def total_tokens(self) -> int:
+        """Warm phase and budget: what the learning-rate schedule spans."""
+        return self.warm_phase_tokens + self.budget_tokens
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps in all."""
+        return self.total_tokens // self.batch_tokens
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainSpec:
+    """A recipe on a corpus: everything that decides the bits, besides the base and the plan."""
+
+    recipe: Recipe
+    loss: str
+    seed: int  # of the data order
+    corpus_sha256: str  # of the training and held-out tokens
+    tokenizer_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PretrainedBase:
+    """A base that this project trains: `model` by `train`, as it stood after `age_tokens`."""
+
+    model: Model
+    train: TrainSpec
+    age_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExternalBase:
+    """A checkpoint that exists. Only its weights are its identity; the names are for people."""
+
+    name: str
+    revision: str
+    weights_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RandomBase:
+    """Fresh weights: where pretraining and from-scratch begin."""
+
+    model: Model
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnreadBase:
+    """A checkpoint of the Hugging Face world that has not been read yet: folder or hub id."""
+
+    name: str
+    revision: str
+
+
+Base = PretrainedBase | ExternalBase | RandomBase | UnreadBase
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoTeacher:
+    """Teacher-free: the loss is the language modelling loss alone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CachedTeacher:
+    """A base whose answers are read from the store: `excerpt` of each, such as `top-k-tail=32`.
+
+    It is less than the base itself and so trains to other bits.
+    """
+
+    base: Base
+    excerpt: str
+
+
+Teacher = Base | NoTeacher | CachedTeacher
+
+TEACHER_FREE = "lm"
+"""The loss without a teacher; every other one has one."""
+
+OWN = "own"
+"""The teacher that is the trial's own base, as loaded."""
+
+FROM_BASE, SCRATCH, SCRATCH_WITH_AGE = "base", "scratch", "scratch-with-age"
+"""Where a trial begins: its base; fresh weights of the student's size trained on the budget, or on
+as many tokens as base and budget together (METHOD 7)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class LayerDrop:
+    """`layer` leaves before the step that begins at `at_tokens` (from the trial's start)."""
+
+    at_tokens: int
+    layer: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DropPlan:
+    """Which layers leave, and when; sorted by time, then layer. Empty: nothing leaves."""
+
+    drops: tuple[LayerDrop, ...] = ()
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The layers that leave, ascending."""
+        return tuple(sorted(drop.layer for drop in self.drops))
+
+    def due(self, seen_tokens: int) -> tuple[int, ...]:
+        """The layers whose time has come once `seen_tokens` are trained, ascending."""
+        return tuple(sorted(d.layer for d in self.drops if d.at_tokens <= seen_tokens))
+
+
+Age = int | str
+"""What a base had seen: tokens in the paper's numbers, or the revision of a brought checkpoint."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialRequest:
+    """What a researcher asks of a scale: names, and tokens in the paper's numbers.
+
+    A budget of 0 is the model as it stands after the cut: no training, not even a warm phase.
+    """
+
+    age: Age
+    location: str
+    count: int
+    gap: int = 0
+    loss: str = "lm"
+    budget: int = 20_000_000_000  # the paper's, for every trial
+    seed: int = 1  # of the data order; 0 is pretraining's
+    order: str = "ascending"
+    allow_ends: bool = False
+    teacher: str = OWN  # of a loss with one: an age (`80B`), or another scale's (`laptop@80B`)
+    excerpt: str = ""  # what is cached of the teacher; empty: it is asked itself
+    start: str = FROM_BASE  # or SCRATCH, or SCRATCH_WITH_AGE
+    peak_lr: float | Literal["scale", "probe"] = "scale"  # or what its arm's probe will say
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialSpec:
+    """One trial, resolved: equal work has an equal `trial_id`, however it was asked for."""
+
+    base: Base
+    plan: DropPlan
+    train: TrainSpec
+    teacher: Teacher = NoTeacher()
+
+    @property
+    def trial_id(self) -> str:
+        """Sixteen hex digits of everything that decides the trained weights."""
+        identity = {
+            "base": _identity(self.base),
+            "plan": dataclasses.asdict(self.plan),
+            "train": dataclasses.asdict(self.train),
+            "teacher": _identity(self.teacher),
+            "numerics": NUMERICS_VERSION,
+        }
+        parts = own_parts([_loss(self.train), *_parts(self.base), *_parts(self.teacher)])
+        return digest(identity | ({"parts": parts} if parts else {}))
+
+
+def _identity(base: Teacher) -> object:
+    if isinstance(base, CachedTeacher):
+        return {"cached": _identity(base.base), "excerpt": base.excerpt}
+    if isinstance(base, ExternalBase):
+        return {"weights_sha256": base.weights_sha256}
+    return {type(base).__name__: dataclasses.asdict(base)}
+
+
+def _parts(base: Teacher) -> Iterator[tuple[PartKind, str]]:
+    """The parts that made a base or a teacher, as far as it names them."""
+    if isinstance(base, CachedTeacher):
+        yield EXCERPT, base.excerpt.partition("=")[0]
+        yield from _parts(base.base)
+    if isinstance(base, PretrainedBase | RandomBase):
+        yield MODEL_FAMILY, base.model.family
+    if isinstance(base, PretrainedBase):
+        yield _loss(base.train)
+
+
+def _loss(train: TrainSpec) -> tuple[PartKind, str]:
+    return LOSS, train.loss.partition("+")[0]

@@ -1,0 +1,1 @@
+"""Everything made, under the hash of what made it."""

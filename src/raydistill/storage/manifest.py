@@ -1,0 +1,128 @@
+"""A manifest names every file of a folder with its size and sha256. It is written last.
+
+So a folder with a manifest is whole, and a folder without one does not count. Neither
+safetensors nor torch notices a flipped bit; only the checksum does.
+"""
+
+import hashlib
+import json
+import os
+import re
+import uuid
+from pathlib import Path
+from typing import Any
+
+from raydistill.core.errors import DataError
+
+MANIFEST = "manifest.json"
+
+SCHEMA = 1
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path) -> None:
+    """Name every file below `folder`; all of them are on disk before it counts."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    files = {
+        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    }
+    write_text(folder / MANIFEST, json.dumps({"schema": SCHEMA, "files": files}, indent=1))
+
+
+class NewerError(DataError):
+    """A folder that a later version of this package wrote."""
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether `folder` was finished (its checksums are not read)."""
+    return (folder / MANIFEST).is_file()
+
+
+def steps_of(checkpoints: Path) -> list[int]:
+    """The steps of the finished checkpoints in a folder, newest first."""
+    found = (p for p in checkpoints.glob("step-*") if re.fullmatch(r"step-\d+", p.name))
+    return sorted((int(p.name.removeprefix("step-")) for p in found if is_whole(p)), reverse=True)
+
+
+def verify(folder: Path) -> None:
+    """Read every file against the manifest.
+
+    Raises:
+        DataError: if the manifest is missing, of a newer schema (`NewerError`), or a file differs.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise DataError(f"{folder} has no {MANIFEST}: it was not finished, or is not a checkpoint")
+    for name, entry in _entries(path).items():
+        file = folder / name
+        if Path(name).is_absolute() or ".." in Path(name).parts or file.is_symlink():
+            raise DataError(f"{path} names {name}, which is not in its folder")
+        if not file.is_file():
+            raise DataError(f"{file} is missing ({entry['bytes']} bytes in the manifest)")
+        if file.stat().st_size != entry["bytes"]:
+            raise DataError(f"{file} has {file.stat().st_size} bytes, not {entry['bytes']}")
+        if sha256_of(file) != entry["sha256"]:
+            raise DataError(f"{file} does not have the sha256 of its manifest: {entry['sha256']}")
+
+
+def _entries(path: Path) -> dict[str, dict[str, Any]]:
+    """What a manifest says of each file.
+
+    Raises:
+        DataError: if it cannot be read, or was written by a later version (`NewerError`).
+    """
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        schema = int(manifest["schema"])
+        entries = {
+            str(name): {"bytes": int(entry["bytes"]), "sha256": str(entry["sha256"])}
+            for name, entry in manifest["files"].items()
+        }
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise DataError(f"{path} is damaged") from None
+    if schema > SCHEMA:
+        raise NewerError(f"{path.parent} was written by schema {schema}, this reads {SCHEMA}")
+    return entries
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` so that a reader sees all of it or none."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that a reader sees all of it or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with draft.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write `text` to `path` unless something is there: of several at once, one is the first.
+
+    Where a file system has no hard links, the last one stays.
+    """
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    write_text(draft, text)
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        pass
+    except OSError:
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,110 @@
+"""Everything made, under a path named by the hash of what made it.
+
+    corpora/<sha256>/        the tokens to train on and the held-out ones, and their tokenizer;
+                             the name is the sha256 of both token files
+    corpora/drafts/<key>/    of a corpus that is being made: its tokenizer, and tokens in shards
+    corpora/general/<key>/   the tokens of a second text to measure on
+    corpora/hub/<key>/       documents of a data set of the hub
+    items/<sha256>/          the questions of each task, made of that corpus' held-out text
+    bases/<sha256>/          weights; the name is the sha256 of `model.safetensors`
+    brought/                 which base the files of a brought checkpoint became
+    trunks/<id>/             where the schedule "wsd" begins to fall: a longer budget goes on there
+    pretraining/<trial_id>/  the checkpoints of one run, and which base each age became
+    layer_scores/<sha256>/   one file per data-driven location and count of a base
+    cuts/<sha256>/<layers>/  held-out loss of a base without those layers, before any training
+    teacher_answers/<key>/   what a teacher says about windows of a corpus (`teacher_cache.py`)
+    trials/<trial_id>/       checkpoints, `estimate.json`, `trained.json`, `failure.json`,
+                             the weights; `rungs/`: held-out loss where it stopped early. Of a
+                             student that was added, `trained.json` alone
+    scores/<sha256>/         one file per score of those weights
+    devices/                 the matmul peak of each kind of device
+    probes/                  how fast a model trains, as a few steps told
+    sweeps/<name>/<scale>/   what was asked of a sweep; its log, tables, figures and page
+    report/                  the last `raydistill report`
+
+Nothing is overwritten by something else: so resume is running the same command again.
+"""
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from raydistill.core.errors import SetupError, UsageError
+from raydistill.core.serialization import from_json, to_json
+from raydistill.specs.results import Trained, TrialFailure, UnitScores
+from raydistill.storage.manifest import is_whole, write_manifest, write_text
+
+T = TypeVar("T")
+
+
+class Store:
+    """Folders and values below `root`, an absolute path that every node sees."""
+
+    def __init__(self, root: Path) -> None:
+        if not root.is_absolute():
+            raise SetupError(f"the storage '{root}' is relative; write {root.absolute()}")
+        self.root = root
+
+    def path(self, *parts: str) -> Path:
+        """The place of `parts` below the root. It need not exist.
+
+        Raises:
+            UsageError: if it is outside; names never lead there.
+        """
+        path = self.root.joinpath(*parts)
+        if not path.is_relative_to(self.root) or ".." in path.relative_to(self.root).parts:
+            raise UsageError(f"{'/'.join(parts)} is no place in the storage {self.root}")
+        return path
+
+    def save(self, value: object, *parts: str) -> None:
+        """Keep a dataclass as JSON; a reader sees all of it or none."""
+        write_text(self.path(*parts), to_json(value))
+
+    def load(self, kind: type[T], *parts: str) -> T | None:
+        """The value kept at `parts`, or None where there is none."""
+        try:
+            text = self.path(*parts).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        return from_json(kind, text)
+
+    def has(self, *parts: str) -> bool:
+        """Whether the folder at `parts` was finished."""
+        return is_whole(self.path(*parts))
+
+    @contextmanager
+    def making(self, *parts: str) -> Iterator[Path]:
+        """An empty folder to fill; it takes its place, whole, when the block ends well.
+
+        Whoever comes second leaves what is already there.
+        """
+        final = self.path(*parts)
+        draft = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
+        draft.mkdir(parents=True)
+        try:
+            yield draft
+            write_manifest(draft)
+            if not is_whole(final):
+                shutil.rmtree(final, ignore_errors=True)
+                draft.replace(final)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def general(self, general: str, tokenizer_sha256: str) -> Path:
+        """Where the second text to measure on is (`EvalSpec.general`), for a tokenizer."""
+        return self.path("corpora", "general", f"{general}-{tokenizer_sha256[:16]}")
+
+    def trained(self, trial_id: str) -> Trained | None:
+        """The finished training of a trial."""
+        return self.load(Trained, "trials", trial_id, "trained.json")
+
+    def failure(self, trial_id: str) -> TrialFailure | None:
+        """Why a trial was not finished, if the last try failed."""
+        return self.load(TrialFailure, "trials", trial_id, "failure.json")
+
+    def unit_scores(self, weights_sha256: str, key: str) -> UnitScores | None:
+        """One score of some weights, by document."""
+        return self.load(UnitScores, "scores", weights_sha256, f"{key}.json")

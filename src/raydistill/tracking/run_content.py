@@ -1,0 +1,231 @@
+"""The whole content of one MLflow run as a value, with a digest that says when it changed."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from raydistill.core.redaction import redact, redact_value
+from raydistill.core.serialization import digest
+from raydistill.specs.results import Finished, Outcome, TrialFailure, Unfinished
+from raydistill.tracking.fields import (
+    base_params,
+    cell_params,
+    control_metrics,
+    cost_metrics,
+    curve_points,
+    documents_json,
+    drop_metrics,
+    retention_metrics,
+    run_name,
+    score_metrics,
+)
+from raydistill.tracking.records import TrackedBase, TrackedCell, TrackedSweep
+
+Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+
+NOTE = "mlflow.note.content"
+
+RECORD = "report.json"
+"""The artifact that a report is made from."""
+
+_LONGEST_TAG = 7_500  # MLflow refuses 8,000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunContent:
+    """What a run must hold. `key` finds it again; `context` alone never makes it stale."""
+
+    key: str
+    name: str
+    status: Status
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    note: str
+    context: Mapping[str, str]  # owner, command, git state and versions of whoever wrote it
+    curve: tuple[tuple[str, int, float], ...] = ()  # (name, tokens, value)
+    finals: Mapping[str, float] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    started_ms: tuple[int, ...] = ()  # where known
+    ended_ms: tuple[int, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hex digits of everything but the context."""
+        return digest({**dataclasses.asdict(self), "context": {}})
+
+
+def sweep_content(sweep: TrackedSweep, storage: str) -> RunContent:
+    """The parent: the question, the table, and the state of the whole."""
+    failed = any(isinstance(cell.outcome, TrialFailure) for cell in sweep.cells)
+    ended: Status = "FAILED" if failed else "FINISHED"
+    unfinished = any(
+        isinstance(cell.outcome, Unfinished) and not cell.outcome.stopped for cell in sweep.cells
+    )
+    stopped: Status = "KILLED" if unfinished else ended
+    return RunContent(
+        key=digest([storage, sweep.name, sweep.scale, "sweep"]),
+        name=f"{sweep.name} ({sweep.scale})",
+        status="RUNNING" if sweep.running else stopped,
+        params={"sweep": sweep.name, "scale": sweep.scale},
+        tags=_tags(sweep, storage, {"role": "sweep", "question": sweep.question}),
+        note=_sweep_note(sweep),
+        context=_context(sweep),
+        files={name: redact(text) for name, text in sweep.files.items()},
+    )
+
+
+def base_content(sweep: TrackedSweep, base: TrackedBase, storage: str) -> RunContent:
+    """A base: its scores, and drops of exactly zero."""
+    params = _redacted(base_params(sweep, base))
+    identity = [storage, sweep.name, sweep.scale, "base", dict(base.values)]
+    about = {"role": "base", "layer_map": base.layer_map}
+    level = base.scores.over(sweep.tasks_averaged)
+    zeros = drop_metrics(level, level)
+    return RunContent(
+        key=digest([*identity, base.scores.weights_sha256]),
+        name=run_name("base", params, sweep.axes),
+        status="FINISHED",
+        params=params | {"base_sha256": base.scores.weights_sha256},
+        tags=_tags(sweep, storage, about | _swept(sweep, params)),
+        note=f"The base as it is loaded: nothing removed, nothing trained.\n\n`{base.layer_map}`",
+        context=_context(sweep),
+        finals=_rounded(zeros | score_metrics(base.scores, sweep.tasks_averaged)),
+        files=_documents(documents_json(base.documents)) | _record(base),
+    )
+
+
+def cell_content(sweep: TrackedSweep, cell: TrackedCell, storage: str) -> RunContent:
+    """A cell: found again by what was asked and the trial that answers it."""
+    params = _redacted(cell_params(sweep, cell))
+    trial_id = cell.spec.trial_id
+    about = {
+        "role": cell.role,
+        "trial_id": trial_id,
+        "trained_in": _trained_in(sweep, cell.outcome),
+        "layer_map": cell.layer_map,
+    }
+    started_ms, ended_ms = _times(cell.outcome)
+    return RunContent(
+        key=digest([storage, sweep.name, sweep.scale, cell.role, dict(cell.values), trial_id]),
+        name=run_name(cell.role, params, sweep.axes),
+        status=_status(cell.outcome, running=sweep.running),
+        params=params,
+        tags=_tags(sweep, storage, about | _swept(sweep, params) | _failure_tag(cell.outcome)),
+        note=_cell_note(params, cell),
+        context=_context(sweep) | _redacted(_trained_by(cell.outcome)),
+        curve=_curve(cell.outcome),
+        finals=_finals(cell, sweep.tasks_averaged),
+        files=_cell_files(cell.outcome) | _record(cell),
+        started_ms=started_ms,
+        ended_ms=ended_ms,
+    )
+
+
+def _status(outcome: Outcome, *, running: bool) -> Status:
+    if isinstance(outcome, Finished):
+        return "FINISHED"
+    if isinstance(outcome, TrialFailure):
+        return "FAILED"
+    return "RUNNING" if running else "KILLED"
+
+
+def _trained_in(sweep: TrackedSweep, outcome: Outcome) -> str:
+    return outcome.result.trained.trained_in if isinstance(outcome, Finished) else sweep.name
+
+
+def _times(outcome: Outcome) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    if not isinstance(outcome, Finished):
+        return (), ()
+    trained = outcome.result.trained
+    return (int(1000 * trained.started_s),), (int(1000 * trained.ended_s),)
+
+
+def _curve(outcome: Outcome) -> tuple[tuple[str, int, float], ...]:
+    if isinstance(outcome, TrialFailure):
+        return ()
+    source = outcome.result.trained if isinstance(outcome, Finished) else outcome
+    return tuple(curve_points(source.curve, source.heldout_curve))
+
+
+def _finals(cell: TrackedCell, averaged: tuple[str, ...]) -> dict[str, float]:
+    outcome = cell.outcome
+    if not isinstance(outcome, Finished):
+        return {}
+    before, after = outcome.result.before, outcome.result.after
+    if cell.role == "reference":  # nothing was taken from it
+        return _rounded(score_metrics(after, averaged))
+    return _rounded(
+        {
+            **drop_metrics(before.over(averaged), after.over(averaged)),
+            **control_metrics(cell.control, after, averaged),
+            **score_metrics(after, averaged),
+            **retention_metrics(before, after, averaged),
+            **cost_metrics(outcome.result.trained.cost),
+            **cell.figures,
+        }
+    )
+
+
+def _rounded(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Four decimals, far below every standard error; a table of more cannot be read."""
+    return {name: round(value, 4) for name, value in metrics.items()}
+
+
+def _cell_files(outcome: Outcome) -> dict[str, str]:
+    if isinstance(outcome, TrialFailure):
+        return {"traceback.txt": redact(outcome.traceback)}
+    return _documents(documents_json(outcome.after)) if isinstance(outcome, Finished) else {}
+
+
+def _record(of: TrackedBase | TrackedCell) -> dict[str, str]:
+    return {RECORD: of.record} if of.record else {}
+
+
+def _documents(scores: Mapping[str, object]) -> dict[str, str]:
+    return {"scores_by_document.json": json.dumps(scores, indent=1, sort_keys=True)}
+
+
+def _tags(sweep: TrackedSweep, storage: str, about: Mapping[str, str]) -> dict[str, str]:
+    common = {"sweep": sweep.name, "scale": sweep.scale, "storage": storage}
+    common |= {"tasks_averaged": ", ".join(sweep.tasks_averaged) or "none"}
+    return _redacted({**common, **about})
+
+
+def _swept(sweep: TrackedSweep, params: Mapping[str, str]) -> dict[str, str]:
+    return {axis: params[axis] for axis in sweep.axes if axis in params}
+
+
+def _failure_tag(outcome: Outcome) -> dict[str, str]:
+    return {"failure": _reason(outcome)} if isinstance(outcome, TrialFailure) else {}
+
+
+def _reason(failure: TrialFailure) -> str:
+    return redact(f"{failure.where}: {failure.message}")
+
+
+def _context(sweep: TrackedSweep) -> dict[str, str]:
+    return _redacted({"owner": sweep.owner, "command": sweep.command, **sweep.environment})
+
+
+def _trained_by(outcome: Outcome) -> dict[str, str]:
+    """Who trained it, where that is kept: storages of several people can be merged."""
+    owner = outcome.result.trained.made_by.owner if isinstance(outcome, Finished) else ""
+    return {"owner": owner} if owner else {}
+
+
+def _redacted(values: Mapping[str, str]) -> dict[str, str]:
+    return {name: redact_value(name, value)[:_LONGEST_TAG] for name, value in values.items()}
+
+
+def _sweep_note(sweep: TrackedSweep) -> str:
+    table = sweep.files.get("table.md", "The table follows when the sweep ends.")
+    return redact(f"**{sweep.question}**\n\n{table}")[:_LONGEST_TAG]
+
+
+def _cell_note(params: Mapping[str, str], cell: TrackedCell) -> str:
+    reason = ""
+    if isinstance(cell.outcome, TrialFailure):
+        reason = f"**Failed.** {_reason(cell.outcome)}\n\n"
+    return f"{reason}`{cell.layer_map}`\n\nLayers removed: {params['layers']}"

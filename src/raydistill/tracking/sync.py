@@ -1,0 +1,74 @@
+"""MLflow brought to what the store holds: nothing twice, nothing lost.
+
+A run is looked for by its key before it is created, and carries the digest of what it was
+made from, written last. An equal digest means there is nothing to do; anything else means
+look at what is there and add what is missing. So it may be killed anywhere and called again.
+"""
+
+import uuid
+from dataclasses import dataclass
+
+from raydistill.storage.manifest import write_new
+from raydistill.storage.store import Store
+from raydistill.tracking.client import find_experiment, open_client
+from raydistill.tracking.destination import remember_delivery
+from raydistill.tracking.links import VIEW_TAG, view_state
+from raydistill.tracking.records import TrackedSweep
+from raydistill.tracking.run_content import NOTE, base_content, cell_content, sweep_content
+from raydistill.tracking.writer import Writer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """Where a sweep stands in MLflow."""
+
+    experiment_id: str
+    sweep_run_id: str
+    run_ids: tuple[str, ...]  # of the bases and cells, in their order
+    written: int  # runs that had to be touched
+
+
+def experiment_name(sweep: str) -> str:
+    """The experiment that all runs of a sweep share."""
+    return f"raydistill/{sweep}"
+
+
+def storage_id(store: Store) -> str:
+    """A name for this storage that moves with it and that no other storage has."""
+    path = store.path("tracking", "storage_id")
+    if not path.is_file():
+        write_new(path, uuid.uuid4().hex[:16] + "\n")
+    return path.read_text(encoding="utf-8").strip()
+
+
+def sync_sweep(sweep: TrackedSweep, *, uri: str, store: Store) -> Delivery:
+    """Bring the sweep's experiment to what `sweep` says.
+
+    May be called at any time and any number of times, by one process at a time.
+
+    Raises:
+        SetupError: if the experiment was deleted in MLflow.
+        Exception: whatever MLflow raises when it cannot be reached; call again later.
+    """
+    client = open_client(uri)
+    experiment = find_experiment(client, experiment_name(sweep.name), uri, store)
+    for name, value in {NOTE: sweep.question, VIEW_TAG: view_state()}.items():
+        if experiment.tags.get(name) != value:
+            client.set_experiment_tag(experiment.experiment_id, name, value)
+    storage = storage_id(store)
+    writer = Writer(client, experiment.experiment_id, storage)
+    parent = sweep_content(sweep, storage)
+    parent_id = writer.find_or_create(parent).info.run_id  # before its children, finished after
+    contents = [base_content(sweep, base, storage) for base in sweep.bases]
+    contents += [cell_content(sweep, cell, storage) for cell in sweep.cells]
+    run_ids = tuple(writer.deliver(content, parent_id) for content in contents)
+    writer.deliver(parent)
+    if not sweep.running:
+        writer.end_others({parent.key, *(content.key for content in contents)}, sweep.scale)
+    remember_delivery(store, uri)
+    return Delivery(
+        experiment_id=experiment.experiment_id,
+        sweep_run_id=parent_id,
+        run_ids=run_ids,
+        written=writer.written,
+    )

@@ -1,0 +1,80 @@
+"""Layer sets measured by taking them out of a base, without any training."""
+
+from importlib import resources
+from pathlib import Path
+
+from raydistill.core.errors import DataError
+from raydistill.data.batches import open_tokens
+from raydistill.evaluation.likelihood.perplexity import heldout_nll
+from raydistill.evaluation.scoring import scores_of
+from raydistill.evaluation.stored_scores import cut_path
+from raydistill.models.distributed import World
+from raydistill.models.student import Student
+from raydistill.models.weights import WEIGHTS, load_weights
+from raydistill.pruning.calibration import calibration_samples
+from raydistill.pruning.layer_choice import layer_choice_path
+from raydistill.pruning.layer_scoring import choose_layers
+from raydistill.storage.manifest import sha256_of
+from raydistill.storage.store import Store
+from raydistill.training.jobs import BaseJob, CutJob
+
+
+def measure_cuts(job: CutJob, *, world: World) -> None:
+    """Keep the held-out nats of the base without each of the job's layer sets.
+
+    Raises:
+        DataError: if the base is missing or damaged.
+    """
+    store = Store(Path(job.storage))
+    model = load_weights(base_folder(job.weights_sha256, store)).model.to(world.device)
+    corpus, blocks = store.path("corpora", job.corpus_sha256), list(model.blocks)
+    windows, context = job.evaluation.heldout_windows, model.config.context
+    for layers in job.layer_sets:
+        model.use_blocks(blocks)
+        Student(model).remove(layers)
+        nll = heldout_nll(model, corpus, windows=windows, context=context)
+        place = cut_path(job.weights_sha256, layers, job.corpus_sha256, job.evaluation, store)
+        store.save(nll, *place)
+
+
+def base_folder(weights_sha256: str, store: Store) -> Path:
+    """The weights folder of a base: from the store, or one that the package ships.
+
+    Raises:
+        DataError: if there is none, or its bytes are not those of the name.
+    """
+    shipped = Path(str(resources.files("raydistill"))) / "bases"
+    for folder in (store.path("bases", weights_sha256), *sorted(shipped.glob("*/*"))):
+        path = folder / WEIGHTS
+        if path.is_file() and sha256_of(path) == weights_sha256:
+            return folder
+        if folder.name == weights_sha256 and path.is_file():
+            raise DataError(f"{path} has not the sha256 of its name: it was changed; delete it")
+    raise DataError(f"no base with the sha256 {weights_sha256} in {store.root} or the package")
+
+
+def load_verified(folder: Path, weights_sha256: str) -> Student:
+    """The student in `folder`, if its bytes are those that were asked for.
+
+    Raises:
+        DataError: if they are not.
+    """
+    if sha256_of(folder / WEIGHTS) != weights_sha256:
+        raise DataError(f"{folder / WEIGHTS} has not the sha256 {weights_sha256}: it was changed")
+    return load_weights(folder)
+
+
+def measure(job: BaseJob, *, world: World) -> None:
+    """Measure a base as trials will be, and choose its layers by training windows.
+
+    Raises:
+        DataError: if the corpus is too short, or a score breaks its promise.
+    """
+    store = Store(Path(job.storage))
+    corpus = store.path("corpora", job.corpus_sha256)
+    model = load_weights(base_folder(job.weights_sha256, store)).model.to(world.device)
+    scores_of(job.weights_sha256, lambda: model, store=store, folder=corpus, spec=job.evaluation)
+    samples = calibration_samples(open_tokens(corpus, model.config), world.device)
+    for choice in choose_layers(model, samples, job.layers):
+        place = layer_choice_path(job.weights_sha256, job.corpus_sha256, choice.request)
+        store.save(choice, *place)

@@ -1,0 +1,156 @@
+"""The one loop, as a generator: it yields progress and never calls out.
+
+Pretraining a base, teacher-free distillation and the control are this loop with another plan
+and another base. Stop iterating to stop training; whoever iterates decides what to keep.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from raydistill.core.fault_injection import fault_point
+from raydistill.data.batches import Batch
+from raydistill.distillation.feature_losses import feature_loss, watch_features
+from raydistill.distillation.loss import Loss, load_loss
+from raydistill.distillation.loss_name import feature_weights
+from raydistill.distillation.teachers import OnlineTeacher, Teacher, autocast, no_teacher
+from raydistill.models.decoder import Decoder
+from raydistill.models.distributed import World, without_sync
+from raydistill.models.student import Student
+from raydistill.specs.results import HeldoutPoint, Progress
+from raydistill.specs.trial import TEACHER_FREE, DropPlan, Recipe, TrainSpec
+from raydistill.training.optimizers import Optimizer, lr_at, optimizer_of
+
+HELDOUT_AT = (0.0, 0.05, 0.1, 0.25, 0.5, 1.0)
+"""Shares of the budget after which held-out nll is measured; 0 is right after the cut."""
+
+
+@dataclass(slots=True)
+class Training:
+    """All that lives between two steps, and so all that a checkpoint holds."""
+
+    student: Student
+    optimizer: Optimizer
+    step: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A loss, whom it may ask, and the weights of its terms that look inside (feature losses)."""
+
+    loss: Loss
+    teacher: Teacher
+    inside: Mapping[str, float]
+
+    def __call__(self, student: Student, model: nn.Module, batch: Batch) -> Tensor:
+        """The loss on some windows, a scalar; `model` is the student's, wrapped."""
+        inputs_BT, targets_BT = batch.ids[:, :-1], batch.ids[:, 1:]
+        if not self.inside:
+            return self.loss(model(inputs_BT), targets_BT, lambda: self.teacher(batch))
+        if not isinstance(self.teacher, OnlineTeacher):
+            raise TypeError(f"{', '.join(self.inside)}: the teacher must stand on this device")
+        with watch_features(self.teacher.model) as taught, watch_features(student.model) as seen:
+            logits_BTV, answer = model(inputs_BT), self.teacher(batch)
+        value = self.loss(logits_BTV, targets_BT, lambda: answer)
+        return value + feature_loss(self.inside, student, self.teacher.model, seen, taught)
+
+
+def begin(student: Student, plan: DropPlan, recipe: Recipe) -> Training:
+    """The state before the first step: doomed layers frozen, no momentum yet."""
+    student.freeze(plan.layers)
+    learning = [p for p in student.model.parameters() if p.requires_grad]
+    return Training(student, optimizer_of(learning, recipe))
+
+
+def train(
+    state: Training,
+    batch_of: Callable[[int], Batch],
+    *,
+    plan: DropPlan,
+    spec: TrainSpec,
+    world: World,
+    heldout_nll: Callable[[Decoder], float],
+    teacher: Teacher = no_teacher,
+) -> Iterator[Progress | HeldoutPoint]:
+    """Train `state` in place to the end of its recipe, removing layers when `plan` says so.
+
+    Args:
+        state: where to go on; between two yields it is always whole.
+        batch_of: the global batch of a step.
+        plan: which layers leave, and when.
+        spec: the recipe and the loss; the warm phase trains on the LM loss whatever it is.
+        world: this rank among those that train together.
+        heldout_nll: nats per held-out token of a model, asked for at `HELDOUT_AT`.
+        teacher: whom a loss may ask.
+
+    Raises:
+        FloatingPointError: if the loss is not finite.
+    """
+    recipe, student = spec.recipe, state.student
+    warm = Objective(load_loss(TEACHER_FREE), no_teacher, {})
+    healing = Objective(load_loss(spec.loss), teacher, feature_weights(spec.loss))
+    model = world.wrap(student.model)
+    marks = heldout_steps(recipe)
+    while True:
+        tokens = state.step * recipe.batch_tokens
+        _take_out(student, plan, tokens, world)
+        if state.step in marks:
+            yield HeldoutPoint(tokens=tokens, nll=heldout_nll(student.model))
+        if state.step >= recipe.total_steps:
+            return
+        lr = lr_at(recipe, tokens + recipe.batch_tokens)
+        state.optimizer.set_lr(lr)
+        fault_point("step", number=state.step + 1, rank=world.rank)
+        objective = healing if tokens >= recipe.warm_phase_tokens else warm
+        mean_loss = _step(state, model, objective, batch_of(state.step), recipe, world)
+        state.step += 1
+        yield Progress(
+            tokens=tokens + recipe.batch_tokens,
+            loss=mean_loss,
+            lr=lr,
+            num_layers=len(student.kept),
+        )
+
+
+def _take_out(student: Student, plan: DropPlan, tokens: int, world: World) -> None:
+    """Remove the layers whose time has come, if they are still there."""
+    if not set(plan.due(tokens)).isdisjoint(student.kept):
+        times = {drop.at_tokens for drop in plan.drops if drop.at_tokens <= tokens}
+        fault_point("removal", number=len(times), rank=world.rank)
+        student.remove(plan.due(tokens))
+
+
+def heldout_steps(recipe: Recipe) -> set[int]:
+    """The steps before which held-out nll is measured."""
+    warm = recipe.warm_phase_tokens // recipe.batch_tokens
+    return {warm + round(share * (recipe.total_steps - warm)) for share in HELDOUT_AT}
+
+
+def _step(
+    state: Training,
+    model: nn.Module,
+    objective: Objective,
+    batch: Batch,
+    recipe: Recipe,
+    world: World,
+) -> float:
+    """One optimizer step on this rank's micro-batches; the global mean loss, nats per token."""
+    own = batch.micro_batches(recipe.micro_batches)[world.rank :: world.size]
+    total = torch.zeros((), device=world.device)
+    for number, micro_batch in enumerate(own, start=1):
+        there = micro_batch.to(world.device)
+        with without_sync(model, number == len(own)):
+            with autocast(recipe, world):
+                value = objective(state.student, model, there) / len(own)
+            value.backward()
+        total += value.detach()
+    mean_loss = world.mean(total)
+    if not math.isfinite(mean_loss):
+        raise FloatingPointError(f"the loss is {mean_loss} at step {state.step}")
+    nn.utils.clip_grad_norm_(state.optimizer.parameters, recipe.grad_clip)
+    state.optimizer.step()
+    state.optimizer.zero_grad()
+    return mean_loss

@@ -1,0 +1,228 @@
+"""A few seconds on a device: its matmul peak, and real steps of a plan's models.
+
+The models are fresh and the tokens random: neither changes how long a step takes.
+"""
+
+import functools
+import itertools
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from raydistill.data.batches import Batch
+from raydistill.distillation.teachers import OnlineTeacher, Teacher, no_teacher
+from raydistill.evaluation.likelihood.continuations import TOKENS_PER_BATCH
+from raydistill.evaluation.likelihood.perplexity import window_nats
+from raydistill.evaluation.lm_harness.task_data import ITEMS, data_folder
+from raydistill.evaluation.task_items import item_files
+from raydistill.evaluation.text_tasks import TASKS
+from raydistill.models.decoder import Decoder, build
+from raydistill.models.distributed import World
+from raydistill.models.student import Student
+from raydistill.specs.evaluation import TaskSource
+from raydistill.specs.flops import exact_flops, parameters
+from raydistill.specs.model import ModelConfig
+from raydistill.specs.results import Progress
+from raydistill.specs.trial import DropPlan, Recipe, TrainSpec
+from raydistill.storage.store import Store
+from raydistill.training.devices import forget_peak_bytes, free_bytes, keep_peak, peak_bytes, timed
+from raydistill.training.jobs import ProbeJob, Variant
+from raydistill.training.loop import HELDOUT_AT, begin, train
+from raydistill.training.throughput import PROBE, Pace, Peak, Rate, Unmeasured
+
+STEP_S = 20.0
+"""A step that would take longer at the device's peak is not tried."""
+
+_SECONDS, _FEWEST = 1.0, 3  # of steps, for each variant
+
+_MICRO_BATCHES = 4  # of a step at most: more of them go on alike
+
+_ITEMS = 24  # of each task
+
+
+def probe(job: ProbeJob, *, world: World) -> Rate | Unmeasured:
+    """How fast this device trains and measures each variant, or why that cannot be tried here."""
+    peak = keep_peak(job.recipe.precision, Store(Path(job.storage)), world)
+    recipe = _short(job.recipe, job.devices)
+    for variant in job.variants:
+        if reason := _too_large(job, variant, recipe, peak, world):
+            return Unmeasured(reason=reason)
+    # From the smallest on: on a CPU the most that was held never shrinks.
+    variants = sorted(job.variants, key=lambda v: (-v.removed, len(v.teachers)))
+    paces = tuple(_pace(job, variant, recipe, world) for variant in variants)
+    return Rate(device=world.device_kind, source=PROBE, paces=paces, left_out=tuple(_left_out(job)))
+
+
+def _left_out(job: ProbeJob) -> Iterator[str]:
+    there = {*_items(job), *(source.task for source in _sources(job))}
+    if missing := sorted(set(job.evaluation.tasks) - there):
+        yield f"tasks whose questions are not made yet ({', '.join(missing)})"
+    if job.devices > 1:
+        yield "what the devices of a trial tell each other"
+
+
+def _short(recipe: Recipe, devices: int) -> Recipe:
+    """What one device does of a step, with no more micro-batches than it takes to know."""
+    own = min(max(1, recipe.micro_batches // devices), _MICRO_BATCHES)
+    tokens = recipe.batch_tokens // recipe.micro_batches * own
+    endless = tokens * 1_000_000
+    return replace(
+        recipe,
+        micro_batches=own,
+        batch_tokens=tokens,
+        warmup_tokens=0,
+        warm_phase_tokens=0,
+        budget_tokens=endless,
+    )
+
+
+def _step_flops(job: ProbeJob, variant: Variant, recipe: Recipe) -> int:
+    left = replace(job.model, num_layers=job.model.num_layers - variant.removed)
+    step = replace(recipe, budget_tokens=recipe.batch_tokens)
+    return exact_flops(left, DropPlan(), step, variant.teachers)
+
+
+def _too_large(job: ProbeJob, variant: Variant, recipe: Recipe, peak: Peak, world: World) -> str:
+    """Why a variant cannot be tried on this device; empty if it can."""
+    student = 12 * parameters(job.model, variant.removed)  # weights, gradients, momentum
+    least = student + sum(4 * parameters(teacher) for teacher in variant.teachers)
+    if least > (free := free_bytes(world)):
+        return (
+            f"weights, gradients and momentum alone need {least / 1e9:.3g} GB, "
+            f"{world.device_kind} has {free / 1e9:.3g} GB free"
+        )
+    seconds = _step_flops(job, variant, recipe) / peak.flops_per_s
+    if seconds > STEP_S:
+        return (
+            f"{recipe.micro_batches} micro-batches take at least {seconds:.0f} s even at the "
+            f"{peak.flops_per_s / 1e9:.3g} GFLOP/s that {world.device_kind} reaches in a matmul"
+        )
+    return ""
+
+
+def _pace(job: ProbeJob, variant: Variant, recipe: Recipe, world: World) -> Pace:
+    forget_peak_bytes(world)
+    student = Student(build(job.model, seed=0))
+    student.remove(range(1, 1 + variant.removed))
+    student.model.to(world.device)
+    step_s = _step_s(student, job, variant, recipe, world)
+    evaluate_s = _evaluate_s(student.model, job, world)
+    return Pace(
+        loss=variant.loss,
+        blocks=len(student.kept),
+        flops_per_s=_step_flops(job, variant, recipe) / step_s,
+        tokens_per_s=recipe.batch_tokens / step_s,
+        evaluate_s=evaluate_s,
+        peak_bytes=peak_bytes(world),  # with the held-out windows of the curve
+    )
+
+
+def _step_s(
+    student: Student, job: ProbeJob, variant: Variant, recipe: Recipe, world: World
+) -> float:
+    """Seconds of one step of the real loop, its first one aside."""
+    model = job.model
+    spec = TrainSpec(
+        recipe=recipe, loss=variant.loss, seed=0, corpus_sha256="", tokenizer_sha256=""
+    )
+    windows = recipe.batch_tokens // model.context
+    steps = train(
+        begin(student, DropPlan(), recipe),
+        functools.partial(_random_batch, model, windows),
+        plan=DropPlan(),
+        spec=spec,
+        world=world,
+        heldout_nll=lambda _: 0.0,
+        teacher=_teacher(variant, recipe, world),
+    )
+    return _seconds_each(item for item in steps if isinstance(item, Progress))
+
+
+def _seconds_each(steps: Iterator[Progress]) -> float:
+    next(steps)
+    began_s = time.perf_counter()
+    for done in itertools.count(1):
+        next(steps)
+        elapsed_s = time.perf_counter() - began_s
+        if done >= _FEWEST and elapsed_s >= _SECONDS:
+            break
+    return elapsed_s / done
+
+
+def _random_batch(model: ModelConfig, windows: int, step: int) -> Batch:
+    shape, drawn = (windows, model.context + 1), torch.Generator().manual_seed(step)
+    ids = torch.randint(model.vocab_size, shape, generator=drawn)
+    return Batch(tuple(range(windows)), ids)
+
+
+def _teacher(variant: Variant, recipe: Recipe, world: World) -> Teacher:
+    models = [build(teacher, seed=0) for teacher in variant.teachers]
+    return OnlineTeacher(models[0], recipe, world) if models else no_teacher
+
+
+def _evaluate_s(model: Decoder, job: ProbeJob, world: World) -> float:
+    """Seconds of all held-out windows of a trial and, where their items are made, all tasks."""
+    context, asked = model.config.context, job.evaluation
+    per_batch = max(1, TOKENS_PER_BATCH // context)
+    ids = torch.randint(model.config.vocab_size, (per_batch, context + 1)).to(world.device)
+    seconds = min(timed(lambda: window_nats(model, ids[:, :-1], ids[:, 1:]), world) for _ in "12")
+    windows = asked.heldout_windows + len(HELDOUT_AT) * asked.curve_windows
+    tasks_s = _tasks_s(model, job, world) + _sources_s(model, job, world)
+    return windows * seconds / per_batch + tasks_s
+
+
+def _items(job: ProbeJob) -> dict[str, list[str]]:
+    """The lines of each task's file of items, of those that are made."""
+    tasks = [name for name in job.evaluation.tasks if name in TASKS]
+    files = item_files(tasks, job.corpus_sha256, Store(Path(job.storage)))
+    return {name: f.read_text("utf-8").splitlines() for name, f in files.items() if f.is_file()}
+
+
+def _tasks_s(model: Decoder, job: ProbeJob, world: World) -> float:
+    tasks, seconds = _items(job), 0.0
+    if not tasks:
+        return seconds
+    from raydistill.evaluation.lm_harness.zeroshot import score_tasks  # noqa: PLC0415  (lm_eval is seconds)
+
+    corpus = Store(Path(job.storage)).path("corpora", job.corpus_sha256)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, items in tasks.items():
+            size = min(_ITEMS, len(items))
+            some = {name: Path(folder, f"{name}.jsonl")}
+            chosen = (items[i * len(items) // size] for i in range(size))
+            some[name].write_text("\n".join(chosen), "utf-8")
+            answer = functools.partial(score_tasks, model, corpus, some)
+            seconds += timed(answer, world) * len(items) / size
+    return seconds
+
+
+def _sources(job: ProbeJob) -> list[TaskSource]:
+    """The tasks with data of their own that the store has, once it has a tokenizer for them."""
+    store = Store(Path(job.storage))
+    if not store.has("corpora", job.corpus_sha256):
+        return []
+    return [s for s in job.evaluation.sources if store.has("task_data", s.data_sha256)]
+
+
+def _sources_s(model: Decoder, job: ProbeJob, world: World) -> float:
+    """Seconds of all items of those tasks."""
+    store, seconds = Store(Path(job.storage)), 0.0
+    corpus = store.path("corpora", job.corpus_sha256)
+    for source in _sources(job):
+        from raydistill.evaluation.lm_harness.zeroshot import score_source  # noqa: PLC0415  (lm_eval is seconds)
+
+        with tempfile.TemporaryDirectory() as folder:
+            some = Path(folder, source.task)
+            shutil.copytree(data_folder(source, store), some)
+            items = [*filter(None, (some / ITEMS).read_text("utf-8").split("\n"))]
+            size = min(_ITEMS, len(items))
+            chosen = (items[i * len(items) // size] for i in range(size))
+            (some / ITEMS).write_text("\n".join(chosen), "utf-8")
+            answer = functools.partial(score_source, model, corpus, source, some)
+            seconds += timed(answer, world) * len(items) / size
+    return seconds

@@ -1,0 +1,222 @@
+"""How fast a device is: what finished trials and probes measured of it, and its own peak."""
+
+import re
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from raydistill.core.parts import MODEL_FAMILY
+from raydistill.core.serialization import digest
+from raydistill.specs.model import ModelConfig
+from raydistill.specs.part_identity import own_parts
+from raydistill.specs.results import CostEstimate, Finished, Outcome, Trained
+from raydistill.specs.trial import CachedTeacher, Recipe
+from raydistill.storage.store import Store
+
+ESTIMATE = "estimate.json"
+"""With a trial in the store: what it was expected to take."""
+
+_NEWEST = 20
+
+FINISHED_TRIALS, PROBE = "finished trials", "a probe"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Peak:
+    """The fastest large matrix product of one device, as measured: what utilisation is out of."""
+
+    device: str
+    precision: str
+    flops_per_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """How one device trains with a loss while `blocks` blocks are there, as measured."""
+
+    loss: str
+    blocks: int
+    flops_per_s: float  # by the exact rule
+    tokens_per_s: float
+    evaluate_s: float  # per trial
+    peak_bytes: int  # on a CPU the resident size of the process, libraries included
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rate:
+    """How fast one device of a kind trains one model, by what was measured."""
+
+    device: str
+    source: str
+    paces: tuple[Pace, ...]
+    left_out: tuple[str, ...] = ()  # what the seconds do not hold
+
+    @property
+    def grounds(self) -> str:
+        """What the seconds come from, and what they lack."""
+        without = f" without {' and '.join(self.left_out)}" if self.left_out else ""
+        return self.source + without
+
+    def pace(self, loss: str, blocks: int) -> Pace:
+        """The measured pace that comes nearest: of that loss if there is one, then in blocks."""
+        return min(self.paces, key=lambda p: (p.loss != loss, abs(p.blocks - blocks)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unmeasured:
+    """Nothing tells how fast that is; `reason` says why a probe could not."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Probed:
+    """What a probe found out, as the store keeps it: a rate, or why there is none."""
+
+    found: Rate | Unmeasured
+
+
+def rate_of(model: ModelConfig, recipe: Recipe, store: Store, *, probed: bool) -> Rate | Unmeasured:
+    """What is known of a model's speed: from finished trials, else from a probe.
+
+    Args:
+        model: of the base.
+        recipe: of the trials; a probe holds for its batch and precision.
+        store: where both are looked for.
+        probed: whether the probe goes first, because somebody has just asked for it.
+    """
+    kept = store.load(Probed, *probe_path(model, recipe))
+    known = kept.found if kept else Unmeasured()
+    measured = measured_rate(model, store)
+    first, second = (known, measured) if probed else (measured, known)
+    if isinstance(first, Unmeasured) and isinstance(second, Rate):
+        return second
+    return known if isinstance(first, Unmeasured) else first
+
+
+def measured_rate(model: ModelConfig, store: Store) -> Rate | Unmeasured:
+    """From the newest finished trials of `model`, on the kind of device of the last one.
+
+    One of its shape from scratch, with fewer blocks, tells as well.
+    """
+    shape = replace(model, num_layers=0)
+    files = sorted(store.path("trials").glob("*/trained.json"), key=lambda f: f.stat().st_mtime)
+    loaded = [store.load(Trained, *file.relative_to(store.root).parts) for file in files[-_NEWEST:]]
+    trained = [
+        t for t in loaded if t and t.cost.train_s > 0 and replace(t.model, num_layers=0) == shape
+    ]
+    if not trained:
+        return Unmeasured()
+    device = trained[-1].made_by.device
+    alike: dict[tuple[str, int], list[Trained]] = {}
+    for each in trained:
+        if each.made_by.device == device:
+            loss = paced_as(each.spec.train.loss, isinstance(each.spec.teacher, CachedTeacher))
+            alike.setdefault((loss, len(each.kept)), []).append(each)
+    paces = tuple(_pace(loss, blocks, each) for (loss, blocks), each in alike.items())
+    return Rate(device=device, source=FINISHED_TRIALS, paces=paces)
+
+
+def paced_as(loss: str, cached: bool) -> str:
+    """What has a pace of its own: a loss, and one whose teacher is read from the store."""
+    return f"{loss} cached" if cached else loss
+
+
+def _pace(loss: str, blocks: int, trained: Sequence[Trained]) -> Pace:
+    seconds = sum(t.cost.train_s * t.made_by.world_size for t in trained)
+    return Pace(
+        loss=loss,
+        blocks=blocks,
+        flops_per_s=sum(t.cost.flops_exact for t in trained) / seconds,
+        tokens_per_s=sum(t.cost.tokens for t in trained) / seconds,
+        evaluate_s=sum(t.cost.evaluate_s for t in trained) / len(trained),
+        peak_bytes=max(t.cost.peak_bytes for t in trained),
+    )
+
+
+def typical(rates: Iterable[Rate]) -> Rate:
+    """One rate for several devices that were probed side by side: medians, and the most bytes."""
+    all_of = list(rates)
+    paces = [
+        replace(
+            same[0],
+            flops_per_s=statistics.median(p.flops_per_s for p in same),
+            tokens_per_s=statistics.median(p.tokens_per_s for p in same),
+            evaluate_s=statistics.median(p.evaluate_s for p in same),
+            peak_bytes=max(p.peak_bytes for p in same),
+        )
+        for same in zip(*(rate.paces for rate in all_of), strict=True)
+    ]
+    return replace(all_of[0], paces=tuple(paces))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figures:
+    """What follows from a finished trial's cost and from what is known besides."""
+
+    utilisation_pct: float | Literal["unknown"] = "unknown"
+    estimate: CostEstimate | Literal["none"] = "none"
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Those that are known, by the names that a tracker shows."""
+        found = {}
+        if self.utilisation_pct != "unknown":
+            found["utilisation_pct"] = self.utilisation_pct
+        if self.estimate != "none":
+            found["estimated_device_s"] = self.estimate.device_s
+        return found
+
+
+def figures_of(trial_id: str, outcome: Outcome, store: Store) -> Figures:
+    """The figures of a trial; those of one that is not finished are unknown."""
+    if not isinstance(outcome, Finished):
+        return Figures()
+    trained = outcome.result.trained
+    peak = known_peak(trained.made_by.device, trained.spec.train.recipe.precision, store)
+    return Figures(
+        utilisation_pct=utilisation_pct(trained, peak) if isinstance(peak, Peak) else "unknown",
+        estimate=store.load(CostEstimate, "trials", trial_id, ESTIMATE) or "none",
+    )
+
+
+def device_s(trained: Trained) -> float:
+    """Seconds of training, evaluation and a teacher's pass, over all devices that a trial held."""
+    cost = trained.cost
+    return (cost.train_s + cost.evaluate_s + cost.teacher_s) * trained.made_by.world_size
+
+
+def tokens_per_s(trained: Trained) -> float:
+    """Tokens of training a second, on all devices of a trial together."""
+    return trained.cost.tokens / trained.cost.train_s if trained.cost.train_s > 0 else 0.0
+
+
+def utilisation_pct(trained: Trained, peak: Peak) -> float:
+    """Exact FLOPs of the training over what its devices could have multiplied meanwhile, in %.
+
+    Attention counts the whole square of positions, also where a kernel skips half.
+    """
+    training_s = max(trained.cost.train_s, 1e-9) * trained.made_by.world_size
+    return 100 * trained.cost.flops_exact / (training_s * peak.flops_per_s)
+
+
+def known_peak(device: str, precision: str, store: Store) -> Peak | Unmeasured:
+    """The peak of a kind of device, if it was measured here."""
+    return store.load(Peak, *peak_path(device, precision)) or Unmeasured()
+
+
+def peak_path(device: str, precision: str) -> tuple[str, str]:
+    """Where the store keeps the peak of a kind of device.
+
+    >>> peak_path("NVIDIA H100 80GB", "bfloat16")
+    ('devices', 'nvidia-h100-80gb-bfloat16.json')
+    """
+    return "devices", f"{re.sub('[^a-z0-9]+', '-', device.lower())}-{precision}.json"
+
+
+def probe_path(model: ModelConfig, recipe: Recipe) -> tuple[str, str]:
+    """Where the store keeps what a probe measured."""
+    shape = (recipe.batch_tokens, recipe.micro_batches, recipe.precision)
+    own = own_parts([(MODEL_FAMILY, model.family)]).values()
+    return "probes", f"{digest([repr(model), *shape, *own])}.json"

@@ -1,0 +1,248 @@
+"""One trial from its spec to its scores: base, student, training, evaluation.
+
+Each stage reads what the store has and makes only what it lacks, so a trial that was killed
+goes on, and a finished one costs nothing.
+"""
+
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from raydistill.data.batches import open_tokens
+from raydistill.distillation.answer_cache import cached_teacher, windows_of
+from raydistill.distillation.answer_files import WrittenSpec
+from raydistill.distillation.loss_name import TEMPERATURE, loss_settings
+from raydistill.distillation.teacher_placement import parse_excerpt
+from raydistill.distillation.teachers import OnlineTeacher, Teacher, no_teacher
+from raydistill.evaluation.likelihood.perplexity import heldout_nll
+from raydistill.evaluation.scoring import scores_of
+from raydistill.evaluation.stored_scores import measured, rung_path
+from raydistill.models.decoder import build
+from raydistill.models.distributed import World
+from raydistill.models.student import Student
+from raydistill.models.weights import WEIGHTS, config_of, load_weights, save_weights
+from raydistill.specs.flops import exact_flops, paper_flops
+from raydistill.specs.model import ModelConfig
+from raydistill.specs.results import (
+    Cost,
+    HeldoutPoint,
+    MadeBy,
+    Progress,
+    Scores,
+    Trained,
+    TrialResult,
+)
+from raydistill.specs.training_record import Record
+from raydistill.specs.trial import (
+    Base,
+    CachedTeacher,
+    ExternalBase,
+    NoTeacher,
+    RandomBase,
+    TrialSpec,
+)
+from raydistill.storage.manifest import sha256_of
+from raydistill.storage.store import Store
+from raydistill.training.bases import base_folder, load_verified
+from raydistill.training.devices import forget_peak_bytes, keep_peak, peak_bytes
+from raydistill.training.jobs import StopAt, TrialJob
+from raydistill.training.resume import resume_or_start
+
+Item = Progress | HeldoutPoint | TrialResult
+
+
+def trial(job: TrialJob, *, world: World, teacher: Teacher | None = None) -> Iterator[Item]:
+    """Walk the path once; on the leading rank the last item is the `TrialResult`.
+
+    A job that stops early ends without one: the store then knows its held-out loss there
+    (`results.rung_path`), unless it had been trained further before.
+
+    Args:
+        job: what to train and to measure.
+        world: this rank among those that train it.
+        teacher: one that stands elsewhere; by default a copy of the spec's on this device.
+
+    Raises:
+        DataError: if the base or the corpus is missing or damaged.
+        FloatingPointError: if the training diverges.
+    """
+    store = Store(Path(job.storage))
+    if world.agreed(store.trained(job.spec.trial_id) is None):
+        yield from _training(job, store, world, teacher)
+    if world.leads and not isinstance(job.until, StopAt):
+        yield _evaluated(job, store, world)
+
+
+def _training(
+    job: TrialJob, store: Store, world: World, teacher: Teacher | None
+) -> Iterator[Progress | HeldoutPoint]:
+    spec = job.spec
+    store.path("trials", spec.trial_id, "failure.json").unlink(missing_ok=True)
+    forget_peak_bytes(world)
+    student = _student(spec.base, store)
+    student.model.to(world.device)
+    folder = store.path("trials", spec.trial_id, "checkpoints")
+    began_s = time.perf_counter()
+    taught = teacher or _teacher(job, student.model.config, store, world)
+    cached_s = time.perf_counter() - began_s if isinstance(spec.teacher, CachedTeacher) else 0.0
+    sitting = resume_or_start(student, job, folder, world, taught)
+    sitting.record.teacher_s += cached_s
+    yield from sitting.items
+    if not world.leads:
+        return
+    if not isinstance(job.until, StopAt):
+        _keep(job, student, sitting.record, world)
+    elif sitting.record.tokens == job.until.tokens:
+        _keep_rung(job, student, job.until.tokens)
+
+
+def _student(base: Base, store: Store) -> Student:
+    """The model that is trained: a base as it is loaded, or fresh weights."""
+    if isinstance(base, RandomBase):
+        return Student(build(base.model, base.seed))
+    assert isinstance(base, ExternalBase), "bases are pretrained before trials start"
+    return load_weights(base_folder(base.weights_sha256, store))
+
+
+def _teacher(job: TrialJob, model: ModelConfig, store: Store, world: World) -> Teacher:
+    """None, a frozen copy on this rank's device, or its answers in the store."""
+    spec = job.spec
+    if isinstance(spec.teacher, NoTeacher):
+        return no_teacher
+    base = teacher_base(spec.teacher)
+
+    def load() -> OnlineTeacher:
+        teacher = load_weights(base_folder(base.weights_sha256, store)).model
+        return OnlineTeacher(teacher, spec.train.recipe, world, job.teacher_sharded)
+
+    if not isinstance(spec.teacher, CachedTeacher):
+        return load()
+    tokens = open_tokens(store.path("corpora", spec.train.corpus_sha256), model)
+    form, size = parse_excerpt(spec.teacher.excerpt)
+    return cached_teacher(
+        WrittenSpec(
+            teacher_sha256=base.weights_sha256,
+            corpus_sha256=spec.train.corpus_sha256,
+            tokenizer_sha256=spec.train.tokenizer_sha256,
+            context=model.context,
+            vocab_size=min(model.vocab_size, teacher_config(base, store).vocab_size),
+            excerpt=form,
+            size=size,
+            temperature=loss_settings(spec.train.loss)[1].get(TEMPERATURE, 1.0),
+            precision=spec.train.recipe.precision,
+        ),
+        windows_of(spec.train, tokens),
+        tokens=tokens,
+        teacher=lambda: load().logits,
+        store=store,
+        cap_bytes=1e9 * job.cache_gb,
+    )
+
+
+def teacher_base(teacher: Base | CachedTeacher) -> ExternalBase:
+    """The checkpoint behind a teacher."""
+    base = teacher.base if isinstance(teacher, CachedTeacher) else teacher
+    assert isinstance(base, ExternalBase), base
+    return base
+
+
+def teacher_config(base: ExternalBase, store: Store) -> ModelConfig:
+    """The shape of a teacher, read from its weights' own description."""
+    return config_of(base_folder(base.weights_sha256, store))
+
+
+def _keep(job: TrialJob, student: Student, record: Record, world: World) -> None:
+    """Put the weights and then their description into the store; checkpoints have served."""
+    store, place = Store(Path(job.storage)), ("trials", job.spec.trial_id)
+    keep_peak(job.spec.train.recipe.precision, store, world)
+    with store.making(*place, "weights") as folder:
+        save_weights(folder, student)
+    trained = Trained(
+        trial_id=job.spec.trial_id,
+        spec=job.spec,
+        model=student.model.config,
+        kept=tuple(student.kept),
+        weights_sha256=sha256_of(store.path(*place, "weights", WEIGHTS)),
+        trained_in=job.sweep,
+        curve=record.thinned_curve(job.spec.train.recipe),
+        heldout_curve=tuple(record.heldout_curve),
+        cost=_cost(job.spec, student.model.config, record, store, world),
+        made_by=MadeBy(
+            device=world.device_kind,
+            world_size=world.size,
+            torch=torch.__version__,
+            host=platform.node(),
+            owner=job.owner,
+        ),
+        started_s=record.started_s,
+        ended_s=time.time(),
+    )
+    store.save(trained, *place, "trained.json")
+    shutil.rmtree(store.path(*place, "checkpoints"), ignore_errors=True)
+
+
+def _keep_rung(job: TrialJob, student: Student, tokens: int) -> None:
+    """Measure what stopped here, as the next step would find it, and keep that."""
+    store, corpus_sha256 = Store(Path(job.storage)), job.spec.train.corpus_sha256
+    student.remove(job.spec.plan.due(tokens))
+    nll = heldout_nll(
+        student.model,
+        store.path("corpora", corpus_sha256),
+        windows=job.evaluation.heldout_windows,
+        context=student.model.config.context,
+    )
+    store.save(nll, *rung_path(job.spec, tokens, job.evaluation, store))
+
+
+def _cost(spec: TrialSpec, model: ModelConfig, record: Record, store: Store, world: World) -> Cost:
+    recipe = spec.train.recipe
+    # What a cached teacher took is shared by all who read it, and stands in `teacher_s`.
+    teachers = (
+        ()
+        if isinstance(spec.teacher, NoTeacher | CachedTeacher)
+        else (teacher_config(teacher_base(spec.teacher), store),)
+    )
+    return Cost(
+        tokens=recipe.total_tokens,
+        flops_paper=paper_flops(model, spec.plan, recipe, teachers),
+        flops_exact=exact_flops(model, spec.plan, recipe, teachers),
+        train_s=record.train_s,
+        evaluate_s=record.evaluate_s,
+        teacher_s=record.teacher_s,
+        peak_bytes=peak_bytes(world),
+    )
+
+
+def _evaluated(job: TrialJob, store: Store, world: World) -> TrialResult:
+    spec, trained = job.spec, store.trained(job.spec.trial_id)
+    assert trained is not None, "trained before it is measured"
+    corpus = store.path("corpora", spec.train.corpus_sha256)
+
+    def scores(weights_sha256: str, folder: Path) -> Scores:
+        return scores_of(
+            weights_sha256,
+            lambda: load_verified(folder, weights_sha256).model.to(world.device),
+            store=store,
+            folder=corpus,
+            spec=job.evaluation,
+        )
+
+    before = scores(job.base_sha256, base_folder(job.base_sha256, store))
+    began_s = time.perf_counter()
+    known = measured(trained.weights_sha256, spec.train.corpus_sha256, job.evaluation, store)
+    after = scores(trained.weights_sha256, store.path("trials", trained.trial_id, "weights"))
+    if known is None:
+        trained = _with_seconds(trained, time.perf_counter() - began_s)
+        store.save(trained, "trials", trained.trial_id, "trained.json")
+    return TrialResult(trained=trained, before=before, after=after)
+
+
+def _with_seconds(trained: Trained, evaluate_s: float) -> Trained:
+    """The same with the seconds that its scores took."""
+    cost = replace(trained.cost, evaluate_s=trained.cost.evaluate_s + evaluate_s)
+    return replace(trained, cost=cost, ended_s=time.time())

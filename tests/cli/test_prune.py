@@ -1,0 +1,170 @@
+"""`raydistill prune`: only the surgery, by every way to say which layers leave."""
+
+import json
+
+import pytest
+import yaml
+
+from raydistill.core.errors import DataError
+from raydistill.models.huggingface.checkpoint import read_checkpoint
+from raydistill.pruning.mergekit import LayerMap, read_map, write_map
+from raydistill.specs.locations import pick
+from support import sweeping
+from support.hub_models import save_model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory):
+    return tmp_path_factory.mktemp("storage")
+
+
+def prune(storage, to, *words):
+    return sweeping.command(storage, "prune", *words, "--to", to)
+
+
+WAYS = [
+    ("--location max-gap --count 2", pick("max-gap", 6, 2)),
+    ("--location 1,3-4", (1, 3, 4)),
+    ("--layers 1,3-4", (1, 3, 4)),
+    ("--layers 0,5 --allow-ends", (0, 5)),
+    ("--location output --target-params 170K", (3, 4)),
+]
+
+
+@pytest.mark.parametrize(("words", "gone"), WAYS)
+def test_layers_leave_and_a_stock_folder_stays(storage, folder, tmp_path, words, gone):
+    from transformers import AutoModelForCausalLM
+
+    done = prune(storage, tmp_path / "out", "--model", folder, *words.split())
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    whole, short = (AutoModelForCausalLM.from_pretrained(at) for at in (folder, tmp_path / "out"))
+    kept = [layer for layer in range(6) if layer not in gone]
+    assert short.config.num_hidden_layers == len(kept)
+    names = {f"model.layers.{place}.": f"model.layers.{layer}." for place, layer in enumerate(kept)}
+    state = whole.state_dict()
+    for name, tensor in short.state_dict().items():
+        place = next((place for place in names if name.startswith(place)), "")
+        assert tensor.equal(state[names.get(place, "") + name.removeprefix(place)])
+    written = read_map(tmp_path / "out/mergekit.yml")
+    assert written == LayerMap(model=str(folder), kept=tuple(kept), dtype="float32")
+    again = prune(storage, tmp_path / "again", "--mergekit", tmp_path / "out/mergekit.yml",
+                  "--allow-ends")  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    for name in ("config.json", "model.safetensors", "mergekit.yml"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_a_score_reads_the_text(storage, folder, tmp_path):
+    (tmp_path / "a.txt").write_text("\n".join(f"line {i} of some text" for i in range(999)))
+    words = ("--location", "block-influence", "--count", "2", "--text", tmp_path / "a.txt")
+    done = prune(storage, tmp_path / "out", "--model", folder, *words, "--windows", "2")
+    assert done.returncode == 0, done.stderr
+    assert read_checkpoint(str(tmp_path / "out"), "main").model.num_layers == 4
+
+
+WRONG = [
+    (2, "", "One of --location, --layers and --mergekit; there is none"),
+    (2, "--layers 1 --location input", "there is --location and --layers"),
+    (2, "--location input", "One of --count and --target-params"),
+    (2, "--location input --count 1 --target-params 1M", "One of --count and --target-params"),
+    (2, "--layers 1 --count 1", "a list of layers has its own count"),
+    (2, "--location input --count 5", "this model has 6 layers; the first and last stay: 1 to 4"),
+    (2, "--location midle --count 1", "Did you mean 'middle'?"),
+    (2, "--location block-influense --count 1", "Did you mean 'block-influence'?"),
+    (2, "--location block-influence --count 9", "the first and last stay: 1 to 4"),
+    (2, "--layers 0,1", "0 (the first and last stay)"),
+    (2, "--location input --count two", "--count 'two' is not a whole number of layers"),
+    (2, "--location input --target-params many", "a number of parameters, such as 0.8B or 350M"),
+    (2, "--location input --target-params 1K", "from 177.504K down to 149.664K"),
+    (2, "--location input --target-params 1M", "the model has 186.784K; layers leave by 9.28K"),
+    (3, "--mergekit nowhere.yml", "nowhere.yml is no mergekit file"),
+    (2, "--layers 1 --revision", "argument --revision: expected one argument"),
+    (3, "--layers 1 --revision step2", "no revision 'step2' in"),
+]
+
+
+@pytest.mark.parametrize(("code", "words", "said"), WRONG, ids=[words for _, words, _ in WRONG])
+def test_what_cannot_be_is_told_in_one_line(storage, folder, tmp_path, code, words, said):
+    done = prune(storage, tmp_path / "out", "--model", folder, *words.split())
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.count("\n") == 1
+    assert said in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_row_45_a_folder_that_is_not_empty_is_refused_before_anything_is_read(storage, tmp_path):
+    (tmp_path / "mine.txt").touch()
+    done = prune(storage, tmp_path, "--model", "./nowhere", "--layers", "1")
+    assert done.returncode == 2
+    assert "is not empty: --overwrite" in done.stderr
+
+
+def test_only_a_checkpoint_is_pruned(storage, tmp_path):
+    done = prune(storage, tmp_path / "out", "--layers", "1")
+    assert (done.returncode, "prune needs --model" in done.stderr) == (2, True)
+
+
+def test_a_layer_map_is_what_mergekit_reads():
+    text = write_map(LayerMap(model="a/b", kept=(0, 1, 2, 5, 7), dtype="bfloat16"))
+    assert yaml.safe_load(text) == {
+        "slices": [
+            {"sources": [{"model": "a/b", "layer_range": ends}]}
+            for ends in ([0, 3], [5, 6], [7, 8])
+        ],
+        "merge_method": "passthrough",
+        "dtype": "bfloat16",
+    }
+
+
+PASSES = {"slices": [{"sources": [{"model": "m", "layer_range": [0, 4]}]}]}
+MORE = {"model": "m", "layer_range": [4, 6]}
+MAPS = [
+    ("", "it has no keys"),
+    ("[1", "is no mergekit file"),
+    ({"merge_method": "slerp"} | PASSES, "merge_method 'slerp', only passthrough"),
+    ({"base_model": "m"} | PASSES, "base_model is more than which layers stay; only dtype"),
+    ({"slices": []}, "no list of slices"),
+    ({"slices": [{"sources": [MORE, MORE]}]}, r"slices\[0\] must have one source"),
+    (
+        {"slices": [{"sources": [MORE | {"parameters": {"scale": 2}}]}]},
+        r"sources\[0\].parameters is",
+    ),
+    ({"slices": [{"sources": [{"model": "m", "layer_range": [4, 4]}]}]}, r"layer_range \[4, 4\]"),
+    ({"slices": [{"sources": [{"model": "m", "layer_range": "0-4"}]}]}, "layer_range '0-4'"),
+    ({"slices": [{"sources": [MORE]}, *PASSES["slices"]]}, "at most once, in ascending order"),
+    ({"slices": [{"sources": [MORE]}, {"sources": [MORE]}]}, "at most once"),
+    ({"slices": [*PASSES["slices"], {"sources": [MORE | {"model": "n"}]}]}, r"2 models \(m, n\)"),
+    ("dtype: a\ndtype: b\n", "has the key dtype twice"),
+    ("!!python/object/apply:os.system ['touch payload']", "is no mergekit file"),
+]
+
+
+@pytest.mark.parametrize(("content", "said"), MAPS, ids=[said for _, said in MAPS])
+def test_any_other_map_is_refused(tmp_path, monkeypatch, content, said):
+    monkeypatch.chdir(tmp_path)
+    if isinstance(content, dict):
+        content = json.dumps({"merge_method": "passthrough"} | content)
+    (tmp_path / "map.yml").write_text(content)
+    with pytest.raises(DataError, match=said) as refusal:
+        read_map(tmp_path / "map.yml")
+    assert "\n" not in str(refusal.value)
+    assert not (tmp_path / "payload").exists()
+
+
+def test_a_map_must_fit_the_model(storage, folder, tmp_path):
+    for kept, dtype, said in (
+        ((0, 7), "", "keeps layer 7, the model has 0 to 5"),
+        (tuple(range(6)), "", "keeps all 6 layers"),
+        ((0, 1, 5), "float16", "dtype float16, but the model's float32 is kept"),
+    ):
+        text = write_map(LayerMap(model=str(folder), kept=kept, dtype=dtype))
+        (tmp_path / "map.yml").write_text(text)
+        done = prune(storage, tmp_path / "out", "--mergekit", tmp_path / "map.yml")
+        assert done.returncode == 3
+        assert said in done.stderr

@@ -1,0 +1,48 @@
+import pytest
+
+from raydistill.cli.arguments.values import assignment, device_range, layer_counts, number, whole
+from raydistill.core.errors import UsageError
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "2.5", "1e3", "1_0", "two", "9" * 10])
+def test_a_whole_number_is_written_as_digits_within_its_range(text):
+    assert [whole("--trials")("1"), whole("--num-fewshot", lowest=0)("0")] == [1, 0]
+    with pytest.raises(UsageError) as refusal:
+        whole("--trials")(text)
+    assert str(refusal.value) == f"--trials {text!r}: a whole number from 1 on"
+
+
+@pytest.mark.parametrize("text", ["", "-1", "nan", "inf", "-inf", "many"])
+def test_a_number_is_finite_and_not_below_zero(text):
+    read = number("--tolerance", "a number from 0 on", positive=False)
+    assert [read("0"), read("2.50")] == [0, 2.5]
+    with pytest.raises(UsageError) as refusal:
+        read(text)
+    assert str(refusal.value) == f"--tolerance {text!r}: a number from 0 on"
+
+
+def test_zero_is_no_positive_number():
+    read = number("--cache-gb", "a number above 0", positive=True)
+    assert read("1e-9") == 1e-9
+    with pytest.raises(UsageError, match=r"--cache-gb '0\.0': a number above 0"):
+        read("0.0")
+
+
+def test_counts_of_layers_may_be_negative_where_the_model_refuses_them():
+    assert layer_counts("4, -1,+8") == [4, -1, 8]
+    with pytest.raises(UsageError, match="--count '' is not a whole number of layers"):
+        layer_counts("4,")
+
+
+def test_an_elastic_trial_has_a_range_of_devices():
+    assert (device_range("2"), device_range("1-2")) == (range(2, 3), range(1, 3))
+    for text in ("2-", "-2", "1-2-3", "0-1"):
+        with pytest.raises(UsageError, match="a whole number from 1 on"):
+            device_range(text)
+
+
+def test_an_assignment_has_an_equals_sign():
+    read = assignment("--set", "lr=1e-5")
+    assert [read("lr = 1"), read("where=a=b")] == [("lr", "1"), ("where", "a=b")]
+    with pytest.raises(UsageError, match="--set 'lr': write field=value, such as lr=1e-5"):
+        read("lr")

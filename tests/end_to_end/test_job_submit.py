@@ -1,0 +1,176 @@
+"""`ray job submit` from the repository to a head: the bare sweep, and the shape it stands on.
+
+The shape is Ray's part alone; `docs/ray-shape.md` has the figures.
+"""
+
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from raydistill.core.fault_injection import Fault
+from raydistill.runners.cluster.work import FINISHED
+from support import sweeping
+from support.ray_processes import (
+    REPOSITORY,
+    family,
+    head_in_repository,
+    left_of,
+    ray_job,
+    submit,
+    working,
+)
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory, prepared):
+    return prepared(tmp_path_factory.mktemp("storage"))
+
+
+@pytest.fixture(scope="module")
+def head(storage):
+    """One head for all jobs here; scale and storage reach them by its environment."""
+    places = [str(REPOSITORY / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    variables = {
+        "RAYDISTILL_SCALE": "smoke", "RAYDISTILL_STORAGE": str(storage), "COLUMNS": "120",
+        "PYTHONPATH": os.pathsep.join(places),
+    }  # fmt: skip
+    with head_in_repository(**variables) as (process, environment):
+        yield process, environment
+        session = family(process.pid)
+    assert left_of(session, timeout_s=5) == []
+
+
+@pytest.fixture(scope="module")
+def first(head):
+    return submit(head[1], sweeping.SCRIPT)
+
+
+@pytest.fixture(scope="module")
+def shape(head, tmp_path_factory):
+    """The job's standard output, what it measured, and which of its processes lived on."""
+    folder = tmp_path_factory.mktemp("shape")
+    job = submit(head[1], "tests/support/shape_driver.py", str(folder))
+    assert job.returncode == 0, job.stdout + job.stderr
+    lived_on = left_of(working(head[0].pid))
+    return job.stdout, json.loads((folder / "shape.json").read_text()), lived_on
+
+
+def trained(storage):
+    return {p: p.stat().st_mtime_ns for p in storage.glob("trials/*/trained.json")}
+
+
+def test_the_job_succeeds_and_its_cells_are_in_mlflow(first, storage):
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "succeeded" in first.stdout
+    assert "[5/5]" in first.stdout
+    assert "against the control" in first.stdout
+    assert "Traceback" not in first.stdout
+    sweeping.assert_tracked_once(storage, sweeping.CELLS)
+
+
+def test_nothing_of_the_job_lives_on(first, head):
+    assert left_of(working(head[0].pid)) == []
+
+
+def test_a_second_submission_trains_nothing(first, head, storage):
+    before = trained(storage)
+    again = submit(head[1], sweeping.SCRIPT)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "nothing is trained" in again.stdout
+    assert trained(storage) == before
+    sweeping.assert_tracked_once(storage, sweeping.CELLS)
+
+
+@pytest.mark.soak
+def test_a_failing_trial_fails_the_job(first, head, storage):
+    """At this rate the loss is no number after a step."""
+    before = trained(storage)
+    failing = submit(
+        head[1], sweeping.SCRIPT, "--age", "320B", "--location", "input", "--set", "lr=1e38"
+    )
+    assert failing.returncode == 1
+    assert "failed" in failing.stdout
+    assert "FloatingPointError" in failing.stdout
+    assert trained(storage) == before
+
+
+def test_a_job_that_is_stopped_leaves_a_checkpoint(first, head, storage):
+    """`ray job stop` sends SIGTERM and, three seconds later, SIGKILL."""
+    passed = storage / "faults" / f"{Fault(action='note', point='step', number=40).name}-1"
+    long = ("--age", "320B", "--location", "middle", "--budget", "2000B")
+    ray_job(
+        head[1], "submit", "--no-wait", "--submission-id=stopped", "--", "env",
+        "RAYDISTILL_FAULTS=note@step=40", "python", sweeping.SCRIPT, *long,
+        "--checkpoint-every", "99999",
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not passed.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    stopped = ray_job(head[1], "stop", "stopped")
+    assert "was stopped" in stopped.stdout, stopped.stdout + stopped.stderr
+    said = ray_job(head[1], "logs", "stopped").stdout
+    assert "the same command goes on from there" in said
+    (kept,) = storage.glob("trials/*/checkpoints/step-*")
+    assert int(kept.name[5:]) >= 40
+
+
+def test_without_the_token_nothing_is_taken(head):
+    without = {k: v for k, v in head[1].items() if not k.startswith("RAY_AUTH")}
+    refused = submit(without | {"RAY_AUTH_MODE": "disabled"}, sweeping.SCRIPT)
+    assert refused.returncode != 0
+    assert "oken authentication is enabled" in refused.stderr
+    with pytest.raises(urllib.error.HTTPError) as answer:
+        urllib.request.urlopen(f"{head[1]['RAY_ADDRESS']}/api/jobs/", timeout=10)
+    assert answer.value.code == 401
+
+
+@pytest.mark.soak
+def test_a_job_of_the_bare_shape_succeeds(shape):
+    assert "succeeded" in shape[0]
+
+
+@pytest.mark.soak
+def test_six_trials_share_two_processes_that_import_torch_once_each(shape):
+    single = shape[1]["single"]
+    assert not single["failures"]
+    assert len(single["finished"]) == 5
+    processes = {report["pid"] for report in single["reports"]}
+    assert len(processes) <= 2
+    first = {report["key"]: report for report in reversed(single["reports"])}
+    assert sum(report["imported"] for report in first.values()) == len(processes)
+    print(overheads(single))
+
+
+def overheads(single):
+    """Seconds from one trial's last report to the next one's begin in the same process."""
+    last, seconds = {}, []
+    for report in sorted(single["reports"], key=lambda r: (r["begun"], r["tokens"])):
+        pid = report["pid"]
+        if pid in last and last[pid]["key"] != report["key"]:
+            seconds.append(round(report["begun"] - last[pid]["timestamp"], 1))
+        last[pid] = report
+    return {"all_s": round(single["wall_s"], 1), "between_s": seconds}
+
+
+@pytest.mark.soak
+def test_asha_stops_the_worst_trial(shape):
+    assert shape[1]["single"]["stopped"] == ["nap5"]
+
+
+@pytest.mark.soak
+def test_a_trial_on_two_ranks_runs_in_a_worker_group_inside_tune(shape):
+    nested = shape[1]["nested"]
+    assert not nested["failures"]
+    assert nested["finished"] == ["count_ranks0"]
+    last = nested["reports"][-1]
+    assert (last["ranks"], last["backend"], last[FINISHED]) == (2.0, "gloo", 1)
+    print({"nested_s": round(nested["wall_s"], 1)})
+
+
+@pytest.mark.soak
+def test_nothing_of_the_shape_lives_on(shape):
+    assert shape[2] == []

@@ -1,0 +1,79 @@
+"""A storage that version 0.1.0 wrote before its files moved: read, and nothing is done again.
+
+`fixtures/storage_0_1_0.tar.xz` is what two sweeps left at the smoke scale: presets, a score, KD,
+cached KD and from scratch. To keep it small, most weights, teacher answers, figures, page and
+MLflow's database are not in it; what they say is in the files beside them.
+"""
+
+import json
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from raydistill.specs.scale import load_scale
+from support import sweeping
+
+ARCHIVE = Path(__file__).parents[1] / "fixtures" / "storage_0_1_0.tar.xz"
+ASKED = {
+    "where_to_drop": (
+        "--location", "max-gap,input,block-influence,none", "--age", "320B", "--count", "2",
+    ),
+    "teacher_free_vs_kd": (
+        "--age", "320B", "--seed", "1", "--count", "2",
+        "--arm", "teacher-free,kd,kd-cached,scratch,control",
+    ),
+}  # fmt: skip
+TRIALS = {
+    "05a068f02dcad5f8", "37bc67ec45450bb2", "4952e1e6f31637ba", "75b449e5080cfd82",
+    "c9bdd1b8ef45623b", "e89614bcb4713ef1", "f30e7758362727e5",
+}  # fmt: skip
+KEPT = ("bases", "corpora", "items", "layer_scores", "pretraining", "scores", "trials")
+REPORT = ("report.md", "report.csv", "report.tex", "table.json", "table.md", "tune.csv")
+
+
+@pytest.fixture
+def storage(tmp_path):
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(tmp_path / "storage", filter="data")
+    return tmp_path / "storage"
+
+
+def contents(storage, folders):
+    files = (path for folder in folders for path in (storage / folder).rglob("*"))
+    return {str(path.relative_to(storage)): path.read_bytes() for path in files if path.is_file()}
+
+
+@pytest.mark.parametrize("sweep", ASKED)
+def test_nothing_is_trained_scored_or_measured_again(run_sweep, storage, sweep):
+    kept = contents(storage, KEPT)
+    report = {name: (storage / "sweeps" / sweep / "smoke" / name).read_text() for name in REPORT}
+    done = run_sweep(sweep, storage, *ASKED[sweep])
+    assert done.returncode == 0, done.stderr
+    assert contents(storage, KEPT) == kept
+    for name, text in report.items():
+        assert (storage / "sweeps" / sweep / "smoke" / name).read_text() == text, name
+
+
+def test_a_plan_knows_every_trial_by_its_old_id(storage):
+    ids = set()
+    for sweep, flags in ASKED.items():
+        planned = subprocess.run(
+            [sys.executable, f"sweeps/{sweep}.py", *flags, "--dry-run"],
+            cwd=sweeping.ROOT, env=sweeping.environment(storage), capture_output=True, text=True,
+        )  # fmt: skip
+        assert planned.returncode == 0, planned.stderr
+        rows = [line.split() for line in planned.stdout.splitlines() if line.startswith("■")]
+        assert all("done" in row for row in rows if "stays" not in row), planned.stdout
+        ids |= {row[-1] for row in rows if "stays" not in row}
+    assert ids == TRIALS
+
+
+def test_commands_read_it(storage):
+    shown = sweeping.command(storage, "show", "05a068f0")
+    assert shown.returncode == 0, shown.stderr
+    assert "block-influence" in shown.stdout
+    trained = json.loads((storage / "trials/05a068f02dcad5f8/trained.json").read_text())
+    assert trained["model"]["num_layers"] == load_scale("smoke").model.num_layers

@@ -1,0 +1,253 @@
+"""What is planted does not run, names do not escape, secrets do not leave. See `SECURITY.md`."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import psutil
+import pytest
+
+from raydistill.core.errors import DataError, UsageError
+from raydistill.core.redaction import redact
+from raydistill.runners.tune.trials import _failure
+from raydistill.storage.manifest import verify, write_manifest
+from raydistill.storage.store import Store
+from support import sweeping
+from support.hub_models import save_model
+from support.mlflow_server import free_port, server
+
+SECRETS = {
+    "HF_TOKEN": "hf_planted0123456789abcdef",
+    "AWS_SECRET_ACCESS_KEY": "planted/aws+secret0123456789",
+    "RAY_AUTH_TOKEN": "planted0ray0token0123456789abcdef",
+}
+PASSWORD = "planted-geheim-987"
+RAYDISTILL = "from raydistill.cli.console import raydistill; raydistill()"
+LISTENING = """
+import json, os, subprocess, sys, urllib.error, urllib.request
+from pathlib import Path
+import psutil, ray
+from raydistill.runners.cluster.connection import connected
+
+def said(ip, port):
+    url = f"http://{'127.0.0.1' if ip in ('::', '0.0.0.0') else ip}:{port}/"
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return response.read(6).decode()
+    except urllib.error.HTTPError as error:
+        return str(error.code)
+    except Exception:
+        return "not HTTP"
+
+with connected(Path(sys.argv[1])):
+    me = psutil.Process()
+    family = [me, *me.children(recursive=True)]
+    sockets = [s for each in family for s in each.net_connections() if s.status == "LISTEN"]
+    answers = [said(s.laddr.ip, s.laddr.port) for s in sockets]
+    gcs = ray.get_runtime_context().gcs_address
+    join = "import ray, sys; ray.init(sys.argv[1])"
+    variables = {k: v for k, v in os.environ.items() if not k.startswith("RAY")}
+    variables["RAY_AUTH_MODE"] = "disabled"
+    joined = subprocess.run([sys.executable, "-c", join, gcs], env=variables, capture_output=True)
+    print(json.dumps([answers, joined.returncode, joined.stderr.decode()]))
+"""
+SWEEP = ("--age", "320B", "--location", "none,input")
+
+
+@pytest.fixture
+def planted(monkeypatch):
+    for name, value in SECRETS.items():
+        if name != "RAY_AUTH_TOKEN":  # the cluster of this test has none
+            monkeypatch.setenv(name, value)
+
+
+def everything(folder):
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_no_secret_is_in_what_a_sweep_leaves_or_says(
+    planted, prepared, migrated, tmp_path, ray_address
+):
+    """Parameters, tags, logs, errors, page and database; a trial fails, and so does a delivery."""
+    storage, port = prepared(tmp_path / "storage"), free_port()
+    (tmp_path / "served").mkdir()
+    shutil.copy(migrated, tmp_path / "served/served.db")
+    with server(tmp_path / "served", port):
+        done = sweeping.here(
+            "where_to_drop", storage, *SWEEP, "--concurrent", "1",
+            "--tracking-uri", f"http://ann:{PASSWORD}@127.0.0.1:{port}",
+            RAY_ADDRESS=ray_address, RAYDISTILL_FAULTS="raise@removal=1,times=3",
+            RAYDISTILL_OWNER=f"ann:{SECRETS['HF_TOKEN']}",
+        )  # fmt: skip
+        assert done.returncode == 1, done.stderr
+        assert f"http://***@127.0.0.1:{port}" in done.stdout
+        sweeping.command(storage, "report")
+    left = everything(tmp_path) + done.stdout.encode() + done.stderr.encode()
+    assert b"where_to_drop" in left
+    for secret in (*SECRETS.values(), PASSWORD):
+        assert secret.encode() not in left, secret
+
+
+def test_a_failure_hides_what_its_exception_says(planted):
+    said = f"401 for https://ann:{PASSWORD}@hub/x with {SECRETS['HF_TOKEN']}, num_tokens=4"
+    kept = _failure("key", RuntimeError(said), 3)
+    assert kept.message == "RuntimeError: 401 for https://***@hub/x with ***, num_tokens=4"
+    assert PASSWORD not in kept.traceback
+    assert SECRETS["HF_TOKEN"] not in kept.traceback
+
+
+def test_an_error_and_its_traceback_hide_secrets(planted, tmp_path):
+    secret = SECRETS["HF_TOKEN"]
+    for more in ((), ("--debug",)):
+        done = sweeping.command(tmp_path, f"x{secret}", *more)
+        assert done.returncode == 2
+        assert secret not in done.stdout + done.stderr
+        assert "***" in done.stderr
+
+
+def test_a_short_value_is_a_word_and_stays(monkeypatch):
+    monkeypatch.setenv("SOME_TOKEN", "input")
+    assert redact("location input") == "location input"
+
+
+@pytest.mark.parametrize("name", ["../outside", "a/../../outside", "/etc/hostname"])
+def test_a_manifest_that_names_files_elsewhere_is_refused(tmp_path, name):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "manifest.json").write_text(
+        json.dumps({"schema": 1, "files": {name: {"bytes": 1, "sha256": ""}}})
+    )
+    with pytest.raises(DataError, match="which is not in its folder"):
+        verify(folder)
+
+
+def test_a_link_in_a_folder_is_not_followed(tmp_path):
+    folder, outside = tmp_path / "folder", tmp_path / "outside"
+    folder.mkdir()
+    outside.write_text("secret")
+    (folder / "link").symlink_to(outside)
+    write_manifest(folder)
+    with pytest.raises(DataError, match="which is not in its folder"):
+        verify(folder)
+
+
+@pytest.mark.parametrize("part", ["../up", "a/../../up", "/etc"])
+def test_no_name_leads_out_of_a_storage(tmp_path, part):
+    with pytest.raises(UsageError, match="is no place in the storage"):
+        Store(tmp_path).path("trials", part)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show", "../../etc"), ("diff", "../a", "../b"), ("export", "../../x", "--to", "out"),
+        ("rungs", "../up"), ("best", "../up"), ("report", "../up"), ("track", "sync", "../up"),
+    ],
+)  # fmt: skip
+def test_a_command_that_names_something_outside_finds_nothing(tmp_path, words):
+    (tmp_path / "storage").mkdir()
+    (tmp_path / "etc").mkdir()
+    done = sweeping.command(tmp_path / "storage", *words)
+    assert done.returncode in (2, 3)
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["etc", "storage"]
+
+
+def mark_of(tmp_path):
+    """Code that leaves a mark where it runs, and the mark."""
+    mark = tmp_path / "it-ran"
+    return f"open({str(mark)!r}, 'w').close()\n", mark
+
+
+def test_code_that_comes_with_a_model_or_its_tokenizer_does_not_run(prepared, tmp_path):
+    code, mark = mark_of(tmp_path)
+    folder = save_model(tmp_path / "mine")
+    (folder / "planted.py").write_text(code + "class Planted: pass\n")
+    about = folder / "tokenizer_config.json"
+    planted = {"auto_map": {"AutoTokenizer": ["planted.Planted", None]}}
+    about.write_text(json.dumps(json.loads(about.read_text()) | planted))
+    storage = prepared(tmp_path / "storage")
+    done = sweeping.command(storage, "rank", folder, "--windows", "2", "--to", tmp_path / "ranked")
+    assert not mark.exists()
+    assert done.returncode in (0, 2, 3)
+    config = folder / "config.json"
+    planted = {"auto_map": {"AutoConfig": "planted.Planted"}}
+    config.write_text(json.dumps(json.loads(config.read_text()) | planted))
+    refused = sweeping.command(storage, "rank", folder, "--to", tmp_path / "ranked")
+    assert refused.returncode == 3
+    assert not mark.exists()
+
+
+def test_a_task_file_with_a_function_does_not_run(prepared, tmp_path):
+    code, mark = mark_of(tmp_path)
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "planted.py").write_text(code + "def go(*_): return 1\n")
+    (data / "mine.yaml").write_text("task: mine\ndoc_to_text: !function planted.go\n")
+    storage = prepared(tmp_path / "storage")
+    done = sweeping.here(
+        "where_to_drop", storage, "--tasks", "mine", "--task-data", str(data), "--dry-run"
+    )
+    assert done.returncode == 2
+    assert "no task 'mine'" in done.stderr
+    assert not mark.exists()
+
+
+def test_mlflows_pages_are_on_this_machine_alone_and_answer_to_its_names(prepared, tmp_path):
+    storage, port = prepared(tmp_path / "storage"), free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-c", RAYDISTILL, "ui", "--port", str(port)],
+        env=sweeping.environment(storage), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        while (code := answer(port, "127.0.0.1")) is None:
+            assert process.poll() is None
+            time.sleep(0.2)
+        assert code == 200
+        assert answer(port, "evil.example.org") == 403
+        family = [
+            psutil.Process(process.pid),
+            *psutil.Process(process.pid).children(recursive=True),
+        ]
+        sockets = [
+            s.laddr for each in family for s in each.net_connections() if s.status == "LISTEN"
+        ]
+        assert {address.ip for address in sockets if address.port == port} == {"127.0.0.1"}
+    finally:
+        os.killpg(process.pid, 9)
+        process.wait()
+
+
+def test_the_ray_that_a_sweep_starts_answers_with_a_token_alone(tmp_path):
+    """But for its metrics, which it gives to everybody."""
+    done = subprocess.run(
+        [sys.executable, "-c", LISTENING, str(tmp_path / "ray.log")],
+        env=sweeping.environment(tmp_path), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    answers, joined, refusal = json.loads(done.stdout.splitlines()[-1])
+    assert joined != 0
+    assert "InvalidAuthToken" in refusal
+    assert set(answers) == {"401", "# HELP", "not HTTP"}
+    assert answers.count("# HELP") <= 3
+
+
+def answer(port, host):
+    """The status code of a request that calls the server `host`; None if nobody listens."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/", headers={"Host": f"{host}:{port}"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return None

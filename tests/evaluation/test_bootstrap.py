@@ -1,0 +1,280 @@
+"""Intervals and the best set, on made-up documents."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raydistill.evaluation.bootstrap import (
+    MIN_DOCUMENTS,
+    DocumentScores,
+    Missing,
+    PairedBootstrap,
+    estimate,
+    holm_rejected,
+    not_distinguishable_from_best,
+)
+from raydistill.evaluation.document_split import half
+from raydistill.evaluation.performance_drops import above_chance
+from raydistill.evaluation.rank_agreement import kendall_tau
+from raydistill.evaluation.statistical_power import (
+    DocumentsAreTheLimit,
+    SeedsNeeded,
+    seeds_to_separate,
+)
+from raydistill.reports.results.common_tasks import constant_answers
+from raydistill.specs.results import Scores, TaskScore, UnitScores
+
+UNITS = tuple(f"GEN {chapter}" for chapter in range(60))
+QUICK = PairedBootstrap(UNITS, resamples=1_000)
+
+
+def scores_of(task_values, nll=0.0, stderr=0.0, chance=0.0):
+    tasks = {
+        str(task): TaskScore(value=value, stderr=stderr, chance=chance)
+        for task, value in enumerate(task_values)
+    }
+    return Scores(weights_sha256="0" * 64, nll=nll, tasks=tasks)
+
+
+def nats(per_token, units=UNITS, tokens=100):
+    """Held-out nats with the given mean in each document."""
+    sums = tuple(float(value) * tokens for value in np.broadcast_to(per_token, len(units)))
+    return UnitScores(units=units, sums=sums, counts=(tokens,) * len(units))
+
+
+def documents(per_token, right=(5,) * 60, counts=(10,) * 60):
+    task = UnitScores(units=UNITS, sums=tuple(map(float, right)), counts=tuple(counts))
+    return DocumentScores(nll=nats(per_token), tasks={"continuation": task})
+
+
+def noisy(seed, mean, spread=0.1):
+    return mean + spread * np.random.default_rng(seed).standard_normal(len(UNITS))
+
+
+def test_the_interval_agrees_with_the_standard_error_of_a_mean():
+    per_document = noisy(7, 3.0, spread=0.5)
+    bootstrap = PairedBootstrap(UNITS)
+    drawn = bootstrap.values(nats(per_document))[1:]
+    assert drawn.std() == pytest.approx(per_document.std() / math.sqrt(len(UNITS)), rel=0.05)
+
+
+def test_a_document_without_items_counts_nothing():
+    task = UnitScores(units=UNITS[:30], sums=(1.0,) * 30, counts=(2,) * 30)
+    bootstrap = PairedBootstrap(UNITS)
+    assert bootstrap.values(task)[0] == task.value
+    assert np.all(bootstrap.values(task) == 0.5)
+
+
+def test_resampling_does_not_depend_on_the_order_of_the_documents():
+    one, other = PairedBootstrap(UNITS), PairedBootstrap(UNITS[::-1])
+    np.testing.assert_array_equal(
+        one.values(nats(noisy(3, 3.0))), other.values(nats(noisy(3, 3.0)))
+    )
+
+
+def best_set(cells, documents=60):
+    bootstrap = PairedBootstrap(UNITS)
+    losses = {name: bootstrap.values(nats(cell)) for name, cell in cells.items()}
+    return not_distinguishable_from_best(losses, documents=documents)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    means=st.lists(st.floats(2.9, 3.1), min_size=1, max_size=5),
+    copies=st.integers(2, 3),
+)
+def test_identical_cells_are_never_separated(seed, means, copies):
+    cells = {
+        f"{index}.{copy}": noisy(seed + index, mean)
+        for index, mean in enumerate(means)
+        for copy in range(copies)
+    }
+    inside = {name.split(".")[0] for name in best_set(cells)}
+    assert best_set(cells) == {name for name in cells if name.split(".")[0] in inside}
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), order=st.permutations("abcde"))
+def test_the_order_of_the_cells_does_not_matter(seed, order):
+    cells = {name: noisy(seed + ord(name), 3 + 0.01 * ord(name)) for name in "abcde"}
+    assert best_set(cells) == best_set({name: cells[name] for name in order})
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_a_clearly_worse_cell_is_outside_and_the_best_inside(seed):
+    cells = {"good": noisy(seed, 3.0), "same": noisy(seed, 3.0), "worse": noisy(seed + 1, 3.3)}
+    assert best_set(cells) == {"good", "same"}
+
+
+def test_equally_good_cells_are_seldom_separated():
+    separated = [
+        len(best_set({str(cell): noisy(100 * draw + cell, 3.0) for cell in range(2)})) < 2
+        for draw in range(100)
+    ]
+    assert sum(separated) <= 12  # 5 are expected; 12 or more happen once in 200 times
+
+
+def differences(seeds, *, mean=0.0, of_seeds=0.0, of_documents=0.1, of_both=0.05, draw=0):
+    """By seed, the nats a token between two cells: seeds × documents, all effects random."""
+    random = np.random.default_rng(draw)
+    shared_U = mean + of_documents * random.standard_normal(len(UNITS))
+    own_SU = of_both * random.standard_normal((seeds, len(UNITS)))
+    own_SU += of_seeds * random.standard_normal((seeds, 1))
+    return {seed: nats(shared_U + own_SU[seed]) for seed in range(seeds)}
+
+
+def over_seeds(found, bootstrap):
+    return bootstrap.over_seeds({seed: bootstrap.values(each) for seed, each in found.items()})
+
+
+def interval(found):
+    entry = estimate(over_seeds(found, QUICK), "")
+    return entry.low, entry.high
+
+
+def test_one_seed_is_what_it_was_and_equal_seeds_say_nothing_new():
+    bootstrap, only = PairedBootstrap(UNITS), nats(noisy(3, 3.0))
+    one = over_seeds({7: only}, bootstrap)
+    np.testing.assert_array_equal(one, bootstrap.values(only))
+    np.testing.assert_allclose(over_seeds(dict.fromkeys(range(4), only), bootstrap), one)
+
+
+@settings(max_examples=20, deadline=None)
+@given(draw=st.integers(0, 2**32 - 1), seeds=st.integers(2, 5), far=st.floats(0.05, 1.0))
+def test_the_further_seeds_lie_apart_the_wider_the_interval(draw, seeds, far):
+    alike = dict.fromkeys(range(seeds), nats(noisy(draw, 0.0)))
+    spread = {seed: nats(noisy(draw, far * seed)) for seed in range(seeds)}
+    (low, high), (wide_low, wide_high) = interval(alike), interval(spread)
+    assert wide_high - wide_low > high - low
+
+
+def test_seeds_are_paired():
+    """What a seed does to both of two cells cancels in their difference."""
+    bootstrap = PairedBootstrap(UNITS)
+    moved = {seed: noisy(0, 3.0) + 0.3 * seed for seed in range(3)}
+    left, right = (
+        over_seeds({seed: nats(cell + worse) for seed, cell in moved.items()}, bootstrap)
+        for worse in (0.0, 0.01)
+    )
+    np.testing.assert_allclose(right - left, 0.01)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize("of_seeds", [0.0, 0.013, 0.08])
+def test_an_interval_over_seeds_and_documents_holds_the_truth(seeds, of_seeds):
+    """0.013 is what these documents leave open in a mean; 0.08 is all that matters then."""
+    bounds = [interval(differences(seeds, of_seeds=of_seeds, draw=d)) for d in range(200)]
+    held = np.mean([low <= 0 <= high for low, high in bounds])
+    assert held >= 0.92  # of 0.95; 0.92 or less happens once in 25 times
+
+
+def test_equally_good_cells_are_seldom_separated_by_three_noisy_seeds():
+    zero = np.zeros(len(QUICK.weights_RU))
+    separated = [
+        len(
+            not_distinguishable_from_best(
+                {"a": over_seeds(differences(3, of_seeds=0.08, draw=draw), QUICK), "b": zero},
+                documents=60,
+            )
+        )
+        < 2
+        for draw in range(200)
+    ]
+    assert sum(separated) <= 18  # 10 are expected
+
+
+def test_as_many_seeds_as_are_said_to_be_needed_separate_four_times_in_five():
+    many = differences(200, mean=0.1, of_seeds=0.1, draw=1)
+    needed = seeds_to_separate({seed: QUICK.values(each) for seed, each in many.items()})
+    assert isinstance(needed, SeedsNeeded)
+    found = [
+        interval(differences(needed.seeds, mean=0.1, of_seeds=0.1, draw=draw))[0] > 0
+        for draw in range(200)
+    ]
+    assert 0.7 <= np.mean(found) <= 0.9
+
+
+def test_where_documents_are_the_limit_more_of_them_are_asked_for():
+    bootstrap = PairedBootstrap(UNITS)
+    few = differences(5, mean=0.02, of_documents=0.1, of_seeds=0.01)
+    limit = seeds_to_separate({seed: bootstrap.values(each) for seed, each in few.items()})
+    assert isinstance(limit, DocumentsAreTheLimit)
+    expected = (0.1 / math.sqrt(60) * 2.8 / 0.02) ** 2
+    assert limit.times == pytest.approx(expected, rel=0.6)
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        ({1: 0.1}, "one data seed"),
+        ({1: 0.1, 2: -0.1}, "no difference"),
+        ({1: 0.1, 2: math.nan}, "no"),
+    ],
+)
+def test_what_cannot_say_how_much_more_is_needed_says_why(found, reason):
+    bootstrap = PairedBootstrap(UNITS)
+    missing = seeds_to_separate({seed: bootstrap.values(nats(d)) for seed, d in found.items()})
+    assert isinstance(missing, Missing)
+    assert reason in missing.reason
+
+
+def test_few_documents_tell_nobody_apart():
+    cells = {"good": noisy(0, 3.0), "worse": noisy(0, 9.0)}
+    assert best_set(cells, documents=MIN_DOCUMENTS - 1) == set(cells)
+
+
+def test_a_cell_without_a_finite_loss_is_no_candidate():
+    assert best_set({"good": noisy(0, 3.0), "broken": np.full(60, np.nan)}) == {"good"}
+    assert best_set({"broken": np.full(60, np.nan)}) == frozenset()
+
+
+def test_holm_stops_at_the_first_that_it_keeps():
+    assert holm_rejected({"a": 0.001, "b": 0.03, "c": 0.03}) == {"a"}
+    assert holm_rejected({}) == frozenset()
+
+
+def test_the_halves_split_the_documents_and_do_not_depend_on_the_score():
+    scores = nats(noisy(0, 3.0))
+    selection, report = half(scores, "selection", UNITS), half(scores, "report", UNITS)
+    assert sorted(selection.units + report.units) == sorted(UNITS)
+    assert len(selection.units) == len(report.units) == 30
+    turned = half(nats(1.0, units=UNITS[::-1]), "selection", UNITS[::-1])
+    assert turned.units == selection.units[::-1]
+
+
+def test_a_score_that_lacks_documents_is_split_as_the_others_are():
+    task = nats(1.0, units=UNITS[:9])
+    selection = set(half(nats(1.0), "selection", UNITS).units)
+    assert set(half(task, "selection", UNITS).units) == selection & set(UNITS[:9])
+
+
+@given(units=st.sets(st.text(), min_size=2, max_size=9))
+def test_neither_half_is_empty_from_two_documents_on(units):
+    scores = nats(3.0, units=tuple(units))
+    sizes = [len(half(scores, which, units).units) for which in ("selection", "report")]
+    assert min(sizes) >= 1
+    assert sizes[0] - sizes[1] in (0, 1)
+
+
+def test_a_task_is_above_chance_only_if_every_base_is():
+    young = scores_of([0.30, 0.60], stderr=0.03, chance=0.25)
+    late = scores_of([0.60, 0.70], stderr=0.03, chance=0.25)
+    assert above_chance([late]) == ("0", "1")
+    assert above_chance([young, late]) == ("1",)
+
+
+def test_the_same_right_answers_everywhere_look_constant():
+    assert constant_answers([documents(3.0), documents(3.5), documents(4.0)]) == ("continuation",)
+    moving = documents(3.0, right=(4,) * 60)
+    assert constant_answers([documents(3.0), documents(3.5), moving]) == ()
+
+
+def test_rank_agreement_knows_ties():
+    assert kendall_tau([1, 2, 3, 4], [1, 2, 4, 3]) == pytest.approx(4 / 6)
+    assert kendall_tau([1, 1, 2], [1, 2, 3]) == pytest.approx(2 / math.sqrt(6))
+    assert math.isnan(kendall_tau([1, 1], [1, 2]))

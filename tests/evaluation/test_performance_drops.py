@@ -1,0 +1,110 @@
+"""Drops against a reference, from the paper's numbers and on made-up documents."""
+
+import math
+
+import numpy as np
+import pytest
+
+from raydistill.evaluation.bootstrap import DocumentScores, Estimate, Missing, PairedBootstrap
+from raydistill.evaluation.performance_drops import downstream_drop_pct, drops, perplexity_drop_pct
+from raydistill.reports.results.paper_numbers import TABLE_3
+from raydistill.specs.results import Scores, TaskScore, UnitScores
+
+UNITS = tuple(f"GEN {chapter}" for chapter in range(60))
+
+
+def scores_of(task_values, nll=0.0, stderr=0.0, chance=0.0):
+    tasks = {
+        str(task): TaskScore(value=value, stderr=stderr, chance=chance)
+        for task, value in enumerate(task_values)
+    }
+    return Scores(weights_sha256="0" * 64, nll=nll, tasks=tasks)
+
+
+def nats(per_token, units=UNITS, tokens=100):
+    """Held-out nats with the given mean in each document."""
+    sums = tuple(float(value) * tokens for value in np.broadcast_to(per_token, len(units)))
+    return UnitScores(units=units, sums=sums, counts=(tokens,) * len(units))
+
+
+def documents(per_token, right=(5,) * 60, counts=(10,) * 60):
+    task = UnitScores(units=UNITS, sums=tuple(map(float, right)), counts=tuple(counts))
+    return DocumentScores(nll=nats(per_token), tasks={"continuation": task})
+
+
+def noisy(seed, mean, spread=0.1):
+    return mean + spread * np.random.default_rng(seed).standard_normal(len(UNITS))
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "downstream", "perplexity"),
+    [
+        ("300M-320B", "teacher-free", 5.41, 58.8),
+        ("300M-320B", "kd", 8.44, 73.5),
+        ("1.1B-160B", "teacher-free", 8.35, 33.0),
+        ("1.1B-160B", "kd", 7.31, 41.5),
+    ],
+)
+def test_the_drops_of_table_3_follow_from_its_13_tasks(model, method, downstream, perplexity):
+    before, after = (
+        next(line for line in TABLE_3 if (line.model, line.method) == (model, wanted))
+        for wanted in ("base", method)
+    )
+    measured = downstream_drop_pct(scores_of(before.tasks), scores_of(after.tasks))
+    assert round(measured, 2) == downstream
+    grown = perplexity_drop_pct(math.log(before.perplexity), math.log(after.perplexity))
+    assert round(grown, 1) == perplexity
+
+
+def test_a_drop_is_not_taken_over_different_tasks():
+    with pytest.raises(ValueError, match="not the same tasks"):
+        downstream_drop_pct(scores_of([0.5, 0.5]), scores_of([0.5]))
+
+
+def test_the_interval_holds_the_value_and_shrinks_with_what_is_shared():
+    base, cell = documents(noisy(1, 3.0)), documents(noisy(1, 3.0) + 0.2)
+    bootstrap = PairedBootstrap.over([base, cell])
+    found = drops({1: base}, {1: cell}, chance={"continuation": 0.25}, bootstrap=bootstrap)
+    assert found.delta_nll.value == pytest.approx(0.2)
+    assert found.delta_nll.low == pytest.approx(0.2)
+    assert found.delta_nll.high == pytest.approx(0.2)
+    assert found.perplexity_drop_pct.value == pytest.approx(100 * math.expm1(0.2))
+    assert found.downstream_drop_pct == Estimate(value=0.0, low=0.0, high=0.0)
+
+
+def test_chance_corrected_retention_is_what_is_left_above_guessing():
+    base, cell = documents(3.0, right=(7.5,) * 60), documents(3.0, right=(5.0,) * 60)
+    bootstrap = PairedBootstrap.over([base, cell])
+    found = drops({1: base}, {1: cell}, chance={"continuation": 0.25}, bootstrap=bootstrap)
+    assert found.retention.value == pytest.approx(0.5)
+    assert found.downstream_drop_pct.value == pytest.approx(100 / 3)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "where", "reason"),
+    [
+        (documents(3.0, right=(0,) * 60), documents(3.0), "downstream_drop_pct", "accuracy 0"),
+        (documents(3.0, right=(2,) * 60), documents(3.0), "retention", "not above chance"),
+        (documents(3.0), documents(math.nan), "delta_nll", "not a number"),
+        (documents(3.0), documents(math.inf), "perplexity_drop_pct", "not a number"),
+        (
+            documents(3.0),
+            DocumentScores(nll=nats(3.0, units=UNITS[:59]), tasks={}),
+            "delta_nll",
+            "the same held-out text",
+        ),
+        (
+            documents(3.0),
+            DocumentScores(nll=nats(3.0), tasks={}),
+            "downstream_drop_pct",
+            "no mean over fewer tasks",
+        ),
+        (documents(3.0), documents(3.0, counts=(9,) * 60), "downstream_drop_pct", "same items"),
+    ],
+)
+def test_what_cannot_be_said_is_missing_with_its_reason(before, after, where, reason):
+    bootstrap = PairedBootstrap.over([before, after])
+    found = drops({1: before}, {1: after}, chance={"continuation": 0.25}, bootstrap=bootstrap)
+    entry = getattr(found, where)
+    assert isinstance(entry, Missing)
+    assert reason in entry.reason

@@ -1,0 +1,93 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from raydistill.core.errors import DataError
+from raydistill.data.corpus.preparation import prepare_corpus
+from raydistill.evaluation.likelihood.perplexity import heldout_nll
+from raydistill.models.decoder import build
+from raydistill.specs.model import ModelConfig
+from raydistill.storage.store import Store
+
+CONFIG = ModelConfig(family="palm", num_layers=2, dim=16, num_heads=2, vocab_size=2048, context=32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return prepare_corpus("smoke", store=Store(tmp_path_factory.mktemp("store")))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build(CONFIG, 0)
+
+
+def slowly(model, folder):
+    """Nats and targets of each chapter, one window at a time."""
+    tokens = np.fromfile(folder / "heldout.bin", dtype="<u2").astype(np.int64)
+    sums, counts = {}, {}
+    for document in json.loads((folder / "heldout.json").read_text())["documents"]:
+        ids = torch.from_numpy(tokens[document["start"] : document["end"]])
+        for start in range(0, len(ids) - 1, CONFIG.context):
+            window = ids[start : start + CONFIG.context + 1]
+            with torch.no_grad():
+                log_probabilities = model(window[None, :-1])[0].double().log_softmax(-1)
+            nats = -log_probabilities[range(len(window) - 1), window[1:]].sum().item()
+            sums[document["unit"]] = sums.get(document["unit"], 0) + nats
+            counts[document["unit"]] = counts.get(document["unit"], 0) + len(window) - 1
+    return sums, counts
+
+
+def test_all_windows_count_every_token_but_the_first_of_a_document(folder, model):
+    sums, counts = slowly(model, folder)
+    scores = heldout_nll(model, folder, windows=1_000_000, context=CONFIG.context)
+    assert dict(zip(scores.units, scores.counts, strict=True)) == counts
+    assert scores.sums == pytest.approx([sums[unit] for unit in scores.units], rel=1e-5)
+    documents = json.loads((folder / "heldout.json").read_text())["documents"]
+    assert sum(scores.counts) == sum(d["end"] - d["start"] - 1 for d in documents)
+
+
+def test_few_windows_are_spread_over_all_chapters(folder, model):
+    scores = heldout_nll(model, folder, windows=24, context=CONFIG.context)
+    assert 24 * 0.8 * CONFIG.context <= sum(scores.counts) <= 24 * CONFIG.context
+    assert len(scores.units) >= 10
+
+
+def test_a_fresh_model_guesses_among_the_whole_vocabulary(folder, model):
+    value = heldout_nll(model, folder, windows=24, context=CONFIG.context).value
+    assert value == pytest.approx(np.log(CONFIG.vocab_size), abs=0.5)
+
+
+def test_windows_run_in_batches_of_about_four_thousand_tokens(folder, model):
+    batches = []
+    with model.watching_blocks(lambda layer, inputs, _: batches.append(inputs.shape[:2])):
+        heldout_nll(model, folder, windows=1_000_000, context=CONFIG.context)
+    assert all(windows * size <= 4_096 for windows, size in batches)
+    assert (4_096 // CONFIG.context, CONFIG.context) in batches
+
+
+def test_a_window_longer_than_a_batch_runs_alone(folder):
+    model = build(replace(CONFIG, context=8_192), 0)
+    batches = []
+    with model.watching_blocks(lambda layer, inputs, _: batches.append(inputs.shape[0])):
+        heldout_nll(model, folder, windows=4, context=8_192)
+    assert batches == [1] * 4 * CONFIG.num_layers
+
+
+def test_measuring_changes_nothing(folder, model):
+    model.train()
+    first = heldout_nll(model, folder, windows=24, context=CONFIG.context)
+    assert model.training
+    assert all(p.grad is None for p in model.parameters())
+    assert heldout_nll(model, folder, windows=24, context=CONFIG.context) == first
+
+
+def test_a_corpus_without_held_out_text_is_refused(folder, model, tmp_path):
+    for name in ("corpus.json", "heldout.bin"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    (tmp_path / "heldout.json").write_text('{"documents": []}')
+    with pytest.raises(DataError, match="no held-out text"):
+        heldout_nll(model, tmp_path, windows=8, context=CONFIG.context)

@@ -1,0 +1,253 @@
+"""`raydistill export` and `raydistill add`: out of a storage, into every tool, and back."""
+
+import dataclasses
+import json
+import re
+import shlex
+import shutil
+
+import pytest
+import torch
+
+from raydistill.core.errors import UsageError
+from raydistill.core.serialization import from_json, to_json
+from raydistill.data.tokenizer import train_tokenizer
+from raydistill.export.lineage import Lineage
+from raydistill.export.model_card import model_card
+from raydistill.export.student_folder import dtype_of, in_float32, read_student, write_student
+from raydistill.models.huggingface.checkpoint import read_checkpoint
+from raydistill.models.huggingface.loading import load_pretrained
+from raydistill.models.student import Student
+from raydistill.models.weights import load_weights, save_weights
+from raydistill.planning.prepared import prepare
+from raydistill.specs import flops
+from raydistill.specs.scale import load_scale
+from raydistill.specs.trial import CachedTeacher, ExternalBase
+from raydistill.storage.store import Store
+from support import sweeping, trained_here
+from support.hub_models import save_model
+
+FLAGS = ("--age", "320B", "--location", "none,input")
+FAMILIES = ("palm", "llama", "gpt_neox")
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def made(request, prepared, tmp_path_factory):
+    """A storage with a control and a student of one family, and the student's folder."""
+    family = request.param
+    storage = tmp_path_factory.mktemp(family)
+    if family == "palm":
+        beside = save_model(tmp_path_factory.mktemp("reference") / "beside", "gpt2")
+        results = trained_here.train(prepared(storage), *FLAGS, "--reference", str(beside))
+    else:
+        folder = save_model(tmp_path_factory.mktemp("brought") / family, family)
+        results = trained_here.train(storage, "--model", str(folder), *FLAGS[2:])
+    trial_id = results["input"].trained.trial_id
+    to = storage / "student"
+    done = sweeping.command(storage, "export", trial_id[:8], "--to", to)
+    assert done.returncode == 0, done.stderr
+    return storage, results["input"], to
+
+
+def reloaded(folder):
+    from transformers import AutoModelForCausalLM
+
+    import raydistill.hf  # noqa: F401
+
+    return AutoModelForCausalLM.from_pretrained(folder)
+
+
+def tokens():
+    return torch.randint(1, 2048, (2, 16), generator=torch.Generator().manual_seed(0))
+
+
+@torch.no_grad()
+def test_stock_transformers_loads_it_with_equal_logits_and_generates(made):
+    storage, result, to = made
+    student = load_weights(storage / "trials" / result.trained.trial_id / "weights")
+    model, x_BT = reloaded(to), tokens()
+    assert torch.equal(model(x_BT).logits, student.model.eval()(x_BT))
+    told = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
+    cached = model.generate(x_BT, use_cache=True, **told)
+    assert torch.equal(cached, model.generate(x_BT, use_cache=False, **told))
+
+
+def test_its_tokenizer_reads_text_and_ends_it(made):
+    from transformers import AutoTokenizer
+
+    _, _, to = made
+    tokenizer = AutoTokenizer.from_pretrained(to)
+    text = "In the beginning"
+    assert tokenizer.decode(tokenizer(text).input_ids) == text
+    assert tokenizer.eos_token == "<|endoftext|>"
+    assert reloaded(to).generation_config.eos_token_id == tokenizer.eos_token_id == 0
+
+
+def test_the_card_says_where_it_comes_from_and_how_fast_it_is(made):
+    storage, result, to = made
+    model_card = (to / "README.md").read_text()
+    assert ("import raydistill.hf" in model_card) == (to.parent.name.startswith("palm"))
+    lineage = json.loads((to / "raydistill.json").read_text())
+    for said in (
+        result.trained.trial_id, result.trained.spec.base.weights_sha256, "1 after 512",
+        result.trained.spec.train.corpus_sha256, "8.192K tokens after a warm phase of 512",
+        "lm (teacher-free)", "FLOPs by 6·N·D", "against the control", "`■□□■■■`",
+        "transformers 5", lineage["healing"]["command"], "trained at a small scale",
+    ):  # fmt: skip
+        assert said in model_card
+    assert lineage["kept"] == [0, 3, 4, 5]
+    before, after = lineage["speeds"]["before"], lineage["speeds"]["after"]
+    assert min(before["prefill_tokens_per_s"], after["decode_tokens_per_s"]) > 0
+    assert before["kv_bytes_per_token"] * 4 == after["kv_bytes_per_token"] * 6
+    # what the table says of this trial
+    shown = sweeping.command(storage, "show", result.trained.trial_id).stdout
+    lost = lineage["lost"]["against_base"]["delta_nll"]
+    assert f"lost, nats/token   {lost['value']:+.4f}" in shown
+
+
+@pytest.mark.parametrize("made", ["palm"], indirect=True)
+def test_the_card_of_one_that_was_taught_and_of_one_from_scratch(made):
+    _, _, to = made
+    lineage = from_json(Lineage, (to / "raydistill.json").read_text())
+    assert to_json(lineage) == (to / "raydistill.json").read_text()
+    base = ExternalBase(name="smoke", revision="80B", weights_sha256="0")
+    teacher = CachedTeacher(base=base, excerpt="top-k=32")
+    healing = dataclasses.replace(lineage.healing, loss="kd", teacher=teacher)
+    taught = dataclasses.replace(lineage, healing=healing, speeds=None)
+    said = model_card(taught, "student", own_family=True)
+    assert "kd (a teacher: smoke 80B, top-k=32 of its answers)" in said
+    assert "prefill" not in said
+    scratch = dataclasses.replace(lineage, from_scratch=True, kept=(0, 1, 2, 3))
+    said = model_card(scratch, "student", own_family=True)
+    assert "4 layers trained from fresh weights, beside `smoke` (320B) with 6." in said
+    assert "depth-pruning" not in said
+
+
+def test_half_precision_goes_out_as_it_came_or_in_float32(tmp_path):
+    folder = save_model(tmp_path / "came")
+    settings = json.loads((folder / "config.json").read_text()) | {"dtype": "bfloat16"}
+    (folder / "config.json").write_text(json.dumps(settings))
+    (tmp_path / "kept").mkdir()
+    save_weights(tmp_path / "kept", Student(load_pretrained(read_checkpoint(str(folder), "main"))))
+    for name, dtype in (("half", torch.bfloat16), ("whole", torch.float32)):
+        student = load_weights(tmp_path / "kept")
+        if name == "whole":
+            in_float32(student)
+        assert dtype_of(student) == dtype
+        write_student(student, tmp_path / name, tokenizer=folder, overwrite=False, notes={})
+        again = read_student(tmp_path / name, 32)
+        assert next(again.parameters()).dtype == dtype
+        for name_of, p in again.named_parameters():
+            assert torch.equal(p, student.model.get_parameter(name_of).to(dtype))
+
+
+def test_the_command_in_the_card_means_the_same_trial(made):
+    storage, result, to = made
+    command = json.loads((to / "raydistill.json").read_text())["healing"]["command"]
+    planned = trained_here.plan(storage, *command.split()[2:])
+    (trial,) = prepare(planned, Store(storage)).trials
+    assert trial.trial_id == result.trained.trial_id
+
+
+def test_what_was_exported_is_added_with_the_scores_that_it_had(made):
+    storage, result, to = made
+    done = sweeping.command(storage, "add", to, "--like", result.trained.trial_id[:8])
+    assert done.returncode == 0, done.stderr
+    table = sweeping.command(storage, "report", "--format", "csv").stdout
+    lines = [line.split(",") for line in table.splitlines()]
+    names = lines[0]
+    rows = {line[names.index("name")]: line for line in lines if len(line) == len(names)}
+    own, added = rows["input"], rows["added: student"]
+    for metric in ("layers", "nll", "delta_nll", "delta_nll_vs_control", "downstream"):
+        assert own[names.index(metric)] == added[names.index(metric)]
+
+
+@pytest.mark.parametrize("made", ["palm"], indirect=True)
+def test_documented_commands_run_and_the_sweep_tells_of_what_was_added(made, tmp_path):
+    """Those of docs/export.md, each with this storage's trial and folders of its own."""
+    storage, result, _ = made
+    trial_id = result.trained.trial_id
+    there = {"76321b4e": trial_id[:8], "laptop@320B": "smoke@320B"}
+    there |= {name: tmp_path / name for name in ("student", "base", "other")}
+    with_another_tokenizer(tmp_path / "other")
+    text = (sweeping.ROOT / "docs/export.md").read_text()
+    commands = [
+        shlex.split(line, comments=True)[1:]
+        for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+        for line in block.splitlines()
+        if line.startswith("raydistill ")
+    ]
+    assert {words[0] for words in commands} == {"export", "add", "report"}
+    for words in commands:
+        done = sweeping.command(storage, *(there.get(word, word) for word in words))
+        assert done.returncode == 0, done.stderr
+    again = sweeping.here("where_to_drop", storage, *FLAGS)
+    assert "nothing is trained" in again.stdout
+    assert "added: mine (1)" in again.stdout
+    assert re.search(r"other \(2\) +– +– +[-+]", again.stdout)
+    assert "(2) perplexity was not measured on the same held-out text" in again.stdout
+    by_name = {run.info.run_name: run for run in sweeping.runs(storage)[1]}
+    own, added = by_name["input age=320B"], by_name["added: mine"]
+    assert added.data.tags["role"] == "added"
+    for metric in ("nll", "delta_nll", "delta_nll_vs_control", "downstream_drop_pct"):
+        assert own.data.metrics[metric] == added.data.metrics[metric]
+    assert by_name["reference other"].data.metrics["downstream"] > 0
+
+
+def with_another_tokenizer(folder):
+    save_model(folder, "gpt_neox")
+    words = ["In the beginning was the word, and the word was many."]
+    (folder / "tokenizer.json").write_text(train_tokenizer(words, 300).to_str())
+    return folder
+
+
+@pytest.mark.parametrize("made", ["palm"], indirect=True)
+def test_a_folder_that_a_sweep_named_as_reference_stands_beside(made, tmp_path):
+    storage, _, _ = made
+    said = " ".join(sweeping.command(storage, "report").stdout.split())
+    assert re.search(r"beside-\w{6}@main is a reference of [\d.]+K parameters", said)
+    other = with_another_tokenizer(tmp_path / "other")
+    with pytest.raises(UsageError, match=r"has another tokenizer: .* --like TRIAL --reference"):
+        trained_here.plan(storage, *FLAGS, "--reference", str(other))
+
+
+@pytest.mark.parametrize("made", ["llama"], indirect=True)
+def test_what_cannot_go_out_or_in_is_told_in_one_line(made, tmp_path):
+    storage, result, to = made
+    trial_id = result.trained.trial_id
+    other = shutil.copytree(to, tmp_path / "other")
+    tokenizer = json.loads((other / "tokenizer.json").read_text())
+    tokenizer["model"]["merges"].pop()
+    (other / "tokenizer.json").write_text(json.dumps(tokenizer))
+    (tmp_path / "pickled").mkdir()
+    (tmp_path / "pickled/pytorch_model.bin").touch()
+    shutil.copy(to / "config.json", tmp_path / "pickled")
+    new = tmp_path / "new"
+    before = sorted(storage.rglob("*"))
+    for row, code, said, *words in (
+        (1, 2, f"no trial 'x{trial_id[1:]}'", "export", f"x{trial_id[1:]}", "--to", new),
+        (1, 2, "no scale 'labtop'. Did you mean 'laptop'?", "export", "labtop@80B", "--to", new),
+        (1, 2, "no age 81B: scale 'laptop' has 80B, 320B", "export", "laptop@81B", "--to", new),
+        (1, 2, "no --dtype 'float3'", "export", trial_id, "--to", new, "--dtype", "float3"),
+        (45, 2, "is not empty: --overwrite", "export", trial_id, "--to", to),
+        (45, 2, "is a file", "export", trial_id, "--to", to / "README.md"),
+        (1, 2, "no trial 'nosuch'", "add", to, "--like", "nosuch"),
+        (12, 3, "no model at", "add", tmp_path / "none", "--like", trial_id),
+        (16, 3, "is pickled", "add", tmp_path / "pickled", "--like", trial_id),
+        (26, 3, "has another tokenizer", "add", other, "--like", trial_id),
+        (32, 2, "--name '../up'", "add", to, "--like", trial_id, "--name", "../up"),
+    ):
+        done = sweeping.command(storage, *words)
+        assert (done.returncode, done.stderr.count("\n")) == (code, 1), (row, done.stderr)
+        assert said in done.stderr
+    assert not new.exists()
+    assert sorted(storage.rglob("*")) == before
+
+
+def test_a_base_that_the_package_carries_goes_out_of_an_empty_storage(tmp_path):
+    to = tmp_path / "base"
+    done = sweeping.command(tmp_path, "export", "laptop@320B", "--to", to, "--no-measure")
+    assert done.returncode == 0, done.stderr
+    held = sum(p.numel() for p in reloaded(to).parameters())
+    assert held == flops.parameters(load_scale("laptop").model)
+    assert "with all its 12 layers" in (to / "README.md").read_text()

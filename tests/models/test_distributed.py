@@ -1,0 +1,64 @@
+"""Two ranks train to the bits of one process that accumulates the same two micro-batches.
+
+With KD: its warm phase is teacher-free, so both losses pass by. Of two ranks each has a share of
+the teacher; with a copy on each they are in test_two_devices.py.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parents[1]
+PROGRAM = """
+import json, sys
+import torch.distributed as dist
+from support import tiny
+from dataclasses import replace
+from raydistill.models.decoder import build
+from raydistill.training.loop import begin, train
+from raydistill.models.distributed import World
+
+world = World.here()
+plan = tiny.plan(1, 4, gap=64)
+teacher = replace(tiny.teacher(), sharded=True)
+state = begin(tiny.student(), plan, tiny.RECIPE)
+curve = [
+    getattr(item, "loss", None)
+    for item in train(
+        state, tiny.batch_of, plan=plan, spec=replace(tiny.SPEC, loss="kd"), world=world,
+        heldout_nll=lambda model: 0.0, teacher=teacher,
+    )
+]
+print(json.dumps([world.rank, world.size, curve, tiny.fingerprint(state.student, state.optimizer)]))
+"""
+JOIN = """
+import torch.distributed as dist
+dist.init_process_group("gloo", init_method="file://" + sys.argv[1], rank=int(sys.argv[2]),
+                        world_size=2)
+"""
+
+
+def start(*arguments, joins=False):
+    head, rest = PROGRAM.split("import tiny", 1)
+    code = head + (JOIN if joins else "") + "import tiny" + rest
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(HERE), "PATH": ""},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    meeting = tmp_path_factory.mktemp("gloo") / "meeting"
+    runs = [start(), start(meeting, 0, joins=True), start(meeting, 1, joins=True)]
+    return [json.loads(run.communicate(timeout=120)[0]) for run in runs]
+
+
+def test_two_ranks_equal_one_process_bit_for_bit_across_removals(outcomes):
+    alone, first, second = outcomes
+    assert (first[:2], second[:2]) == ([0, 2], [1, 2])
+    assert first[2:] == alone[2:]
+    assert second[2:] == alone[2:]

@@ -1,0 +1,220 @@
+"""A funnel from its cells to its words, with training that is a formula."""
+
+import argparse
+import dataclasses
+import itertools
+
+import pytest
+
+from raydistill.cli.commands.rank_stability import rungs
+from raydistill.core.errors import DataError
+from raydistill.planning.outcomes import finished_trials
+from raydistill.planning.search.brackets import open_funnel
+from raydistill.planning.search.conclusions import funnel_lines
+from raydistill.planning.search.halving import DEFAULT_SHARES
+from raydistill.planning.search.rank_stability import grids, settling_rungs
+from raydistill.runners.halving import run_funnel
+from raydistill.storage.manifest import write_manifest
+from raydistill.storage.store import Store
+from support import finished
+
+SETS = "none,input,middle,output,max-gap,random-1,random-3"
+FLAGS = (
+    "--age", "320B", "--location", SETS,
+    "--search", "funnel", "--trials", "2",
+)  # fmt: skip
+END = {"none": 3.0, "input": 3.2, "middle": 3.3, "output": 3.4, "max-gap": 3.5}
+"""Nats per token in the end; the two random sets are the worst."""
+
+
+def nll(request, share):
+    """Every set comes down in a straight line, the better ones from higher up."""
+    end = END.get(request.location, 3.6)
+    return end + (1 - share) * 2 * (end - 2.0) + 0.001 * request.seed
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path)
+    finished.prepare(store)
+    return store
+
+
+def a_funnel(store, *flags, nll=nll, fails=()):
+    plan = finished.plan("where_to_drop", store, *FLAGS, *flags)
+    trainer = finished.Trainer(store, plan, nll, fails)
+    trainer.cut_all()
+    return open_funnel(finished.prepared(plan, store)), trainer
+
+
+def go(funnel, trainer):
+    said = []
+    failures = run_funnel(funnel, trainer.candidates, {"CPU": 1}, trainer.run, said.append)
+    return failures, said
+
+
+def finished_locations(funnel, trainer):
+    done = [key for key in trainer.requests if funnel.prepared.store.trained(key) is not None]
+    return sorted((trainer.requests[k].location, trainer.requests[k].seed) for k in done)
+
+
+def test_a_funnel_trains_the_best_and_the_control_to_the_end_and_no_token_twice(store):
+    funnel, trainer = a_funnel(store)
+    failures, said = go(funnel, trainer)
+    assert failures == {}
+    assert finished_locations(funnel, trainer) == [("input", 1), ("middle", 1), ("none", 1)]
+    assert funnel.is_done()
+    for key in {key for key, _, _ in trainer.spent}:
+        pieces = [(begun, ended) for each, begun, ended in trainer.spent if each == key]
+        assert pieces[0][0] == 0
+        assert all(a[1] == b[0] for a, b in itertools.pairwise(pieces))
+    assert said[0].startswith("smoke, age 320B, count 2: 6 → 4 → 3 → 2 layer sets, rungs at 5 %, 2")
+    assert "by default" in said[0]
+
+
+def test_with_seeds_the_rungs_have_the_first_and_the_finalists_all(store):
+    funnel, trainer = a_funnel(store, "--seed", "1,2,3")
+    go(funnel, trainer)
+    chosen = [("input", s) for s in (1, 2, 3)] + [("middle", s) for s in (1, 2, 3)]
+    assert finished_locations(funnel, trainer) == [*chosen, *(("none", s) for s in (1, 2, 3))]
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [1, 3, 5, 7, 8, 9])
+def test_killed_anywhere_and_repeated_it_goes_on_to_the_same_end(tmp_path, after):
+    calm, killed = Store(tmp_path / "calm"), Store(tmp_path / "killed")
+    for each in (calm, killed):
+        finished.prepare(each)
+    funnel, trainer = a_funnel(calm)
+    go(funnel, trainer)
+
+    funnel, first = a_funnel(killed)
+    one_by_one = iter(range(after))
+
+    def until_killed(candidates):
+        for candidate in candidates:
+            if next(one_by_one, None) is None:
+                raise KilledError
+            first.run([candidate])
+        return {}
+
+    with pytest.raises(KilledError):
+        run_funnel(funnel, first.candidates, {"CPU": 1}, until_killed, lambda _: None)
+    funnel, second = a_funnel(killed)
+    go(funnel, second)
+    assert sorted(first.spent + second.spent) == sorted(trainer.spent)
+    assert funnel.is_done()
+    assert go(funnel, second)[1][1:] == []
+
+
+def test_a_repeated_funnel_keeps_its_rungs_though_its_own_trials_are_evidence_now(store):
+    funnel, trainer = a_funnel(store)
+    go(funnel, trainer)
+    again, trainer = a_funnel(store)
+    assert again.contests == funnel.contests
+    go(again, trainer)
+    assert trainer.spent == []
+
+
+def test_rungs_come_from_finished_trials_of_the_same_scale_and_budget(store):
+    grid = finished.plan("where_to_drop", store, "--age", "80B", "--location", SETS)
+    trainer = finished.Trainer(store, grid, nll)
+    for key, request in trainer.requests.items():
+        trainer.finish(trainer.candidates[key].job.spec, request)
+    (found,) = grids(finished_trials(store))
+    assert [row.tau for row in settling_rungs(found)] == [1.0] * 5
+    funnel, _ = a_funnel(store)
+    ((_, ladder),) = funnel.contests
+    assert ladder.shares == (0.05,) != DEFAULT_SHARES
+    assert "finished layer sets settled" in ladder.origin
+
+
+def test_what_is_trained_to_the_end_already_takes_part_at_no_cost(store):
+    """Nobody scored it on the rungs, and it takes nobody's place there."""
+    funnel, trainer = a_funnel(store)
+    (output,) = [k for k, request in trainer.requests.items() if request.location == "output"]
+    trainer.finish(trainer.candidates[output].job.spec, trainer.requests[output])
+    go(funnel, trainer)
+    assert output not in {key for key, _, _ in trainer.spent}
+    assert finished_locations(funnel, trainer) == [
+        ("input", 1), ("middle", 1), ("none", 1), ("output", 1),
+    ]  # fmt: skip
+
+
+def test_what_was_trained_beyond_a_rung_passes_it(store):
+    funnel, trainer = a_funnel(store)
+    (last,) = [k for k, request in trainer.requests.items() if request.location == "random-3"]
+    checkpoint = store.path("trials", last, "checkpoints", "step-10")
+    checkpoint.mkdir(parents=True)
+    write_manifest(checkpoint)
+    ladder = dataclasses.replace(funnel.contests[0][1], keeps=(6, 3, 2))
+    funnel = dataclasses.replace(funnel, contests=((funnel.contests[0][0], ladder),))
+    go(funnel, trainer)
+    assert ("random-3", 1) in finished_locations(funnel, trainer)
+    assert len(finished_locations(funnel, trainer)) == 4
+
+
+def test_one_that_fails_leaves_and_the_next_one_takes_its_place(store):
+    funnel, trainer = a_funnel(store, fails=("input",))
+    failures, _ = go(funnel, trainer)
+    assert [trainer.requests[key].location for key in failures] == ["input"]
+    assert finished_locations(funnel, trainer) == [("middle", 1), ("none", 1), ("output", 1)]
+
+
+def test_other_ages_and_counts_are_other_contests(store):
+    plan = finished.plan(
+        "search", store, "--search", "funnel", "--age", "80B,320B", "--count", "1,2",
+        "--location", "input,middle,output", "--loss", "lm", "--lr_factor", "1",
+    )  # fmt: skip
+    funnel = open_funnel(finished.prepared(plan, store))
+    titles = [contest.title for contest, _ in funnel.contests]
+    assert titles == [f"smoke, age {a}, count {c}" for a in ("80B", "320B") for c in (1, 2)]
+    trials = sum(len(contest.contenders) for contest, _ in funnel.contests)
+    assert trials == len(finished.prepared(plan, store).trials)
+
+
+def test_the_end_is_told_in_words(store):
+    funnel, trainer = a_funnel(store, "--seed", "1,2,3", nll=lambda r, s: nll(r, s) * 1.0)
+    go(funnel, trainer)
+    first, second = funnel_lines(funnel)
+    assert first.startswith("smoke, age 320B, count 2: input, +0.2")
+    assert first.endswith("nats per token against the base (seeds 1, 2, 3).")
+    assert second == "  Nothing is tied with it: 1 other finalist is worse."
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [
+        ("1", "is not known: one data seed does not show how far another would lie"),
+        ("1,2,3", "more seeds of each, "),
+    ],
+)
+def test_what_would_tell_a_tie_apart_is_told(store, seeds, said):
+    """`input` and `middle` differ by less than two seeds of `input` do."""
+
+    def close(request, share):
+        wobble = {1: 0.0003, 2: 0.06, 3: -0.03}[request.seed] * (request.location == "input")
+        return {"input": 3.2, "middle": 3.2}.get(request.location, 3.6) + 1 - share + wobble
+
+    funnel, trainer = a_funnel(store, "--seed", seeds, nll=close)
+    go(funnel, trainer)
+    _, tied, parting = funnel_lines(funnel)
+    assert tied.startswith("  Not distinguishable from it: ")
+    assert said in parting
+
+
+def test_the_command_reads_rungs_off_a_store_and_replays_the_funnel(store, capsys):
+    asked = {"sweep": "some", "tolerance": 0.01}
+    with pytest.raises(DataError, match="has no 3 finished layer sets of sweep 'some'"):
+        rungs(store, argparse.Namespace(**asked, replay=False))
+    grid = finished.plan("where_to_drop", store, "--age", "80B", "--location", SETS)
+    trainer = finished.Trainer(store, grid, nll)
+    for key, request in trainer.requests.items():
+        trainer.finish(trainer.candidates[key].job.spec, request)
+    assert rungs(store, argparse.Namespace(**asked, replay=False)) == 0
+    assert "Rungs for a funnel: 5 % (regret at most 0.01 in every grid)" in capsys.readouterr().out
+    assert rungs(store, argparse.Namespace(**asked, replay=True)) == 0
+    assert "chose input: regret 0.0000 nats per token" in capsys.readouterr().out

@@ -1,0 +1,85 @@
+"""A model of one's own through a whole sweep: once, and then never again."""
+
+import shutil
+
+import pytest
+
+from raydistill.core.errors import DataError
+from support import sweeping, trained_here
+from support.hub_models import save_model
+
+
+def trained(storage):
+    """When each trial was trained."""
+    files = storage.glob("trials/*/trained.json")
+    return {path.parent.name: path.stat().st_mtime_ns for path in files}
+
+
+def asked(storage):
+    """Age and location of every cell that is tracked."""
+    fields = [run.data.params for run in sweeping.cells(storage)]
+    return {(each["age"], each["location"]) for each in fields}
+
+
+def test_a_folder_is_all_that_a_sweep_needs(run_sweep, prepared, tmp_path):
+    folder = save_model(tmp_path / "mine", "llama")
+    storage = prepared(tmp_path / "storage")
+    flags = ("--model", str(folder), "--location", "none,input,block-influence")
+    done = run_sweep("where_to_drop", storage, *flags)
+    assert done.returncode == 0, done.stderr
+    assert "by the recipe of 'smoke', a test" in " ".join(done.stdout.split())  # row 48
+    assert "block-influence" in next(storage.glob("sweeps/*/mine-*/table.md")).read_text()
+    assert asked(storage) == {("main", at) for at in ("none", "input", "block-influence")}
+    once = trained(storage)
+    assert len(once) in (2, 3)  # the score may take what "input" takes
+    again = run_sweep("where_to_drop", storage, *flags)
+    assert again.returncode == 0, again.stderr
+    assert trained(storage) == once
+
+
+def test_revisions_are_ages(prepared, tmp_path):
+    for seed, step in enumerate(("step1", "step2")):
+        save_model(tmp_path / "mine" / step, "gpt_neox", seed=seed)
+    storage = prepared(tmp_path / "storage")
+    flags = ("--model", str(tmp_path / "mine"), "--location", "input", "--no-lr-probe")
+    trained_here.train(storage, *flags, "--age", "step1,step2")
+    sweeping.command(storage, "track", "sync")
+    assert asked(storage) == {(age, "input") for age in ("step1", "step2")}
+    once = trained(storage)
+    assert len(once) == 2
+    trained_here.train(storage, *flags, "--age", "step2,step1")
+    assert trained(storage) == once
+
+
+def test_row_47_two_revisions_of_equal_weights_are_no_axis(prepared, tmp_path):
+    save_model(tmp_path / "mine" / "step1")
+    shutil.copytree(tmp_path / "mine/step1", tmp_path / "mine/step2")
+    storage = prepared(tmp_path / "storage")
+    flags = ("--model", str(tmp_path / "mine"), "--location", "none", "--age", "step1,step2")
+    with pytest.raises(DataError, match="ages step1 and step2 are the same weights"):
+        trained_here.train(storage, *flags)
+
+
+OTHERS = {
+    "when_to_drop": (("--location", "input", "--gap", "0,2B"), [4, 4, 4]),
+    "how_many_to_drop": (("--count", "0,1,3"), [3, 5, 6]),
+    "search": (
+        (
+            *("--location", "input,2-3", "--count", "2", "--gap", "0"),
+            *("--loss", "lm", "--lr_factor", "1"),
+        ),
+        [4, 4],
+    ),
+    "teacher_free_vs_kd": (("--arm", "teacher-free,kd,scratch", "--seed", "1"), [3, 3, 3]),
+}
+"""For each of the other sweeps some of its cells, and how many layers each leaves of six."""
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_other_sweep_takes_a_model_of_ones_own_too(name, prepared, tmp_path):
+    folder, storage = save_model(tmp_path / "mine", "gpt_neox"), prepared(tmp_path / "storage")
+    flags, layers = OTHERS[name]
+    trained_here.train(storage, "--model", str(folder), *flags, script=name)
+    results = [trained for trained, _ in sweeping.results(storage).values()]
+    assert sorted(len(each["kept"]) for each in results) == layers
+    assert {each["model"]["family"] for each in results} == {"hub"}

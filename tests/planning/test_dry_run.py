@@ -1,0 +1,140 @@
+"""The plan as plain text."""
+
+import runpy
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from raydistill.cli.arguments.sweep_flags import plan_of
+from raydistill.cli.arguments.sweep_parser import sweep_parser
+from raydistill.planning.artifacts import UNTOKENISED
+from raydistill.planning.prepared import prepare
+from raydistill.planning.preview.dry_run import describe, layer_map
+from raydistill.specs.locations import pick
+from raydistill.specs.scale import load_scale, scale_names
+from raydistill.storage.store import Store
+from support.planned import all_known, keep_ages, keep_finished
+
+SCRIPT = Path(__file__).parents[2] / "sweeps" / "where_to_drop.py"
+HEAVY = ("torch", "ray", "mlflow", "numpy", "optuna", "datasets", "transformers", "matplotlib")
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+def a_plan(store, *flags):
+    sweep = runpy.run_path(str(SCRIPT))["sweep"]
+    argv = ["--storage", str(store.root), *flags]
+    return plan_of(sweep, sweep_parser(sweep).read(argv), "python some.py")
+
+
+def lines_of(store, *flags, width=100):
+    return describe(prepare(a_plan(store, *flags), store), width=width).splitlines()
+
+
+def test_a_layer_is_a_box():
+    assert layer_map(12, pick("input", 12, 4)) == "■□□□□■■■■■■■"
+
+
+def test_every_distinct_trial_has_its_line(store):
+    lines = lines_of(store, "--scale", "laptop")
+    maps = [line for line in lines if line[:1] in "■□·" and "stays" not in line and line]
+    assert len(maps) == 18
+    assert any("random-0, random-2 320B" in line for line in maps)  # drawn alike
+    assert "Cells 19 · distinct trials 18 · done 0." in lines
+    assert any(line.startswith("■□□□□■■■■■■■  input") for line in lines)
+    assert any(line.startswith("············  block-influence") for line in lines)
+    assert "■ stays  □ leaves  · layers known after scoring" in lines
+
+
+def test_before_a_base_exists_its_trials_have_no_id(store):
+    text = "\n".join(lines_of(store, "--scale", "smoke"))
+    assert "80B → 15.872K (to be pretrained)" in text
+    assert text.count("after pretraining") == 5
+
+
+def test_both_clocks_are_told(store):
+    text = "\n".join(lines_of(store, "--scale", "laptop"))
+    assert "1 token of pretraining stands for 20,000 of the paper's" in text
+    assert "1 token of training for 62,500" in text
+    assert "budget 20B → 319.488K" in text
+
+
+def test_locations_of_equal_layers_share_a_line(store):
+    lines = lines_of(store, "--scale", "smoke", "--age", "80B", "--location", "input,2,1,none")
+    assert any("input, 2,1 " in line for line in lines)
+    assert "Cells 3 · distinct trials 2 · done 0." in lines
+
+
+def test_a_filled_location_is_labelled(store):
+    lines = lines_of(store, "--scale", "laptop", "--location", "alt-input", "--count", "8")
+    assert any("alt-input, 5 of 8" in line for line in lines)
+
+
+def test_what_is_done_and_what_the_rest_will_take_is_told(store):
+    smoke = load_scale("smoke")
+    keep_ages(store, smoke, UNTOKENISED)
+    plan = a_plan(store, "--scale", "smoke")
+    made = replace(all_known(smoke), corpus=UNTOKENISED)
+    trial = prepare(plan, store, made).trials[1]
+    keep_finished(store, smoke, trial.cells[0].request, train_s=40.0)
+    text = describe(prepare(plan, store))
+    assert "To do:" in text
+    assert "tokens/s" in text
+    assert "after pretraining" not in text
+    assert trial.trial.trial_id in text
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("", "at most 263 kB in the storage, cap 8 GB (--cache-gb)."),  # 128 windows of 64 tokens
+        ("--location input,output", "at most 263 kB in the storage"),
+        ("--seed 1,2", "at most 526 kB in the storage"),
+        ("--cache-gb 0.0002", "over the cap of 0.0002 GB: raise --cache-gb"),
+    ],
+)
+def test_the_disk_of_cached_teachers_is_told_beside_its_cap(store, flags, said):
+    cached = (
+        "--scale smoke --age 320B --location input --loss kd --teacher-placement cached:top-k=8"
+    )
+    assert said in "\n".join(lines_of(store, *cached.split(), *flags.split(), width=200))
+
+
+def test_without_a_cached_teacher_nothing_is_said_of_one(store):
+    assert "Cached teachers" not in "\n".join(lines_of(store, "--scale", "smoke", "--loss", "kd"))
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100])
+@pytest.mark.parametrize("scale", scale_names())
+def test_no_line_is_wider_than_the_terminal(store, scale, width):
+    lines = lines_of(store, "--scale", scale, width=width)
+    assert max(map(len, lines)) <= max(width, 12 + len(str(store.root)))
+
+
+def test_wide_enough_terminals_get_one_line_for_each_trial(store):
+    for scale, trials in [("paper_300m", 32), ("paper_1b", 5)]:
+        maps = [ln for ln in lines_of(store, "--scale", scale) if ln[:24].strip("■□·") == ""]
+        assert len([line for line in maps if "after" in line]) == trials
+
+
+@pytest.mark.parametrize("flag", ["--dry-run", "--help"])
+def test_nothing_heavy_is_imported(tmp_path, flag):
+    code = (
+        f"import runpy, sys; sys.argv = ['x', {flag!r}, '--storage', {str(tmp_path)!r}]\n"
+        f"try: runpy.run_path({str(SCRIPT)!r}, run_name='__main__')\n"
+        f"except SystemExit as end: print(end.code, set(sys.modules) & set({HEAVY!r}))"
+    )
+    out = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert out.splitlines()[-1] == "0 set()"
+
+
+def test_a_dry_run_leaves_nothing_behind(tmp_path):
+    store = Store(tmp_path / "storage")
+    lines_of(store, "--scale", "smoke")
+    assert not store.root.exists()

@@ -1,0 +1,108 @@
+"""Who goes on in a funnel, whatever the losses are."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raydistill.core.errors import UsageError
+from raydistill.planning.search.halving import advance, ladder, rung_tokens
+from raydistill.specs.trial import DropPlan, LayerDrop, Recipe
+
+NAMES = [f"set-{n}" for n in range(12)]
+FLAT = dict.fromkeys(NAMES, 1.0)
+
+losses = st.fixed_dictionaries({name: st.integers(0, 5).map(float) for name in NAMES})
+stages = st.lists(losses, min_size=3, max_size=3)
+some = st.sets(st.sampled_from(NAMES))
+
+
+def run_through(known, keeps, passed=(), start=None):
+    """Ask for what is missing until the last stage; the stages asked about, and the end."""
+    told = start or [{} for _ in keeps]
+    asked = []
+    while (now := advance(NAMES, keeps, told, [passed] * len(keeps))).missing:
+        asked += [(now.stage, name) for name in now.missing]
+        told[now.stage] |= {name: known[now.stage][name] for name in now.missing}
+    return asked, now, told
+
+
+@given(st.integers(1, 500), st.integers(1, 20))
+def test_a_ladder_narrows_to_the_finalists(contenders, finalists):
+    keeps = ladder(contenders, finalists).keeps
+    assert list(keeps) == sorted(keeps, reverse=True)
+    assert keeps[0] <= contenders
+    assert keeps[-1] == min(finalists, contenders)
+
+
+@pytest.mark.parametrize("shares", [(0.25, 0.05), (0.0, 0.5), (0.5, 1.0), (0.1, 0.1)])
+def test_rungs_that_do_not_ascend_within_the_budget_are_refused(shares):
+    with pytest.raises(UsageError, match="ascending shares"):
+        ladder(8, 2, shares)
+
+
+@given(stages)
+def test_each_stage_keeps_its_best_and_asks_nobody_twice(known):
+    keeps = ladder(len(NAMES), 3).keeps
+    asked, end, _ = run_through(known, keeps)
+    assert len(asked) == len(set(asked)) == len(NAMES) + sum(keeps[:-1])
+    assert len(end.members) == 3
+    at_last_rung = {name for stage, name in asked if stage == 2}
+    assert set(end.members) <= at_last_rung
+    best = min(known[2][name] for name in at_last_rung)
+    assert known[2][end.members[0]] == best
+
+
+@given(stages, st.integers(0, 30))
+def test_one_that_is_killed_and_repeated_decides_alike_and_asks_for_the_rest_only(known, kept):
+    keeps = ladder(len(NAMES), 3).keeps
+    asked, end, _ = run_through(known, keeps)
+    told = [{} for _ in keeps]
+    for stage, name in asked[:kept]:
+        told[stage][name] = known[stage][name]
+    rest, again, _ = run_through(known, keeps, start=told)
+    assert rest == asked[kept:]
+    assert again == end
+
+
+@given(stages, some)
+def test_what_was_trained_further_goes_on_at_no_cost_and_takes_nobodys_place(known, passed):
+    keeps = ladder(len(NAMES), 3).keeps
+    asked, end, _ = run_through(known, keeps, passed)
+    assert not {name for _, name in asked} & passed
+    assert passed <= set(end.members)
+    assert len(set(end.members) - passed) == min(3, len(NAMES) - len(passed))
+
+
+def test_a_contender_that_fails_leaves():
+    failed = FLAT | {"set-0": math.inf}
+    _, end, _ = run_through([failed, FLAT, FLAT], (12, 12, 12))
+    assert end.members == tuple(NAMES[1:])
+
+
+RECIPE = Recipe(
+    peak_lr=1e-3, budget_tokens=1000, batch_tokens=10, micro_batches=1, warmup_tokens=0,
+    warm_phase_tokens=100,
+)  # fmt: skip
+
+
+def drops(*at_tokens):
+    return DropPlan(
+        drops=tuple(LayerDrop(at_tokens=at, layer=n + 1) for n, at in enumerate(at_tokens))
+    )
+
+
+@pytest.mark.parametrize(
+    ("plan", "share", "tokens"),
+    [
+        (drops(100, 100), 0.05, 150),
+        (drops(100, 100), 0.25, 350),
+        (drops(), 0.25, 350),
+        (drops(100, 500), 0.25, 650),
+        (drops(100), 0.0001, 110),
+        (drops(100), 0.9999, 1090),
+    ],
+)
+def test_a_rung_is_a_share_of_what_follows_the_last_removal(plan, share, tokens):
+    assert rung_tokens(plan, RECIPE, share) == tokens

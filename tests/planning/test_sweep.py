@@ -1,0 +1,178 @@
+"""From a question and its axes to cells."""
+
+import logging
+import runpy
+from pathlib import Path
+
+import pytest
+
+from raydistill.core.errors import UsageError
+from raydistill.core.units import B
+from raydistill.planning.artifacts import UNTOKENISED, Artifacts
+from raydistill.planning.resolve import distinct
+from raydistill.planning.sweep import Sweep
+from raydistill.specs.locations import LOCATIONS, NONE, RANDOM_LOCATIONS
+from raydistill.specs.scale import load_scale, scale_names
+
+SMOKE = load_scale("smoke")
+SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.py"))
+
+
+def trial(scale, location, count):
+    return scale.trial(age=80 * B, location=location, count=count) if count < 4 else None
+
+
+def a_sweep(**changes):
+    axes = {"location": ("input", "output"), "count": (1, 2, 4)}
+    return Sweep(**{"name": "some", "question": "Which?", "axes": axes, "trial": trial} | changes)
+
+
+def asked(cells):
+    return [tuple(cell.values.values()) for cell in cells]
+
+
+def test_cells_are_the_product_of_the_axes_without_those_that_cannot_be():
+    cells = a_sweep().cells(SMOKE)
+    assert asked(cells) == [("input", 1), ("input", 2), ("output", 1), ("output", 2)]
+    assert [cell.request.count for cell in cells] == [1, 2, 1, 2]
+
+
+def test_chosen_values_stand_in_for_an_axis():
+    cells = a_sweep().cells(SMOKE, {"location": ("middle",), "count": (3,)})
+    assert asked(cells) == [("middle", 3)]
+
+
+def test_a_field_that_is_no_axis_is_fixed_for_every_cell():
+    cells = a_sweep().cells(SMOKE, {"age": (320 * B,), "gap": (1 * B,)})
+    assert {cell.request.age for cell in cells} == {320 * B}
+    assert {cell.request.gap for cell in cells} == {1 * B}
+    assert all("age" not in cell.values for cell in cells)
+
+
+def test_a_scale_may_have_a_union_of_small_grids_of_its_own():
+    grids = (
+        {"location": ("input",), "count": (1, 2)},
+        {"location": ("input", "output"), "count": (1,)},
+    )
+    sweep = a_sweep(at={"smoke": grids})
+    assert asked(sweep.cells(SMOKE)) == [("input", 1), ("input", 2), ("output", 1)]
+    assert len(sweep.cells(load_scale("laptop"))) == 4
+    assert asked(sweep.cells(SMOKE, {"count": (3,)})) == [("input", 3), ("output", 3)]
+
+
+def test_nothing_leaves_at_none_whatever_the_count():
+    cells = a_sweep().cells(SMOKE, {"location": ("none",), "gap": (1 * B,)})
+    assert {(cell.request.count, cell.request.gap) for cell in cells} == {(0, 0)}
+
+
+def test_a_list_of_layers_has_its_own_count():
+    assert a_sweep().cells(SMOKE, {"location": ("1,3-4",), "count": (3,)})
+    with pytest.raises(UsageError, match="leave one of them out"):
+        a_sweep().cells(SMOKE, {"location": ("1,3-4",), "count": (2,)})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"name": "../up"}, "sweep name '../up'"),
+        ({"name": "-rf"}, "sweep name '-rf'"),
+        ({"axes": {"location": ("input",)}}, "takes scale, location, count, but its axes ask"),
+        ({"axes": {"location": (), "count": (1,)}}, "axis 'location' is empty"),
+        ({"at": {"labtop": ()}}, "Did you mean 'laptop'"),
+        ({"at": {"smoke": ({"locatoin": ("input",)},)}}, "Did you mean 'location'"),
+        ({"at": {"smoke": ({"location": ("input",)},)}}, "axis 'count' is empty"),
+    ],
+)
+def test_a_sweep_is_checked_where_it_is_made(changes, said):
+    with pytest.raises(UsageError, match=said):
+        a_sweep(**changes)
+
+
+def test_equal_values_are_taken_once_and_that_is_said(caplog):
+    with caplog.at_level(logging.WARNING):
+        cells = a_sweep().cells(SMOKE, {"count": (1, 1.0, 2)})
+    assert len(cells) == 4
+    assert "axis 'count' repeats 1" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ({"gap": (0, 1)}, "gap has 2 values, but is no axis"),
+        ({"lcation": ("input",)}, "Did you mean 'location'"),
+        ({"loss": ("lmm",)}, "no loss 'lmm'. Did you mean 'lm'"),
+    ],
+)
+def test_values_that_cannot_be_chosen_are_refused(chosen, said):
+    with pytest.raises(UsageError, match=said):
+        a_sweep().cells(SMOKE, chosen)
+
+
+def test_ten_thousand_cells_need_a_yes():
+    many = {"location": tuple(f"random-{i}" for i in range(2501)), "count": (1, 2, 3, 4)}
+    with pytest.raises(UsageError, match="10,004 cells"):
+        a_sweep().cells(SMOKE, many)
+    assert len(a_sweep().cells(SMOKE, many, allow_many=True)) == 7503
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("scale", scale_names())
+def test_every_cell_of_every_sweep_plans_at_every_scale(path, scale):
+    """Before any stage: every base is still to be made, every score still to be read."""
+    sweep = runpy.run_path(str(path))["sweep"]
+    assert sweep.name == path.stem
+    cells = sweep.cells(load_scale(scale))
+    planned = distinct(cells, Artifacts(corpus=UNTOKENISED, bases={}, layer_choices={}))
+    assert sum(len(trial.cells) for trial in planned) == len(cells) > 0
+
+
+def test_every_cell_is_asked_once_a_seed():
+    cells = a_sweep().cells(SMOKE, {"location": ("none", "input"), "seed": (1, 2)})
+    assert [cell.request.seed for cell in cells] == [1, 2] * 4
+    assert cells[0].values == {"location": "none", "count": 1, "seed": 1}
+
+
+def test_what_draws_no_data_has_no_seed():
+    cells = runpy.run_path(str(SWEEPS[0].with_name("teacher_free_vs_kd.py")))["sweep"].cells(SMOKE)
+    seeds = {}
+    for cell in cells:
+        seeds.setdefault(cell.values["arm"], []).append(cell.request.seed)
+    once = {"base", "one-shot", "scratch-with-age"}
+    assert {arm for arm, drawn in seeds.items() if drawn == [1]} == once
+    assert {tuple(drawn) for arm, drawn in seeds.items() if arm not in once} == {(1, 2, 3)}
+
+
+def test_a_size_is_the_scale_of_that_name():
+    def trial(scale, size, count):
+        return scale.trial(age=80 * B, location="input", count=count)
+
+    sizes = {"size": ("smoke", "smoke_small"), "count": (1,)}
+    cells = a_sweep(axes=sizes, trial=trial).cells(SMOKE)
+    assert [cell.scale.name for cell in cells] == ["smoke", "smoke_small"]
+    assert [cell.base.key for cell in cells] == [("smoke", 80 * B), ("smoke_small", 80 * B)]
+
+
+@pytest.mark.parametrize(
+    ("loss", "canonical"),
+    [
+        ("kd+temperature=2.0", "kd+temperature=2"),
+        ("kd+temperature=2+kl=.5", "kd+kl=0.5+temperature=2"),
+    ],
+)
+def test_a_loss_has_one_name(loss, canonical):
+    (cell,) = a_sweep().cells(SMOKE, {"location": ("input",), "count": (1,), "loss": (loss,)})
+    assert cell.request.loss == canonical
+
+
+def test_where_to_drop_asks_for_table_5_in_the_papers_numbers():
+    sweep = runpy.run_path(str(SWEEPS[0].with_name("where_to_drop.py")))["sweep"]
+    paper = sweep.cells(load_scale("paper_300m"))
+    assert {cell.request.age for cell in paper} == {80 * B, 320 * B}
+    asked = {NONE, *LOCATIONS, "block-influence", *RANDOM_LOCATIONS}
+    assert {cell.request.location for cell in paper} == asked
+    assert {cell.request.count for cell in paper} == {0, 8}
+    large = sweep.cells(load_scale("paper_1b"))
+    assert {(cell.request.age, cell.request.count) for cell in large} == {
+        (160 * B, 0),
+        (160 * B, 12),
+    }

@@ -1,0 +1,158 @@
+"""`raydistill rank`: it measures what `importance/` and plain removal say; what it leaves."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from raydistill.models.decoder import build
+from raydistill.models.huggingface.checkpoint import read_checkpoint
+from raydistill.models.huggingface.loading import load_pretrained
+from raydistill.models.student import Student
+from raydistill.pruning.calibration import Sample, sample_windows
+from raydistill.pruning.importance import (
+    angular_distance,
+    angular_distance_last,
+    block_influence,
+    greedy,
+    loss_increase,
+)
+from raydistill.pruning.ranking import rank
+from raydistill.pruning.ranking_result import locations_to_rank
+from raydistill.specs.locations import pick
+from raydistill.specs.scale import load_scale
+from support import sweeping
+from support.hub_models import save_model
+
+FAMILIES = ("llama", "gpt2", "qwen2", "gemma3_text")
+
+
+@pytest.fixture(scope="module", params=["palm", *FAMILIES])
+def ranked(request, tmp_path_factory):
+    """A tiny model of 6 layers, its windows, and what was found."""
+    if request.param == "palm":
+        model = build(load_scale("smoke").model, seed=0)
+    else:
+        folder = save_model(tmp_path_factory.mktemp("model"), request.param)
+        model = load_pretrained(read_checkpoint(str(folder), "main"))
+    ids = torch.randint(1, 2048, (2, 3, 33), generator=torch.Generator().manual_seed(0))
+    sample = Sample(scored=tuple(ids[0].split(2)), measured=tuple(ids[1].split(2)), windows=3)
+    steps = []
+    found = rank(model.eval(), sample, (2, 3), lambda *step: steps.append(step), name="m", text="t")
+    return model, sample, found, steps
+
+
+def close(found, expected):
+    expected = torch.as_tensor(expected, dtype=torch.float64)
+    torch.testing.assert_close(torch.tensor(found).double(), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_its_scores_are_those_of_the_parts(ranked):
+    model, sample, found, _ = ranked
+    inputs = [ids[:, :-1] for ids in sample.scored]
+    close(found.block_influence, block_influence.score(model, inputs))
+    close(found.loss_increase, loss_increase.score(model, sample.scored))
+    everywhere = angular_distance.span_distances(model, inputs, 3, angular_distance.EVERY)
+    close(found.spans[3], everywhere)
+    at = {cut.location: cut.layers for cut in found.of_count(3)}
+    assert at["angular-distance"] == angular_distance.choose(model, inputs, 3, range(1, 5))
+    assert at["angular-distance-last"] == angular_distance_last.choose(
+        model, inputs, 3, range(1, 5)
+    )
+
+
+@torch.inference_mode()
+def test_the_dear_location_comes_if_asked_for(ranked):
+    model, sample, found, _ = ranked
+    assert not any(cut.location == "greedy" for cut in found.cuts)
+    more = rank(model, sample, (2, 3), lambda *_: None, name="m", text="t", dear=True)
+    for count in (2, 3):
+        (cut,) = [cut for cut in more.of_count(count) if cut.location == "greedy"]
+        chosen = greedy.choose(model, sample.scored, count, range(1, 5))
+        assert cut.layers == tuple(sorted(chosen))
+    assert {c for c in more.cuts if c.location != "greedy"} == set(found.cuts)
+
+
+@torch.inference_mode()
+def test_a_cut_costs_what_the_model_without_those_layers_costs(ranked):
+    model, sample, found, _ = ranked
+    whole = list(model.blocks)
+    assert [(cut.location, cut.count) for cut in found.cuts] == [
+        (name, count) for count in (2, 3) for name in locations_to_rank()
+    ]
+    for cut in found.cuts:
+        if cut.location in ("input", "alt-output", "max-gap", "random-0"):
+            assert cut.layers == tuple(sorted(pick(cut.location, 6, cut.count)))
+            Student(model).remove(cut.layers)
+            close([cut.nll], [loss_increase.loss_without((), model, sample.measured)])
+            model.use_blocks(whole)
+    close([found.base_nll], [loss_increase.loss_without((), model, sample.measured)])
+
+
+def test_it_leaves_the_model_as_it_was_and_says_how_far_it_is(ranked):
+    model, _, found, steps = ranked
+    assert len(model.blocks) == 6
+    assert not any(block._forward_hooks for block in model.blocks)
+    assert steps[0][0] == 1
+    assert steps[-1][0] == steps[-1][1] == len(steps)
+    assert found.least_missed()[0] in range(1, 5)
+
+
+def test_the_two_samples_are_disjoint_and_spread(tmp_path):
+    from raydistill.data.batches import TokenFile
+    from raydistill.data.corpus.preparation import prepare_corpus
+    from raydistill.storage.store import Store
+
+    data = TokenFile(prepare_corpus("smoke", store=Store(tmp_path)), 64)
+    sample = sample_windows(data, 8, torch.device("cpu"))
+    scored, measured = torch.cat(sample.scored), torch.cat(sample.measured)
+    assert scored.shape == measured.shape == (8, 65)
+    assert not {tuple(row) for row in scored.tolist()} & {tuple(row) for row in measured.tolist()}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A base of a scale, ranked as a user would."""
+    to = tmp_path_factory.mktemp("to")
+    words = ("rank", "laptop@80B", "--windows", "2", "--count", "3,4", "--to", str(to / "r"))
+    return sweeping.command(to / "storage", *words), to / "r"
+
+
+def test_a_base_is_ranked_by_the_command(done):
+    (ran, to) = done
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""
+    assert "laptop@80B, 12 layers. Scores on 2 windows of 128 tokens of embedded" in ran.stdout
+    assert "healing changes the order" in ran.stdout
+    assert ran.stdout.splitlines()[-1].startswith(
+        "Next: python sweeps/where_to_drop.py --scale laptop --age 80B --location none,"
+    )
+    assert sorted(p.name for p in to.iterdir()) == ["rank.csv", "rank.md", "rank.png", "rank.svg"]
+    with (to / "rank.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert sum(row["what"] == "loss_increase_nats" for row in rows) == 12
+    assert sum(row["what"] == "nll_nats" for row in rows) == 1 + 2 * len(locations_to_rank())
+    assert "![scores and one-shot perplexity](rank.svg)" in (to / "rank.md").read_text()
+
+
+def test_the_next_command_can_be_planned(done, tmp_path):
+    ran, _ = done
+    _, _, script, *flags = ran.stdout.splitlines()[-1].split()
+    planned = sweeping.here(Path(script).stem, tmp_path, *flags, "--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    assert "Cells 5" in planned.stdout
+
+
+def test_a_folder_is_ranked_on_ones_own_text(tmp_path):
+    folder = save_model(tmp_path / "mine", "gpt_neox")
+    (tmp_path / "a.txt").write_text(
+        "\n".join(f"line {i} of a text of one's own" for i in range(999))
+    )
+    words = ("rank", folder, "--text", tmp_path / "a.txt", "--seq-len", "16", "--windows", "2")
+    ran = sweeping.command(tmp_path / "storage", *words, "--to", tmp_path / "r")
+    assert ran.returncode == 0, ran.stderr
+    assert "2 windows of 16 tokens of a.txt" in ran.stdout
+    assert f"--model {folder} --corpus {tmp_path / 'a.txt'} --location none," in ran.stdout
+    assert json.loads((folder / "config.json").read_text())["num_hidden_layers"] == 6

@@ -1,0 +1,176 @@
+"""Which control a cell is compared with: MLflow, table, a report from MLflow and card agree."""
+
+import dataclasses
+import shutil
+
+import pytest
+
+from raydistill.core.units import B
+from raydistill.driver.tracking_snapshot import for_tracker
+from raydistill.planning.history.state import read_state
+from raydistill.specs.locations import NONE
+from raydistill.specs.results import NoControl
+from raydistill.specs.trial import ExternalBase
+from raydistill.storage.store import Store
+from raydistill.tracking.client import open_client
+from raydistill.tracking.destination import default_uri
+from support.compared import Storage
+
+LATE = ("--age", "320B")
+
+
+@pytest.fixture(scope="module")
+def empty_mlflow(tmp_path_factory):
+    """MLflow's database, which takes seconds to make."""
+    store = Store(tmp_path_factory.mktemp("empty"))
+    open_client(default_uri(store))
+    return store.root / "mlflow.db"
+
+
+@pytest.fixture
+def storage(tmp_path, empty_mlflow):
+    shutil.copy(empty_mlflow, tmp_path)
+    return Storage(tmp_path)
+
+
+def same(one, other):
+    assert one.keys() == other.keys()
+    assert {k: v and round(v, 9) for k, v in one.items()} == {
+        k: v and round(v, 9) for k, v in other.items()
+    }
+
+
+def assert_all_agree(storage):
+    """Returns what all say, by trial."""
+    mlflow, table = storage.mlflow(), storage.table()
+    same(table, {trial: mlflow[trial] for trial in table})
+    cards = storage.cards()
+    same(cards, {trial: mlflow[trial] for trial in cards})
+    same(storage.served(), table)
+    chosen = storage.served("tags.role = 'cell'")
+    same(chosen, {trial: table[trial] for trial in chosen})
+    return mlflow
+
+
+def is_control(cell):
+    return cell.request.location == NONE and cell.request.budget > 0
+
+
+SEARCHED = ("--location", "none,input", "--count", "1", "--gap", "0", "--trials", "99")
+SWEEPS = {
+    "where": ("where_to_drop",),
+    "where, probed": ("where_to_drop", "--lr-probe"),
+    "where, with a teacher": ("where_to_drop", "--loss", "kd"),
+    "where, with both": ("where_to_drop", *LATE, "--loss", "kd", "--reference", "smoke_small@320B"),
+    "when": ("when_to_drop",),
+    "how many": ("how_many_to_drop",),
+    "arms": ("teacher_free_vs_kd", "--seed", "1"),
+    "arms, probed": ("teacher_free_vs_kd", "--seed", "1", "--lr-probe"),
+    "arms, nothing removed": ("teacher_free_vs_kd", "--seed", "1", "--location", "none"),
+    "search": ("search", *SEARCHED, "--lr_factor", "0.5,1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_cell_of_every_sweep_has_one_control(name, storage):
+    said = assert_all_agree(storage.ask(*SWEEPS[name]))
+    assert said
+    assert None not in said.values()
+
+
+def test_what_no_seed_changes_is_compared_with_every_seed_of_the_control_in_a_table(storage):
+    """MLflow and the card, which know one run, take the first of them."""
+    storage.ask("teacher_free_vs_kd", "--seed", "2,3", "--arm", "control,one-shot,teacher-free")
+    first = {
+        spec.trial_id: control.train.seed == 2
+        for spec, control in storage.controls()
+        if not spec.train.recipe.budget_tokens or control.train.seed == spec.train.seed
+    }
+    assert len(first) == len(storage.controls())
+    mlflow, table, cards = storage.mlflow(), storage.table(), storage.cards()
+    same(cards, {trial: mlflow[trial] for trial in cards})
+    (one_shot,) = {s.trial_id for s, _ in storage.controls() if not s.train.recipe.budget_tokens}
+    assert first[one_shot]
+    taught = cards.keys() - {one_shot}
+    assert {table[trial] for trial in taught} == {sum(mlflow[trial] for trial in taught) / 2}
+    controls = [c.outcome.result.after.nll for c in storage.tracked.cells if c.role == "control"]
+    apart = max(controls) - min(controls)
+    assert table[one_shot] == pytest.approx(mlflow[one_shot] - apart / 2)
+
+
+def test_a_control_that_has_not_finished_is_none(storage):
+    storage.ask("where_to_drop", *LATE, without=is_control)
+    assert set(assert_all_agree(storage).values()) == {None}
+
+
+def test_a_seed_whose_control_has_not_finished_has_none(storage):
+    seeds = ("--seed", "1,2")
+    storage.ask(
+        "where_to_drop", *LATE, *seeds, without=lambda c: is_control(c) and c.request.seed == 2
+    )
+    assert {
+        (spec.train.seed, control and control.train.seed) for spec, control in storage.controls()
+    } == {(1, 1), (2, None)}
+    mlflow, cards = storage.mlflow(), storage.cards()
+    same(cards, {trial: mlflow[trial] for trial in cards})
+    table = storage.table()  # of both seeds, on the one that the control has
+    assert all(mlflow[trial] in (table[trial], None) for trial in table)
+
+
+@pytest.mark.parametrize("other", [("--set", "lr=1e-4"), ("--budget", "40B")])
+@pytest.mark.parametrize("script", ["where_to_drop", "teacher_free_vs_kd"])
+def test_two_recipes_have_a_control_each(script, other, storage):
+    flags = (script, *LATE, "--seed", "1")
+    storage.ask(*flags).ask(*flags, *other)
+    pairs = [
+        (spec.train.recipe, control.train.recipe)
+        for spec, control in storage.controls()
+        if isinstance(spec.base, ExternalBase) and spec.train.recipe.budget_tokens
+    ]
+    assert len({control for _, control in pairs}) == 2
+    assert all(own.peak_lr == control.peak_lr for own, control in pairs)
+    longer = [own.budget_tokens / control.budget_tokens for own, control in pairs]
+    assert all(0.5 < share <= 1 for share in longer)  # less at equal FLOPs
+
+
+def test_the_control_without_a_teacher_stands_for_all_losses(storage):
+    storage.ask("where_to_drop", *LATE, "--loss", "kd").ask("where_to_drop", *LATE)
+    assert {control.train.loss for _, control in storage.controls()} == {"lm"}
+    assert_all_agree(storage)
+
+
+def test_a_rate_that_was_asked_for_needs_a_control_at_that_rate(storage):
+    """One that was probed does not: it is each arm's own (METHOD 7)."""
+    flags = ("search", *SEARCHED, "--loss", "lm", "--lr_factor", "0.5,1,2")
+    storage.ask(*flags, without=lambda c: is_control(c) and c.request.peak_lr != "scale")
+    assert_all_agree(storage)
+    peaks = {(spec.train.recipe.peak_lr, control is None) for spec, control in storage.controls()}
+    assert peaks == {(5e-4, True), (1e-3, False), (2e-3, True)}
+
+
+def test_a_control_that_was_trained_before_the_rates_were_probed_still_is_one(storage):
+    storage.ask("where_to_drop", *LATE, "--location", "none", "--set", "lr=5e-4")
+    storage.ask("where_to_drop", *LATE, "--location", "input", "--lr-probe")
+    assert None not in assert_all_agree(storage).values()
+
+
+@pytest.mark.parametrize("script", ["where_to_drop", "when_to_drop"])
+def test_a_student_trained_elsewhere_has_the_control_of_its_base(script, storage):
+    storage.ask(script, *LATE, "--seed", "2").add(lambda cell: cell.request.location == "input")
+    said = assert_all_agree(storage)
+    assert None not in said.values()
+
+
+def test_weights_of_another_base_have_no_control_here(storage):
+    storage.ask("where_to_drop", *LATE)
+    asked = storage.asked
+    other = [
+        dataclasses.replace(each, base_sha256=f"{80 * B:064d}")
+        for each in asked.cells
+        if not is_control(each.cell)
+    ]
+    state = read_state(dataclasses.replace(asked, cells=(*asked.cells, *other)), storage.store)
+    tracked = for_tracker(state, command="", running=False, environment={}, files={})
+    assert [isinstance(cell.control, NoControl) for cell in tracked.cells] == [
+        *[False] * len(asked.cells), *[True] * len(other)
+    ]  # fmt: skip

@@ -1,0 +1,97 @@
+"""A large corpus by Ray Data, and how much memory a large one takes."""
+
+import json
+import random
+import subprocess
+import sys
+
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from raydistill.data.corpus import draft as drafts
+from raydistill.data.corpus.preparation import begin_corpus, build_corpus
+from raydistill.data.corpus.request import CorpusRequest
+from raydistill.data.corpus.shards import files_of_draft, is_made, make_shard, read_shards
+from raydistill.data.tokenizer import END_OF_TEXT, shipped_tokenizer
+from raydistill.storage.store import Store
+from support.texts import essays, write_jsonl, write_txt
+
+MB = 1_000_000
+FLAT_MB = 120
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three files of unequal length."""
+    (tmp_path / "texts").mkdir()
+    texts = essays(60)
+    write_jsonl(tmp_path / "texts" / "a.jsonl", texts[:30])
+    write_txt(tmp_path / "texts" / "b.txt", texts[30:40])
+    write_jsonl(tmp_path / "texts" / "c.jsonl", texts[40:])
+    return tmp_path / "texts"
+
+
+@pytest.fixture
+def ray_here(ray_address):
+    import ray
+
+    ray.init(address=ray_address, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def test_shards_by_ray_data_are_those_of_one_process(folder, tmp_path, ray_here, monkeypatch):
+    from raydistill.runners.tokenization import tokenise_shards
+
+    wanted = CorpusRequest(text=str(folder), tokenizer=shipped_tokenizer())
+    alone = build_corpus(wanted, Store(tmp_path / "alone"))
+    monkeypatch.setattr(drafts, "SHARD_CHARACTERS", 4_000)
+    store, lines = Store(tmp_path / "store"), []
+    draft = begin_corpus(wanted, store)
+    files = files_of_draft(wanted, draft, store)
+    shards = [shard for file in files for shard in read_shards(file)]
+    for shard in shards[::3]:  # a run that was killed made these
+        make_shard(draft, shard)
+    left = [shard for shard in shards if not is_made(draft, shard.place)]
+    assert tokenise_shards(wanted, draft, store, lines.append) == len(left) > 5
+    assert all(is_made(draft, shard.place) for shard in shards)
+    assert lines[-1].endswith("M characters")
+    monkeypatch.setattr(
+        "raydistill.data.corpus.assembly.make_shard", None
+    )  # nothing is left to make
+    together = build_corpus(wanted, store)
+    assert together.name == alone.name
+    assert (together / "train.bin").read_bytes() == (alone / "train.bin").read_bytes()
+
+
+MEASURE = """
+import re, sys
+from pathlib import Path
+from raydistill.data.corpus.request import CorpusRequest
+from raydistill.data.corpus.preparation import build_corpus
+from raydistill.storage.store import Store
+
+folder = Path(sys.argv[1])
+make(Wanted(text=str(folder / "texts"), tokenizer=folder), Store(folder / "store"))
+print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+"""
+
+
+def test_memory_does_not_grow_with_the_text(tmp_path):
+    """30 MB in two files; the process alone takes 50 MB."""
+    rng = random.Random(0)
+    words = ["".join(rng.choices("abcdefgh", k=7)) for _ in range(1_000)]
+    (tmp_path / "texts").mkdir()
+    for name in ("a.jsonl", "b.txt"):
+        with (tmp_path / "texts" / name).open("w") as file:
+            for _ in range(950):
+                text = " ".join(rng.choices(words, k=2_000))
+                file.write(json.dumps({"text": text}) + "\n" if name == "a.jsonl" else text)
+    tokenizer = Tokenizer(models.WordLevel({END_OF_TEXT: 0, "[UNK]": 1}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    assert sum(file.stat().st_size for file in (tmp_path / "texts").iterdir()) > 30 * MB
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) * 1024 < FLAT_MB * MB

@@ -1,0 +1,64 @@
+"""The fields of a recipe that may be set, and their ranges."""
+
+from dataclasses import replace
+
+import pytest
+
+from raydistill.core.errors import UsageError
+from raydistill.specs.recipe import check_recipe, settable, with_settings
+from raydistill.specs.trial import Recipe
+
+RECIPE = Recipe(peak_lr=0.1, budget_tokens=640, batch_tokens=64, micro_batches=2, warmup_tokens=64)
+
+
+def test_every_field_but_the_budget_can_be_set():
+    values = {"optimizer": "lion", "schedule": "cosine", "precision": "bfloat16"}
+    settings = {name: values.get(name, "0") for name in settable()}
+    changed = with_settings(RECIPE, settings)
+    assert changed.precision == "bfloat16"
+    assert changed.weight_decay == 0.0
+    assert changed.budget_tokens == 640
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"lr": "fast"}, "peak_lr is 'fast': it must be a number, above 0"),
+        ({"warmup_token": "1"}, "Did you mean 'warmup_tokens'"),
+        ({"warmup_tokens": "few"}, "not a token count"),
+        ({"budget_tokens": "1"}, "--budget"),
+    ],
+)
+def test_what_is_not_of_its_fields_type_is_refused(settings, said):
+    with pytest.raises(UsageError, match=said):
+        with_settings(RECIPE, settings)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"peak_lr": float("nan")}, "peak_lr is nan"),
+        ({"peak_lr": float("inf")}, "peak_lr is inf"),
+        ({"peak_lr": -1.0}, "above 0"),
+        ({"beta1": 1.0}, "below 1"),
+        ({"final_lr_ratio": 1.5}, "at most 1"),
+        ({"optimizer": "lyon"}, "Did you mean 'lion'"),
+        ({"batch_tokens": 72}, "the nearest is 64"),
+        ({"budget_tokens": 32}, "budget of 32 tokens is under one batch of 64"),
+        ({"warmup_tokens": 65}, "the nearest is 64"),
+        ({"warmup_tokens": 704}, "warm-up of 704 tokens is longer than the budget of 640"),
+    ],
+)
+def test_a_recipe_that_cannot_be_trained_is_refused(change, said):
+    with pytest.raises(UsageError, match=said):
+        check_recipe(replace(RECIPE, **change), context=16)
+
+
+def test_devices_share_the_micro_batches_evenly():
+    check_recipe(RECIPE, context=16, devices=2)
+    with pytest.raises(UsageError, match="--set micro_batches=3"):
+        check_recipe(RECIPE, context=16, devices=3)
+
+
+def test_a_rate_may_stay_at_its_peak():
+    check_recipe(replace(RECIPE, final_lr_ratio=1.0), context=16)

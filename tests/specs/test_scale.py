@@ -1,0 +1,95 @@
+"""What the paper's numbers mean at each scale."""
+
+import pytest
+
+from raydistill.core.errors import UsageError
+from raydistill.core.units import B, M
+from raydistill.specs.drop_plan import plan_drops
+from raydistill.specs.recipe import check_recipe
+from raydistill.specs.scale import load_scale, scale_names
+
+SCALES = [load_scale(name) for name in scale_names()]
+every_scale = pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.name)
+
+
+def asked(scale):
+    """A trial with the paper's budget."""
+    return scale.trial(age=scale.ages[0], location="input", count=scale.count)
+
+
+def test_the_scales_there_are():
+    assert scale_names() == (
+        "laptop", "laptop_small", "paper_1b", "paper_300m", "smoke", "smoke_small",
+    )  # fmt: skip
+
+
+@every_scale
+def test_a_scale_is_named_as_its_file(scale):
+    assert load_scale(scale.name.replace("_", "-")) is load_scale(scale.name)
+
+
+@every_scale
+def test_recipes_can_be_trained(scale):
+    check_recipe(scale.pretrain, context=scale.model.context)
+    check_recipe(scale.heal, context=scale.model.context, devices=scale.devices_per_trial)
+    assert scale.recipe(asked(scale)) == scale.heal
+
+
+@every_scale
+def test_ages_are_steps_of_one_run_that_ends_with_the_last(scale):
+    ages = [scale.age_tokens(age) for age in scale.ages]
+    assert ages == sorted(set(ages))
+    assert all(age % scale.pretrain.batch_tokens == 0 for age in ages)
+    assert ages[-1] == scale.pretrain.total_tokens
+
+
+@every_scale
+def test_a_longer_age_is_refused_and_not_extrapolated(scale):
+    with pytest.raises(UsageError, match="its run ends at"):
+        scale.age_tokens(640 * B)
+    with pytest.raises(UsageError, match="80B"):
+        scale.age_tokens(79 * B)
+
+
+@every_scale
+def test_enough_steps_follow_the_cut_to_heal(scale):
+    layers = range(1, 1 + scale.count)
+    recipe = scale.recipe(asked(scale))
+    plan_drops(layers, recipe=recipe, min_steps_after=scale.min_steps_after_cut)
+    assert scale.min_steps_after_cut == (10 if scale.name.startswith("smoke") else 100)
+
+
+@every_scale
+def test_the_papers_longest_gap_fits(scale):
+    plan_drops(
+        range(1, 1 + scale.count),
+        recipe=scale.recipe(asked(scale)),
+        gap_tokens=scale.train_tokens(1 * B),
+        min_steps_after=scale.min_steps_after_cut,
+    )
+
+
+@pytest.mark.parametrize("name", ["smoke", "laptop"])
+def test_something_positive_never_becomes_nothing(name):
+    scale = load_scale(name)
+    assert scale.train_tokens(0) == 0
+    with pytest.raises(UsageError, match="no whole step"):
+        scale.train_tokens(1 * M)
+
+
+def test_the_laptop_heals_long_enough_on_a_base_that_is_old_enough():
+    laptop = load_scale("laptop")
+    assert [laptop.age_tokens(age) for age in laptop.ages] == [3_999_744, 15_998_976]
+    assert laptop.train_tokens(laptop.budget) == 319_488
+
+
+def test_the_papers_recipe_is_a_tenth_of_its_pretrainings_rate():
+    for name in ("paper_300m", "paper_1b"):
+        scale = load_scale(name)
+        assert scale.heal.peak_lr == pytest.approx(scale.pretrain.peak_lr / 10)
+        assert scale.heal.warmup_tokens > scale.heal.warm_phase_tokens
+
+
+def test_an_unknown_scale_is_told_with_the_nearest():
+    with pytest.raises(UsageError, match="Did you mean 'laptop'"):
+        load_scale("labtop")

@@ -1,0 +1,29 @@
+"""The bases that the package carries."""
+
+import pytest
+
+from raydistill.planning.artifacts import CorpusId, find_bases
+from raydistill.specs.scale import load_scale, scale_names
+from raydistill.storage.bundled import shipped_bases
+from raydistill.storage.store import Store
+
+SHIPPED = {"laptop", "laptop_small"}
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_what_the_package_ships_fits_its_scale(tmp_path, name):
+    scale = load_scale(name)
+    (shipped,) = shipped_bases(scale)
+    corpus = CorpusId(
+        corpus_sha256=shipped.corpus_sha256, tokenizer_sha256=shipped.tokenizer_sha256
+    )
+    found = find_bases(scale, corpus, Store(tmp_path), scale.ages, [shipped])
+    assert set(found) == set(scale.ages)
+    assert {a.age_tokens for a in shipped.ages.values()} == {
+        scale.age_tokens(age) for age in scale.ages
+    }
+
+
+@pytest.mark.parametrize("name", sorted(set(scale_names()) - SHIPPED))
+def test_other_scales_ship_none(name):
+    assert shipped_bases(load_scale(name)) == []

@@ -1,0 +1,47 @@
+"""A sweep trained in this process, without Ray: what a storage is after one has run."""
+
+import runpy
+from pathlib import Path
+
+from raydistill.cli.arguments.sweep_flags import plan_of
+from raydistill.cli.arguments.sweep_parser import sweep_parser
+from raydistill.core.user import owner
+from raydistill.models.distributed import World
+from raydistill.planning.artifacts import ages_by_scale
+from raydistill.planning.history.sweep_record import keep, record_of
+from raydistill.planning.prepared import prepare
+from raydistill.runners import stages
+from raydistill.storage.store import Store
+from raydistill.training.jobs import TrialJob
+from support.tiny import run_trial
+
+SWEEPS = Path(__file__).parents[2] / "sweeps"
+
+
+def plan(storage, *words, script="where_to_drop"):
+    """What a sweep means, as its script reads the flags."""
+    sweep = runpy.run_path(str(SWEEPS / f"{script}.py"))["sweep"]
+    flags = sweep_parser(sweep).read([*words, "--scale", "smoke", "--storage", str(storage)])
+    return plan_of(sweep, flags, f"python sweeps/{script}.py")
+
+
+def train(storage, *words, script="where_to_drop"):
+    """Every trial of a sweep, by its location; bases of our own must be there (`prepared`)."""
+    planned, store = plan(storage, *words, script=script), Store(storage)
+    scale = planned.scale
+    if scale.brought:
+        stages.make_corpus(scale, str(storage))
+    for each, ages in ages_by_scale(planned.cells):
+        for age in ages if each.brought else ():
+            stages.read_base_of(each.brought, str(age), each.model.context, str(storage))
+    sweep = prepare(planned, store)
+    results = {}
+    for each in sweep.trials:
+        base = sweep.artifacts.bases[each.cells[0].base.key].weights_sha256
+        job = TrialJob(
+            spec=each.trial, base_sha256=base, evaluation=scale.evaluation, storage=str(storage),
+            sweep=planned.sweep.name, owner=owner(),
+        )  # fmt: skip
+        results[each.cells[0].request.location] = run_trial(job, world=World.here())
+    keep(record_of(sweep), store)
+    return results
