@@ -10,8 +10,8 @@ SWEEP ?= where_to_drop
 sweep: $(VENV)/.installed  ## the paper's Table 5 for a small model, in minutes
 	$(BIN)/python sweeps/$(SWEEP).py
 
-test: $(VENV)/.installed  ## every test: some twenty minutes of CPU
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q
+test: $(VENV)/.installed  ## every test: some twelve minutes of CPU, listed at its end
+	PYTHONDONTWRITEBYTECODE= PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q
 
 soak: $(VENV)/.installed  ## the long ones: what `make test` kills and resumes once, for every sweep
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -m soak

@@ -55,13 +55,13 @@ def test_the_report_is_the_same_from_the_store_and_from_mlflow(first, storage, t
     assert said[0].count("\n") == 1 + len(sweeping.CELLS)
 
 
-def test_the_same_command_again_trains_nothing(first, storage):
+def test_the_same_command_again_trains_nothing(first, storage, run_sweep):
     before = sweeping.results(storage)
     times = {p: p.stat().st_mtime_ns for p in storage.glob("trials/*/*")}
     leftover = storage / "bases" / f".base.{'0' * 32}"
     leftover.mkdir()
     os.utime(leftover, (0, 0))
-    again = sweeping.run(storage)
+    again = run_sweep("where_to_drop", storage)
     assert again.returncode == 0, again.stderr
     assert "swept up 1 half-written leftover(s)" in again.stdout
     assert "nothing is trained" in again.stdout

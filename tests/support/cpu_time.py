@@ -5,10 +5,13 @@ Counted are the processes that run tests and all that these start, Ray's too.
 
 import contextlib
 import os
+import threading
 from collections import Counter
 
 import psutil
 import pytest
+
+RAY_WORKER = "ray::"
 
 
 class CpuTime:
@@ -17,10 +20,11 @@ class CpuTime:
     def __init__(self, config):
         self.root, self.sums, self.tests = config.rootpath / "tests", Counter(), Counter()
         self.worker_output = getattr(config, "workeroutput", None)
-        self.last = 0.0
+        self.meter, self.last_s = Meter(), 0.0
 
     def pytest_collection_finish(self):
         self.add("importing and collecting")
+        self.meter.start()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item, nextitem):
@@ -39,9 +43,9 @@ class CpuTime:
         return parts[0] if len(parts) > 1 else "tests"
 
     def add(self, name):
-        now = used_s()
-        self.sums[name] += now - self.last
-        self.last = now
+        now_s = self.meter.used_s()
+        self.sums[name] += now_s - self.last_s
+        self.last_s = now_s
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self):
@@ -54,19 +58,38 @@ class CpuTime:
         self.sums.update(sums)
         self.tests.update(tests)
 
+    @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter):
         terminalreporter.section("CPU seconds")
         for name, seconds in self.sums.most_common():
             count = f"{self.tests[name]:6d} tests" if self.tests[name] else ""
-            terminalreporter.write_line(f"{seconds:8.1f}  {name:28}{count}")
+            terminalreporter.write_line(f"{seconds:8.1f}  {name:28}{count}".rstrip())
         terminalreporter.write_line(f"{self.sums.total():8.1f}  in all")
 
 
-def used_s():
-    """CPU seconds of this process, of those below it, and of those of them that have ended."""
-    here = psutil.Process()
-    seconds = sum(os.times()[:4])
-    for process in here.children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            seconds += sum(process.cpu_times()[:4])
-    return seconds
+class Meter(threading.Thread):
+    """Notes every two seconds what Ray's workers have used: nobody waits for them when they end."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.ray_s, self.never = {}, threading.Event()
+
+    def run(self):
+        while not self.never.wait(2.0):
+            self.below_s()
+
+    def used_s(self):
+        """CPU seconds of this process, of those below it, and of all of them that have ended."""
+        return sum(os.times()[:4]) + self.below_s() + sum(self.ray_s.values())
+
+    def below_s(self):
+        """Of the processes below this one that are no workers of Ray, whose own are noted."""
+        others_s = 0.0
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                used_s = sum(process.cpu_times()[:4])
+                if process.name().startswith(RAY_WORKER):
+                    self.ray_s[process.pid, process.create_time()] = used_s
+                else:
+                    others_s += used_s
+        return others_s
