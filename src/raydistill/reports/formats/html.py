@@ -110,7 +110,7 @@ def to_page(chapters: Sequence[Chapter], free: Sequence[FreeTable] = ()) -> str:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    files = resources.files("raydistill.reports")
+    files = resources.files("raydistill.reports.formats")
     style, script = ((files / f"page.{kind}").read_text("utf-8") for kind in ("css", "js"))
     digest = hashlib.sha256(script.encode()).digest()
     return environment.get_template("page.html.jinja").render(
