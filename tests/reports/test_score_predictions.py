@@ -1,4 +1,4 @@
-"""What scores said before healing, beside what was measured after it."""
+"""How well scores read before healing predict what is measured after it."""
 
 import dataclasses
 import math
@@ -86,7 +86,7 @@ def test_what_was_asked_otherwise_is_not_ranked_with_the_rest(other):
 def test_without_a_score_that_has_values_nothing_is_said():
     greedy = dataclasses.replace(CHOICE, values=())
     measured = sets_of_two((0.1, 0.2, 0.3, 0.4))
-    cells = [dataclasses.replace(each, choice=greedy) for each, _ in measured]
+    cells = [dataclasses.replace(cell, choice=greedy) for cell, _ in measured]
     assert predictions(zip(cells, (lost for _, lost in measured), strict=True)) == ()
 
 

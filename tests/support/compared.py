@@ -1,4 +1,4 @@
-"""A storage whose trials are finished by hand, and their losses against a control, by each source.
+"""A storage whose trials are finished by hand, and their losses against a control, by source.
 
 Nothing is trained: every trial gets a loss of its own, which identifies its control.
 """

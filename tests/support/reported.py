@@ -196,6 +196,11 @@ def whole_sweep():
     return sweep([*young, *late, cell("both", outcome=FAILURE)])
 
 
+def row_of(table, age, name):
+    block = next(block for block in table.blocks if block.age == age)
+    return next(row for row in block.rows if row.name == name)
+
+
 def printed(table, width=100, **options):
     console = Console(file=io.StringIO(), width=width, **options)
     print_table(table, console)

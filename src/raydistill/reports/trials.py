@@ -28,15 +28,7 @@ class FoundTrial:
     @property
     def trial_id(self) -> str:
         """The id of the trial of the cell."""
-        return trial_id(self.cell)
-
-
-def trial_id(cell: ReportCell) -> str:
-    """The id of the trial of a cell."""
-    outcome = cell.outcome
-    if isinstance(outcome, TrialFailure):
-        return outcome.trial_id
-    return outcome.result.trained.trial_id
+        return self.cell.trial_id
 
 
 def find_trial(reports: Sequence[SweepReport], beginning: str) -> list[FoundTrial]:
@@ -191,7 +183,7 @@ def _best(block: Block, by_row: Mapping[int, Point]) -> Section:
                 row.layer_map,
                 with_interval(row.against_base.delta_nll, 3, best=row.best_nll),
                 with_interval(row.against_base.downstream_drop_pct, 1, best=row.best_downstream),
-                " ".join(trial_id(cell)[:8] for cell in by_row[id(row)].cells),
+                " ".join(cell.trial_id[:8] for cell in by_row[id(row)].cells),
             )
             for row in rows
         ),

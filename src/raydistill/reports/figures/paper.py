@@ -24,14 +24,13 @@ def paper_figures(points: Sequence[Point]) -> list[Picture]:
     """Those of the three figures whose axes differ among the points."""
     swept = {axis for point in points for axis in point.cells[0].values}
     removals = [point for point in points if point.row.role == "candidate"]
-    pictures = {
-        "gap": lambda: _figure_1(removals),
-        "location": lambda: _figure_2(points),
-        "count": lambda: _figure_3(removals),
-    }
     axes = swept.intersection(varying(points))
-    drawn = [draw() for axis, draw in pictures.items() if axis in axes]
-    return [picture for picture in drawn if picture.panels]
+    pictures = [
+        *([_figure_1(removals)] if "gap" in axes else []),
+        *([_figure_2(points)] if "location" in axes else []),
+        *([_figure_3(removals)] if "count" in axes else []),
+    ]
+    return [picture for picture in pictures if picture.panels]
 
 
 def _figure_1(removals: Sequence[Point]) -> Picture:
@@ -164,10 +163,11 @@ def _removed(boxes: str) -> str:
 
 def _draw_maps(axes: "Axes", maps: Mapping[str, str], widest: int) -> None:
     for y, boxes in enumerate(maps.values()):
-        kept = [(layer - 0.4, 0.8) for layer, box in enumerate(boxes) if box == "■"]
-        gone = [(layer - 0.4, 0.8) for layer, box in enumerate(boxes) if box == "□"]
+        kept, removed = (
+            [(layer - 0.4, 0.8) for layer, box in enumerate(boxes) if box == kind] for kind in "■□"
+        )
         axes.broken_barh(kept, (y - 0.3, 0.6), facecolors=KEPT_COLOUR)
-        axes.broken_barh(gone, (y - 0.3, 0.6), facecolors="white", edgecolors=REMOVED_COLOUR)
+        axes.broken_barh(removed, (y - 0.3, 0.6), facecolors="white", edgecolors=REMOVED_COLOUR)
     axes.set_yticks(range(len(maps)), maps)
     axes.set_ylim(len(maps) - 0.4, -0.6)
     axes.set_xlim(-0.7, widest - 0.3)

@@ -25,7 +25,7 @@ ARMS, EQUAL_FLOPS = "arms", "equal FLOPs"
 class RowCells:
     """The cells of one row, finished or failed, each of another data seed.
 
-    `for_seeds` are the data seeds that a cell stands for which none changes.
+    `for_seeds` are the data seeds of the block; a cell that no seed changes stands for all of them.
     """
 
     name: str

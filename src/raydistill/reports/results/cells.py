@@ -81,6 +81,12 @@ class ReportCell:
     choice: LayerChoice | None = None
 
     @property
+    def trial_id(self) -> str:
+        """The id of its trial."""
+        outcome = self.outcome
+        return (outcome if isinstance(outcome, TrialFailure) else outcome.result.trained).trial_id
+
+    @property
     def arm(self) -> str:
         """Its arm of a comparison of methods (METHOD 7); empty in other sweeps."""
         return str(self.values.get("arm", ""))

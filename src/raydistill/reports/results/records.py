@@ -185,19 +185,19 @@ def _with_differing_settings(cells: Sequence[ReportCell]) -> tuple[ReportCell, .
 
     So a gap, a loss or a learning rate that somebody set by a flag is part of a row's name.
     """
-    alike: dict[object, list[ReportCell]] = {}
+    groups: dict[object, list[ReportCell]] = {}
     for cell in cells:
         text = (cell.train.corpus_sha256, cell.train.tokenizer_sha256)
         budget = cell.train.recipe.budget_tokens
         seed, axes = cell.train.seed, _axis_values(cell)
         key = (cell.scale, cell.age, cell.location, axes, seed, budget, text)
-        alike.setdefault(key, []).append(cell)
-    differing: dict[str, None] = {}  # in order
-    for group in alike.values():
+        groups.setdefault(key, []).append(cell)
+    extra_axes: dict[str, None] = {}  # in order
+    for group in groups.values():
         first, *others = (_settings(cell) for cell in group)
-        differing |= dict.fromkeys(n for n in first if any(o[n] != first[n] for o in others))
+        extra_axes |= dict.fromkeys(n for n in first if any(o[n] != first[n] for o in others))
     return tuple(
-        replace(cell, values={**cell.values, **{n: _settings(cell)[n] for n in differing}})
+        replace(cell, values={**cell.values, **{n: _settings(cell)[n] for n in extra_axes}})
         for cell in cells
     )
 

@@ -93,13 +93,13 @@ def _separate_fields(selected: Sequence[Point], ask: Ask) -> list[str]:
     grid: dict[tuple[str, str], list[Point]] = {}
     for point in selected:
         grid.setdefault((point.text(ask.rows), point.text(ask.cols)), []).append(point)
-    within = {name for group in grid.values() for name in varying(group)}
+    conflicting = {name for group in grid.values() for name in varying(group)}
     by_design = {"budget"} if any(point.cells[0].own_budget for point in selected) else set()
     strict = () if "arm" in (ask.rows, ask.cols) else set(SEPARATE_FIELDS) - by_design
     return [
         name
         for name in varying(selected)
-        if name not in (ask.rows, ask.cols, *by_design) and (name in within or name in strict)
+        if name not in (ask.rows, ask.cols, *by_design) and (name in conflicting or name in strict)
     ]
 
 

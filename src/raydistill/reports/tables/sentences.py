@@ -95,36 +95,36 @@ def beside_the_paper(
     rows: Sequence[RowCells], comparisons: Sequence[Comparison], chance: Mapping[str, float]
 ) -> tuple[str, ...]:
     """Where the order of the locations agrees with Table 5, and where it contradicts it."""
-    here: dict[str, float] = {}
-    printed: dict[str, float] = {}
+    drops: dict[str, float] = {}
+    paper_drops: dict[str, float] = {}
     by_location: dict[str, RowCells] = {}
     checkpoint = ""
     for row, comparison in zip(rows, comparisons, strict=True):
         line, drop = paper_row(row.first), comparison.against_base.downstream_drop_pct
         location = row.first.location
         if line and isinstance(drop, Estimate) and location in line.downstream_drop_pct:
-            here[location] = drop.value
-            printed[location] = line.downstream_drop_pct[location]
+            drops[location] = drop.value
+            paper_drops[location] = line.downstream_drop_pct[location]
             by_location[location] = row
             checkpoint = line.checkpoint
-    if len(here) < 2:
+    if len(drops) < 2:
         return ()
     sentences = [
-        _extreme(here, printed, checkpoint, by_location, chance, largest=largest)
-        for largest in ((True, False) if len(here) > 2 else (True,))  # of two, one implies both
+        _extreme(drops, paper_drops, checkpoint, by_location, chance, largest=largest)
+        for largest in ((True, False) if len(drops) > 2 else (True,))  # of two, one implies both
     ]
-    if len(here) >= MIN_RANKED:
-        tau = kendall_tau(list(here.values()), list(printed.values()))
+    if len(drops) >= MIN_RANKED:
+        tau = kendall_tau(list(drops.values()), list(paper_drops.values()))
         sentences.append(
-            f"Rank agreement with {checkpoint} over {len(here)} locations: Kendall tau {tau:+.2f} "
+            f"Rank agreement with {checkpoint} over {len(drops)} locations: Kendall tau {tau:+.2f} "
             f"(much of the paper's own order is within its noise)."
         )
     return tuple(sentences)
 
 
 def _extreme(
-    here: dict[str, float],
-    printed: dict[str, float],
+    drops: dict[str, float],
+    paper_drops: dict[str, float],
     checkpoint: str,
     rows: Mapping[str, RowCells],
     chance: Mapping[str, float],
@@ -132,20 +132,20 @@ def _extreme(
     largest: bool,
 ) -> str:
     choose, least_or_most = (max, "most") if largest else (min, "least")
-    ours = choose(here, key=lambda location: (here[location], location))
-    theirs = choose(printed, key=lambda location: (printed[location], location))
+    ours = choose(drops, key=lambda location: (drops[location], location))
+    theirs = choose(paper_drops, key=lambda location: (paper_drops[location], location))
     if ours == theirs:
         return (
             f"As in the paper ({checkpoint}), {ours} loses {least_or_most} downstream: "
-            f"{here[ours]:+.1f} % (paper {printed[ours]:+.2f} %)."
+            f"{drops[ours]:+.1f} % (paper {paper_drops[ours]:+.2f} %)."
         )
     # The 95 % interval of the difference in mean score, on shared seeds.
     difference = drops_between(rows[ours], rows[theirs], chance).downstream_drop_pct
     apart = isinstance(difference, Estimate) and not difference.low <= 0 <= difference.high
     return (
         f"Unlike the paper ({checkpoint}: {theirs} loses {least_or_most} downstream, "
-        f"{printed[theirs]:+.2f} %), here {ours} does: {here[ours]:+.1f} %, {theirs} "
-        f"{here[theirs]:+.1f} %; the intervals {'tell' if apart else 'do not tell'} the two apart."
+        f"{paper_drops[theirs]:+.2f} %), here {ours} does: {drops[ours]:+.1f} %, {theirs} "
+        f"{drops[theirs]:+.1f} %; the intervals {'tell' if apart else 'do not tell'} the two apart."
     )
 
 
