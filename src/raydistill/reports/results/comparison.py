@@ -77,7 +77,7 @@ def shared_seeds(rows: Sequence[RowCells]) -> tuple[int, ...]:
     return tuple(sorted(set.intersection(*seeds))) if seeds else ()
 
 
-def over(row: RowCells, seeds: Sequence[int]) -> Runs:
+def _on_seeds(row: RowCells, seeds: Sequence[int]) -> Runs:
     """The runs of a row on some of its seeds."""
     runs = row.runs
     return {seed: runs[seed] for seed in seeds}
@@ -88,7 +88,7 @@ def drops_between(reference: RowCells, row: RowCells, chance: Mapping[str, float
     seeds = sorted(reference.runs.keys() & row.runs.keys())
     if not seeds:
         return no_drops("no data seed was finished in both")
-    before, after = over(reference, seeds), over(row, seeds)
+    before, after = _on_seeds(reference, seeds), _on_seeds(row, seeds)
     bootstrap = PairedBootstrap.over([*before.values(), *after.values()])
     return drops(before, after, chance=chance, bootstrap=bootstrap)
 
@@ -110,7 +110,7 @@ def _control_runs(row: RowCells, rows: Sequence[RowCells]) -> Runs | Missing:
     """The control's run on each seed that the row has too; a reference has the block's control."""
     of_block = next((other for other in rows if other.role == "candidate"), rows[0])
     cell = of_block.first if row.first.reference else row.first
-    runs = control_runs(cell, [cell for other in rows for cell in other.cells])
+    runs = control_runs(cell, [candidate for other in rows for candidate in other.cells])
     if not runs:
         return Missing(reason="no control (location none) was finished for this age and schedule")
     shared = sorted(runs.keys() & row.runs.keys())
@@ -129,7 +129,7 @@ def _against(
         return no_drops(failure_reason(next(iter(row.failures.values()))))
     if isinstance(reference, Missing):
         return no_drops(reference.reason)
-    return drops(reference, over(row, tuple(reference)), chance=chance, bootstrap=bootstrap)
+    return drops(reference, _on_seeds(row, tuple(reference)), chance=chance, bootstrap=bootstrap)
 
 
 def _best(
@@ -149,8 +149,8 @@ def _best(
         return frozenset(), frozenset()
     if not seeds:
         return frozenset(with_nll), frozenset(with_tasks)
-    by_nll = {i: mean_nll(over(rows[i], seeds), bootstrap) for i in with_nll}
-    by_tasks = {i: -mean_score(over(rows[i], seeds), tasks, bootstrap) for i in with_tasks}
+    by_nll = {i: mean_nll(_on_seeds(rows[i], seeds), bootstrap) for i in with_nll}
+    by_tasks = {i: -mean_score(_on_seeds(rows[i], seeds), tasks, bootstrap) for i in with_tasks}
     return _best_set(by_nll, bootstrap), _best_set(by_tasks, bootstrap)
 
 
