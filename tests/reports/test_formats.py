@@ -17,8 +17,8 @@ from support.reported import FAILURE, LATE, cell, sweep, whole_sweep
 from support.swept import armed
 
 
-def test_markdown_says_the_same_and_escapes_what_a_name_may_hold(table):
-    text = to_markdown(table)
+def test_markdown_says_the_same_and_escapes_what_a_name_may_hold():
+    text = to_markdown(build_table(whole_sweep()))
     assert "| +10.97 |" in text
     rows = [line.count("|") for line in text.splitlines() if line.startswith("| output ")]
     assert rows == [3, 7, 5]  # layers, against the base, against the control
