@@ -1,4 +1,4 @@
-"""The teacher's pass, shared by trials: what is said of it."""
+"""The cost of a teacher's pass that trials share."""
 
 import dataclasses
 
@@ -11,16 +11,16 @@ TEACHER = ExternalBase(name="laptop", revision="320B", weights_sha256="c" * 64)
 
 def taught(teacher, *, train_s, teacher_s=0.0):
     """A finished cell with a teacher."""
-    made = cell("input")
-    trained = made.outcome.result.trained
+    sample = cell("input")
+    trained = sample.outcome.result.trained
     spec = dataclasses.replace(
         trained.spec, teacher=teacher, train=dataclasses.replace(trained.spec.train, loss="kd")
     )
     cost = dataclasses.replace(trained.cost, train_s=train_s, teacher_s=teacher_s)
     trained = dataclasses.replace(trained, spec=spec, cost=cost)
-    result = dataclasses.replace(made.outcome.result, trained=trained)
-    outcome = dataclasses.replace(made.outcome, result=result)
-    return dataclasses.replace(made, outcome=outcome)
+    result = dataclasses.replace(sample.outcome.result, trained=trained)
+    outcome = dataclasses.replace(sample.outcome, result=result)
+    return dataclasses.replace(sample, outcome=outcome)
 
 
 CACHED = CachedTeacher(base=TEACHER, excerpt="top-k-tail=32")
@@ -28,7 +28,7 @@ CACHED = CachedTeacher(base=TEACHER, excerpt="top-k-tail=32")
 
 def test_the_pass_is_shared_out():
     price = TeacherPrice(online_s=100.0, cached_s=70.0, pass_s=60.0)
-    assert [price.each(n) for n in (1, 3, 10)] == [130.0, 90.0, 76.0]
+    assert [price.per_trial(n) for n in (1, 3, 10)] == [130.0, 90.0, 76.0]
 
 
 def test_online_and_cached_stand_side_by_side_with_the_break_even():
@@ -37,10 +37,10 @@ def test_online_and_cached_stand_side_by_side_with_the_break_even():
         taught(CACHED, train_s=1800.0, teacher_s=2700.0),
         taught(CACHED, train_s=1800.0, teacher_s=1.0),  # read what the other had written
     ]
-    (said,) = teacher_prices(cells)
-    assert "1 device-hours with the teacher online" in said
-    assert "1.25 for 1, 0.75 for 3, 0.575 for 10" in said
-    assert "even at 1.5 trials" in said
+    (sentence,) = teacher_prices(cells)
+    assert "1 device-hours with the teacher online" in sentence
+    assert "1.25 for 1, 0.75 for 3, 0.575 for 10" in sentence
+    assert "even at 1.5 trials" in sentence
 
 
 def test_a_cache_that_is_slower_than_its_teacher_is_never_even():
@@ -48,5 +48,5 @@ def test_a_cache_that_is_slower_than_its_teacher_is_never_even():
     assert "never even" in teacher_prices(cells)[0]
 
 
-def test_without_a_peer_nothing_is_said():
+def test_without_a_peer_there_is_no_sentence():
     assert teacher_prices([taught(CACHED, train_s=11.0, teacher_s=5.0), cell("input")]) == ()

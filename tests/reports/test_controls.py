@@ -41,14 +41,14 @@ def same(one, other):
 
 
 def assert_all_agree(storage):
-    """Returns what all say, by trial."""
+    """Returns what all have, by trial."""
     mlflow, table = storage.mlflow(), storage.table()
     same(table, {trial: mlflow[trial] for trial in table})
     cards = storage.cards()
     same(cards, {trial: mlflow[trial] for trial in cards})
-    same(storage.served(), table)
-    chosen = storage.served("tags.role = 'cell'")
-    same(chosen, {trial: table[trial] for trial in chosen})
+    same(storage.table_from_mlflow(), table)
+    filtered = storage.table_from_mlflow("tags.role = 'cell'")
+    same(filtered, {trial: table[trial] for trial in filtered})
     return mlflow
 
 
@@ -73,14 +73,14 @@ SWEEPS = {
 
 @pytest.mark.parametrize("name", SWEEPS)
 def test_every_cell_of_every_sweep_has_one_control(name, storage):
-    said = assert_all_agree(storage.ask(*SWEEPS[name]))
-    assert said
-    assert None not in said.values()
+    losses = assert_all_agree(storage.run(*SWEEPS[name]))
+    assert losses
+    assert None not in losses.values()
 
 
 def test_what_no_seed_changes_is_compared_with_every_seed_of_the_control_in_a_table(storage):
     """MLflow and the card, which know one run, take the first of them."""
-    storage.ask("teacher_free_vs_kd", "--seed", "2,3", "--arm", "control,one-shot,teacher-free")
+    storage.run("teacher_free_vs_kd", "--seed", "2,3", "--arm", "control,one-shot,teacher-free")
     first = {
         spec.trial_id: control.train.seed == 2
         for spec, control in storage.controls()
@@ -99,13 +99,13 @@ def test_what_no_seed_changes_is_compared_with_every_seed_of_the_control_in_a_ta
 
 
 def test_a_control_that_has_not_finished_is_none(storage):
-    storage.ask("where_to_drop", *LATE, without=is_control)
+    storage.run("where_to_drop", *LATE, without=is_control)
     assert set(assert_all_agree(storage).values()) == {None}
 
 
 def test_a_seed_whose_control_has_not_finished_has_none(storage):
     seeds = ("--seed", "1,2")
-    storage.ask(
+    storage.run(
         "where_to_drop", *LATE, *seeds, without=lambda c: is_control(c) and c.request.seed == 2
     )
     assert {
@@ -121,7 +121,7 @@ def test_a_seed_whose_control_has_not_finished_has_none(storage):
 @pytest.mark.parametrize("script", ["where_to_drop", "teacher_free_vs_kd"])
 def test_two_recipes_have_a_control_each(script, other, storage):
     flags = (script, *LATE, "--seed", "1")
-    storage.ask(*flags).ask(*flags, *other)
+    storage.run(*flags).run(*flags, *other)
     pairs = [
         (spec.train.recipe, control.train.recipe)
         for spec, control in storage.controls()
@@ -134,43 +134,43 @@ def test_two_recipes_have_a_control_each(script, other, storage):
 
 
 def test_the_control_without_a_teacher_stands_for_all_losses(storage):
-    storage.ask("where_to_drop", *LATE, "--loss", "kd").ask("where_to_drop", *LATE)
+    storage.run("where_to_drop", *LATE, "--loss", "kd").run("where_to_drop", *LATE)
     assert {control.train.loss for _, control in storage.controls()} == {"lm"}
     assert_all_agree(storage)
 
 
-def test_a_rate_that_was_asked_for_needs_a_control_at_that_rate(storage):
+def test_a_rate_that_a_flag_sets_needs_a_control_at_that_rate(storage):
     """One that was probed does not: it is each arm's own (METHOD 7)."""
     flags = ("search", *SEARCHED, "--loss", "lm", "--lr_factor", "0.5,1,2")
-    storage.ask(*flags, without=lambda c: is_control(c) and c.request.peak_lr != "scale")
+    storage.run(*flags, without=lambda c: is_control(c) and c.request.peak_lr != "scale")
     assert_all_agree(storage)
     peaks = {(spec.train.recipe.peak_lr, control is None) for spec, control in storage.controls()}
     assert peaks == {(5e-4, True), (1e-3, False), (2e-3, True)}
 
 
 def test_a_control_that_was_trained_before_the_rates_were_probed_still_is_one(storage):
-    storage.ask("where_to_drop", *LATE, "--location", "none", "--set", "lr=5e-4")
-    storage.ask("where_to_drop", *LATE, "--location", "input", "--lr-probe")
+    storage.run("where_to_drop", *LATE, "--location", "none", "--set", "lr=5e-4")
+    storage.run("where_to_drop", *LATE, "--location", "input", "--lr-probe")
     assert None not in assert_all_agree(storage).values()
 
 
 @pytest.mark.parametrize("script", ["where_to_drop", "when_to_drop"])
 def test_a_student_trained_elsewhere_has_the_control_of_its_base(script, storage):
-    storage.ask(script, *LATE, "--seed", "2").add(lambda cell: cell.request.location == "input")
-    said = assert_all_agree(storage)
-    assert None not in said.values()
+    storage.run(script, *LATE, "--seed", "2").add(lambda cell: cell.request.location == "input")
+    losses = assert_all_agree(storage)
+    assert None not in losses.values()
 
 
 def test_weights_of_another_base_have_no_control_here(storage):
-    storage.ask("where_to_drop", *LATE)
-    asked = storage.asked
+    storage.run("where_to_drop", *LATE)
+    record = storage.record
     other = [
-        dataclasses.replace(each, base_sha256=f"{80 * B:064d}")
-        for each in asked.cells
-        if not is_control(each.cell)
+        dataclasses.replace(requested, base_sha256=f"{80 * B:064d}")
+        for requested in record.cells
+        if not is_control(requested.cell)
     ]
-    state = read_state(dataclasses.replace(asked, cells=(*asked.cells, *other)), storage.store)
+    state = read_state(dataclasses.replace(record, cells=(*record.cells, *other)), storage.store)
     tracked = for_tracker(state, command="", running=False, environment={}, files={})
     assert [isinstance(cell.control, NoControl) for cell in tracked.cells] == [
-        *[False] * len(asked.cells), *[True] * len(other)
+        *[False] * len(record.cells), *[True] * len(other)
     ]  # fmt: skip

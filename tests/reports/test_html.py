@@ -17,8 +17,8 @@ HOSTILE = "<script>document.title = 'taken'</script>"
 def page(tmp_path_factory):
     """The page of one sweep, open in a browser as wide as a screen."""
     folder = tmp_path_factory.mktemp("page")
-    asked = {"location": HOSTILE, "values": {"age": LATE.age, "location": HOSTILE}}
-    hostile = dataclasses.replace(cell("input"), **asked)
+    changes = {"location": HOSTILE, "values": {"age": LATE.age, "location": HOSTILE}}
+    hostile = dataclasses.replace(cell("input"), **changes)
     report = whole_sweep()
     (folder / "report.html").write_text(
         to_page([chapter(dataclasses.replace(report, cells=(*report.cells, hostile)))]), "utf-8"
@@ -26,7 +26,7 @@ def page(tmp_path_factory):
     with browser.chromium(folder / "profile") as driver:
         browser.requests(driver)
         driver.get(f"file://{folder}/report.html")
-        driver.asked = browser.requests(driver)
+        driver.requests_seen = browser.requests(driver)
         yield driver
 
 
@@ -66,8 +66,8 @@ def test_nothing_is_wider_than_the_screen(page, width):
     assert page.execute_script(wide) == 0
 
 
-def test_nothing_is_asked_of_any_network(page):
-    ours = [url for url in page.asked if not url.startswith(("data:", "chrome", "about:"))]
+def test_nothing_is_requested_from_any_network(page):
+    ours = [url for url in page.requests_seen if not url.startswith(("data:", "chrome", "about:"))]
     assert [url.partition(":")[0] for url in ours] == ["file"]
     assert page.get_log("browser") == []
     drawn = "return [...document.images].every(image => image.complete && image.naturalWidth > 0)"

@@ -1,4 +1,4 @@
-"""What scores said before healing, beside what was measured after it."""
+"""How well scores read before healing predict what is measured after it."""
 
 import dataclasses
 import math
@@ -14,9 +14,9 @@ from raydistill.specs.results import TrialFailure
 from raydistill.specs.trial import Recipe, TrainSpec
 from support.reported import cell, sweep
 
-ASKED = LayerRequest(score="block-influence", count=2)
+REQUEST = LayerRequest(score="block-influence", count=2)
 VALUES = (9.0, 1.0, 2.0, 3.0, 4.0, 9.0)
-CHOICE = LayerChoice(request=ASKED, samples=((1, 2),), values=(VALUES,))
+CHOICE = LayerChoice(request=REQUEST, samples=((1, 2),), values=(VALUES,))
 RECIPE = Recipe(peak_lr=1.0, budget_tokens=2, batch_tokens=1, micro_batches=1, warmup_tokens=0)
 TRAIN = TrainSpec(recipe=RECIPE, loss="lm", seed=1, corpus_sha256="", tokenizer_sha256="")
 FAILURE = TrialFailure(trial_id="", where="", message="", traceback="", attempts=1)
@@ -25,31 +25,31 @@ FAILURE = TrialFailure(trial_id="", where="", message="", traceback="", attempts
 def removed(*layers, **changes):
     """A cell that took `layers` out; its outcome is not looked at."""
     location = ",".join(map(str, layers))
-    made = ReportCell(
+    failed_cell = ReportCell(
         scale="smoke", num_params=1, location=location, age=1, values={"location": location},
         layers=layers, num_layers=6, layer_map="", gap_tokens=0, train=TRAIN, outcome=FAILURE,
     )  # fmt: skip
-    return dataclasses.replace(made, **changes)
+    return dataclasses.replace(failed_cell, **changes)
 
 
 def nats(value):
     return Estimate(value=value, low=value, high=value)
 
 
-def sets_of_two(lost, **changes):
+def sets_of_two(delta_nll, **changes):
     """Four sets of two layers, in the order of the sums of `VALUES`, with what they lost."""
     cells = [removed(1, 2, choice=CHOICE), removed(1, 3), removed(2, 3), removed(3, 4)]
     changed = (dataclasses.replace(cell, **changes) for cell in cells)
-    return list(zip(changed, map(nats, lost), strict=True))
+    return list(zip(changed, map(nats, delta_nll), strict=True))
 
 
 @pytest.mark.parametrize(
     ("lost", "tau"), [((0.1, 0.2, 0.3, 0.4), "+1.00"), ((0.4, 0.3, 0.2, 0.1), "-1.00")]
 )
 def test_a_score_is_compared_by_the_order_of_its_sums(lost, tau):
-    (said,) = predictions(sets_of_two(lost))
-    assert "4 sets of 2 layers" in said
-    assert said.endswith(f"block-influence {tau}.")
+    (sentence,) = predictions(sets_of_two(lost))
+    assert "4 sets of 2 layers" in sentence
+    assert sentence.endswith(f"block-influence {tau}.")
 
 
 def test_fewer_than_four_sets_have_no_order():
@@ -86,7 +86,7 @@ def test_what_was_asked_otherwise_is_not_ranked_with_the_rest(other):
 def test_without_a_score_that_has_values_nothing_is_said():
     greedy = dataclasses.replace(CHOICE, values=())
     measured = sets_of_two((0.1, 0.2, 0.3, 0.4))
-    cells = [dataclasses.replace(each, choice=greedy) for each, _ in measured]
+    cells = [dataclasses.replace(cell, choice=greedy) for cell, _ in measured]
     assert predictions(zip(cells, (lost for _, lost in measured), strict=True)) == ()
 
 
@@ -98,7 +98,7 @@ def test_values_that_tell_no_set_from_another_have_no_agreement():
 def test_stability_is_the_mean_over_pairs_of_samples():
     samples = ((1, 2), (2, 1), (1, 3))  # pairs share 2, 1 and 1 of 2
     upside_down = (9.0, 4.0, 3.0, 2.0, 1.0, 0.0)  # pairs agree by 1, −1 and −1
-    choice = LayerChoice(request=ASKED, samples=samples, values=(VALUES, VALUES, upside_down))
+    choice = LayerChoice(request=REQUEST, samples=samples, values=(VALUES, VALUES, upside_down))
     assert overlap(choice) == pytest.approx(2 / 3)
     assert agreement(choice) == pytest.approx(-1 / 3)
     assert stability(choice) == (
@@ -108,15 +108,15 @@ def test_stability_is_the_mean_over_pairs_of_samples():
 
 
 def test_the_ends_count_where_they_may_leave():
-    ends = dataclasses.replace(ASKED, allow_ends=True)
+    ends = dataclasses.replace(REQUEST, allow_ends=True)
     left, right = (0.0, 1.0, 2.0, 9.0), (9.0, 1.0, 2.0, 0.0)
-    inside = LayerChoice(request=ASKED, samples=((1, 2),) * 2, values=(left, right))
+    inside = LayerChoice(request=REQUEST, samples=((1, 2),) * 2, values=(left, right))
     assert agreement(inside) == 1.0
     assert agreement(dataclasses.replace(inside, request=ends)) < 0
 
 
 def test_layers_that_are_chosen_together_have_an_overlap_alone():
-    choice = LayerChoice(request=ASKED, samples=((1, 2), (1, 2)), values=())
+    choice = LayerChoice(request=REQUEST, samples=((1, 2), (1, 2)), values=())
     assert math.isnan(agreement(choice))
     assert "share 100 % of the layers (means" in stability(choice)
 

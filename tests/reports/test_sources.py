@@ -39,7 +39,7 @@ ABOUT = SweepHeader(
 )
 
 
-def kept(report, sha256="a" * 64):
+def records_of(report, sha256="a" * 64):
     return ReportRecords(
         bases=tuple(BaseRecord(about=ABOUT, base=base) for base in report.bases),
         cells=tuple(CellRecord(about=ABOUT, base_sha256=sha256, cell=c) for c in report.cells),
@@ -48,11 +48,11 @@ def kept(report, sha256="a" * 64):
 
 def test_cells_kept_one_by_one_are_the_report_that_they_came_from():
     report = whole_sweep()
-    (found,) = assemble(kept(report))
-    assert found.bases == report.bases
-    assert sorted(found.cells, key=str) == sorted(report.cells, key=str)
-    (turned,) = assemble(kept(dataclasses.replace(report, cells=report.cells[::-1])))
-    assert turned == found
+    (assembled,) = assemble(records_of(report))
+    assert assembled.bases == report.bases
+    assert sorted(assembled.cells, key=str) == sorted(report.cells, key=str)
+    (reversed_,) = assemble(records_of(dataclasses.replace(report, cells=report.cells[::-1])))
+    assert reversed_ == assembled
 
 
 def test_a_kept_cell_comes_back_equal_from_json():
@@ -63,19 +63,19 @@ def test_a_kept_cell_comes_back_equal_from_json():
 
 def test_a_cell_that_two_people_ran_is_one_and_the_finished_one_counts():
     cells = [cell("input", outcome=FAILURE), cell("input"), cell("input", outcome=FAILURE)]
-    (report,) = assemble(kept(sweep(cells)))
-    assert [type(each.outcome) for each in report.cells] == [Measured]
+    (report,) = assemble(records_of(sweep(cells)))
+    assert [type(cell.outcome) for cell in report.cells] == [Measured]
 
 
 def test_other_weights_of_the_same_age_are_another_report():
-    own = kept(sweep([cell("input")], [LATE]))
+    own = records_of(sweep([cell("input")], [LATE]))
     scores = dataclasses.replace(LATE.scores, weights_sha256="9" * 64)
     other_base = dataclasses.replace(LATE, scores=scores)
-    other = kept(sweep([cell("middle")], [other_base]), sha256="9" * 64)
+    other = records_of(sweep([cell("middle")], [other_base]), sha256="9" * 64)
     together = ReportRecords(bases=own.bases + other.bases, cells=own.cells + other.cells)
     first, second = assemble(together)
-    assert [each.location for each in first.cells] == ["input"]
-    assert [each.location for each in second.cells] == ["middle"]
+    assert [c.location for c in first.cells] == ["input"]
+    assert [c.location for c in second.cells] == ["middle"]
     assert second.bases == (other_base,)
     assert "other bases" in second.scale
 
@@ -83,20 +83,20 @@ def test_other_weights_of_the_same_age_are_another_report():
 def test_what_a_flag_changed_is_part_of_a_row_s_name():
     faster = dataclasses.replace(TRAIN.recipe, peak_lr=1e-3)
     cells = [cell("input"), cell("input", train=dataclasses.replace(TRAIN, recipe=faster))]
-    (report,) = assemble(kept(sweep(cells)))
+    (report,) = assemble(records_of(sweep(cells)))
     names = [row.name for row in build_table(report).blocks[0].rows]
     assert sorted(names) == ["peak_lr 0.0006", "peak_lr 0.001"]
 
 
 def test_cells_that_wait_are_counted():
     waiting = dataclasses.replace(
-        kept(sweep([cell("input")])), unfinished={("where_to_drop", "laptop"): 3}
+        records_of(sweep([cell("input")])), unfinished={("where_to_drop", "laptop"): 3}
     )
     (report,) = assemble(waiting)
     assert "3 of 4 cells are not finished yet." in build_table(report).warnings
 
 
-def asked_sweep(cells=()):
+def record_of(cells=()):
     return SweepRecord(
         name="where_to_drop",
         question="?",
@@ -110,7 +110,7 @@ def asked_sweep(cells=()):
 
 def test_a_store_that_never_ran_a_sweep_says_which_it_has(tmp_path):
     store = Store(tmp_path)
-    keep(asked_sweep(), store)
+    keep(record_of(), store)
     with pytest.raises(UsageError, match="Did you mean 'where_to_drop'"):
         from_store(store, ["where_to_dorp"])
 
@@ -118,7 +118,7 @@ def test_a_store_that_never_ran_a_sweep_says_which_it_has(tmp_path):
 @pytest.mark.parametrize("text", ["{", '{"name": 1}'])
 def test_a_record_that_was_changed_is_an_error_with_its_path(tmp_path, text):
     store = Store(tmp_path)
-    keep(asked_sweep(), store)
+    keep(record_of(), store)
     store.path("sweeps/where_to_drop/smoke/asked.json").write_text(text)
     with pytest.raises(DataError, match=r"asked\.json is not readable"):
         list(all_records(store))
@@ -126,7 +126,7 @@ def test_a_record_that_was_changed_is_an_error_with_its_path(tmp_path, text):
 
 def test_a_record_of_a_newer_version_is_refused(tmp_path):
     store = Store(tmp_path)
-    keep(dataclasses.replace(asked_sweep(), schema=9), store)
+    keep(dataclasses.replace(record_of(), schema=9), store)
     with pytest.raises(DataError, match="written by schema 9, this reads 1"):
         list(all_records(store))
 
@@ -140,14 +140,14 @@ def tracked(report):
         for base in report.bases
     ]
     cells = []
-    for each in report.cells:
-        finished = isinstance(each.outcome, Measured)
-        location = each.location if each.location in DRAWN else "input"
-        outcome = measured(each.age, location) if finished else failed(each.age, location)
-        record = to_json(CellRecord(about=ABOUT, base_sha256="a" * 64, cell=each))
-        made = tracked_cell(each.age, location, outcome)
-        values = {**made.values, "location": each.location}
-        cells.append(dataclasses.replace(made, values=values, record=record))
+    for own in report.cells:
+        finished = isinstance(own.outcome, Measured)
+        location = own.location if own.location in DRAWN else "input"
+        outcome = measured(own.age, location) if finished else failed(own.age, location)
+        record = to_json(CellRecord(about=ABOUT, base_sha256="a" * 64, cell=own))
+        sample = tracked_cell(own.age, location, outcome)
+        values = {**sample.values, "location": own.location}
+        cells.append(dataclasses.replace(sample, values=values, record=record))
     return dataclasses.replace(sweep_of(*cells), bases=tuple(bases))
 
 
@@ -162,40 +162,40 @@ def served(tmp_path_factory, migrated):
     report = whole_sweep()
     with server(folder, free_port()) as uri:
         for age in (YOUNG.age, LATE.age):
-            some = dataclasses.replace(
+            of_age = dataclasses.replace(
                 report,
                 bases=tuple(base for base in report.bases if base.age == age),
-                cells=tuple(each for each in report.cells if each.age == age),
+                cells=tuple(cell for cell in report.cells if cell.age == age),
             )
-            delivered = dataclasses.replace(tracked(some), owner=f"person {age}")
+            delivered = dataclasses.replace(tracked(of_age), owner=f"person {age}")
             sync_sweep(delivered, uri=uri, store=Store(folder / str(age)))
         yield uri, Store(folder / "reader"), report
 
 
 def test_a_server_gives_the_table_that_the_store_gives(served):
     uri, store, report = served
-    (found,) = from_mlflow(uri, store, (), ("raydistill/where_to_drop",), "")
-    (stored,) = assemble(kept(report))
-    assert build_table(found) == build_table(stored)
+    (tracked,) = from_mlflow(uri, store, (), ("raydistill/where_to_drop",), "")
+    (stored,) = assemble(records_of(report))
+    assert build_table(tracked) == build_table(stored)
 
 
 def test_a_filter_chooses_cells_and_keeps_what_they_are_compared_with(served):
     uri, store, _ = served
-    (found,) = from_mlflow(uri, store, (), (), "params.location = 'input' and params.age = '320B'")
-    assert sorted(each.location for each in found.cells) == ["input", "none"]
-    assert [base.age for base in found.bases] == [LATE.age]
+    (report,) = from_mlflow(uri, store, (), (), "params.location = 'input' and params.age = '320B'")
+    assert sorted(cell.location for cell in report.cells) == ["input", "none"]
+    assert [base.age for base in report.bases] == [LATE.age]
 
 
 @pytest.mark.parametrize(
-    ("experiments", "condition", "said"),
+    ("experiments", "condition", "message"),
     [
         (("raydistill/where_to_dorp",), "", "did you mean 'raydistill/where_to_drop'"),
         ((), "location is input", "--filter 'location is input'"),
     ],
 )
-def test_a_wrong_experiment_or_filter_is_told(served, experiments, condition, said):
+def test_a_wrong_experiment_or_filter_is_refused(served, experiments, condition, message):
     uri, store, _ = served
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         from_mlflow(uri, store, (), experiments, condition)
 
 

@@ -1,4 +1,4 @@
-"""What a sweep took, beside what was expected: in the terminal, in the table's files, in MLflow."""
+"""Time and memory of a sweep beside its estimates: in the terminal, in files, in MLflow."""
 
 import dataclasses
 import io
@@ -11,7 +11,7 @@ from raydistill.planning.cell import cell_name
 from raydistill.reports.formats.markdown import to_markdown
 from raydistill.reports.formats.terminal import print_table
 from raydistill.reports.results.cells import SweepReport
-from raydistill.reports.results.spending import Spending, Spent, bill
+from raydistill.reports.results.spending import Spending, Spent, spending_of
 from raydistill.reports.tables.table import Table, build_table
 from raydistill.specs.results import CostEstimate, Unfinished
 from raydistill.specs.scale import load_scale
@@ -47,7 +47,7 @@ def test_each_trial_stands_beside_its_estimate():
     assert second == ("output, age 320B", "60s", "–", "8,600", "512 MB", "–", "?")
 
 
-def test_the_sum_is_told_with_how_far_the_estimate_was_off():
+def test_the_sum_stands_with_how_far_the_estimate_was_off():
     together, *_ = SPENDING.words
     assert together == (
         "2 trial(s) took 150 device-seconds (0.0417 device-hours). Estimated by a probe for 1 of "
@@ -64,12 +64,14 @@ def test_without_an_estimate_that_is_said_and_without_trials_nothing_is():
 
 def test_a_trial_that_cells_share_is_billed_once():
     outcome = samples.measured(320 * B, "input")
-    asked = TrialRequest(age=320 * B, location="a", count=2)
-    requests = [asked, dataclasses.replace(asked, location="b")]
+    request = TrialRequest(age=320 * B, location="a", count=2)
+    requests = [request, dataclasses.replace(request, location="b")]
     cells = [cell_of(load_scale("smoke"), request) for request in requests]
     entries = [(cell, outcome, Figures()) for cell in cells]
-    made = bill([*entries, (cells[0], Unfinished(), Figures())], probing_s=0.0, price_per_hour=1.0)
-    (spent,) = made.trials
+    spending = spending_of(
+        [*entries, (cells[0], Unfinished(), Figures())], probing_s=0.0, price_per_hour=1.0
+    )
+    (spent,) = spending.trials
     assert (spent.name, spent.device_s, spent.estimate) == ("a", 48.0, "none")
 
 
@@ -80,25 +82,25 @@ def test_a_trial_is_named_by_its_arm_and_the_other_axes():
     assert cell_name("input", cell.values) == "kd, age 320B, seed 2"
 
 
-def test_what_the_choice_of_rates_took_is_told_besides():
-    assert not any("peak rates" in said for said in SPENDING.words)
+def test_what_the_choice_of_rates_took_stands_besides():
+    assert not any("peak rates" in sentence for sentence in SPENDING.words)
     probed = dataclasses.replace(SPENDING, probing_s=1234.0)
     assert "Choosing peak rates took 1,234 device-seconds besides." in probed.words
 
 
-def test_what_the_memory_of_a_cpu_means_is_told_on_a_cpu_only():
-    assert any("resident size" in said for said in SPENDING.words)
+def test_what_the_memory_of_a_cpu_means_is_explained_on_a_cpu_only():
+    assert any("resident size" in sentence for sentence in SPENDING.words)
     gpu = dataclasses.replace(INPUT, device="NVIDIA H100")
-    assert not any("resident" in said for said in Spending(trials=(gpu,)).words)
+    assert not any("resident" in sentence for sentence in Spending(trials=(gpu,)).words)
 
 
 def test_terminal_and_files_say_the_same():
-    made, console = table(SPENDING), Console(file=io.StringIO(), width=120)
-    print_table(made, console)
-    for text in (" ".join(console.file.getvalue().split()), to_markdown(made)):
+    printed, console = table(SPENDING), Console(file=io.StringIO(), width=120)
+    print_table(printed, console)
+    for text in (" ".join(console.file.getvalue().split()), to_markdown(printed)):
         for value in ("input, age 320B", "90s", "80s", "31.2", "0.0417 device-hours"):
             assert value in text
-    assert from_json(Table, to_json(made)) == made
+    assert from_json(Table, to_json(printed)) == printed
 
 
 def test_mlflow_gets_the_utilisation():

@@ -1,6 +1,6 @@
-"""A storage whose trials are finished by hand, and what each place says of them and a control.
+"""A storage whose trials are finished by hand, and their losses against a control, by source.
 
-Nothing is trained: every trial gets a loss of its own, which tells who was compared with whom.
+Nothing is trained: every trial gets a loss of its own, which identifies its control.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ from raydistill.planning.cell import ADDED
 from raydistill.planning.history.state import read_state
 from raydistill.planning.history.sweep_record import CellRequest, all_records, keep, record_of
 from raydistill.planning.lr_probe import peak_of, probe_cells, with_best_rates
+from raydistill.planning.prepared import prepare
 from raydistill.planning.resolve import distinct
 from raydistill.reports.results.blocks import row_blocks
 from raydistill.reports.results.cells import Measured
@@ -44,7 +45,7 @@ KNOWN = dataclasses.replace(
 
 
 class Storage:
-    """A store in which trials are finished by hand, and what is said of them."""
+    """A store in which trials are finished by hand."""
 
     def __init__(self, root):
         self.store, self.losses = Store(root), itertools.count(1)
@@ -52,92 +53,92 @@ class Storage:
         for base in KNOWN.bases.values():
             self._keep_scores(base.weights_sha256, 3.0)
 
-    def ask(self, script, *flags, without=lambda cell: False):
+    def run(self, script, *flags, without=lambda cell: False):
         """A sweep's command that finishes its cells, but for those `without`."""
-        plan = finished.plan(script, self.store, *flags)
-        if plan.options.lr_probe:
-            probes = probe_cells(plan.cells)  # the higher the rate, the better for a control
+        sweep = prepare(finished.plan(script, self.store, *flags), self.store, KNOWN)
+        if sweep.plan.options.lr_probe:
+            probes = probe_cells(sweep.plan.cells)  # the higher the rate, the better for a control
             self._finish(sorted(probes, key=lambda c: -peak_of(c) * (c.request.location == NONE)))
-            plan = dataclasses.replace(plan, cells=with_best_rates(plan.cells, KNOWN, self.store))
-        self._finish([cell for cell in plan.cells if not without(cell)])
-        keep(record_of(plan, KNOWN, self.store), self.store)
+            sweep = with_best_rates(sweep)
+        self._finish([cell for cell in sweep.plan.cells if not without(cell)])
+        keep(record_of(sweep), self.store)
         return self
 
     def add(self, like):
         """A student trained elsewhere, beside the cell that `like` chooses."""
-        asked = self.asked
-        of = next(each for each in asked.cells if like(each.cell))
-        none = dict.fromkeys(("budget_tokens", "warmup_tokens", "warm_phase_tokens"), 0)
-        recipe = dataclasses.replace(of.spec.train.recipe, **none)
+        record = self.record
+        model = next(requested for requested in record.cells if like(requested.cell))
+        untrained = dict.fromkeys(("budget_tokens", "warmup_tokens", "warm_phase_tokens"), 0)
+        recipe = dataclasses.replace(model.spec.train.recipe, **untrained)
         spec = TrialSpec(
             base=ExternalBase(name=f"{ADDED}: mine", revision="", weights_sha256="m" * 64),
             plan=DropPlan(),
-            train=dataclasses.replace(of.spec.train, recipe=recipe, loss="lm", seed=1),
+            train=dataclasses.replace(model.spec.train, recipe=recipe, loss="lm", seed=1),
         )
-        request = dataclasses.replace(of.cell.request, location=NONE, count=0, budget=0, seed=1)
-        cell = dataclasses.replace(of.cell, values={ADDED: "mine"}, request=request)
-        self._trained(spec, of.cell.scale)
-        added = CellRequest(cell=cell, spec=spec, base_sha256=of.base_sha256)
-        keep(dataclasses.replace(asked, cells=(added,)), self.store)
+        request = dataclasses.replace(model.cell.request, location=NONE, count=0, budget=0, seed=1)
+        cell = dataclasses.replace(model.cell, values={ADDED: "mine"}, request=request)
+        self._keep_trained(spec, model.cell.scale)
+        added = CellRequest(cell=cell, spec=spec, base_sha256=model.base_sha256)
+        keep(dataclasses.replace(record, cells=(added,)), self.store)
         return self
 
     def _finish(self, cells):
         for trial in distinct(cells, KNOWN):
             if self.store.trained(trial.trial_id) is None:
-                self._trained(trial.trial, trial.scale)
+                self._keep_trained(trial.trial, trial.scale)
 
-    def _trained(self, spec, scale):
+    def _keep_trained(self, spec, scale):
         sha256 = spec.trial_id * 4
-        made = planned.finished(spec, scale, train_s=1.0)
-        made = dataclasses.replace(made, weights_sha256=sha256)
+        trained = planned.finished(spec, scale, train_s=1.0)
+        trained = dataclasses.replace(trained, weights_sha256=sha256)
         self._keep_scores(sha256, 3 + next(self.losses) / 128)
-        self.store.save(made, "trials", spec.trial_id, "trained.json")
+        self.store.save(trained, "trials", spec.trial_id, "trained.json")
 
     def _keep_scores(self, sha256, nll):
-        """The same in every document, so that any half of them says it too."""
+        """The same in every document, so that it is that of any half of them too."""
         for name in (PERPLEXITY, *finished.EVALUATION.tasks):
-            each = 100.0 * nll if name == PERPLEXITY else 50.0
-            many = len(finished.UNITS)
-            scores = UnitScores(units=finished.UNITS, sums=(each,) * many, counts=(100,) * many)
+            total = 100.0 * nll if name == PERPLEXITY else 50.0
+            n = len(finished.UNITS)
+            scores = UnitScores(units=finished.UNITS, sums=(total,) * n, counts=(100,) * n)
             key = score_key(name, finished.INFO, finished.EVALUATION.heldout_windows)
             self.store.save(scores, "scores", sha256, f"{key}.json")
 
     @property
-    def asked(self):
-        (asked,) = all_records(self.store)
-        return asked
+    def record(self):
+        (record,) = all_records(self.store)
+        return record
 
     @property
     def tracked(self):
-        """What MLflow is brought to."""
-        state = read_state(self.asked, self.store)
+        """The snapshot that MLflow is synchronised to."""
+        state = read_state(self.record, self.store)
         return for_tracker(state, command="", running=False, environment={}, files={})
 
     def mlflow(self):
-        """By trial, what MLflow says was lost against the control."""
+        """By trial, the loss against the control as MLflow has it."""
         return {
             cell.spec.trial_id: None
             if isinstance(cell.control, NoControl)
             else cell.outcome.result.after.nll - cell.control.nll
             for cell in self.tracked.cells
-            if cell.role != "reference"  # MLflow says of it what it is, not what it lost
+            if cell.role != "reference"  # MLflow has its scores, not its losses
         }
 
     def table(self):
         """The same by the table of the storage."""
         (report,) = from_store(self.store, ())
-        return lost(report)
+        return losses_in_table(report)
 
-    def served(self, condition=""):
+    def table_from_mlflow(self, condition=""):
         """The same by the table of a report from MLflow."""
         uri = default_uri(self.store)
         sync_sweep(self.tracked, uri=uri, store=self.store)
         (report,) = from_mlflow(uri, self.store, (), (), condition)
-        return lost(report)
+        return losses_in_table(report)
 
     def controls(self):
         """By cell, its control, both as specs; None where there is none."""
-        specs = {each.spec.trial_id: each.spec for each in self.asked.cells}
+        specs = {cell.spec.trial_id: cell.spec for cell in self.record.cells}
         return [
             (cell.spec, None)
             if isinstance(cell.control, NoControl)
@@ -146,28 +147,29 @@ class Storage:
         ]
 
     def cards(self):
-        """The same by the model card of each student; a control's card says nothing of it."""
+        """The same by the model card of each student; a control's card has no such loss."""
         (report,) = from_store(self.store, ())
-        asked = {each.spec.trial_id: each for each in self.asked.cells}
-        said = {}
+        requested = {cell.spec.trial_id: cell for cell in self.record.cells}
+        losses = {}
         for cell in report.cells:
             if isinstance(cell.outcome, Measured) and cell.role != "control" and not cell.reference:
                 trial_id = cell.outcome.result.trained.trial_id
-                made = of_trial(report, cell, self.asked, asked[trial_id], finished.INFO)
-                drops = made.lost.against_control
-                said[trial_id] = drops and drops.delta_nll.value
-        return said
+                record, cell_request = self.record, requested[trial_id]
+                lineage = of_trial(report, cell, record, cell_request, finished.INFO)
+                drops = lineage.lost.against_control
+                losses[trial_id] = drops and drops.delta_nll.value
+        return losses
 
 
-def lost(report):
+def losses_in_table(report):
     """By trial, what a row of one seed lost against the control; references are in every block."""
-    said = {}
+    losses = {}
     for cells, block in zip(row_blocks(report.cells), build_table(report).blocks, strict=True):
-        for row, shown in zip(cells.rows, block.rows, strict=True):
-            entry = shown.against_control.delta_nll
-            for cell in row.cells if not row.first.reference else ():
+        for row_cells, row in zip(cells.rows, block.rows, strict=True):
+            entry = row.against_control.delta_nll
+            for cell in row_cells.cells if not row_cells.first.reference else ():
                 if isinstance(cell.outcome, Measured):
                     value = entry.value if isinstance(entry, Estimate) else None
                     trial_id = cell.outcome.result.trained.trial_id
-                    assert said.setdefault(trial_id, value) == pytest.approx(value, abs=1e-9)
-    return said
+                    assert losses.setdefault(trial_id, value) == pytest.approx(value, abs=1e-9)
+    return losses

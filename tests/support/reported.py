@@ -116,10 +116,10 @@ YOUNG, LATE = base(80 * B, 3.46, 0.66), base(320 * B, 3.14, 0.74)
 
 def cell(location, start=LATE, train=TRAIN, **changes):
     layers = LAYERS[location]
-    lost = DELTA_NLL[location] * (1.0 if start is LATE else 0.6)
-    accuracy = start.scores.downstream - 0.35 * lost
-    split = documents(start.scores.nll + lost, accuracy, 1 + list(LAYERS).index(location))
-    made = ReportCell(
+    delta_nll = DELTA_NLL[location] * (1.0 if start is LATE else 0.6)
+    accuracy = start.scores.downstream - 0.35 * delta_nll
+    split = documents(start.scores.nll + delta_nll, accuracy, 1 + list(LAYERS).index(location))
+    report_cell = ReportCell(
         scale="laptop",
         num_params=630_000,
         location=location,
@@ -132,7 +132,7 @@ def cell(location, start=LATE, train=TRAIN, **changes):
         train=train,
         outcome=Measured(result=result(location, start, split, train), documents=split),
     )
-    return dataclasses.replace(made, **changes)
+    return dataclasses.replace(report_cell, **changes)
 
 
 def result(location, start, split, train):
@@ -194,6 +194,11 @@ def whole_sweep():
     young = [cell(location, YOUNG) for location in ("none", "input", "middle")]
     late = [cell(location) for location in LAYERS if location != "both"]
     return sweep([*young, *late, cell("both", outcome=FAILURE)])
+
+
+def row_of(table, age, name):
+    block = next(block for block in table.blocks if block.age == age)
+    return next(row for row in block.rows if row.name == name)
 
 
 def printed(table, width=100, **options):

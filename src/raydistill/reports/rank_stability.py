@@ -1,4 +1,4 @@
-"""What `raydistill rungs` says: how early the order of layer sets settles, as plain text."""
+"""The text of `raydistill rungs`: how early the order of layer sets settles."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,7 +14,7 @@ reported, and at 100 % the best is chosen on the other half. Means over seeds.""
 
 
 def settling_lines(grids: Sequence[Grid], tolerance: float) -> Iterator[str]:
-    """A table for each grid, and the rungs that follow from them."""
+    """A table for each grid, and the rungs that follow from them, as lines of text."""
     for grid in grids:
         budget = format_tokens(grid.budget_tokens)
         yield f"{grid.title}: {len(grid.sets)} layer sets, {_seeds(grid)}, {budget} tokens"
@@ -35,30 +35,31 @@ def settling_lines(grids: Sequence[Grid], tolerance: float) -> Iterator[str]:
 
 
 def replay_lines(grids: Sequence[Grid], tolerance: float) -> Iterator[str]:
-    """What funnels would have chosen on each grid, at which price."""
+    """The layer sets that funnels would have chosen on each grid, and their share of the tokens."""
     for grid in grids:
         yield f"{grid.title}: {len(grid.sets)} layer sets, {_seeds(grid)}"
         for origin, shares in _ladders(grids, tolerance):
             steps = ladder(len(grid.sets), FINALISTS, shares)
-            found = replay(grid, steps)
-            chosen = dict.fromkeys(named(name, grid.num_layers) for name in found.chosen)
+            outcome = replay(grid, steps)
+            chosen = dict.fromkeys(named(name, grid.num_layers) for name in outcome.chosen)
             widths = " → ".join(map(str, (len(grid.sets), *steps.keeps)))
             yield f"  rungs {percents(shares)} ({origin}), sets {widths}:"
             yield (
-                f"    chose {'; '.join(chosen)}: regret {found.regret:.4f} nats per token "
-                f"(at worst {found.worst_regret:.4f}),"
+                f"    chose {'; '.join(chosen)}: regret {outcome.regret:.4f} nats per token "
+                f"(at worst {outcome.worst_regret:.4f}),"
             )
-            yield f"    with {found.token_share:.0%} of the tokens of the grid"
+            yield f"    with {outcome.token_share:.0%} of the tokens of the grid"
     yield "Regret against the best of the grid, on the documents that were not selected on. Seeds"
     yield "take turns at the rungs, as a mean; finalists have them all. Scoring trains no tokens."
 
 
 def _ladders(grids: Sequence[Grid], tolerance: float) -> list[tuple[str, tuple[float, ...]]]:
-    found: list[tuple[str, tuple[float, ...]]] = [("by default", DEFAULT_SHARES)]
+    """The shares of rungs that are replayed, each with its origin."""
+    ladders: list[tuple[str, tuple[float, ...]]] = [("by default", DEFAULT_SHARES)]
     evidence = proposed(grids, tolerance)
     if evidence and evidence != DEFAULT_SHARES:
-        found.append(("read off these same trials", evidence))
-    return found
+        ladders.append(("read off these same trials", evidence))
+    return ladders
 
 
 def _seeds(grid: Grid) -> str:

@@ -1,6 +1,5 @@
-"""Everything the report of one sweep holds, made once for every format."""
+"""The content of the report of one sweep, made once for all formats."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raydistill.reports.figures.panels import Picture
@@ -15,7 +14,7 @@ from raydistill.reports.tables.table import Table, build_table
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chapter:
-    """A sweep: its table, the paper's tables and figures that it has the axes of."""
+    """A sweep: its table, and those of the paper's tables and figures whose axes it has."""
 
     report: SweepReport
     table: Table
@@ -27,16 +26,15 @@ class Chapter:
 def chapter(report: SweepReport) -> Chapter:
     """The chapter of a sweep."""
     table = build_table(report)
-    found = points(report, table)
-    pictures: Sequence[Picture] = [*paper_figures(found), healing(report)]
-    tables = paper_tables(report, table, found)
-    places = {point.fields["location"] for point in found}
-    if len(places) > 2 and len(readable(table.blocks)) == len(table.blocks) and not tables:
-        tables = [matrix(table, table.columns), *tables]
+    rows = points(report, table)
+    tables = paper_tables(report, table, rows)
+    locations = {point.fields["location"] for point in rows}
+    if len(locations) > 2 and len(readable(table.blocks)) == len(table.blocks) and not tables:
+        tables = [matrix(table, table.columns)]
     return Chapter(
         report=report,
         table=table,
-        points=tuple(found),
+        points=tuple(rows),
         paper_tables=tuple(tables),
-        pictures=tuple(picture for picture in pictures if picture.panels),
+        pictures=tuple(p for p in (*paper_figures(rows), healing(report)) if p.panels),
     )

@@ -1,12 +1,11 @@
-"""One quiet view of a running sweep: a bar and a line a trial, or plain lines into a file."""
+"""The view of a running sweep: a bar and a line a trial, or plain lines into a file."""
 
 import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -23,7 +22,7 @@ Clock = Callable[[], float]  # seconds, only ever growing
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunningTrial:
-    """Where a trial stands; `heldout_nll` is None before its first held-out point."""
+    """Progress of a trial; `heldout_nll` is None before its first held-out point."""
 
     location: str
     age: str
@@ -34,16 +33,16 @@ class RunningTrial:
 
 
 class ProgressView(Protocol):
-    """What a sweep tells while it runs. Calls may come from several threads."""
+    """Receives the progress of a sweep. Calls may come from several threads."""
 
     def update(self, cell_key: str, metrics: RunningTrial) -> None:
-        """A trial has come further."""
+        """A trial has progressed."""
 
     def finished(self, cell_key: str, summary: str) -> None:
-        """A trial has ended, well or not; `summary` is one line."""
+        """A trial has finished or failed; `summary` is one line."""
 
     def note(self, text: str) -> None:
-        """Something to read that is about no single trial."""
+        """A message that is about no single trial."""
 
 
 def progress_view(
@@ -57,8 +56,8 @@ def progress_view(
 
     Args:
         total_cells: trials that will be trained, without those the store has.
-        total_tokens: what these train on together.
-        console: where to.
+        total_tokens: that these train on together.
+        console: to print to.
         clock: for tests.
     """
     work = _Work(total_cells, total_tokens, clock)
@@ -77,14 +76,14 @@ class _Work:
         self._start_s = clock()
 
     def end(self, cell_key: str) -> None:
-        """Count a trial as ended, and its tokens as no longer to come, even if it failed."""
+        """Count a trial and all its tokens as done, even if it failed."""
         last = self.running.pop(cell_key, None)
         self.ended += 1
         self._ended_tokens += last.total_tokens if last else 0
 
     @property
     def tokens(self) -> int:
-        """Behind us, in all trials."""
+        """Tokens done, in all trials."""
         done = self._ended_tokens + sum(trial.tokens for trial in self.running.values())
         return min(done, self.total_tokens)
 
@@ -100,14 +99,11 @@ class _Work:
         return ", ".join(parts)
 
 
-class _PlainView:
+class _PlainView(AbstractContextManager[ProgressView]):
     def __init__(self, work: _Work, console: Console) -> None:
         self._work, self._console = work, console
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._last_s = work.clock()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         return None
@@ -117,20 +113,17 @@ class _PlainView:
             self._work.running[cell_key] = metrics
             if self._work.clock() - self._last_s >= PLAIN_EVERY_S:
                 self._last_s = self._work.clock()
-                self._print(self._work.line())
+                self.note(self._work.line())
 
     def finished(self, cell_key: str, summary: str) -> None:
         with self._lock:
             self._work.end(cell_key)
             self._last_s = self._work.clock()
-            self._print(f"[{self._work.ended}/{self._work.total_cells}] {summary}")
+            self.note(f"[{self._work.ended}/{self._work.total_cells}] {summary}")
 
     def note(self, text: str) -> None:
         with self._lock:
-            self._print(text)
-
-    def _print(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 class _LiveView:
@@ -145,13 +138,8 @@ class _LiveView:
         self._live.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._live.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        self._live.__exit__(*error)
 
     def update(self, cell_key: str, metrics: RunningTrial) -> None:
         with self._lock:
@@ -167,7 +155,7 @@ class _LiveView:
         self._console.print(text, markup=False, highlight=False)
 
     def render(self) -> Group:
-        """What stands at the bottom of the terminal now."""
+        """The lines at the bottom of the terminal."""
         with self._lock:
             done, total = self._work.tokens, self._work.total_tokens
             line, running = self._work.line(), list(self._work.running.values())

@@ -15,22 +15,23 @@ if TYPE_CHECKING:
 
 
 SUFFIXES = ("png", "svg")
-
+# The palette of Okabe and Ito (2008), distinct for colour-blind readers too.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Okabe and Ito: told apart by colour-blind readers too."""
-
 GREY = "#777777"
-
 DASHES = ("-", "--", ":")
-
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
 Draw = Callable[["Axes"], None]
 
 
+def line_style(index: int) -> tuple[str, str]:
+    """Colour and dashes of the line with this index in its figure."""
+    return COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Panel:
-    """One set of axes; `alt` says in words what it shows."""
+    """One set of axes, with a text alternative."""
 
     alt: str
     draw: Draw
@@ -40,7 +41,7 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
-    """A figure: its file's name, the sentence below it, and its panels, row by row."""
+    """A figure: its file's name, its caption, and its panels, row by row."""
 
     name: str
     caption: str
@@ -58,13 +59,13 @@ def empty_figure(width: float, height: float) -> "Figure":
 def together(picture: Picture) -> "Figure":
     """All panels in one figure."""
     columns = min(picture.columns, len(picture.panels))
-    lines = [picture.panels[at : at + columns] for at in range(0, len(picture.panels), columns)]
-    heights = [max(panel.height for panel in line) for line in lines]
-    width = sum(max(p.width for p in picture.panels[at::columns]) for at in range(columns))
+    rows = [picture.panels[i : i + columns] for i in range(0, len(picture.panels), columns)]
+    heights = [max(panel.height for panel in row) for row in rows]
+    width = sum(max(p.width for p in picture.panels[i::columns]) for i in range(columns))
     figure = empty_figure(width, sum(heights))
-    grid = figure.add_gridspec(len(lines), columns, height_ratios=heights)
-    for place, panel in enumerate(picture.panels):
-        panel.draw(figure.add_subplot(grid[divmod(place, columns)]))
+    grid = figure.add_gridspec(len(rows), columns, height_ratios=heights)
+    for index, panel in enumerate(picture.panels):
+        panel.draw(figure.add_subplot(grid[divmod(index, columns)]))
     return figure
 
 
@@ -86,7 +87,7 @@ def svg_text(figure: "Figure") -> str:
 
 
 def save(figure: "Figure", name: str, folder: Path) -> tuple[Path, ...]:
-    """A figure as `name.png` and `name.svg`; one without axes is left out."""
+    """Writes `name.png` and `name.svg`; nothing for a figure without axes."""
     if not figure.axes:
         return ()
     folder.mkdir(parents=True, exist_ok=True)

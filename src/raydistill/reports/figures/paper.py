@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from raydistill.evaluation.bootstrap import Estimate
 from raydistill.planning.cell import shown
-from raydistill.reports.figures.panels import COLOURS, DASHES, GREY, MARKERS, Panel, Picture
+from raydistill.reports.figures.panels import COLOURS, GREY, MARKERS, Panel, Picture, line_style
 from raydistill.reports.results.cells import CONTROL
 from raydistill.reports.tables.points import Point, Value, in_order, number, varying
 
@@ -13,44 +13,36 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-KEPT, GONE = COLOURS[0], COLOURS[2]
-
+KEPT_COLOUR, REMOVED_COLOUR = COLOURS[0], COLOURS[2]
+# Left and right in the paper's Figure 3.
 DROPS = {"perplexity_drop_pct": "perplexity drop, %", "downstream_drop_pct": "downstream drop, %"}
-"""Left and right in the paper's Figure 3."""
-
-EQUAL = "equal"
-"""An axis that says at equal what several gaps are compared: without a gap it means nothing."""
-
-LONG = 16
-"""Letters of a line's name, above which a legend has one column."""
+EQUAL = "equal"  # the axis of what gaps have in common, tokens or FLOPs: no meaning without a gap
+LONG_NAME = 16  # letters of a line's name, above which a legend has one column
 
 
-def paper_figures(found: Sequence[Point]) -> list[Picture]:
+def paper_figures(points: Sequence[Point]) -> list[Picture]:
     """Those of the three figures whose axes differ among the points."""
-    swept = {axis for point in found for axis in point.cells[0].values}
-    axes = [axis for axis in varying(found) if axis in swept]
-    pictures = []
-    if "gap" in axes:
-        pictures.append(_figure_1(found))
-    if "location" in axes:
-        pictures.append(_figure_2(found))
-    if "count" in axes:
-        pictures.append(_figure_3(found))
+    swept = {axis for point in points for axis in point.cells[0].values}
+    removals = [point for point in points if point.row.role == "candidate"]
+    axes = swept.intersection(varying(points))
+    pictures = [
+        *([_figure_1(removals)] if "gap" in axes else []),
+        *([_figure_2(points)] if "location" in axes else []),
+        *([_figure_3(removals)] if "count" in axes else []),
+    ]
     return [picture for picture in pictures if picture.panels]
 
 
-def _figure_1(found: Sequence[Point]) -> Picture:
-    removals = [point for point in found if point.row.role == "candidate"]
+def _figure_1(removals: Sequence[Point]) -> Picture:
     return Picture(
         name="figure-1",
         caption="As Figure 1 of the paper: what is lost against the base over the tokens between "
         "two removals (the paper's tokens), a line an age. Bars are 95 % intervals; up is worse.",
-        panels=_panels(removals, "gap", "gap between two removals", found),
+        panels=_panels(removals, "gap", "gap between two removals"),
     )
 
 
-def _figure_3(found: Sequence[Point]) -> Picture:
-    removals = [point for point in found if point.row.role == "candidate"]
+def _figure_3(removals: Sequence[Point]) -> Picture:
     sizes = in_order([point.fields["scale"] for point in removals])
     panels = [
         panel
@@ -59,8 +51,7 @@ def _figure_3(found: Sequence[Point]) -> Picture:
             [point for point in removals if point.fields["scale"] == size],
             "count",
             "layers removed",
-            found,
-            title=str(size) if len(sizes) > 1 else "",
+            str(size) if len(sizes) > 1 else "",
         )
     ]
     return Picture(
@@ -71,9 +62,7 @@ def _figure_3(found: Sequence[Point]) -> Picture:
     )
 
 
-def _panels(
-    removals: Sequence[Point], axis: str, label: str, found: Sequence[Point], title: str = ""
-) -> tuple[Panel, ...]:
+def _panels(removals: Sequence[Point], axis: str, label: str, title: str = "") -> tuple[Panel, ...]:
     """Perplexity and downstream over `axis`; a line for each combination of what else differs."""
     on_axis = [point for point in removals if axis in point.fields]
     lines = _lines(on_axis, axis)
@@ -82,12 +71,12 @@ def _panels(
         return ()
     return tuple(
         Panel(
-            alt=f"{said} over {label}{f' ({title})' if title else ''}: {', '.join(lines)}",
-            draw=lambda axes, metric=metric, said=said: _draw_lines(  # type: ignore[misc]
-                axes, lines, metric, axis, ticks, (label, said, title)
+            alt=f"{text} over {label}{f' ({title})' if title else ''}: {', '.join(lines)}",
+            draw=lambda axes, metric=metric, text=text: _draw_lines(  # type: ignore[misc]
+                axes, lines, metric, axis, ticks, (label, text, title)
             ),
         )
-        for metric, said in DROPS.items()
+        for metric, text in DROPS.items()
     )
 
 
@@ -98,16 +87,16 @@ def _lines(on_axis: Sequence[Point], axis: str) -> dict[str, list[Point]]:
     for point in on_axis:
         lines.setdefault(_line_name(point, names), []).append(point)
     for start in on_axis:
-        for some in lines.values():
-            alike = all(some[0].fields[n] == start.fields[n] for n in names if n != EQUAL)
-            if not start.fields[axis] and alike and all(p.fields[axis] for p in some):
-                some.append(start)
+        for line in lines.values():
+            alike = all(line[0].fields[n] == start.fields[n] for n in names if n != EQUAL)
+            if not start.fields[axis] and alike and all(p.fields[axis] for p in line):
+                line.append(start)
     return lines
 
 
 def _line_name(point: Point, names: Sequence[str]) -> str:
-    said = [f"{name} {point.text(name)}" for name in names if name in point.fields]
-    return ", ".join(said) or point.row.name
+    fields = [f"{name} {point.text(name)}" for name in names if name in point.fields]
+    return ", ".join(fields) or point.row.name
 
 
 def _draw_lines(
@@ -119,14 +108,14 @@ def _draw_lines(
     labels: tuple[str, str, str],
 ) -> None:
     axes.axhline(0, color=GREY, linewidth=1)
-    for place, (name, some) in enumerate(lines.items()):
-        entries = {ticks.index(point.fields[axis]): number(point, metric) for point in some}
-        there = {x: e for x, e in sorted(entries.items()) if isinstance(e, Estimate)}
-        at = [x + 0.06 * (place - (len(lines) - 1) / 2) for x in there]
-        colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
-        dashes = DASHES[place // len(COLOURS) % len(DASHES)]
-        axes.plot(at, [e.value for e in there.values()], dashes, color=colour, marker=marker)
-        axes.vlines(at, [e.low for e in there.values()], [e.high for e in there.values()], colour)
+    for index, (name, line) in enumerate(lines.items()):
+        entries = {ticks.index(point.fields[axis]): number(point, metric) for point in line}
+        estimates = {x: e for x, e in sorted(entries.items()) if isinstance(e, Estimate)}
+        xs = [x + 0.06 * (index - (len(lines) - 1) / 2) for x in estimates]
+        (colour, dashes), marker = line_style(index), MARKERS[index % len(MARKERS)]
+        ys = estimates.values()
+        axes.plot(xs, [y.value for y in ys], dashes, color=colour, marker=marker)
+        axes.vlines(xs, [y.low for y in ys], [y.high for y in ys], colour)
         axes.plot([], [], dashes, color=colour, marker=marker, label=name)
     axes.set_xticks(range(len(ticks)), [shown(axis, tick) for tick in ticks])
     axes.set_xlabel(labels[0])
@@ -138,20 +127,19 @@ def _draw_lines(
         loc="lower left",
         bbox_to_anchor=(0, 1),
         frameon=False,
-        ncols=1 if max(map(len, lines)) > LONG else 3,
+        ncols=1 if max(map(len, lines)) > LONG_NAME else 3,
         alignment="left",
     )
 
 
-def _figure_2(found: Sequence[Point]) -> Picture:
-    order = in_order([point.fields["location"] for point in found])
-    found = sorted(found, key=lambda p: order.index(p.fields["location"]))
-    maps = {p.row.name: p.row.layer_map for p in found if p.row.location != CONTROL}
-    agree = all(maps[p.row.name] == p.row.layer_map for p in found if p.row.name in maps)
+def _figure_2(points: Sequence[Point]) -> Picture:
+    order = in_order([point.fields["location"] for point in points])
+    points = sorted(points, key=lambda point: order.index(point.fields["location"]))
+    removals = [point for point in points if point.row.location != CONTROL]
+    maps = {p.row.name: p.row.layer_map for p in removals}
+    agree = all(maps[p.row.name] == p.row.layer_map for p in points if p.row.name in maps)
     if not agree:  # a data-driven location takes other layers at another age
-        maps = {
-            f"{p.row.name} ({p.label})": p.row.layer_map for p in found if p.row.location != CONTROL
-        }
+        maps = {f"{p.row.name} ({p.label})": p.row.layer_map for p in removals}
     widest = max((len(boxes) for boxes in maps.values()), default=0)
     panel = Panel(
         alt="layers that leave: "
@@ -174,11 +162,12 @@ def _removed(boxes: str) -> str:
 
 
 def _draw_maps(axes: "Axes", maps: Mapping[str, str], widest: int) -> None:
-    for place, boxes in enumerate(maps.values()):
-        kept = [(layer - 0.4, 0.8) for layer, box in enumerate(boxes) if box == "■"]
-        gone = [(layer - 0.4, 0.8) for layer, box in enumerate(boxes) if box == "□"]
-        axes.broken_barh(kept, (place - 0.3, 0.6), facecolors=KEPT)
-        axes.broken_barh(gone, (place - 0.3, 0.6), facecolors="white", edgecolors=GONE)
+    for y, boxes in enumerate(maps.values()):
+        kept, removed = (
+            [(layer - 0.4, 0.8) for layer, box in enumerate(boxes) if box == kind] for kind in "■□"
+        )
+        axes.broken_barh(kept, (y - 0.3, 0.6), facecolors=KEPT_COLOUR)
+        axes.broken_barh(removed, (y - 0.3, 0.6), facecolors="white", edgecolors=REMOVED_COLOUR)
     axes.set_yticks(range(len(maps)), maps)
     axes.set_ylim(len(maps) - 0.4, -0.6)
     axes.set_xlim(-0.7, widest - 0.3)

@@ -1,4 +1,4 @@
-"""What a search by Optuna found: a picture of its objectives, and its Pareto set in words."""
+"""The outcome of a search by Optuna: a figure of its objectives, and its Pareto set as text."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raydistill.planning.search.selection import Point
-from raydistill.reports.figures.panels import COLOURS, GREY, save
+from raydistill.reports.figures.panels import COLOURS, GREY, empty_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ LABELS: Mapping[str, str] = {
 
 
 def front_lines(points: Sequence[Point], objectives: Sequence[str]) -> Iterator[str]:
-    """The Pareto set, best first by the first objective."""
+    """The Pareto set as lines of text, best first by the first objective."""
     front = _front(points)
     many = len(objectives) > 1
     yield (
@@ -48,21 +48,19 @@ def _short(objective: str, value: float) -> str:
 def save_pareto(
     points: Sequence[Point], objectives: Sequence[str], folder: Path
 ) -> tuple[Path, ...]:
-    """Draw `pareto.png` and `pareto.svg` into `folder`; nothing with one objective or no trial."""
+    """Write `pareto.png` and `pareto.svg`; nothing with one objective or no trial."""
     if len(objectives) < 2 or not points:
         return ()
     return save(draw_pareto(points, objectives), "pareto", folder)
 
 
 def draw_pareto(points: Sequence[Point], objectives: Sequence[str]) -> "Figure":
-    """A panel for every two objectives; filled and numbered is what nothing beats in all."""
-    from matplotlib.figure import Figure  # noqa: PLC0415  (a second that `--help` does not need)
-
+    """A panel for every two objectives; the Pareto set is filled and numbered."""
     front = _front(points)
     pairs = list(itertools.combinations(range(len(objectives)), 2))
-    figure = Figure(figsize=(6.5 * min(len(pairs), 2), 4.5 * -(-len(pairs) // 2)))
-    figure.set_layout_engine("constrained")
-    panels = figure.subplots(-(-len(pairs) // 2), min(len(pairs), 2), squeeze=False)
+    columns, rows = min(len(pairs), 2), -(-len(pairs) // 2)
+    figure = empty_figure(6.5 * columns, 4.5 * rows)
+    panels = figure.subplots(rows, columns, squeeze=False)
     for axes, pair in itertools.zip_longest(panels.flat, pairs):
         if pair is None:
             axes.set_axis_off()
@@ -73,13 +71,12 @@ def draw_pareto(points: Sequence[Point], objectives: Sequence[str]) -> "Figure":
         axes.set_ylabel(LABELS[objectives[down]])
         axes.grid(alpha=0.3)
     figure.suptitle("Left and down is better; filled: not beaten in all at once", fontsize=10)
-    named = (f"{number}  {point.name}" for number, point in enumerate(front, start=1))
-    figure.supxlabel("\n".join(named), fontsize=8, x=0.02, ha="left")
+    legend = (f"{number}  {point.name}" for number, point in enumerate(front, start=1))
+    figure.supxlabel("\n".join(legend), fontsize=8, x=0.02, ha="left")
     return figure
 
 
 def _front(points: Sequence[Point]) -> list[Point]:
-    """The Pareto set, best first by the first objective."""
     return sorted((p for p in points if p.on_front), key=lambda point: point.losses)
 
 
@@ -91,5 +88,5 @@ def _draw_panel(
         edge = COLOURS[0] if point.on_front else GREY
         axes.plot(point.losses[across], point.losses[down], "o", color=edge, markerfacecolor=fill)
     for number, point in enumerate(front, start=1):
-        place = (point.losses[across], point.losses[down])
-        axes.annotate(str(number), place, xytext=(5, 5), textcoords="offset points", fontsize=8)
+        xy = (point.losses[across], point.losses[down])
+        axes.annotate(str(number), xy, xytext=(5, 5), textcoords="offset points", fontsize=8)

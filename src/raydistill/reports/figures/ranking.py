@@ -1,9 +1,9 @@
-"""What `raydistill rank` found, in one figure of four panels."""
+"""The figure of `raydistill rank`, with four panels."""
 
 from typing import TYPE_CHECKING
 
 from raydistill.pruning.ranking_result import Ranking
-from raydistill.reports.figures.panels import COLOURS, DASHES, GREY, Panel, Picture
+from raydistill.reports.figures.panels import COLOURS, GREY, Panel, Picture, line_style
 from raydistill.specs.locations import RANDOM_LOCATIONS
 
 if TYPE_CHECKING:
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def picture(ranking: Ranking) -> Picture:
-    """Three views of the layers, and the locations."""
+    """Three measures of the layers, and the locations."""
     return Picture(
         name="rank",
         caption=f"{ranking.model}: which layers matter, without any training.",
@@ -32,19 +32,19 @@ def picture(ranking: Ranking) -> Picture:
 def _increase(axes: "Axes", ranking: Ranking) -> None:
     axes.bar(range(ranking.num_layers), ranking.loss_increase, color=COLOURS[0])
     axes.set_yscale("symlog", linthresh=0.01)
-    _name(axes, "layer that is skipped", "loss increase, nats per token")
+    _label_axes(axes, "layer that is skipped", "loss increase, nats per token")
 
 
 def _influence(axes: "Axes", ranking: Ranking) -> None:
     axes.bar(range(ranking.num_layers), ranking.block_influence, color=COLOURS[2])
-    _name(axes, "layer", "block influence, 1 − cos")
+    _label_axes(axes, "layer", "block influence, 1 − cos")
 
 
 def _spans(axes: "Axes", ranking: Ranking) -> None:
-    for place, (length, distances) in enumerate(ranking.spans.items()):
-        axes.plot(distances, marker=".", color=COLOURS[place % 6], label=f"{length} layers")
+    for index, (length, distances) in enumerate(ranking.spans.items()):
+        axes.plot(distances, marker=".", color=line_style(index)[0], label=f"{length} layers")
     axes.legend(fontsize=8)
-    _name(axes, "first layer of the span", "angular distance")
+    _label_axes(axes, "first layer of the span", "angular distance")
 
 
 def _locations(axes: "Axes", ranking: Ranking) -> None:
@@ -53,17 +53,15 @@ def _locations(axes: "Axes", ranking: Ranking) -> None:
     rules = [name for name in names if name not in RANDOM_LOCATIONS]
     for name in names:
         nats = [cut.nll - ranking.base_nll for cut in ranking.cuts if cut.location == name]
-        place = rules.index(name) if name in rules else 0
-        colour = COLOURS[place % 6] if name in rules else GREY
-        dashes = DASHES[place // 6 % 3] if name in rules else ":"
+        colour, dashes = line_style(rules.index(name)) if name in rules else (GREY, ":")
         label = name if name in rules else "random sets" if name == RANDOM_LOCATIONS[0] else None
         axes.plot(ranking.counts, nats, dashes, color=colour, marker=".", label=label)
     axes.set_xticks(ranking.counts)
     axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
-    _name(axes, "layers that leave", "one-shot loss above the whole model,\nnats per token")
+    _label_axes(axes, "layers that leave", "one-shot loss above the whole model,\nnats per token")
 
 
-def _name(axes: "Axes", below: str, beside: str) -> None:
-    axes.set_xlabel(below)
-    axes.set_ylabel(beside)
+def _label_axes(axes: "Axes", x: str, y: str) -> None:
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
     axes.grid(axis="y", alpha=0.3)

@@ -1,4 +1,4 @@
-"""Two figures of a sweep: what every location lost, and how it healed."""
+"""Two figures of a sweep: what every location lost, and its loss during healing."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,17 +8,17 @@ from raydistill.core.units import format_tokens
 from raydistill.evaluation.bootstrap import Estimate, Missing
 from raydistill.reports.figures.panels import (
     COLOURS,
-    DASHES,
     GREY,
     Panel,
     Picture,
     empty_figure,
+    line_style,
     save,
     together,
 )
-from raydistill.reports.results.blocks import RowBlock, row_blocks
+from raydistill.reports.results.blocks import row_blocks
 from raydistill.reports.results.cells import CONTROL, SweepReport
-from raydistill.reports.tables.table import Block, Row, Table, build_table
+from raydistill.reports.tables.table import Block, Table, build_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,19 +29,15 @@ HEALING = "healing"
 
 
 def save_figures(report: SweepReport, folder: Path) -> tuple[Path, ...]:
-    """Draw both figures into `folder` as PNG and SVG; one without data is left out.
-
-    Returns:
-        The files written.
-    """
+    """Write both figures as PNG and SVG; one without data is left out."""
     drops, curves = draw_drops(build_table(report)), draw_healing(report)
     return (*save(drops, "drops", folder), *save(curves, HEALING, folder))
 
 
 def draw_drops(table: Table) -> "Figure":
     """What every location lost, with intervals; the base is at 0, the control a dashed line."""
-    names = list(dict.fromkeys(row.name for block in table.blocks for row in _removals(block)))
-    names.sort(key=table.columns.index)
+    rows = [row for block in table.blocks for row in block.rows]
+    names = sorted({r.name for r in rows if r.role == "candidate"}, key=table.columns.index)
     figure = empty_figure(10, 1.8 + 0.14 * len(names) * (1 + len(table.blocks)))
     if not names:
         return figure
@@ -54,8 +50,8 @@ def draw_drops(table: Table) -> "Figure":
     panels[0].invert_yaxis()
     for index, block in enumerate(table.blocks):
         shift = 0.5 * ((index + 0.5) / len(table.blocks) - 0.5)
-        places = {name: place + shift for place, name in enumerate(names)}
-        _draw_block(panels, block, places, COLOURS[index % len(COLOURS)])
+        ys = {name: y + shift for y, name in enumerate(names)}
+        _draw_block(panels, block, ys, COLOURS[index % len(COLOURS)])
     panels[1].plot([], [], "o", color=GREY, label="not distinguishable from the best")
     panels[1].plot([], [], "o", color=GREY, markerfacecolor="white", label="worse than the best")
     panels[1].plot([], [], "--", color=GREY, label="control (nothing removed)")
@@ -64,12 +60,8 @@ def draw_drops(table: Table) -> "Figure":
     return figure
 
 
-def _removals(block: Block) -> list[Row]:
-    return [row for row in block.rows if row.role == "candidate"]
-
-
 def _draw_block(
-    panels: "Sequence[Axes]", block: Block, places: Mapping[str, float], colour: str
+    panels: "Sequence[Axes]", block: Block, ys: Mapping[str, float], colour: str
 ) -> None:
     for row in block.rows:
         entries = (row.against_base.perplexity_drop_pct, row.against_base.downstream_drop_pct)
@@ -81,9 +73,9 @@ def _draw_block(
                 axes.axvline(entry.value, color=colour, linestyle="--", linewidth=1)
             elif row.role == "candidate":
                 fill = colour if best or not block.compares else "white"
-                _draw_estimate(axes, entry, places[row.name], fill, colour)
-        if isinstance(row.paper_drop_pct, float) and row.name in places:
-            panels[1].plot(row.paper_drop_pct, places[row.name], "x", color=colour, alpha=0.5)
+                _draw_estimate(axes, entry, ys[row.name], fill, colour)
+        if isinstance(row.paper_drop_pct, float) and row.name in ys:
+            panels[1].plot(row.paper_drop_pct, ys[row.name], "x", color=colour, alpha=0.5)
     panels[1].plot([], [], "o", color=colour, label=f"age {block.label}")
     if block.paper_checkpoint:
         panels[1].plot(
@@ -91,13 +83,13 @@ def _draw_block(
         )
 
 
-def _draw_estimate(axes: "Axes", entry: Estimate, place: float, fill: str, colour: str) -> None:
-    axes.hlines(place, entry.low, entry.high, color=colour, linewidth=1.5)
-    axes.plot(entry.value, place, "o", color=colour, markerfacecolor=fill, markersize=5)
+def _draw_estimate(axes: "Axes", entry: Estimate, y: float, fill: str, colour: str) -> None:
+    axes.hlines(y, entry.low, entry.high, color=colour, linewidth=1.5)
+    axes.plot(entry.value, y, "o", color=colour, markerfacecolor=fill, markersize=5)
 
 
 def draw_healing(report: SweepReport) -> "Figure":
-    """Held-out loss over healing tokens beside the order of the locations, where lines cross."""
+    """Held-out loss over healing tokens, and the order of the locations, in one figure."""
     picture = healing(report)
     if not picture.panels:
         return empty_figure(1, 1)
@@ -110,8 +102,10 @@ def healing(report: SweepReport) -> Picture:
     """The panels of `draw_healing`: two for every block that has curves."""
     panels = []
     for block in row_blocks(report.cells):
-        curves = _curves(block) if len(block.candidates) > 1 else {}
-        if tokens := _points(curves):
+        curves = {row.name: row.curve for row in block.rows if row.runs}
+        if len(block.candidates) < 2 or not curves:
+            continue
+        if tokens := sorted(set.intersection(*map(set, curves.values()))):
             panels += _healing_panels(curves, tokens, f"Age {block.label}")
     return Picture(
         name=HEALING,
@@ -134,26 +128,16 @@ def _healing_panels(
 
     names = ", ".join(curves)
     return [
-        Panel(alt=f"{title}: {said} {names}", draw=draw, height=4.2, width=5.2)
-        for said, draw in (("held-out loss while healing of", loss), ("order of", order))
+        Panel(alt=f"{title}: {text} {names}", draw=draw, height=4.2, width=5.2)
+        for text, draw in (("held-out loss while healing of", loss), ("order of", order))
     ]
 
 
 def _finish(axes: "Axes", tokens: Sequence[int], title: str) -> None:
-    axes.set_xticks(range(len(tokens)), [_short(at) for at in tokens], fontsize=8)
+    axes.set_xticks(range(len(tokens)), list(map(_short, tokens)), fontsize=8)
     axes.set_xlabel("tokens of healing")
     axes.grid(alpha=0.3)
     axes.set_title(title, loc="left", fontsize=10)
-
-
-def _curves(block: RowBlock) -> dict[str, Mapping[int, float]]:
-    """Held-out nats by tokens of every row that finished."""
-    return {row.name: row.curve for row in block.rows if row.runs}
-
-
-def _points(curves: Mapping[str, Mapping[int, float]]) -> list[int]:
-    """The token counts that every curve has."""
-    return sorted(set.intersection(*map(set, curves.values()))) if curves else []
 
 
 def _draw_loss(
@@ -161,9 +145,9 @@ def _draw_loss(
 ) -> None:
     """Above the base where the control shows it: before any healing it is the base."""
     base = sum(curve[tokens[0]] for name, curve in curves.items() if name == CONTROL)
-    for place, (name, curve) in enumerate(curves.items()):
-        colour, dashes = _style(name, place)
-        axes.plot([curve[at] - base for at in tokens], dashes, color=colour, marker=".")
+    for index, (name, curve) in enumerate(curves.items()):
+        colour, dashes = _style(name, index)
+        axes.plot([curve[n] - base for n in tokens], dashes, color=colour, marker=".")
     if base:
         axes.set_yscale("symlog", linthresh=0.1)
         axes.yaxis.set_major_formatter("{x:.2g}")
@@ -174,10 +158,10 @@ def _draw_loss(
 def _draw_order(
     axes: "Axes", curves: Mapping[str, Mapping[int, float]], tokens: Sequence[int]
 ) -> None:
-    """The rank of every curve at every point, named at the end."""
-    for place, (name, curve) in enumerate(curves.items()):
-        colour, dashes = _style(name, place)
-        ranks = [1 + sum(other[at] < curve[at] for other in curves.values()) for at in tokens]
+    """The rank of every curve at every point, its name at the end."""
+    for index, (name, curve) in enumerate(curves.items()):
+        colour, dashes = _style(name, index)
+        ranks = [1 + sum(other[n] < curve[n] for other in curves.values()) for n in tokens]
         axes.plot(ranks, dashes, color=colour, marker=".")
         end = (len(tokens) - 0.85, ranks[-1])
         axes.annotate(name, end, color=colour, fontsize=9, va="center", annotation_clip=False)
@@ -187,11 +171,9 @@ def _draw_order(
     axes.set_ylabel("order (1: lowest loss)")
 
 
-def _style(name: str, place: int) -> tuple[str, str]:
+def _style(name: str, index: int) -> tuple[str, str]:
     """Colour and dashes of a line; the control is grey."""
-    if name.startswith(CONTROL):
-        return GREY, "-"
-    return COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)]
+    return (GREY, "-") if name.startswith(CONTROL) else line_style(index)
 
 
 def _short(tokens: int) -> str:

@@ -1,4 +1,4 @@
-"""A report in every format, as files by name."""
+"""A report in all formats, as files by name."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,22 +10,15 @@ from raydistill.reports.formats.html import to_page
 from raydistill.reports.formats.latex import PREAMBLE, to_latex
 from raydistill.reports.formats.markdown import grid, to_markdown
 from raydistill.reports.sweep_report import Chapter
+from raydistill.reports.tables import grids
 from raydistill.reports.tables.custom import FreeTable
-from raydistill.reports.tables.grids import (
-    LEGEND,
-    Section,
-    against_base,
-    against_control,
-    footnote_lines,
-    readable,
-    removed_layers,
-)
+from raydistill.reports.tables.grids import Section
 
 FORMATS = ("markdown", "csv", "latex")
 
 
 def texts(chapters: Sequence[Chapter], free: Sequence[FreeTable] = ()) -> dict[str, str]:
-    """The report as Markdown, CSV, LaTeX and one HTML page."""
+    """The files `report.md`, `.csv`, `.tex` and `.html`; `free.csv` if there are free tables."""
     files = {
         "report.md": as_markdown(chapters, free),
         "report.csv": to_csv(chapters),
@@ -38,7 +31,7 @@ def texts(chapters: Sequence[Chapter], free: Sequence[FreeTable] = ()) -> dict[s
 
 
 def figures(chapter: Chapter, folder: Path) -> list[Path]:
-    """The figures of a sweep as PNG and SVG."""
+    """Write the figures of a sweep as PNG and SVG."""
     written = list(save_figures(chapter.report, folder))
     for picture in chapter.pictures:
         if picture.name != HEALING:
@@ -49,38 +42,38 @@ def figures(chapter: Chapter, folder: Path) -> list[Path]:
 def as_markdown(chapters: Sequence[Chapter], free: Sequence[FreeTable] = ()) -> str:
     """The free tables, then every sweep with the paper's tables that it has."""
     parts = [free_text(free, "markdown")] if free else []
-    for each in chapters:
-        parts.append(to_markdown(each.table))
-        parts += [grid(section) for section in each.paper_tables]
+    for chapter in chapters:
+        parts.append(to_markdown(chapter.table))
+        parts += [grid(section) for section in chapter.paper_tables]
     return "\n".join(parts)
 
 
 def as_latex(chapters: Sequence[Chapter], free: Sequence[FreeTable] = ()) -> str:
     """A table float for each grid of the report."""
     parts = [PREAMBLE, *([free_text(free, "latex")] if free else [])]
-    for each in chapters:
-        about = each.table.title.replace("\n", " ")
-        notes = footnote_lines(each.table.footnotes)
-        for section in (*each.paper_tables, removed_layers(each.table)):
+    for chapter in chapters:
+        table, about = chapter.table, chapter.table.title.replace("\n", " ")
+        notes = grids.footnote_lines(table.footnotes)
+        for section in (*chapter.paper_tables, grids.removed_layers(table)):
             parts.append(to_latex(section, f"{about}. {section.title}."))
-        for block in readable(each.table.blocks):
-            for section in (against_base(block), against_control(block)):
-                caption = f"{about}. {block.title}; {section.title}. {LEGEND}"
+        for block in grids.readable(table.blocks):
+            for section in (grids.against_base(block), grids.against_control(block)):
+                caption = f"{about}. {block.title}; {section.title}. {grids.LEGEND}"
                 parts.append(to_latex(section, caption, notes))
     return "\n".join(parts)
 
 
 def free_text(free: Sequence[FreeTable], form: str) -> str:
-    """Free tables in one of `FORMATS`, each with its sentence."""
+    """Free tables in one of `FORMATS`, each with its caption."""
     if form == "latex":
-        return "\n".join(to_latex(each.grid, each.caption) for each in free)
+        return "\n".join(to_latex(table.grid, table.caption) for table in free)
     if form == "csv":
-        return "\n".join(section_csv(_captioned(each)) for each in free)
-    return "\n".join(f"{grid(each.grid)}\n{each.caption}\n" for each in free)
+        return "\n".join(section_csv(_captioned(table)) for table in free)
+    return "\n".join(f"{grid(table.grid)}\n{table.caption}\n" for table in free)
 
 
-def _captioned(each: FreeTable) -> Section:
-    """A grid whose caption is its last column: CSV has no other place for it."""
-    section = each.grid
-    rows = tuple((*row, each.caption if not at else "") for at, row in enumerate(section.rows))
-    return Section(title=section.title, headers=(*section.headers, "caption"), rows=rows)
+def _captioned(table: FreeTable) -> Section:
+    """A grid with its caption in a last column, as CSV has no captions."""
+    grid_rows = enumerate(table.grid.rows)
+    rows = tuple((*row, "" if index else table.caption) for index, row in grid_rows)
+    return Section(title=table.grid.title, headers=(*table.grid.headers, "caption"), rows=rows)

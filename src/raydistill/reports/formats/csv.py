@@ -9,20 +9,18 @@ from raydistill.reports.sweep_report import Chapter
 from raydistill.reports.tables.grids import Section
 from raydistill.reports.tables.points import LOST, MEASURED, VS_CONTROL, Point, number
 
-_BESTS = ("best_nll", "best_downstream")
-
 
 def to_csv(chapters: Sequence[Chapter]) -> str:
-    """Every row of every sweep, with all that was lost, its intervals, and what was measured.
+    """Every row of every sweep, with all drops, their intervals, and the measurements.
 
-    A value that does not exist is empty; `note` says why.
+    A missing value is empty; `note` says why.
     """
     lines = [_line(chapter, point) for chapter in chapters for point in chapter.points]
     return _text(dict.fromkeys(name for line in lines for name in line), lines)
 
 
 def section_csv(section: Section) -> str:
-    """A grid as it is shown."""
+    """A grid with its texts as they are."""
     return _text(
         section.headers, [dict(zip(section.headers, r, strict=True)) for r in section.rows]
     )
@@ -44,15 +42,13 @@ def _line(chapter: Chapter, point: Point) -> dict[str, object]:
     reasons = []
     for metric in (*LOST, *(f"{name}{VS_CONTROL}" for name in LOST)):
         entry = number(point, metric)
-        known = isinstance(entry, Estimate)
-        for part in ("value", "low", "high"):
-            name = metric if part == "value" else f"{metric}_{part}"
-            line[name] = getattr(entry, part) if known else ""
+        for part, name in (("value", metric), ("low", f"{metric}_low"), ("high", f"{metric}_high")):
+            line[name] = getattr(entry, part, "")
         reasons += [entry.reason] if isinstance(entry, Missing) else []
     for metric in (*MEASURED, *(f"task:{task}" for task in chapter.table.tasks)):
         entry = number(point, metric)
         line[metric] = entry.value if isinstance(entry, Estimate) else ""
-    line |= {name: getattr(row, name) for name in _BESTS}
+    line |= {"best_nll": row.best_nll, "best_downstream": row.best_downstream}
     printed = row.paper_drop_pct
     line["paper_downstream_drop_pct"] = "" if isinstance(printed, Missing) else printed
     line["note"] = "; ".join(dict.fromkeys(reasons))

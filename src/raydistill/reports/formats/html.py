@@ -14,37 +14,26 @@ from raydistill import __version__
 from raydistill.core.units import format_tokens
 from raydistill.evaluation.bootstrap import Entry, Estimate, Missing
 from raydistill.evaluation.performance_drops import Drops
-from raydistill.reports.figures.panels import Picture, alone
+from raydistill.reports.figures.panels import Panel, alone
 from raydistill.reports.sweep_report import Chapter
+from raydistill.reports.tables import grids
 from raydistill.reports.tables.custom import FreeTable
-from raydistill.reports.tables.grids import (
-    ABSENT,
-    LEGEND,
-    label,
-    readable,
-    spending,
-    with_interval,
-    with_sign,
-)
 from raydistill.reports.tables.table import Block, Row
 
 DROPS = (("delta_nll", "nats/token"), ("perplexity", "drop %"), ("downstream", "drop %"))
-
 RETENTION = ("retention", "above chance")
-
-_DOWNSTREAM = 2
-"""Its place in `DROPS`: the measure that the paper prints."""
+_DOWNSTREAM = 2  # index in `DROPS` of the measure that the paper prints
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Shown:
-    """One number: its text, what it is sorted by, and its interval in percent of a bar."""
+class Measure:
+    """One number: its text, its sort key, and its interval in percent of the width of a bar."""
 
     value: str
-    sort: str  # empty where there is no number
-    best: bool
+    sort: str = ""  # empty where there is no number
+    best: bool = False
     interval: str = ""
-    drawn: bool = True  # whether the interval is a picture too
+    drawn: bool = True  # whether the interval is drawn as a bar too
     paper: str = ""
     zero: float = 0.0
     low: float = 0.0
@@ -53,12 +42,8 @@ class Shown:
     paper_at: float = 0.0
 
 
-NOTHING = (Shown(value="", sort="", best=False),) * len(DROPS)
-"""A control against itself."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ShownRow:
+class PageRow:
     """A row of a block."""
 
     name: str
@@ -66,34 +51,18 @@ class ShownRow:
     tokens: str  # of training, where rows differ in them
     layer_map: str
     notes: tuple[int, ...]
-    against_base: tuple[Shown, ...]
-    against_control: tuple[Shown, ...]
+    against_base: tuple[Measure, ...]
+    against_control: tuple[Measure, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ShownBlock:
+class PageBlock:
     """A block of a table."""
 
     title: str
     first: str  # the header of the names
-    rows: tuple[ShownRow, ...]
+    rows: tuple[PageRow, ...]
     words: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShownPanel:
-    """One panel of a figure; small enough for a phone."""
-
-    uri: str
-    alt: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShownFigure:
-    """A figure of the paper's, or one of ours."""
-
-    caption: str
-    panels: tuple[ShownPanel, ...]
 
 
 def to_page(chapters: Sequence[Chapter], free: Sequence[FreeTable] = ()) -> str:
@@ -101,7 +70,7 @@ def to_page(chapters: Sequence[Chapter], free: Sequence[FreeTable] = ()) -> str:
 
     Args:
         chapters: one a sweep.
-        free: tables that were asked for by their rows and columns; they come first.
+        free: tables by rows and columns of the user's choice; they come first.
     """
     import jinja2  # noqa: PLC0415  (not needed by `--help`)
     from markupsafe import Markup  # noqa: PLC0415  (as above)
@@ -110,6 +79,7 @@ def to_page(chapters: Sequence[Chapter], free: Sequence[FreeTable] = ()) -> str:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
+    environment.filters["data_uri"] = _data_uri
     files = resources.files("raydistill.reports.formats")
     style, script = ((files / f"page.{kind}").read_text("utf-8") for kind in ("css", "js"))
     digest = hashlib.sha256(script.encode()).digest()
@@ -120,7 +90,7 @@ def to_page(chapters: Sequence[Chapter], free: Sequence[FreeTable] = ()) -> str:
         script=Markup(script),  # noqa: S704  (our own file)
         script_sha256=base64.b64encode(digest).decode(),
         heads={"base": (*DROPS, RETENTION), "control": DROPS},
-        legend=LEGEND,
+        legend=grids.LEGEND,
         free=free,
         chapters=[_chapter(chapter) for chapter in chapters],
     )
@@ -140,109 +110,109 @@ def _chapter(chapter: Chapter) -> dict[str, object]:
         "question": question,
         "about": about,
         "table": chapter.table,
-        "spending": spending(chapter.table),
+        "spending": grids.spending(chapter.table),
         "paper_tables": chapter.paper_tables,
-        "blocks": [_block(block) for block in readable(chapter.table.blocks)],
-        "figures": [_figure(picture) for picture in chapter.pictures],
+        "blocks": [_block(block) for block in grids.readable(chapter.table.blocks)],
+        "figures": chapter.pictures,
     }
 
 
-def _figure(picture: Picture) -> ShownFigure:
-    panels = []
-    for panel in picture.panels:
-        data = base64.b64encode(alone(panel).encode()).decode()
-        panels.append(ShownPanel(uri=f"data:image/svg+xml;base64,{data}", alt=panel.alt))
-    return ShownFigure(caption=picture.caption, panels=tuple(panels))
+def _data_uri(panel: Panel) -> str:
+    """A panel by itself, small enough for a phone."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(alone(panel).encode()).decode()}"
 
 
-def _block(block: Block) -> ShownBlock:
-    reach = [_reach(block.rows, place) for place in range(len(DROPS))]
-    return ShownBlock(
+def _block(block: Block) -> PageBlock:
+    ranges = [_range(block.rows, index) for index in range(len(DROPS))]
+    no_measures = (Measure(value=""),) * len(DROPS)  # a control against itself
+    return PageBlock(
         title=block.title,
         first="arm" if block.mixed_budgets else "location",
         words=block.words,
         rows=tuple(
-            ShownRow(
-                name=label(row),
+            PageRow(
+                name=grids.label(row),
                 aside=row.role != "candidate",
                 tokens=format_tokens(row.budget_tokens) if block.mixed_budgets else "",
                 layer_map=row.layer_map,
                 notes=row.notes,
                 against_base=(
-                    *_measures(row, row.against_base, reach, paper=True),
-                    _kept(row.against_base.retention),
+                    *_measures(row, row.against_base, ranges, row.paper_drop_pct),
+                    _retention(row.against_base.retention),
                 ),
-                against_control=NOTHING
+                against_control=no_measures
                 if row.role == "control"
-                else _measures(row, row.against_control, reach, paper=False),
+                else _measures(row, row.against_control, ranges),
             )
             for row in block.rows
         ),
     )
 
 
-def _entries(lost: Drops) -> tuple[Entry, Entry, Entry]:
-    return lost.delta_nll, lost.perplexity_drop_pct, lost.downstream_drop_pct
+def _entries(drops: Drops) -> tuple[Entry, Entry, Entry]:
+    return drops.delta_nll, drops.perplexity_drop_pct, drops.downstream_drop_pct
 
 
-def _reach(rows: Sequence[Row], place: int) -> tuple[float, float]:
-    """The least and the greatest that any bar of a column shows; 0 is always among them."""
-    entries = [_entries(lost)[place] for r in rows for lost in (r.against_base, r.against_control)]
+def _range(rows: Sequence[Row], index: int) -> tuple[float, float]:
+    """The least and the greatest value of any bar of a column; 0 is always among them."""
+    entries = [
+        _entries(drops)[index] for r in rows for drops in (r.against_base, r.against_control)
+    ]
     ends = [0.0, *(end for e in entries if isinstance(e, Estimate) for end in (e.low, e.high))]
-    if place == _DOWNSTREAM:
+    if index == _DOWNSTREAM:
         ends += [row.paper_drop_pct for row in rows if isinstance(row.paper_drop_pct, float)]
     return min(ends), max(ends)
 
 
+_NOT_PRINTED = Missing(reason="not printed")
+
+
 def _measures(
-    row: Row, lost: Drops, reach: Sequence[tuple[float, float]], *, paper: bool
-) -> tuple[Shown, ...]:
-    bests = (row.best_nll, False, row.best_downstream)
-    printed = row.paper_drop_pct if paper else Missing(reason="against the base only")
-    return tuple(
-        _shown(
-            entry,
-            reach[place],
-            digits=3 if place == 0 else 1,
-            best=bests[place],
-            paper=printed if place == _DOWNSTREAM else Missing(reason="not printed"),
-        )
-        for place, entry in enumerate(_entries(lost))
+    row: Row,
+    drops: Drops,
+    ranges: Sequence[tuple[float, float]],
+    paper: float | Missing = _NOT_PRINTED,
+) -> tuple[Measure, ...]:
+    nll, perplexity, downstream = _entries(drops)
+    return (
+        _measure(nll, ranges[0], 3, best=row.best_nll),
+        _measure(perplexity, ranges[1], 1),
+        _measure(downstream, ranges[_DOWNSTREAM], 1, best=row.best_downstream, paper=paper),
     )
 
 
-def _kept(entry: Entry) -> Shown:
+def _retention(entry: Entry) -> Measure:
     if isinstance(entry, Missing):
-        return Shown(value=ABSENT, sort="", best=False)
-    value, _, interval = with_interval(entry, 2, signed=False).partition(" ")
-    return Shown(value=value, sort=f"{entry.value:.9g}", best=False, interval=interval, drawn=False)
+        return Measure(value=grids.ABSENT)
+    value, _, interval = grids.with_interval(entry, 2, signed=False).partition(" ")
+    return Measure(value=value, sort=f"{entry.value:.9g}", interval=interval, drawn=False)
 
 
-def _shown(
+def _measure(
     entry: Entry,
-    reach: tuple[float, float],
-    *,
+    ends: tuple[float, float],
     digits: int,
-    best: bool,
-    paper: float | Missing,
-) -> Shown:
+    *,
+    best: bool = False,
+    paper: float | Missing = _NOT_PRINTED,
+) -> Measure:
     printed = "" if isinstance(paper, Missing) else f"{paper:+.2f}"
     if isinstance(entry, Missing):
-        return Shown(value=ABSENT, sort="", best=False, paper=printed)
-    low, width = reach[0], max(reach[1] - reach[0], 1e-9)
+        return Measure(value=grids.ABSENT, paper=printed)
+    low, width = ends[0], max(ends[1] - ends[0], 1e-9)
 
-    def place(value: float) -> float:
+    def x(value: float) -> float:
         return round(3 + 94 * (value - low) / width, 2)
 
-    return Shown(
-        value=with_sign(entry, digits),
+    return Measure(
+        value=grids.with_sign(entry, digits),
         sort=f"{entry.value:.9g}",
         best=best,
-        interval=with_interval(entry, digits).partition(" ")[2],
+        interval=grids.with_interval(entry, digits).partition(" ")[2],
         paper=printed,
-        zero=place(0),
-        low=place(entry.low),
-        high=place(entry.high),
-        at=place(entry.value),
-        paper_at=0.0 if isinstance(paper, Missing) else place(paper),
+        zero=x(0),
+        low=x(entry.low),
+        high=x(entry.high),
+        at=x(entry.value),
+        paper_at=0.0 if isinstance(paper, Missing) else x(paper),
     )

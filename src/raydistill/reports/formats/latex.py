@@ -1,4 +1,4 @@
-"""Tables for a paper: LaTeX with booktabs, each with its caption."""
+"""Grids as LaTeX tables with booktabs, each with its caption."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -6,9 +6,7 @@ from collections.abc import Iterator, Sequence
 from raydistill.reports.tables.grids import Section
 
 PREAMBLE = "% \\usepackage{booktabs,graphicx,amssymb}\n"
-
-WIDE = 70
-"""With more characters in a line a table takes the width of the page, and is scaled to it."""
+WIDE = 70  # characters in a line, above which a table is scaled to the width of the page
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -32,14 +30,14 @@ _SPECIAL = {
     "\n": " ",
 }
 
-_ASKS_FOR_CARE = re.compile("[" + re.escape("".join(_SPECIAL)) + r"]|(?<![\w.-])-(?=\d)")
+_TO_ESCAPE = re.compile("[" + re.escape("".join(_SPECIAL)) + r"]|(?<![\w.-])-(?=\d)")
 
 
 def to_latex(section: Section, caption: str, notes: Sequence[str] = ()) -> str:
     """A table float with rules by booktabs; a wide one is scaled to the text.
 
     Args:
-        section: what stands in it.
+        section: its content.
         caption: plain text, below the table.
         notes: footnotes, below that.
     """
@@ -75,4 +73,4 @@ def escaped(text: str) -> str:
     >>> escaped("50 % of a_b: -4.8")
     '50 \\% of a\\_b: $-$4.8'
     """
-    return _ASKS_FOR_CARE.sub(lambda found: _SPECIAL.get(found[0], "$-$"), text)
+    return _TO_ESCAPE.sub(lambda match: _SPECIAL.get(match[0], "$-$"), text)

@@ -1,36 +1,28 @@
 """The table of a sweep as Markdown, for a tracking server, a README or a paper's appendix."""
 
-from raydistill.reports.tables.grids import (
-    LEGEND,
-    Section,
-    against_base,
-    against_control,
-    footnote_lines,
-    matrix,
-    readable,
-    removed_layers,
-    spending,
-)
+from raydistill.reports.tables import grids
+from raydistill.reports.tables.grids import Section
 from raydistill.reports.tables.table import Table
 
 
 def to_markdown(table: Table) -> str:
-    """The whole report: what `print_table` prints, as GitHub-flavoured Markdown."""
+    """The whole report as GitHub-flavoured Markdown, with the content of `print_table`."""
     question, _, scale = table.title.partition("\n")
     parts = [f"# {_escaped(question)}", _escaped(scale), _list(table.warnings)]
-    blocks = readable(table.blocks)
+    blocks = grids.readable(table.blocks)
     if blocks:
-        whole = matrix(table, table.columns) if len(blocks) == len(table.blocks) else None
-        parts += [*(_section(whole) if whole else ()), *_section(removed_layers(table))]
+        if len(blocks) == len(table.blocks):
+            parts += _section(grids.matrix(table, table.columns))
+        parts += _section(grids.removed_layers(table))
     for block in blocks:
         title, *bases = block.title.splitlines()
         parts += [f"## {_escaped(title)}", _list(bases)]
-        parts += [*_section(against_base(block)), *_section(against_control(block))]
+        parts += [*_section(grids.against_base(block)), *_section(grids.against_control(block))]
         parts.append(_list(block.words))
     if table.blocks:
-        parts += [_escaped(LEGEND), _list(footnote_lines(table.footnotes))]
+        parts += [_escaped(grids.LEGEND), _list(grids.footnote_lines(table.footnotes))]
     if table.spending.trials:
-        parts += [*_section(spending(table)), _list(table.spending.words)]
+        parts += [*_section(grids.spending(table)), _list(table.spending.words)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -8,17 +8,8 @@ from rich.measure import Measurement
 from rich.table import Table as Grid
 from rich.text import Text
 
-from raydistill.reports.tables.grids import (
-    LEGEND,
-    Section,
-    against_base,
-    against_control,
-    footnote_lines,
-    matrix,
-    readable,
-    removed_layers,
-    spending,
-)
+from raydistill.reports.tables import grids
+from raydistill.reports.tables.grids import Section
 from raydistill.reports.tables.table import Table
 
 LIST_INDENT = 18  # characters before the values of a list
@@ -37,10 +28,10 @@ def print_section(section: Section, console: Console) -> None:
 
 
 def print_pairs(section: Section, console: Console) -> None:
-    """Print a section of two columns line by line, for reading."""
+    """Print a section of two columns as lines of name and text."""
     console.print(section.title, style="bold")
-    for name, said in section.rows:
-        console.print(f"{name:19}{said}", soft_wrap=True)
+    for name, text in section.rows:
+        console.print(f"{name:19}{text}", soft_wrap=True)
 
 
 def _parts(table: Table, console: Console) -> Iterator[RenderableType]:
@@ -48,40 +39,40 @@ def _parts(table: Table, console: Console) -> Iterator[RenderableType]:
     yield from (Text(warning, style="yellow") for warning in table.warnings)
     if not table.blocks:
         return
-    blocks = readable(table.blocks)
+    blocks = grids.readable(table.blocks)
     if len(blocks) == len(table.blocks):
         yield from _matrices(table, console)
-    yield from _fitted(removed_layers(table), console)
+    yield from _fitted(grids.removed_layers(table), console)
     for block in blocks:
         yield Text(f"\n{block.title}", style="bold")
-        yield from _fitted(against_base(block), console)
-        yield from _fitted(against_control(block), console)
+        yield from _fitted(grids.against_base(block), console)
+        yield from _fitted(grids.against_control(block), console)
         yield Text("")
         yield from (Text(sentence) for sentence in block.words)
-    yield Text(f"\n{LEGEND}", style="dim")
-    yield from (Text(line, style="dim") for line in footnote_lines(table.footnotes))
+    yield Text(f"\n{grids.LEGEND}", style="dim")
+    yield from (Text(line, style="dim") for line in grids.footnote_lines(table.footnotes))
 
 
 def _cost(table: Table, console: Console) -> Iterator[RenderableType]:
     if table.spending.trials:
-        yield from _fitted(spending(table), console)
+        yield from _fitted(grids.spending(table), console)
         yield from (Text(line, style="dim") for line in table.spending.words)
 
 
 def _matrices(table: Table, console: Console) -> Iterator[RenderableType]:
     """Table 5's shape, in several grids where one is too wide."""
-    yield Text(f"\n{matrix(table, ()).title}", style="bold")
+    yield Text(f"\n{grids.matrix(table, ()).title}", style="bold")
     names = list(table.columns)
     while names:
-        taken = 1
-        while taken < len(names) and _fits(_matrix_grid(table, names[: taken + 1]), console):
-            taken += 1
-        yield _matrix_grid(table, names[:taken])
-        del names[:taken]
+        count = 1
+        while count < len(names) and _fits(_matrix_grid(table, names[: count + 1]), console):
+            count += 1
+        yield _matrix_grid(table, names[:count])
+        del names[:count]
 
 
 def _matrix_grid(table: Table, names: Sequence[str]) -> Grid:
-    section = matrix(table, names)
+    section = grids.matrix(table, names)
     short = tuple(header.replace("-", "-\n", 1) for header in section.headers)
     return _grid(dataclasses.replace(section, headers=short))
 

@@ -5,11 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-from raydistill.evaluation.bootstrap import Entry, Estimate, PairedBootstrap
-from raydistill.evaluation.performance_drops import drops
+from raydistill.evaluation.bootstrap import Entry, Estimate
 from raydistill.reports.results import paper_numbers as paper
 from raydistill.reports.results.blocks import RowCells, age_text
-from raydistill.reports.results.comparison import over, shared_seeds
+from raydistill.reports.results.comparison import drops_between
 from raydistill.specs.trial import Age
 
 FREE, KD, KD_EQUAL = "teacher-free", "kd", "kd-equal-flops"
@@ -20,54 +19,54 @@ def teacher_or_not(rows: Sequence[RowCells]) -> tuple[str, ...]:
     arms = {row.first.arm: row for row in rows}
     if FREE not in arms:
         return ()
-    said = []
+    sentences = []
     checkpoint = age_text(arms[FREE].first)
-    if KD in arms and isinstance(lost := _difference(arms[FREE], arms[KD]), Estimate):
-        printed = [line for line in paper.TABLE_3 if line.model.endswith(f"-{checkpoint}")]
-        theirs = {line.method: line.perplexity for line in printed}
+    if KD in arms and isinstance(excess := _excess_nll(arms[KD], arms[FREE]), Estimate):
+        lines = [line for line in paper.TABLE_3 if line.model.endswith(f"-{checkpoint}")]
+        printed = {line.method: line.perplexity for line in lines}
         source = (
-            f"Table 3, {printed[0].model}: perplexity {theirs[FREE]:.4g} teacher-free, "
-            f"{theirs[KD]:.4g} with KD"
-            if printed
+            f"Table 3, {lines[0].model}: perplexity {printed[FREE]:.4g} teacher-free, "
+            f"{printed[KD]:.4g} with KD"
+            if lines
             else "Table 3: teacher-free ends at the lower perplexity"
         )
-        said.append(f"{_verdict(lost)} the paper ({source}), {_who(lost, 'at equal tokens')}.")
-    if KD_EQUAL in arms and isinstance(lost := _difference(arms[FREE], arms[KD_EQUAL]), Estimate):
-        who = _who(lost, "at equal FLOPs")
-        said.append(f"Here {who}.")
-    return tuple(said)
+        verdict, order = _verdict(excess), _order(excess, "at equal tokens")
+        sentences.append(f"{verdict} the paper ({source}), {order}.")
+    if KD_EQUAL in arms and isinstance(excess := _excess_nll(arms[KD_EQUAL], arms[FREE]), Estimate):
+        sentences.append(f"Here {_order(excess, 'at equal FLOPs')}.")
+    return tuple(sentences)
 
 
-def _verdict(lost: Estimate) -> str:
-    if lost.low > 0:
+def _verdict(excess: Estimate) -> str:
+    if excess.low > 0:
         return "As in"
-    return "Unlike" if lost.high < 0 else "Neither for nor against"
+    return "Unlike" if excess.high < 0 else "Neither for nor against"
 
 
-def _who(lost: Estimate, when: str) -> str:
-    """Who ends lower, where `lost` is what KD ends above teacher-free."""
-    size = f"(KD minus teacher-free {lost.value:+.3f} nats [{lost.low:.3f} {lost.high:.3f}])"
-    if lost.low <= 0 <= lost.high:
+def _order(excess: Estimate, when: str) -> str:
+    """Which arm ends lower, by the `excess` of KD over teacher-free."""
+    size = f"(KD minus teacher-free {excess.value:+.3f} nats [{excess.low:.3f} {excess.high:.3f}])"
+    if excess.low <= 0 <= excess.high:
         return f"the two are not told apart {when} {size}"
-    first, second = ("teacher-free", "KD") if lost.value > 0 else ("KD", "teacher-free")
+    first, second = ("teacher-free", "KD") if excess.value > 0 else ("KD", "teacher-free")
     return f"{first} ends below {second} {when} {size}"
 
 
 def wait_or_not(rows: Sequence[RowCells]) -> tuple[str, ...]:
     """Figure 1: waiting between two removals does not help."""
-    cut = [row for row in rows if row.role == "candidate" and not row.first.arm]
-    at_once = [row for row in cut if row.first.gap_tokens == 0]
-    waiting = [row for row in cut if row.first.gap_tokens > 0]
-    if len(at_once) != 1 or not waiting:
+    candidates = [row for row in rows if row.role == "candidate" and not row.first.arm]
+    at_once = [row for row in candidates if row.first.gap_tokens == 0]
+    waiting = [row for row in candidates if row.first.gap_tokens > 0]
+    if len(at_once) != 1:
         return ()
-    lost = [(row.name, _difference(at_once[0], row)) for row in waiting]
-    told = {name: each for name, each in lost if isinstance(each, Estimate)}
-    better = [name for name, each in told.items() if each.high < 0]
-    if not told:
+    excess = {row.name: _excess_nll(row, at_once[0]) for row in waiting}
+    estimates = {name: entry for name, entry in excess.items() if isinstance(entry, Estimate)}
+    better = [name for name, estimate in estimates.items() if estimate.high < 0]
+    if not estimates:
         return ()
     if better:
         return (f"Unlike the paper (Figure 1), waiting helps here: {', '.join(better)}.",)
-    name, worst = max(told.items(), key=lambda item: item[1].value)
+    name, worst = max(estimates.items(), key=lambda item: item[1].value)
     return (
         f"As in the paper (Figure 1), no gap ends below dropping all at once; {name} ends "
         f"{worst.value:+.3f} nats [{worst.low:.3f} {worst.high:.3f}] from it.",
@@ -88,14 +87,14 @@ class Removal:
 
 def how_many(removals: Sequence[Removal]) -> tuple[str, ...]:
     """Figure 3: more layers and older bases cost more, larger models less (in perplexity)."""
-    if len({each.count for each in removals}) < 2:
+    if len({removal.count for removal in removals}) < 2:
         return ()
-    said = (
+    sentences = (
         _trend(removals, "more layers cost more", attrgetter("count"), ("scale", "age")),
         _trend(removals, "the older base loses more", _age, ("scale", "count")),
         _trend(removals, "the larger model loses less", _smallness, ("age", "count")),
     )
-    return tuple(sentence for sentence in said if sentence)
+    return tuple(filter(None, sentences))
 
 
 def _trend(
@@ -104,10 +103,10 @@ def _trend(
     by: Callable[[Removal], float],
     within: tuple[str, ...],
 ) -> str:
-    """How many neighbours by `by`, alike in `within`, lose more than the one before."""
+    """Of neighbours in the order of `by`, alike in `within`, how many lose more than the last."""
     groups: dict[tuple[object, ...], list[Removal]] = {}
-    for each in removals:
-        groups.setdefault(tuple(getattr(each, name) for name in within), []).append(each)
+    for removal in removals:
+        groups.setdefault(tuple(getattr(removal, name) for name in within), []).append(removal)
     pairs = [
         (left, right)
         for group in groups.values()
@@ -134,9 +133,6 @@ def _smallness(removal: Removal) -> float:
     return -float(removal.num_params)
 
 
-def _difference(left: RowCells, right: RowCells) -> Entry:
-    """By how many nats `right` ends above `left`, on the seeds that both have."""
-    seeds = shared_seeds([left, right])
-    before, after = over(left, seeds), over(right, seeds)
-    both = PairedBootstrap.over([*before.values(), *after.values()])
-    return drops(before, after, chance={}, bootstrap=both).delta_nll
+def _excess_nll(row: RowCells, reference: RowCells) -> Entry:
+    """By how many nats per token `row` ends above `reference`."""
+    return drops_between(reference, row, chance={}).delta_nll

@@ -1,6 +1,6 @@
-"""What a cached teacher costs once its pass is shared, beside one that is asked each time."""
+"""Cost of a cached teacher once its pass is shared, beside one that answers online."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -8,7 +8,9 @@ from raydistill.reports.results.cells import Measured, ReportCell
 from raydistill.specs.results import Trained
 from raydistill.specs.trial import CachedTeacher, NoTeacher
 
-SHARED_BY = (1, 3, 10)
+SHARED_BY = (1, 3, 10)  # trials
+
+_ONLINE = ""  # stands for an excerpt where the teacher answers online
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,28 +21,33 @@ class TeacherPrice:
     cached_s: float
     pass_s: float
 
-    def each(self, trials: int) -> float:
-        """Of one trial, when so many share the pass."""
+    def per_trial(self, trials: int) -> float:
+        """Device-seconds of one trial when `trials` share the pass."""
         return self.cached_s + self.pass_s / trials
 
     @property
     def saved_s(self) -> float:
-        """Per trial, the pass left out; negative if reading takes longer than asking."""
+        """Device-seconds saved per trial without the pass; negative if reading takes longer."""
         return self.online_s - self.cached_s
 
 
 def teacher_prices(cells: Sequence[ReportCell]) -> tuple[str, ...]:
-    """The price of each, for every loss that was trained with a cached and an online teacher."""
-    trained = [cell.outcome.result.trained for cell in cells if isinstance(cell.outcome, Measured)]
-    taught = [t for t in trained if not isinstance(t.spec.teacher, NoTeacher)]
-    said = []
-    for loss in dict.fromkeys(t.spec.train.loss for t in taught):
-        online = [t for t in taught if t.spec.train.loss == loss and not _is_cached(t)]
-        for excerpt, cached in _by_excerpt(t for t in taught if t.spec.train.loss == loss).items():
-            like = [t for t in online if t.cost.tokens == cached[0].cost.tokens]
-            if like:
-                said.append(_words(loss, excerpt, _price(like, cached)))
-    return tuple(said)
+    """A sentence for every loss that was trained with a cached and an online teacher."""
+    groups: dict[str, dict[str, list[Trained]]] = {}  # by loss and excerpt
+    for trained in (c.outcome.result.trained for c in cells if isinstance(c.outcome, Measured)):
+        teacher = trained.spec.teacher
+        if not isinstance(teacher, NoTeacher):
+            excerpt = teacher.excerpt if isinstance(teacher, CachedTeacher) else _ONLINE
+            of_loss = groups.setdefault(trained.spec.train.loss, {})
+            of_loss.setdefault(excerpt, []).append(trained)
+    sentences = []
+    for loss, by_excerpt in groups.items():
+        online = by_excerpt.pop(_ONLINE, [])
+        for excerpt, cached in by_excerpt.items():
+            peers = [trained for trained in online if trained.cost.tokens == cached[0].cost.tokens]
+            if peers:
+                sentences.append(_sentence(loss, excerpt, _price(peers, cached)))
+    return tuple(sentences)
 
 
 def _price(online: Sequence[Trained], cached: Sequence[Trained]) -> TeacherPrice:
@@ -48,12 +55,12 @@ def _price(online: Sequence[Trained], cached: Sequence[Trained]) -> TeacherPrice
     return TeacherPrice(
         online_s=fmean(t.cost.train_s * t.made_by.world_size for t in online),
         cached_s=fmean(t.cost.train_s * t.made_by.world_size for t in cached),
-        pass_s=max(passes),  # who found the answers there only opened them
+        pass_s=max(passes),  # later trials only opened the stored answers
     )
 
 
-def _words(loss: str, excerpt: str, price: TeacherPrice) -> str:
-    shares = ", ".join(f"{price.each(n) / 3600:.3g} for {n}" for n in SHARED_BY)
+def _sentence(loss: str, excerpt: str, price: TeacherPrice) -> str:
+    shares = ", ".join(f"{price.per_trial(n) / 3600:.3g} for {n}" for n in SHARED_BY)
     saved = price.saved_s
     even = (
         f"it is even at {price.pass_s / saved:.1f} trials"
@@ -65,15 +72,3 @@ def _words(loss: str, excerpt: str, price: TeacherPrice) -> str:
         f"with {excerpt} of its answers cached, the pass of {price.pass_s / 3600:.3g} shared by "
         f"1, 3 or 10 trials, {shares}: {even}."
     )
-
-
-def _is_cached(trained: Trained) -> bool:
-    return isinstance(trained.spec.teacher, CachedTeacher)
-
-
-def _by_excerpt(trained: Iterable[Trained]) -> dict[str, list[Trained]]:
-    found: dict[str, list[Trained]] = {}
-    for each in trained:
-        if isinstance(each.spec.teacher, CachedTeacher):
-            found.setdefault(each.spec.teacher.excerpt, []).append(each)
-    return found

@@ -6,13 +6,15 @@ every reference on that text, and what was added beside that size, age and text.
 Budgets differ within a block by design only: between arms, and where FLOPs are equal.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from raydistill.core.units import format_age, format_tokens
 from raydistill.evaluation.performance_drops import Runs
 from raydistill.reports.results.cells import Measured, ReportCell, Role
-from raydistill.reports.results.row_names import Naming, in_common, naming_axes, row_name, row_place
+from raydistill.reports.results.row_names import Naming, in_common, naming_axes, row_name, row_order
 from raydistill.specs.results import TrialFailure
 from raydistill.specs.trial import Age
 
@@ -23,27 +25,27 @@ ARMS, EQUAL_FLOPS = "arms", "equal FLOPs"
 class RowCells:
     """The cells of one row, finished or failed, each of another data seed.
 
-    `place` orders the rows of a table. `for_seeds`: what a cell stands for that no seed changes.
+    `for_seeds` are the data seeds of the block; a cell that no seed changes stands for all of them.
     """
 
     name: str
-    place: tuple[object, ...]
+    sort_key: tuple[object, ...]
     cells: tuple[ReportCell, ...]
     for_seeds: tuple[int, ...]
 
     @property
     def first(self) -> ReportCell:
-        """One of the cells, for what they have in common."""
+        """A cell, for what all have in common."""
         return self.cells[0]
 
     @property
     def role(self) -> Role:
-        """What the row is in its block."""
+        """Candidate, control or reference."""
         return self.first.role
 
     @property
     def runs(self) -> Runs:
-        """What was measured, by seed; empty where every seed failed."""
+        """The measurements, by data seed; empty where every seed failed."""
         return {
             seed: cell.outcome.documents
             for cell in self.cells
@@ -53,7 +55,7 @@ class RowCells:
 
     @property
     def failures(self) -> Mapping[int, TrialFailure]:
-        """The failures, by seed."""
+        """The failures, by data seed."""
         return {
             cell.train.seed: cell.outcome
             for cell in self.cells
@@ -62,22 +64,22 @@ class RowCells:
 
     @property
     def curve(self) -> Mapping[int, float]:
-        """Held-out nats by tokens of training: the mean over seeds, where all have the point."""
+        """Held-out nats per token by tokens trained: the mean over seeds, at points all have."""
         curves = [
             {point.tokens: point.nll for point in cell.outcome.result.trained.heldout_curve}
             for cell in self.cells
             if isinstance(cell.outcome, Measured)
         ]
         shared = set.intersection(*map(set, curves)) if curves else set()
-        return {at: sum(curve[at] for curve in curves) / len(curves) for at in sorted(shared)}
+        return {n: fmean(curve[n] for curve in curves) for n in sorted(shared)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowBlock:
     """Rows that are compared with each other, in Table 5's order; at least one.
 
-    `label` is the shortest that tells the blocks of a report apart; `common` is what all
-    candidates were asked besides.
+    `label` is the shortest that tells the blocks of a report apart; `common` holds the other
+    settings that all candidates share.
     """
 
     label: str
@@ -97,7 +99,7 @@ class RowBlock:
 
     @property
     def count(self) -> int:
-        """How many layers leave; an arm from scratch never had them."""
+        """How many layers leave: the most of any row, as an arm from scratch never had them."""
         return max(len(row.first.layers) for row in self.rows if not row.first.added)
 
     @property
@@ -108,19 +110,19 @@ class RowBlock:
 
 
 def row_blocks(cells: Sequence[ReportCell]) -> tuple[RowBlock, ...]:
-    """All cells of a report in rows and blocks, which stand in the order of their cells."""
+    """All cells of a report in rows and blocks, in the order of their cells."""
     keys = _keys(cells)
-    parts = [[cell for cell in cells if _belongs(cell, key)] for key in keys]
-    naming = naming_axes(parts)
+    members = [[cell for cell in cells if _belongs(cell, key)] for key in keys]
+    naming = naming_axes(members)
     arms = list(dict.fromkeys(cell.arm for cell in cells))
     return tuple(
         RowBlock(
             label=label,
-            common=in_common(part, naming),
+            common=in_common(block, naming),
             equal_flops=key.tokens == EQUAL_FLOPS,
-            rows=_rows(part, naming, arms),
+            rows=_rows(block, naming, arms),
         )
-        for key, part, label in zip(keys, parts, _labels(keys), strict=True)
+        for key, block, label in zip(keys, members, _labels(keys), strict=True)
     )
 
 
@@ -148,7 +150,7 @@ def _key(cell: ReportCell) -> _Key:
 
 
 def _keys(cells: Sequence[ReportCell]) -> list[_Key]:
-    """The blocks; controls without a candidate are one by themselves."""
+    """The keys of all blocks; controls without a candidate are a block by themselves."""
     keys = dict.fromkeys(_key(cell) for cell in cells if cell.role == "candidate")
     for cell in cells:
         if not cell.beside and not any(_belongs(cell, key) for key in keys):
@@ -172,25 +174,25 @@ def _belongs(cell: ReportCell, key: _Key) -> bool:
     return key.tokens == EQUAL_FLOPS and own.count == key.count and cell.gap_tokens == 0
 
 
-def _rows(part: Sequence[ReportCell], naming: Naming, arms: Sequence[str]) -> tuple[RowCells, ...]:
+def _rows(block: Sequence[ReportCell], naming: Naming, arms: Sequence[str]) -> tuple[RowCells, ...]:
     """Cells by name and seed; of a trial that several cells mean, the first."""
-    seeds = tuple(sorted({cell.train.seed for cell in part if not cell.for_every_seed}))
-    named: dict[str, dict[int, ReportCell]] = {}
-    for cell in sorted(part, key=lambda cell: row_place(cell, naming, arms)):
-        named.setdefault(row_name(cell, naming), {}).setdefault(cell.train.seed, cell)
+    seeds = tuple(sorted({cell.train.seed for cell in block if not cell.for_every_seed}))
+    by_name: dict[str, dict[int, ReportCell]] = {}
+    for cell in sorted(block, key=lambda cell: row_order(cell, naming, arms)):
+        by_name.setdefault(row_name(cell, naming), {}).setdefault(cell.train.seed, cell)
     return tuple(
         RowCells(
             name=name,
-            place=row_place(next(iter(by_seed.values())), naming, arms),
+            sort_key=row_order(next(iter(by_seed.values())), naming, arms),
             cells=tuple(by_seed[seed] for seed in sorted(by_seed)),
             for_seeds=seeds or tuple(by_seed),
         )
-        for name, by_seed in named.items()
+        for name, by_seed in by_name.items()
     )
 
 
 def _labels(keys: Sequence[_Key]) -> list[str]:
-    """The age, and of size, count, tokens and text what differs among the blocks."""
+    """The age, and of scale, count, tokens and text whatever differs among the blocks."""
     facts = [
         (
             key.scale,
@@ -201,16 +203,12 @@ def _labels(keys: Sequence[_Key]) -> list[str]:
         )
         for key in keys
     ]
-    several = [len(set(column)) > 1 for column in zip(*facts, strict=True)]
-    return [
-        ", ".join(
-            fact for place, fact in enumerate(said) if several[place] or place == _PLACE_OF_AGE
-        )
-        for said in facts
-    ]
+    columns = enumerate(zip(*facts, strict=True))
+    shown = [index == _AGE or len(set(column)) > 1 for index, column in columns]
+    return [", ".join(itertools.compress(fact, shown)) for fact in facts]
 
 
-_PLACE_OF_AGE = 1
+_AGE = 1  # its index among the facts of a label
 
 
 def age_text(cell: ReportCell) -> str:

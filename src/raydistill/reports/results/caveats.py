@@ -9,25 +9,26 @@ from raydistill.reports.results.blocks import RowBlock
 from raydistill.reports.results.cells import Measured, SweepReport
 from raydistill.reports.results.common_tasks import TableTasks, constant_answers
 
-FEW_SEEDS = 3
-"""So few show little of training noise, and intervals over them are wide."""
+FEW_SEEDS = 3  # that show little of training noise: intervals over them are wide
 
 
 def warnings(report: SweepReport, blocks: Sequence[RowBlock], tasks: TableTasks) -> tuple[str, ...]:
     """The limits of a table, the gravest first."""
-    said = []
+    limits = []
     if report.small_scale:
-        said.append("Mechanics at a small scale: do not choose layers for a large model from this.")
+        limits.append(
+            "Mechanics at a small scale: do not choose layers for a large model from this."
+        )
     if report.unfinished:
         total = report.unfinished + len(report.cells)
-        said.append(f"{report.unfinished} of {total} cells are not finished yet.")
+        limits.append(f"{report.unfinished} of {total} cells are not finished yet.")
     if not report.cells:
-        return (*said, "This sweep has no cells.")
-    said.append(_intervals(blocks))
+        return (*limits, "This sweep has no cells.")
+    limits.append(_intervals(blocks))
     if report.searched:
-        said.append("Reported on the half of the held-out documents that the search did not see.")
+        limits.append("Reported on the half of the held-out documents that the search did not see.")
     return (
-        *said,
+        *limits,
         *_documents(report),
         *_means(tasks),
         *_constant(report),
@@ -72,20 +73,22 @@ def _documents(report: SweepReport) -> list[str]:
 
 
 def _means(tasks: TableTasks) -> list[str]:
-    """What the downstream mean is over, where that is not all."""
-    said = []
+    """Which tasks the downstream mean is over, where that is not all."""
+    limits = []
     if tasks.at_chance:
-        found = (
-            f"At chance at one base at least, by two standard errors: {joined(tasks.at_chance)}."
-        )
-        said.append(
-            f"{found} No task is above chance at every base, so means are over all tasks."
+        averaged = (
+            "No task is above chance at every base, so means are over all tasks."
             if tasks.all_at_chance
-            else f"{found} Every mean is over the other tasks: {joined(sorted(tasks.chance))}."
+            else f"Every mean is over the other tasks: {joined(sorted(tasks.chance))}."
+        )
+        at_chance = joined(tasks.at_chance)
+        limits.append(
+            f"At chance at one base at least, by two standard errors: {at_chance}. {averaged}"
         )
     if tasks.not_everywhere:
-        said.append(f"Not scored at every base, so in no mean: {joined(tasks.not_everywhere)}.")
-    return said
+        missing = joined(tasks.not_everywhere)
+        limits.append(f"Not scored at every base, so in no mean: {missing}.")
+    return limits
 
 
 def _constant(report: SweepReport) -> list[str]:
@@ -101,41 +104,41 @@ def _constant(report: SweepReport) -> list[str]:
 
 
 def _unlike(report: SweepReport, blocks: Sequence[RowBlock]) -> list[str]:
-    """What differs between tables, or between the rows of one, so that it is never overlooked."""
-    said = []
+    """Budgets, tokenizers and texts that differ between tables, or between the rows of one."""
+    limits = []
     if any(block.mixed_budgets for block in blocks):
-        said.append("Rows that trained on different numbers of tokens by design show their own.")
+        limits.append("Rows that trained on different numbers of tokens by design show their own.")
     budgets = sorted({b.first.train.recipe.budget_tokens for b in blocks if not b.mixed_budgets})
     if len(budgets) > 1:
         tokens = joined(map(format_tokens, budgets))
-        said.append(f"Budgets differ between tables ({tokens} tokens): compare within one only.")
+        limits.append(f"Budgets differ between tables ({tokens} tokens): compare within one only.")
     trains = [cell.train for cell in report.cells if not cell.beside]
     if len({train.tokenizer_sha256 for train in trains}) > 1:
-        said.append("Tokenizers differ between tables: their nats per token are not comparable.")
+        limits.append("Tokenizers differ between tables: their nats per token are not comparable.")
     elif len({train.corpus_sha256 for train in trains}) > 1:
-        said.append("Texts differ between tables: compare within one only.")
-    return said
+        limits.append("Texts differ between tables: compare within one only.")
+    return limits
 
 
 def _owners(report: SweepReport) -> list[str]:
-    """Who ran how many, where several people did."""
-    ran = Counter(
+    """How many trials each person ran, where there are several."""
+    counts = Counter(
         cell.outcome.result.trained.made_by.owner or "unknown"
         for cell in report.cells
         if isinstance(cell.outcome, Measured) and not cell.beside
     )
-    if len(ran) < 2:
+    if len(counts) < 2:
         return []
-    return [f"Run by {joined(f'{name} ({count})' for name, count in sorted(ran.items()))}."]
+    return [f"Run by {joined(f'{name} ({count})' for name, count in sorted(counts.items()))}."]
 
 
 def _devices(report: SweepReport) -> list[str]:
-    made = {
+    devices = {
         (outcome.result.trained.made_by.world_size, outcome.result.trained.made_by.device)
         for outcome in (cell.outcome for cell in report.cells if not cell.beside)
         if isinstance(outcome, Measured)
     }
-    if len(made) < 2:
+    if len(devices) < 2:
         return []
-    kinds = ", ".join(f"{count} x {device}" for count, device in sorted(made))
+    kinds = ", ".join(f"{count} x {device}" for count, device in sorted(devices))
     return [f"Trained on different devices ({kinds}): bits are promised for one kind only."]

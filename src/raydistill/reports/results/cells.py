@@ -1,6 +1,6 @@
 """What a report is made from: bases, cells and what was measured on them.
 
-Whoever reads the store makes these; nothing in `report/` reads it.
+`reports/sources/` makes them from a storage, `driver/from_mlflow.py` from MLflow.
 """
 
 from collections.abc import Mapping
@@ -11,20 +11,20 @@ from raydistill.evaluation.bootstrap import DocumentScores
 from raydistill.planning.cell import ADDED, REFERENCE
 from raydistill.pruning.layer_choice import LayerChoice
 from raydistill.reports.results.spending import Spending
+from raydistill.specs.locations import NONE
 from raydistill.specs.results import Scores, TrialFailure, TrialResult
 from raydistill.specs.trial import FROM_BASE, Age, TrainSpec
 
-CONTROL = "none"
-"""The location of the control: nothing leaves, the same training (METHOD 1)."""
+CONTROL = NONE  # the location of the control: nothing leaves, the same training (METHOD 1)
 
 
 def is_control(location: str, budget: int, start: str) -> bool:
-    """Whether it is the whole base, trained on a budget (METHOD 1)."""
+    """Whether a cell is the whole base, trained on `budget` tokens (METHOD 1)."""
     return location == CONTROL and budget > 0 and start == FROM_BASE
 
 
+# Candidates may be the best; a reference (a base, another model) is only shown beside them.
 Role = Literal["candidate", "control", "reference"]
-"""Candidates may be the best; a reference (a base, another model) is only shown beside them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,25 +41,26 @@ class ReportBase:
 
     scale: str
     age: Age
-    age_tokens: int  # really seen
+    age_tokens: int  # seen in pretraining, as run
     num_params: int
     scores: Scores
     documents: DocumentScores
 
     @property
     def tokens_per_parameter(self) -> float:
-        """How much training it had for its size; about 20 is compute-optimal, hubs go to 1000s."""
+        """Of pretraining; about 20 is compute-optimal, models of a hub have thousands."""
         return self.age_tokens / self.num_params
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportCell:
-    """One cell of a sweep, as asked, with what came of it. The data seed is `train.seed`.
+    """One cell of a sweep, as requested, with its outcome. The data seed is `train.seed`.
 
     `layers` is empty for the control, and where layers could not be chosen. `for_every_seed`: no
     data seed changes it, as it is not trained, or trained once like a base. `probed`: its peak rate
     is its arm's best of three. `note` is what a reader must know about the location ("alt-input, 7
-    of 8 alternate"); mostly empty. `choice` is what a data-driven location read, None for others.
+    of 8 alternate"); mostly empty. `choice` holds the scores behind a data-driven location, else
+    None.
     """
 
     scale: str
@@ -73,20 +74,26 @@ class ReportCell:
     gap_tokens: int
     train: TrainSpec
     outcome: Measured | TrialFailure
-    start: str = FROM_BASE  # one of `spec.STARTS`
+    start: str = FROM_BASE  # one of `specs.trial.STARTS`
     probed: bool = False
     for_every_seed: bool = False
     note: str = ""
     choice: LayerChoice | None = None
 
     @property
+    def trial_id(self) -> str:
+        """The id of its trial."""
+        outcome = self.outcome
+        return (outcome if isinstance(outcome, TrialFailure) else outcome.result.trained).trial_id
+
+    @property
     def arm(self) -> str:
-        """Which arm of a comparison of methods this is (METHOD 7); empty in other sweeps."""
+        """Its arm of a comparison of methods (METHOD 7); empty in other sweeps."""
         return str(self.values.get("arm", ""))
 
     @property
     def reference(self) -> str:
-        """`SCALE@AGE` of a model that stands beside the others, evaluated only; else empty."""
+        """`SCALE@AGE` of a reference model, evaluated only; else empty."""
         return str(self.values.get(REFERENCE, ""))
 
     @property
@@ -96,12 +103,12 @@ class ReportCell:
 
     @property
     def beside(self) -> str:
-        """What a reference or a student trained elsewhere is called; else empty."""
+        """The name of a reference or of a student trained elsewhere; else empty."""
         return f"added: {self.added}" if self.added else self.reference
 
     @property
     def role(self) -> Role:
-        """What the cell is in its block."""
+        """Candidate, control or reference."""
         budget = self.train.recipe.budget_tokens
         if is_control(self.location, budget, self.start):
             return "control"
@@ -116,7 +123,7 @@ class ReportCell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepReport:
-    """A sweep and all that came of it; `small_scale` says laptop or smoke."""
+    """A sweep and all its outcomes; `small_scale` says laptop or smoke."""
 
     sweep: str
     question: str

@@ -10,7 +10,7 @@ from raydistill.reports.results.cells import Measured, SweepReport
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TableTasks:
-    """What the means are over, by task what guessing gives; and what they leave out, and why.
+    """The tasks that means are over, with the score of guessing, and those they leave out.
 
     If no task is above chance at every base, the means are over all: `at_chance` then names
     them too.
@@ -22,7 +22,7 @@ class TableTasks:
 
     @property
     def all_at_chance(self) -> bool:
-        """Whether the means are over tasks at chance, for want of others."""
+        """Whether the means are over tasks at chance, as there are no others."""
         return bool(set(self.at_chance) & set(self.chance))
 
 
@@ -31,7 +31,7 @@ def table_tasks(report: SweepReport) -> TableTasks:
     bases = [base.scores for base in report.bases]
     finished = [cell.outcome for cell in report.cells if isinstance(cell.outcome, Measured)]
     scored = bases or [outcome.result.after for outcome in finished]
-    chance = {name: task.chance for each in scored for name, task in each.tasks.items()}
+    chance = {name: task.chance for scores in scored for name, task in scores.tasks.items()}
     averaged = tasks_averaged(bases) if bases else chance
     everywhere, above = set(scored_everywhere(bases)), set(above_chance(bases))
     return TableTasks(
@@ -44,11 +44,11 @@ def table_tasks(report: SweepReport) -> TableTasks:
 def constant_answers(scores: Sequence[DocumentScores]) -> tuple[str, ...]:
     """Tasks with the same right answers in every document for three or more sets of weights.
 
-    That is what a model looks like that gives the same answer to every item.
+    A model that gives the same answer to every item looks like this.
     """
     if len(scores) < 3:
         return ()
-    shared = set.intersection(*(set(each.tasks) for each in scores))
+    shared = set.intersection(*(set(model.tasks) for model in scores))
     return tuple(
-        sorted(task for task in shared if len({each.tasks[task].sums for each in scores}) == 1)
+        sorted(task for task in shared if len({model.tasks[task].sums for model in scores}) == 1)
     )

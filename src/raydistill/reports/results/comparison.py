@@ -58,29 +58,39 @@ def compare(
         _against(control, row, chance, bootstrap)
         for control, row in zip(controls, rows, strict=True)
     ]
-    best_nll, best_tasks = _best(rows, against_base, sorted(chance), bootstrap)
+    best_by_nll, best_by_tasks = _best(rows, against_base, sorted(chance), bootstrap)
     return tuple(
         Comparison(
             against_base=against_base[index],
             against_control=against_control[index],
             control_seeds=() if isinstance(control, Missing) else tuple(sorted(control)),
-            best_nll=index in best_nll,
-            best_downstream=index in best_tasks,
+            best_nll=index in best_by_nll,
+            best_downstream=index in best_by_tasks,
         )
         for index, control in enumerate(controls)
     )
 
 
 def shared_seeds(rows: Sequence[RowCells]) -> tuple[int, ...]:
-    """The data seeds that all of `rows` finished; those without any are left aside."""
+    """The data seeds that all of `rows` finished; rows without any do not count."""
     seeds = [set(row.runs) for row in rows if row.runs]
     return tuple(sorted(set.intersection(*seeds))) if seeds else ()
 
 
-def over(row: RowCells, seeds: Sequence[int]) -> Runs:
+def _on_seeds(row: RowCells, seeds: Sequence[int]) -> Runs:
     """The runs of a row on some of its seeds."""
     runs = row.runs
     return {seed: runs[seed] for seed in seeds}
+
+
+def drops_between(reference: RowCells, row: RowCells, chance: Mapping[str, float]) -> Drops:
+    """What `row` lost against another row, on the data seeds that both finished."""
+    seeds = sorted(reference.runs.keys() & row.runs.keys())
+    if not seeds:
+        return no_drops("no data seed was finished in both")
+    before, after = _on_seeds(reference, seeds), _on_seeds(row, seeds)
+    bootstrap = PairedBootstrap.over([*before.values(), *after.values()])
+    return drops(before, after, chance=chance, bootstrap=bootstrap)
 
 
 def failure_reason(failure: TrialFailure) -> str:
@@ -98,9 +108,9 @@ def _base_runs(base: ReportBase | None, row: RowCells) -> Runs | Missing:
 
 def _control_runs(row: RowCells, rows: Sequence[RowCells]) -> Runs | Missing:
     """The control's run on each seed that the row has too; a reference has the block's control."""
-    of_block = next((each for each in rows if each.role == "candidate"), rows[0])
+    of_block = next((other for other in rows if other.role == "candidate"), rows[0])
     cell = of_block.first if row.first.reference else row.first
-    runs = control_runs(cell, [each for other in rows for each in other.cells])
+    runs = control_runs(cell, [candidate for other in rows for candidate in other.cells])
     if not runs:
         return Missing(reason="no control (location none) was finished for this age and schedule")
     shared = sorted(runs.keys() & row.runs.keys())
@@ -119,7 +129,7 @@ def _against(
         return no_drops(failure_reason(next(iter(row.failures.values()))))
     if isinstance(reference, Missing):
         return no_drops(reference.reason)
-    return drops(reference, over(row, tuple(reference)), chance=chance, bootstrap=bootstrap)
+    return drops(reference, _on_seeds(row, tuple(reference)), chance=chance, bootstrap=bootstrap)
 
 
 def _best(
@@ -128,7 +138,7 @@ def _best(
     tasks: Sequence[str],
     bootstrap: PairedBootstrap,
 ) -> tuple[frozenset[int], frozenset[int]]:
-    """The places of the rows not distinguishable from the best, by loss and by tasks."""
+    """The indices of the rows not distinguishable from the best, by loss and by tasks."""
     candidates = {i: row for i, row in enumerate(rows) if row.role == "candidate"}
     with_nll = [i for i in candidates if isinstance(against_base[i].delta_nll, Estimate)]
     with_tasks = [
@@ -139,12 +149,12 @@ def _best(
         return frozenset(), frozenset()
     if not seeds:
         return frozenset(with_nll), frozenset(with_tasks)
-    by_nll = {i: mean_nll(over(rows[i], seeds), bootstrap) for i in with_nll}
-    by_tasks = {i: -mean_score(over(rows[i], seeds), tasks, bootstrap) for i in with_tasks}
-    return _inside(by_nll, bootstrap), _inside(by_tasks, bootstrap)
+    by_nll = {i: mean_nll(_on_seeds(rows[i], seeds), bootstrap) for i in with_nll}
+    by_tasks = {i: -mean_score(_on_seeds(rows[i], seeds), tasks, bootstrap) for i in with_tasks}
+    return _best_set(by_nll, bootstrap), _best_set(by_tasks, bootstrap)
 
 
-def _inside(losses: Mapping[int, FloatArray], bootstrap: PairedBootstrap) -> frozenset[int]:
-    named = {f"{index:06d}": loss_R for index, loss_R in losses.items()}
-    inside = not_distinguishable_from_best(named, documents=len(bootstrap.units))
-    return frozenset(int(name) for name in inside)
+def _best_set(losses: Mapping[int, FloatArray], bootstrap: PairedBootstrap) -> frozenset[int]:
+    by_name = {f"{index:06d}": loss_R for index, loss_R in losses.items()}
+    best = not_distinguishable_from_best(by_name, documents=len(bootstrap.units))
+    return frozenset(map(int, best))

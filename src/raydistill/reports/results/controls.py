@@ -23,7 +23,7 @@ class ControlKey:
 
 
 def control_key(cell: ReportCell, control: ReportCell) -> ControlKey | None:
-    """How a control stands to a cell of the same weights; None where it is not one of its own.
+    """How near a control is to a cell of the same weights; None where it is not comparable.
 
     Both have the base, the text and the schedule in common, whatever the loss and the data seed.
     A peak rate that was probed is each arm's own, and lengths may differ by design. What is not
@@ -32,8 +32,8 @@ def control_key(cell: ReportCell, control: ReportCell) -> ControlKey | None:
     if _start(cell) != _start(control) or cell.reference:
         return None
     probed = cell.probed and control.probed
-    own, other = (_schedule(each, cell, probed=probed) for each in (cell, control))
-    budget, budget_of_control = (each.train.recipe.budget_tokens for each in (cell, control))
+    own, other = (_schedule(of, cell, probed=probed) for of in (cell, control))
+    budget, budget_of_control = (of.train.recipe.budget_tokens for of in (cell, control))
     has_schedule = budget > 0 and cell.start == FROM_BASE
     if own != other and (has_schedule or not cell.own_budget):
         return None
@@ -51,8 +51,8 @@ def control_runs(cell: ReportCell, cells: Iterable[ReportCell]) -> dict[int, Mea
     """The finished runs of a cell's control, by data seed; empty where there is none.
 
     Args:
-        cell: whose.
-        cells: among them; all start from the same weights of their scale and age.
+        cell: whose control.
+        cells: to choose from; all start from the same weights of their scale and age.
     """
     runs = [
         (key, other.train.seed, other.outcome)

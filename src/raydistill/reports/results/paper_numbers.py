@@ -5,35 +5,16 @@ from dataclasses import dataclass
 
 from raydistill.core.units import B
 
+# The columns of Table 5, in its order.
 LOCATIONS = (
-    "max-gap",
-    "input",
-    "output",
-    "both",
-    "middle",
-    "alt-input",
-    "alt-output",
-    "alt-both",
-    "alt-middle",
+    *("max-gap", "input", "output", "both", "middle"),
+    *("alt-input", "alt-output", "alt-both", "alt-middle"),
 )
-"""The columns of Table 5, in its order."""
-
+# The columns of Table 3, in its order.
 TASKS = (
-    "piqa",
-    "hellaswag",
-    "winogrande",
-    "boolq",
-    "openbookqa",
-    "sciq",
-    "arc_easy",
-    "arc_challenge",
-    "copa",
-    "rte",
-    "cb",
-    "mrpc",
-    "sst2",
+    *("piqa", "hellaswag", "winogrande", "boolq", "openbookqa", "sciq", "arc_easy"),
+    *("arc_challenge", "copa", "rte", "cb", "mrpc", "sst2"),
 )
-"""The columns of Table 3, in its order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,50 +32,39 @@ class PaperScores:
         return math.fsum(self.tasks) / len(self.tasks)
 
 
-def _line(method: str, model: str, printed: str, perplexity: float) -> PaperScores:
-    tasks = tuple(float(value) for value in printed.split())
-    return PaperScores(method=method, model=model, tasks=tasks, perplexity=perplexity)
+def _line(header: str, scores: str) -> PaperScores:
+    """`header` holds method, model and perplexity; `scores` are in the order of `TASKS`."""
+    method, model, perplexity = header.split()
+    tasks = tuple(map(float, scores.split()))
+    return PaperScores(method=method, model=model, tasks=tasks, perplexity=float(perplexity))
 
 
-TABLE_3 = (
+TABLE_3 = (  # section 5.1: half of the layers leave, 20B tokens follow
     _line(
-        "base",
-        "300M-320B",
+        "base 300M-320B 15.594",
         ".7171 .4695 .5241 .6073 .3300 .8160 .5281 .2809 .7300 .5523 .4107 .8105 .4920",
-        15.594,
     ),
     _line(
-        "kd",
-        "300M-320B",
+        "kd 300M-320B 27.05",
         ".6502 .3371 .4917 .6089 .2760 .7280 .4579 .2107 .6300 .5668 .3929 .8117 .4931",
-        27.05,
     ),
     _line(
-        "teacher-free",
-        "300M-320B",
+        "teacher-free 300M-320B 24.76",
         ".6627 .3447 .5051 .6107 .2940 .7470 .4368 .2308 .6500 .5740 .4286 .8129 .5780",
-        24.76,
     ),
     _line(
-        "base",
-        "1.1B-160B",
+        "base 1.1B-160B 12.987",
         ".7443 .5681 .5517 .6254 .3440 .8510 .5702 .2910 .7700 .5487 .5000 .8105 .6170",
-        12.987,
     ),
     _line(
-        "kd",
-        "1.1B-160B",
+        "kd 1.1B-160B 18.371",
         ".7046 .4243 .5249 .6220 .2860 .8180 .5175 .2575 .7000 .5343 .4107 .8117 .6112",
-        18.371,
     ),
     _line(
-        "teacher-free",
-        "1.1B-160B",
+        "teacher-free 1.1B-160B 17.27",
         ".7051 .4429 .5162 .6220 .2940 .8090 .5140 .2508 .7100 .5271 .4107 .8088 .5310",
-        17.27,
     ),
 )
-"""Section 5.1: half of the layers leave, 20B tokens follow."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

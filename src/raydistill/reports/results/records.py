@@ -1,4 +1,4 @@
-"""Cells and bases as they are kept one by one, in the store or in MLflow, and put together again.
+"""Cells and bases as single records, as MLflow holds them, and reports assembled from records.
 
 Whoever ran them, and in whatever order, cells of one sweep and scale become one report; those that
 start from other weights of the same age become another one, so that no row is compared with the
@@ -15,13 +15,12 @@ from raydistill.specs.trial import Age
 
 SCHEMA = 1
 
-FILE = "report.json"
-"""The artifact of a run that holds a `CellRecord` or a `BaseRecord`."""
+FILE = "report.json"  # the artifact of a run that holds a `CellRecord` or a `BaseRecord`
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepHeader:
-    """The sweep that a cell belongs to."""
+    """The sweep of a cell or base."""
 
     sweep: str
     question: str
@@ -32,7 +31,7 @@ class SweepHeader:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaseRecord:
-    """A base that was measured."""
+    """A measured base."""
 
     about: SweepHeader
     base: ReportBase
@@ -41,40 +40,41 @@ class BaseRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CellRecord:
-    """A cell that was finished or failed."""
+    """A cell that finished or failed."""
 
     about: SweepHeader
-    base_sha256: str  # where it started
+    base_sha256: str  # of the weights it starts from
     cell: ReportCell
-    spent: Spent | None = None  # by its trial, once finished
-    remark: str = ""  # what chose its peak rate
+    spent: Spent | None = None  # by its trial, if finished
+    remark: str = ""  # how its peak rate was chosen
     schema: int = SCHEMA
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportRecords:
-    """All that a source has of some sweeps; the newest last."""
+    """All that a source has of some sweeps, the newest last.
+
+    `unfinished` counts cells without a result yet, by sweep and scale; `spending` is what a sweep
+    took besides its trials, with the price of an hour where known.
+    """
 
     bases: tuple[BaseRecord, ...] = ()
     cells: tuple[CellRecord, ...] = ()
     unfinished: Mapping[tuple[str, str], int] = dataclasses.field(default_factory=dict)
-    """Cells without a result yet, by sweep and scale."""
     spending: Mapping[tuple[str, str], Spending] = dataclasses.field(default_factory=dict)
-    """What a sweep took besides its trials, and the price of an hour, where known."""
 
 
-def assemble(kept: ReportRecords) -> list[SweepReport]:
+def assemble(records: ReportRecords) -> list[SweepReport]:
     """The reports: one a sweep and scale, by name; more where bases of one age differ."""
-    numbers = _base_numbers(kept)
+    numbers = _base_numbers(records)
     groups: dict[tuple[SweepHeader, int], dict[object, CellRecord]] = {}
-    for each in kept.cells:
-        number = numbers[_start(each.about, each.cell.scale, each.cell.age)][each.base_sha256]
-        there = groups.setdefault((each.about, number), {})
-        if _is_finished(each) or not _is_finished(there.get(_identity(each), each)):
-            there[_identity(each)] = each
-    alone = [(each.about, 0) for each in kept.bases if (each.about, 0) not in groups]
-    for key in alone:
-        groups.setdefault(key, {})
+    for record in records.cells:
+        number = numbers[_cell_start(record)][record.base_sha256]
+        group, key = groups.setdefault((record.about, number), {}), _identity(record)
+        if _is_finished(record) or not _is_finished(group.get(key, record)):
+            group[key] = record
+    for base in records.bases:  # a sweep may have no cell yet
+        groups.setdefault((base.about, 0), {})
     return [
         SweepReport(
             sweep=about.sweep,
@@ -82,34 +82,34 @@ def assemble(kept: ReportRecords) -> list[SweepReport]:
             scale=about.scale if number == 0 else f"{about.scale}, other bases ({number + 1})",
             small_scale=about.small_scale,
             searched=about.searched,
-            bases=tuple(sorted(_bases(kept, about, number, numbers), key=_base_order)),
-            cells=told_apart(sorted((each.cell for each in cells.values()), key=_cell_order)),
-            remarks=tuple(dict.fromkeys(each.remark for each in cells.values() if each.remark)),
-            spending=_spending(kept, about, cells.values()),
-            unfinished=kept.unfinished.get((about.sweep, about.scale), 0) if number == 0 else 0,
+            bases=tuple(sorted(_bases(records, about, number, numbers), key=_base_order)),
+            cells=_with_differing_settings(
+                sorted((record.cell for record in cells.values()), key=_cell_order)
+            ),
+            remarks=tuple(dict.fromkeys(r.remark for r in cells.values() if r.remark)),
+            spending=_spending(records, about, cells.values()),
+            unfinished=records.unfinished.get((about.sweep, about.scale), 0) if number == 0 else 0,
         )
         for (about, number), cells in sorted(groups.items(), key=lambda g: _order(*g[0]))
     ]
 
 
-OTHER_ARMS = "other losses"
-
-ARM_ORDER = (
-    *("", "base", "control", "one-shot", "teacher-free", "kd", "kd-equal-flops", OTHER_ARMS),
+_OTHER_ARMS = "other losses"
+_ARM_ORDER = (  # as METHOD 7 lists them; "" is a cell that is no arm
+    *("", "base", "control", "one-shot", "teacher-free", "kd", "kd-equal-flops", _OTHER_ARMS),
     *("scratch", "scratch-with-age"),
 )
-"""As METHOD 7 lists them; a cell that is no arm has none."""
 
 
 def _order(about: SweepHeader, number: int) -> tuple[str, str, bool, int]:
     return about.sweep, about.scale, about.searched, number
 
 
-def _spending(kept: ReportRecords, about: SweepHeader, cells: Iterable[CellRecord]) -> Spending:
+def _spending(records: ReportRecords, about: SweepHeader, cells: Iterable[CellRecord]) -> Spending:
     """Every trial once, in the order of the cells."""
-    ordered = sorted(cells, key=lambda each: _cell_order(each.cell))
-    trials = {each.spent.trial_id: each.spent for each in ordered if each.spent}
-    besides = kept.spending.get((about.sweep, about.scale), Spending())
+    ordered = sorted(cells, key=lambda record: _cell_order(record.cell))
+    trials = {record.spent.trial_id: record.spent for record in ordered if record.spent}
+    besides = records.spending.get((about.sweep, about.scale), Spending())
     return replace(besides, trials=tuple(trials.values()))
 
 
@@ -118,78 +118,86 @@ def _base_order(base: ReportBase) -> tuple[object, ...]:
 
 
 def _cell_order(cell: ReportCell) -> tuple[object, ...]:
-    """By size, age and what was asked, as the paper's tables; whoever ran it, and when."""
+    """By size, age and settings, as the paper's tables; whoever ran it, and when."""
     age = (0, cell.age, "") if isinstance(cell.age, int) else (1, 0, cell.age)
     values = sorted((axis, isinstance(v, str), v) for axis, v in cell.values.items())
     budget = cell.train.recipe.budget_tokens
-    asked = (cell.location, cell.layers, values, cell.gap_tokens, cell.train.loss)
-    arm = ARM_ORDER.index(cell.arm if cell.arm in ARM_ORDER else OTHER_ARMS)
-    return cell.num_params, cell.scale, age, arm, budget, len(cell.layers), asked, cell.train.seed
+    settings = (cell.location, cell.layers, values, cell.gap_tokens, cell.train.loss)
+    arm = _ARM_ORDER.index(cell.arm if cell.arm in _ARM_ORDER else _OTHER_ARMS)
+    size = cell.num_params, cell.scale
+    return *size, age, arm, budget, len(cell.layers), settings, cell.train.seed
 
 
-def _start(about: SweepHeader, scale: str, age: Age) -> tuple[str, str, str, Age]:
-    return about.sweep, about.scale, scale, age
+_Start = tuple[str, str, str, Age]  # sweep and its scale, scale and age of a base
 
 
-def _base_numbers(kept: ReportRecords) -> dict[tuple[str, str, str, Age], dict[str, int]]:
-    """The weights behind each age of each sweep, numbered as they were met."""
-    found: dict[tuple[str, str, str, Age], dict[str, int]] = {}
-    starts = [(_start(b.about, b.base.scale, b.base.age), _sha256(b)) for b in kept.bases]
-    starts += [(_start(c.about, c.cell.scale, c.cell.age), c.base_sha256) for c in kept.cells]
+def _base_start(record: BaseRecord) -> _Start:
+    return record.about.sweep, record.about.scale, record.base.scale, record.base.age
+
+
+def _cell_start(record: CellRecord) -> _Start:
+    return record.about.sweep, record.about.scale, record.cell.scale, record.cell.age
+
+
+def _base_numbers(records: ReportRecords) -> dict[_Start, dict[str, int]]:
+    """Every weights_sha256 of each age of each sweep, numbered from 0 as they occur."""
+    numbers: dict[_Start, dict[str, int]] = {}
+    starts = [(_base_start(base), base.base.scores.weights_sha256) for base in records.bases]
+    starts += [(_cell_start(cell), cell.base_sha256) for cell in records.cells]
     for start, sha256 in starts:
-        there = found.setdefault(start, {})
-        there.setdefault(sha256, len(there))
-    return found
+        of_start = numbers.setdefault(start, {})
+        of_start.setdefault(sha256, len(of_start))
+    return numbers
 
 
 def _bases(
-    kept: ReportRecords,
+    records: ReportRecords,
     about: SweepHeader,
     number: int,
-    numbers: Mapping[tuple[str, str, str, Age], Mapping[str, int]],
+    numbers: Mapping[_Start, Mapping[str, int]],
 ) -> list[ReportBase]:
-    found: dict[tuple[str, Age], ReportBase] = {}
-    for each in kept.bases:
-        start = _start(each.about, each.base.scale, each.base.age)
-        if each.about == about and numbers[start][_sha256(each)] == number:
-            found[each.base.scale, each.base.age] = each.base
-    return list(found.values())
+    bases = {
+        (record.base.scale, record.base.age): record.base
+        for record in records.bases
+        if record.about == about
+        and numbers[_base_start(record)][record.base.scores.weights_sha256] == number
+    }
+    return list(bases.values())
 
 
-def _sha256(each: BaseRecord) -> str:
-    return each.base.scores.weights_sha256
+def _is_finished(record: CellRecord) -> bool:
+    return isinstance(record.cell.outcome, Measured)
 
 
-def _is_finished(each: CellRecord) -> bool:
-    return isinstance(each.cell.outcome, Measured)
+def _identity(record: CellRecord) -> object:
+    """Equal for two runs of one cell."""
+    cell = record.cell
+    axes = _axis_values(cell)
+    return record.base_sha256, cell.location, axes, cell.layers, cell.gap_tokens, cell.train
 
 
-def _identity(each: CellRecord) -> object:
-    """What two runs share that are one cell."""
-    cell = each.cell
-    values = tuple(sorted((axis, str(value)) for axis, value in cell.values.items()))
-    return each.base_sha256, cell.location, values, cell.layers, cell.gap_tokens, cell.train
+def _axis_values(cell: ReportCell) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((axis, str(value)) for axis, value in cell.values.items()))
 
 
-def told_apart(cells: Sequence[ReportCell]) -> tuple[ReportCell, ...]:
-    """Cells of several commands: what differs between two of the same axis values joins these.
+def _with_differing_settings(cells: Sequence[ReportCell]) -> tuple[ReportCell, ...]:
+    """Adds to the axis values of all cells each setting in which two of equal values differ.
 
     So a gap, a loss or a learning rate that somebody set by a flag is part of a row's name.
     """
-    alike: dict[object, list[ReportCell]] = {}
+    groups: dict[object, list[ReportCell]] = {}
     for cell in cells:
         text = (cell.train.corpus_sha256, cell.train.tokenizer_sha256)
         budget = cell.train.recipe.budget_tokens
-        values = tuple(sorted((axis, str(value)) for axis, value in cell.values.items()))
-        key = (cell.scale, cell.age, cell.location, values, cell.train.seed, budget, text)
-        alike.setdefault(key, []).append(cell)
-    differing: list[str] = []
-    for some in alike.values():
-        settings = [_settings(cell) for cell in some]
-        differing += [n for n in settings[0] if len({each[n] for each in settings}) > 1]
-    names = dict.fromkeys(differing)
+        seed, axes = cell.train.seed, _axis_values(cell)
+        key = (cell.scale, cell.age, cell.location, axes, seed, budget, text)
+        groups.setdefault(key, []).append(cell)
+    extra_axes: dict[str, None] = {}  # in order
+    for group in groups.values():
+        first, *others = (_settings(cell) for cell in group)
+        extra_axes |= dict.fromkeys(n for n in first if any(o[n] != first[n] for o in others))
     return tuple(
-        replace(cell, values={**cell.values, **{name: _settings(cell)[name] for name in names}})
+        replace(cell, values={**cell.values, **{n: _settings(cell)[n] for n in extra_axes}})
         for cell in cells
     )
 

@@ -1,4 +1,4 @@
-"""What a row is called: the axes in which the rows of any block differ, and no others."""
+"""Names of rows: the axes in which the rows of any block differ, and no others."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,29 +8,25 @@ from raydistill.reports.results import paper_numbers as paper
 from raydistill.reports.results.cells import CONTROL, ReportCell, Role
 from raydistill.specs.trial import TEACHER_FREE
 
-Naming = Mapping[Role, Sequence[str]]
-"""By role, the axes that its rows are named by."""
+Naming = Mapping[Role, Sequence[str]]  # by role, the axes that its rows are named by
 
-_OF_THE_BLOCK = ("scale", "size", "age", "count", "budget", "equal", "seed")
-"""Axes that the title of a block says, or the seeds of a row."""
-
-_LAST = 1_000_000
-
-_NOTHING_LEAVES = ("location", "gap", "order")
-"""Axes that mean nothing for a control."""
+# Axes that the title of a block shows, or the seeds of a row.
+_TITLE_AXES = ("scale", "size", "age", "count", "budget", "equal", "seed")
+_REMOVAL_AXES = ("location", "gap", "order")  # without meaning for a control
+_LAST = 1_000_000  # sorts behind every arm and location
 
 
 def naming_axes(blocks: Sequence[Sequence[ReportCell]]) -> Naming:
     """The axes in which cells of one role differ within any one block."""
-    found: dict[Role, list[str]] = {"candidate": [], "control": [], "reference": []}
-    for role, naming in found.items():
+    by_role: dict[Role, list[str]] = {"candidate": [], "control": [], "reference": []}
+    for role, naming in by_role.items():
         for block in blocks:
             values: dict[str, set[str | int | float]] = {}
             for cell in block:
                 for axis, value in _axes(cell).items() if cell.role == role else ():
                     values.setdefault(axis, set()).add(value)
             naming += [a for a, several in values.items() if len(several) > 1 and a not in naming]
-    return found
+    return by_role
 
 
 def row_name(cell: ReportCell, naming: Naming) -> str:
@@ -38,17 +34,17 @@ def row_name(cell: ReportCell, naming: Naming) -> str:
     if cell.beside:
         return cell.beside
     axes = _axes(cell)
-    said = [_said(axis, axes[axis]) for axis in naming[cell.role] if axis in axes]
+    settings = [_setting(axis, axes[axis]) for axis in naming[cell.role] if axis in axes]
     own = cell.arm or cell.location
-    if cell.role == "candidate" and said:
-        return ", ".join(said)
-    return ", ".join([own, *(each for each in said if each != own)])
+    if cell.role == "candidate" and settings:
+        return ", ".join(settings)
+    return ", ".join([own, *(setting for setting in settings if setting != own)])
 
 
-def row_place(cell: ReportCell, naming: Naming, arms: Sequence[str]) -> tuple[object, ...]:
-    """Sorts rows: arms as asked; Table 5's columns, other locations, random sets, the control.
+def row_order(cell: ReportCell, naming: Naming, arms: Sequence[str]) -> tuple[object, ...]:
+    """A sort key: arms as in `arms`; Table 5's columns, other locations, random sets, the control.
 
-    References and what was added stand last.
+    References and students trained elsewhere come last.
     """
     if cell.beside:
         return _LAST, cell.beside
@@ -58,48 +54,46 @@ def row_place(cell: ReportCell, naming: Naming, arms: Sequence[str]) -> tuple[ob
         for axis in naming[cell.role]
         if axis in axes and axis != "arm"
     ]
-    return (arms.index(cell.arm), "", *values) if cell.arm else (*_location_place(cell), *values)
+    return (arms.index(cell.arm), "", *values) if cell.arm else (*_location_order(cell), *values)
 
 
 def in_common(block: Sequence[ReportCell], naming: Naming) -> tuple[str, ...]:
-    """What all candidates of a block were asked that neither their names nor the block's say."""
+    """The settings that all candidates of a block share and that no name or title shows."""
     candidates = [cell for cell in block if cell.role == "candidate"]
     if not candidates:
         return ()
     first = candidates[0]
-    asked = [{"location": cell.location, **cell.values} for cell in candidates]
-    named = (*_OF_THE_BLOCK, *(naming["candidate"] or ["arm" if first.arm else "location"]))
-    said = [
-        _said(axis, value)
-        for axis, value in asked[0].items()
-        if axis not in named and all(axes.get(axis) == value for axes in asked)
+    axes = [{"location": cell.location, **cell.values} for cell in candidates]
+    shown = (*_TITLE_AXES, *(naming["candidate"] or ["arm" if first.arm else "location"]))
+    common = [
+        _setting(axis, value)
+        for axis, value in axes[0].items()
+        if axis not in shown and all(others.get(axis) == value for others in axes)
     ]
     if first.gap_tokens and "gap" not in first.values:
-        said.append(f"gap {format_tokens(first.gap_tokens)} tokens")
+        common.append(f"gap {format_tokens(first.gap_tokens)} tokens")
     if first.train.loss != TEACHER_FREE and not {"loss", "arm"} & first.values.keys():
-        said.append(f"loss {first.train.loss}")
-    return tuple(said)
+        common.append(f"loss {first.train.loss}")
+    return tuple(common)
 
 
 def _axes(cell: ReportCell) -> dict[str, str | int | float]:
     """The axes that may name a row."""
-    without = list(_OF_THE_BLOCK)
+    skipped = list(_TITLE_AXES)
     if cell.arm:
-        without.append("location")  # an arm may have its own
+        skipped.append("location")  # an arm may have its own
     elif cell.role != "candidate":
-        without += _NOTHING_LEAVES
+        skipped += _REMOVAL_AXES
     axes = {"location": cell.location, **cell.values}
-    return {axis: value for axis, value in axes.items() if axis not in without}
+    return {axis: value for axis, value in axes.items() if axis not in skipped}
 
 
-def _said(axis: str, value: str | int | float) -> str:
-    """`gap 100M`; a location and an arm speak for themselves."""
-    if axis in ("location", "arm"):
-        return str(value)
-    return axis_text(axis, value)
+def _setting(axis: str, value: str | int | float) -> str:
+    """`gap 100M`; a location and an arm need no axis."""
+    return str(value) if axis in ("location", "arm") else axis_text(axis, value)
 
 
-def _location_place(cell: ReportCell) -> tuple[int, str]:
+def _location_order(cell: ReportCell) -> tuple[int, str]:
     last = len(paper.LOCATIONS)
     if cell.location in paper.LOCATIONS:
         return paper.LOCATIONS.index(cell.location), ""

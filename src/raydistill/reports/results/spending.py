@@ -1,4 +1,4 @@
-"""What the trials of a sweep took, each beside what was expected of it."""
+"""Time and memory of the trials of a sweep, each beside its estimate."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,116 +9,107 @@ from raydistill.planning.cell import Cell, cell_name
 from raydistill.specs.results import CostEstimate, Finished, Outcome
 from raydistill.training.throughput import Figures, device_s, tokens_per_s
 
-NONE_MADE = "–"
+HEADERS = (
+    *("trial", "device time", "estimated", "tokens/s"),
+    *("memory", "estimated memory", "utilisation, %"),
+)  # of `Spending.rows`
+NO_ESTIMATE = "–"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spent:
-    """One finished trial: what it took, and what was expected before it began."""
+    """Time and memory of one finished trial, and its estimate from before it began."""
 
-    name: str  # of the first cell that means it
+    name: str  # of its first cell
     trial_id: str
     device: str
     device_s: float  # training and evaluation, over all its devices
     tokens_per_s: float  # of training, on all its devices together
-    peak_bytes: int  # on each; on a CPU the resident size of the process
+    peak_bytes: int  # on each device; on a CPU the resident size of the process
     utilisation_pct: float | Literal["unknown"]  # of the measured matmul peak
     estimate: CostEstimate | Literal["none"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spending:
-    """What a sweep took, trials that cells share counted once."""
+    """Time and memory of a sweep; a trial that several cells share counts once."""
 
     trials: tuple[Spent, ...] = ()
     probing_s: float = 0.0  # device-seconds of the trials that chose the peak rates
     price_per_hour: float | Literal["unknown"] = "unknown"
 
     @property
-    def headers(self) -> tuple[str, ...]:
-        """Of the columns of `rows`."""
-        return (
-            "trial",
-            "device time",
-            "estimated",
-            "tokens/s",
-            "memory",
-            "estimated memory",
-            "utilisation, %",
-        )
-
-    @property
     def rows(self) -> tuple[tuple[str, ...], ...]:
-        """One line for each trial."""
+        """A row of text for each trial, below `HEADERS`."""
         return tuple(map(_row, self.trials))
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The sum, beside its estimate where there is one for every trial, and what is meant."""
+        """Sentences: the sum beside its estimate, and how to read the columns."""
         if not self.trials:
             return ()
-        probing = [f"Choosing peak rates took {self.probing_s:,.0f} device-seconds besides."]
+        probing = f"Choosing peak rates took {self.probing_s:,.0f} device-seconds besides."
         return (
-            _together(self.trials, self.price_per_hour),
-            *(probing if self.probing_s else ()),
-            *_meaning(self.trials),
+            _total(self.trials, self.price_per_hour),
+            *([probing] if self.probing_s else ()),
+            *_explanations(self.trials),
         )
 
 
 def _row(spent: Spent) -> tuple[str, ...]:
-    expected, used = spent.estimate, spent.utilisation_pct
+    estimate, utilisation = spent.estimate, spent.utilisation_pct
     return (
         spent.name,
         format_seconds(spent.device_s),
-        NONE_MADE if expected == "none" else format_seconds(expected.device_s),
+        NO_ESTIMATE if estimate == "none" else format_seconds(estimate.device_s),
         f"{spent.tokens_per_s:,.0f}",
         format_bytes(spent.peak_bytes),
-        NONE_MADE if expected == "none" else format_bytes(expected.peak_bytes),
-        "?" if used == "unknown" else f"{used:.1f}",
+        NO_ESTIMATE if estimate == "none" else format_bytes(estimate.peak_bytes),
+        "?" if utilisation == "unknown" else f"{utilisation:.1f}",
     )
 
 
-def _together(trials: Sequence[Spent], price_per_hour: float | Literal["unknown"]) -> str:
-    device_s = sum(each.device_s for each in trials)
+def _total(trials: Sequence[Spent], price_per_hour: float | Literal["unknown"]) -> str:
+    device_s = sum(trial.device_s for trial in trials)
     money = ""
     if price_per_hour != "unknown":
         money = f", {format_money(device_s / 3600 * price_per_hour)} at {price_per_hour:g} an hour"
-    said = (
+    total = (
         f"{len(trials)} trial(s) took {device_s:,.0f} device-seconds "
         f"({device_s / 3600:.3g} device-hours{money})"
     )
-    expected = [(t.estimate, t.device_s) for t in trials if t.estimate != "none"]
-    if not expected:
-        return f"{said}; nothing was measured before them to estimate from."
-    sources = " and ".join(sorted({estimate.source for estimate, _ in expected}))
-    guessed = sum(estimate.device_s for estimate, _ in expected)
-    truth = sum(took for _, took in expected)
+    estimated = [(t.estimate, t.device_s) for t in trials if t.estimate != "none"]
+    if not estimated:
+        return f"{total}; nothing was measured before them to estimate from."
+    sources = " and ".join(sorted({estimate.source for estimate, _ in estimated}))
+    estimate_s = sum(estimate.device_s for estimate, _ in estimated)
+    actual_s = sum(took_s for _, took_s in estimated)
     return (
-        f"{said}. Estimated by {sources} for {len(expected)} of them: {guessed:,.0f}, "
-        f"{100 * (guessed / truth - 1):+.0f} % off their {truth:,.0f}."
+        f"{total}. Estimated by {sources} for {len(estimated)} of them: {estimate_s:,.0f}, "
+        f"{100 * (estimate_s / actual_s - 1):+.0f} % off their {actual_s:,.0f}."
     )
 
 
-def _meaning(trials: Sequence[Spent]) -> list[str]:
-    said = [
+def _explanations(trials: Sequence[Spent]) -> list[str]:
+    sentences = [
         "Utilisation: FLOPs by the exact rule over the measured matmul peak of the device in the "
         "trial's precision."
     ]
-    if any(each.device == "cpu" for each in trials):
-        said.append(
+    if any(trial.device == "cpu" for trial in trials):
+        sentences.append(
             "Memory of a CPU trial is the resident size of its process, libraries included; a "
             "process that trained before keeps the most it ever held."
         )
-    return said
+    return sentences
 
 
-def bill(
+def spending_of(
     cells: Iterable[tuple[Cell, Outcome, Figures]],
     *,
     probing_s: float,
     price_per_hour: float | Literal["unknown"],
 ) -> Spending:
-    """Every finished trial once, under the first cell that means it."""
+    """Every finished trial once, under the name of its first cell."""
     trials: dict[str, Spent] = {}
     for cell, outcome, figures in cells:
         if isinstance(outcome, Finished):

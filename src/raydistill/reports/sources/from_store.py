@@ -15,28 +15,34 @@ def from_store(store: Store, names: Sequence[str]) -> list[SweepReport]:
     """The reports of all sweeps of a storage, or of those named.
 
     Raises:
-        UsageError: if one of them was never run here.
-        DataError: if what is kept was written by a newer version.
+        UsageError: if one of them was never run in this storage.
+        DataError: if a record was written by a newer version.
     """
-    asked = list(all_records(store, names))
-    check_names(names, [each.name for each in asked], [each.name for each in all_records(store)])
-    parts = [records_for_report(read_state(each, store)) for each in asked]
+    sweeps = list(all_records(store, names))
+    every = [sweep.name for sweep in all_records(store)]
+    check_names(names, [sweep.name for sweep in sweeps], every)
+    parts = [records_for_report(read_state(sweep, store)) for sweep in sweeps]
     return assemble(
         ReportRecords(
             bases=tuple(base for part in parts for base in part.bases),
             cells=tuple(cell for part in parts for cell in part.cells),
             unfinished={key: n for part in parts for key, n in part.unfinished.items()},
-            spending={key: each for part in parts for key, each in part.spending.items()},
+            spending={key: spent for part in parts for key, spent in part.spending.items()},
         )
     )
 
 
-def check_names(names: Sequence[str], found: Sequence[str], there: Sequence[str]) -> None:
-    """Refuse a sweep that is not there.
+def check_names(names: Sequence[str], available: Sequence[str], every: Sequence[str]) -> None:
+    """Refuse a sweep that a source does not have.
+
+    Args:
+        names: of the sweeps that the user names.
+        available: sweeps among which each must be.
+        every: sweep of the source, for the message.
 
     Raises:
-        UsageError: naming those there are.
+        UsageError: with the nearest name.
     """
     for name in names:
-        if name not in found:
-            raise UsageError(unknown("sweep", name, sorted(set(there))))
+        if name not in available:
+            raise UsageError(unknown("sweep", name, sorted(set(every))))

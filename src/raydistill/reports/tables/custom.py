@@ -1,4 +1,4 @@
-"""Tables with rows and columns of one's own: `--rows location --cols count --metric delta_nll`."""
+"""Tables by rows and columns of choice: `--rows location --cols count --metric delta_nll`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,16 +20,15 @@ from raydistill.reports.tables.points import (
 )
 from raydistill.reports.tables.table import build_table
 
+# A mean with half the width of its 95 % interval, with both its ends, alone; a table a seed.
 SEEDS = ("mean±ci", "interval", "mean", "each")
-"""A mean with half the width of its 95 % interval, with both its ends, alone; a table a seed."""
-
-APART = ("sweep", "scale", "age", "budget", "text")
-"""Numbers that differ in these are not put into one table, but for the arms of a comparison."""
+# Numbers that differ in these are not in one table, except for the arms of a comparison.
+SEPARATE_FIELDS = ("sweep", "scale", "age", "budget", "text")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ask:
-    """What is in the rows, the columns and the cells of a table."""
+    """The fields in the rows and columns of a table, the metric in its cells, and which rows."""
 
     rows: str
     cols: str
@@ -44,32 +43,32 @@ class Ask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FreeTable:
-    """A grid, and the sentence that a reader needs below it."""
+    """A grid and its caption."""
 
     grid: Section
     caption: str
 
 
 def free_tables(reports: Sequence[SweepReport], ask: Ask) -> list[FreeTable]:
-    """The tables that `ask` means: one for each combination of what else must not be mixed.
+    """The tables of a request: one for each combination of other fields that must not be mixed.
 
     Raises:
-        UsageError: if a field or the metric is unknown, or no row has what is asked.
+        UsageError: if a field or the metric is unknown, or no row has both fields.
     """
-    found = [point for report in _split(reports, ask) for point in _points(report)]
-    fields = list(dict.fromkeys(name for point in found for name in point.fields))
+    every = [point for r in _split(reports, ask) for point in points(r, build_table(r))]
+    fields = list(dict.fromkeys(name for point in every for name in point.fields))
     for name in (ask.rows, ask.cols, *ask.where):
         if name not in fields:
             raise UsageError(unknown("field", name, fields))
-    kept = [p for p in found if all(p.text(name) == text for name, text in ask.where.items())]
-    placed = [p for p in kept if ask.rows in p.fields and ask.cols in p.fields]
-    if not placed:
+    selected = [p for p in every if all(p.text(name) == text for name, text in ask.where.items())]
+    selected = [p for p in selected if ask.rows in p.fields and ask.cols in p.fields]
+    if not selected:
         raise UsageError(f"no cell has a {ask.rows} and a {ask.cols} where {_where(ask)}")
-    apart = _apart(placed, ask)
+    separate = _separate_fields(selected, ask)
     panels: dict[tuple[str, ...], list[Point]] = {}
-    for point in placed:
-        panels.setdefault(tuple(point.text(name) for name in apart), []).append(point)
-    return [_table(some, ask) for some in panels.values()]
+    for point in selected:
+        panels.setdefault(tuple(point.text(name) for name in separate), []).append(point)
+    return [_table(panel, ask) for panel in panels.values()]
 
 
 def _where(ask: Ask) -> str:
@@ -85,52 +84,54 @@ def _split(reports: Sequence[SweepReport], ask: Ask) -> Iterator[SweepReport]:
             continue
         for seed in seeds:
             cells = (cell for cell in report.cells if cell.train.seed == seed)
-            named = (replace(c, values={**c.values, "data seed": seed}) for c in cells)
-            yield replace(report, cells=tuple(named))
+            with_seed = (replace(c, values={**c.values, "data seed": seed}) for c in cells)
+            yield replace(report, cells=tuple(with_seed))
 
 
-def _points(report: SweepReport) -> list[Point]:
-    return points(report, build_table(report))
-
-
-def _apart(found: Sequence[Point], ask: Ask) -> list[str]:
-    """Fields that differ within one place of the grid, or must not differ at all."""
-    places: dict[tuple[str, str], list[Point]] = {}
-    for point in found:
-        places.setdefault((point.text(ask.rows), point.text(ask.cols)), []).append(point)
-    within = {name for some in places.values() for name in varying(some)}
-    by_design = {"budget"} if any(point.cells[0].own_budget for point in found) else set()
-    strict = () if "arm" in (ask.rows, ask.cols) else set(APART) - by_design
+def _separate_fields(selected: Sequence[Point], ask: Ask) -> list[str]:
+    """Fields that differ within one cell of the grid, or must not differ at all."""
+    grid: dict[tuple[str, str], list[Point]] = {}
+    for point in selected:
+        grid.setdefault((point.text(ask.rows), point.text(ask.cols)), []).append(point)
+    conflicting = {name for group in grid.values() for name in varying(group)}
+    by_design = {"budget"} if any(point.cells[0].own_budget for point in selected) else set()
+    strict = () if "arm" in (ask.rows, ask.cols) else set(SEPARATE_FIELDS) - by_design
     return [
         name
-        for name in varying(found)
-        if name not in (ask.rows, ask.cols, *by_design) and (name in within or name in strict)
+        for name in varying(selected)
+        if name not in (ask.rows, ask.cols, *by_design) and (name in conflicting or name in strict)
     ]
 
 
-def _table(found: Sequence[Point], ask: Ask) -> FreeTable:
-    rows, cols = (in_order([p.fields[name] for p in found]) for name in (ask.rows, ask.cols))
-    there = {(p.fields[ask.rows], p.fields[ask.cols]): p for p in found}
-    reasons: dict[str, int] = {}
+def _table(panel: Sequence[Point], ask: Ask) -> FreeTable:
+    rows, cols = (in_order([p.fields[name] for p in panel]) for name in (ask.rows, ask.cols))
+    by_field = {(p.fields[ask.rows], p.fields[ask.cols]): p for p in panel}
+    reasons: dict[str, None] = {}  # in order
     lines = tuple(
-        (shown(ask.rows, r), *(_entry(there.get((r, c)), ask, reasons) for c in cols)) for r in rows
+        (shown(ask.rows, row), *(_entry(by_field.get((row, col)), ask, reasons) for col in cols))
+        for row in rows
     )
     headers = (f"{ask.rows} \\ {ask.cols}", *(shown(ask.cols, col) for col in cols))
     grid = Section(title=f"{ask.metric} by {ask.rows} and {ask.cols}", headers=headers, rows=lines)
-    return FreeTable(grid=grid, caption=_caption(found, ask, tuple(reasons)))
+    return FreeTable(grid=grid, caption=_caption(panel, ask, tuple(reasons)))
 
 
-def _entry(point: Point | None, ask: Ask, reasons: dict[str, int]) -> str:
+def _entry(point: Point | None, ask: Ask, reasons: dict[str, None]) -> str:
     if point is None:
         return ""
     entry = number(point, ask.metric)
     if isinstance(entry, Missing):
-        reasons.setdefault(entry.reason, len(reasons))
+        reasons[entry.reason] = None
         return ABSENT
-    if ask.metric in MEASURED or ask.metric.startswith("task:"):
+    if _is_measured(ask.metric):
         return f"{entry.value:.4g}"
     digits = 1 if "_pct" in ask.metric else 3
     return _with_noise(entry, digits, ask.seeds)
+
+
+def _is_measured(metric: str) -> bool:
+    """Whether a metric is a measurement itself, not a loss against base or control."""
+    return metric in MEASURED or metric.startswith("task:")
 
 
 def _with_noise(entry: Estimate, digits: int, seeds: str) -> str:
@@ -141,18 +142,18 @@ def _with_noise(entry: Estimate, digits: int, seeds: str) -> str:
     return with_interval(entry, digits)
 
 
-def _caption(found: Sequence[Point], ask: Ask, reasons: Sequence[str]) -> str:
-    """What a reader must know: what is measured, where, over which seeds, what is missing."""
-    differ = [name for name in varying(found) if name not in (ask.rows, ask.cols)]
-    told = ("sweep", "scale", "age", "location", "count", "budget", "data seed")
+def _caption(panel: Sequence[Point], ask: Ask, reasons: Sequence[str]) -> str:
+    """The metric, the fields in common, the seeds, the fields that differ, and what is missing."""
+    differ = [name for name in varying(panel) if name not in (ask.rows, ask.cols)]
+    names = ("sweep", "scale", "age", "location", "count", "budget", "data seed")
     same = [
-        f"{name} {found[0].text(name)}"
-        for name in told
-        if name not in (ask.rows, ask.cols, *differ) and name in found[0].fields
+        f"{name} {panel[0].text(name)}"
+        for name in names
+        if name not in (ask.rows, ask.cols, *differ) and name in panel[0].fields
     ]
     parts = [f"{_meaning(ask.metric)}, by {ask.rows} and {ask.cols}: {', '.join(same)}."]
-    parts += [_noise(found, ask)]
-    parts += [f"Not the same everywhere: {_values(found, name)}." for name in differ]
+    parts += [_noise(panel, ask)]
+    parts += [f"Not the same everywhere: {_values(panel, name)}." for name in differ]
     parts += [f"{ABSENT} {reason}." for reason in reasons]
     return " ".join(part for part in parts if part)
 
@@ -162,18 +163,18 @@ def _meaning(metric: str) -> str:
     if name in LOST:
         against = "the control" if metric.endswith(VS_CONTROL) else "the base"
         worse = "" if name == "retention" else "; positive is worse"
-        said = f"{LOST[name]} against {against}{worse}"
+        meaning = f"{LOST[name]} against {against}{worse}"
     else:
-        said = MEASURED.get(metric, f"score on {metric.removeprefix('task:')}")
-    return said[0].upper() + said[1:]
+        meaning = MEASURED.get(metric, f"score on {metric.removeprefix('task:')}")
+    return meaning[0].upper() + meaning[1:]
 
 
-def _noise(found: Sequence[Point], ask: Ask) -> str:
-    seeds = sorted({seed for point in found for seed in point.row.seeds})
+def _noise(panel: Sequence[Point], ask: Ask) -> str:
+    seeds = sorted({seed for point in panel for seed in point.row.seeds})
     over = f"data seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
     if not seeds:
         return ""
-    if ask.metric in MEASURED or ask.metric.startswith("task:") or ask.seeds == "mean":
+    if _is_measured(ask.metric) or ask.seeds == "mean":
         return f"Mean over {over}."
     what = "half the width of the" if ask.seeds == "mean±ci" else "in brackets the"
     if len(seeds) == 1:
@@ -186,6 +187,6 @@ def _noise(found: Sequence[Point], ask: Ask) -> str:
     )
 
 
-def _values(found: Sequence[Point], name: str) -> str:
-    values = in_order([point.fields[name] for point in found if name in point.fields])
+def _values(panel: Sequence[Point], name: str) -> str:
+    values = in_order([point.fields[name] for point in panel if name in point.fields])
     return f"{name} ({', '.join(shown(name, value) for value in values)})"

@@ -1,4 +1,4 @@
-"""Blocks with one candidate each, as where counts vary, set as one: a line each, not a table."""
+"""The grids of a table: rows and columns of text, for every format."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 from raydistill.core.units import format_tokens
 from raydistill.evaluation.bootstrap import Entry, Missing
 from raydistill.evaluation.performance_drops import Drops
+from raydistill.reports.results.spending import HEADERS
 from raydistill.reports.tables.table import Block, Row, Table
 
 
 def readable(blocks: Sequence[Block]) -> tuple[Block, ...]:
     """`blocks` as they are; if none of several compares anything, all rows in one block.
 
-    Its rows are named by their block. Each is still against its own base and control.
+    As where counts vary: a line for each, not a table. Its rows are named by their block. Each is
+    still against its own base and control.
     """
     if len(blocks) < 2 or any(block.compares for block in blocks):
         return tuple(blocks)
@@ -21,11 +23,11 @@ def readable(blocks: Sequence[Block]) -> tuple[Block, ...]:
     for block in blocks:
         start = f"{block.scale}, {block.age}" if len(scales) > 1 else block.age
         starts.setdefault(start, []).append(block)
-    bases = [f"age {start}: {among[0].base}" for start, among in starts.items()]
+    bases = [f"age {start}: {group[0].base}" for start, group in starts.items()]
     joint = replace(
         blocks[0],
         title="\n".join(["Every row against its own base", *bases]),
-        rows=tuple(row for start, among in starts.items() for row in _rows(start, among)),
+        rows=tuple(row for start, group in starts.items() for row in _rows(start, group)),
         words=tuple(words for block in blocks for words in block.words),
         paper_checkpoint="",  # each has its own
         mixed_budgets=any(block.mixed_budgets for block in blocks),
@@ -34,7 +36,7 @@ def readable(blocks: Sequence[Block]) -> tuple[Block, ...]:
 
 
 def _rows(start: str, blocks: Sequence[Block]) -> list[Row]:
-    """The candidates of blocks that started at one base, then what they have in common."""
+    """The candidates of blocks that start from one base, then their other rows, each once."""
     names = {row.name for block in blocks for row in block.rows if row.role == "candidate"}
     rows: dict[str, Row] = {}
     for is_candidate in (True, False):
@@ -50,9 +52,7 @@ def _rows(start: str, blocks: Sequence[Block]) -> list[Row]:
 
 
 ABSENT = "–"
-
 BEST = "*"
-
 LEGEND = (
     "Positive is worse. [95 % interval]. * not distinguishable from the best of its table "
     "(paired bootstrap, Holm, 5 %; control and base are no candidates)."
@@ -71,7 +71,7 @@ class Section:
 def matrix(table: Table, names: Sequence[str]) -> Section:
     """Table 5's shape: checkpoints by the locations `names`, the paper's lines between ours."""
     rows = []
-    beside = any(block.paper_checkpoint for block in table.blocks)
+    in_paper = any(block.paper_checkpoint for block in table.blocks)
     for block in table.blocks:
         by_name = {row.name: row for row in block.rows}
         rows.append((f"here {block.label}", *(_downstream(by_name.get(name)) for name in names)))
@@ -79,26 +79,26 @@ def matrix(table: Table, names: Sequence[str]) -> Section:
             printed = (_paper(by_name.get(name)) for name in names)
             rows.append((f"paper {block.paper_checkpoint}", *printed))
     return Section(
-        title="Downstream drop against the base, %" + (", as in Table 5" if beside else ""),
+        title="Downstream drop against the base, %" + (", as in Table 5" if in_paper else ""),
         headers=("checkpoint", *names),
         rows=tuple(rows),
     )
 
 
 def removed_layers(table: Table) -> Section:
-    """Which layers each row takes; once for all blocks where these agree."""
-    found: dict[str, dict[str, list[Block]]] = {name: {} for name in table.columns}
+    """The layers that each row removes; once for all blocks where these agree."""
+    by_name: dict[str, dict[str, list[Block]]] = {name: {} for name in table.columns}
     for block in table.blocks:
         for row in block.rows:
-            found[row.name].setdefault(row.layer_map, []).append(block)
+            by_name[row.name].setdefault(row.layer_map, []).append(block)
     rows = []
-    for name, maps in found.items():
+    for name, maps in by_name.items():
         by_count = len({blocks[0].count for blocks in maps.values()}) == len(maps)
         for boxes, blocks in maps.items():
             labels = [f"count {blocks[0].count}"] if by_count else [b.label for b in blocks]
             rows.append((name if len(maps) == 1 else f"{name}, {'; '.join(labels)}", boxes))
-    named = _row_header([row for block in table.blocks for row in block.rows])
-    return Section(title="Layers that leave", headers=(named, "layers"), rows=tuple(rows))
+    header = _row_header([row for block in table.blocks for row in block.rows])
+    return Section(title="Layers that leave", headers=(header, "layers"), rows=tuple(rows))
 
 
 def against_base(block: Block) -> Section:
@@ -127,7 +127,7 @@ def against_base(block: Block) -> Section:
 
 
 def against_control(block: Block) -> Section:
-    """Every row but the control against the control: what is owed to the removal alone."""
+    """Every row but the control against the control: the effect of the removal alone."""
     rows = [row for row in block.rows if row.role != "control"]
     return Section(
         title="against the control (same training, nothing removed)",
@@ -137,12 +137,11 @@ def against_control(block: Block) -> Section:
 
 
 def spending(table: Table) -> Section:
-    """What every trial took, beside its estimate."""
-    return Section(title="Cost", headers=table.spending.headers, rows=table.spending.rows)
+    """Time and memory of every trial, beside its estimate."""
+    return Section(title="Cost", headers=HEADERS, rows=table.spending.rows)
 
 
 def _row_header(rows: Sequence[Row]) -> str:
-    """What the rows are named by."""
     return "location" if all(row.name == row.location for row in rows) else "cell"
 
 
@@ -155,7 +154,7 @@ def footnote_lines(footnotes: Sequence[str]) -> list[str]:
 
 
 def with_interval(entry: Entry, digits: int, *, best: bool = False, signed: bool = True) -> str:
-    """A value, with its sign or without, and its 95 % interval; marked if among the best.
+    """A value, signed or not, and its 95 % interval; marked with `*` if among the best.
 
     >>> from raydistill.evaluation.bootstrap import Estimate
     >>> with_interval(Estimate(value=5.41, low=3.2, high=7.63), 1, best=True)
@@ -180,18 +179,18 @@ def _rounded(value: float, digits: int) -> float:
     return round(value, digits) + 0.0  # no "-0.0"
 
 
-def _drops(lost: Drops, row: Row) -> tuple[str, str, str]:
+def _drops(drops: Drops, row: Row) -> tuple[str, str, str]:
     return (
-        with_interval(lost.delta_nll, 3, best=row.best_nll),
-        with_interval(lost.perplexity_drop_pct, 1),
-        with_interval(lost.downstream_drop_pct, 1, best=row.best_downstream),
+        with_interval(drops.delta_nll, 3, best=row.best_nll),
+        with_interval(drops.perplexity_drop_pct, 1),
+        with_interval(drops.downstream_drop_pct, 1, best=row.best_downstream),
     )
 
 
 def label(row: Row) -> str:
-    """The name of a row; that of a location says if it is the control."""
-    names_nothing = row.role == "control" and row.name != row.role
-    return f"{row.name} (control)" if names_nothing else row.name
+    """The name of a row, with `(control)` behind a control that is named by its location."""
+    is_control = row.role == "control" and row.name != row.role
+    return f"{row.name} (control)" if is_control else row.name
 
 
 def _label(row: Row) -> str:

@@ -1,6 +1,6 @@
 """The rows of a table as points of the space that was swept: fields by name, and their numbers.
 
-Figures over an axis and tables with rows and columns of one's own are drawn from these.
+Figures over an axis and tables by rows and columns of choice are drawn from these.
 """
 
 import math
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from raydistill.core.errors import UsageError, unknown
 from raydistill.evaluation.bootstrap import Entry, Estimate, Missing
-from raydistill.evaluation.performance_drops import Drops
 from raydistill.planning.cell import shown
 from raydistill.reports.results import paper_numbers as paper
 from raydistill.reports.results.blocks import RowCells, row_blocks
@@ -20,14 +19,14 @@ from raydistill.specs.results import TrialResult
 
 Value = str | int | float
 
+# Metrics of a row against the base; `…_vs_control` is against the control.
 LOST = {
     "delta_nll": "nats per token lost",
     "perplexity_drop_pct": "perplexity gained, %",
     "downstream_drop_pct": "mean task score lost, %",
     "retention": "task score above chance that is kept, as a share",
 }
-"""What a row says of its cells, against the base; `…_vs_control` is against the control."""
-
+# Metrics of its trials, averaged over seeds; `task:NAME` is the score of one task.
 MEASURED = {
     "nll": "held-out nats per token",
     "perplexity": "held-out perplexity",
@@ -39,14 +38,12 @@ MEASURED = {
     "tokens_per_s": "tokens trained a second",
     "peak_bytes": "peak memory, bytes",
 }
-"""What its trials measured, averaged over seeds; `task:NAME` is one task's score."""
-
 VS_CONTROL = "_vs_control"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
-    """One row of a table, where it lies, and the cells it was made from (one a seed)."""
+    """One row of a table, its fields, and the cells behind it (one a seed)."""
 
     fields: Mapping[str, Value]
     label: str  # of its block
@@ -56,44 +53,44 @@ class Point:
 
     def text(self, field: str) -> str:
         """A field as people write it; empty where the row has none."""
-        value = self.fields.get(field, "")
-        return shown(field, value)
+        return shown(field, self.fields.get(field, ""))
 
     @property
     def results(self) -> list[TrialResult]:
-        """Of the cells that were finished."""
+        """The results of the cells that finished."""
         return [c.outcome.result for c in self.cells if isinstance(c.outcome, Measured)]
 
 
 def points(report: SweepReport, table: Table) -> list[Point]:
     """Every row of the `table` that was built from `report`; a control of several blocks once."""
-    found: dict[int, Point] = {}
-    for cells_of, block in zip(row_blocks(report.cells), table.blocks, strict=True):
-        for of_row, row in zip(cells_of.rows, block.rows, strict=True):
-            fields = _fields(report, of_row)
+    by_cell: dict[int, Point] = {}
+    for row_block, block in zip(row_blocks(report.cells), table.blocks, strict=True):
+        for row_cells, row in zip(row_block.rows, block.rows, strict=True):
             point = Point(
-                fields=fields, label=block.label, tasks=table.tasks, row=row, cells=of_row.cells
+                fields=_fields(report, row_cells),
+                label=block.label,
+                tasks=table.tasks,
+                row=row,
+                cells=row_cells.cells,
             )
-            found.setdefault(id(of_row.first), point)
-    return list(found.values())
+            by_cell.setdefault(id(row_cells.first), point)
+    return list(by_cell.values())
 
 
 def _fields(report: SweepReport, row: RowCells) -> dict[str, Value]:
     cell = row.first
     text = f"{cell.train.corpus_sha256[:8]}/{cell.train.tokenizer_sha256[:8]}"
-    where: dict[str, Value] = {"sweep": report.sweep, "scale": cell.scale, "age": cell.age}
-    where |= {"location": cell.location}
+    fields: dict[str, Value] = {"sweep": report.sweep, "scale": cell.scale, "age": cell.age}
+    fields |= {"location": cell.location}
     if cell.layers:
-        where |= {"count": len(cell.layers), "gap_tokens": cell.gap_tokens}
-    where |= {"loss": cell.train.loss, "budget": cell.train.recipe.budget_tokens, "text": text}
-    swept = {axis: value for axis, value in cell.values.items() if axis != "seed"}
-    if row.role == "control":
-        swept = {axis: v for axis, v in swept.items() if axis not in ("count", "gap", "order")}
-    return {**where, **swept}
+        fields |= {"count": len(cell.layers), "gap_tokens": cell.gap_tokens}
+    fields |= {"loss": cell.train.loss, "budget": cell.train.recipe.budget_tokens, "text": text}
+    hidden = ("seed", "count", "gap", "order") if row.role == "control" else ("seed",)
+    return {**fields, **{axis: v for axis, v in cell.values.items() if axis not in hidden}}
 
 
 def number(point: Point, metric: str) -> Entry:
-    """What a metric says of a row; an `Estimate` of no width where nothing tells its noise.
+    """The value of a metric for a row; an `Estimate` without width where its noise is unknown.
 
     Raises:
         UsageError: if there is no such metric.
@@ -104,28 +101,18 @@ def number(point: Point, metric: str) -> Entry:
         return _mean([_measured(result, metric, point.tasks) for result in point.results])
     row, name = point.row, metric.removesuffix(VS_CONTROL)
     if name not in LOST:
-        known = [*LOST, *(f"{each}{VS_CONTROL}" for each in LOST), *MEASURED, "task:NAME"]
+        known = [*LOST, *(f"{loss}{VS_CONTROL}" for loss in LOST), *MEASURED, "task:NAME"]
         raise UsageError(unknown("metric", metric, known))
-    return lost(row.against_control if metric.endswith(VS_CONTROL) else row.against_base, name)
-
-
-def lost(drops: Drops, name: str) -> Entry:
-    """One of `LOST`."""
-    entries: dict[str, Entry] = {
-        "delta_nll": drops.delta_nll,
-        "perplexity_drop_pct": drops.perplexity_drop_pct,
-        "downstream_drop_pct": drops.downstream_drop_pct,
-        "retention": drops.retention,
-    }
-    return entries[name]
+    drops = row.against_control if metric.endswith(VS_CONTROL) else row.against_base
+    entry: Entry = getattr(drops, name)
+    return entry
 
 
 def _task(point: Point, task: str) -> Entry:
-    found = [r.after.tasks[task].value for r in point.results if task in r.after.tasks]
-    named = {name for result in point.results for name in result.after.tasks}
-    if named and task not in named:
-        raise UsageError(unknown("task", task, named))
-    return _mean(found)
+    names = {name for result in point.results for name in result.after.tasks}
+    if names and task not in names:
+        raise UsageError(unknown("task", task, names))
+    return _mean([r.after.tasks[task].value for r in point.results if task in r.after.tasks])
 
 
 def _measured(result: TrialResult, metric: str, tasks: Sequence[str]) -> float:
@@ -157,16 +144,16 @@ def in_order(values: Sequence[Value]) -> list[Value]:
     distinct = list(dict.fromkeys(values))
     numbers = sorted(value for value in distinct if not isinstance(value, str))
     names = [value for value in distinct if isinstance(value, str)]
-    return [*numbers, *sorted(names, key=_place)]
+    return [*numbers, *sorted(names, key=_location_order)]
 
 
-def _place(name: str) -> int:
+def _location_order(name: str) -> int:
     if name == CONTROL:
         return len(paper.LOCATIONS) + 1
     return paper.LOCATIONS.index(name) if name in paper.LOCATIONS else len(paper.LOCATIONS)
 
 
-def varying(found: Sequence[Point]) -> list[str]:
-    """The fields in which points differ; one that a point lacks does not count."""
-    names = dict.fromkeys(name for point in found for name in point.fields)
-    return [n for n in names if len({p.fields[n] for p in found if n in p.fields}) > 1]
+def varying(points: Sequence[Point]) -> list[str]:
+    """The fields in which points differ, among the points that have them."""
+    names = dict.fromkeys(name for point in points for name in point.fields)
+    return [n for n in names if len({p.fields[n] for p in points if n in p.fields}) > 1]

@@ -1,4 +1,4 @@
-"""What data-driven scores said before any healing, beside what was measured after it."""
+"""How well data-driven scores, read before any healing, predict what is measured after it."""
 
 import itertools
 import math
@@ -14,7 +14,10 @@ from raydistill.specs.locations import Layers, may_leave
 
 
 def overlap(choice: LayerChoice) -> float:
-    """Share of its layers that two calibration samples agree on, mean over pairs; NaN for one."""
+    """Share of the layers that two calibration samples have in common, 0 to 1.
+
+    The mean over pairs of samples; NaN for one sample.
+    """
     shares = [
         len(set(left).intersection(right)) / choice.request.count
         for left, right in itertools.combinations(choice.samples, 2)
@@ -23,9 +26,10 @@ def overlap(choice: LayerChoice) -> float:
 
 
 def agreement(choice: LayerChoice) -> float:
-    """Kendall tau of the values of two samples, mean over pairs; NaN for one, or without values.
+    """Kendall tau of the values of two samples, −1 to 1, over the layers that may leave.
 
-    Over the layers that may leave: the two ends, mostly far above, would flatter it.
+    The mean over pairs of samples; NaN for one sample, or without values. The two ends, whose
+    values are mostly far above, would raise it.
     """
     num_layers = len(choice.values[0]) if choice.values else 0
     leaving = may_leave(num_layers, allow_ends=choice.request.allow_ends)
@@ -37,65 +41,66 @@ def agreement(choice: LayerChoice) -> float:
 
 
 def stability(choice: LayerChoice) -> str:
-    """How much the layers depend on the training windows that were read, in words."""
+    """How much the layers depend on the calibration windows, in words."""
     name, number = choice.request.score, len(choice.samples)
     if number < 2:
         return f"{name}: how steady it is was not seen, the corpus gave one calibration sample"
-    ranked = agreement(choice)
-    tau = f", Kendall tau of their values {ranked:+.2f}" if math.isfinite(ranked) else ""
+    tau = agreement(choice)
+    values = f", Kendall tau of their values {tau:+.2f}" if math.isfinite(tau) else ""
     return (
         f"{name}: {number} disjoint calibration samples share {100 * overlap(choice):.0f} % of "
-        f"the layers{tau} (means over pairs)"
+        f"the layers{values} (means over pairs)"
     )
 
 
-def predictions(lost: Iterable[tuple[ReportCell, Entry]]) -> tuple[str, ...]:
+def predictions(delta_nll: Iterable[tuple[ReportCell, Entry]]) -> tuple[str, ...]:
     """How well the values of each score rank the layer sets that were measured, in sentences.
 
     A score predicts for a set the sum of its layers' values. Sets are ranked among those of
     one size that were trained alike, where there are four or more.
 
     Args:
-        lost: cells of one base, recipe and data, with the delta_nll of each against the base.
+        delta_nll: cells of one base and text, with the delta_nll of each against the base.
     """
-    measured = list(lost)
+    measured = list(delta_nll)
     values = {
         cell.choice.request.score: cell.choice.values[0]
         for cell, _ in measured
         if cell.choice and cell.choice.values
     }
-    said = [
-        _ranked(values, by_layers)
+    sentences = [
+        _correlation(values, by_layers)
         for by_layers in _trained_alike(measured)
         if len(by_layers) >= MIN_RANKED
     ]
-    return tuple(sentence for sentence in said if sentence)
+    return tuple(filter(None, sentences))
 
 
 def _trained_alike(measured: Iterable[tuple[ReportCell, Entry]]) -> list[dict[Layers, float]]:
-    """What each set of layers lost, by size of the set and by what the cells were asked besides."""
+    """The delta_nll of each set of layers, by size of the set and by the cells' other settings."""
     removal = ("location", "count", "seed")
     groups: dict[Hashable, dict[Layers, float]] = {}
-    for cell, lost in measured:
-        if cell.layers and isinstance(lost, Estimate):
-            besides = {a: v for a, v in cell.values.items() if a not in removal}
-            trained = (cell.gap_tokens, cell.train.loss, cell.train.recipe)
-            kind = (len(cell.layers), trained, frozenset(besides.items()))
-            groups.setdefault(kind, {})[cell.layers] = lost.value
+    for cell, entry in measured:
+        if cell.layers and isinstance(entry, Estimate):
+            others = {axis: v for axis, v in cell.values.items() if axis not in removal}
+            training = (cell.gap_tokens, cell.train.loss, cell.train.recipe)
+            key = (len(cell.layers), training, frozenset(others.items()))
+            groups.setdefault(key, {})[cell.layers] = entry.value
     return list(groups.values())
 
 
-def _ranked(values: Mapping[str, Sequence[float]], lost: Mapping[Layers, float]) -> str:
+def _correlation(values: Mapping[str, Sequence[float]], measured: Mapping[Layers, float]) -> str:
     """The sentence on sets of one size; empty where no score tells any two of them apart."""
+    nats = list(measured.values())
     taus = {
-        score: kendall_tau([sum(of[x] for x in layers) for layers in lost], list(lost.values()))
-        for score, of in sorted(values.items())
+        score: kendall_tau([sum(by_layer[x] for x in layers) for layers in measured], nats)
+        for score, by_layer in sorted(values.items())
     }
-    said = [f"{score} {tau:+.2f}" for score, tau in taus.items() if math.isfinite(tau)]
-    if not said:
+    parts = [f"{score} {tau:+.2f}" for score, tau in taus.items() if math.isfinite(tau)]
+    if not parts:
         return ""
-    size = len(next(iter(lost)))
+    size = len(next(iter(measured)))
     return (
         f"What scores said before healing (the sum over the layers that leave) against delta_nll "
-        f"after it, Kendall tau over {len(lost)} sets of {size} layers: {', '.join(said)}."
+        f"after it, Kendall tau over {len(measured)} sets of {size} layers: {', '.join(parts)}."
     )

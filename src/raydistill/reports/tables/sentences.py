@@ -1,34 +1,37 @@
-"""What was lost on a second, general text: a corpus that is not the base's can hide damage."""
+"""Sentences below a block: general text, references, seeds, agreement with Table 5, healing."""
 
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 from raydistill.core.units import format_tokens
-from raydistill.evaluation.bootstrap import Estimate, PairedBootstrap
-from raydistill.evaluation.performance_drops import drops
+from raydistill.evaluation.bootstrap import Estimate
 from raydistill.evaluation.rank_agreement import kendall_tau
 from raydistill.reports.results import paper_numbers as paper
 from raydistill.reports.results.blocks import RowBlock, RowCells
 from raydistill.reports.results.caveats import joined
 from raydistill.reports.results.cells import Measured, ReportBase, ReportCell
-from raydistill.reports.results.comparison import Comparison, over, shared_seeds
+from raydistill.reports.results.comparison import Comparison, drops_between, shared_seeds
 from raydistill.specs.flops import parameters
 from raydistill.specs.results import Scores
 from raydistill.specs.trial import TEACHER_FREE
 
 
 def on_general_text(rows: Sequence[RowCells], base: ReportBase | None) -> list[str]:
-    """One line for a block: nats per token that each row lost there, the mean over its seeds."""
-    lost = [(row.name, _lost(row)) for row in rows]
-    said = [f"{name} {sum(each) / len(each):+.3f}" for name, each in lost if each]
-    if not said:
+    """What rows lost on a second text, as a healing corpus unlike the base's can hide damage.
+
+    One line: nats per token, the mean over the seeds of each row.
+    """
+    deltas = [(row.name, _general_deltas(row)) for row in rows]
+    parts = [f"{name} {fmean(by_seed):+.3f}" for name, by_seed in deltas if by_seed]
+    if not parts:
         return []
     level = "" if base is None else _level(base.scores)
-    return [f"On the general text, general_delta_nll in nats/token: {', '.join(said)}{level}."]
+    return [f"On the general text, general_delta_nll in nats/token: {', '.join(parts)}{level}."]
 
 
-def _lost(row: RowCells) -> list[float]:
+def _general_deltas(row: RowCells) -> list[float]:
     results = [cell.outcome.result for cell in row.cells if isinstance(cell.outcome, Measured)]
     pairs = [(result.before.general_nll, result.after.general_nll) for result in results]
     return [
@@ -44,22 +47,21 @@ def _level(scores: Scores) -> str:
     return f"; the base has perplexity {math.exp(min(scores.general_nll, 700)):.4g} there"
 
 
-MIN_RANKED = 4
-"""Fewer values have no order worth a coefficient."""
+MIN_RANKED = 4  # values; fewer have no order worth a coefficient
 
 
 def paper_row(cell: ReportCell) -> paper.LocationRow | None:
-    """The line of Table 5 that asked the same as `cell`: age, share of layers, all at once, LM."""
+    """The line of Table 5 for the age and share of layers of `cell`, removed at once, LM loss."""
     for row in paper.TABLE_5:
         same_share = row.fits(num_layers=cell.num_layers, removed=len(cell.layers))
         if cell.age == row.age_tokens and same_share:
-            as_there = cell.gap_tokens == 0 and cell.train.loss == TEACHER_FREE
-            return row if as_there and cell.arm in ("", "teacher-free") else None
+            like_paper = cell.gap_tokens == 0 and cell.train.loss == TEACHER_FREE
+            return row if like_paper and cell.arm in ("", "teacher-free") else None
     return None
 
 
 def references(block: RowBlock) -> tuple[str, ...]:
-    """The size of every reference beside that of the students."""
+    """The size of every reference and of the students."""
     results = [
         cell.outcome.result.trained
         for row in block.candidates
@@ -77,7 +79,7 @@ def references(block: RowBlock) -> tuple[str, ...]:
 
 
 def different_seeds(block: RowBlock) -> tuple[str, ...]:
-    """On which seeds rows are told apart, where not all have the same."""
+    """The seeds that decide which row is the best, where not all rows have the same."""
     finished = [row for row in block.candidates if row.runs]
     if len({tuple(row.runs) for row in finished}) < 2:
         return ()
@@ -93,36 +95,36 @@ def beside_the_paper(
     rows: Sequence[RowCells], comparisons: Sequence[Comparison], chance: Mapping[str, float]
 ) -> tuple[str, ...]:
     """Where the order of the locations agrees with Table 5, and where it contradicts it."""
-    here: dict[str, float] = {}
-    theirs: dict[str, float] = {}
+    drops: dict[str, float] = {}
+    paper_drops: dict[str, float] = {}
     by_location: dict[str, RowCells] = {}
     checkpoint = ""
     for row, comparison in zip(rows, comparisons, strict=True):
-        printed, lost = paper_row(row.first), comparison.against_base.downstream_drop_pct
+        line, drop = paper_row(row.first), comparison.against_base.downstream_drop_pct
         location = row.first.location
-        if printed and isinstance(lost, Estimate) and location in printed.downstream_drop_pct:
-            here[location] = lost.value
-            theirs[location] = printed.downstream_drop_pct[location]
+        if line and isinstance(drop, Estimate) and location in line.downstream_drop_pct:
+            drops[location] = drop.value
+            paper_drops[location] = line.downstream_drop_pct[location]
             by_location[location] = row
-            checkpoint = printed.checkpoint
-    if len(here) < 2:
+            checkpoint = line.checkpoint
+    if len(drops) < 2:
         return ()
-    said = [
-        _extreme(here, theirs, checkpoint, by_location, chance, largest=largest)
-        for largest in ((True, False) if len(here) > 2 else (True,))  # two say one thing
+    sentences = [
+        _extreme(drops, paper_drops, checkpoint, by_location, chance, largest=largest)
+        for largest in ((True, False) if len(drops) > 2 else (True,))  # of two, one implies both
     ]
-    if len(here) >= MIN_RANKED:
-        tau = kendall_tau(list(here.values()), list(theirs.values()))
-        said.append(
-            f"Rank agreement with {checkpoint} over {len(here)} locations: Kendall tau {tau:+.2f} "
+    if len(drops) >= MIN_RANKED:
+        tau = kendall_tau(list(drops.values()), list(paper_drops.values()))
+        sentences.append(
+            f"Rank agreement with {checkpoint} over {len(drops)} locations: Kendall tau {tau:+.2f} "
             f"(much of the paper's own order is within its noise)."
         )
-    return tuple(said)
+    return tuple(sentences)
 
 
 def _extreme(
-    here: dict[str, float],
-    theirs: dict[str, float],
+    drops: dict[str, float],
+    paper_drops: dict[str, float],
     checkpoint: str,
     rows: Mapping[str, RowCells],
     chance: Mapping[str, float],
@@ -130,30 +132,21 @@ def _extreme(
     largest: bool,
 ) -> str:
     choose, least_or_most = (max, "most") if largest else (min, "least")
-    ours = choose(here, key=lambda location: (here[location], location))
-    printed = choose(theirs, key=lambda location: (theirs[location], location))
-    if ours == printed:
+    ours = choose(drops, key=lambda location: (drops[location], location))
+    theirs = choose(paper_drops, key=lambda location: (paper_drops[location], location))
+    if ours == theirs:
         return (
             f"As in the paper ({checkpoint}), {ours} loses {least_or_most} downstream: "
-            f"{here[ours]:+.1f} % (paper {theirs[ours]:+.2f} %)."
+            f"{drops[ours]:+.1f} % (paper {paper_drops[ours]:+.2f} %)."
         )
-    tell = "tell" if _told_apart(rows[ours], rows[printed], chance) else "do not tell"
+    # The 95 % interval of the difference in mean score, on shared seeds.
+    difference = drops_between(rows[ours], rows[theirs], chance).downstream_drop_pct
+    apart = isinstance(difference, Estimate) and not difference.low <= 0 <= difference.high
     return (
-        f"Unlike the paper ({checkpoint}: {printed} loses {least_or_most} downstream, "
-        f"{theirs[printed]:+.2f} %), here {ours} does: {here[ours]:+.1f} %, {printed} "
-        f"{here[printed]:+.1f} %; the intervals {tell} the two apart."
+        f"Unlike the paper ({checkpoint}: {theirs} loses {least_or_most} downstream, "
+        f"{paper_drops[theirs]:+.2f} %), here {ours} does: {drops[ours]:+.1f} %, {theirs} "
+        f"{drops[theirs]:+.1f} %; the intervals {'tell' if apart else 'do not tell'} the two apart."
     )
-
-
-def _told_apart(left: RowCells, right: RowCells, chance: Mapping[str, float]) -> bool:
-    """Whether the 95 % interval of the difference in mean score excludes 0, on shared seeds."""
-    seeds = shared_seeds([left, right])
-    if not seeds:
-        return False
-    before, after = over(left, seeds), over(right, seeds)
-    both = PairedBootstrap.over([*before.values(), *after.values()])
-    lost = drops(before, after, chance=chance, bootstrap=both).downstream_drop_pct
-    return isinstance(lost, Estimate) and not lost.low <= 0 <= lost.high
 
 
 def healing(rows: Sequence[RowCells]) -> tuple[str, ...]:
@@ -165,13 +158,11 @@ def healing(rows: Sequence[RowCells]) -> tuple[str, ...]:
         return ()
     since, end = format_tokens(healed[0]), healed[-1]
     last_ahead = {
-        (loser, winner): max(
-            (at for at in healed if curves[loser][at] < curves[winner][at]), default=0
-        )
+        (loser, winner): max((n for n in healed if curves[loser][n] < curves[winner][n]), default=0)
         for loser, winner in itertools.permutations(curves, 2)
         if curves[loser][end] > curves[winner][end]
     }
-    crossed = [pair for pair, at in last_ahead.items() if at]
+    crossed = [pair for pair, tokens in last_ahead.items() if tokens]
     if not crossed:
         return (f"No two healing curves cross after {since} tokens.",)
     loser, winner = max(crossed, key=lambda pair: curves[pair[0]][end] - curves[pair[1]][end])

@@ -1,7 +1,7 @@
 """The table of a sweep, in Table 5's order: what every row lost, how surely, beside the paper.
 
-`build_table` decides everything that is said; `terminal.py` and `markdown.py` only set it.
-`blocks.py` says which cells are a row, and which rows are compared.
+`build_table` decides the whole content; `formats/` only lays it out. `results/blocks.py` says
+which cells are a row, and which rows are compared.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,24 +9,22 @@ from dataclasses import dataclass, replace
 
 from raydistill.evaluation.bootstrap import Entry, Estimate, Missing
 from raydistill.evaluation.performance_drops import Drops
-from raydistill.reports.results import agreement as contradictions
-from raydistill.reports.results import caveats as limits
+from raydistill.reports.results.agreement import Removal, how_many, teacher_or_not, wait_or_not
 from raydistill.reports.results.amortised_teacher import teacher_prices
 from raydistill.reports.results.blocks import RowBlock, RowCells, age_text, row_blocks
-from raydistill.reports.results.caveats import joined
+from raydistill.reports.results.caveats import joined, warnings
 from raydistill.reports.results.cells import ReportBase, ReportCell, Role, SweepReport
 from raydistill.reports.results.common_tasks import table_tasks
 from raydistill.reports.results.comparison import Comparison, compare, failure_reason, shared_seeds
 from raydistill.reports.results.spending import Spending
-from raydistill.reports.tables import sentences as words
-from raydistill.reports.tables import titles
+from raydistill.reports.tables import sentences
 from raydistill.reports.tables.score_predictions import predictions
-from raydistill.reports.tables.sentences import on_general_text
+from raydistill.reports.tables.titles import base_level, block_title, table_title
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """The cells that differ in their data seed alone, taken together over `seeds`.
+    """The cells that differ in their data seed alone, averaged over `seeds`.
 
     `best_…`: not distinguishable from the best of its block, by that measure, where the block
     compares two candidates or more.
@@ -51,8 +49,8 @@ class Row:
 class Block:
     """What is compared with each other: one model size, age, count, budget and text.
 
-    Arms of a comparison, and rows at equal FLOPs, stand together whatever their budget; then
-    `mixed_budgets`, and every row shows its own. `words` says what stands out.
+    Arms of a comparison, and rows at equal FLOPs, are one block whatever their budget; then
+    `mixed_budgets`, and every row shows its own. `words` are sentences on what stands out.
     """
 
     label: str  # the shortest that tells the blocks of a table apart: `320B`, `320B, count 4`
@@ -60,23 +58,23 @@ class Block:
     num_params: int  # of the model before anything leaves
     age: str
     count: int  # layers that leave, of every candidate
-    seeds: tuple[int, ...]  # that all candidates have: on these they are told apart
+    seeds: tuple[int, ...]  # that all candidates have: these decide which is the best
     mixed_budgets: bool
     paper_checkpoint: str  # empty where Table 5 has no such line
-    base: str  # how much training it had, and where it stands
+    base: str  # how much training it had, and its scores
     title: str
     rows: tuple[Row, ...]
     words: tuple[str, ...]
 
     @property
     def compares(self) -> bool:
-        """Whether there are two candidates or more: else there is no best."""
+        """Whether there are two candidates or more; otherwise there is no best."""
         return sum(row.role == "candidate" for row in self.rows) > 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """Everything the report of a sweep says; `codec.to_json` writes it."""
+    """The whole content of the report of a sweep; `serialization.to_json` writes it."""
 
     title: str
     warnings: tuple[str, ...]
@@ -88,13 +86,13 @@ class Table:
 
 
 def build_table(report: SweepReport) -> Table:
-    """The table of a sweep. Whatever is missing becomes a “–” with a footnote."""
+    """The table of a sweep. A missing value becomes a “–” with a footnote."""
     tasks = table_tasks(report)
     bases = {(base.scale, base.age): base for base in report.bases}
-    together = row_blocks(report.cells)
-    sizes = len({block.first.scale for block in together}) > 1
+    row_groups = row_blocks(report.cells)
+    sizes = len({block.first.scale for block in row_groups}) > 1
     footnotes: list[str] = []
-    blocks = tuple(
+    blocks = [
         _block(
             block,
             bases.get((block.first.scale, block.first.age)),
@@ -102,53 +100,45 @@ def build_table(report: SweepReport) -> Table:
             footnotes,
             sizes=sizes,
         )
-        for block in together
-    )
+        for block in row_groups
+    ]
+    if about_all := how_many(_removals(row_groups, blocks)):
+        blocks[-1] = replace(blocks[-1], words=(*blocks[-1].words, *about_all))
     return Table(
-        title=titles.table_title(report),
-        warnings=limits.warnings(report, together, tasks),
+        title=table_title(report),
+        warnings=warnings(report, row_groups, tasks),
         tasks=tuple(sorted(tasks.chance)),
-        columns=_columns(together),
-        blocks=_with_last_words(blocks, contradictions.how_many(_removals(together, blocks))),
+        columns=_columns(row_groups),
+        blocks=tuple(blocks),
         footnotes=tuple(footnotes),
         spending=report.spending,
     )
 
 
-def _removals(
-    together: Sequence[RowBlock], blocks: Sequence[Block]
-) -> list[contradictions.Removal]:
-    """What every candidate lost; rows at equal FLOPs and arms have budgets of their own."""
+def _removals(row_groups: Sequence[RowBlock], blocks: Sequence[Block]) -> list[Removal]:
+    """The loss of every candidate; rows at equal FLOPs and arms have budgets of their own."""
     return [
-        contradictions.Removal(
+        Removal(
             name=f"{block.label}, {row.name}",
             scale=block.scale,
             num_params=block.num_params,
-            age=cells.first.age,
+            age=group.first.age,
             count=len(row.layers),
             delta_nll=row.against_base.delta_nll.value,
         )
-        for cells, block in zip(together, blocks, strict=True)
+        for group, block in zip(row_groups, blocks, strict=True)
         for row in block.rows
         if row.role == "candidate" and not block.mixed_budgets
         if isinstance(row.against_base.delta_nll, Estimate)
     ]
 
 
-def _with_last_words(blocks: tuple[Block, ...], words: tuple[str, ...]) -> tuple[Block, ...]:
-    """What is said of all blocks together stands at their end."""
-    if not blocks or not words:
-        return blocks
-    *others, last = blocks
-    return (*others, replace(last, words=(*last.words, *words)))
-
-
 def _columns(blocks: Sequence[RowBlock]) -> tuple[str, ...]:
-    """All names, each where the blocks that have it put it."""
-    places: dict[str, tuple[object, ...]] = {}
+    """The names of all rows, in their order within a block."""
+    sort_keys: dict[str, tuple[object, ...]] = {}
     for row in (row for block in blocks for row in block.rows):
-        places.setdefault(row.name, row.place)
-    return tuple(sorted(places, key=places.__getitem__))
+        sort_keys.setdefault(row.name, row.sort_key)
+    return tuple(sorted(sort_keys, key=sort_keys.__getitem__))
 
 
 def _block(
@@ -161,19 +151,19 @@ def _block(
 ) -> Block:
     comparisons = compare(block.rows, base, chance)
     cell = block.first
-    checkpoints = [row.checkpoint for row in (words.paper_row(r.first) for r in block.rows) if row]
-    lost = [comparison.against_base.delta_nll for comparison in comparisons]
-    said = [
-        *words.references(block),
-        *words.different_seeds(block),
-        *words.beside_the_paper(block.rows, comparisons, chance),
-        *contradictions.teacher_or_not(block.rows),
-        *contradictions.wait_or_not(block.rows),
-        *predictions(zip([row.first for row in block.rows], lost, strict=True)),
-        *([] if block.mixed_budgets else words.healing(block.rows)),
-        *on_general_text(block.rows, base),
+    printed = (sentences.paper_row(row.first) for row in block.rows)
+    delta_nll = [comparison.against_base.delta_nll for comparison in comparisons]
+    words = (
+        *sentences.references(block),
+        *sentences.different_seeds(block),
+        *sentences.beside_the_paper(block.rows, comparisons, chance),
+        *teacher_or_not(block.rows),
+        *wait_or_not(block.rows),
+        *predictions(zip([row.first for row in block.rows], delta_nll, strict=True)),
+        *(() if block.mixed_budgets else sentences.healing(block.rows)),
+        *sentences.on_general_text(block.rows, base),
         *teacher_prices([cell for row in block.rows for cell in row.cells]),
-    ]
+    )
     return Block(
         label=block.label,
         scale=cell.scale,
@@ -182,14 +172,14 @@ def _block(
         count=block.count,
         seeds=shared_seeds(block.candidates),
         mixed_budgets=block.mixed_budgets,
-        paper_checkpoint=checkpoints[0] if checkpoints else "",
-        base=titles.base_level(base, chance),
-        title=titles.block_title(block, base, chance, sizes=sizes),
+        paper_checkpoint=next((row.checkpoint for row in printed if row), ""),
+        base=base_level(base, chance),
+        title=block_title(block, base, chance, sizes=sizes),
         rows=tuple(
             _row(row, comparison, footnotes)
             for row, comparison in zip(block.rows, comparisons, strict=True)
         ),
-        words=tuple(said),
+        words=words,
     )
 
 
@@ -215,43 +205,46 @@ def _row(row: RowCells, comparison: Comparison, footnotes: list[str]) -> Row:
         best_nll=comparison.best_nll,
         best_downstream=comparison.best_downstream,
         paper_drop_pct=_paper_drop_pct(cell),
-        notes=tuple(_number(reason, footnotes) for reason in dict.fromkeys(reasons) if reason),
+        notes=tuple(
+            _footnote_number(reason, footnotes) for reason in dict.fromkeys(reasons) if reason
+        ),
     )
 
 
 def _seed_notes(row: RowCells, comparison: Comparison) -> list[str]:
-    """Which seeds failed, and where the control has not all of them."""
+    """Seeds that failed, and those that the control does not have."""
     if not row.runs:
         return []
-    said = [f"data seed {seed} {failure_reason(f)}" for seed, f in row.failures.items()]
+    notes = [f"data seed {seed} {failure_reason(f)}" for seed, f in row.failures.items()]
     if set(row.for_seeds) - row.runs.keys() - row.failures.keys():
-        said.append(f"on data seed {joined(row.runs)} only")
+        notes.append(f"on data seed {joined(row.runs)} only")
     if row.first.for_every_seed and row.first.train.recipe.budget_tokens and len(row.runs) > 1:
-        said.append("trained once, as bases are: its training noise is not included")
+        notes.append("trained once, as bases are: its training noise is not included")
     if comparison.control_seeds and len(comparison.control_seeds) < len(row.runs):
-        said.append(f"against the control on data seed {joined(comparison.control_seeds)} only")
-    return said
+        notes.append(f"against the control on data seed {joined(comparison.control_seeds)} only")
+    return notes
 
 
-def _reasons(lost: Drops) -> list[str]:
+def _reasons(drops: Drops) -> list[str]:
+    """Why an entry is missing."""
     entries: tuple[Entry, ...] = (
-        lost.delta_nll,
-        lost.perplexity_drop_pct,
-        lost.downstream_drop_pct,
-        lost.retention,
+        drops.delta_nll,
+        drops.perplexity_drop_pct,
+        drops.downstream_drop_pct,
+        drops.retention,
     )
     return [entry.reason for entry in entries if isinstance(entry, Missing)]
 
 
-def _number(reason: str, footnotes: list[str]) -> int:
-    """The number of the footnote that says `reason`, which joins `footnotes` if it is new."""
+def _footnote_number(reason: str, footnotes: list[str]) -> int:
+    """The number of the footnote with this text, which joins `footnotes` if it is new."""
     if reason not in footnotes:
         footnotes.append(reason)
     return footnotes.index(reason) + 1
 
 
 def _paper_drop_pct(cell: ReportCell) -> float | Missing:
-    row = words.paper_row(cell)
+    row = sentences.paper_row(cell)
     if row is None or cell.location not in row.downstream_drop_pct:
         return Missing(reason="the paper has no such cell")
     return row.downstream_drop_pct[cell.location]

@@ -1,4 +1,4 @@
-"""What the rows of a table have in common, as its title and the titles of its blocks."""
+"""The title of a table and of its blocks: what their rows have in common."""
 
 import math
 from collections.abc import Mapping
@@ -14,46 +14,46 @@ def table_title(report: SweepReport) -> str:
     """The question, the sweep, and how much training the bases had for their size."""
     ratios = sorted(base.tokens_per_parameter for base in report.bases if base.age_tokens)
     ends = dict.fromkeys(f"{ratio:.2g}" for ratio in (ratios[:1] + ratios[-1:]))
-    trained = " to ".join(ends) or "unknown"
+    tokens = " to ".join(ends) or "unknown"
     scales = joined(
         dict.fromkeys([c.scale for c in report.cells if not c.beside] or [report.scale])
     )
-    return f"{report.question}\n{report.sweep}, scale {scales}: {trained} tokens per parameter"
+    return f"{report.question}\n{report.sweep}, scale {scales}: {tokens} tokens per parameter"
 
 
 def block_title(
     block: RowBlock, base: ReportBase | None, chance: Mapping[str, float], *, sizes: bool
 ) -> str:
-    """What the rows of a block have in common, and where their base stands.
+    """What the rows of a block have in common, and the scores of their base.
 
     Args:
         block: of the table.
-        base: where its rows started, or None where it was not evaluated.
-        chance: by task of the table.
+        base: that its rows start from, or None where it was not evaluated.
+        chance: score of guessing, by task of the table.
         sizes: whether the table has models of several sizes.
     """
     cell = block.first
     size = f"{cell.scale}, {format_tokens(cell.num_params)} parameters, age" if sizes else "Age"
-    here = f" (here {_seen(base)})" if base and base.age_tokens else ""
-    said = [f"{size} {age_text(cell)}{here}", *_removal(block), _healing(block), _seeds(block)]
+    own = f" (here {_pretraining(base)})" if base and base.age_tokens else ""
+    parts = [f"{size} {age_text(cell)}{own}", *_removal(block), _healing(block), _seeds(block)]
     level = f"; the base has {_level(base.scores, chance)}" if base else ""
-    return f"{', '.join(said)}{level}"
+    return f"{', '.join(parts)}{level}"
 
 
 def base_level(base: ReportBase | None, chance: Mapping[str, float]) -> str:
-    """How much training a base had, and where it stands."""
-    return f"{_seen(base)}; {_level(base.scores, chance)}" if base else "not evaluated"
+    """How much training a base had, and its scores."""
+    return f"{_pretraining(base)}; {_level(base.scores, chance)}" if base else "not evaluated"
 
 
-def _seen(base: ReportBase) -> str:
+def _pretraining(base: ReportBase) -> str:
     if not base.age_tokens:  # a revision
         return f"{format_tokens(base.num_params)} parameters"
     return f"{format_tokens(base.age_tokens)} tokens, {base.tokens_per_parameter:.2g} a parameter"
 
 
 def _removal(block: RowBlock) -> list[str]:
-    left = f"{block.count} of {block.first.num_layers} layers removed"
-    return [*([left] if block.count else []), *block.common]
+    removed = f"{block.count} of {block.first.num_layers} layers removed"
+    return [*([removed] if block.count else []), *block.common]
 
 
 def _healing(block: RowBlock) -> str:
@@ -68,9 +68,9 @@ def _seeds(block: RowBlock) -> str:
 
 
 def _level(scores: Scores, chance: Mapping[str, float]) -> str:
-    """Where a set of weights stands, in absolute numbers."""
-    said = [f"perplexity {math.exp(scores.nll):.4g}"] if math.isfinite(scores.nll) else []
+    """Perplexity and mean task score of a set of weights."""
+    parts = [f"perplexity {math.exp(scores.nll):.4g}"] if math.isfinite(scores.nll) else []
     if chance and chance.keys() <= scores.tasks.keys():
         mean = sum(scores.tasks[task].value for task in chance) / len(chance)
-        said.append(f"a mean task score of {mean:.3f}")
-    return " and ".join(said) or "no scores"
+        parts.append(f"a mean task score of {mean:.3f}")
+    return " and ".join(parts) or "no scores"

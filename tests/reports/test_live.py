@@ -1,0 +1,59 @@
+"""The view of a running sweep, on a terminal and in a file."""
+
+import io
+import itertools
+
+from rich.console import Console
+
+from raydistill.reports.console.live import RunningTrial, progress_view
+
+
+def trial(tokens, nll=None):
+    return RunningTrial(
+        location="input",
+        age="320B",
+        tokens=tokens,
+        total_tokens=300_000,
+        tokens_per_s=7_000,
+        heldout_nll=nll,
+    )
+
+
+def test_a_file_gets_every_end_at_once_and_progress_every_15_seconds():
+    now_s = [0.0]
+    console = Console(file=io.StringIO(), width=80)
+    with progress_view(2, 600_000, console, clock=lambda: now_s[0]) as view:
+        for second in range(1, 41):
+            now_s[0] = second
+            view.update("input", trial(7_000 * second))
+        view.finished("input", "input at 320B: perplexity +23.0 %")
+        view.note("waiting for a node")
+    assert console.file.getvalue().splitlines() == [
+        "0 of 2 trials, 105K of 600K tokens, 15 s gone, about 1 min 11 s left",
+        "0 of 2 trials, 210K of 600K tokens, 30 s gone, about 56 s left",
+        "[1/2] input at 320B: perplexity +23.0 %",
+        "waiting for a node",
+    ]
+
+
+def test_a_terminal_shows_one_line_for_each_running_trial():
+    console = Console(file=io.StringIO(), width=80, force_terminal=True)
+    with progress_view(2, 600_000, console) as view:
+        view.update("a", trial(30_000, nll=3.456))
+        view.update("b", trial(60_000))
+        view.finished("b", "done [bold]")
+        shown = Console(file=io.StringIO(), width=80)
+        shown.print(view.render())
+    bar, line, running = shown.file.getvalue().splitlines()
+    assert set(bar.strip()) <= set("━╸╺")
+    assert line.startswith("1 of 2 trials, 330K of 600K tokens")
+    assert running.split() == ["input", "320B", "30K/300K", "nll", "3.456", "7,000", "tokens/s"]
+    assert "[1/2] done [bold]" in console.file.getvalue()
+
+
+def test_no_time_is_promised_before_the_first_token():
+    console = Console(file=io.StringIO(), width=80)
+    with progress_view(1, 300_000, console, clock=itertools.count(0, 20).__next__) as view:
+        view.update("a", trial(0))
+    assert console.file.getvalue().startswith("0 of 1 trials")
+    assert "left" not in console.file.getvalue()
