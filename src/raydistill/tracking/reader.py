@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-
-_READ = ("base", "control", "cell", "reference", "added")
-
+_ROLES = ("base", "control", "cell", "reference", "added")
 _FOR_COMPARISON = "tags.role = 'base'", "tags.role = 'control'"
 
 
@@ -28,10 +26,10 @@ _FOR_COMPARISON = "tags.role = 'base'", "tags.role = 'control'"
 class FoundRun:
     """A run of a sweep; `record` is empty until it has ended."""
 
-    role: str  # one of `_READ`
+    role: str  # one of `_ROLES`
     sweep: str
     scale: str
-    chosen: bool  # by the filter, or only there to be compared with
+    chosen: bool  # by the condition; others are only there to be compared with
     record: str
 
 
@@ -54,12 +52,12 @@ def read_runs(uri: str, names: Sequence[str], condition: str = "") -> list[Found
         raise SetupError(f"{sqlite_path(uri)} does not exist: nothing was tracked there")
     client = open_client(uri)
     ids = _experiment_ids(uri, names, client)
-    found = {str(run.info.run_id): run for run in _search(client, ids, condition)}
-    chosen = set(found)
-    for also in _FOR_COMPARISON if condition else ():
-        found |= {str(run.info.run_id): run for run in _search(client, ids, also)}
-    runs = sorted(found.values(), key=lambda run: int(run.info.start_time))
-    children = [run for run in runs if run.data.tags.get("role") in _READ]
+    runs_by_id = {str(run.info.run_id): run for run in _search(client, ids, condition)}
+    chosen = set(runs_by_id)
+    for role in _FOR_COMPARISON if condition else ():
+        runs_by_id |= {str(run.info.run_id): run for run in _search(client, ids, role)}
+    runs = sorted(runs_by_id.values(), key=lambda run: int(run.info.start_time))
+    children = [run for run in runs if run.data.tags.get("role") in _ROLES]
     with tempfile.TemporaryDirectory() as folder:
         return [
             FoundRun(
@@ -115,6 +113,6 @@ def _record(client: "MlflowClient", run: "Run", folder: Path) -> str:
                 "an older version; the sweep's command, run again, adds it and trains nothing"
             )
         return ""
-    place = folder / run_id
-    place.mkdir()
-    return Path(client.download_artifacts(run_id, RECORD, str(place))).read_text("utf-8")
+    target = folder / run_id
+    target.mkdir()
+    return Path(client.download_artifacts(run_id, RECORD, str(target))).read_text("utf-8")
