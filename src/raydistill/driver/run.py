@@ -135,37 +135,35 @@ class SweepSnapshot:
 
     def __init__(self, prepared: PreparedSweep) -> None:
         self._lock = threading.Lock()
-        self._prepared = prepared
-        self._running = True
+        self._prepared, self._running = prepared, True
         self._files: dict[str, str] = {}
         self._environment = environment(Path.cwd())
 
     @property
     def prepared(self) -> PreparedSweep:
-        """The sweep, with what its trials start from and their best peak rates, once known."""
+        """The sweep, with its bases and the best peak rates of its arms, once they are known."""
         with self._lock:
             return self._prepared
 
     def begin(self, prepared: PreparedSweep) -> None:
-        """The sweep as it is after another stage: its bases exist, or its peak rates are chosen."""
+        """Take the sweep over as it is after a stage: with its bases, or its best peak rates."""
         with self._lock:
             self._prepared = prepared
         self.keep()
 
     def finish(self) -> None:
-        """No trial will come any more."""
+        """Mark the sweep as one that gets no more trials."""
         with self._lock:
             self._running = False
 
     def add_files(self, files: Mapping[str, str]) -> None:
-        """Tables and figures by name, to be shown with the sweep."""
+        """Show these tables and figures with the sweep, by name."""
         with self._lock:
             self._files |= files
 
     def keep(self) -> None:
         """Keep what is known of every cell, so that a report can be made while trials run."""
-        prepared = self.prepared
-        keep(_record(prepared), prepared.store)
+        keep(_record(self.prepared), self.prepared.store)
 
     def state(self) -> SweepState:
         """The sweep as the store holds it now."""

@@ -190,13 +190,11 @@ class Session:
         # a search's choices are not known yet: as if they had the mean length
         tokens = missing * sum(map(self._remaining_tokens, candidates)) // max(len(candidates), 1)
         plan, store, need = self.prepared.plan, self.prepared.store, self.setup.need
-        teachers_apart = stages.teachers_apart(plan.cells, plan.options.teacher_placement, need)
-        jobs = [c.job for c in candidates if isinstance(c.job, TrialJob)] if teachers_apart else []
+        apart = stages.teachers_apart(plan.cells, plan.options.teacher_placement, need)
+        specs = [c.job.spec for c in candidates if apart and isinstance(c.job, TrialJob)]
         with (
             progress_view(missing, tokens, self.console) as view,
-            teacher_actors.teacher_actors(
-                [job.spec for job in jobs], need, str(store.root)
-            ) as actors,
+            teacher_actors.teacher_actors(specs, need, str(store.root)) as actors,
         ):
             result = tune.run_jobs(
                 [_with_teacher(candidate, actors) for candidate in candidates],

@@ -48,6 +48,7 @@ from raydistill.specs.trial import (
 from raydistill.storage.manifest import sha256_of
 from raydistill.storage.store import Store
 
+_NO_COST = Cost(tokens=0, flops_paper=0, flops_exact=0, train_s=0.0, evaluate_s=0.0, peak_bytes=0)
 _ELSEWHERE = MadeBy(device="elsewhere", world_size=1, torch="unknown", host="unknown")
 
 
@@ -159,14 +160,7 @@ def _trained(
         trained_in=sweep,
         curve=(),
         heldout_curve=(),
-        cost=Cost(
-            tokens=0,
-            flops_paper=0,
-            flops_exact=0,
-            train_s=0.0,
-            peak_bytes=0,
-            evaluate_s=ended_s - began_s,
-        ),
+        cost=replace(_NO_COST, evaluate_s=ended_s - began_s),
         made_by=_ELSEWHERE,
         started_s=began_s,
         ended_s=ended_s,

@@ -82,18 +82,13 @@ def _summary(lineage: Lineage) -> str:
 
 
 def _loading(name: str, own_family: bool) -> str:
-    register = ["import raydistill.hf  # registers the class: pip install raydistill", ""]
-    return "\n".join(
-        [
-            "```python",
-            *(register if own_family else []),
-            "from transformers import AutoModelForCausalLM, AutoTokenizer",
-            "",
-            f'model = AutoModelForCausalLM.from_pretrained("{name}")',
-            f'tokenizer = AutoTokenizer.from_pretrained("{name}")',
-            "```",
-        ]
-    )
+    register = "import raydistill.hf  # registers the class: pip install raydistill\n\n"
+    return f"""```python
+{register if own_family else ""}from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("{name}")
+tokenizer = AutoTokenizer.from_pretrained("{name}")
+```"""
 
 
 def _sizes(lineage: Lineage) -> Iterator[tuple[str, ...]]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from raydistill.core.units import ratio_drop_pct, ratio_rise_pct
 from raydistill.planning.cell import ADDED, REFERENCE, shown
-from raydistill.specs.results import Cost, HeldoutPoint, NoControl, Progress, Scores
+from raydistill.specs.results import Cost, HeldoutPoint, Progress, Scores
 from raydistill.specs.trial import TrialSpec
 from raydistill.tracking.records import TrackedBase, TrackedCell, TrackedSweep
 
@@ -42,25 +42,17 @@ def run_name(role: str, values: Mapping[str, str], axes: tuple[str, ...]) -> str
 
 def cell_params(sweep: TrackedSweep, cell: TrackedCell) -> dict[str, str]:
     """A cell's parameters, as requested and as run."""
-    return {
-        "sweep": sweep.name,
-        "scale": sweep.scale,
-        "loss": cell.spec.train.loss,
-        **requested_values(cell),
-        **{name: str(value) for name, value in cell.as_run.items()},
-        **_spec_params(cell.spec),
-    }
+    return {"loss": cell.spec.train.loss, **_common_params(sweep, cell), **_spec_params(cell.spec)}
 
 
 def base_params(sweep: TrackedSweep, base: TrackedBase) -> dict[str, str]:
     """A base's parameters, under the same names as those of the cells that start from it."""
-    return {
-        "sweep": sweep.name,
-        "scale": sweep.scale,
-        **requested_values(base),
-        **{name: str(value) for name, value in base.as_run.items()},
-        "layers": "none",
-    }
+    return {**_common_params(sweep, base), "layers": "none"}
+
+
+def _common_params(sweep: TrackedSweep, item: TrackedCell | TrackedBase) -> dict[str, str]:
+    as_run = {name: str(value) for name, value in item.as_run.items()}
+    return {"sweep": sweep.name, "scale": sweep.scale, **requested_values(item), **as_run}
 
 
 def _spec_params(spec: TrialSpec) -> dict[str, str]:
@@ -121,15 +113,6 @@ def drop_metrics(before: Scores, after: Scores, suffix: str = "") -> dict[str, f
     if before.tasks and after.tasks and before.downstream > 0:
         drops["downstream_drop_pct"] = ratio_drop_pct(before.downstream, after.downstream)
     return {f"{name}{suffix}": value for name, value in drops.items()}
-
-
-def control_metrics(
-    control: Scores | NoControl, after: Scores, averaged: Collection[str]
-) -> dict[str, float]:
-    """What was lost against the un-truncated base trained on the same tokens."""
-    if isinstance(control, NoControl):
-        return {}
-    return drop_metrics(control.over(averaged), after.over(averaged), "_vs_control")
 
 
 def retention_metrics(before: Scores, after: Scores, averaged: Collection[str]) -> dict[str, float]:

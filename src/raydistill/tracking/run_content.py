@@ -8,11 +8,17 @@ from typing import Literal
 
 from raydistill.core.redaction import redact, redact_value
 from raydistill.core.serialization import digest
-from raydistill.specs.results import Finished, Outcome, TrialFailure, Unfinished, UnitScores
+from raydistill.specs.results import (
+    Finished,
+    NoControl,
+    Outcome,
+    TrialFailure,
+    Unfinished,
+    UnitScores,
+)
 from raydistill.tracking.fields import (
     base_params,
     cell_params,
-    control_metrics,
     cost_metrics,
     curve_points,
     drop_metrics,
@@ -140,13 +146,15 @@ def _finals(cell: TrackedCell, averaged: tuple[str, ...]) -> dict[str, float]:
     outcome = cell.outcome
     if not isinstance(outcome, Finished):
         return {}
-    before, after = outcome.result.before, outcome.result.after
+    before, after, control = outcome.result.before, outcome.result.after, cell.control
     if cell.role == "reference":  # nothing was removed from it
         return _rounded(score_metrics(after, averaged))
+    lost = drop_metrics(before.over(averaged), after.over(averaged))
+    if not isinstance(control, NoControl):
+        lost |= drop_metrics(control.over(averaged), after.over(averaged), "_vs_control")
     return _rounded(
         {
-            **drop_metrics(before.over(averaged), after.over(averaged)),
-            **control_metrics(cell.control, after, averaged),
+            **lost,
             **score_metrics(after, averaged),
             **retention_metrics(before, after, averaged),
             **cost_metrics(outcome.result.trained.cost),

@@ -22,17 +22,11 @@ REPORT_EVERY_S = 1.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
-    """A cell that may be trained.
+    """A cell that may be trained."""
 
-    Attributes:
-        key: identity of the work; candidates with equal keys are the same work.
-        axes: the cell's values by axis name, as Tune and Optuna show them.
-        job: what `work` is called with; it can be pickled.
-    """
-
-    key: str
-    axes: Mapping[str, AxisValue]
-    job: object
+    key: str  # identity of the work; candidates with equal keys are the same work
+    axes: Mapping[str, AxisValue]  # the cell's values by axis name, as Tune and Optuna show them
+    job: object  # what `work` is called with; it can be pickled
 
 
 def paced(items: Generator[Metrics], agree: Callable[[int], int]) -> Iterator[Metrics]:

@@ -65,12 +65,11 @@ def _check_cluster(document: YamlDocument, spec: KeyPath) -> Iterator[Problem]:
 
 def _schema(kind: str, schemas: Path | None) -> Schema:
     if schemas is not None:
-        text = (schemas / f"{kind.lower()}.v1.schema.json").read_text(encoding="utf-8")
-        given: Schema = json.loads(text)
-        return given
-    bundled = resources.files("raydistill.runners.cluster_files") / "schemas"
-    packed = (bundled / f"{kind.lower()}.v1.json.xz").read_bytes()
-    schema: Schema = json.loads(lzma.decompress(packed))
+        text = (schemas / f"{kind.lower()}.v1.schema.json").read_bytes()
+    else:
+        bundled = resources.files("raydistill.runners.cluster_files") / "schemas"
+        text = lzma.decompress((bundled / f"{kind.lower()}.v1.json.xz").read_bytes())
+    schema: Schema = json.loads(text)
     return schema
 
 
@@ -80,17 +79,14 @@ def _closed(schema: Schema) -> Schema:
     Except in `metadata`, which is Kubernetes' own: KubeRay's schema leaves out its fields.
     """
     closed = {key: _closed_below(key, value) for key, value in schema.items()}
-    open_ended = "additionalProperties" in schema or schema.get(
-        "x-kubernetes-preserve-unknown-fields"
-    )
+    preserve = schema.get("x-kubernetes-preserve-unknown-fields")
+    open_ended = "additionalProperties" in schema or preserve
     if "properties" in schema and schema.get("type", "object") == "object" and not open_ended:
         closed["additionalProperties"] = False
     if schema.get("x-kubernetes-int-or-string"):
         closed.pop("type", None)
     if schema.get("nullable") and isinstance(closed.get("type"), str):
         closed["type"] = [closed["type"], "null"]
-    if closed.get("type") == "object" and schema == {"type": "object"}:
-        closed.pop("additionalProperties", None)
     return closed
 
 

@@ -23,18 +23,12 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class YamlDocument:
-    """One document of a file.
-
-    Attributes:
-        value: as YAML means it.
-        lines: of every value, from 1.
-        duplicates: keys that occur twice in one mapping, of which YAML takes the last; with lines.
-    """
+    """One document of a file."""
 
     path: Path
-    value: object
-    lines: Mapping[KeyPath, int]
-    duplicates: tuple[tuple[str, int], ...]
+    value: object  # as YAML means it
+    lines: Mapping[KeyPath, int]  # of every value, from 1
+    duplicates: tuple[tuple[str, int], ...]  # keys that occur twice in one mapping, and their lines
 
     def finding(self, key_path: KeyPath, what: str) -> Problem:
         """A problem with a value, or with a missing one at the line of what would hold it."""

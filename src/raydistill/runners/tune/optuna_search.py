@@ -28,23 +28,14 @@ Values = tuple[tuple[str, AxisValue], ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyRequest:
-    """What a study is to do.
+    """What a study is to do."""
 
-    Attributes:
-        objectives: of `search_settings.OBJECTIVES`, all minimised.
-        trials: distinct cells to reach, those with known results included.
-        seed: of the sampler.
-        first: values of cells to try before the sampler is asked; the first cell that has them.
-        url: of the database that keeps the study, for Optuna's own tools.
-        name: of the study in it.
-    """
-
-    objectives: tuple[str, ...]
-    trials: int
-    seed: int
-    first: Sequence[Mapping[str, AxisValue]] = ()
-    url: str
-    name: str
+    objectives: tuple[str, ...]  # of `search_settings.OBJECTIVES`, all minimised
+    trials: int  # distinct cells to reach, those with known results included
+    seed: int  # of the sampler
+    first: Sequence[Mapping[str, AxisValue]] = ()  # values of cells to try before it draws
+    url: str  # of the database that keeps the study, for Optuna's own tools
+    name: str  # of the study in it
 
 
 class Study(InOrder):
@@ -78,7 +69,8 @@ class Study(InOrder):
         self._objectives = request.objectives
         self._cells = {_values(cell.axes): cell for cell in candidates}
         self._known = {key: self._losses(metrics) for key, metrics in known.items()}
-        self._space = _space(candidates)
+        space = study_space(candidates)
+        self._space = {name: _distribution(values) for name, values in space.items()}
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         directions = ["minimize"] * len(request.objectives)
         sampler = TPESampler(
@@ -200,10 +192,6 @@ def study_space(candidates: Sequence[Candidate]) -> dict[str, list[AxisValue]]:
         name: list(dict.fromkeys(cell.axes[name] for cell in candidates))
         for name in candidates[0].axes
     }
-
-
-def _space(candidates: Sequence[Candidate]) -> dict[str, BaseDistribution]:
-    return {name: _distribution(values) for name, values in study_space(candidates).items()}
 
 
 def _distribution(values: Sequence[AxisValue]) -> BaseDistribution:

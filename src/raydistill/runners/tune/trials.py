@@ -87,17 +87,11 @@ class Setup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TuneOutcome:
-    """Results of the cells, by key.
+    """Results of the cells, by key."""
 
-    Attributes:
-        finished: the last item of every work that came to its end.
-        stopped: the last report of those that the scheduler stopped early.
-        failures: those that failed `ATTEMPTS` times without getting further in between.
-    """
-
-    finished: Mapping[str, Metrics]
-    stopped: Mapping[str, Metrics]
-    failures: Mapping[str, TrialFailure]
+    finished: Mapping[str, Metrics]  # the last item of every work that came to its end
+    stopped: Mapping[str, Metrics]  # the last report of those that the scheduler stopped early
+    failures: Mapping[str, TrialFailure]  # `ATTEMPTS` times without getting further in between
 
 
 def worker_need(need: Mapping[str, float]) -> dict[str, float]:
