@@ -4,6 +4,7 @@ import logging
 import os
 import sqlite3
 import uuid
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from raydistill.tracking.destination import sqlite_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment
+    from mlflow.entities import Experiment, Run
 
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the next sync is the retry, and it looks first
@@ -65,6 +66,19 @@ def experiments(uri: str) -> dict[str, str]:
     """The ids of the sweeps' experiments at `uri`, by name."""
     matches = open_client(uri).search_experiments(filter_string="name LIKE 'raydistill/%'")
     return {experiment.name: experiment.experiment_id for experiment in matches}
+
+
+def search_runs(client: "MlflowClient", ids: Sequence[str], condition: str) -> Iterator["Run"]:
+    """The runs of these experiments that are not deleted, the oldest first."""
+    token = None
+    while ids:
+        page = client.search_runs(
+            list(ids), condition, order_by=["attributes.start_time ASC"], page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def find_experiment(client: "MlflowClient", name: str, uri: str, store: Store) -> "Experiment":

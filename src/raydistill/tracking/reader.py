@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from raydistill.core.errors import DataError, SetupError, UsageError
 from raydistill.core.redaction import redact
-from raydistill.tracking.client import experiments, open_client
+from raydistill.tracking.client import experiments, open_client, search_runs
 from raydistill.tracking.destination import sqlite_path
 from raydistill.tracking.run_content import RECORD
 
@@ -87,21 +87,13 @@ def _experiment_ids(uri: str, names: Sequence[str], client: "MlflowClient") -> l
 def _search(client: "MlflowClient", ids: Sequence[str], condition: str) -> Iterator["Run"]:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415  (mlflow is slow to import)
 
-    token = ""
-    while ids:
-        try:
-            page = client.search_runs(
-                list(ids), filter_string=condition, max_results=1000, page_token=token or None
-            )
-        except MlflowException as error:
-            message = str(error).splitlines()[0]
-            if error.error_code != "INVALID_PARAMETER_VALUE":
-                raise SetupError(f"MLflow cannot be read: {redact(message)}") from error
-            raise UsageError(f"--filter {condition!r}: {message}") from error
-        yield from page
-        token = page.token or ""
-        if not token:
-            return
+    try:
+        yield from search_runs(client, ids, condition)
+    except MlflowException as error:
+        message = str(error).splitlines()[0]
+        if error.error_code != "INVALID_PARAMETER_VALUE":
+            raise SetupError(f"MLflow cannot be read: {redact(message)}") from error
+        raise UsageError(f"--filter {condition!r}: {message}") from error
 
 
 def _record(client: "MlflowClient", run: "Run", folder: Path) -> str:

@@ -7,10 +7,11 @@ second point.
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from raydistill.core.fault_injection import fault_point
+from raydistill.tracking.client import search_runs
 from raydistill.tracking.run_content import NOTE, RunContent
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Writer:
         self.client, self.experiment_id = client, experiment_id
         self.runs: dict[str, Run] = {}
         self.written = 0
-        for run in list(_all_runs(client, experiment_id, f"tags.storage = '{storage}'")):
+        for run in list(search_runs(client, [experiment_id], f"tags.storage = '{storage}'")):
             if self.runs.setdefault(run.data.tags.get(KEY, run.info.run_id), run) is not run:
                 # The answer to its creation was lost, and the next sync made another.
                 client.delete_run(run.info.run_id)
@@ -147,22 +148,6 @@ def _mlflow_tags(content: RunContent) -> Mapping[str, str]:
         "mlflow.source.type": "LOCAL",
         **commit,
     }
-
-
-def _all_runs(client: "MlflowClient", experiment_id: str, condition: str) -> Iterator["Run"]:
-    """Every run that is not deleted, the oldest first."""
-    token = ""
-    while True:
-        page = client.search_runs(
-            [experiment_id],
-            filter_string=condition,
-            order_by=["attributes.start_time ASC"],
-            page_token=token or None,
-        )
-        yield from page
-        token = page.token or ""
-        if not token:
-            return
 
 
 def _same(one: float, other: float) -> bool:
