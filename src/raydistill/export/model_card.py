@@ -201,8 +201,8 @@ def _healing(healing: Healing) -> Iterator[tuple[str, ...]]:
         f"{cost.tokens:,} tokens, {format_flops(cost.flops_paper)} FLOPs by 6·N·D, "
         f"{format_flops(cost.flops_exact)} by every product, {cost.train_s:.0f} s",
     )
-    made = healing.made_by
-    yield "trained on", f"{made.world_size} x {made.device}, torch {made.torch}"
+    made_by = healing.made_by
+    yield "trained on", f"{made_by.world_size} x {made_by.device}, torch {made_by.torch}"
 
 
 def _teacher(healing: Healing) -> str:

@@ -149,12 +149,12 @@ def _finals(cell: TrackedCell, averaged: tuple[str, ...]) -> dict[str, float]:
     before, after, control = outcome.result.before, outcome.result.after, cell.control
     if cell.role == "reference":  # nothing was removed from it
         return _rounded(score_metrics(after, averaged))
-    lost = drop_metrics(before.over(averaged), after.over(averaged))
+    drops = drop_metrics(before.over(averaged), after.over(averaged))
     if not isinstance(control, NoControl):
-        lost |= drop_metrics(control.over(averaged), after.over(averaged), "_vs_control")
+        drops |= drop_metrics(control.over(averaged), after.over(averaged), "_vs_control")
     return _rounded(
         {
-            **lost,
+            **drops,
             **score_metrics(after, averaged),
             **retention_metrics(before, after, averaged),
             **cost_metrics(outcome.result.trained.cost),

@@ -14,8 +14,8 @@ SHOWN = ("ray", "torch", "mlflow", "lm-eval", "transformers")
 
 def diagnose_packages() -> Iterator[Finding]:
     """The versions, and one finding for every package that is missing or of a wrong version."""
-    shown = " · ".join(f"{name} {installed(name) or 'missing'}" for name in SHOWN)
-    yield ok(f"raydistill {__version__} · Python {platform.python_version()} · {shown}")
+    names = " · ".join(f"{name} {installed(name) or 'missing'}" for name in SHOWN)
+    yield ok(f"raydistill {__version__} · Python {platform.python_version()} · {names}")
     for need in _needs(""):
         has = installed(need.name)
         if has is None or not need.specifier.contains(has, prereleases=True):

@@ -27,9 +27,9 @@ def diagnose_upload(folder: Path) -> Finding:
     )  # the latter is the jobs API's
     sizes = _uploaded(folder, limit)
     total = sum(sizes.values())
-    shown = f"ray job submit --working-dir . uploads {len(sizes)} files, {total / 2**20:.1f} MiB"
+    summary = f"ray job submit --working-dir . uploads {len(sizes)} files, {total / 2**20:.1f} MiB"
     if total < limit:
-        return ok(f"{shown} of at most {limit / 2**20:.0f}")
+        return ok(f"{summary} of at most {limit / 2**20:.0f}")
     largest = sorted(sizes, key=lambda path: sizes[path], reverse=True)[:LARGEST_SHOWN]
     names = ", ".join(f"{p.relative_to(folder)} ({sizes[p] / 2**20:.0f} MiB)" for p in largest)
     what = f"more than {limit / 2**20:.0f} MiB would be uploaded, which Ray refuses: {names}"
