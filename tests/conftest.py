@@ -25,7 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads beside other tests woul
 
 LONGEST = (
     "test_where_to_drop", "test_job_submit", "test_teacher_free_vs_kd", "test_two_devices",
-    "test_bad_input", "test_more_sweeps", "test_runners", "test_commands", "test_exactly_once",
+    "test_bad_input", "test_more_sweeps", "test_trials", "test_commands", "test_exactly_once",
 )  # fmt: skip
 """Of two processes, none is then left alone with a long file at the end."""
 

@@ -1,4 +1,4 @@
-"""`raydistill export` and `raydistill add`: out of a storage, into every tool, and back."""
+"""`raydistill export` and `raydistill add`: out of a storage, into transformers, and back."""
 
 import dataclasses
 import json
@@ -32,7 +32,7 @@ FAMILIES = ("palm", "llama", "gpt_neox")
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
-def made(request, prepared, tmp_path_factory):
+def exported(request, prepared, tmp_path_factory):
     """A storage with a control and a student of one family, and the student's folder."""
     family = request.param
     storage = tmp_path_factory.mktemp(family)
@@ -62,20 +62,20 @@ def tokens():
 
 
 @torch.no_grad()
-def test_stock_transformers_loads_it_with_equal_logits_and_generates(made):
-    storage, result, to = made
+def test_transformers_loads_an_export_with_equal_logits_and_generates(exported):
+    storage, result, to = exported
     student = load_weights(storage / "trials" / result.trained.trial_id / "weights")
     model, x_BT = reloaded(to), tokens()
     assert torch.equal(model(x_BT).logits, student.model.eval()(x_BT))
-    told = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
-    cached = model.generate(x_BT, use_cache=True, **told)
-    assert torch.equal(cached, model.generate(x_BT, use_cache=False, **told))
+    options = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
+    cached = model.generate(x_BT, use_cache=True, **options)
+    assert torch.equal(cached, model.generate(x_BT, use_cache=False, **options))
 
 
-def test_its_tokenizer_reads_text_and_ends_it(made):
+def test_the_tokenizer_of_an_export_reads_text_and_ends_it(exported):
     from transformers import AutoTokenizer
 
-    _, _, to = made
+    _, _, to = exported
     tokenizer = AutoTokenizer.from_pretrained(to)
     text = "In the beginning"
     assert tokenizer.decode(tokenizer(text).input_ids) == text
@@ -83,18 +83,18 @@ def test_its_tokenizer_reads_text_and_ends_it(made):
     assert reloaded(to).generation_config.eos_token_id == tokenizer.eos_token_id == 0
 
 
-def test_the_card_says_where_it_comes_from_and_how_fast_it_is(made):
-    storage, result, to = made
-    model_card = (to / "README.md").read_text()
-    assert ("import raydistill.hf" in model_card) == (to.parent.name.startswith("palm"))
+def test_the_card_says_where_it_comes_from_and_how_fast_it_is(exported):
+    storage, result, to = exported
+    card = (to / "README.md").read_text()
+    assert ("import raydistill.hf" in card) == (to.parent.name.startswith("palm"))
     lineage = json.loads((to / "raydistill.json").read_text())
-    for said in (
+    for text in (
         result.trained.trial_id, result.trained.spec.base.weights_sha256, "1 after 512",
         result.trained.spec.train.corpus_sha256, "8.192K tokens after a warm phase of 512",
         "lm (teacher-free)", "FLOPs by 6·N·D", "against the control", "`■□□■■■`",
         "transformers 5", lineage["healing"]["command"], "trained at a small scale",
     ):  # fmt: skip
-        assert said in model_card
+        assert text in card
     assert lineage["kept"] == [0, 3, 4, 5]
     before, after = lineage["speeds"]["before"], lineage["speeds"]["after"]
     assert min(before["prefill_tokens_per_s"], after["decode_tokens_per_s"]) > 0
@@ -105,32 +105,34 @@ def test_the_card_says_where_it_comes_from_and_how_fast_it_is(made):
     assert f"lost, nats/token   {lost['value']:+.4f}" in shown
 
 
-@pytest.mark.parametrize("made", ["palm"], indirect=True)
-def test_the_card_of_one_that_was_taught_and_of_one_from_scratch(made):
-    _, _, to = made
+@pytest.mark.parametrize("exported", ["palm"], indirect=True)
+def test_the_card_names_a_teacher_and_a_start_from_scratch(exported):
+    _, _, to = exported
     lineage = from_json(Lineage, (to / "raydistill.json").read_text())
     assert to_json(lineage) == (to / "raydistill.json").read_text()
     base = ExternalBase(name="smoke", revision="80B", weights_sha256="0")
     teacher = CachedTeacher(base=base, excerpt="top-k=32")
     healing = dataclasses.replace(lineage.healing, loss="kd", teacher=teacher)
     taught = dataclasses.replace(lineage, healing=healing, speeds=None)
-    said = model_card(taught, "student", own_family=True)
-    assert "kd (a teacher: smoke 80B, top-k=32 of its answers)" in said
-    assert "prefill" not in said
+    card = model_card(taught, "student", own_family=True)
+    assert "kd (a teacher: smoke 80B, top-k=32 of its answers)" in card
+    assert "prefill" not in card
     scratch = dataclasses.replace(lineage, from_scratch=True, kept=(0, 1, 2, 3))
-    said = model_card(scratch, "student", own_family=True)
-    assert "4 layers trained from fresh weights, beside `smoke` (320B) with 6." in said
-    assert "depth-pruning" not in said
+    card = model_card(scratch, "student", own_family=True)
+    assert "4 layers trained from fresh weights, beside `smoke` (320B) with 6." in card
+    assert "depth-pruning" not in card
 
 
-def test_half_precision_goes_out_as_it_came_or_in_float32(tmp_path):
+def test_half_precision_is_exported_as_it_came_or_in_float32(tmp_path):
     folder = save_model(tmp_path / "came")
     settings = json.loads((folder / "config.json").read_text()) | {"dtype": "bfloat16"}
     (folder / "config.json").write_text(json.dumps(settings))
-    (tmp_path / "kept").mkdir()
-    save_weights(tmp_path / "kept", Student(load_pretrained(read_checkpoint(str(folder), "main"))))
+    (tmp_path / "stored").mkdir()
+    save_weights(
+        tmp_path / "stored", Student(load_pretrained(read_checkpoint(str(folder), "main")))
+    )
     for name, dtype in (("half", torch.bfloat16), ("whole", torch.float32)):
-        student = load_weights(tmp_path / "kept")
+        student = load_weights(tmp_path / "stored")
         if name == "whole":
             in_float32(student)
         assert dtype_of(student) == dtype
@@ -141,16 +143,16 @@ def test_half_precision_goes_out_as_it_came_or_in_float32(tmp_path):
             assert torch.equal(p, student.model.get_parameter(name_of).to(dtype))
 
 
-def test_the_command_in_the_card_means_the_same_trial(made):
-    storage, result, to = made
+def test_the_command_in_the_card_means_the_same_trial(exported):
+    storage, result, to = exported
     command = json.loads((to / "raydistill.json").read_text())["healing"]["command"]
     planned = trained_here.plan(storage, *command.split()[2:])
     (trial,) = prepare(planned, Store(storage)).trials
     assert trial.trial_id == result.trained.trial_id
 
 
-def test_what_was_exported_is_added_with_the_scores_that_it_had(made):
-    storage, result, to = made
+def test_an_export_that_is_added_has_the_scores_that_it_had(exported):
+    storage, result, to = exported
     done = sweeping.command(storage, "add", to, "--like", result.trained.trial_id[:8])
     assert done.returncode == 0, done.stderr
     table = sweeping.command(storage, "report", "--format", "csv").stdout
@@ -162,13 +164,13 @@ def test_what_was_exported_is_added_with_the_scores_that_it_had(made):
         assert own[names.index(metric)] == added[names.index(metric)]
 
 
-@pytest.mark.parametrize("made", ["palm"], indirect=True)
-def test_documented_commands_run_and_the_sweep_tells_of_what_was_added(made, tmp_path):
+@pytest.mark.parametrize("exported", ["palm"], indirect=True)
+def test_documented_commands_run_and_the_sweep_reports_what_was_added(exported, tmp_path):
     """Those of docs/export.md, each with this storage's trial and folders of its own."""
-    storage, result, _ = made
+    storage, result, _ = exported
     trial_id = result.trained.trial_id
-    there = {"76321b4e": trial_id[:8], "laptop@320B": "smoke@320B"}
-    there |= {name: tmp_path / name for name in ("student", "base", "other")}
+    substitutes = {"76321b4e": trial_id[:8], "laptop@320B": "smoke@320B"}
+    substitutes |= {name: tmp_path / name for name in ("student", "base", "other")}
     with_another_tokenizer(tmp_path / "other")
     text = (sweeping.ROOT / "docs/export.md").read_text()
     commands = [
@@ -179,7 +181,7 @@ def test_documented_commands_run_and_the_sweep_tells_of_what_was_added(made, tmp
     ]
     assert {words[0] for words in commands} == {"export", "add", "report"}
     for words in commands:
-        done = sweeping.command(storage, *(there.get(word, word) for word in words))
+        done = sweeping.command(storage, *(substitutes.get(word, word) for word in words))
         assert done.returncode == 0, done.stderr
     again = sweeping.here("where_to_drop", storage, *FLAGS)
     assert "nothing is trained" in again.stdout
@@ -201,19 +203,19 @@ def with_another_tokenizer(folder):
     return folder
 
 
-@pytest.mark.parametrize("made", ["palm"], indirect=True)
-def test_a_folder_that_a_sweep_named_as_reference_stands_beside(made, tmp_path):
-    storage, _, _ = made
-    said = " ".join(sweeping.command(storage, "report").stdout.split())
-    assert re.search(r"beside-\w{6}@main is a reference of [\d.]+K parameters", said)
+@pytest.mark.parametrize("exported", ["palm"], indirect=True)
+def test_a_folder_that_a_sweep_names_as_reference_is_reported(exported, tmp_path):
+    storage, _, _ = exported
+    report = " ".join(sweeping.command(storage, "report").stdout.split())
+    assert re.search(r"beside-\w{6}@main is a reference of [\d.]+K parameters", report)
     other = with_another_tokenizer(tmp_path / "other")
     with pytest.raises(UsageError, match=r"has another tokenizer: .* --like TRIAL --reference"):
         trained_here.plan(storage, *FLAGS, "--reference", str(other))
 
 
-@pytest.mark.parametrize("made", ["llama"], indirect=True)
-def test_what_cannot_go_out_or_in_is_told_in_one_line(made, tmp_path):
-    storage, result, to = made
+@pytest.mark.parametrize("exported", ["llama"], indirect=True)
+def test_what_cannot_be_exported_or_added_is_refused_in_one_line(exported, tmp_path):
+    storage, result, to = exported
     trial_id = result.trained.trial_id
     other = shutil.copytree(to, tmp_path / "other")
     tokenizer = json.loads((other / "tokenizer.json").read_text())
@@ -224,7 +226,7 @@ def test_what_cannot_go_out_or_in_is_told_in_one_line(made, tmp_path):
     shutil.copy(to / "config.json", tmp_path / "pickled")
     new = tmp_path / "new"
     before = sorted(storage.rglob("*"))
-    for row, code, said, *words in (
+    for row, code, message, *words in (
         (1, 2, f"no trial 'x{trial_id[1:]}'", "export", f"x{trial_id[1:]}", "--to", new),
         (1, 2, "no scale 'labtop'. Did you mean 'laptop'?", "export", "labtop@80B", "--to", new),
         (1, 2, "no age 81B: scale 'laptop' has 80B, 320B", "export", "laptop@81B", "--to", new),
@@ -239,12 +241,12 @@ def test_what_cannot_go_out_or_in_is_told_in_one_line(made, tmp_path):
     ):
         done = sweeping.command(storage, *words)
         assert (done.returncode, done.stderr.count("\n")) == (code, 1), (row, done.stderr)
-        assert said in done.stderr
+        assert message in done.stderr
     assert not new.exists()
     assert sorted(storage.rglob("*")) == before
 
 
-def test_a_base_that_the_package_carries_goes_out_of_an_empty_storage(tmp_path):
+def test_a_base_of_the_package_is_exported_from_an_empty_storage(tmp_path):
     to = tmp_path / "base"
     done = sweeping.command(tmp_path, "export", "laptop@320B", "--to", to, "--no-measure")
     assert done.returncode == 0, done.stderr

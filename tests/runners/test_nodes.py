@@ -1,4 +1,4 @@
-"""Nodes that are lost and nodes that come: the sweep goes on to the same bits.
+"""Nodes that are lost and added: the sweep goes on to the same bits.
 
 The head has no CPU, as on a cluster where it only directs.
 """
@@ -30,12 +30,12 @@ PASSED = Fault(action="note", point="step", number=8)
 def cluster(monkeypatch):
     """A head without CPUs; a node that is lost is noticed within seconds."""
     monkeypatch.setenv("RAY_health_check_period_ms", "500")
-    others = family(os.getpid())
+    processes_before = family(os.getpid())
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
     )
     yield cluster
-    session = [process for process in family(os.getpid()) if process not in others]
+    session = [process for process in family(os.getpid()) if process not in processes_before]
     cluster.shutdown()
     assert left_of(session) == []
 
@@ -68,8 +68,8 @@ def test_a_node_lost_in_mid_trial_and_another_added(cluster, prepared, tmp_path)
     process = start(storage, cluster, *ONE)
     wait_for_fault(storage, process)
     cluster.remove_node(node, allow_graceful=False)
-    kept = max(int(p.name[5:]) for p in storage.glob("trials/*/checkpoints/step-*"))
-    assert 0 < kept < 17
+    newest = max(int(p.name[5:]) for p in storage.glob("trials/*/checkpoints/step-*"))
+    assert 0 < newest < 17
     cluster.add_node(num_cpus=1)
     out, err = process.communicate()
     assert process.returncode == 0, out + err
@@ -78,8 +78,10 @@ def test_a_node_lost_in_mid_trial_and_another_added(cluster, prepared, tmp_path)
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("lost", ["with the trial's own process", "with a rank alone"])
-def test_an_elastic_trial_goes_from_two_devices_to_one_and_back(cluster, prepared, tmp_path, lost):
+@pytest.mark.parametrize("lost_node", ["of the trial's own process", "of a rank alone"])
+def test_an_elastic_trial_goes_from_two_devices_to_one_and_back(
+    cluster, prepared, tmp_path, lost_node
+):
     """Its global batch is the same all the time: two micro-batches on one rank, or one on each."""
     storage = prepared(tmp_path / "elastic")
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
@@ -88,7 +90,7 @@ def test_an_elastic_trial_goes_from_two_devices_to_one_and_back(cluster, prepare
     process = start(storage, cluster, *ELASTIC, faults=f"{plan}; note@step=900,rank=1")
     wait_for_fault(storage, process, marks[0])
     own, other = sorted(nodes, key=lambda node: free_cpus(cluster)[node.node_id])
-    cluster.remove_node(own if "own" in lost else other, allow_graceful=False)
+    cluster.remove_node(own if "own" in lost_node else other, allow_graceful=False)
     wait_for_fault(storage, process, marks[1])
     cluster.add_node(num_cpus=1)
     out, err = process.communicate()
@@ -117,18 +119,18 @@ def test_after_its_last_trial_a_node_may_leave(cluster, tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     nodes = {cluster.add_node(num_cpus=1).node_id for _ in range(2)}
     two = [Candidate(key=f"t{n}", axes={}, job=Nap(steps=n)) for n in (2, 80)]
-    seen = []
+    idle_times = []
 
     def look(key, metrics):
         if key == "t80":
-            seen.append(sorted(idle_s(cluster)[node] for node in nodes))
+            idle_times.append(sorted(idle_s(cluster)[node] for node in nodes))
 
     with connected(tmp_path / "ray.log"):
         setup = Setup(folder=tmp_path)
         outcome = run_jobs(two, InOrder(two), work=doze, setup=setup, on_progress=look)
         assert sorted(outcome.finished) == ["t2", "t80"]
-        assert max(idle for _, idle in seen) > 3  # while the other trained
-        assert all(busy < 1 for busy, _ in seen)
+        assert max(idle for _, idle in idle_times) > 3  # while the other trained
+        assert all(busy < 1 for busy, _ in idle_times)
         time.sleep(3)  # the driver reports, and may take long
         assert min(idle_s(cluster)[node] for node in nodes) > 1
 

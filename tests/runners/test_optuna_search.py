@@ -25,25 +25,25 @@ CELLS = [
 
 @pytest.fixture
 def study(tmp_path):
-    """Makes a study with a database of its own; by default of one objective."""
+    """`study(cells)` makes a study with a database of its own; by default of one objective."""
 
     def make(cells, known=(), trials=100, objectives=("delta_nll",), **more):
-        asked = StudyRequest(
+        request = StudyRequest(
             objectives=objectives, trials=trials, seed=0,
             url=f"sqlite:///{tmp_path}/optuna.db", name="a-study", **more,
         )  # fmt: skip
-        return Study(cells, {key: losses(value) for key, value in dict(known).items()}, asked)
+        return Study(cells, {key: losses(value) for key, value in dict(known).items()}, request)
 
     return make
 
 
 def losses(delta_nll, parameters=1.0):
-    """What a finished trial reports of the objectives."""
+    """The objectives' values in a finished trial's report."""
     return {OBJECTIVES["delta_nll"]: delta_nll, OBJECTIVES["parameters"]: parameters}
 
 
 def search_to_the_end(search, values):
-    """Every key that `search` wants trained, each finished before the next is asked for."""
+    """Every key that `search` suggests, one after the other is finished."""
     keys = []
     while (config := search.suggest(str(len(keys)))) != END:
         value = values(config)
@@ -53,8 +53,8 @@ def search_to_the_end(search, values):
     return keys
 
 
-def kept(tmp_path):
-    """The keys in the database, and the values with them."""
+def stored_trials(tmp_path):
+    """The trials in the database by key, and the number of its rows."""
     (summary,) = optuna.get_all_study_summaries(f"sqlite:///{tmp_path}/optuna.db")
     trials = optuna.load_study(
         study_name=summary.study_name, storage=f"sqlite:///{tmp_path}/optuna.db"
@@ -68,23 +68,23 @@ def test_a_search_that_does_not_exist_names_the_nearest():
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "message"),
     [
         (["delta_nl"], "no objective 'delta_nl'. Did you mean 'delta_nll'"),
         (["delta_nll", "params"], "There are: delta_nll, downstream, flops, parameters"),
         (["flops", "flops"], "name each once"),
     ],
 )
-def test_row_11_an_objective_with_a_typo_is_refused(names, said):
-    with pytest.raises(UsageError, match=said):
+def test_row_11_an_objective_with_a_typo_is_refused(names, message):
+    with pytest.raises(UsageError, match=message):
         check_objectives(names)
 
 
 def test_rates_are_chosen_by_the_probe_or_by_the_search_not_by_both(tmp_path):
     with pytest.raises(UsageError, match="--lr-probe chooses the rates that lr_factor names"):
         finished.plan("search", Store(tmp_path), "--lr-probe")
-    asked = finished.plan("search", Store(tmp_path), "--lr-probe", "--lr_factor", "1")
-    assert {cell.request.peak_lr for cell in asked.cells} == {"scale"}
+    plan = finished.plan("search", Store(tmp_path), "--lr-probe", "--lr_factor", "1")
+    assert {cell.request.peak_lr for cell in plan.cells} == {"scale"}
 
 
 def test_a_larger_random_search_keeps_the_cells_of_a_smaller_one():
@@ -122,7 +122,9 @@ def test_it_goes_on_after_a_failure_and_does_not_draw_the_cell_again(study, tmp_
         study(CELLS, trials=7), lambda c: None if c["location"] == "input" else 0.1
     )
     assert sorted(keys) == sorted(cell.key for cell in CELLS)
-    assert sorted(kept(tmp_path)[0]) == sorted(key for key in keys if not key.startswith("input"))
+    assert sorted(stored_trials(tmp_path)[0]) == sorted(
+        key for key in keys if not key.startswith("input")
+    )
 
 
 def test_cells_that_are_the_same_work_are_trained_once(study):
@@ -139,7 +141,7 @@ def cell(count):
     return Candidate(key=f"input-{count}", axes={"location": "input", "count": count}, job=None)
 
 
-def test_what_is_to_be_tried_first_is(study):
+def test_cells_to_try_first_are_tried_first(study):
     first = ({"location": "output"}, {"location": "both", "age": 320}, {"location": "nowhere"})
     keys = search_to_the_end(study(CELLS, trials=4, first=first), lambda c: 1.0)
     assert keys[:2] == ["output-80", "both-320"]
@@ -150,10 +152,10 @@ def test_a_study_in_the_database_goes_on_and_holds_every_finished_cell_once(stud
     known = {key: float(key.partition("-")[2]) for key in first}
     more = search_to_the_end(study(CELLS, known, trials=6), lambda c: float(c["age"]))
     assert len(more) == 3
-    found, rows = kept(tmp_path)
-    assert sorted(found) == sorted([*first, *more])
+    stored, rows = stored_trials(tmp_path)
+    assert sorted(stored) == sorted([*first, *more])
     assert rows == 6
-    for key, trial in found.items():
+    for key, trial in stored.items():
         assert f"{trial.params['location']}-{trial.params['age']}" == key
         assert trial.values == [trial.params["age"]]
 
@@ -161,9 +163,9 @@ def test_a_study_in_the_database_goes_on_and_holds_every_finished_cell_once(stud
 def test_several_objectives_are_kept_by_name(study, tmp_path):
     search = study(CELLS, trials=5, objectives=("delta_nll", "parameters"))
     search_to_the_end(search, lambda c: float(c["age"]))
-    found, _ = kept(tmp_path)
-    assert {tuple(trial.values) for trial in found.values()} <= {(80.0, 1.0), (320.0, 1.0)}
-    assert search.kept.metric_names == ["delta_nll", "parameters"]
+    stored, _ = stored_trials(tmp_path)
+    assert {tuple(trial.values) for trial in stored.values()} <= {(80.0, 1.0), (320.0, 1.0)}
+    assert search.stored.metric_names == ["delta_nll", "parameters"]
 
 
 def test_a_rate_is_drawn_on_a_log_scale_and_rounded_to_its_grid(study, tmp_path):
@@ -175,9 +177,9 @@ def test_a_rate_is_drawn_on_a_log_scale_and_rounded_to_its_grid(study, tmp_path)
     ]
     keys = search_to_the_end(study(cells, trials=9), lambda c: c["lr"])
     assert len(set(keys)) == 9
-    found, _ = kept(tmp_path)
-    assert {trial.params["lr"] for trial in found.values()} <= set(grid)
-    lr = found[keys[0]].distributions["lr"]
+    stored, _ = stored_trials(tmp_path)
+    assert {trial.params["lr"] for trial in stored.values()} <= set(grid)
+    lr = stored[keys[0]].distributions["lr"]
     assert (lr.low, lr.high, lr.log) == (0.25, 2.0, True)
 
 

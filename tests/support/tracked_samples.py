@@ -38,7 +38,8 @@ LAYERS = {
     "random-0": (2, 3, 7, 9),
 }
 STEP_TOKENS = 2_048
-AGES = {80 * B: 3_500_032, 320 * B: 14_000_128}
+LATE = 320 * B
+AGES = {80 * B: 3_500_032, LATE: 14_000_128}  # tokens at this scale
 
 
 def boxes(layers):

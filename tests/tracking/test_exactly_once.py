@@ -44,14 +44,14 @@ def run_driver(storage, moment):
 
 
 def rows(storage, query):
-    """From the database itself: what a client shows might hide a double."""
+    """From the database itself: what a client shows might hide a duplicate."""
     with sqlite3.connect(storage / "mlflow.db") as connection:
         return connection.execute(query).fetchall()
 
 
 def test_there_is_one_run_for_every_cell_the_base_and_the_sweep(disturbed):
     names = [name for (name,) in rows(disturbed, "SELECT name FROM runs")]
-    cells = ["control age=320B", *(f"{place} age=320B" for place in LOCATIONS[1:])]
+    cells = ["control age=320B", *(f"{location} age=320B" for location in LOCATIONS[1:])]
     assert sorted(names) == sorted([*cells, "base age=320B", "where_to_drop (laptop)"])
 
 
@@ -81,8 +81,8 @@ def test_mlflow_shows_what_an_undisturbed_run_shows(disturbed, undisturbed):
 
 
 def hashes(storage):
-    found = sorted(storage.glob("trials/*/trained.json"))
-    return {path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+    paths = sorted(storage.glob("trials/*/trained.json"))
+    return {path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def contents(storage):
@@ -106,7 +106,7 @@ def contents(storage):
 
 PER_STORAGE = {
     "raydistill.key",
-    "raydistill.distillation.answer_files",
+    "raydistill.written",
     "storage",
     "mlflow.parentRunId",
 }

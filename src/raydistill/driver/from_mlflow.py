@@ -1,4 +1,4 @@
-"""Where a report's cells come from: this storage, or an MLflow server that several people use."""
+"""Reports from an MLflow server that several people use, instead of from this storage."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -26,17 +26,17 @@ T = TypeVar("T", BaseRecord, CellRecord)
 def from_mlflow(
     uri: str, store: Store, names: Sequence[str], experiments: Sequence[str], condition: str
 ) -> list[SweepReport]:
-    """The reports of the runs of some experiments, or of every sweep's.
+    """The reports of the runs of some experiments, or of every sweep.
 
     Args:
         uri: of a tracking server or a database.
-        store: tells where this storage has delivered before.
-        names: of sweeps, to keep; none keeps all.
-        experiments: by name; none means those of the sweeps.
-        condition: chooses cells, in MLflow's words; what they are compared with is read anyway.
+        store: knows where this storage has delivered before.
+        names: of the sweeps to report; none means all.
+        experiments: by name; none means those of every sweep.
+        condition: a filter of cells, in MLflow's words; what they are compared with is read anyway.
 
     Raises:
-        UsageError: if an experiment, a sweep or the condition is not one.
+        UsageError: if there is no such experiment or sweep, or MLflow refuses the condition.
         SetupError: if the server does not answer.
         DataError: if a run's record is missing or of a newer version.
     """
@@ -48,41 +48,42 @@ def from_mlflow(
     cells = [r for r in runs if r.role != "base" and r.record]
     chosen = [_read(CellRecord, run.record) for run in cells if run.chosen]
     others = [_read(CellRecord, run.record) for run in cells if not run.chosen]
-    kept = [*_compared_with(chosen, others), *chosen]
+    reported = (*_controls_of(chosen, others), *chosen)
     if condition:
-        starts = {(each.cell.scale, each.cell.age, each.base_sha256) for each in kept}
-        bases = tuple(each for each in bases if _start(each.base) in starts)
+        keys = {(record.cell.scale, record.cell.age, record.base_sha256) for record in reported}
+        bases = tuple(record for record in bases if _key(record.base) in keys)
     unfinished = Counter(
         (run.sweep, run.scale) for run in runs if run.role != "base" and not run.record
     )
-    return assemble(ReportRecords(bases=bases, cells=tuple(kept), unfinished=unfinished))
+    return assemble(ReportRecords(bases=bases, cells=reported, unfinished=unfinished))
 
 
-def _start(base: ReportBase) -> tuple[object, ...]:
+def _key(base: ReportBase) -> tuple[object, ...]:
     return base.scale, base.age, base.scores.weights_sha256
 
 
-def _compared_with(chosen: Sequence[CellRecord], others: Sequence[CellRecord]) -> list[CellRecord]:
+def _controls_of(chosen: Sequence[CellRecord], others: Sequence[CellRecord]) -> list[CellRecord]:
     """Those of `others` that are controls of chosen cells."""
     controls: dict[object, list[ReportCell]] = {}
-    for each in (*others, *chosen):
-        if each.cell.role == "control":
-            controls.setdefault((each.about, each.base_sha256), []).append(each.cell)
-    runs = {
-        id(run)
-        for each in chosen
-        for run in control_runs(
-            each.cell, controls.get((each.about, each.base_sha256), ())
+    for record in (*others, *chosen):
+        if record.cell.role == "control":
+            controls.setdefault((record.about, record.base_sha256), []).append(record.cell)
+    outcomes = {
+        id(outcome)
+        for record in chosen
+        for outcome in control_runs(
+            record.cell, controls.get((record.about, record.base_sha256), ())
         ).values()
     }
-    return [each for each in others if id(each.cell.outcome) in runs]
+    return [record for record in others if id(record.cell.outcome) in outcomes]
 
 
-def _read(kind: type[T], record: str) -> T:
+def _read(kind: type[T], text: str) -> T:
     try:
-        found = from_json(kind, record)
+        record = from_json(kind, text)
     except ValueError as error:
         raise DataError(f"a run's record is not readable by this version: {error}") from error
-    if found.schema > SCHEMA:
-        raise DataError(f"a run's record was written by schema {found.schema}, this reads {SCHEMA}")
-    return found
+    schema = record.schema
+    if schema > SCHEMA:
+        raise DataError(f"a run's record was written by schema {schema}, this reads {SCHEMA}")
+    return record

@@ -2,7 +2,8 @@
 
 import shlex
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,7 +44,7 @@ from raydistill.tracking.links import experiment_url, ui_command
 from raydistill.tracking.records import TrackedSweep
 from raydistill.tracking.tracker import Tracker
 
-FULL_BYTES = 32_000_000
+FULL_BYTES = 32_000_000  # a storage with less room counts as full
 
 
 def run(plan: SweepPlan) -> int:
@@ -64,53 +65,52 @@ def run(plan: SweepPlan) -> int:
 
 @contextmanager
 def full_disk_named(root: Path) -> Iterator[None]:
-    """Whatever breaks in the block because the storage is full says so.
+    """An error in the block says so if the storage is full.
 
-    Ray reads its own half-written files there too, and then says anything.
+    Ray reads its own half-written files there too, whose errors tell nothing.
 
     Raises:
-        SetupError: instead of any other error, if next to nothing is left.
+        SetupError: instead of any other error, if next to no room is left.
     """
     try:
         yield
     except RaydistillError:
         raise
     except Exception as error:
-        left_bytes = shutil.disk_usage(root).free
-        if left_bytes > FULL_BYTES:
+        free_bytes = shutil.disk_usage(root).free
+        if free_bytes > FULL_BYTES:
             raise
         raise SetupError(
-            f"the storage {root} is full, {left_bytes / 1e6:.1f} MB are left ({error}): make room, "
+            f"the storage {root} is full, {free_bytes / 1e6:.1f} MB are left ({error}): make room, "
             "what is done is kept; the same command goes on"
         ) from error
 
 
 def _run(plan: SweepPlan, store: Store, console: PatientConsole) -> int:
     _keep_task_data(plan, store)
-    if told := faults.arm(store.path("faults")):
-        console.print(told)
-    if swept := remove_leftovers(store.root):
-        console.print(swept)
+    for message in (faults.arm(store.path("faults")), remove_leftovers(store.root)):
+        if message:
+            console.print(message)
     prepared = with_best_rates(prepare(plan, store))
-    tracked, uri = SweepSnapshot(prepared), plan.options.tracking_uri
+    snapshot, uri = SweepSnapshot(prepared), plan.options.tracking_uri
     console.print(check_destination(uri, store))
-    tracker = Tracker(tracked.snapshot, uri=uri, store=store, say=console.print)
-    told = continue_hint(prepared)
+    tracker = Tracker(snapshot.for_tracker, uri=uri, store=store, say=console.print)
+    hint = continue_hint(prepared)
     if is_finished(prepared):
         console.print("The store has every trial of this sweep: nothing is trained.")
-        tracked.running = False
+        snapshot.finish()
     else:
         with tracker:
             try:
-                train_missing(prepared, console, tracked.begin)
+                train_missing(prepared, console, snapshot.begin)
             finally:
-                tracked.running = False
-    tracked.keep()
-    state = tracked.state()
-    tracked.files = write_report(state, store, console)
-    tracked.files |= write_verdict(tracked.prepared, console)
-    if told:
-        console.print(told)
+                snapshot.finish()
+    snapshot.keep()
+    state = snapshot.state()
+    snapshot.add_files(write_report(state, store, console))
+    snapshot.add_files(write_verdict(snapshot.prepared, console))
+    if hint:
+        console.print(hint)
     tracker.close()
     _print_next(plan, tracker, console)
     return int(any(isinstance(cell.outcome, TrialFailure) for cell in state.cells))
@@ -131,48 +131,63 @@ def probe(prepared: PreparedSweep) -> None:
 
 
 class SweepSnapshot:
-    """What MLflow is brought to, read from the store each time it is asked.
-
-    Attributes:
-        running: whether trials may still come.
-        prepared: the sweep, each arm at its best peak rate once that is known, and what its
-            trials start from once the stages before them have made that.
-        files: tables and figures by name, once there are any.
-    """
+    """A sweep as the store holds it whenever it is read; the tracker's thread reads it too."""
 
     def __init__(self, prepared: PreparedSweep) -> None:
-        self.running, self.prepared = True, prepared
-        self.files: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._prepared, self._running = prepared, True
+        self._files: dict[str, str] = {}
         self._environment = environment(Path.cwd())
 
+    @property
+    def prepared(self) -> PreparedSweep:
+        """The sweep, with its bases and the best peak rates of its arms, once they are known."""
+        with self._lock:
+            return self._prepared
+
     def begin(self, prepared: PreparedSweep) -> None:
-        """What trials start from is there now, or the peaks that they train at."""
-        self.prepared = prepared
+        """Take the sweep over as it is after a stage: with its bases, or its best peak rates."""
+        with self._lock:
+            self._prepared = prepared
         self.keep()
 
-    def state(self) -> SweepState:
-        """The sweep as the store holds it now."""
-        return read_state(self._asked(), self.prepared.store)
+    def finish(self) -> None:
+        """Mark the sweep as one that gets no more trials."""
+        with self._lock:
+            self._running = False
+
+    def add_files(self, files: Mapping[str, str]) -> None:
+        """Show these tables and figures with the sweep, by name."""
+        with self._lock:
+            self._files |= files
 
     def keep(self) -> None:
         """Keep what is known of every cell, so that a report can be made while trials run."""
-        keep(self._asked(), self.prepared.store)
+        keep(_record(self.prepared), self.prepared.store)
 
-    def _asked(self) -> SweepRecord:
+    def state(self) -> SweepState:
+        """The sweep as the store holds it now."""
         prepared = self.prepared
-        if again := winner_again(prepared):
-            prepared = prepared.with_cells((*prepared.plan.cells, *again))
-        return with_added(record_of(prepared), prepared.store)
+        return read_state(_record(prepared), prepared.store)
 
-    def snapshot(self) -> TrackedSweep:
-        """The same for the tracker."""
+    def for_tracker(self) -> TrackedSweep:
+        """The sweep as MLflow is to show it."""
+        with self._lock:
+            prepared, running, files = self._prepared, self._running, dict(self._files)
         return for_tracker(
-            self.state(),
-            command=self.prepared.plan.options.command,
-            running=self.running,
+            read_state(_record(prepared), prepared.store),
+            command=prepared.plan.options.command,
+            running=running,
             environment=self._environment,
-            files=self.files,
+            files=files,
         )
+
+
+def _record(prepared: PreparedSweep) -> SweepRecord:
+    """Of every cell, with the winner on new seeds and students that were added."""
+    if reruns := winner_again(prepared):
+        prepared = prepared.with_cells((*prepared.plan.cells, *reruns))
+    return with_added(record_of(prepared), prepared.store)
 
 
 def _keep_task_data(plan: SweepPlan, store: Store) -> None:
@@ -182,19 +197,22 @@ def _keep_task_data(plan: SweepPlan, store: Store) -> None:
 
 def write_report(state: SweepState, store: Store, console: PatientConsole) -> dict[str, str]:
     """Print the table, and keep it with its figures and its page; returns the files by name."""
-    made = chapter(for_report(state))
-    print_table(made.table, console)
+    report = chapter(for_report(state))
+    print_table(report.table, console)
     folder = store.path("sweeps", state.asked.name, state.asked.scale)
-    files = {"table.md": to_markdown(made.table), "table.json": to_json(made.table)}
-    files |= formats.texts([made])
+    files = {"table.md": to_markdown(report.table), "table.json": to_json(report.table)}
+    files |= formats.texts([report])
     for name, text in files.items():
         write_text(folder / name, text)
-    figures = formats.figures(made, folder)
-    return files | {p.name: p.read_text("utf-8") for p in figures if p.suffix == ".svg"}
+    return files | _svg_texts(formats.figures(report, folder))
+
+
+def _svg_texts(paths: Iterable[Path]) -> dict[str, str]:
+    return {path.name: path.read_text("utf-8") for path in paths if path.suffix == ".svg"}
 
 
 def write_verdict(prepared: PreparedSweep, console: PatientConsole) -> dict[str, str]:
-    """Say what a funnel or a search by Optuna came to, and keep it; returns the files by name."""
+    """Print the conclusions of a funnel or a search by Optuna; returns their files by name."""
     options, folder = prepared.plan.options, prepared.folder
     lines: list[str] = []
     pictures: tuple[Path, ...] = ()
@@ -209,14 +227,14 @@ def write_verdict(prepared: PreparedSweep, console: PatientConsole) -> dict[str,
         lines += ["", f"The study: optuna-dashboard {study_url(prepared.store)}"]
     if not lines:
         return {}
-    console.print("\n" + "\n".join(lines))
-    write_text(folder / "verdict.md", "\n".join(lines) + "\n")
-    kept = {path.name: path.read_text("utf-8") for path in pictures if path.suffix == ".svg"}
-    return {"verdict.md": "\n".join(lines) + "\n"} | kept
+    text = "\n".join(lines)
+    console.print(f"\n{text}")
+    write_text(folder / "verdict.md", f"{text}\n")
+    return {"verdict.md": f"{text}\n"} | _svg_texts(pictures)
 
 
 def _print_next(plan: SweepPlan, tracker: Tracker, console: PatientConsole) -> None:
-    """The commands to go on with."""
+    """Print where the results are and what to run next."""
     uri = plan.options.tracking_uri
     folder = plan.options.storage / "sweeps" / plan.sweep.name / plan.scale.name
     console.print(f"\nTable, figures and page: {folder / 'report.html'}", soft_wrap=True)

@@ -30,44 +30,42 @@ if TYPE_CHECKING:
     from raydistill.runners.tune.in_order import InOrder
     from raydistill.runners.tune.trials import Setup
 
-
-ALWAYS_SHOWN = ("location", "count", "gap", "age")
-"""In Tune's tables, also where a sweep does not vary them."""
+ALWAYS_SHOWN = ("location", "count", "gap", "age")  # axes in Tune's tables, even if they never vary
 
 
 def is_finished(prepared: PreparedSweep) -> bool:
     """Whether there is nothing to train or measure."""
     if prepared.plan.options.search == FUNNEL:
         return has_bases(prepared) and open_funnel(prepared).is_done()
-    if len(_finished_metrics(prepared)) < _wanted(prepared):
+    if len(_finished_metrics(prepared)) < _trials_to_finish(prepared):
         return False
-    again = prepared.with_cells(winner_again(prepared))
-    return len(_finished_metrics(again)) == len(again.trials)
+    reruns = prepared.with_cells(winner_again(prepared))
+    return len(_finished_metrics(reruns)) == len(reruns.trials)
 
 
 def has_bases(prepared: PreparedSweep) -> bool:
-    """Whether the corpus, the bases and their layer scores are there."""
-    made = prepared.artifacts
-    has_text = prepared.store.has("corpora", made.corpus.corpus_sha256)
+    """Whether the corpus, the bases and their layer scores exist."""
+    artifacts = prepared.artifacts
+    has_text = prepared.store.has("corpora", artifacts.corpus.corpus_sha256)
     keys = {cell.base.key for cell in prepared.plan.cells}
     final = all(trial.has_final_id for trial in prepared.trials)
-    return has_text and final and keys <= made.bases.keys()
+    return has_text and final and keys <= artifacts.bases.keys()
 
 
-def _wanted(prepared: PreparedSweep) -> int:
-    """Distinct trials that the sweep is to end with."""
+def _trials_to_finish(prepared: PreparedSweep) -> int:
+    """How many distinct trials the sweep ends with."""
     return min(prepared.plan.options.trials, len(prepared.trials))
 
 
 def train_missing(
     prepared: PreparedSweep, console: PatientConsole, begin: Callable[[PreparedSweep], None]
 ) -> None:
-    """Everything that needs a cluster: corpus, bases, trials.
+    """Make everything that needs a cluster: corpus, bases, trials.
 
     Args:
         prepared: the sweep as far as the store knows it.
         console: shows what is done.
-        begin: told of the sweep once its bases are there, and once its peaks are chosen.
+        begin: called with the sweep once its bases exist, and once its peak rates are chosen.
 
     Raises:
         RaydistillError: if the cluster cannot hold a trial, or the bases cannot be had.
@@ -100,23 +98,23 @@ def train_missing(
 
 
 def _probes_of(prepared: PreparedSweep) -> PreparedSweep:
-    """The short trials of a sweep's arms, as a grid."""
+    """A grid of the learning-rate probes of a sweep's arms."""
     plan = prepared.plan
-    every = replace(plan.options, search=GRID, trials=MOST_CELLS)
-    probes = replace(plan, cells=probe_cells(plan.cells), options=every)
+    grid = replace(plan.options, search=GRID, trials=MOST_CELLS)
+    probes = replace(plan, cells=probe_cells(plan.cells), options=grid)
     return prepare(probes, prepared.store, prepared.artifacts)
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A sweep on a cluster that is there, from bases that are made."""
+    """The training of a sweep, on a cluster that is connected, from bases that exist."""
 
     prepared: PreparedSweep
     console: PatientConsole
     setup: "Setup"
 
     def train(self) -> None:
-        """Train what is missing; failures are kept too."""
+        """Train what is missing; failures are stored too."""
         store = self.prepared.store
         if not self.prepared.plan.options.anew:
             copy_bundled_bases([trial.trial_id for trial in self.prepared.trials], store)
@@ -136,19 +134,18 @@ class Session:
         return [trial for trial, end in ends if not isinstance(end, Finished)]
 
     def _search(self) -> dict[str, TrialFailure]:
-        """By Optuna; then the winner on new seeds, if the sweep wants that."""
+        """Search by Optuna; then train the winner on new seeds, if the sweep says so."""
         from raydistill.runners.tune.optuna_search import study  # noqa: PLC0415  (Ray)
 
         prepared, done = self.prepared, _finished_metrics(self.prepared)
-        missing = _wanted(prepared) - len(done)
+        missing = _trials_to_finish(prepared) - len(done)
         candidates = self.candidates(prepared.trials)
-        left = [candidate for candidate in candidates if candidate.key not in done]
-        names = study(prepared, candidates, done)
-        failures = self.run(left, names, missing) if missing > 0 else {}
-        again = prepared.with_cells(winner_again(prepared)).trials
-        if anew := self._unfinished(again):
+        unfinished = [candidate for candidate in candidates if candidate.key not in done]
+        searcher = study(prepared, candidates, done)
+        failures = self.run(unfinished, searcher, missing) if missing > 0 else {}
+        if reruns := self._unfinished(prepared.with_cells(winner_again(prepared)).trials):
             self.console.print("training winner and best preset on new seeds, and their controls")
-            failures |= self.run_all(self.candidates(anew))
+            failures |= self.run_all(self.candidates(reruns))
         return failures
 
     def _funnel(self) -> dict[str, TrialFailure]:
@@ -163,17 +160,17 @@ class Session:
         )
 
     def candidates(self, trials: Sequence[PlannedTrial]) -> list[Candidate]:
-        """The trials in Tune's words."""
+        """The trials as Tune runs them."""
         averaged = averaged_over(self.prepared)
         return [_candidate(trial, self.prepared, averaged) for trial in trials]
 
-    def _tokens(self, candidate: Candidate) -> int:
-        """What it still trains; what is trained is measured only."""
+    def _remaining_tokens(self, candidate: Candidate) -> int:
+        """0 for a trained candidate, which is only measured."""
         trained = self.prepared.store.path("trials", candidate.key, "trained.json").is_file()
         return 0 if trained else tokens_of(candidate)
 
     def run_all(self, candidates: Sequence[Candidate]) -> dict[str, TrialFailure]:
-        """Every candidate, in order; those that failed, by id."""
+        """Train every candidate, in order; returns those that failed, by id."""
         from raydistill.runners.tune.in_order import InOrder  # noqa: PLC0415  (Ray)
 
         if not candidates:
@@ -186,32 +183,32 @@ class Session:
     def run(
         self, candidates: Sequence[Candidate], searcher: "InOrder", missing: int
     ) -> dict[str, TrialFailure]:
-        """`missing` of the candidates, as the searcher names them; those that failed, by id."""
+        """Train `missing` of the candidates, as the searcher suggests; returns failures by id."""
         from raydistill.runners import stages, teacher_actors  # noqa: PLC0415  (Ray)
         from raydistill.runners.tune import trials as tune  # noqa: PLC0415  (Ray)
 
-        # which ones a search will take is not known yet: as if they were all of the mean length
-        tokens = missing * sum(map(self._tokens, candidates)) // max(len(candidates), 1)
+        # a search's choices are not known yet: as if they had the mean length
+        tokens = missing * sum(map(self._remaining_tokens, candidates)) // max(len(candidates), 1)
         plan, store, need = self.prepared.plan, self.prepared.store, self.setup.need
         apart = stages.teachers_apart(plan.cells, plan.options.teacher_placement, need)
-        specs = [c.job.spec for c in candidates if isinstance(c.job, TrialJob)] if apart else []
+        specs = [c.job.spec for c in candidates if apart and isinstance(c.job, TrialJob)]
         with (
             progress_view(missing, tokens, self.console) as view,
             teacher_actors.teacher_actors(specs, need, str(store.root)) as actors,
         ):
             result = tune.run_jobs(
-                [_taught(candidate, actors) for candidate in candidates],
+                [_with_teacher(candidate, actors) for candidate in candidates],
                 searcher,
                 work=stages.trial_work,
                 setup=self.setup,
-                on_progress=ProgressReporter(candidates, view).heard,
+                on_progress=ProgressReporter(candidates, view).update,
                 reached=partial(reached, store=store),
             )
         return dict(result.failures)
 
 
-def _taught(candidate: Candidate, actors: Mapping[str, str]) -> Candidate:
-    """The same, told the actor of its teacher if that stands on devices of its own."""
+def _with_teacher(candidate: Candidate, actors: Mapping[str, str]) -> Candidate:
+    """The candidate with the actor of its teacher, if that is on devices of its own."""
     assert isinstance(candidate.job, TrialJob)
     job = replace(candidate.job, teacher_actor=actors.get(candidate.key, ""))
     return replace(candidate, job=job)
@@ -220,7 +217,7 @@ def _taught(candidate: Candidate, actors: Mapping[str, str]) -> Candidate:
 def _candidate(
     planned: PlannedTrial, prepared: PreparedSweep, averaged: tuple[str, ...]
 ) -> Candidate:
-    """A trial in Tune's words, by the axes of its first cell, in the paper's tokens."""
+    """A trial as Tune runs it, with the axes of its first cell, in the paper's tokens."""
     plan, bases = prepared.plan, prepared.artifacts.bases
     spec, cell = planned.trial, planned.cells[0]
     request = cell.request
@@ -244,7 +241,7 @@ def _candidate(
 
 
 def _finished_metrics(prepared: PreparedSweep) -> dict[str, Metrics]:
-    """Finished trials by id, with what a search sees of them."""
+    """The metrics that a search sees of finished trials, by id."""
     averaged = averaged_over(prepared)
     ends = ((trial, outcome_of(trial, prepared)) for trial in prepared.trials)
     return {t.trial_id: metrics(end, averaged) for t, end in ends if isinstance(end, Finished)}

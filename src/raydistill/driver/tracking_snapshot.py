@@ -1,4 +1,4 @@
-"""A sweep as the store holds it, in the forms that the report and the tracker take."""
+"""A sweep as the store holds it, in the form that the tracker takes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -32,15 +32,15 @@ def for_tracker(
     environment: Mapping[str, str],
     files: Mapping[str, str],
 ) -> TrackedSweep:
-    """What MLflow is brought to: every base, and every cell that has begun."""
-    asked, kept = state.asked, records_for_report(state)
-    controls = [each for each in kept.cells if each.cell.role == "control"]
-    ended = iter(kept.cells)
+    """What MLflow is to hold: every base, and every cell that has begun."""
+    sweep, records = state.asked, records_for_report(state)
+    controls = [record for record in records.cells if record.cell.role == "control"]
+    ended = iter(records.cells)
     return TrackedSweep(
-        name=asked.name,
-        question=asked.question,
-        scale=asked.scale,
-        axes=asked.axes,
+        name=sweep.name,
+        question=sweep.question,
+        scale=sweep.scale,
+        axes=sweep.axes,
         command=command,
         owner=owner(),
         running=running,
@@ -58,7 +58,7 @@ def for_tracker(
                 documents=base.documents,
                 record=to_json(record),
             )
-            for base, record in zip(state.bases, kept.bases, strict=True)
+            for base, record in zip(state.bases, records.bases, strict=True)
         ),
         cells=tuple(
             _tracked_cell(cell, next(ended) if has_ended(cell) else None, controls)
@@ -69,23 +69,25 @@ def for_tracker(
     )
 
 
-def _control(of: CellRecord | None, controls: Sequence[CellRecord]) -> Scores | NoControl:
-    alike = [each.cell for each in controls if of and each.base_sha256 == of.base_sha256]
-    control = control_of(of.cell, alike) if of else None
+def _control(record: CellRecord | None, controls: Sequence[CellRecord]) -> Scores | NoControl:
+    if record is None:
+        return NoControl()
+    of_base = [other.cell for other in controls if other.base_sha256 == record.base_sha256]
+    control = control_of(record.cell, of_base)
     return control.result.after if control else NoControl()
 
 
-def _record(kept: CellRecord | None) -> str:
-    """A cell for others to read: without its training curve, which has metrics, and secrets."""
-    if kept is None:
+def _published(record: CellRecord | None) -> str:
+    """The JSON of a record, without secrets, and without its training curve, which has metrics."""
+    if record is None:
         return ""
-    outcome = kept.cell.outcome
+    outcome = record.cell.outcome
     if isinstance(outcome, TrialFailure):
-        told = replace(outcome, message=redact(outcome.message), traceback="")
-        return to_json(replace(kept, cell=replace(kept.cell, outcome=told)))
-    trained = replace(outcome.result.trained, curve=())
-    thin = replace(outcome, result=replace(outcome.result, trained=trained))
-    return to_json(replace(kept, cell=replace(kept.cell, outcome=thin)))
+        outcome = replace(outcome, message=redact(outcome.message), traceback="")
+    else:
+        trained = replace(outcome.result.trained, curve=())
+        outcome = replace(outcome, result=replace(outcome.result, trained=trained))
+    return to_json(replace(record, cell=replace(record.cell, outcome=outcome)))
 
 
 def _role(cell: Cell) -> Role:
@@ -98,11 +100,11 @@ def _role(cell: Cell) -> Role:
 
 
 def _tracked_cell(
-    cell: CellState, kept: CellRecord | None, controls: Sequence[CellRecord]
+    cell: CellState, record: CellRecord | None, controls: Sequence[CellRecord]
 ) -> TrackedCell:
-    """A cell that has begun; `kept` once it has ended."""
+    """A cell that has begun; with a `record` once it has ended."""
     request, scale = cell.cell.request, cell.cell.scale
-    asked: dict[str, Value] = {
+    values: dict[str, Value] = {
         **{name: value for name, value in cell.cell.values.items() if name != "seed"},
         "age": request.age,
         "location": request.location,
@@ -111,7 +113,7 @@ def _tracked_cell(
         "budget": request.budget,
     }
     return TrackedCell(
-        values=asked,
+        values=values,
         as_run={
             "scale": scale.name,
             "age_tokens": scale.age_tokens(request.age),
@@ -121,7 +123,7 @@ def _tracked_cell(
         spec=cell.spec,
         layer_map=layer_map_of(cell),
         outcome=cell.outcome,
-        control=_control(kept, controls),
+        control=_control(record, controls),
         figures=cell.figures.metrics,
-        record=_record(kept),
+        record=_published(record),
     )

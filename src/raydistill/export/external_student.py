@@ -1,7 +1,7 @@
 """`raydistill add`: a student trained elsewhere, measured as the cells of a sweep are.
 
-It becomes a cell of that sweep beside the one it is like, so that every table has its row; no
-candidate for the best, since nobody here knows on what it was trained, and for how long.
+It becomes a cell of that sweep beside the one it is like, so that every table has its row; but no
+candidate for the best, since its training data and length are unknown.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from raydistill.data.corpus.request import corpus_request
 from raydistill.data.tokenizer import check_tokenizer, load_tokenizer
 from raydistill.evaluation.scoring import scores_of
 from raydistill.export.lineage import FILE, Lineage
-from raydistill.export.source import asked_like
+from raydistill.export.source import find_cell
 from raydistill.export.student_folder import read_student
 from raydistill.models.decoder import Decoder
 from raydistill.models.distributed import World
@@ -48,21 +48,22 @@ from raydistill.specs.trial import (
 from raydistill.storage.manifest import sha256_of
 from raydistill.storage.store import Store
 
+_NO_COST = Cost(tokens=0, flops_paper=0, flops_exact=0, train_s=0.0, evaluate_s=0.0, peak_bytes=0)
 _ELSEWHERE = MadeBy(device="elsewhere", world_size=1, torch="unknown", host="unknown")
 
 
 def add_student(store: Store, flags: argparse.Namespace) -> int:
-    """Measure the student in a folder on the text and tasks of a cell, and put it beside that.
+    """Measure the student in a folder on the text and tasks of a cell; add it to the cell's sweep.
 
     Raises:
-        UsageError: if there is no such trial, or the name is none.
-        DataError: if the folder holds no such student, or it reads text with another tokenizer.
+        UsageError: if there is no such trial, or the name is not allowed.
+        DataError: if the folder holds no such student, or its tokenizer is another.
     """
     folder = resolve_path(flags.folder)
     name = flags.name or folder.absolute().name
     if not re.fullmatch(r"[\w.-]{1,64}", name):
         raise UsageError(f"--name {name!r}: up to 64 letters, digits, '.', '-' and '_'")
-    sweep, like = asked_like(store, flags.like)
+    sweep, like = find_cell(store, flags.like)
     model = read_student(folder, like.cell.scale.model.context)
     check_tokenizer(folder, model.config.vocab_size)
     text = _text(like, folder, model, store, any_tokenizer=flags.reference)
@@ -75,46 +76,36 @@ def add_student(store: Store, flags: argparse.Namespace) -> int:
         folder=store.path("corpora", text.corpus_sha256),
         spec=like.cell.scale.evaluation,
     )
-    train = replace(
-        like.spec.train,
-        corpus_sha256=text.corpus_sha256,
-        tokenizer_sha256=text.tokenizer_sha256,
-    )
-    spec = _spec(train, name, sha256)
+    spec = _spec(like.spec.train, text, name, sha256)
     trained = _trained(spec, sweep.name, *_shape(folder, model, like.base_sha256), began_s)
     store.save(trained, "trials", spec.trial_id, "trained.json")
-    asked = _reference(like, name, trained) if flags.reference else _added(like, name, spec)
-    keep(replace(sweep, cells=(asked,)), store)
-    found = find_trial(from_store(store, (sweep.name,)), spec.trial_id)
-    print_pairs(shown_trial(found), open_console())
+    cell = _reference(like, name, trained) if flags.reference else _added(like, name, spec)
+    keep(replace(sweep, cells=(cell,)), store)
+    trials = find_trial(from_store(store, (sweep.name,)), spec.trial_id)
+    print_pairs(shown_trial(trials), open_console())
     return 0
 
 
 def _text(
     like: CellRequest, folder: Path, model: Decoder, store: Store, *, any_tokenizer: bool
 ) -> CorpusInfo:
-    """The corpus of a cell, or the same text in the tokens of another tokenizer.
-
-    Raises:
-        DataError: if the tokenizer is another one and may not be.
-    """
+    """The corpus of a cell, or, with `any_tokenizer`, the same text in another one's tokens."""
     sha256, scale = like.spec.train.corpus_sha256, like.cell.scale
     corpus = store.path("corpora", sha256)
-    own, other = (load_tokenizer(each).to_str() for each in (folder, corpus))
-    if own != other and not any_tokenizer:
-        raise DataError(
-            f"{folder} has another tokenizer than the sweep: its loss per token says nothing "
-            "beside the others; --reference compares its tasks alone"
-        )
-    if own != other:
+    if load_tokenizer(folder).to_str() != load_tokenizer(corpus).to_str():
+        if not any_tokenizer:
+            raise DataError(
+                f"{folder} has another tokenizer than the sweep: its loss per token says nothing "
+                "beside the others; --reference compares its tasks alone"
+            )
         size = model.config.vocab_size
-        wanted = replace(corpus_request(scale), tokenizer=folder.absolute(), vocab_size=size)
-        corpus = build_corpus(wanted, store)
+        request = replace(corpus_request(scale), tokenizer=folder.absolute(), vocab_size=size)
+        corpus = build_corpus(request, store)
     return from_json(CorpusInfo, (corpus / "corpus.json").read_text("utf-8"))
 
 
 def _sha256_of(model: Decoder, store: Store) -> str:
-    """Of the weights as the storage would keep them; scores are kept under it."""
+    """Of the weights in the storage's own format; scores are stored under it."""
     draft = store.path("trials", f".adding-{time.time_ns()}")
     draft.mkdir(parents=True)
     try:
@@ -126,26 +117,32 @@ def _sha256_of(model: Decoder, store: Store) -> str:
 
 
 def _shape(folder: Path, model: Decoder, base_sha256: str) -> tuple[Model, tuple[int, ...]]:
-    """The base and the layers of it that are left, if the folder says so; else the model alone."""
+    """The base's shape and the layers that stay, if the folder tells; else those of the model."""
     own: Model = model.config
-    whole = tuple(range(len(model.blocks)))
+    layers = tuple(range(len(model.blocks)))
     try:
         lineage = from_json(Lineage, (folder / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):  # a folder of another tool, or of another version
-        return own, whole
-    same = lineage.base.weights_sha256 == base_sha256 and len(lineage.kept) == len(whole)
-    if lineage.from_scratch or not same:
-        return own, whole
+        return own, layers
+    from_base = lineage.base.weights_sha256 == base_sha256 and not lineage.from_scratch
+    if not from_base or len(lineage.kept) != len(layers):
+        return own, layers
     return replace(own, num_layers=lineage.base.num_layers), lineage.kept
 
 
-def _spec(train: TrainSpec, name: str, sha256: str) -> TrialSpec:
-    """The student as it is: a start from which nothing is trained."""
-    none = replace(train.recipe, budget_tokens=0, warmup_tokens=0, warm_phase_tokens=0)
+def _spec(train: TrainSpec, text: CorpusInfo, name: str, sha256: str) -> TrialSpec:
+    """The student as a base that is neither cut nor trained."""
     return TrialSpec(
         base=ExternalBase(name=f"{ADDED}: {name}", revision="", weights_sha256=sha256),
         plan=DropPlan(),
-        train=replace(train, recipe=none, loss=TEACHER_FREE, seed=1),
+        train=replace(
+            train,
+            corpus_sha256=text.corpus_sha256,
+            tokenizer_sha256=text.tokenizer_sha256,
+            recipe=replace(train.recipe, budget_tokens=0, warmup_tokens=0, warm_phase_tokens=0),
+            loss=TEACHER_FREE,
+            seed=1,
+        ),
     )
 
 
@@ -163,14 +160,7 @@ def _trained(
         trained_in=sweep,
         curve=(),
         heldout_curve=(),
-        cost=Cost(
-            tokens=0,
-            flops_paper=0,
-            flops_exact=0,
-            train_s=0.0,
-            evaluate_s=ended_s - began_s,
-            peak_bytes=0,
-        ),
+        cost=replace(_NO_COST, evaluate_s=ended_s - began_s),
         made_by=_ELSEWHERE,
         started_s=began_s,
         ended_s=ended_s,
@@ -178,29 +168,23 @@ def _trained(
 
 
 def _added(like: CellRequest, name: str, spec: TrialSpec) -> CellRequest:
-    """A cell of that base, in which nothing is done."""
+    """A cell of the same base, in which nothing is done."""
     cell = replace(like.cell, values={ADDED: name}, request=_nothing(like.cell.request))
     return CellRequest(cell=cell, spec=spec, base_sha256=like.base_sha256)
 
 
 def _reference(like: CellRequest, name: str, trained: Trained) -> CellRequest:
-    """A cell of a base of its own, which stands beside all others."""
-    scale = replace(
-        like.cell.scale,
-        name=name,
-        model=trained.model,
-        ages=(NEWEST,),
-        brought=name,
-    )
+    """A cell of a base of its own, to be compared with all others."""
+    scale = replace(like.cell.scale, name=name, model=trained.model, ages=(NEWEST,), brought=name)
     request = replace(_nothing(like.cell.request), age=NEWEST)
     cell = Cell(sweep=like.cell.sweep, scale=scale, values={REFERENCE: name}, request=request)
     return CellRequest(cell=cell, spec=trained.spec, base_sha256=trained.weights_sha256)
 
 
-def _nothing(asked: TrialRequest) -> TrialRequest:
+def _nothing(request: TrialRequest) -> TrialRequest:
     """The request that leaves a model as it is."""
     return replace(
-        asked,
+        request,
         location=NONE,
         count=0,
         gap=0,

@@ -1,6 +1,6 @@
-"""How fast models read a prompt and write on, and what a token of the cache takes.
+"""How fast models read a prompt and generate, and the size of a token in their cache.
 
-Both are measured side by side in turns, so that what slows the machine slows both.
+Two models are measured in turns, so that what slows the machine slows both.
 """
 
 import statistics
@@ -15,7 +15,6 @@ from raydistill.models.distributed import World
 from raydistill.training.devices import timed
 
 TURNS = 5
-
 LONGEST_PROMPT, LONGEST_ANSWER = 512, 32
 
 
@@ -34,13 +33,13 @@ def measure_speeds(before: nn.Module, after: nn.Module, context: int, world: Wor
         [_turn(model, prompt_tokens, new_tokens, world) for model in (before, after)]
         for _ in range(TURNS + 1)
     ][1:]  # the first warms up
-    one, other = (
-        _speed(model, [turn[place] for turn in turns], prompt_tokens, new_tokens)
-        for place, model in enumerate((before, after))
-    )
+    speeds = [
+        _speed(model, seconds, prompt_tokens, new_tokens)
+        for model, seconds in zip((before, after), zip(*turns, strict=True), strict=True)
+    ]
     return Speeds(
-        before=one,
-        after=other,
+        before=speeds[0],
+        after=speeds[1],
         device=world.device_kind,
         threads=torch.get_num_threads(),
         prompt_tokens=prompt_tokens,
@@ -50,25 +49,25 @@ def measure_speeds(before: nn.Module, after: nn.Module, context: int, world: Wor
 
 @torch.inference_mode()
 def _turn(model: nn.Module, prompt: int, new: int, world: World) -> tuple[float, float]:
-    """Seconds of reading a prompt, and of `new` tokens after it."""
+    """Seconds for reading a prompt, and for `new` tokens after it."""
     tokens_BT = torch.arange(prompt, device=world.device)[None] % 100
-    found: Any = None
+    output: Any = None
 
     def read() -> None:
-        nonlocal found
-        found = model(tokens_BT, use_cache=True)
+        nonlocal output
+        output = model(tokens_BT, use_cache=True)
 
     def write() -> None:
-        nonlocal found
+        nonlocal output
         for _ in range(new):
-            last_B1 = found.logits[:, -1:].argmax(-1)
-            found = model(last_B1, past_key_values=found.past_key_values, use_cache=True)
+            last_B1 = output.logits[:, -1:].argmax(-1)
+            output = model(last_B1, past_key_values=output.past_key_values, use_cache=True)
 
     return timed(read, world), timed(write, world)
 
 
 def _speed(model: nn.Module, turns: Sequence[tuple[float, float]], prompt: int, new: int) -> Speed:
-    read_s, write_s = (statistics.median(each) for each in zip(*turns, strict=True))
+    read_s, write_s = map(statistics.median, zip(*turns, strict=True))
     return Speed(
         prefill_tokens_per_s=prompt / read_s,
         decode_tokens_per_s=new / write_s,
@@ -78,7 +77,7 @@ def _speed(model: nn.Module, turns: Sequence[tuple[float, float]], prompt: int, 
 
 @torch.inference_mode()
 def _kv_bytes(model: nn.Module) -> int:
-    """What one token adds to the cache; a window of attention that is full adds nothing more."""
+    """What one token adds to the cache, before any window of attention is full."""
     device = next(model.parameters()).device
     cache = model(torch.zeros(1, 1, dtype=torch.long, device=device), use_cache=True)
     return sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.past_key_values.layers)

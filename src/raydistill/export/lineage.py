@@ -1,4 +1,4 @@
-"""Where a model comes from, what was done to it and what it lost: `raydistill.json`."""
+"""Where a model comes from, how it was trained and what it lost: `raydistill.json`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from importlib import metadata
 from raydistill.core.units import format_age
 from raydistill.evaluation.bootstrap import DocumentScores, PairedBootstrap
 from raydistill.evaluation.performance_drops import Drops, drops
+from raydistill.planning.cell import BaseRequest
 from raydistill.planning.history.rerun_command import command_of
 from raydistill.planning.history.sweep_record import CellRequest, SweepRecord
 from raydistill.reports.results.cells import Measured, ReportCell, SweepReport
@@ -15,18 +16,16 @@ from raydistill.reports.results.controls import control_of
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.flops import parameters
 from raydistill.specs.results import Cost, MadeBy, Scores, Trained
-from raydistill.specs.trial import Age, NoTeacher, RandomBase, Recipe, Teacher
+from raydistill.specs.trial import NoTeacher, RandomBase, Recipe, Teacher
 
 SCHEMA = 1
-
 FILE = "raydistill.json"
-
 _PACKAGES = ("raydistill", "torch", "transformers")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Speed:
-    """One model, alone on a device, one row at a time."""
+    """Of one model, alone on a device, with one sequence at a time."""
 
     prefill_tokens_per_s: float
     decode_tokens_per_s: float
@@ -35,7 +34,7 @@ class Speed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Speeds:
-    """Two models in one run, and what they were measured on; medians over the turns."""
+    """Of two models in one run, medians over the turns, with what they were measured on."""
 
     before: Speed
     after: Speed
@@ -47,7 +46,7 @@ class Speeds:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Origin:
-    """A base, or a checkpoint that was brought."""
+    """A base: of a scale, or a checkpoint that the user gave."""
 
     name: str  # of its scale, or its folder or hub id
     revision: str
@@ -83,19 +82,19 @@ class Lost:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lineage:
-    """Everything that a model card says of a model that was taken out of a storage.
+    """Everything that a model card says of an exported model.
 
-    `healing`, `before` and `lost` are None of a base that goes out as it is, `after` where nobody
-    measured it, and `speeds` where nobody wanted them.
+    `healing`, `before` and `lost` are None of a base that is exported as it is, `after` if it was
+    never measured, and `speeds` with `--no-measure`.
     """
 
     base: Origin
-    weights_sha256: str  # as the storage keeps them
+    weights_sha256: str  # in the storage's own format
     kept: tuple[int, ...]  # layers of the base, or all of a model that began from scratch
     num_params: int
     dtype: str
     small_scale: bool
-    from_scratch: bool = False  # then it is only compared with the base
+    from_scratch: bool = False  # not made from the base, only compared with it
     healing: Healing | None = None
     before: Scores | None = None
     after: Scores | None = None
@@ -107,41 +106,48 @@ class Lineage:
     @property
     def removed(self) -> tuple[int, ...]:
         """The layers of the base that left, ascending."""
-        whole = () if self.from_scratch else range(self.base.num_layers)
-        return tuple(layer for layer in whole if layer not in self.kept)
+        if self.from_scratch:
+            return ()
+        return tuple(layer for layer in range(self.base.num_layers) if layer not in self.kept)
 
 
 def versions() -> dict[str, str]:
-    """Of what writes a model."""
+    """Of the packages that write a model."""
     return {name: metadata.version(name) for name in _PACKAGES}
+
+
+def origin_of(base: BaseRequest, weights_sha256: str) -> Origin:
+    """A base as a lineage names it."""
+    scale = base.scale
+    return Origin(
+        name=scale.brought or scale.name,
+        revision=format_age(base.age),
+        weights_sha256=weights_sha256,
+        num_layers=scale.model.num_layers,
+        num_params=parameters(scale.model),
+    )
 
 
 def of_trial(
     report: SweepReport,
     cell: ReportCell,
     sweep: SweepRecord,
-    asked: CellRequest,
+    request: CellRequest,
     corpus: CorpusInfo,
 ) -> Lineage:
     """The lineage of a finished cell, whose `outcome` is Measured; its dtype is float32."""
     assert isinstance(cell.outcome, Measured), cell.outcome
-    result, scale = cell.outcome.result, asked.cell.scale
-    trained, age = result.trained, asked.cell.request.age
+    result = cell.outcome.result
+    trained = result.trained
     return Lineage(
-        base=Origin(
-            name=scale.brought or scale.name,
-            revision=format_age(age),
-            weights_sha256=asked.base_sha256,
-            num_layers=scale.model.num_layers,
-            num_params=parameters(scale.model),
-        ),
+        base=origin_of(request.cell.base, request.base_sha256),
         weights_sha256=trained.weights_sha256,
         kept=trained.kept,
         num_params=parameters(trained.model, trained.model.num_layers - len(trained.kept)),
         dtype="float32",
         small_scale=sweep.small_scale,
         from_scratch=isinstance(trained.spec.base, RandomBase),
-        healing=_healing(trained, command_of(sweep, asked), corpus),
+        healing=_healing(trained, command_of(sweep, request), corpus),
         before=result.before,
         after=result.after,
         lost=_lost(report, cell, cell.outcome.documents),
@@ -180,18 +186,19 @@ def _healing(trained: Trained, command: str, corpus: CorpusInfo) -> Healing:
 
 
 def is_teacher_free(healing: Healing) -> bool:
-    """Whether the loss asked nobody."""
+    """Whether the loss needed no teacher."""
     return isinstance(healing.teacher, NoTeacher)
 
 
 def _lost(report: SweepReport, cell: ReportCell, documents: DocumentScores) -> Lost | None:
-    """What the table says of this seed alone; None where its base was not measured."""
+    """What the table says of this seed alone; None if its base was not measured."""
     chance = table_tasks(report).chance
-    base = _base_documents(report, cell.scale, cell.age)
+    bases = (b.documents for b in report.bases if (b.scale, b.age) == (cell.scale, cell.age))
+    base = next(bases, None)
     if base is None:
         return None
-    measured = None if cell.role == "control" else control_of(cell, report.cells)
-    control = measured.documents if measured else None
+    measured_control = None if cell.role == "control" else control_of(cell, report.cells)
+    control = measured_control.documents if measured_control else None
     bootstrap = PairedBootstrap.over([base, documents, *([control] if control else [])])
 
     def against(reference: DocumentScores) -> Drops:
@@ -202,10 +209,3 @@ def _lost(report: SweepReport, cell: ReportCell, documents: DocumentScores) -> L
         against_base=against(base),
         against_control=against(control) if control else None,
     )
-
-
-def _base_documents(report: SweepReport, scale: str, age: Age) -> DocumentScores | None:
-    for base in report.bases:
-        if (base.scale, base.age) == (scale, age):
-            return base.documents
-    return None

@@ -2,13 +2,13 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from raydistill.core.units import format_bytes, format_flops, format_tokens
 from raydistill.evaluation.bootstrap import Entry, Missing
 from raydistill.evaluation.performance_drops import Drops
-from raydistill.export.lineage import FILE, Healing, Lineage, Lost, Speed, Speeds, is_teacher_free
+from raydistill.export.lineage import FILE, Healing, Lineage, Lost, Speeds, is_teacher_free
 from raydistill.planning.preview.dry_run import layer_map
 from raydistill.reports.formats.markdown import grid
 from raydistill.reports.tables.grids import ABSENT, Section, with_interval
@@ -28,19 +28,19 @@ def model_card(lineage: Lineage, name: str, *, own_family: bool) -> str:
 
     Args:
         lineage: of the model.
-        name: what people call it.
+        name: the folder's.
         own_family: whether `raydistill.hf` must be imported to load it.
     """
     parts = [
         _front_matter(lineage),
         f"# {name}",
-        _said(lineage),
+        _summary(lineage),
         *([_SMALL] if lineage.small_scale else []),
         _loading(name, own_family),
         _table("Before and after", ("", "base", "this model"), _sizes(lineage)),
         *_measured(lineage),
         _table("Lineage", ("", ""), _lineage(lineage)),
-        *_again(lineage),
+        *_command(lineage),
         f"All of this for programs: [{FILE}]({FILE}).",
     ]
     return "\n\n".join(parts) + "\n"
@@ -50,7 +50,7 @@ def _table(title: str, headers: tuple[str, ...], rows: Iterator[tuple[str, ...]]
     return grid(Section(title=title, headers=headers, rows=tuple(rows))).rstrip()
 
 
-def _again(lineage: Lineage) -> Iterator[str]:
+def _command(lineage: Lineage) -> Iterator[str]:
     if lineage.healing is not None:
         yield f"Trained again by:\n\n```sh\n{lineage.healing.command}\n```"
 
@@ -62,41 +62,33 @@ def base_name(lineage: Lineage) -> str:
 
 
 def _front_matter(lineage: Lineage) -> str:
-    """What the hub reads. Nobody here knows the licence."""
+    """What the hub reads. The author fills in the licence."""
     name = base_name(lineage)
     on_hub = [f"base_model: {name}"] if re.fullmatch(r"[\w.-]+/[\w.-]+", name) else []
     tags = ["tags:", *(["- depth-pruning"] if lineage.removed else []), "- raydistill"]
     return "\n".join(["---", "library_name: transformers", *on_hub, *tags, "---"])
 
 
-def _said(lineage: Lineage) -> str:
-    whole, base = lineage.base.num_layers, f"`{base_name(lineage)}` ({lineage.base.revision})"
+def _summary(lineage: Lineage) -> str:
+    total, base = lineage.base.num_layers, f"`{base_name(lineage)}` ({lineage.base.revision})"
     if lineage.from_scratch:
-        return f"{len(lineage.kept)} layers trained from fresh weights, beside {base} with {whole}."
+        return f"{len(lineage.kept)} layers trained from fresh weights, beside {base} with {total}."
     if not lineage.removed:
-        return f"{base} with all its {whole} layers{', trained on' if lineage.healing else ''}."
+        return f"{base} with all its {total} layers{', trained on' if lineage.healing else ''}."
     return (
-        f"{base} without {len(lineage.removed)} of its {whole} layers, "
-        f"{' '.join(map(str, lineage.removed))}: `{layer_map(whole, lineage.removed)}`"
+        f"{base} without {len(lineage.removed)} of its {total} layers, "
+        f"{' '.join(map(str, lineage.removed))}: `{layer_map(total, lineage.removed)}`"
     )
 
 
 def _loading(name: str, own_family: bool) -> str:
-    register = [
-        "import raydistill.hf  # registers the class: pip install raydistill",
-        "",
-    ]
-    return "\n".join(
-        [
-            "```python",
-            *(register if own_family else []),
-            "from transformers import AutoModelForCausalLM, AutoTokenizer",
-            "",
-            f'model = AutoModelForCausalLM.from_pretrained("{name}")',
-            f'tokenizer = AutoTokenizer.from_pretrained("{name}")',
-            "```",
-        ]
-    )
+    register = "import raydistill.hf  # registers the class: pip install raydistill\n\n"
+    return f"""```python
+{register if own_family else ""}from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("{name}")
+tokenizer = AutoTokenizer.from_pretrained("{name}")
+```"""
 
 
 def _sizes(lineage: Lineage) -> Iterator[tuple[str, ...]]:
@@ -115,28 +107,28 @@ def _sizes(lineage: Lineage) -> Iterator[tuple[str, ...]]:
 
 
 def _speeds(speeds: Speeds) -> Iterator[tuple[str, ...]]:
-    def line(name: str, read: Sequence[float]) -> tuple[str, ...]:
-        return name, *(f"{value:,.0f}" for value in read)
-
-    sides: tuple[Speed, Speed] = (speeds.before, speeds.after)
-    yield line("prefill, tokens/s", [side.prefill_tokens_per_s for side in sides])
-    yield line("decode, tokens/s", [side.decode_tokens_per_s for side in sides])
-    yield line("KV cache, bytes per token", [side.kv_bytes_per_token for side in sides])
+    before, after = (
+        [s.prefill_tokens_per_s, s.decode_tokens_per_s, s.kv_bytes_per_token]
+        for s in (speeds.before, speeds.after)
+    )
+    names = ("prefill, tokens/s", "decode, tokens/s", "KV cache, bytes per token")
+    for name, one, other in zip(names, before, after, strict=True):
+        yield name, f"{one:,.0f}", f"{other:,.0f}"
 
 
 def _scores(before: Scores | None, after: Scores) -> Iterator[tuple[str, ...]]:
-    """Held-out perplexity, and every task; without a `before` the model is the base."""
+    """Held-out perplexity, and every task; without `before` the model is the base."""
     first = before or after
-    levels = (f"{math.exp(min(each.nll, 700)):.4g}" for each in (first, after))
-    yield "held-out perplexity", *levels
+    perplexities = (f"{math.exp(min(scores.nll, 700)):.4g}" for scores in (first, after))
+    yield "held-out perplexity", *perplexities
     for task, score in after.tasks.items():
-        there = first.tasks.get(task)
-        yield task, ABSENT if there is None else f"{there.value:.4f}", f"{score.value:.4f}"
+        base = first.tasks.get(task)
+        yield task, f"{base.value:.4f}" if base else ABSENT, f"{score.value:.4f}"
 
 
 def _measured(lineage: Lineage) -> Iterator[str]:
     if lineage.speeds is not None:
-        yield _where(lineage.speeds)
+        yield _conditions(lineage.speeds)
     if lineage.lost is not None:
         yield _table("Lost", ("", "against the base", "against the control"), _lost(lineage.lost))
         yield (
@@ -146,7 +138,7 @@ def _measured(lineage: Lineage) -> Iterator[str]:
         )
 
 
-def _where(speeds: Speeds) -> str:
+def _conditions(speeds: Speeds) -> str:
     threads = f", {speeds.threads} thread(s)" if speeds.device == "cpu" else ""
     return (
         f"Speeds: medians, both models in turns in one run on {speeds.device}{threads}, one row, "
@@ -155,19 +147,18 @@ def _where(speeds: Speeds) -> str:
 
 
 def _lost(lost: Lost) -> Iterator[tuple[str, ...]]:
-    against = lost.against_control
-
-    sides = [_said_of(lost.against_base), _said_of(against) if against else [ABSENT] * 4]
+    control = lost.against_control
+    columns = [_entries(lost.against_base), _entries(control) if control else [ABSENT] * 4]
     names = ("nats per token", "perplexity, %", "mean task score, %", "above chance, kept")
-    yield from zip(names, *sides, strict=True)
+    yield from zip(names, *columns, strict=True)
 
 
-def _said_of(lost: Drops) -> list[str]:
+def _entries(drops: Drops) -> list[str]:
     return [
-        _entry(lost.delta_nll, 4),
-        _entry(lost.perplexity_drop_pct, 2),
-        _entry(lost.downstream_drop_pct, 2),
-        _entry(lost.retention, 3),
+        _entry(drops.delta_nll, 4),
+        _entry(drops.perplexity_drop_pct, 2),
+        _entry(drops.downstream_drop_pct, 2),
+        _entry(drops.retention, 3),
     ]
 
 
@@ -201,8 +192,8 @@ def _healing(healing: Healing) -> Iterator[tuple[str, ...]]:
         f"rate {recipe.peak_lr:g}, batch {format_tokens(recipe.batch_tokens)}, "
         f"{recipe.precision}, data seed {healing.seed}",
     )
-    asked = "teacher-free" if is_teacher_free(healing) else f"a teacher: {_teacher(healing)}"
-    yield "loss", f"{healing.loss} ({asked})"
+    teacher = "teacher-free" if is_teacher_free(healing) else f"a teacher: {_teacher(healing)}"
+    yield "loss", f"{healing.loss} ({teacher})"
     yield "corpus", f"{corpus.name}, sha256 {corpus.corpus_sha256}"
     yield "tokenizer, sha256", corpus.tokenizer_sha256
     yield (
@@ -210,8 +201,8 @@ def _healing(healing: Healing) -> Iterator[tuple[str, ...]]:
         f"{cost.tokens:,} tokens, {format_flops(cost.flops_paper)} FLOPs by 6·N·D, "
         f"{format_flops(cost.flops_exact)} by every product, {cost.train_s:.0f} s",
     )
-    made = healing.made_by
-    yield "trained on", f"{made.world_size} x {made.device}, torch {made.torch}"
+    made_by = healing.made_by
+    yield "trained on", f"{made_by.world_size} x {made_by.device}, torch {made_by.torch}"
 
 
 def _teacher(healing: Healing) -> str:
@@ -219,5 +210,5 @@ def _teacher(healing: Healing) -> str:
     if isinstance(teacher, CachedTeacher):
         excerpt = f", {teacher.excerpt} of its answers"
         teacher = teacher.base
-    named = f"{teacher.name} {teacher.revision}" if isinstance(teacher, ExternalBase) else "a base"
-    return named + excerpt
+    name = f"{teacher.name} {teacher.revision}" if isinstance(teacher, ExternalBase) else "a base"
+    return name + excerpt

@@ -1,4 +1,4 @@
-"""`raydistill export`: a trial or a base as a folder that every tool loads, with its card."""
+"""`raydistill export`: a trial or a base as a folder that `transformers` loads, with its card."""
 
 import argparse
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def export_student(store: Store, flags: argparse.Namespace) -> int:
 
     Raises:
         UsageError: if there is no such trial or base, or the folder may not be written.
-        DataError: if its weights are damaged or gone, or the checkpoint that it came from.
+        DataError: if its weights are damaged or missing, or the checkpoint that it came from.
     """
     to = resolve_path(flags.to)
     if flags.dtype not in DTYPES:
@@ -60,12 +60,12 @@ def _notes(lineage: Lineage, name: str, student: Student) -> Mapping[str, str]:
 
 
 def _speeds(student: Student, source: ExportSource, store: Store) -> Speeds:
-    """Of the base and the student, side by side, in the precision that is written."""
+    """Of the base and the student in one run, in the precision that is written."""
     world, sha256 = World.here(), source.lineage.base.weights_sha256
     base = load_verified(base_folder(sha256, store), sha256)
     before, after = (
-        stock_of(each, source.tokenizer).eval().to(world.device, dtype_of(student))
-        for each in (base, student)
+        stock_of(model, source.tokenizer).eval().to(world.device, dtype_of(student))
+        for model in (base, student)
     )
     speeds = measure_speeds(before, after, student.model.config.context, world)
     student.model.cpu()

@@ -1,4 +1,4 @@
-"""A student as the folder that `AutoModelForCausalLM` loads, and such a folder as a decoder.
+"""Writes a student as a folder that `AutoModelForCausalLM` loads, and reads such a folder.
 
 One of a Hugging Face family is a stock folder. One of our own family needs `import raydistill.hf`
 first, which registers its class: no folder holds code.
@@ -24,7 +24,7 @@ from raydistill.models.student import Student
 
 
 def stock_of(student: Student, tokenizer: Path) -> nn.Module:
-    """A student as transformers has it; `tokenizer` is the folder of what it reads text with."""
+    """A student as a transformers model; `tokenizer` is the folder of its tokenizer."""
     if isinstance(student.model, HubDecoder):
         inner: nn.Module = student.model.inner
         return inner
@@ -34,12 +34,12 @@ def stock_of(student: Student, tokenizer: Path) -> nn.Module:
 
 
 def dtype_of(student: Student) -> torch.dtype:
-    """What it is written in: the dtype of the checkpoint it came from, or float32 if it is ours."""
+    """The dtype it is written in: its checkpoint's, or float32 if it is of our own family."""
     return written_dtype(student.model) if isinstance(student.model, HubDecoder) else torch.float32
 
 
 def in_float32(student: Student) -> None:
-    """Have a student of a Hugging Face family written in float32, whatever its checkpoint was."""
+    """Mark a student of a Hugging Face family to be written in float32."""
     if isinstance(student.model, HubDecoder):
         settings = {**original_settings(student.model.config), "dtype": "float32"}
         settings.pop("torch_dtype", None)
@@ -50,13 +50,13 @@ def in_float32(student: Student) -> None:
 def write_student(
     student: Student, to: Path, *, tokenizer: Path, overwrite: bool, notes: Mapping[str, str]
 ) -> None:
-    """Write a student with its tokenizer, and how it ends a text when it generates.
+    """Write a student with its tokenizer and the token that ends a generated text.
 
     Args:
         student: in the precision that its base came in.
-        to: the folder, with all files at once or none.
-        tokenizer: a folder that has it: of a Hugging Face family, the checkpoint.
-        overwrite: whether files that are there may be replaced; others stay.
+        to: the folder, which gets all files at once or none.
+        tokenizer: a folder that has it; of a Hugging Face family, the checkpoint.
+        overwrite: whether existing files may be replaced; others stay.
         notes: more files, name → text, such as a model card.
 
     Raises:
@@ -88,7 +88,7 @@ def read_student(folder: Path, seq_len: int) -> Decoder:
     """The decoder in a folder, of our own family or another, to be measured in such windows.
 
     Raises:
-        DataError: if it is not there, not whole, holds NaN or Inf, or is no plain list of blocks.
+        DataError: if it is missing, incomplete, holds NaN or Inf, or is no plain list of blocks.
         UsageError: if its context is shorter.
     """
     checkpoint = read_checkpoint(str(folder), NEWEST, seq_len)

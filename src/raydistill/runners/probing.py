@@ -1,4 +1,4 @@
-"""A probe as work for a cluster: on as many devices side by side as trials will hold at once."""
+"""Throughput probes on a cluster: on as many devices side by side as trials will hold at once."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,13 +14,13 @@ from raydistill.storage.store import Store
 from raydistill.training.jobs import ProbeJob, Variant
 from raydistill.training.throughput import Probed, Rate, Unmeasured, probe_path, typical
 
-MOST_AT_ONCE = 8
+MOST_DEVICES = 8  # probed at once
 
 
 def probe_plan(prepared: PreparedSweep, say: Callable[[str], None]) -> None:
-    """Measure on the cluster's devices what the trials of a plan will take; keep it in the store.
+    """Measure on the cluster's devices how fast a plan's trials will be; keep it in the store.
 
-    Side by side, because trials of one machine slow each other down.
+    Devices are probed side by side, because the trials of one machine slow each other down.
 
     Raises:
         RaydistillError: if there is no cluster, or none of its devices is free.
@@ -32,21 +32,21 @@ def probe_plan(prepared: PreparedSweep, say: Callable[[str], None]) -> None:
     with connected(store.path("probes", "ray.log")):
         need = device_need()
         wait_for(need, say=say)
-        at_once = min(present(need), MOST_AT_ONCE, _most_at_once(prepared, len(trials)))
+        devices = min(present(need), MOST_DEVICES, _devices_held(prepared, len(trials)))
         for job in probe_jobs(trials, corpus_sha256, store):
-            say(f"probing {at_once} device(s) side by side")
-            found = merged(run_each_once(probe_work, need, [job] * at_once))
-            store.save(Probed(found=found), *probe_path(job.model, job.recipe))
+            say(f"probing {devices} device(s) side by side")
+            result = merged(run_each_once(probe_work, need, [job] * devices))
+            store.save(Probed(found=result), *probe_path(job.model, job.recipe))
 
 
-def _most_at_once(prepared: PreparedSweep, trials: int) -> int:
-    """Devices that the trials of a plan can hold together."""
+def _devices_held(prepared: PreparedSweep, trials: int) -> int:
+    """At most, by all trials that run at once."""
     concurrent = prepared.plan.options.concurrent
     return prepared.plan.scale.devices_per_trial * (trials if concurrent == "auto" else concurrent)
 
 
 def probe_jobs(trials: Sequence[PlannedTrial], corpus_sha256: str, store: Store) -> list[ProbeJob]:
-    """One for each scale that trials are of."""
+    """One job for each scale of the trials."""
     by_scale: dict[str, list[PlannedTrial]] = {}
     for trial in trials:
         by_scale.setdefault(trial.scale.name, []).append(trial)
@@ -69,8 +69,8 @@ def _variants(trials: Sequence[PlannedTrial]) -> tuple[Variant, ...]:
     removed: dict[tuple[str, tuple[ModelConfig, ...]], set[int]] = {}
     for trial in trials:
         cell = trial.cells[0]
-        asked, loss = cell.teacher, cell.request.loss
-        teachers = () if isinstance(asked, NoTeacher) else (asked.scale.model,)
+        teacher, loss = cell.teacher, cell.request.loss
+        teachers = () if isinstance(teacher, NoTeacher) else (teacher.scale.model,)
         if cell.request.excerpt:  # answers from the store: little more than no teacher
             loss, teachers = TEACHER_FREE, ()
         removed.setdefault((loss, teachers), set()).add(cell.request.count)
@@ -81,15 +81,16 @@ def _variants(trials: Sequence[PlannedTrial]) -> tuple[Variant, ...]:
     )
 
 
-def merged(found: Sequence[Rate | Unmeasured]) -> Rate | Unmeasured:
-    """What devices that were probed side by side have in common; one that cannot speaks for all."""
-    rates = [each for each in found if isinstance(each, Rate)]
-    cannot = [each for each in found if isinstance(each, Unmeasured)]
-    return cannot[0] if cannot else typical(rates)
+def merged(results: Sequence[Rate | Unmeasured]) -> Rate | Unmeasured:
+    """The typical rate of devices probed side by side; if one could not be measured, its reason."""
+    for result in results:
+        if isinstance(result, Unmeasured):
+            return result
+    return typical([result for result in results if isinstance(result, Rate)])
 
 
 def probe_work(job: ProbeJob) -> Rate | Unmeasured:
-    """On a worker: one device is probed."""
+    """On a worker: probe one device."""
     from raydistill.models.distributed import World  # noqa: PLC0415
     from raydistill.training.probe import probe  # noqa: PLC0415  (torch, on the worker only)
 

@@ -1,6 +1,6 @@
-"""The stages of a sweep as work for a cluster, and the driver's side of each.
+"""The stages of a sweep as work for a cluster, and the driver's side of them.
 
-Every stage looks at the store first and makes only what it lacks. The functions that run on a
+Every stage looks at the store first and makes only what is missing. The functions that run on a
 worker import torch there; the driver never does.
 """
 
@@ -59,25 +59,25 @@ def make_artifacts(plan: SweepPlan, store: Store, need: Need, say: Say) -> Prepa
     """
     fault_point("preparing")
     cells = plan.cells
-    made = find_artifacts(plan.scale, cells, store)
-    if not _has_text(plan.scale, made.corpus.corpus_sha256, store):
+    artifacts = find_artifacts(plan.scale, cells, store)
+    if not _has_text(plan.scale, artifacts.corpus.corpus_sha256, store):
         tokenise(plan.scale, store, say)
-        made = find_artifacts(plan.scale, cells, store)
+        artifacts = find_artifacts(plan.scale, cells, store)
     for scale, ages in ages_by_scale(cells):
-        if any((scale.name, age) not in made.bases for age in ages):
+        if any((scale.name, age) not in artifacts.bases for age in ages):
             make_bases(scale, ages, store, need, say)
-            made = find_artifacts(plan.scale, cells, store)
-    jobs = {base.key: _base_job(base, cells, made, store) for base in bases_of(cells)}
-    missing = {key: job for key, job in jobs.items() if _lacks(job, store)}
+            artifacts = find_artifacts(plan.scale, cells, store)
+    jobs = {base.key: _base_job(base, cells, artifacts, store) for base in bases_of(cells)}
+    missing = {key: job for key, job in jobs.items() if _is_missing(job, store)}
     if missing:
-        named = (f"{format_age(age)} ({scale})" for scale, age in missing)
-        say(f"measuring the bases of age {', '.join(named)}")
+        ages_and_scales = (f"{format_age(age)} ({scale})" for scale, age in missing)
+        say(f"measuring the bases of age {', '.join(ages_and_scales)}")
         run_each_once(measure_base, need, list(missing.values()))
     return prepare(plan, store)
 
 
 def _has_text(scale: Scale, corpus_sha256: str, store: Store) -> bool:
-    """Whether the corpus, a second text and the items of the scale's own tasks are made."""
+    """Whether the corpus, a second text and the items of the scale's own tasks exist."""
     corpus = store.load(CorpusInfo, "corpora", corpus_sha256, "corpus.json")
     if corpus is None or not store.has("corpora", corpus_sha256):
         return False
@@ -95,19 +95,19 @@ def tokenise(scale: Scale, store: Store, say: Say) -> None:
         DataError: if the text cannot be had, or is too short for a task.
     """
     say(f"tokenising the corpus {scale.corpus!r}")
-    wanted = corpus_request(scale)
-    shards = is_large(wanted, LARGE_BYTES) and not url_of(store.root)  # they need a shared folder
-    if shards and find_corpus(wanted, store) is None:
-        draft = run_once(begin_corpus, {"CPU": 1}, wanted, store)
-        tokenise_shards(wanted, draft, store, say)
+    request = corpus_request(scale)
+    in_shards = is_large(request, LARGE_BYTES) and not url_of(store.root)  # needs a shared folder
+    if in_shards and find_corpus(request, store) is None:
+        draft = run_once(begin_corpus, {"CPU": 1}, request, store)
+        tokenise_shards(request, draft, store, say)
     run_once(make_corpus, {"CPU": 1}, scale, str(store.root))
-    made = find_corpus(wanted, store)
-    for note in made.notes if made else ():
+    corpus = find_corpus(request, store)
+    for note in corpus.notes if corpus else ():
         say(note)
 
 
 def make_bases(scale: Scale, ages: Sequence[Age], store: Store, need: Need, say: Say) -> None:
-    """Read the checkpoints that somebody brought, or pretrain the scale's own."""
+    """Read the checkpoints that the user gave, or pretrain the scale's own."""
     if not scale.brought:
         pretrain_bases(scale, store, need, say)
         return
@@ -118,7 +118,7 @@ def make_bases(scale: Scale, ages: Sequence[Age], store: Store, need: Need, say:
 
 
 def pretrain_bases(scale: Scale, store: Store, need: Need, say: Say) -> None:
-    """Train the one run whose checkpoints are the bases of a scale; goes on where it stopped."""
+    """Start or resume the one run whose checkpoints are the bases of a scale."""
     spec = pretraining(scale, corpus_id(scale, store))
     total_tokens = spec.train.recipe.total_tokens
     ages = ", ".join(map(format_age, scale.ages))
@@ -134,47 +134,49 @@ def pretrain_bases(scale: Scale, store: Store, need: Need, say: Say) -> None:
         pretrain_work,
         job,
         need,
-        _telling(say, total_tokens),
+        _tenths_to(say, total_tokens),
         reached=lambda _: tuple(steps_of(folder)[:1]),
     )
 
 
-def _base_job(base: BaseRequest, cells: Sequence[Cell], made: Artifacts, store: Store) -> BaseJob:
-    """What trials and the table want to know of a base; of its layers, what is still unknown."""
+def _base_job(
+    base: BaseRequest, cells: Sequence[Cell], artifacts: Artifacts, store: Store
+) -> BaseJob:
+    """The scores that trials and the table need of a base, and its layer choices still missing."""
     return BaseJob(
-        weights_sha256=made.bases[base.key].weights_sha256,
-        corpus_sha256=made.corpus.corpus_sha256,
+        weights_sha256=artifacts.bases[base.key].weights_sha256,
+        corpus_sha256=artifacts.corpus.corpus_sha256,
         evaluation=base.scale.evaluation,
         layers=tuple(
             request
             for key, request in layer_requests(cells)
-            if key == base.key and (key, request) not in made.layer_choices
+            if key == base.key and (key, request) not in artifacts.layer_choices
         ),
         storage=str(store.root),
     )
 
 
-def _lacks(job: BaseJob, store: Store) -> bool:
-    kept = measured(job.weights_sha256, job.corpus_sha256, job.evaluation, store)
-    return kept is None or bool(job.layers)
+def _is_missing(job: BaseJob, store: Store) -> bool:
+    scores = measured(job.weights_sha256, job.corpus_sha256, job.evaluation, store)
+    return scores is None or len(job.layers) > 0
 
 
-def _telling(say: Say, total_tokens: int) -> Callable[[Metrics], None]:
+def _tenths_to(say: Say, total_tokens: int) -> Callable[[Metrics], None]:
     """One line for every tenth of a pretraining."""
-    told = 0
+    reported_tenths = 0
 
-    def tell(metrics: Metrics) -> None:
-        nonlocal told
+    def report(metrics: Metrics) -> None:
+        nonlocal reported_tenths
         tenths = int(10 * float(metrics.get("tokens", 0)) / total_tokens)
-        if tenths > told:
-            told = tenths
+        if tenths > reported_tenths:
+            reported_tenths = tenths
             say(f"pretraining: {10 * tenths} % of {format_tokens(total_tokens)} tokens")
 
-    return tell
+    return report
 
 
 def make_corpus(scale: Scale, storage: str) -> None:
-    """On a worker: text becomes a token file in the store, and its held-out part items."""
+    """On a worker: tokenise the text, and make task items of its held-out part."""
     store = Store(Path(storage))
     folder = build_corpus(corpus_request(scale), store)
     make_items(scale.evaluation.corpus_tasks, store=store, folder=folder)
@@ -183,14 +185,14 @@ def make_corpus(scale: Scale, storage: str) -> None:
 
 
 def read_base_of(name: str, revision: str, context: int, storage: str) -> None:
-    """On a worker: a brought checkpoint becomes a base in the store."""
+    """On a worker: store a checkpoint that the user gave as a base."""
     from raydistill.models.huggingface.loading import read_base  # noqa: PLC0415  (torch, on the worker only)
 
     read_base(name, revision, context, Store(Path(storage)))
 
 
 def pretrain_work(job: PretrainJob) -> Generator[Metrics]:
-    """On a worker: one pretraining run keeps a base for every age."""
+    """On a worker: one pretraining run, which stores a base of every age."""
     from raydistill.models.distributed import World  # noqa: PLC0415
     from raydistill.training.pretraining import pretrain  # noqa: PLC0415  (torch, on the worker only)
 
@@ -199,7 +201,7 @@ def pretrain_work(job: PretrainJob) -> Generator[Metrics]:
 
 
 def measure_base(job: BaseJob) -> None:
-    """On a worker: the scores of a base, and which of its layers are least missed."""
+    """On a worker: the scores of a base, and the layers chosen by score."""
     from raydistill.models.distributed import World  # noqa: PLC0415
     from raydistill.training.bases import measure  # noqa: PLC0415  (torch, on the worker only)
 
@@ -207,7 +209,7 @@ def measure_base(job: BaseJob) -> None:
 
 
 def trial_work(job: TrialJob) -> Generator[Metrics]:
-    """On a worker, on every rank: a trial, and at its end what Tune's tables show of it."""
+    """On a worker, on every rank: a trial; the last item has what Tune's tables show of it."""
     from raydistill.models.distributed import World  # noqa: PLC0415
     from raydistill.training.trial import trial  # noqa: PLC0415  (torch, on the worker only)
 
@@ -229,11 +231,11 @@ def trial_work(job: TrialJob) -> Generator[Metrics]:
 
 
 def teachers_apart(cells: Sequence[Cell], placement: str, need: Need) -> bool:
-    """Whether teachers stand on devices of their own.
+    """Whether teachers are placed on devices of their own.
 
-    By `auto` they do if a teacher and its student do not fit on one device together: four bytes a
-    parameter of the teacher and sixteen of the student, half of the memory left to activations. A
-    CPU is taken to have room.
+    By `auto` they are if a teacher and its student do not fit on one device together: four bytes a
+    parameter of the teacher and sixteen of the student, half of the memory left to activations.
+    CPUs are assumed to have enough memory.
     """
     pairs = [
         (cell.scale.model, cell.teacher.scale.model)

@@ -1,8 +1,8 @@
-"""A teacher on devices of its own: a Ray actor that several students ask.
+"""A teacher on devices of its own: a Ray actor that several students query.
 
 For teachers that do not fit beside a student. The logits travel in full, so the student's bits are
-those of a teacher on its own device. A teacher keeps nothing but its weights: where its process or
-its node is lost, it stands up again elsewhere, and is asked once more what it did not answer.
+those of a teacher on its own device. An actor's only state is the weights: if its process or node
+is lost, Ray restarts it elsewhere and repeats the calls that it did not answer.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,8 +15,8 @@ import ray
 from ray.exceptions import RayError
 
 from raydistill.core.fault_injection import fault_point
-from raydistill.runners.cluster.connection import Need
-from raydistill.runners.cluster.failures import ATTEMPTS, told
+from raydistill.runners.cluster.connection import Need, ray_options
+from raydistill.runners.cluster.failures import ATTEMPTS, readable_error
 from raydistill.runners.cluster.local_copy import local_storage
 from raydistill.specs.trial import ExternalBase, Recipe, TrialSpec
 from raydistill.storage.store import Store
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 def teacher_actors(
     specs: Sequence[TrialSpec], need: Need, storage: str
 ) -> Iterator[Mapping[str, str]]:
-    """One actor for each teacher and precision that `specs` have, gone after the block.
+    """One actor for each teacher and precision of `specs`, ended after the block.
 
     Each holds `need`, waits for room if it must, and loads its weights before the block begins.
 
     Yields:
-        The actor's name, by trial id.
+        The names of the actors, by trial id.
 
     Raises:
         RaydistillError: if a teacher's weights cannot be had.
@@ -48,49 +48,45 @@ def teacher_actors(
         if isinstance(spec.teacher, ExternalBase)
     }
     first = {by_trial[s.trial_id]: s for s in reversed(specs) if s.trial_id in by_trial}
-    place = ray.remote(
-        num_cpus=need.get("CPU", 0),
-        num_gpus=need.get("GPU", 0),
+    remote_teacher = ray.remote(
+        **ray_options(need),
         max_restarts=-1,
-        max_task_retries=ATTEMPTS - 1,  # of one question; then the student's try has failed
-    )(_Standing)
-    actors = []
+        max_task_retries=ATTEMPTS - 1,  # of one call; then the student's attempt has failed
+    )(_TeacherActor)
+    actors: list[Any] = []
     try:
         for name, spec in first.items():
-            actors.append(place.options(name=name).remote(spec.teacher, spec.train.recipe, storage))
-        _loaded(actors)
+            named_teacher = remote_teacher.options(name=name)
+            actors.append(named_teacher.remote(spec.teacher, spec.train.recipe, storage))
+        _wait_until_loaded(actors)
         yield by_trial
     finally:
         for actor in actors:
             ray.kill(actor)
 
 
-def _loaded(actors: Sequence[Any]) -> None:
+def _wait_until_loaded(actors: Sequence[Any]) -> None:
     try:
-        ray.get([actor.is_loaded.remote() for actor in actors])
+        ray.get([actor.load.remote() for actor in actors])
     except RayError as error:
-        raise told(error, "loading a teacher") from None
+        raise readable_error(error, "loading a teacher") from None
 
 
-class _Standing:
-    """On a worker: the frozen teacher. Torch is imported when it first needs it."""
+class _TeacherActor:
+    """On a worker: the frozen teacher. Torch is imported with the first call."""
 
     def __init__(self, teacher: ExternalBase, recipe: Recipe, storage: str) -> None:
-        self._what = teacher, recipe, storage
+        self._arguments = teacher, recipe, storage
 
-    def is_loaded(self) -> bool:
-        """Load the weights.
-
-        Raises:
-            DataError: if they cannot be had.
-        """
+    def load(self) -> bool:
+        """Load the weights, or raise a DataError that says why they cannot be had."""
         return self._teacher is not None
 
     def logits(self, batch: "Batch") -> "torch.Tensor":
-        """All logits of some windows, on the CPU."""
+        """The logits (B, T, V) of a batch, on the CPU."""
         fault_point("teacher")
-        whole: torch.Tensor = self._teacher(batch.to(self._teacher.world.device)).logits.cpu()
-        return whole
+        logits_BTV: torch.Tensor = self._teacher(batch.to(self._teacher.world.device)).logits.cpu()
+        return logits_BTV
 
     @cached_property
     def _teacher(self) -> Any:
@@ -99,21 +95,21 @@ class _Standing:
         from raydistill.models.weights import load_weights  # noqa: PLC0415  (torch)
         from raydistill.training.bases import base_folder  # noqa: PLC0415
 
-        teacher, recipe, storage = self._what
-        with local_storage(storage, teacher) as (there, _):
-            folder = base_folder(teacher.weights_sha256, Store(Path(there)))
+        teacher, recipe, storage = self._arguments
+        with local_storage(storage, teacher) as (root, _):
+            folder = base_folder(teacher.weights_sha256, Store(Path(root)))
             return OnlineTeacher(load_weights(folder).model, recipe, World.here())
 
 
 class RemoteTeacher:
-    """What a student's loss asks in the actor's stead."""
+    """The actor as a student's loss calls it."""
 
     def __init__(self, name: str) -> None:
         self._actor = ray.get_actor(name)
 
     def __call__(self, batch: "Batch") -> "TeacherAnswer":
-        """The teacher's logits, brought to the student's device."""
+        """The teacher's logits, on the student's device."""
         from raydistill.distillation.answers import WholeAnswer  # noqa: PLC0415  (torch)
 
-        asked = self._actor.logits.remote(batch.to("cpu"))
-        return WholeAnswer(ray.get(asked).to(batch.ids.device))
+        logits_BTV = ray.get(self._actor.logits.remote(batch.to("cpu")))
+        return WholeAnswer(logits_BTV.to(batch.ids.device))

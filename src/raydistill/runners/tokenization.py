@@ -1,8 +1,8 @@
 """The shards of a large corpus, tokenised side by side by Ray Data.
 
-Files are read one after the other on as many workers as there are files, and what was read flows to
-workers that tokenise it: no more of the text is in memory than is on its way. A shard that is made
-is passed over, so this too goes on where it was killed; whoever calls puts the shards together.
+Each file is read by one worker, and its shards stream to the workers that tokenise them: no more of
+the text is in memory than is on its way. Shards that exist are skipped, so that a killed run is
+resumed; the caller puts the shards together.
 """
 
 import json
@@ -23,24 +23,22 @@ from raydistill.data.corpus.shards import (
     make_shard,
     read_shards,
 )
-from raydistill.runners.cluster.failures import told
+from raydistill.runners.cluster.failures import readable_error
 from raydistill.storage.store import Store
 
-LARGE_BYTES = 64 << 20
-"""Less text is tokenised in one process before Ray Data has begun."""
+LARGE_BYTES = 64 << 20  # one process tokenises less before Ray Data has begun
 
 _READER, _TOKENISER = {"num_cpus": 0.1}, {"num_cpus": 0.9}  # one of each fits on one CPU
-
-_BLOCK_BYTES = 1 << 20  # under a shard, so that each is a task of its own
+_BLOCK_BYTES = 1 << 20  # under a shard, so that every shard is a task of its own
 
 
 def tokenise_shards(
-    wanted: CorpusRequest, folder: Path, store: Store, say: Callable[[str], None]
+    request: CorpusRequest, folder: Path, store: Store, say: Callable[[str], None]
 ) -> int:
-    """Make the shards that a draft lacks; returns how many there were to make.
+    """Make the shards that a draft lacks; returns their number.
 
     Args:
-        wanted: the corpus.
+        request: the corpus.
         folder: of its draft, which every node sees.
         store: which every node sees.
         say: shows one line to the user.
@@ -51,41 +49,41 @@ def tokenise_shards(
     context.enable_progress_bars = False
     context.target_max_block_size = _BLOCK_BYTES
     logging.getLogger("ray.data").setLevel(logging.WARNING)
-    files = files_of_draft(wanted, folder, store)
+    files = files_of_draft(request, folder, store)
     rows = [{"number": number} for number in range(len(files))]
     data = (
         ray.data.from_items(rows, override_num_blocks=len(rows))
         .flat_map(_read, fn_args=(files,), **_READER)
         .map(_make, fn_args=(str(folder),), **_TOKENISER)
     )
-    made, characters, said = 0, 0, 0
-    tell_every = size_of(wanted) // 10 or LARGE_BYTES
+    shards = characters = reported = 0
+    report_every = size_of(request) // 10 or LARGE_BYTES
     for row in _rows(data):
-        made += 1
+        shards += 1
         characters += row["characters"]
-        if characters - said >= tell_every:
-            said = characters
+        if characters - reported >= report_every:
+            reported = characters
             say(f"tokenised {characters / 1e6:.3g}M characters")
-    return made
+    return shards
 
 
 def _rows(data: Any) -> Iterator[dict[str, Any]]:
     try:
         yield from data.iter_rows()
     except RayError as error:
-        raise told(error, "tokenising") from None
+        raise readable_error(error, "tokenising") from None
 
 
 def _read(row: dict[str, Any], files: list[FileSlice]) -> Iterator[dict[str, str]]:
-    """On a worker: the shards of a file that are to be made."""
-    of = files[row["number"]]
-    for shard in read_shards(of):
-        if not is_made(Path(of.folder), shard.place):
+    """On a worker: the missing shards of a file."""
+    file = files[row["number"]]
+    for shard in read_shards(file):
+        if not is_made(Path(file.folder), shard.place):
             yield {"place": shard.place, "texts": json.dumps(shard.texts)}
 
 
 def _make(row: dict[str, str], folder: str) -> dict[str, int]:
-    """On a worker: one shard."""
+    """On a worker: make one shard."""
     texts: list[str] = json.loads(row["texts"])
     make_shard(Path(folder), Shard(row["place"], texts))
     return {"characters": sum(map(len, texts))}

@@ -4,6 +4,7 @@ import logging
 import os
 import sqlite3
 import uuid
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +16,7 @@ from raydistill.tracking.destination import sqlite_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment
-
+    from mlflow.entities import Experiment, Run
 
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the next sync is the retry, and it looks first
@@ -25,12 +25,11 @@ _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-
 _CLASSIC_PAGE = {"mlflow.experimentKind": "custom_model_development"}
 
 
 def open_client(uri: str) -> "MlflowClient":
-    """A client for `uri`; a sqlite database that does not exist yet is created, whole."""
+    """A client for `uri`; a sqlite database that does not exist yet is created."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient  # noqa: PLC0415  (2 s that `--help` does not need)
@@ -43,30 +42,43 @@ def open_client(uri: str) -> "MlflowClient":
 
 
 def _create_sqlite(path: Path) -> None:
-    """Migrate a draft and move it into place: killed half-way, there is no database.
+    """Migrate a draft and move it into place, so that a killed process leaves no half database.
 
     Two processes that migrate one fresh database at once leave it unusable.
     """
     from mlflow import MlflowClient  # noqa: PLC0415  (as above)
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft, whole = (path.with_name(f".{path.name}.{uuid.uuid4().hex}") for _ in "12")
+    draft, migrated = (path.with_name(f".{path.name}.{uuid.uuid4().hex}") for _ in "12")
     try:
         MlflowClient(f"sqlite:///{draft}").search_experiments(max_results=1)
         connection = sqlite3.connect(draft)
-        connection.execute("VACUUM INTO ?", (str(whole),))
+        connection.execute("VACUUM INTO ?", (str(migrated),))
         connection.close()
         with suppress(FileExistsError):
-            path.hardlink_to(whole)
+            path.hardlink_to(migrated)
     finally:
         draft.unlink(missing_ok=True)
-        whole.unlink(missing_ok=True)
+        migrated.unlink(missing_ok=True)
 
 
 def experiments(uri: str) -> dict[str, str]:
     """The ids of the sweeps' experiments at `uri`, by name."""
-    found = open_client(uri).search_experiments(filter_string="name LIKE 'raydistill/%'")
-    return {experiment.name: experiment.experiment_id for experiment in found}
+    matches = open_client(uri).search_experiments(filter_string="name LIKE 'raydistill/%'")
+    return {experiment.name: experiment.experiment_id for experiment in matches}
+
+
+def search_runs(client: "MlflowClient", ids: Sequence[str], condition: str) -> Iterator["Run"]:
+    """The runs of these experiments that are not deleted, the oldest first."""
+    token = None
+    while ids:
+        page = client.search_runs(
+            list(ids), condition, order_by=["attributes.start_time ASC"], page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def find_experiment(client: "MlflowClient", name: str, uri: str, store: Store) -> "Experiment":
@@ -75,13 +87,14 @@ def find_experiment(client: "MlflowClient", name: str, uri: str, store: Store) -
     Raises:
         SetupError: if it was deleted in MLflow, which keeps its name taken.
     """
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         # Without a server MLflow would put files below the working directory.
         on_server = urlsplit(uri).scheme in ("http", "https")
-        place = {} if on_server else {"artifact_location": str(store.path("mlartifacts"))}
-        return client.get_experiment(client.create_experiment(name, tags=_CLASSIC_PAGE, **place))
-    if found.lifecycle_stage == "deleted":
-        restore = f"mlflow experiments restore --experiment-id {found.experiment_id}"
+        location = {} if on_server else {"artifact_location": str(store.path("mlartifacts"))}
+        experiment_id = client.create_experiment(name, tags=_CLASSIC_PAGE, **location)
+        return client.get_experiment(experiment_id)
+    if experiment.lifecycle_stage == "deleted":
+        restore = f"mlflow experiments restore --experiment-id {experiment.experiment_id}"
         raise SetupError(f"the MLflow experiment {name!r} was deleted; bring it back: {restore}")
-    return found
+    return experiment

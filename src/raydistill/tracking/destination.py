@@ -1,4 +1,4 @@
-"""Where results are delivered to: which tracking URIs work, and what is said of the others.
+"""Where results are delivered to: which tracking URIs work, and why others do not.
 
 Checked before anything starts, and without importing mlflow.
 """
@@ -16,16 +16,13 @@ from raydistill.core.redaction import redact
 from raydistill.core.serialization import digest
 from raydistill.storage.store import Store
 
-_PROBE_S = 5
-
+_PROBE_TIMEOUT_S = 5
 _DATABASES = ("postgresql", "mysql", "mssql")
-
-_DRIVERS = {
+_PACKAGES = {  # to install, by the module that is missing
     "psycopg": "'psycopg[binary]'",
     "psycopg2": "psycopg2-binary",
     "MySQLdb": "mysqlclient",
 }
-
 _FORMS = "http://host:5000, sqlite:////absolute/path/mlflow.db or postgresql://user@host/db"
 
 
@@ -37,33 +34,29 @@ def default_uri(store: Store) -> str:
 def check_destination(uri: str, store: Store) -> str:
     """One line that says what `uri` is.
 
-    A server that does not answer is let pass, with a warning in that line, if this storage
-    has delivered there before: the results wait in the storage.
+    If a server does not answer, but this storage has delivered there before, that line is a
+    warning: the results wait in the storage.
 
     Raises:
-        UsageError: if no MLflow can stand behind such a URI; the message has a form that works.
-        SetupError: if a server or database does not answer within 5 s, its driver is not here, or
-            a file is not MLflow's.
+        UsageError: if MLflow knows no such URI; the message has a form that works.
+        SetupError: if a server or database does not answer within 5 s, its driver is not
+            installed, or a file is not MLflow's.
     """
     scheme = _scheme(uri)
     if scheme in ("http", "https"):
-        return _told(uri, _probe(uri), store)
+        return _answer_line(uri, _probe(uri), store)
     if scheme == "sqlite":
         return _check_sqlite(uri)
     if scheme in _DATABASES:
-        return _told(uri, _connect(uri), store)
+        return _answer_line(uri, _connect(uri), store)
     raise UsageError(_refusal(uri, scheme, store))
 
 
 def _scheme(uri: str) -> str:
-    """What `uri` begins with, without a driver.
-
-    Raises:
-        UsageError: if it is no address at all.
-    """
+    """The scheme of `uri` without a driver."""
     try:
         parts = urlsplit(uri)
-        _ = parts.port  # raises, where it is no number
+        _ = parts.port  # raises, if it is no number
     except ValueError as error:
         raise UsageError(f"{redact(uri)!r} is no address ({error}); write {_FORMS}") from None
     return parts.scheme.partition("+")[0]
@@ -108,7 +101,7 @@ def _check_sqlite(uri: str) -> str:
 
 
 def _tables(path: Path) -> set[str]:
-    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_PROBE_S)
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_PROBE_TIMEOUT_S)
     try:
         rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         return {name for (name,) in rows}
@@ -116,7 +109,7 @@ def _tables(path: Path) -> set[str]:
         connection.close()
 
 
-def _told(uri: str, trouble: str, store: Store) -> str:
+def _answer_line(uri: str, trouble: str, store: Store) -> str:
     if not trouble:
         return f"MLflow: {redact(uri)} answers"
     if has_delivered(store, uri):
@@ -132,28 +125,24 @@ def _probe(uri: str) -> str:
     host = parts.netloc.rpartition("@")[2]
     health = urlunsplit((parts.scheme, host, f"{parts.path.rstrip('/')}/health", "", ""))
     try:
-        with urllib.request.urlopen(health, timeout=_PROBE_S):  # noqa: S310  (checked: http or https)
+        with urllib.request.urlopen(health, timeout=_PROBE_TIMEOUT_S):  # noqa: S310  (checked: http or https)
             return ""
     except urllib.error.HTTPError as error:
-        # A server that asks who we are is a server; the credentials are MLflow's matter.
+        # A server that wants credentials is a server; MLflow gives them.
         return "" if error.code == 401 else f"/health answers {error.code} {error.reason}"
     except (OSError, ValueError, HTTPException) as error:
         return str(getattr(error, "reason", error)).strip() or type(error).__name__
 
 
 def _connect(uri: str) -> str:
-    """Why the database does not answer; empty if it does.
-
-    Raises:
-        SetupError: if what speaks to it is not installed.
-    """
+    """Why the database does not answer; empty if it does."""
     from sqlalchemy import create_engine, exc  # noqa: PLC0415  (databases alone need it)
 
-    timeout = {"timeout" if uri.startswith("mssql") else "connect_timeout": _PROBE_S}
+    timeout = {"timeout" if uri.startswith("mssql") else "connect_timeout": _PROBE_TIMEOUT_S}
     try:
         create_engine(uri, connect_args=timeout).connect().close()
     except ModuleNotFoundError as error:
-        package = _DRIVERS.get(str(error.name), error.name)
+        package = _PACKAGES.get(str(error.name), error.name)
         raise SetupError(f"{redact(uri)} needs a driver: pip install {package}") from None
     except (exc.SQLAlchemyError, ValueError) as error:
         return redact(" ".join(str(getattr(error, "orig", None) or error).split()))
@@ -170,7 +159,7 @@ def has_delivered(store: Store, uri: str) -> bool:
 
 
 def remember_delivery(store: Store, uri: str) -> None:
-    """Note that `uri` is a place that works."""
+    """Note that `uri` works."""
     marker = _marker(store, uri)
     marker.parent.mkdir(parents=True, exist_ok=True)
     marker.write_text(redact(uri) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""With which code and which libraries a command was run."""
+"""The code and the libraries that a command was run with."""
 
 import platform
 import subprocess
@@ -10,7 +10,7 @@ _PACKAGES = ("raydistill", "torch", "ray", "mlflow", "lm_eval", "transformers", 
 
 
 def environment(folder: Path) -> Mapping[str, str]:
-    """Versions, and the git state of the checkout that `folder` lies in, if it lies in one."""
+    """Versions, and the git state of the checkout that `folder` is in, if any."""
     versions = {f"version_{name}": _version(name) for name in _PACKAGES}
     return {"version_python": platform.python_version(), **versions, **_git_state(folder)}
 
@@ -31,7 +31,7 @@ def _git_state(folder: Path) -> dict[str, str]:
 
 
 def _git(folder: Path, *words: str) -> str:
-    """What git answers, or nothing where there is no git or no checkout."""
+    """What git prints; empty without git or a checkout."""
     command = ["git", "-C", str(folder), *words]
     try:
         answer = subprocess.run(  # noqa: S603  (git, with words of our own)

@@ -11,16 +11,15 @@ from collections.abc import Collection, Iterator, Mapping
 
 from raydistill.core.units import ratio_drop_pct, ratio_rise_pct
 from raydistill.planning.cell import ADDED, REFERENCE, shown
-from raydistill.specs.results import Cost, HeldoutPoint, NoControl, Progress, Scores, UnitScores
+from raydistill.specs.results import Cost, HeldoutPoint, Progress, Scores
 from raydistill.specs.trial import TrialSpec
 from raydistill.tracking.records import TrackedBase, TrackedCell, TrackedSweep
 
 
 def requested_values(cell: TrackedCell | TrackedBase) -> dict[str, str]:
-    """What the researcher asked for; nothing leaves at location `none` (METHOD 3)."""
+    """The values that a sweep asked for; at location `none` nothing leaves (METHOD 3)."""
     values = {name: shown(name, value) for name, value in cell.values.items()}
-    nothing_leaves = isinstance(cell, TrackedBase) or values.get("location") == "none"
-    if nothing_leaves:
+    if isinstance(cell, TrackedBase) or values.get("location") == "none":
         values |= {"location": "none", "count": "0", "gap": "0"}
     return values
 
@@ -42,26 +41,18 @@ def run_name(role: str, values: Mapping[str, str], axes: tuple[str, ...]) -> str
 
 
 def cell_params(sweep: TrackedSweep, cell: TrackedCell) -> dict[str, str]:
-    """A cell as asked and as run."""
-    return {
-        "sweep": sweep.name,
-        "scale": sweep.scale,
-        "loss": cell.spec.train.loss,
-        **requested_values(cell),
-        **{name: str(value) for name, value in cell.as_run.items()},
-        **_spec_params(cell.spec),
-    }
+    """A cell's parameters, as requested and as run."""
+    return {"loss": cell.spec.train.loss, **_common_params(sweep, cell), **_spec_params(cell.spec)}
 
 
 def base_params(sweep: TrackedSweep, base: TrackedBase) -> dict[str, str]:
-    """A base, under the same names as the cells that start from it."""
-    return {
-        "sweep": sweep.name,
-        "scale": sweep.scale,
-        **requested_values(base),
-        **{name: str(value) for name, value in base.as_run.items()},
-        "layers": "none",
-    }
+    """A base's parameters, under the same names as those of the cells that start from it."""
+    return {**_common_params(sweep, base), "layers": "none"}
+
+
+def _common_params(sweep: TrackedSweep, item: TrackedCell | TrackedBase) -> dict[str, str]:
+    as_run = {name: str(value) for name, value in item.as_run.items()}
+    return {"sweep": sweep.name, "scale": sweep.scale, **requested_values(item), **as_run}
 
 
 def _spec_params(spec: TrialSpec) -> dict[str, str]:
@@ -88,7 +79,7 @@ def curve_points(
 
 
 def score_metrics(scores: Scores, averaged: Collection[str]) -> dict[str, float]:
-    """One set of weights, measured: every task, and the mean over those `averaged`."""
+    """The scores of one set of weights: every task, and the mean over those `averaged`."""
     metrics = {"nll": scores.nll, "perplexity": perplexity(scores.nll)}
     if not isinstance(scores.general_nll, str):
         general = scores.general_nll
@@ -124,35 +115,26 @@ def drop_metrics(before: Scores, after: Scores, suffix: str = "") -> dict[str, f
     return {f"{name}{suffix}": value for name, value in drops.items()}
 
 
-def control_metrics(
-    control: Scores | NoControl, after: Scores, averaged: Collection[str]
-) -> dict[str, float]:
-    """The same against the un-truncated base trained on the same tokens."""
-    if isinstance(control, NoControl):
-        return {}
-    return drop_metrics(control.over(averaged), after.over(averaged), "_vs_control")
-
-
 def retention_metrics(before: Scores, after: Scores, averaged: Collection[str]) -> dict[str, float]:
-    """What is left of a score above chance, (after − chance)/(before − chance) (METHOD 1).
+    """The share of a score above chance that is kept, (after − chance)/(before − chance).
 
-    Of every task, and of the mean over those `averaged`, as in the table. What is not above
-    chance before has nothing to retain and is left out.
+    Of every task, and of the mean over those `averaged`, as in the table (METHOD 1). Scores that
+    were not above chance before have nothing to retain and are left out.
     """
     shared = [name for name in before.tasks if name in after.tasks]
     groups = {task_metric(name, "retention"): [name] for name in shared}
     groups["retention"] = [name for name in shared if name in averaged]
-    kept = {}
+    retention = {}
     for metric, names in groups.items():
-        was = sum(before.tasks[name].value - before.tasks[name].chance for name in names)
-        if was > 0:
-            left = sum(after.tasks[name].value - before.tasks[name].chance for name in names)
-            kept[metric] = left / was
-    return kept
+        first = sum(before.tasks[name].value - before.tasks[name].chance for name in names)
+        if first > 0:
+            last = sum(after.tasks[name].value - before.tasks[name].chance for name in names)
+            retention[metric] = last / first
+    return retention
 
 
 def cost_metrics(cost: Cost) -> dict[str, float]:
-    """What a trial took."""
+    """What a trial cost, and its speed."""
     metrics = {name: float(value) for name, value in dataclasses.asdict(cost).items()}
     speed = {"tokens_per_s": cost.tokens / cost.train_s} if cost.train_s > 0 else {}
     return metrics | speed
@@ -164,8 +146,3 @@ def perplexity(nll: float) -> float:
         return math.exp(nll)
     except OverflowError:
         return math.inf
-
-
-def documents_json(documents: Mapping[str, UnitScores]) -> dict[str, dict[str, object]]:
-    """Scores by document, as the artifact keeps them."""
-    return {name: dataclasses.asdict(scores) for name, scores in documents.items()}

@@ -8,9 +8,7 @@ import json
 from urllib.parse import urlsplit, urlunsplit
 
 VIEW = "raydistill"
-
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
-
 _COLUMNS = (
     ("params", ("location", "age", "layers", "budget", "seed")),
     ("metrics", ("delta_nll", "perplexity_drop_pct", "downstream_drop_pct")),
@@ -22,7 +20,7 @@ _COLUMNS = (
 
 
 def view_state() -> str:
-    """The shared view: what was asked and what was lost, the least lost first."""
+    """The shared view: what was requested and what was lost, the smallest loss first."""
     columns = {f"{kind}.`{name}`": name for kind, names in _COLUMNS for name in names}
     state = {
         "searchFilter": "",
@@ -61,6 +59,5 @@ def ui_command(uri: str, port: int = 5000) -> str:
 def _bare(server: str) -> str:
     """A server's address without a password."""
     parts = urlsplit(server)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")).rstrip(
-        "/"
-    )
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))

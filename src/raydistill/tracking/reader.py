@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from raydistill.core.errors import DataError, SetupError, UsageError
 from raydistill.core.redaction import redact
-from raydistill.tracking.client import experiments, open_client
+from raydistill.tracking.client import experiments, open_client, search_runs
 from raydistill.tracking.destination import sqlite_path
 from raydistill.tracking.run_content import RECORD
 
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-
-_READ = ("base", "control", "cell", "reference", "added")
-
+_ROLES = ("base", "control", "cell", "reference", "added")
 _FOR_COMPARISON = "tags.role = 'base'", "tags.role = 'control'"
 
 
@@ -28,10 +26,10 @@ _FOR_COMPARISON = "tags.role = 'base'", "tags.role = 'control'"
 class FoundRun:
     """A run of a sweep; `record` is empty until it has ended."""
 
-    role: str  # one of `_READ`
+    role: str  # one of `_ROLES`
     sweep: str
     scale: str
-    chosen: bool  # by the filter, or only there to be compared with
+    chosen: bool  # by the condition; others are only there to be compared with
     record: str
 
 
@@ -54,12 +52,12 @@ def read_runs(uri: str, names: Sequence[str], condition: str = "") -> list[Found
         raise SetupError(f"{sqlite_path(uri)} does not exist: nothing was tracked there")
     client = open_client(uri)
     ids = _experiment_ids(uri, names, client)
-    found = {str(run.info.run_id): run for run in _search(client, ids, condition)}
-    chosen = set(found)
-    for also in _FOR_COMPARISON if condition else ():
-        found |= {str(run.info.run_id): run for run in _search(client, ids, also)}
-    runs = sorted(found.values(), key=lambda run: int(run.info.start_time))
-    children = [run for run in runs if run.data.tags.get("role") in _READ]
+    runs_by_id = {str(run.info.run_id): run for run in _search(client, ids, condition)}
+    chosen = set(runs_by_id)
+    for role in _FOR_COMPARISON if condition else ():
+        runs_by_id |= {str(run.info.run_id): run for run in _search(client, ids, role)}
+    runs = sorted(runs_by_id.values(), key=lambda run: int(run.info.start_time))
+    children = [run for run in runs if run.data.tags.get("role") in _ROLES]
     with tempfile.TemporaryDirectory() as folder:
         return [
             FoundRun(
@@ -89,21 +87,13 @@ def _experiment_ids(uri: str, names: Sequence[str], client: "MlflowClient") -> l
 def _search(client: "MlflowClient", ids: Sequence[str], condition: str) -> Iterator["Run"]:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415  (mlflow is slow to import)
 
-    token = ""
-    while ids:
-        try:
-            page = client.search_runs(
-                list(ids), filter_string=condition, max_results=1000, page_token=token or None
-            )
-        except MlflowException as error:
-            message = str(error).splitlines()[0]
-            if error.error_code != "INVALID_PARAMETER_VALUE":
-                raise SetupError(f"MLflow cannot be read: {redact(message)}") from error
-            raise UsageError(f"--filter {condition!r}: {message}") from error
-        yield from page
-        token = page.token or ""
-        if not token:
-            return
+    try:
+        yield from search_runs(client, ids, condition)
+    except MlflowException as error:
+        message = str(error).splitlines()[0]
+        if error.error_code != "INVALID_PARAMETER_VALUE":
+            raise SetupError(f"MLflow cannot be read: {redact(message)}") from error
+        raise UsageError(f"--filter {condition!r}: {message}") from error
 
 
 def _record(client: "MlflowClient", run: "Run", folder: Path) -> str:
@@ -115,6 +105,6 @@ def _record(client: "MlflowClient", run: "Run", folder: Path) -> str:
                 "an older version; the sweep's command, run again, adds it and trains nothing"
             )
         return ""
-    place = folder / run_id
-    place.mkdir()
-    return Path(client.download_artifacts(run_id, RECORD, str(place))).read_text("utf-8")
+    target = folder / run_id
+    target.mkdir()
+    return Path(client.download_artifacts(run_id, RECORD, str(target))).read_text("utf-8")

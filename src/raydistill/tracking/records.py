@@ -1,7 +1,4 @@
-"""What is shown in MLflow, as plain values: a sweep, its bases and its cells.
-
-Whoever fills these in reads the store; nothing here knows of MLflow.
-"""
+"""What is shown in MLflow, as plain values: a sweep, its bases and its cells."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,9 +13,11 @@ Role = Literal["cell", "control", "reference", "added"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackedCell:
-    """One point of a sweep: what was asked, what was run, and what came of it."""
+    """One point of a sweep: what was requested, what was run, and its outcome."""
 
-    values: Mapping[str, Value]  # as asked: age, location, count, gap, ... in the paper's tokens
+    values: Mapping[
+        str, Value
+    ]  # as requested: age, location, count, gap, ... in the paper's tokens
     as_run: Mapping[str, Value]  # age_tokens, gap_tokens, ... at this scale
     role: Role
     spec: TrialSpec
@@ -31,9 +30,9 @@ class TrackedCell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackedBase:
-    """A base, measured as it is loaded: where every drop starts."""
+    """A base, measured as it is loaded: the reference of every drop."""
 
-    values: Mapping[str, Value]  # its age, as asked
+    values: Mapping[str, Value]  # its age, as requested
     as_run: Mapping[str, Value]
     layer_map: str
     scores: Scores
@@ -43,7 +42,7 @@ class TrackedBase:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackedSweep:
-    """A sweep as it stands: give the same one again and nothing is written."""
+    """A sweep as it is now; syncing an equal one again writes nothing."""
 
     name: str
     question: str
@@ -51,7 +50,7 @@ class TrackedSweep:
     axes: tuple[str, ...]  # the names that vary
     command: str
     owner: str
-    running: bool  # whether somebody still works on it
+    running: bool  # whether trials may still come
     tasks_averaged: tuple[str, ...]  # that every downstream mean is over, of cells and bases
     environment: Mapping[str, str]  # git state and versions: `tracking.environment()`
     bases: tuple[TrackedBase, ...]

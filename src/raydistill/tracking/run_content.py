@@ -1,4 +1,4 @@
-"""The whole content of one MLflow run as a value, with a digest that says when it changed."""
+"""All that one MLflow run holds, as a value with a digest that tells when it changed."""
 
 import dataclasses
 import json
@@ -8,14 +8,19 @@ from typing import Literal
 
 from raydistill.core.redaction import redact, redact_value
 from raydistill.core.serialization import digest
-from raydistill.specs.results import Finished, Outcome, TrialFailure, Unfinished
+from raydistill.specs.results import (
+    Finished,
+    NoControl,
+    Outcome,
+    TrialFailure,
+    Unfinished,
+    UnitScores,
+)
 from raydistill.tracking.fields import (
     base_params,
     cell_params,
-    control_metrics,
     cost_metrics,
     curve_points,
-    documents_json,
     drop_metrics,
     retention_metrics,
     run_name,
@@ -26,16 +31,13 @@ from raydistill.tracking.records import TrackedBase, TrackedCell, TrackedSweep
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 NOTE = "mlflow.note.content"
-
-RECORD = "report.json"
-"""The artifact that a report is made from."""
-
+RECORD = "report.json"  # the artifact that a report is made from
 _LONGEST_TAG = 7_500  # MLflow refuses 8,000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunContent:
-    """What a run must hold. `key` finds it again; `context` alone never makes it stale."""
+    """What a run must hold. `key` identifies it; a new `context` alone never makes it stale."""
 
     key: str
     name: str
@@ -47,7 +49,7 @@ class RunContent:
     curve: tuple[tuple[str, int, float], ...] = ()  # (name, tokens, value)
     finals: Mapping[str, float] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
-    started_ms: tuple[int, ...] = ()  # where known
+    started_ms: tuple[int, ...] = ()  # one number, or none where it is not known
     ended_ms: tuple[int, ...] = ()
 
     @property
@@ -57,7 +59,7 @@ class RunContent:
 
 
 def sweep_content(sweep: TrackedSweep, storage: str) -> RunContent:
-    """The parent: the question, the table, and the state of the whole."""
+    """The parent run: the question, the table, and the state of the whole sweep."""
     failed = any(isinstance(cell.outcome, TrialFailure) for cell in sweep.cells)
     ended: Status = "FAILED" if failed else "FINISHED"
     unfinished = any(
@@ -92,34 +94,36 @@ def base_content(sweep: TrackedSweep, base: TrackedBase, storage: str) -> RunCon
         note=f"The base as it is loaded: nothing removed, nothing trained.\n\n`{base.layer_map}`",
         context=_context(sweep),
         finals=_rounded(zeros | score_metrics(base.scores, sweep.tasks_averaged)),
-        files=_documents(documents_json(base.documents)) | _record(base),
+        files=_documents(base.documents) | _record(base),
     )
 
 
 def cell_content(sweep: TrackedSweep, cell: TrackedCell, storage: str) -> RunContent:
-    """A cell: found again by what was asked and the trial that answers it."""
+    """A cell, identified by its requested values and its trial."""
     params = _redacted(cell_params(sweep, cell))
     trial_id = cell.spec.trial_id
+    trained = cell.outcome.result.trained if isinstance(cell.outcome, Finished) else None
     about = {
         "role": cell.role,
         "trial_id": trial_id,
-        "trained_in": _trained_in(sweep, cell.outcome),
+        "trained_in": trained.trained_in if trained else sweep.name,
         "layer_map": cell.layer_map,
     }
-    started_ms, ended_ms = _times(cell.outcome)
+    failure = {"failure": _reason(cell.outcome)} if isinstance(cell.outcome, TrialFailure) else {}
+    trained_by = {"owner": trained.made_by.owner} if trained and trained.made_by.owner else {}
     return RunContent(
         key=digest([storage, sweep.name, sweep.scale, cell.role, dict(cell.values), trial_id]),
         name=run_name(cell.role, params, sweep.axes),
         status=_status(cell.outcome, running=sweep.running),
         params=params,
-        tags=_tags(sweep, storage, about | _swept(sweep, params) | _failure_tag(cell.outcome)),
+        tags=_tags(sweep, storage, about | _swept(sweep, params) | failure),
         note=_cell_note(params, cell),
-        context=_context(sweep) | _redacted(_trained_by(cell.outcome)),
+        context=_context(sweep) | _redacted(trained_by),  # who trained it, in merged storages
         curve=_curve(cell.outcome),
         finals=_finals(cell, sweep.tasks_averaged),
         files=_cell_files(cell.outcome) | _record(cell),
-        started_ms=started_ms,
-        ended_ms=ended_ms,
+        started_ms=(int(1000 * trained.started_s),) if trained else (),
+        ended_ms=(int(1000 * trained.ended_s),) if trained else (),
     )
 
 
@@ -129,17 +133,6 @@ def _status(outcome: Outcome, *, running: bool) -> Status:
     if isinstance(outcome, TrialFailure):
         return "FAILED"
     return "RUNNING" if running else "KILLED"
-
-
-def _trained_in(sweep: TrackedSweep, outcome: Outcome) -> str:
-    return outcome.result.trained.trained_in if isinstance(outcome, Finished) else sweep.name
-
-
-def _times(outcome: Outcome) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    if not isinstance(outcome, Finished):
-        return (), ()
-    trained = outcome.result.trained
-    return (int(1000 * trained.started_s),), (int(1000 * trained.ended_s),)
 
 
 def _curve(outcome: Outcome) -> tuple[tuple[str, int, float], ...]:
@@ -153,13 +146,15 @@ def _finals(cell: TrackedCell, averaged: tuple[str, ...]) -> dict[str, float]:
     outcome = cell.outcome
     if not isinstance(outcome, Finished):
         return {}
-    before, after = outcome.result.before, outcome.result.after
-    if cell.role == "reference":  # nothing was taken from it
+    before, after, control = outcome.result.before, outcome.result.after, cell.control
+    if cell.role == "reference":  # nothing was removed from it
         return _rounded(score_metrics(after, averaged))
+    drops = drop_metrics(before.over(averaged), after.over(averaged))
+    if not isinstance(control, NoControl):
+        drops |= drop_metrics(control.over(averaged), after.over(averaged), "_vs_control")
     return _rounded(
         {
-            **drop_metrics(before.over(averaged), after.over(averaged)),
-            **control_metrics(cell.control, after, averaged),
+            **drops,
             **score_metrics(after, averaged),
             **retention_metrics(before, after, averaged),
             **cost_metrics(outcome.result.trained.cost),
@@ -176,14 +171,15 @@ def _rounded(metrics: Mapping[str, float]) -> dict[str, float]:
 def _cell_files(outcome: Outcome) -> dict[str, str]:
     if isinstance(outcome, TrialFailure):
         return {"traceback.txt": redact(outcome.traceback)}
-    return _documents(documents_json(outcome.after)) if isinstance(outcome, Finished) else {}
+    return _documents(outcome.after) if isinstance(outcome, Finished) else {}
 
 
-def _record(of: TrackedBase | TrackedCell) -> dict[str, str]:
-    return {RECORD: of.record} if of.record else {}
+def _record(item: TrackedBase | TrackedCell) -> dict[str, str]:
+    return {RECORD: item.record} if item.record else {}
 
 
-def _documents(scores: Mapping[str, object]) -> dict[str, str]:
+def _documents(documents: Mapping[str, UnitScores]) -> dict[str, str]:
+    scores = {name: dataclasses.asdict(units) for name, units in documents.items()}
     return {"scores_by_document.json": json.dumps(scores, indent=1, sort_keys=True)}
 
 
@@ -197,22 +193,12 @@ def _swept(sweep: TrackedSweep, params: Mapping[str, str]) -> dict[str, str]:
     return {axis: params[axis] for axis in sweep.axes if axis in params}
 
 
-def _failure_tag(outcome: Outcome) -> dict[str, str]:
-    return {"failure": _reason(outcome)} if isinstance(outcome, TrialFailure) else {}
-
-
 def _reason(failure: TrialFailure) -> str:
     return redact(f"{failure.where}: {failure.message}")
 
 
 def _context(sweep: TrackedSweep) -> dict[str, str]:
     return _redacted({"owner": sweep.owner, "command": sweep.command, **sweep.environment})
-
-
-def _trained_by(outcome: Outcome) -> dict[str, str]:
-    """Who trained it, where that is kept: storages of several people can be merged."""
-    owner = outcome.result.trained.made_by.owner if isinstance(outcome, Finished) else ""
-    return {"owner": owner} if owner else {}
 
 
 def _redacted(values: Mapping[str, str]) -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""MLflow brought to what the store holds: nothing twice, nothing lost.
+"""Brings MLflow to what the store holds: nothing twice, nothing lost.
 
-A run is looked for by its key before it is created, and carries the digest of what it was
-made from, written last. An equal digest means there is nothing to do; anything else means
-look at what is there and add what is missing. So it may be killed anywhere and called again.
+A run is looked up by its key before it is created, and its digest is written last. If that is the
+content's, there is nothing to do; else what is missing is added. So a sync may be killed anywhere
+and repeated.
 """
 
 import uuid
@@ -20,12 +20,12 @@ from raydistill.tracking.writer import Writer
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """Where a sweep stands in MLflow."""
+    """Where a sweep is in MLflow."""
 
     experiment_id: str
     sweep_run_id: str
     run_ids: tuple[str, ...]  # of the bases and cells, in their order
-    written: int  # runs that had to be touched
+    written: int  # number of runs that had to change
 
 
 def experiment_name(sweep: str) -> str:
@@ -34,7 +34,7 @@ def experiment_name(sweep: str) -> str:
 
 
 def storage_id(store: Store) -> str:
-    """A name for this storage that moves with it and that no other storage has."""
+    """A unique name of this storage, which moves with it."""
     path = store.path("tracking", "storage_id")
     if not path.is_file():
         write_new(path, uuid.uuid4().hex[:16] + "\n")
@@ -42,7 +42,7 @@ def storage_id(store: Store) -> str:
 
 
 def sync_sweep(sweep: TrackedSweep, *, uri: str, store: Store) -> Delivery:
-    """Bring the sweep's experiment to what `sweep` says.
+    """Make the sweep's MLflow experiment hold all of `sweep`.
 
     May be called at any time and any number of times, by one process at a time.
 

@@ -1,4 +1,4 @@
-"""Delivers to MLflow beside the training, which never waits for it and never fails by it."""
+"""Delivers to MLflow in a thread: training never waits for it and never fails by it."""
 
 import threading
 from collections.abc import Callable
@@ -12,9 +12,12 @@ from raydistill.tracking.sync import Delivery, sync_sweep
 
 
 class Tracker:
-    """A thread that now and then brings MLflow to what `snapshot` reads from the store.
+    """A thread that brings MLflow to what `snapshot` reads from the store, again and again.
 
-    Everything it delivers is in the store first, so whatever it cannot deliver is only late.
+    Everything that it delivers is in the store first, so what it cannot deliver is only late.
+
+    Attributes:
+        delivery: where the sweep is in MLflow, once it has been delivered.
     """
 
     def __init__(
@@ -30,21 +33,17 @@ class Tracker:
         """Prepare; nothing runs before `start`.
 
         Args:
-            snapshot: the sweep as it stands; called in this thread.
-            uri: where to deliver to, checked by `destination.check`.
+            snapshot: returns the sweep as it is now; called in this thread.
+            uri: where to deliver to, checked by `check_destination`.
             store: remembers where this storage has delivered.
             say: shows one line to the user.
             every_s: seconds between two deliveries.
             patience_s: seconds that a delivery under way is given when the user stops the sweep.
         """
         self.delivery: Delivery | None = None
-        self._snapshot = snapshot
-        self._uri = uri
-        self._store = store
-        self._say = say
+        self._snapshot, self._uri, self._store, self._say = snapshot, uri, store, say
         self._every_s, self._patience_s = every_s, patience_s
-        self._cells = 0
-        self._trouble = ""
+        self._num_cells, self._trouble = 0, ""
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._deliver_regularly, name="mlflow", daemon=True)
 
@@ -54,7 +53,7 @@ class Tracker:
         return self
 
     def close(self) -> bool:
-        """Deliver a last time; whether MLflow now holds all there is."""
+        """Deliver a last time; returns whether MLflow now holds everything."""
         self._ending.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -62,7 +61,7 @@ class Tracker:
         self._deliver()
         if self._trouble:
             self._say(
-                f"MLflow at {redact(self._uri)} did not take all of the {self._cells} cells "
+                f"MLflow at {redact(self._uri)} did not take all of the {self._num_cells} cells "
                 f"({self._trouble}). They are safe in {self._store.root}: the same command, "
                 "when it answers, delivers them and trains nothing."
             )
@@ -77,7 +76,7 @@ class Tracker:
         never given back then, and the thread may be waiting for it.
         """
         self._ending.set()
-        self._say = _say_nothing  # what still hangs has nobody to tell
+        self._say = lambda _: None
         self._thread.join(timeout=self._patience_s)
 
     def __enter__(self) -> Self:
@@ -108,19 +107,15 @@ class Tracker:
     def _deliver(self) -> None:
         try:
             sweep = self._snapshot()
-            self._cells = len(sweep.cells)
+            self._num_cells = len(sweep.cells)
             self.delivery = sync_sweep(sweep, uri=self._uri, store=self._store)
             self._trouble = ""
         except Exception as error:  # noqa: BLE001  (whatever MLflow raises, training goes on)
             self._trouble = redact(_cause(error))
 
 
-def _say_nothing(line: str) -> None:
-    """Nobody listens any more."""
-
-
 def _cause(error: BaseException) -> str:
-    """What went wrong at the bottom of it, in one line that fits a terminal."""
+    """The innermost error, in one line that fits a terminal."""
     while below := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
         error = below
     lines = str(error).splitlines() or [type(error).__name__]

@@ -7,10 +7,11 @@ second point.
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from raydistill.core.fault_injection import fault_point
+from raydistill.tracking.client import search_runs
 from raydistill.tracking.run_content import NOTE, RunContent
 
 if TYPE_CHECKING:
@@ -19,27 +20,23 @@ if TYPE_CHECKING:
 
 
 KEY = "raydistill.key"
-
-WRITTEN = "raydistill.distillation.answer_files"
-
+WRITTEN = "raydistill.written"
 _METRICS_PER_CALL = 800  # MLflow allows 1,000 metrics, parameters and tags in all
-
 _INFINITE = 1e300  # MLflow keeps infinity as the largest float
 
 
 class ContradictionError(Exception):
-    """A curve in MLflow and in the store disagree: the run is of another training."""
+    """A curve in MLflow and in the store disagree: the run belongs to another training."""
 
 
 class Writer:
     """The runs that one storage has in one experiment, found by their keys."""
 
     def __init__(self, client: "MlflowClient", experiment_id: str, storage: str) -> None:
-        self.client = client
-        self.experiment_id = experiment_id
+        self.client, self.experiment_id = client, experiment_id
         self.runs: dict[str, Run] = {}
         self.written = 0
-        for run in list(_all_runs(client, experiment_id, f"tags.storage = '{storage}'")):
+        for run in list(search_runs(client, [experiment_id], f"tags.storage = '{storage}'")):
             if self.runs.setdefault(run.data.tags.get(KEY, run.info.run_id), run) is not run:
                 # The answer to its creation was lost, and the next sync made another.
                 client.delete_run(run.info.run_id)
@@ -57,7 +54,7 @@ class Writer:
         return self.runs[content.key]
 
     def deliver(self, content: RunContent, parent_id: str = "") -> str:
-        """Make the run of `content.key` hold all of `content`; its id."""
+        """Make the run of `content.key` hold all of `content`; returns its id."""
         run = self.find_or_create(content, parent_id)
         if run.data.tags.get(WRITTEN) == content.digest and run.info.status == content.status:
             return _id(run)
@@ -70,8 +67,9 @@ class Writer:
             run = self.find_or_create(content, parent_id)
             points = self._points_to_add(run, content)
         self._describe(run, content)
-        for some in _slices([*_finals_to_add(run, content), *points], _METRICS_PER_CALL):
-            self.client.log_batch(_id(run), metrics=some)
+        metrics = [*_finals_to_add(run, content), *points]
+        for start in range(0, len(metrics), _METRICS_PER_CALL):
+            self.client.log_batch(_id(run), metrics=metrics[start : start + _METRICS_PER_CALL])
         for name, text in content.files.items():
             self.client.log_text(_id(run), text, name)
         self._set_status(run, content)
@@ -79,33 +77,33 @@ class Writer:
         return _id(run)
 
     def end_others(self, keys: set[str], scale: str) -> None:
-        """Nothing of this scale stays open that is not in `keys`: its command was killed."""
+        """Close the open runs of this scale that are not in `keys`: their command was killed."""
         for key, run in self.runs.items():
             of_scale = run.data.tags.get("scale") == scale
             if of_scale and run.info.status == "RUNNING" and key not in keys:
                 self.client.set_terminated(_id(run), status="KILLED")
 
     def _points_to_add(self, run: "Run", content: RunContent) -> list["Metric"]:
-        """The points of the curves that MLflow lacks."""
+        """The points of the curves that MLflow lacks; raises a ContradictionError."""
         from mlflow.entities import Metric  # noqa: PLC0415  (mlflow is slow to import)
 
         names = {name for name, _, _ in content.curve} & run.data.metrics.keys()
-        there = {
+        values = {
             (name, point.step): point.value
             for name in names
             for point in self.client.get_metric_history(_id(run), name)
         }
         for name, tokens, value in content.curve:
-            if (name, tokens) in there and not _same(there[name, tokens], value):
+            if (name, tokens) in values and not _same(values[name, tokens], value):
                 raise ContradictionError
         return [
             Metric(name, value, run.info.start_time, tokens)
             for name, tokens, value in content.curve
-            if (name, tokens) not in there
+            if (name, tokens) not in values
         ]
 
     def _describe(self, run: "Run", content: RunContent) -> None:
-        """Parameters and tags; the digest is withdrawn until everything else stands."""
+        """Write parameters and tags; the digest is withdrawn until all else is written."""
         from mlflow.entities import Param, RunTag  # noqa: PLC0415  (mlflow is slow to import)
 
         for name in {"failure"} & run.data.tags.keys() - content.tags.keys():
@@ -131,11 +129,11 @@ def _finals_to_add(run: "Run", content: RunContent) -> list["Metric"]:
     """The final values that MLflow lacks, or has from an earlier measurement."""
     from mlflow.entities import Metric  # noqa: PLC0415  (mlflow is slow to import)
 
-    there = run.data.metrics
+    values = run.data.metrics
     return [
         Metric(name, value, _now_ms(), 0)
         for name, value in content.finals.items()
-        if name not in there or not _same(there[name], value)
+        if name not in values or not _same(values[name], value)
     ]
 
 
@@ -150,27 +148,6 @@ def _mlflow_tags(content: RunContent) -> Mapping[str, str]:
         "mlflow.source.type": "LOCAL",
         **commit,
     }
-
-
-def _all_runs(client: "MlflowClient", experiment_id: str, condition: str) -> Iterator["Run"]:
-    """Every run that is not deleted, the oldest first."""
-    token = ""
-    while True:
-        page = client.search_runs(
-            [experiment_id],
-            filter_string=condition,
-            order_by=["attributes.start_time ASC"],
-            page_token=token or None,
-        )
-        yield from page
-        token = page.token or ""
-        if not token:
-            return
-
-
-def _slices(metrics: Sequence["Metric"], size: int) -> Iterator[Sequence["Metric"]]:
-    for start in range(0, len(metrics), size):
-        yield metrics[start : start + size]
 
 
 def _same(one: float, other: float) -> bool:

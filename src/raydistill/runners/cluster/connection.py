@@ -1,7 +1,6 @@
-"""Joining a cluster or starting one, waiting for nodes, and asking what it can hold.
+"""Joining a Ray cluster or starting one, waiting for nodes, and asking what it can hold.
 
-Everything is asked of the cluster, never of the driver's machine. Needs are Ray's resource
-names with counts, such as `{"CPU": 1, "GPU": 1}`.
+Everything is asked of the cluster, never of the driver's machine.
 """
 
 import json
@@ -28,14 +27,14 @@ from raydistill.core import fault_injection as faults
 from raydistill.core.errors import SetupError, UsageError
 from raydistill.core.redaction import RedactingFormatter, redact
 from raydistill.core.signals import interrupts_held, raise_on_sigterm
-from raydistill.runners.cluster.failures import told
+from raydistill.runners.cluster.failures import readable_error
 from raydistill.runners.cluster.local_copy import sync_driver
 from raydistill.storage.object_store import REMOTE
 from raydistill.storage.urls import COPIES, url_of
 
-Need = Mapping[str, float]
+Need = Mapping[str, float]  # Ray's resource names with counts: {"CPU": 1, "GPU": 1}
 
-WORKER_ENVIRONMENT = {
+WORKER_ENVIRONMENT = {  # of every worker, unless the driver's own environment says otherwise
     "OMP_NUM_THREADS": "1",  # bits are promised for one thread per rank
     "DISABLE_MULTIPROC": "1",  # lm-eval would start processes inside a worker
     "TOKENIZERS_PARALLELISM": "false",
@@ -43,17 +42,14 @@ WORKER_ENVIRONMENT = {
     "RAYDISTILL_RESIZE_S": "60",  # how often an elastic trial looks for more devices
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # Train takes one report per poll
 }
-"""What every worker sees, unless the driver's own environment says otherwise."""
 
+# Held by a rank of a trial on several devices: a little under one, because the trial that starts
+# the ranks holds 0.01, and n ranks with their trial have to fit on n CPUs.
 WORKER_CPU = 0.99
-"""What a rank of a trial on several devices holds: a little under one, because the trial that
-starts the ranks holds 0.01, and n ranks with their trial have to fit on n CPUs."""
 
 DEVICE, WAIT = "RAYDISTILL_DEVICE", "RAYDISTILL_WAIT_S"
-
-WAIT_S = 30.0
-
-LINE_EVERY_S = 60.0
+DEFAULT_WAIT_S = 30.0
+WAIT_MESSAGE_EVERY_S = 60.0
 
 
 @contextmanager
@@ -82,17 +78,14 @@ def _join(url: str) -> None:
     os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # Ray's own tip, or it warns each time
     environment = {name: os.environ.get(name, text) for name, text in WORKER_ENVIRONMENT.items()}
-    environment |= {name: os.environ[name] for name in faults.VARIABLES if name in os.environ}
+    passed_on = (*faults.VARIABLES, COPIES)
+    environment |= {name: os.environ[name] for name in passed_on if name in os.environ}
     environment |= {REMOTE: url} if url else {}
-    environment |= {COPIES: os.environ[COPIES]} if COPIES in os.environ else {}
     address = os.environ.get("RAY_ADDRESS", "local")
-    here = {"num_cpus": os.cpu_count(), "include_dashboard": False} if address == "local" else {}
+    local = {"num_cpus": os.cpu_count(), "include_dashboard": False} if address == "local" else {}
     try:
         ray.init(
-            address=address,
-            runtime_env={"env_vars": environment},
-            log_to_driver=False,
-            **here,
+            address=address, runtime_env={"env_vars": environment}, log_to_driver=False, **local
         )
         raise_on_sigterm()  # Ray has set a handler of its own
     except Exception as error:  # a raylet that is slow to start raises nothing narrower
@@ -105,7 +98,7 @@ def _join(url: str) -> None:
 
 @contextmanager
 def _logging_into(log: Path) -> Iterator[None]:
-    """Lead everything that Ray logs in this process to `log`, within the block."""
+    """Within the block, whatever Ray logs in this process goes to the file `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(log, delay=True)
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -122,15 +115,20 @@ def _logging_into(log: Path) -> Iterator[None]:
 def device_need() -> dict[str, float]:
     """What one device is on this cluster: a GPU where it has any, else a CPU.
 
-    Where GPU workers come from none, nothing tells before they are there: `RAYDISTILL_DEVICE=GPU`.
+    A cluster that starts with no GPU worker does not tell: then set `RAYDISTILL_DEVICE=GPU`.
     """
     gpus = os.environ.get(DEVICE) == "GPU" or configured({"GPU": 1.0})
     return {"GPU": 1.0, "CPU": 1.0} if gpus else {"CPU": 1.0}
 
 
+def ray_options(need: Need) -> dict[str, float]:
+    """Options of a Ray task or actor that holds `need`."""
+    return {"num_cpus": need.get("CPU", 0), "num_gpus": need.get("GPU", 0)}
+
+
 def present(need: Need) -> int:
     """How often `need` fits on the nodes that are up, were they idle."""
-    return sum(_fits(node["Resources"], need) for node in _nodes())
+    return sum(_fits(node["Resources"], need) for node in alive_nodes())
 
 
 def configured(need: Need) -> int:
@@ -143,7 +141,8 @@ def _fits(holds: Mapping[str, float], need: Need) -> int:
     return min(int(holds.get(name, 0.0) // amount) for name, amount in need.items())
 
 
-def _nodes() -> list[dict[str, Any]]:
+def alive_nodes() -> list[dict[str, Any]]:
+    """The nodes that are up, as Ray describes them."""
     return [node for node in ray.nodes() if node["Alive"]]
 
 
@@ -160,9 +159,9 @@ def _node_groups() -> list[tuple[Mapping[str, float], int]]:
 
 
 def wait_for(need: Need, *, times: int = 1, say: Callable[[str], None]) -> None:
-    """Return once the cluster could hold `need` so many `times`, if idle.
+    """Return once the cluster, if idle, could hold `need` this many `times`.
 
-    It asks an autoscaler for the nodes, and waits as long as that is starting some, or
+    Requests the nodes from an autoscaler, and waits as long as that is starting some, or
     `RAYDISTILL_WAIT_S` seconds (30 if unset) for nodes added by hand. Meanwhile `say` gets one
     line a minute.
 
@@ -171,28 +170,28 @@ def wait_for(need: Need, *, times: int = 1, say: Callable[[str], None]) -> None:
     """
     if present(need) >= times:
         return
-    wanted = " and ".join(f"{times * n:g} {name}" for name, n in need.items() if times * n >= 1)
+    needed = " and ".join(f"{times * n:g} {name}" for name, n in need.items() if times * n >= 1)
     scales = bool(_node_groups())
     if scales and configured(need) < times:
         raise SetupError(
-            f"one trial needs {wanted}; the autoscaler's largest cluster cannot hold it"
+            f"one trial needs {needed}; the autoscaler's largest cluster cannot hold it"
         )
     limit_s = float("inf") if scales else _patience_s()
-    request_resources(bundles=[dict(need)] * times)  # without an autoscaler nobody hears it
+    request_resources(bundles=[dict(need)] * times)  # ignored without an autoscaler
     try:
-        _wait(need, times, wanted, limit_s, say)
+        _wait(need, times, needed, limit_s, say)
     finally:
         request_resources(bundles=[])
 
 
 def _patience_s() -> float:
-    text = os.environ.get(WAIT, str(WAIT_S))
+    text = os.environ.get(WAIT, str(DEFAULT_WAIT_S))
     if not re.fullmatch(r"\d{1,6}(\.\d+)?", text):
         raise UsageError(f"{WAIT}={text}: seconds to wait for a node, a number from 0 on")
     return float(text)
 
 
-def _wait(need: Need, times: int, wanted: str, limit_s: float, say: Callable[[str], None]) -> None:
+def _wait(need: Need, times: int, needed: str, limit_s: float, say: Callable[[str], None]) -> None:
     started_s = next_line_s = time.monotonic()
     while present(need) < times:
         now_s = time.monotonic()
@@ -203,14 +202,14 @@ def _wait(need: Need, times: int, wanted: str, limit_s: float, say: Callable[[st
             started_s = now_s
         elif now_s - started_s >= limit_s:
             raise SetupError(
-                f"one trial needs {wanted}; the cluster has {has} on {len(_nodes())} node(s), no "
-                f"autoscaler starts one, and it grew by nothing within {limit_s:g} s "
+                f"one trial needs {needed}; the cluster has {has} on {len(alive_nodes())} node(s), "
+                f"no autoscaler starts one, and it grew by nothing within {limit_s:g} s "
                 "(RAYDISTILL_WAIT_S)"
             )
         if now_s >= next_line_s:
             more = f"; {starting} node(s) are starting" if starting else ""
-            say(f"waiting for a node: one trial needs {wanted}, the cluster has {has}{more}")
-            next_line_s = now_s + LINE_EVERY_S
+            say(f"waiting for a node: one trial needs {needed}, the cluster has {has}{more}")
+            next_line_s = now_s + WAIT_MESSAGE_EVERY_S
         time.sleep(0.2)
 
 
@@ -218,12 +217,18 @@ def nodes_starting() -> int:
     """How many nodes an autoscaler, of either version, has asked for that are not up yet."""
     if is_autoscaler_v2(fetch_from_server=True):
         status = get_cluster_status(ray.get_runtime_context().gcs_address)
-        launches: int = sum(each.count for each in status.pending_launches)
+        launches: int = sum(launch.count for launch in status.pending_launches)
         return len(status.pending_nodes) + launches
     report = json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or "{}")
-    found = report.get("autoscaler_report") or {}
-    launches = sum(found.get("pending_launches", {}).values())
-    return len(found.get("pending_nodes", ())) + launches
+    autoscaler = report.get("autoscaler_report") or {}
+    launches = sum(autoscaler.get("pending_launches", {}).values())
+    return len(autoscaler.get("pending_nodes", ())) + launches
+
+
+def task_on(node: Mapping[str, Any], function: Callable[..., Any], **options: Any) -> Any:
+    """A Ray task that runs `function` on that node and holds nothing there."""
+    strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=strategy, **options)(function)
 
 
 def require_shared(root: Path) -> None:
@@ -234,18 +239,15 @@ def require_shared(root: Path) -> None:
     """
     if url_of(root):
         return  # every node has its copy
-    others = [
-        node for node in _nodes() if node["NodeID"] != ray.get_runtime_context().get_node_id()
-    ]
+    own_id = ray.get_runtime_context().get_node_id()
+    others = [node for node in alive_nodes() if node["NodeID"] != own_id]
     if not others:
         return
     probe = root / f".probe-{uuid.uuid4().hex}"
     probe.touch()
     try:
         for node in others:
-            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            task = ray.remote(num_cpus=0, scheduling_strategy=there)(_is_file)
-            if not _seen(task.remote(str(probe))):
+            if not _sees(task_on(node, _is_file).remote(str(probe))):
                 raise SetupError(
                     f"the storage {root} is not shared: node {node['NodeManagerAddress']} does "
                     "not see it. Give --storage a folder that every node mounts"
@@ -254,14 +256,14 @@ def require_shared(root: Path) -> None:
         probe.unlink()
 
 
-def _seen(asked: Any) -> bool:
-    """What a node says; of one that has gone meanwhile nothing is asked."""
+def _sees(answer: Any) -> bool:
+    """A node's answer; one that has gone meanwhile need not see the storage."""
     try:
-        return bool(ray.get(asked))
+        return bool(ray.get(answer))
     except (NodeDiedError, TaskUnschedulableError):
         return True
     except RayError as error:
-        raise told(error, "looking at the storage from every node") from None
+        raise readable_error(error, "looking at the storage from every node") from None
 
 
 def _is_file(path: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a user is told where Ray has lost a task: one line with the reason, no traceback."""
+"""Failures of Ray tasks: one readable line for the user, and how often a task is retried."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -8,44 +8,43 @@ from ray.exceptions import ActorDiedError, RayError, RayTaskError, WorkerCrashed
 from raydistill.core.errors import RaydistillError, SetupError
 from raydistill.runners.cluster.local_copy import sync_object_store
 
+ATTEMPTS = 3  # of a task or trial that gets no further in between
+
 DIED = "its process died: it was killed, had no memory left, or crashed"
 
+Reached = Callable[[str], tuple[int, ...]]
+"""A key's progress that is stored for good: greater once a retry has less to do."""
 
-def told(error: RayError, what: str) -> Exception:
-    """What is to be raised in an error's stead.
+
+def readable_error(error: RayError, task: str) -> Exception:
+    """The exception to raise in place of one of Ray's.
 
     Args:
-        error: that Ray gave instead of a result.
-        what: had no result.
+        error: what Ray raised instead of returning a result.
+        task: what failed, in the user's words.
 
     Returns:
-        The task's own mistake, if it said which; its own error with the worker's traceback, if it
-        is of no kind we know; else a `SetupError` that says how it was lost.
+        The task's own `RaydistillError`, if it raised one; `error` with the worker's traceback, if
+        it raised another; else a `SetupError` that says how the task was lost.
     """
     if isinstance(error, RayTaskError):
         return error.cause if isinstance(error.cause, RaydistillError) else error
     died = isinstance(error, WorkerCrashedError | ActorDiedError)
     reason = DIED if died else str(error).strip().partition("\n")[0]
-    return SetupError(f"{what} failed, {reason}; what is done is kept, the same command goes on")
-
-
-ATTEMPTS = 3
-
-Reached = Callable[[str], tuple[int, ...]]
-"""How far something has come for good, by its key: greater once a next try has less to do."""
+    return SetupError(f"{task} failed, {reason}; what is done is kept, the same command goes on")
 
 
 def nothing_kept(key: str) -> tuple[int, ...]:
-    """Of work that begins anew with every try."""
+    """`Reached` of work that begins anew with every attempt."""
     del key
     return ()
 
 
-class Tries:
-    """Counts failed tries, by key, since the last one that got further than those before it.
+class Retries:
+    """Counts failed attempts, by key, since the last one that got further than those before it.
 
     Args:
-        reached: asked in the driver, at each failure.
+        reached: called in the driver, at each failure.
     """
 
     def __init__(self, reached: Reached) -> None:
@@ -56,9 +55,9 @@ class Tries:
         """Nothing: Tune pickles what its trials hold for a restart that never comes."""
         return {}
 
-    def again(self, key: str) -> bool:
-        """Whether there is to be another try, now that one more has failed."""
-        with suppress(SetupError):  # else what was last heard of the object store counts
+    def should_retry(self, key: str) -> bool:
+        """Whether to try again, now that one more attempt has failed."""
+        with suppress(SetupError):  # else what the object store held before counts
             sync_object_store()
         now = self._reached(key)
         furthest, failed = self._failed.get(key, (now, 0))

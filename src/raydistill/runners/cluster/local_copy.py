@@ -1,6 +1,6 @@
-"""Work on this node's copy of a storage in an object store: brought up to date, and kept in step.
+"""A node's local copy of a storage in an object store, kept in step with it.
 
-Without an object store (`remote.REMOTE` is not set) all of this is nothing.
+Without an object store (`REMOTE` is not set) all of this does nothing.
 """
 
 import os
@@ -18,10 +18,13 @@ from raydistill.training.jobs import TrialJob
 
 @contextmanager
 def local_storage(*arguments: Any) -> Iterator[tuple[Any, ...]]:
-    """On a worker: what a work is called with, its storage this node's copy.
+    """On a worker: a task's arguments, with this node's copy as their storage.
 
-    What the arguments name is downloaded first; what the block makes is uploaded meanwhile, and
-    at its end, also if it fails.
+    Trials that the arguments name are downloaded first; what the block makes is uploaded
+    meanwhile, and at its end, also if it fails.
+
+    Yields:
+        The arguments.
 
     Raises:
         SetupError: if the object store does not answer.
@@ -33,18 +36,18 @@ def local_storage(*arguments: Any) -> Iterator[tuple[Any, ...]]:
     trials = [job.spec.trial_id for job in arguments if isinstance(job, TrialJob)]
     remote.pull(trials_named_in(f"{arguments} {trials}"))
     with remote.kept_up():
-        yield tuple(_moved(each, remote.root) for each in arguments)
+        yield tuple(_moved(argument, remote.root) for argument in arguments)
 
 
 def sync_object_store() -> None:
-    """In the driver: bring to the object store what was made here, and here what is small there."""
+    """In the driver: upload what was made here, and download what is small there."""
     if remote := _remote():
         remote.sync()
 
 
 @contextmanager
 def sync_driver(url: str) -> Iterator[None]:
-    """In the driver, during the block, at its end and when asked to: the copy is kept in step."""
+    """In the driver, within the block: keep the copy in step with the object store."""
     if not url:
         yield
         return
@@ -67,7 +70,7 @@ def _remote() -> ObjectStore | None:
 
 
 def _moved(value: Any, root: Path) -> Any:
-    """The same, where it is a storage or holds one: a copy's folder is named by its address."""
+    """`value` with `root` as its storage, if it is or holds one: copies are named by address."""
     if isinstance(value, str | Path) and Path(value).name == root.name:
         return type(value)(str(root))
     if isinstance(value, Store) and value.root.name == root.name:

@@ -1,4 +1,4 @@
-"""A function that runs once, on whatever node has room: corpus, base, the base's scores."""
+"""Single Ray tasks, on whatever node has room: the corpus, a base, a base's scores."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ParamSpec, TypeVar
@@ -6,16 +6,20 @@ from typing import Any, ParamSpec, TypeVar
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from raydistill.runners.cluster.connection import Need
-from raydistill.runners.cluster.failures import ATTEMPTS, Reached, Tries, nothing_kept, told
+from raydistill.runners.cluster.connection import Need, ray_options
+from raydistill.runners.cluster.failures import (
+    ATTEMPTS,
+    Reached,
+    Retries,
+    nothing_kept,
+    readable_error,
+)
 from raydistill.runners.cluster.local_copy import local_storage, sync_object_store
 from raydistill.runners.cluster.stop_signal import stop_on_signal, unless_stopped
 from raydistill.runners.cluster.work import Metrics, Work, paced
 
 P = ParamSpec("P")
-
 T = TypeVar("T")
-
 J = TypeVar("J")
 
 
@@ -45,21 +49,20 @@ def run_each_once(function: Callable[[J], T], need: Need, jobs: Sequence[J]) -> 
 
 
 def _task(need: Need) -> Any:
-    cpus, gpus = need.get("CPU", 0), need.get("GPU", 0)
-    return ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=ATTEMPTS - 1)(_called)
+    return ray.remote(**ray_options(need), max_retries=ATTEMPTS - 1)(_call)
 
 
-def _called(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """On a worker: the function on this node's copy of the storage."""
-    with local_storage(*args) as moved:
-        return function(*moved, **kwargs)
+def _call(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """On a worker: call the function with this node's copy of the storage."""
+    with local_storage(*args) as local_args:
+        return function(*local_args, **kwargs)
 
 
 def _results(function: Callable[..., Any], tasks: list[Any]) -> list[Any]:
     try:
         results: list[Any] = ray.get(tasks)
     except RayError as error:
-        raise told(error, function.__name__) from None
+        raise readable_error(error, function.__name__) from None
     sync_object_store()
     return results
 
@@ -71,36 +74,35 @@ def follow_once(
     on_progress: Callable[[Metrics], None],
     reached: Reached = nothing_kept,
 ) -> Metrics:
-    """A whole work as one Ray task, heard about once a second; its last item.
+    """Run a generator as one Ray task that reports about once a second; returns its last item.
 
-    Where its process or node is lost, it is tried again, as often as it gets further.
+    If its process or node is lost, it is retried, as long as it gets further.
 
     Raises:
         RaydistillError: as `run_once`.
         RayTaskError: any other error, with the worker's traceback.
-        KeyboardInterrupt: if the user stopped it; it then went on to the next step.
+        KeyboardInterrupt: if the user stopped it, which ends it at its next step.
     """
     task = ray.remote(
-        num_cpus=need.get("CPU", 0),
-        num_gpus=need.get("GPU", 0),
+        **ray_options(need),
         num_returns="streaming",
-        max_retries=0,  # Ray passes over as many items of a retry as it had of the try before
+        max_retries=0,  # Ray skips as many items of a retry as it had of the attempt before
     )(_paced_alone)
-    tries = Tries(reached)
+    retries = Retries(reached)
     sync_object_store()
     with stop_on_signal():
         while True:
             try:
-                last = _followed(task.remote(work, job), on_progress)
+                last = _follow(task.remote(work, job), on_progress)
                 break
             except RayError as error:
-                if isinstance(error, RayTaskError) or not tries.again(work.__name__):
-                    raise told(error, work.__name__) from None
+                if isinstance(error, RayTaskError) or not retries.should_retry(work.__name__):
+                    raise readable_error(error, work.__name__) from None
     sync_object_store()
     return last
 
 
-def _followed(items: Iterator[Any], on_progress: Callable[[Metrics], None]) -> Metrics:
+def _follow(items: Iterator[Any], on_progress: Callable[[Metrics], None]) -> Metrics:
     last: Metrics = {}
     for item in items:
         last = ray.get(item)
@@ -109,5 +111,5 @@ def _followed(items: Iterator[Any], on_progress: Callable[[Metrics], None]) -> M
 
 
 def _paced_alone(work: Work, job: object) -> Iterator[Metrics]:
-    with local_storage(job) as (moved,):
-        yield from paced(work(moved), agree=unless_stopped)
+    with local_storage(job) as (local_job,):
+        yield from paced(work(local_job), agree=unless_stopped)

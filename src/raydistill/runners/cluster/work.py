@@ -1,7 +1,7 @@
-"""What a piece of work is, and how often it is heard.
+"""What a piece of work is, and how often it reports.
 
-A work is a generator function `work(job)` of some module: it yields what it has reached
-(`tokens`, `loss`, …), the last item with its results. So the same function runs in a test,
+A work is a generator function `work(job)` of some module: it yields metrics of its progress
+(`tokens`, `loss`, …), and with the last item its results. So the same function runs in a test,
 in a Tune trial, and on every rank of a Train worker group, where each rank yields equally often.
 """
 
@@ -14,40 +14,32 @@ Metrics = Mapping[str, float | int | str]
 Work = Callable[..., Generator[Metrics]]
 """Defined at the top of a module, so that another process finds it by name."""
 
-FINISHED = "finished"
-"""Stands, as 1, in the last report of a work that came to its end; nowhere else."""
-
-REPORT_EVERY_S = 1.0
-
 AxisValue = str | int | float
+
+FINISHED = "finished"  # is 1 in the last report of a work that came to its end, and in no other
+REPORT_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
-    """A cell that may be trained.
+    """A cell that may be trained."""
 
-    Attributes:
-        key: identity of the work; candidates with equal keys are the same work.
-        axes: the cell's values by axis name, as Tune and Optuna show them.
-        job: what `work` is called with; it can be pickled.
-    """
-
-    key: str
-    axes: Mapping[str, AxisValue]
-    job: object
+    key: str  # identity of the work; candidates with equal keys are the same work
+    axes: Mapping[str, AxisValue]  # the cell's values by axis name, as Tune and Optuna show them
+    job: object  # what `work` is called with; it can be pickled
 
 
 def paced(items: Generator[Metrics], agree: Callable[[int], int]) -> Iterator[Metrics]:
-    """The items worth reporting: about one every `REPORT_EVERY_S`, and the last one, marked.
+    """The items to report: about one every `REPORT_EVERY_S`, and the last one, marked `FINISHED`.
 
-    A report costs a round trip (Train takes one per poll), a step does not wait for it this way.
+    A report costs a round trip (Train takes one per poll), which most steps are spared this way.
     How many items pass until the next report is decided at each report by `agree`, so that
-    ranks, whose clocks differ, report the same items: each must or all wait for ever.
-    Where they agree on none at all, the items are closed and no last one comes: a stop.
+    ranks, whose clocks differ, report the same items: every rank must, or all wait for ever.
+    Where they agree on 0, the items are closed and no last one comes: a stop.
 
     Args:
         items: what a work yields.
-        agree: makes one number of every rank's proposal; 0 if the work is to stop.
+        agree: makes one number of all ranks' proposals; 0 if the work is to stop.
     """
     stride, passed = agree(1), 1
     last: Metrics = {}

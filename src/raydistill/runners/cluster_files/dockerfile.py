@@ -14,8 +14,8 @@ INSTRUCTIONS = (
     "ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
 )  # fmt: skip
 
+# The line and arguments of the last of each instruction, those of the stage it builds on included.
 _Stage = dict[str, tuple[int, str]]
-"""Line and rest of the last of each instruction, with those of the stage that it goes on from."""
 
 
 def check_dockerfile(path: Path) -> Iterator[Problem]:
@@ -26,9 +26,9 @@ def check_dockerfile(path: Path) -> Iterator[Problem]:
         if word not in INSTRUCTIONS:
             yield Problem(path=path, line=line, what=unknown("instruction", word, INSTRUCTIONS))
         if word == "FROM":
-            image, *named = _words(rest)
+            image, *alias = _words(rest)
             last = dict(stages.get(image, {}))
-            stages |= dict.fromkeys(named[-1:], last)  # FROM image AS name
+            stages |= dict.fromkeys(alias[-1:], last)  # FROM image AS name
         last[word] = line, rest
         for problem in _problems(word, rest, stages):
             yield Problem(path=path, line=line, what=problem)
@@ -41,7 +41,7 @@ def check_dockerfile(path: Path) -> Iterator[Problem]:
 
 
 def _words(rest: str) -> list[str]:
-    """Of a FROM, without its flags; at least one."""
+    """The words of a FROM without its flags; at least one."""
     return [word for word in rest.split() if not word.startswith("--")] or [""]
 
 

@@ -10,10 +10,9 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from raydistill.core.errors import unknown
-from raydistill.runners.cluster_files.yaml_documents import Place, Problem, YamlDocument, at
+from raydistill.runners.cluster_files.yaml_documents import KeyPath, Problem, YamlDocument, at
 
 KINDS = ("RayCluster", "RayJob")
-
 Schema = dict[str, Any]
 
 
@@ -27,14 +26,14 @@ def check_kuberay(document: YamlDocument, schemas: Path | None) -> Iterator[Prob
     kind = str(at(document.value, "kind"))
     validator = Draft202012Validator(_closed(_schema(kind, schemas)))
     for error in validator.iter_errors(document.value):
-        place: Place = tuple(error.absolute_path)
+        key_path: KeyPath = tuple(error.absolute_path)
         if error.validator == "additionalProperties":
             known = error.schema.get("properties", {})
             for key in sorted(set(error.instance) - set(known)):
-                yield document.finding((*place, key), unknown("field", key, known))
+                yield document.finding((*key_path, key), unknown("field", key, known))
         else:
-            yield document.finding(place, _shortened(error.message))
-    spec: Place = ("spec",) if kind == "RayCluster" else ("spec", "rayClusterSpec")
+            yield document.finding(key_path, _shortened(error.message))
+    spec: KeyPath = ("spec",) if kind == "RayCluster" else ("spec", "rayClusterSpec")
     yield from _check_cluster(document, spec)
     if kind == "RayJob" and at(document.value, "spec", "shutdownAfterJobFinishes") is not True:
         yield document.finding(
@@ -42,17 +41,17 @@ def check_kuberay(document: YamlDocument, schemas: Path | None) -> Iterator[Prob
         )
 
 
-def _check_cluster(document: YamlDocument, spec: Place) -> Iterator[Problem]:
-    needed: dict[Place, object] = {
+def _check_cluster(document: YamlDocument, spec: KeyPath) -> Iterator[Problem]:
+    needed: dict[KeyPath, object] = {
         ("enableInTreeAutoscaling",): True,
         ("autoscalerOptions", "version"): "v2",
         ("authOptions", "mode"): "token",
         ("headGroupSpec", "rayStartParams", "num-cpus"): "0",
     }
-    for place, value in needed.items():
-        if at(document.value, *spec, *place) != value:
-            what = f"{'.'.join(map(str, place))} must be {json.dumps(value)}"
-            yield document.finding((*spec, *place), what)
+    for key_path, value in needed.items():
+        if at(document.value, *spec, *key_path) != value:
+            what = f"{'.'.join(map(str, key_path))} must be {json.dumps(value)}"
+            yield document.finding((*spec, *key_path), what)
     if at(document.value, *spec, "gcsFaultToleranceOptions") is None:
         yield document.finding(spec, "gcsFaultToleranceOptions: without it a lost head ends all")
     groups = at(document.value, *spec, "workerGroupSpecs")
@@ -66,41 +65,34 @@ def _check_cluster(document: YamlDocument, spec: Place) -> Iterator[Problem]:
 
 def _schema(kind: str, schemas: Path | None) -> Schema:
     if schemas is not None:
-        path = schemas / f"{kind.lower()}.v1.schema.json"
-        schema: Schema = json.loads(path.read_text(encoding="utf-8"))
-        return schema
-    packed = (
-        resources.files("raydistill.runners.cluster_files")
-        / "schemas"
-        / f"{kind.lower()}.v1.json.xz"
-    )
-    shipped: Schema = json.loads(lzma.decompress(packed.read_bytes()))
-    return shipped
+        text = (schemas / f"{kind.lower()}.v1.schema.json").read_bytes()
+    else:
+        bundled = resources.files("raydistill.runners.cluster_files") / "schemas"
+        text = lzma.decompress((bundled / f"{kind.lower()}.v1.json.xz").read_bytes())
+    schema: Schema = json.loads(text)
+    return schema
 
 
 def _closed(schema: Schema) -> Schema:
-    """The same without unknown fields, in words of JSON schema.
+    """A JSON schema that refuses unknown fields.
 
-    `metadata` is Kubernetes' own, whose fields KubeRay's schema leaves out.
+    Except in `metadata`, which is Kubernetes' own: KubeRay's schema leaves out its fields.
     """
     closed = {key: _closed_below(key, value) for key, value in schema.items()}
-    open_ended = "additionalProperties" in schema or schema.get(
-        "x-kubernetes-preserve-unknown-fields"
-    )
+    preserve = schema.get("x-kubernetes-preserve-unknown-fields")
+    open_ended = "additionalProperties" in schema or preserve
     if "properties" in schema and schema.get("type", "object") == "object" and not open_ended:
         closed["additionalProperties"] = False
     if schema.get("x-kubernetes-int-or-string"):
         closed.pop("type", None)
     if schema.get("nullable") and isinstance(closed.get("type"), str):
         closed["type"] = [closed["type"], "null"]
-    if closed.get("type") == "object" and schema == {"type": "object"}:
-        closed.pop("additionalProperties", None)
     return closed
 
 
 def _closed_below(key: str, value: object) -> object:
     if key == "properties" and isinstance(value, dict):
-        return {name: _closed(each) for name, each in value.items()}
+        return {name: _closed(field) for name, field in value.items()}
     if key in ("items", "additionalProperties") and isinstance(value, dict):
         return _closed(value)
     return value

@@ -6,26 +6,25 @@ from importlib import metadata
 
 from raydistill import __version__
 from raydistill.core.redaction import holds_token, looks_secret
-from raydistill.runners.cluster_files.yaml_documents import Place, Problem, YamlDocument, at
+from raydistill.runners.cluster_files.yaml_documents import KeyPath, Problem, YamlDocument, at
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  (what is looked for)
-
 _PASSWORD = re.compile(r"://[^/\s:@$]+:[^/\s@$]+@")
 
+# Packages whose version an image's tag begins with, and the names of such images.
 PINNED = {"ray": "rayproject/ray", "mlflow": "mlflow", "raydistill": "raydistill"}
-"""Packages whose version an image's tag begins with, and how such images are called."""
 
 
 def check_rules(document: YamlDocument) -> Iterator[Problem]:
     """Everything that is wrong in a document of any kind."""
-    for key, line in document.doubles:
+    for key, line in document.duplicates:
         what = f"{key} stands twice in one mapping: the last one would count"
         yield Problem(path=document.path, line=line, what=what)
-    for place, value in document.values():
+    for key_path, value in document.values():
         if isinstance(value, str):
-            yield from _check_text(document, place, value)
+            yield from _check_text(document, key_path, value)
         if isinstance(value, Mapping):
-            yield from _check_mapping(document, place, value)
+            yield from _check_mapping(document, key_path, value)
     ray = at(document.value, "spec", "rayVersion")
     ray = ray or at(document.value, "spec", "rayClusterSpec", "rayVersion")
     if ray is not None and ray != metadata.version("ray"):
@@ -41,8 +40,8 @@ def image_problem(image: str) -> str:
         return ""
     if tag in ("", "latest"):
         return f"image {image} is not pinned: give it a tag that stays, or a digest"
-    for package, called in PINNED.items():
-        if f"{before}{slash}{name}".endswith(called) and (name == called or "/" in called):
+    for package, ending in PINNED.items():
+        if f"{before}{slash}{name}".endswith(ending) and (name == ending or "/" in ending):
             version = __version__ if package == "raydistill" else metadata.version(package)
             if tag.split("-")[0] != version:
                 return f"image {image}: raydistill {__version__} goes with {package} {version}"
@@ -50,7 +49,7 @@ def image_problem(image: str) -> str:
 
 
 def text_problem(text: str) -> str:
-    """What no file may say: every address, or a password."""
+    """Why a text is unsafe: it names every address, or a password; empty if it is not."""
     if EVERYWHERE in text:
         return f"{EVERYWHERE} is every address: name one, such as 127.0.0.1 or the pod's own"
     if _PASSWORD.search(text) or holds_token(text):
@@ -58,44 +57,48 @@ def text_problem(text: str) -> str:
     return ""
 
 
-def _check_text(document: YamlDocument, place: Place, text: str) -> Iterator[Problem]:
-    key = str(place[-1])
+def _check_text(document: YamlDocument, key_path: KeyPath, text: str) -> Iterator[Problem]:
+    key = str(key_path[-1])
     if problem := text_problem(text):
-        yield document.finding(place, problem)
+        yield document.finding(key_path, problem)
     elif looks_secret(key) and text and not text.startswith(("$", "~", "/")):
-        yield document.finding(place, f"{key} is written out: take it from a secret")
+        yield document.finding(key_path, f"{key} is written out: take it from a secret")
     if (key == "image" or key.endswith("_image")) and (problem := image_problem(text)):
-        yield document.finding(place, problem)
+        yield document.finding(key_path, problem)
 
 
 def _check_mapping(
-    document: YamlDocument, place: Place, value: Mapping[str, object]
+    document: YamlDocument, key_path: KeyPath, value: Mapping[str, object]
 ) -> Iterator[Problem]:
     if looks_secret(str(value.get("name", ""))) and value.get("value"):
         what = f"{value['name']} is written out: take it by valueFrom from a secret"
-        yield document.finding((*place, "value"), what)
+        yield document.finding((*key_path, "value"), what)
     if value.get("kind") == "Secret" and (value.get("data") or value.get("stringData")):
-        yield document.finding(place, "a Secret with its values: make it by kubectl create secret")
+        yield document.finding(
+            key_path, "a Secret with its values: make it by kubectl create secret"
+        )
     if isinstance(value.get("containers"), list):
-        yield from _check_pod(document, place, value)
+        yield from _check_pod(document, key_path, value)
 
 
 def _check_pod(
-    document: YamlDocument, place: Place, pod: Mapping[str, object]
+    document: YamlDocument, key_path: KeyPath, pod: Mapping[str, object]
 ) -> Iterator[Problem]:
     if at(pod, "securityContext", "runAsNonRoot") is not True:
-        yield document.finding(place, "securityContext.runAsNonRoot must be true")
+        yield document.finding(key_path, "securityContext.runAsNonRoot must be true")
     if at(pod, "securityContext", "runAsUser") == 0:
-        yield document.finding((*place, "securityContext", "runAsUser"), "user 0 is root")
+        yield document.finding((*key_path, "securityContext", "runAsUser"), "user 0 is root")
     for kind in ("initContainers", "containers"):
         containers = pod.get(kind)
         for number, container in enumerate(containers if isinstance(containers, list) else ()):
-            yield from _check_container(document, (*place, kind, number), container)
+            yield from _check_container(document, (*key_path, kind, number), container)
 
 
-def _check_container(document: YamlDocument, here: Place, container: object) -> Iterator[Problem]:
+def _check_container(
+    document: YamlDocument, key_path: KeyPath, container: object
+) -> Iterator[Problem]:
     if at(container, "resources", "limits", "memory") is None:
-        yield document.finding(here, "resources.limits.memory is missing")
+        yield document.finding(key_path, "resources.limits.memory is missing")
     if at(container, "securityContext", "allowPrivilegeEscalation") is not False:
         what = "securityContext.allowPrivilegeEscalation must be false"
-        yield document.finding(here, what)
+        yield document.finding(key_path, what)

@@ -1,4 +1,4 @@
-"""YAML documents that remember where every value stands, and findings about them."""
+"""YAML documents that know the line of every value, and problems found in them."""
 
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
@@ -6,8 +6,7 @@ from pathlib import Path
 
 import yaml
 
-Place = tuple[str | int, ...]
-"""Keys and numbers that lead to a value: `("spec", "workerGroupSpecs", 0, "replicas")`."""
+KeyPath = tuple[str | int, ...]  # to a value: ("spec", "workerGroupSpecs", 0, "replicas")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,27 +23,21 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class YamlDocument:
-    """One document of a file.
-
-    Attributes:
-        value: as YAML means it.
-        lines: of every value, by its place.
-        doubles: keys that stand twice in one mapping, of which YAML takes the last.
-    """
+    """One document of a file."""
 
     path: Path
-    value: object
-    lines: Mapping[Place, int]
-    doubles: tuple[tuple[str, int], ...]
+    value: object  # as YAML means it
+    lines: Mapping[KeyPath, int]  # of every value, from 1
+    duplicates: tuple[tuple[str, int], ...]  # keys that occur twice in one mapping, and their lines
 
-    def finding(self, place: Place, what: str) -> Problem:
-        """That something is wrong at a place, or at what holds it."""
-        while place and place not in self.lines:
-            place = place[:-1]
-        return Problem(path=self.path, line=self.lines.get(place, 1), what=what)
+    def finding(self, key_path: KeyPath, what: str) -> Problem:
+        """A problem with a value, or with a missing one at the line of what would hold it."""
+        while key_path and key_path not in self.lines:
+            key_path = key_path[:-1]
+        return Problem(path=self.path, line=self.lines.get(key_path, 1), what=what)
 
-    def values(self) -> Iterator[tuple[Place, object]]:
-        """Every value below the document's own, with its place."""
+    def values(self) -> Iterator[tuple[KeyPath, object]]:
+        """Every value below the document's own."""
         yield from _below((), self.value)
 
 
@@ -56,20 +49,22 @@ def read_yaml(path: Path) -> list[YamlDocument]:
         UnicodeDecodeError: if it is no text.
     """
     text = path.read_text(encoding="utf-8")
-    found = []
+    documents = []
     for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
-        lines: dict[Place, int] = {}
-        doubles: list[tuple[str, int]] = []
-        _walk(node, (), lines, doubles)
+        lines: dict[KeyPath, int] = {}
+        duplicates: list[tuple[str, int]] = []
+        _walk(node, (), lines, duplicates)
         loader = yaml.SafeLoader("")
         value = loader.construct_document(node)
-        found.append(YamlDocument(path=path, value=value, lines=lines, doubles=tuple(doubles)))
-    return found
+        documents.append(
+            YamlDocument(path=path, value=value, lines=lines, duplicates=tuple(duplicates))
+        )
+    return documents
 
 
-def at(value: object, *place: str | int) -> object:
-    """What stands at a place; None where nothing does."""
-    for step in place:
+def at(value: object, *key_path: str | int) -> object:
+    """The value below `value` that these keys lead to, or None."""
+    for step in key_path:
         if isinstance(value, Mapping):
             value = value.get(step)
         elif isinstance(value, list) and isinstance(step, int) and step < len(value):
@@ -79,32 +74,32 @@ def at(value: object, *place: str | int) -> object:
     return value
 
 
-def _below(place: Place, value: object) -> Iterator[tuple[Place, object]]:
+def _below(key_path: KeyPath, value: object) -> Iterator[tuple[KeyPath, object]]:
     pairs: Iterator[tuple[str | int, object]]
     if isinstance(value, Mapping):
-        pairs = ((str(key), each) for key, each in value.items())
+        pairs = ((str(key), child) for key, child in value.items())
     elif isinstance(value, list):
         pairs = iter(enumerate(value))
     else:
         return
-    for key, each in pairs:
-        yield (*place, key), each
-        yield from _below((*place, key), each)
+    for key, child in pairs:
+        yield (*key_path, key), child
+        yield from _below((*key_path, key), child)
 
 
 def _walk(
-    node: yaml.Node, place: Place, lines: dict[Place, int], doubles: list[tuple[str, int]]
+    node: yaml.Node, key_path: KeyPath, lines: dict[KeyPath, int], duplicates: list[tuple[str, int]]
 ) -> None:
-    lines.setdefault(place, node.start_mark.line + 1)
+    lines.setdefault(key_path, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         seen: set[Hashable] = set()
         for key, value in node.value:
             line = key.start_mark.line + 1
             if key.value in seen:
-                doubles.append((key.value, line))
+                duplicates.append((key.value, line))
             seen.add(key.value)
-            lines[(*place, key.value)] = line
-            _walk(value, (*place, key.value), lines, doubles)
+            lines[(*key_path, key.value)] = line
+            _walk(value, (*key_path, key.value), lines, duplicates)
     elif isinstance(node, yaml.SequenceNode):
         for number, value in enumerate(node.value):
-            _walk(value, (*place, number), lines, doubles)
+            _walk(value, (*key_path, number), lines, duplicates)

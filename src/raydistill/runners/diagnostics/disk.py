@@ -14,25 +14,22 @@ from raydistill.runners.diagnostics.finding import Finding, Level, ok
 from raydistill.storage.object_store import ObjectStore, object_store_of
 
 MB = 1_000_000
-
 SAMPLE_BYTES = 16 * MB
-
 SLOW_MB_PER_S = 20
-
 LITTLE_BYTES = 5_000 * MB
 
 
 def diagnose_storage(root: Path) -> Iterator[Finding]:
-    """Write a sample, read it back, take it away; in an object store, an object."""
+    """Write a sample, read it back and remove it; in an object store, an object."""
     remote = object_store_of(root)
     yield _speed(root, remote)
-    left = shutil.disk_usage(_existing(root)).free
+    free_bytes = shutil.disk_usage(_existing(root)).free
     where = "for this node's copy" if remote else "there"
-    if left < LITTLE_BYTES:
-        what = f"{left / 1e9:.1f} GB are left {where}"
+    if free_bytes < LITTLE_BYTES:
+        what = f"{free_bytes / 1e9:.1f} GB are left {where}"
         yield Finding(Level.NOTE, what, "make room, or name another with --storage")
     else:
-        yield ok(f"{left / 1e9:.0f} GB are left {where}")
+        yield ok(f"{free_bytes / 1e9:.0f} GB are left {where}")
     if root.is_dir() and root.stat().st_mode & stat.S_IWOTH:
         what = "everybody on this machine may write into it, and what it says is believed"
         yield Finding(Level.NOTE, what, f"chmod o-w {root}")

@@ -1,4 +1,4 @@
-"""One thing that was looked at."""
+"""What `raydistill doctor` says of one thing that it looked at."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,25 +8,17 @@ class Level(StrEnum):
     """How much a finding matters."""
 
     OK = "ok"
-    NOTE = "note"
-    """Works, and could be better."""
-    WRONG = "wrong"
-    """Something that a sweep would stumble over."""
+    NOTE = "note"  # works, and could be better
+    WRONG = "wrong"  # a sweep would fail
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was seen of an area, and what helps.
-
-    Attributes:
-        level: how much it matters.
-        what: in words, without secrets.
-        remedy: what to do about it, most often a command; empty if it is fine.
-    """
+    """What was found out about an area, and what helps."""
 
     level: Level
-    what: str
-    remedy: str = ""
+    what: str  # without secrets
+    remedy: str = ""  # what to do about it, most often a command; empty if it is fine
 
 
 def ok(what: str) -> Finding:

@@ -11,13 +11,13 @@ from ray.runtime_env import RuntimeEnv
 def launcher_problem(config: Mapping[str, Any]) -> tuple[tuple[str | int, ...], str]:
     """Where and why Ray refuses a cluster-launcher file; an empty reason if it does not.
 
-    It knows nothing of what a cloud calls a node (`node_config`).
+    A cloud's own description of a node (`node_config`) is not checked.
     """
     try:
         validate_config(prepare_config(dict(config)))
     except ValidationError as error:
         return tuple(error.absolute_path), error.message
-    except Exception as error:  # noqa: BLE001  (it asserts, looks up, and raises as it likes)
+    except Exception as error:  # noqa: BLE001  (it raises all kinds)
         return (), f"Ray refuses it: {error}"
     return (), ""
 

@@ -1,4 +1,4 @@
-"""What every node of a cluster says of itself: versions, devices, whether it sees the storage."""
+"""What every node of a cluster reports: versions, devices, whether it sees the storage."""
 
 import importlib.util
 import os
@@ -14,43 +14,33 @@ from typing import Any
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raydistill.core.errors import SetupError
+from raydistill.runners.cluster.connection import alive_nodes, task_on
 from raydistill.runners.diagnostics.finding import Finding, Level, ok
 from raydistill.runners.diagnostics.packages import versions
 from raydistill.storage.object_store import object_store_of
 from raydistill.storage.urls import copy_of, url_of
 
-ANSWER_S = 60.0
-
+ANSWER_TIMEOUT_S = 60.0
 LITTLE_SHARED_MB = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """One node, as it sees itself.
-
-    Attributes:
-        host: its name.
-        versions: of what must be the same everywhere.
-        gpus: their names, as torch knows them.
-        flash_attn: whether it is installed.
-        storage: why the storage cannot be used there; empty if it can.
-        shared_memory_mb: how much room `/dev/shm` has in all.
-    """
+    """One node, as it sees itself."""
 
     host: str
-    versions: Mapping[str, str]
-    gpus: tuple[str, ...]
-    flash_attn: bool
-    storage: str
-    shared_memory_mb: int
+    versions: Mapping[str, str]  # of what must be the same on every node
+    gpus: tuple[str, ...]  # their names, as torch knows them
+    flash_attn: bool  # whether it is installed
+    storage: str  # why the storage cannot be used there; empty if it can
+    shared_memory_mb: int  # size of /dev/shm
 
 
 def diagnose_nodes(root: Path) -> Iterator[Finding]:
     """Ask every node that is up, all at once. A Ray session must be open."""
-    nodes = [node for node in ray.nodes() if node["Alive"]]
+    nodes = alive_nodes()
     totals = ray.cluster_resources()
     counts = ", ".join(f"{totals.get(name, 0):g} {name}" for name in ("CPU", "GPU"))
     yield ok(f"{len(nodes)} node(s) with {counts}")
@@ -58,26 +48,21 @@ def diagnose_nodes(root: Path) -> Iterator[Finding]:
     with suppress(OSError):  # a storage that cannot be used here is named already
         probe.touch()
     try:
-        asked = [(node, _asked(node, probe)) for node in nodes]
-        for node, answer in asked:
+        tasks = [task_on(node, view_of_this_node, max_retries=0) for node in nodes]
+        answers = [task.remote(str(probe), url_of(probe)) for task in tasks]
+        for node, answer in zip(nodes, answers, strict=True):
             yield from _findings(node, answer)
     finally:
-        for left in root.glob(f"{probe.name}*"):
-            left.unlink(missing_ok=True)
-
-
-def _asked(node: Mapping[str, Any], probe: Path) -> Any:
-    there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-    task = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=there)(view_of_this_node)
-    return task.remote(str(probe), url_of(probe))
+        for path in root.glob(f"{probe.name}*"):
+            path.unlink(missing_ok=True)
 
 
 def _findings(node: Mapping[str, Any], answer: Any) -> Iterator[Finding]:
     address = node["NodeManagerAddress"]
     try:
-        view: NodeView = ray.get(answer, timeout=ANSWER_S)
+        view: NodeView = ray.get(answer, timeout=ANSWER_TIMEOUT_S)
     except GetTimeoutError:
-        what = f"node {address} did not answer within {ANSWER_S:g} s"
+        what = f"node {address} did not answer within {ANSWER_TIMEOUT_S:g} s"
         yield Finding(Level.WRONG, what, "ray status, and the node's own logs")
     except RayError as error:
         what = f"node {address} cannot run this package: {str(error).strip().splitlines()[-1]}"
@@ -87,19 +72,19 @@ def _findings(node: Mapping[str, Any], answer: Any) -> Iterator[Finding]:
         yield from compare(view, versions(), gpus=int(node["Resources"].get("GPU", 0)))
 
 
-def compare(view: NodeView, here: Mapping[str, str], *, gpus: int) -> Iterator[Finding]:
-    """What is to be said of a node.
+def compare(view: NodeView, own_versions: Mapping[str, str], *, gpus: int) -> Iterator[Finding]:
+    """Everything to report about a node.
 
     Args:
-        view: how it sees itself.
-        here: the driver's versions.
+        view: the node, as it sees itself.
+        own_versions: those of the driver.
         gpus: how many Ray gives out there.
     """
     names = ", ".join(view.gpus) or "no GPU"
     yield ok(f"{view.host}: {names}" + (", flash-attn" if view.flash_attn else ""))
     for name, version in view.versions.items():
-        if version != here[name]:
-            what = f"{view.host} has {name} {version}, the driver {here[name]}"
+        if version != own_versions[name]:
+            what = f"{view.host} has {name} {version}, the driver {own_versions[name]}"
             yield Finding(Level.WRONG, what, "the same image, or environment, on every node")
     if gpus > len(view.gpus):
         what = f"Ray gives out {gpus} GPU(s) on {view.host}, torch sees {len(view.gpus)} there"
@@ -119,7 +104,7 @@ def compare(view: NodeView, here: Mapping[str, str], *, gpus: int) -> Iterator[F
 
 
 def view_of_this_node(probe: str, url: str) -> NodeView:
-    """On a worker: what is here. `probe` is a file in the storage, `url` its object store."""
+    """On a worker: this node. `probe` is a file in the storage, `url` its object store or ""."""
     import torch  # noqa: PLC0415  (the driver asks without it)
 
     return NodeView(
@@ -132,8 +117,8 @@ def view_of_this_node(probe: str, url: str) -> NodeView:
     )
 
 
-def _shared_memory_mb(place: Path) -> int:
-    return shutil.disk_usage(place).total // 1_000_000 if place.is_dir() else sys.maxsize
+def _shared_memory_mb(folder: Path) -> int:
+    return shutil.disk_usage(folder).total // 1_000_000 if folder.is_dir() else sys.maxsize
 
 
 def _storage_problem(probe: Path, url: str) -> str:

@@ -1,4 +1,4 @@
-"""Whether what this package needs is here, in a version that goes."""
+"""Whether the packages that this one needs are installed, in versions that go with it."""
 
 import platform
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ SHOWN = ("ray", "torch", "mlflow", "lm-eval", "transformers")
 
 
 def diagnose_packages() -> Iterator[Finding]:
-    """The versions, and one finding for each package that is missing or does not go."""
-    shown = " · ".join(f"{name} {installed(name) or 'missing'}" for name in SHOWN)
-    yield ok(f"raydistill {__version__} · Python {platform.python_version()} · {shown}")
+    """The versions, and one finding for every package that is missing or of a wrong version."""
+    names = " · ".join(f"{name} {installed(name) or 'missing'}" for name in SHOWN)
+    yield ok(f"raydistill {__version__} · Python {platform.python_version()} · {names}")
     for need in _needs(""):
         has = installed(need.name)
         if has is None or not need.specifier.contains(has, prereleases=True):
@@ -27,7 +27,7 @@ def diagnose_packages() -> Iterator[Finding]:
 
 
 def installed(name: str) -> str | None:
-    """The version of a package; None if it is not here."""
+    """The version of a package; None if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Files with tokens: who may read them, and whether one that is needed is there."""
+"""Files with tokens: who may read them, and whether the one that Ray needs exists."""
 
 import os
 from collections.abc import Iterator
@@ -8,8 +8,7 @@ from raydistill.runners.diagnostics.finding import Finding, Level, ok
 
 GROUP_AND_OTHERS = 0o077
 
-FILES = (
-    # whose, the variable that names another file, the usual file
+FILES = (  # whose, the variable that names another file, the usual file
     ("Ray", "RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token"),
     ("Hugging Face", "HF_TOKEN_PATH", "~/.cache/huggingface/token"),
     ("MLflow", "MLFLOW_TRACKING_CREDENTIALS_PATH", "~/.mlflow/credentials"),
@@ -23,8 +22,8 @@ FILES = (
 
 
 def diagnose_token_files() -> Iterator[Finding]:
-    """Every file of `FILES` that is there, and Ray's token where a cluster wants it."""
-    found = []
+    """The files of `FILES` that exist, and Ray's token where a cluster needs it."""
+    private_files = []
     for whose, variable, usual in FILES:
         path = Path(os.environ.get(variable) or usual).expanduser()
         if not path.is_file():
@@ -34,8 +33,8 @@ def diagnose_token_files() -> Iterator[Finding]:
             what = f"{whose}'s token may be read by others: {path} has mode {mode:o}"
             yield Finding(Level.WRONG, what, f"chmod 600 {path}")
         else:
-            found.append(f"{whose} ({path}, mode {mode:o})")
-    yield ok(f"files for their owner alone: {', '.join(found) or 'none is here'}")
+            private_files.append(f"{whose} ({path}, mode {mode:o})")
+    yield ok(f"files for their owner alone: {', '.join(private_files) or 'none is here'}")
     yield from _ray_token()
 
 

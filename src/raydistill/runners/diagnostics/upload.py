@@ -13,7 +13,7 @@ from ray._private.runtime_env import packaging
 
 from raydistill.runners.diagnostics.finding import Finding, Level, ok
 
-SHOWN = 3
+LARGEST_SHOWN = 3
 
 
 class _TooMuch(Exception):  # noqa: N818  (the end of a walk, no error)
@@ -22,13 +22,15 @@ class _TooMuch(Exception):  # noqa: N818  (the end of a walk, no error)
 
 def diagnose_upload(folder: Path) -> Finding:
     """The size of what is not ignored below `folder`, beside Ray's limit."""
-    limit = min(packaging.GCS_STORAGE_MAX_SIZE, DASHBOARD_CLIENT_MAX_SIZE)  # the jobs API's own
+    limit = min(
+        packaging.GCS_STORAGE_MAX_SIZE, DASHBOARD_CLIENT_MAX_SIZE
+    )  # the latter is the jobs API's
     sizes = _uploaded(folder, limit)
     total = sum(sizes.values())
-    shown = f"ray job submit --working-dir . uploads {len(sizes)} files, {total / 2**20:.1f} MiB"
+    summary = f"ray job submit --working-dir . uploads {len(sizes)} files, {total / 2**20:.1f} MiB"
     if total < limit:
-        return ok(f"{shown} of at most {limit / 2**20:.0f}")
-    largest = sorted(sizes, key=lambda path: sizes[path], reverse=True)[:SHOWN]
+        return ok(f"{summary} of at most {limit / 2**20:.0f}")
+    largest = sorted(sizes, key=lambda path: sizes[path], reverse=True)[:LARGEST_SHOWN]
     names = ", ".join(f"{p.relative_to(folder)} ({sizes[p] / 2**20:.0f} MiB)" for p in largest)
     what = f"more than {limit / 2**20:.0f} MiB would be uploaded, which Ray refuses: {names}"
     return Finding(Level.WRONG, what, "name them in .rayignore, or keep them elsewhere")
@@ -37,14 +39,14 @@ def diagnose_upload(folder: Path) -> Finding:
 def _uploaded(folder: Path, limit: int) -> dict[Path, int]:
     """The size of every file, until they are more than `limit` together."""
     sizes: dict[Path, int] = {}
-    left = limit
+    room_bytes = limit
 
     def count(path: Path) -> None:
-        nonlocal left
+        nonlocal room_bytes
         if path.is_file():
             sizes[path] = path.stat().st_size
-            left -= sizes[path]
-            if left < 0:
+            room_bytes -= sizes[path]
+            if room_bytes < 0:
                 raise _TooMuch
 
     excludes = [packaging._get_excludes(folder, get_runtime_env_default_excludes())]
@@ -55,7 +57,7 @@ def _uploaded(folder: Path, limit: int) -> dict[Path, int]:
 
 
 class _Silent:
-    """Takes what Ray logs on the way."""
+    """A logger that drops what Ray logs on the way."""
 
     def info(self, text: str) -> None:
         """Nothing."""

@@ -1,16 +1,14 @@
-"""Which cell next: in the order given."""
+"""A search algorithm for Tune that takes the cells in the order given."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from ray.tune.search import Searcher
 
-from raydistill.runners.cluster.stop_signal import stop_asked
+from raydistill.runners.cluster.stop_signal import stop_requested
 from raydistill.runners.cluster.work import Candidate
 
-OBJECTIVE = "delta_nll_selection"
-"""What is minimised: nats per token lost, on the half of held-out text kept for selection."""
-
+OBJECTIVE = "delta_nll_selection"  # nats per token lost, on the held-out half for selection
 END: str = Searcher.FINISHED
 
 
@@ -18,22 +16,22 @@ class InOrder(Searcher):  # type: ignore[misc]  # ray has no types
     """Every candidate once, as listed. Tune's own grid knows products only, not their unions.
 
     Attributes:
-        queue: trials that may wait for room at once; an autoscaler sees as many.
+        queue: how many trials may wait for room at once, and so be seen by an autoscaler.
     """
 
     queue = 200
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         super().__init__(metric=OBJECTIVE, mode="min")
-        self._left = list(reversed(candidates))
+        self._remaining = list(reversed(candidates))
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        return END if not self._left or stop_asked() else config_of(self._left.pop())
+        return END if not self._remaining or stop_requested() else config_of(self._remaining.pop())
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Nothing depends on what came out."""
+        """Nothing depends on the result."""
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: a run is repeated, never restored."""

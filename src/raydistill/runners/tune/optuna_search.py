@@ -1,9 +1,10 @@
-"""Which cell next: by Optuna, for one objective or several."""
+"""A search algorithm for Tune: Optuna's TPE, for one objective or several."""
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import optuna
@@ -16,86 +17,86 @@ from raydistill.core.serialization import digest
 from raydistill.planning.outcomes import study_url
 from raydistill.planning.prepared import PreparedSweep
 from raydistill.planning.search_settings import OBJECTIVES, first_of_permutation
-from raydistill.runners.cluster.stop_signal import stop_asked
+from raydistill.runners.cluster.stop_signal import stop_requested
 from raydistill.runners.cluster.work import FINISHED, AxisValue, Candidate, Metrics
 from raydistill.runners.tune.in_order import END, InOrder, config_of
 
-DRAWS = 50
-"""Draws from the sampler before the next cell of a seeded permutation is taken instead."""
+DRAWS = 50  # from the sampler, before the next cell of a seeded permutation is taken instead
 
 Values = tuple[tuple[str, AxisValue], ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyRequest:
-    """What a study is to do.
+    """What a study is to do."""
 
-    Attributes:
-        objectives: of `search.OBJECTIVES`, all minimised.
-        trials: distinct cells wanted, those with known outcomes included.
-        seed: of the sampler.
-        first: cells to try before the sampler is asked: each is the first with these values.
-        url: of the database that keeps the study, for Optuna's own tools.
-        name: of the study in it.
-    """
-
-    objectives: tuple[str, ...]
-    trials: int
-    seed: int
-    first: Sequence[Mapping[str, AxisValue]] = ()
-    url: str
-    name: str
+    objectives: tuple[str, ...]  # of `search_settings.OBJECTIVES`, all minimised
+    trials: int  # distinct cells to reach, those with known results included
+    seed: int  # of the sampler
+    first: Sequence[Mapping[str, AxisValue]] = ()  # values of cells to try before it draws
+    url: str  # of the database that keeps the study, for Optuna's own tools
+    name: str  # of the study in it
 
 
 class Study(InOrder):
     """Optuna's TPE over the cells of a sweep, each at most once; of several losses the Pareto set.
 
-    The sampler walks the axes in their order and is asked only where the cells left differ: a
-    control has no count to choose. An axis of floats is drawn on a log scale and rounded to the
-    nearest of its values, every other axis is categorical. A draw that is no cell, or was drawn
-    before, is told as failed, which TPE does not learn from. A draw that is the same work as
-    another cell gets that one's outcome, without training.
+    The sampler goes through the axes in order and draws only where the cells that match so far
+    differ: a control has no count to choose. An axis of floats is drawn on a log scale and rounded
+    to the nearest of its values, every other axis is categorical. A draw that is no cell, or was
+    drawn before, is marked as failed, which TPE does not learn from. A draw that is the same work
+    as another cell gets that one's result, without training.
 
-    Cells whose outcome is known count among the `trials` and are told first; so a search that was
-    killed and is repeated ends with as many distinct cells. The sampler's draws are its own
-    affair and live in memory; the database gets each finished cell once, as it was trained.
+    Cells with known results count among the `trials` and come first; so a search that was killed
+    and is repeated ends with as many distinct cells. The sampler's study lives in memory; the
+    database gets each finished cell once, as it was trained.
 
     Args:
         candidates: every cell there is.
         known: metrics of finished trials, by key.
-        asked: for what, and how.
+        request: what to search for, and how.
+
+    Attributes:
+        stored: the study in the database.
     """
 
-    queue = 1  # a cell drawn early is drawn in ignorance
+    queue = 1  # a cell drawn early would ignore the results until it begins
 
     def __init__(
-        self, candidates: Sequence[Candidate], known: Mapping[str, Metrics], asked: StudyRequest
+        self, candidates: Sequence[Candidate], known: Mapping[str, Metrics], request: StudyRequest
     ) -> None:
         super().__init__([])
-        self._asked = asked
+        self._objectives = request.objectives
         self._cells = {_values(cell.axes): cell for cell in candidates}
         self._known = {key: self._losses(metrics) for key, metrics in known.items()}
-        self._space = _space(candidates)
+        space = study_space(candidates)
+        self._space = {name: _distribution(values) for name, values in space.items()}
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        directions = ["minimize"] * len(asked.objectives)
+        directions = ["minimize"] * len(request.objectives)
         sampler = TPESampler(
-            seed=asked.seed, constant_liar=True, n_startup_trials=min(10, max(1, asked.trials // 2))
+            seed=request.seed,
+            constant_liar=True,
+            n_startup_trials=min(10, max(1, request.trials // 2)),
         )
-        self._drawing = optuna.create_study(sampler=sampler, directions=directions)
-        self.kept = optuna.create_study(
-            storage=asked.url, study_name=asked.name, directions=directions, load_if_exists=True
+        self._sampling = optuna.create_study(sampler=sampler, directions=directions)
+        self.stored = optuna.create_study(
+            storage=request.url, study_name=request.name, directions=directions, load_if_exists=True
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            self.kept.set_metric_names(list(asked.objectives))
-        self._recorded = {trial.user_attrs["key"] for trial in self.kept.trials}
-        shuffled = first_of_permutation(candidates, len(candidates), asked.seed)
+            self.stored.set_metric_names(list(request.objectives))
+        self._recorded = {trial.user_attrs["key"] for trial in self.stored.trials}
+        shuffled = first_of_permutation(candidates, len(candidates), request.seed)
         self._fallback = [_values(cell.axes) for cell in shuffled]
-        self._first = [_values(cell.axes) for cell in _matching(candidates, asked.first)]
-        self._trials = min(asked.trials, len(self._cells))
+        self._presets = [_values(cell.axes) for cell in _matching(candidates, request.first)]
+        self._trials = min(request.trials, len(self._cells))
         self._drawn: set[Values] = set()
         self._running: dict[str, tuple[str, list[Trial]]] = {}
-        self._tell_known()
+        for values, cell in self._cells.items():
+            if cell.key in self._known:
+                self._drawn.add(values)
+                self._tell(self._trial_of(values), self._known[cell.key])
+                self._record(cell.key)
 
     @property
     def drawn(self) -> list[Candidate]:
@@ -103,14 +104,14 @@ class Study(InOrder):
         return [cell for values, cell in self._cells.items() if values in self._drawn]
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        while len(self._drawn) < self._trials and not stop_asked():
+        while len(self._drawn) < self._trials and not stop_requested():
             trial, cell = self._draw()
             self._drawn.add(_values(cell.axes))
-            same = [waiting for key, waiting in self._running.values() if key == cell.key]
+            twins = [trials for key, trials in self._running.values() if key == cell.key]
             if cell.key in self._known:
                 self._tell(trial, self._known[cell.key])
-            elif same:
-                same[0].append(trial)
+            elif twins:
+                twins[0].append(trial)
             else:
                 self._running[trial_id] = (cell.key, [trial])
                 return config_of(cell)
@@ -127,54 +128,47 @@ class Study(InOrder):
             self._tell(trial, self._known.get(key, ()))
 
     def _losses(self, metrics: Metrics) -> tuple[float, ...]:
-        """What is minimised; empty where a part of it is no number."""
-        losses = tuple(float(metrics[OBJECTIVES[name]]) for name in self._asked.objectives)
+        """The objectives' values; empty if one is not finite."""
+        losses = tuple(float(metrics[OBJECTIVES[name]]) for name in self._objectives)
         return losses if all(map(math.isfinite, losses)) else ()
 
     def _draw(self) -> tuple[Trial, Candidate]:
         """A cell that was not drawn before."""
-        waiting = [values for values in self._first if values not in self._drawn]
-        if not waiting:
+        undrawn = [values for values in self._presets if values not in self._drawn]
+        if not undrawn:
             for _ in range(DRAWS):
-                trial = self._drawing.ask()
-                cell = self._walked(trial)
+                trial = self._sampling.ask()
+                cell = self._sample(trial)
                 if cell is not None and _values(cell.axes) not in self._drawn:
                     return trial, cell
-                self._drawing.tell(trial, state=TrialState.FAIL)
-            waiting = [values for values in self._fallback if values not in self._drawn]
-        return self._given(waiting[0]), self._cells[waiting[0]]
+                self._tell(trial, ())
+            undrawn = [values for values in self._fallback if values not in self._drawn]
+        return self._trial_of(undrawn[0]), self._cells[undrawn[0]]
 
-    def _walked(self, trial: Trial) -> Candidate | None:
-        """The cell that a trial's choices lead to, axis by axis; None if they lead nowhere."""
-        left = list(self._cells.values())
+    def _sample(self, trial: Trial) -> Candidate | None:
+        """The cell that a trial of the sampler chooses, axis by axis; None if there is none."""
+        matching = list(self._cells.values())
         for name, distribution in self._space.items():
-            if len({cell.axes[name] for cell in left}) > 1:
-                value = _suggested(trial, name, distribution)
-                nearest = min((cell.axes[name] for cell in left), key=_distance(value))
+            if len({cell.axes[name] for cell in matching}) > 1:
+                value = _suggest(trial, name, distribution)
+                nearest = min((cell.axes[name] for cell in matching), key=partial(_distance, value))
                 if nearest != value and not isinstance(distribution, FloatDistribution):
                     return None
-                left = [cell for cell in left if cell.axes[name] == nearest]
-        return left[0]
+                matching = [cell for cell in matching if cell.axes[name] == nearest]
+        return matching[0]
 
-    def _given(self, values: Values) -> Trial:
-        """A trial of the sampler's that leads to a cell named from outside."""
-        self._drawing.enqueue_trial(dict(values))
-        trial = self._drawing.ask()
-        self._walked(trial)
+    def _trial_of(self, values: Values) -> Trial:
+        """A trial of the sampler that chooses these values."""
+        self._sampling.enqueue_trial(dict(values))
+        trial = self._sampling.ask()
+        self._sample(trial)
         return trial
 
     def _tell(self, trial: Trial, losses: tuple[float, ...]) -> None:
         if losses:
-            self._drawing.tell(trial, losses)
+            self._sampling.tell(trial, losses)
         else:
-            self._drawing.tell(trial, state=TrialState.FAIL)
-
-    def _tell_known(self) -> None:
-        for values, cell in self._cells.items():
-            if cell.key in self._known:
-                self._drawn.add(values)
-                self._tell(self._given(values), self._known[cell.key])
-                self._record(cell.key)
+            self._sampling.tell(trial, state=TrialState.FAIL)
 
     def _record(self, key: str) -> None:
         """Put a finished cell into the database, unless it is there."""
@@ -182,7 +176,7 @@ class Study(InOrder):
             return
         self._recorded.add(key)
         cell = next(cell for cell in self._cells.values() if cell.key == key)
-        self.kept.add_trial(
+        self.stored.add_trial(
             create_trial(
                 params=dict(cell.axes),
                 distributions=self._space,
@@ -193,15 +187,11 @@ class Study(InOrder):
 
 
 def study_space(candidates: Sequence[Candidate]) -> dict[str, list[AxisValue]]:
-    """The values of every axis, in order: what a study in a database cannot change."""
+    """The values of every axis, in order, which a study in a database cannot change."""
     return {
         name: list(dict.fromkeys(cell.axes[name] for cell in candidates))
         for name in candidates[0].axes
     }
-
-
-def _space(candidates: Sequence[Candidate]) -> dict[str, BaseDistribution]:
-    return {name: _distribution(values) for name, values in study_space(candidates).items()}
 
 
 def _distribution(values: Sequence[AxisValue]) -> BaseDistribution:
@@ -211,35 +201,32 @@ def _distribution(values: Sequence[AxisValue]) -> BaseDistribution:
     return CategoricalDistribution(tuple(values))
 
 
-def _suggested(trial: Trial, name: str, distribution: BaseDistribution) -> AxisValue:
+def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> AxisValue:
+    value: AxisValue
     if isinstance(distribution, FloatDistribution):
-        drawn: float = trial.suggest_float(name, distribution.low, distribution.high, log=True)
-        return drawn
-    assert isinstance(distribution, CategoricalDistribution), distribution
-    value: AxisValue = trial.suggest_categorical(name, distribution.choices)
+        value = trial.suggest_float(name, distribution.low, distribution.high, log=True)
+    else:
+        assert isinstance(distribution, CategoricalDistribution), distribution
+        value = trial.suggest_categorical(name, distribution.choices)
     return value
 
 
-def _distance(value: AxisValue) -> Callable[[AxisValue], float]:
-    """How far a value of an axis is from `value`: on a log scale, or 0 and 1."""
-
-    def from_value(other: AxisValue) -> float:
-        if isinstance(value, float) and isinstance(other, float):
-            return abs(math.log(value / other))
-        return float(value != other)
-
-    return from_value
+def _distance(value: AxisValue, other: AxisValue) -> float:
+    """Between two values of an axis: on a log scale, or 0 and 1."""
+    if isinstance(value, float) and isinstance(other, float):
+        return abs(math.log(value / other))
+    return float(value != other)
 
 
 def _matching(
-    candidates: Sequence[Candidate], wanted: Sequence[Mapping[str, AxisValue]]
+    candidates: Sequence[Candidate], presets: Sequence[Mapping[str, AxisValue]]
 ) -> list[Candidate]:
-    """The first cell with each of the wanted values, where there is one."""
-    found = []
-    for values in wanted:
-        fitting = (cell for cell in candidates if values.items() <= cell.axes.items())
-        found += [cell for cell in [next(fitting, None)] if cell is not None]
-    return found
+    """For each preset the first cell with its values, if there is one."""
+    return [
+        cell
+        for values in presets
+        for cell in [c for c in candidates if values.items() <= c.axes.items()][:1]
+    ]
 
 
 def _values(axes: Mapping[str, AxisValue]) -> Values:
@@ -249,10 +236,10 @@ def _values(axes: Mapping[str, AxisValue]) -> Values:
 def study(
     prepared: PreparedSweep, candidates: Sequence[Candidate], done: Mapping[str, Metrics]
 ) -> Study:
-    """Optuna's choice of the trials of a sweep, told of the finished ones."""
+    """Optuna's search over the trials of a sweep, with the results of finished ones."""
     plan, options = prepared.plan, prepared.plan.options
     space = digest({"axes": study_space(candidates), "objectives": options.objectives})
-    asked = StudyRequest(
+    request = StudyRequest(
         objectives=options.objectives,
         trials=options.trials,
         seed=options.seed,
@@ -260,4 +247,4 @@ def study(
         url=study_url(prepared.store),
         name=f"{plan.sweep.name}, {plan.scale.name}, {space[:8]}",
     )
-    return Study(candidates, done, asked)
+    return Study(candidates, done, request)

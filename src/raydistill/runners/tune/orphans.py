@@ -1,4 +1,4 @@
-"""What a trial on several devices that died still holds of the cluster, given back.
+"""Frees what a trial on several devices that died still holds of the cluster.
 
 Ray Train's placement groups outlive the controller that made them. Train's own cleaner asks Ray's
 State API, which a session without a dashboard does not have. Where such a group lost a node, Ray
@@ -16,7 +16,7 @@ from ray.core.generated.gcs_pb2 import PlacementGroupTableData
 from ray.exceptions import RayError
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
-EVERY_S = 2.0
+LOOK_EVERY_S = 2.0
 
 
 @contextmanager
@@ -38,14 +38,14 @@ def remove_orphans() -> None:
     for text in state._connect_and_get_accessor().get_placement_group_table():
         group = PlacementGroupTableData.FromString(text)
         of_an_actor = group.creator_actor_id and not ActorID(group.creator_actor_id).is_nil()
-        gone = group.state == PlacementGroupTableData.REMOVED
+        removed = group.state == PlacementGroupTableData.REMOVED
         ours = group.creator_job_id == job and of_an_actor  # the driver's are Tune's, and in use
-        if ours and group.creator_actor_dead and not gone:
+        if ours and group.creator_actor_dead and not removed:
             remove_placement_group(PlacementGroup(PlacementGroupID(group.placement_group_id)))
 
 
 def _watch(over: threading.Event) -> None:
     while not over.is_set():
-        with suppress(RayError, RuntimeError):  # the head is away; next time
+        with suppress(RayError, RuntimeError):  # the head does not answer: next time
             remove_orphans()
-        over.wait(EVERY_S)
+        over.wait(LOOK_EVERY_S)

@@ -1,8 +1,8 @@
 """The cells of a sweep as Tune trials: one reused function for one device and for several.
 
 A trial on one device runs in the trial's own process, which the next trial then uses: torch is
-imported once. A trial on several devices starts a Ray Train worker group (`train.py`). Tune's
-folder is a cache that is thrown away: a killed run is repeated, never restored.
+imported once. A trial on several devices starts a Ray Train worker group (`worker_group.py`).
+Tune's folder is a cache that is thrown away: a killed run is repeated, never restored.
 """
 
 import os
@@ -25,7 +25,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from raydistill.core.redaction import redact
 from raydistill.runners.cluster.connection import WORKER_CPU, configured, device_need
-from raydistill.runners.cluster.failures import ATTEMPTS, DIED, Reached, Tries, nothing_kept
+from raydistill.runners.cluster.failures import ATTEMPTS, DIED, Reached, Retries, nothing_kept
 from raydistill.runners.cluster.local_copy import local_storage, sync_object_store
 from raydistill.runners.cluster.stop_signal import stop_on_signal, unless_stopped
 from raydistill.runners.cluster.work import FINISHED, Candidate, Metrics, Work, paced
@@ -34,15 +34,14 @@ from raydistill.runners.tune.orphans import orphans_removed
 from raydistill.specs.results import TrialFailure
 
 CACHE = "ray"
-
 QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # one kind of file per trial is enough
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # see `JsonLoggerCallback` below
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # nothing is ever restored from them
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # results come with the last report only
     "TUNE_WARN_THRESHOLD_S": "10",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # it would leave five seconds; see `stopping.py`
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # it would leave five seconds; see `stop_signal.py`
 }
 
 
@@ -52,11 +51,11 @@ class Setup:
 
     Attributes:
         folder: absolute, on storage that every node sees; holds Tune's cache and `tune.csv`.
-        need: what one device is (`cluster.device_need`).
+        need: what one device is (`connection.device_need`).
         device_counts: that one trial may train on; more than one goes through Ray Train.
         concurrent: trials at once; by default as many as the largest cluster could hold for
-            trials on several devices, and no cap for others: a node that comes later takes
-            its share of them.
+            trials on several devices, and no cap for others, so that a node that is added later
+            gets its share.
         scheduler: Tune's; it may stop a trial before its end.
     """
 
@@ -68,9 +67,9 @@ class Setup:
 
     @property
     def trial_need(self) -> dict[str, float]:
-        """What the trial's own process holds; one that only starts others holds next to nothing.
+        """What the trial's own process holds; next to nothing if it only starts others.
 
-        (Tune refuses nothing at all. `WORKER_CPU` leaves room for it.)
+        (Tune refuses 0. `WORKER_CPU` leaves room for it.)
         """
         if max(self.device_counts) > 1:
             return {"cpu": 1 - WORKER_CPU}
@@ -78,7 +77,7 @@ class Setup:
 
     @property
     def at_once(self) -> int:
-        """Trials at once; 0 is Tune's word for no cap."""
+        """Trials at once; 0 means no cap to Tune."""
         if self.concurrent is not None:
             return self.concurrent
         if max(self.device_counts) == 1:
@@ -88,17 +87,11 @@ class Setup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TuneOutcome:
-    """What came of the cells, by key.
+    """Results of the cells, by key."""
 
-    Attributes:
-        finished: the last item of each work that came to its end.
-        stopped: the last report of those that the scheduler stopped early.
-        failures: those that failed `ATTEMPTS` times and got no further in between.
-    """
-
-    finished: Mapping[str, Metrics]
-    stopped: Mapping[str, Metrics]
-    failures: Mapping[str, TrialFailure]
+    finished: Mapping[str, Metrics]  # the last item of every work that came to its end
+    stopped: Mapping[str, Metrics]  # the last report of those that the scheduler stopped early
+    failures: Mapping[str, TrialFailure]  # `ATTEMPTS` times without getting further in between
 
 
 def worker_need(need: Mapping[str, float]) -> dict[str, float]:
@@ -115,22 +108,22 @@ def run_jobs(
     on_progress: Callable[[str, Metrics], None],
     reached: Reached = nothing_kept,
 ) -> TuneOutcome:
-    """Run the cells that `searcher` names, until it names no more; a failure stops no other.
+    """Run the cells that `searcher` suggests, until it suggests no more; a failure stops no other.
 
     Args:
-        candidates: every cell that `searcher` may name; equal keys have equal jobs.
-        searcher: `InOrder`, or `Tpe` which is one.
-        work: the generator function that a trial is.
-        setup: where and how wide.
+        candidates: every cell that `searcher` may suggest; equal keys have equal jobs.
+        searcher: `InOrder`, or Optuna's `Study` which is one.
+        work: the generator function that a trial runs.
+        setup: where, and on how many devices.
         on_progress: called here, in the driver, with a cell's key and its newest report.
-        reached: how far a cell has come for good, by its key.
+        reached: a cell's stored progress, by its key.
 
     Raises:
         KeyboardInterrupt: if the user stopped the run.
     """
     assert setup.folder.is_absolute(), setup.folder
     jobs = {cell.key: cell.job for cell in candidates}
-    listener = _Listener(on_progress, Tries(reached))
+    listener = _Listener(on_progress, Retries(reached))
     function = tune.with_resources(
         tune.with_parameters(
             _trial,
@@ -143,8 +136,8 @@ def run_jobs(
         setup.trial_need,
     )
     sync_object_store()
-    several = orphans_removed() if max(setup.device_counts) > 1 else nullcontext()
-    with _cache(setup.folder) as cache, _environment(searcher), stop_on_signal(), several:
+    cleanup = orphans_removed() if max(setup.device_counts) > 1 else nullcontext()
+    with _cache(setup.folder) as cache, _environment(searcher), stop_on_signal(), cleanup:
         grid = tune.Tuner(
             function,
             tune_config=tune.TuneConfig(
@@ -190,10 +183,10 @@ def _trial(
 
 
 class _Listener(tune.Callback):  # type: ignore[misc]  # ray has no types
-    """Passes reports on, and says how often a trial is tried."""
+    """Passes reports on, and decides whether a failed trial is retried."""
 
-    def __init__(self, on_progress: Callable[[str, Metrics], None], tries: Tries) -> None:
-        self._on_progress, self._tries = on_progress, tries
+    def __init__(self, on_progress: Callable[[str, Metrics], None], retries: Retries) -> None:
+        self._on_progress, self._retries = on_progress, retries
         self.attempts: dict[str, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -201,8 +194,8 @@ class _Listener(tune.Callback):  # type: ignore[misc]  # ray has no types
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        # Tune itself counts failures over a trial's whole life, and asks this at each of them.
-        trial.should_recover = partial(self._tries.again, trial.config["key"])
+        # Tune itself would count failures over a trial's whole life; it calls this at each of them.
+        trial.should_recover = partial(self._retries.should_retry, trial.config["key"])
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -219,7 +212,7 @@ def _outcome(grid: ResultGrid, listener: _Listener) -> TuneOutcome:
     failures: dict[str, TrialFailure] = {}
     for result in grid:
         metrics = result.metrics or {}
-        key = Path(result.path).name  # of one that died at once, Tune knows no more
+        key = Path(result.path).name  # all that Tune knows of one that died at once
         if result.error is not None:
             failures[key] = _failure(key, result.error, listener.attempts.get(key, 0))
         elif FINISHED in metrics:
@@ -232,12 +225,12 @@ def _outcome(grid: ResultGrid, listener: _Listener) -> TuneOutcome:
 
 
 def _failure(key: str, error: Exception, attempts: int) -> TrialFailure:
-    """The exception of a trial as a value; of several ranks, that of the last one listed."""
+    """A trial's exception as a value; of several ranks, that of the last one listed."""
     cause = error.cause if isinstance(error, RayTaskError) else error
     message = f"{type(cause).__name__}: {cause}"
     if isinstance(cause, WorkerGroupError):  # its text is a traceback per rank
         message = message.strip().splitlines()[-1]
-    if isinstance(cause, ActorDiedError):  # a page about what may have been
+    if isinstance(cause, ActorDiedError):  # its text is a page of possible reasons
         message = DIED
     return TrialFailure(
         trial_id=key,
@@ -264,13 +257,11 @@ def _cache(folder: Path) -> Iterator[Path]:
 def _environment(searcher: InOrder) -> Iterator[None]:
     """Tune's settings, most of which it takes from the environment only."""
     settings = QUIET | {"TUNE_MAX_PENDING_TRIALS_PG": str(searcher.queue)}
-    before = {name: os.environ.get(name) for name in settings}
+    before = {name: os.environ[name] for name in settings if name in os.environ}
     os.environ.update(settings)
     try:
         yield
     finally:
-        for name, text in before.items():
-            if text is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = text
+        for name in settings:
+            del os.environ[name]
+        os.environ.update(before)

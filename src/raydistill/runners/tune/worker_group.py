@@ -17,16 +17,16 @@ from raydistill.runners.cluster.work import Work, paced
 
 
 def train(work: Work, job: object, *, devices: range, gpu: bool, name: str, folder: Path) -> None:
-    """Run `work` on `devices` ranks; its reports come out as those of this Tune trial.
+    """Run `work` on `devices` ranks; its reports become those of this Tune trial.
 
     Args:
         work: called on every rank, with `torch.distributed` initialised (gloo without GPUs).
         job: what it is called with.
         devices: how many ranks; of several counts, as many as the cluster has room for, and
-            where nodes come or go it goes on with another count from its newest checkpoint.
+            when nodes come or go it resumes from its newest checkpoint with another count.
         gpu: whether each rank holds a GPU.
         name: of the run; the same for every attempt of the same work.
-        folder: absolute, seen by every node; Train's notes go there.
+        folder: absolute, seen by every node; for Train's own files.
     """
     forward = TuneReportCallback()
     trainer = TorchTrainer(
@@ -40,16 +40,16 @@ def train(work: Work, job: object, *, devices: range, gpu: bool, name: str, fold
         run_config=RunConfig(name=name, storage_path=str(folder), callbacks=[forward]),
     )
     trainer.fit()
-    _until_heard(forward)
+    _wait_until_reported(forward)
 
 
 def _on_every_rank(work: Work, job: object) -> None:
-    with local_storage(job) as (moved,):
-        for metrics in paced(work(moved), agree=_as_rank_0_says):
+    with local_storage(job) as (local_job,):
+        for metrics in paced(work(local_job), agree=_number_of_rank_0):
             ray.train.report(dict(metrics))
 
 
-def _as_rank_0_says(number: int) -> int:
+def _number_of_rank_0(number: int) -> int:
     import torch.distributed  # noqa: PLC0415  (only a Train worker needs it)
 
     numbers = [unless_stopped(number)]
@@ -57,8 +57,8 @@ def _as_rank_0_says(number: int) -> int:
     return numbers[0]
 
 
-def _until_heard(forward: TuneReportCallback) -> None:
-    """Wait until Tune took the last report.
+def _wait_until_reported(forward: TuneReportCallback) -> None:
+    """Wait until Tune has taken the last report.
 
     One that is still queued when the trial function returns would meet the trial's end in
     Tune's one-place queue, and both would wait for ever.

@@ -1,0 +1,49 @@
+import threading
+from pathlib import Path
+
+import pytest
+
+from raydistill.core.errors import SetupError, UsageError
+from raydistill.runners.cluster.connection import connected, present, require_shared, wait_for
+
+CPU = {"CPU": 1.0}
+
+
+def test_an_address_where_nothing_answers_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:8265")
+    with pytest.raises(SetupError, match="RAY_ADDRESS"), connected(tmp_path / "ray.log"):
+        pass
+
+
+def test_more_than_the_cluster_has_is_refused_after_the_wait(joined_cluster, monkeypatch):
+    monkeypatch.setenv("RAYDISTILL_WAIT_S", "0.5")
+    lines = []
+    with pytest.raises(SetupError, match=r"needs 4 GPU and 4 CPU; the cluster has 0 GPU, 2 CPU"):
+        wait_for({"GPU": 1.0, "CPU": 1.0}, times=4, say=lines.append)
+    assert len(lines) == 1
+
+
+def test_a_wait_that_is_no_number_is_refused(joined_cluster, monkeypatch):
+    monkeypatch.setenv("RAYDISTILL_WAIT_S", "abc")
+    with pytest.raises(UsageError, match="RAYDISTILL_WAIT_S=abc: seconds"):
+        wait_for({"CPU": 8.0}, say=print)
+
+
+def test_a_wait_ends_when_a_node_is_added_which_must_see_the_storage(
+    joined_cluster, tmp_path, monkeypatch, request
+):
+    require_shared(tmp_path)  # with one node there is nothing to ask
+    lines = []
+    waiter = threading.Thread(target=lambda: wait_for(CPU, times=4, say=lines.append))
+    waiter.start()
+    node = joined_cluster.add_node(num_cpus=2)
+    request.addfinalizer(lambda: joined_cluster.remove_node(node))
+    waiter.join(timeout=30)
+    assert not waiter.is_alive()
+    assert present(CPU) == 4
+    assert len(lines) == 1
+    require_shared(tmp_path)
+    monkeypatch.chdir(tmp_path)  # a path that every process understands in its own way
+    with pytest.raises(SetupError, match="not shared"):
+        require_shared(Path("/proc/self/cwd"))
+    assert not list(tmp_path.iterdir())
