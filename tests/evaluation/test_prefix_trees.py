@@ -91,7 +91,7 @@ def test_a_branch_sees_its_ancestors_and_nobody_else():
     seen = [[tokens[s] for s in range(row.size) if visible_BTT[0, t, s]] for t in range(row.size)]
     assert seen[SHARED] == [*stem, 60]
     assert seen[SHARED + 2] == [*stem, 50, 51]
-    assert [row.places[2][-1], row.places[0][-1], row.places[1][-1]] == [
+    assert [row.positions[2][-1], row.positions[0][-1], row.positions[1][-1]] == [
         SHARED - 1, SHARED + 2, SHARED,
     ]  # fmt: skip
 
@@ -102,7 +102,7 @@ def test_every_input_stands_in_one_row_token_for_token():
     rows = rows_of(inputs, 999)
     flat = tokens_of(rows).tolist()
     placed = {i: [flat[p][at] for at in places] for p, row in enumerate(rows)
-              for i, places in row.places.items()}  # fmt: skip
+              for i, places in row.positions.items()}  # fmt: skip
     assert placed == {i: list(tokens) for i, tokens in enumerate(inputs)}
     assert all(row.size <= LONGEST_ROW for row in rows)
     assert sum(row.size for row in rows) < sum(map(len, inputs)) / 3

@@ -15,11 +15,8 @@ from raydistill.data.documents import Document
 from raydistill.evaluation.text_tasks import Item, sentences, shuffled_item
 
 CHOICES = 4
-
 METRIC = "acc"
-
 CONTEXT_WORDS = 5
-
 PASSAGE_WORDS = 10
 
 
