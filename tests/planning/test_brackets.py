@@ -114,7 +114,7 @@ def test_a_repeated_funnel_keeps_its_rungs_though_its_own_trials_are_evidence_no
     funnel, trainer = a_funnel(store)
     go(funnel, trainer)
     again, trainer = a_funnel(store)
-    assert again.contests == funnel.contests
+    assert again.brackets == funnel.brackets
     go(again, trainer)
     assert trainer.spent == []
 
@@ -127,9 +127,9 @@ def test_rungs_come_from_finished_trials_of_the_same_scale_and_budget(store):
     (found,) = grids(finished_trials(store))
     assert [row.tau for row in settling_rungs(found)] == [1.0] * 5
     funnel, _ = a_funnel(store)
-    ((_, ladder),) = funnel.contests
-    assert ladder.shares == (0.05,) != DEFAULT_SHARES
-    assert "finished layer sets settled" in ladder.origin
+    ((_, schedule),) = funnel.brackets
+    assert schedule.shares == (0.05,) != DEFAULT_SHARES
+    assert "finished layer sets settled" in schedule.origin
 
 
 def test_what_is_trained_to_the_end_already_takes_part_at_no_cost(store):
@@ -150,8 +150,8 @@ def test_what_was_trained_beyond_a_rung_passes_it(store):
     checkpoint = store.path("trials", last, "checkpoints", "step-10")
     checkpoint.mkdir(parents=True)
     write_manifest(checkpoint)
-    ladder = dataclasses.replace(funnel.contests[0][1], keeps=(6, 3, 2))
-    funnel = dataclasses.replace(funnel, contests=((funnel.contests[0][0], ladder),))
+    schedule = dataclasses.replace(funnel.brackets[0][1], keeps=(6, 3, 2))
+    funnel = dataclasses.replace(funnel, brackets=((funnel.brackets[0][0], schedule),))
     go(funnel, trainer)
     assert ("random-3", 1) in finished_locations(funnel, trainer)
     assert len(finished_locations(funnel, trainer)) == 4
@@ -164,15 +164,15 @@ def test_one_that_fails_leaves_and_the_next_one_takes_its_place(store):
     assert finished_locations(funnel, trainer) == [("middle", 1), ("none", 1), ("output", 1)]
 
 
-def test_other_ages_and_counts_are_other_contests(store):
+def test_other_ages_and_counts_are_other_brackets(store):
     plan = finished.plan(
         "search", store, "--search", "funnel", "--age", "80B,320B", "--count", "1,2",
         "--location", "input,middle,output", "--loss", "lm", "--lr_factor", "1",
     )  # fmt: skip
     funnel = open_funnel(finished.prepared(plan, store))
-    titles = [contest.title for contest, _ in funnel.contests]
+    titles = [bracket.title for bracket, _ in funnel.brackets]
     assert titles == [f"smoke, age {a}, count {c}" for a in ("80B", "320B") for c in (1, 2)]
-    trials = sum(len(contest.contenders) for contest, _ in funnel.contests)
+    trials = sum(len(bracket.contenders) for bracket, _ in funnel.brackets)
     assert trials == len(finished.prepared(plan, store).trials)
 
 

@@ -8,7 +8,7 @@ from raydistill.planning.search.halving import DEFAULT_SHARES, HalvingSchedule, 
 from raydistill.planning.search.rank_stability import (
     SHARES,
     Grid,
-    Healed,
+    HealingCurve,
     proposed,
     replay,
     settling_rungs,
@@ -19,7 +19,7 @@ from raydistill.reports.rank_stability import replay_lines, settling_lines
 def healed(end, **early):
     """A set that is where it ends from the start, but for `early` points such as `at_5=3.0`."""
     points = {share: early.get(f"at_{100 * share:.0f}", end) for share in (0.0, *SHARES, 1.0)}
-    return Healed(on_the_way=points, selection=end, report=end)
+    return HealingCurve(by_share=points, selection=end, report=end)
 
 
 def grid(*sets, seeds=(1,)):
