@@ -166,7 +166,7 @@ def probed_rates(prepared: PreparedSweep) -> dict[ArmKey, ProbedRate]:
 
 
 def with_best_rates(prepared: PreparedSweep) -> PreparedSweep:
-    """If it probes, the sweep with cells at the peak rate of their arm, at `probe` until it is known."""
+    """If it probes, the sweep at the peak rate of each arm; at `probe` until that is known."""
     if not prepared.plan.options.lr_probe:
         return prepared
     rates = probed_rates(prepared)
