@@ -1,6 +1,7 @@
 """Scores in the store: of weights, of trials that stopped at a rung, of cuts without training."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from raydistill.evaluation.document_split import half
 from raydistill.evaluation.scoring import (
@@ -17,9 +18,16 @@ from raydistill.specs.trial import TrialSpec
 from raydistill.storage.store import Store
 
 
+class Measured(NamedTuple):
+    """The scores of some weights, over all documents and by document."""
+
+    scores: Scores
+    documents: Documents
+
+
 def measured(
     weights_sha256: str, corpus_sha256: str, evaluation: EvalSpec, store: Store
-) -> tuple[Scores, Documents] | None:
+) -> Measured | None:
     """The scores of some weights, or None unless all of `evaluation` was measured."""
     corpus = store.load(CorpusInfo, "corpora", corpus_sha256, "corpus.json")
     if corpus is None:
@@ -27,7 +35,7 @@ def measured(
     documents = kept_documents(weights_sha256, store=store, corpus=corpus, spec=evaluation)
     if documents.keys() != set(requested_scores(evaluation)):
         return None
-    return scores_from(weights_sha256, documents), documents
+    return Measured(scores_from(weights_sha256, documents), documents)
 
 
 def rung_path(spec: TrialSpec, tokens: int, evaluation: EvalSpec, store: Store) -> tuple[str, ...]:

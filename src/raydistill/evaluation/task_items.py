@@ -12,7 +12,7 @@ from pathlib import Path
 from raydistill.core.errors import DataError
 from raydistill.core.parts import TASK
 from raydistill.core.serialization import from_json
-from raydistill.evaluation.text_tasks import choose_items
+from raydistill.evaluation.text_tasks import Item, choose_items
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.part_identity import part_identity
 from raydistill.storage.manifest import write_text
@@ -34,8 +34,9 @@ def make_items(names: Iterable[str], *, store: Store, folder: Path) -> dict[str,
     corpus = from_json(CorpusInfo, (folder / "corpus.json").read_text(encoding="utf-8"))
     files = item_files(names, corpus.corpus_sha256, store)
     if missing := [name for name, file in files.items() if not file.is_file()]:
-        for name, text in _item_lines(missing, corpus, folder).items():
-            write_text(files[name], text)
+        for name, items in _items(missing, corpus, folder).items():
+            lines = (json.dumps(dataclasses.asdict(item)) for item in items)
+            write_text(files[name], "\n".join(lines))
     return files
 
 
@@ -51,7 +52,7 @@ def item_files(names: Iterable[str], corpus_sha256: str, store: Store) -> dict[s
     }
 
 
-def _item_lines(names: Iterable[str], corpus: CorpusInfo, folder: Path) -> dict[str, str]:
+def _items(names: Iterable[str], corpus: CorpusInfo, folder: Path) -> dict[str, list[Item]]:
     from raydistill.data.corpus.heldout_documents import read_documents  # noqa: PLC0415  (imports numpy)
 
     documents = read_documents(folder)
@@ -63,7 +64,4 @@ def _item_lines(names: Iterable[str], corpus: CorpusInfo, folder: Path) -> dict[
                 f"too short ({corpus.heldout_tokens} tokens in {len(documents)} documents); "
                 "add text"
             )
-    return {
-        name: "\n".join(json.dumps(dataclasses.asdict(item)) for item in of_task)
-        for name, of_task in items.items()
-    }
+    return items

@@ -36,12 +36,12 @@ def averaged_over(prepared: PreparedSweep) -> tuple[str, ...]:
     """The tasks that every downstream mean over a sweep is over, from its bases' scores."""
     artifacts, store = prepared.artifacts, prepared.store
     corpus, bases = artifacts.corpus.corpus_sha256, artifacts.bases
-    scored = [
+    stored = (
         measured(bases[base.key].weights_sha256, corpus, base.scale.evaluation, store)
         for base in bases_of(prepared.plan.cells)
         if base.key in bases
-    ]
-    return tasks_averaged(base[0] for base in scored if base is not None)
+    )
+    return tasks_averaged(base.scores for base in stored if base is not None)
 
 
 def outcome(spec: TrialSpec, base_sha256: str, evaluation: EvalSpec, store: Store) -> Outcome:
@@ -56,8 +56,8 @@ def outcome(spec: TrialSpec, base_sha256: str, evaluation: EvalSpec, store: Stor
         return store.failure(spec.trial_id) or Unfinished(
             curve=trained.curve, heldout_curve=trained.heldout_curve
         )
-    result = TrialResult(trained=trained, before=before[0], after=after[0])
-    return Finished(result=result, before=before[1], after=after[1])
+    result = TrialResult(trained=trained, before=before.scores, after=after.scores)
+    return Finished(result=result, before=before.documents, after=after.documents)
 
 
 def outcome_of(planned: PlannedTrial, prepared: PreparedSweep) -> Outcome:

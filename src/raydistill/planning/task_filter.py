@@ -31,13 +31,13 @@ def without_guessing(plan: SweepPlan, tasks: str | None, store: Store) -> SweepP
     for base in bases_of(plan.cells):
         weights, corpus = artifacts.bases.get(base.key), artifacts.corpus.corpus_sha256
         paper13 = replace(base.scale.evaluation, tasks=tuple(PAPER13))
-        scores = measured(weights.weights_sha256, corpus, paper13, store) if weights else None
-        if scores is None:
+        stored = measured(weights.weights_sha256, corpus, paper13, store) if weights else None
+        if stored is None:
             raise UsageError(
                 f"--tasks {ABOVE_CHANCE}: the base of age {shown('age', base.age)} is not scored "
                 "on all 13 yet; run once with --tasks paper13"
             )
-        all_scores.append(scores[0])
+        all_scores.append(stored.scores)
     above = above_chance(all_scores)
     if not above:
         raise UsageError(f"--tasks {ABOVE_CHANCE}: every task is at chance at one of the bases")

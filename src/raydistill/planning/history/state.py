@@ -32,7 +32,7 @@ class BaseState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepState:
-    """A sweep as far as the store knows it."""
+    """A sweep with its bases and cells, as far as they are in the store."""
 
     asked: SweepRecord
     bases: tuple[BaseState, ...]
@@ -40,7 +40,7 @@ class SweepState:
 
 
 def read_state(record: SweepRecord, store: Store) -> SweepState:
-    """The state of a sweep."""
+    """The state of a sweep, by its record."""
     starts: dict[tuple[BaseKey, str, str], BaseRequest] = {}
     outcomes: dict[tuple[str, str], Outcome] = {}
     cells = []
@@ -50,13 +50,13 @@ def read_state(record: SweepRecord, store: Store) -> SweepState:
         key = (spec.trial_id, sha256)
         if key not in outcomes:
             outcomes[key] = outcome(spec, sha256, cell.scale.evaluation, store)
-        own = {field.name: getattr(request, field.name) for field in fields(CellRequest)}
+        of_request = {field.name: getattr(request, field.name) for field in fields(CellRequest)}
         figures = figures_of(spec.trial_id, outcomes[key], store)
-        cells.append(CellState(**own, outcome=outcomes[key], figures=figures))
+        cells.append(CellState(**of_request, outcome=outcomes[key], figures=figures))
     bases = [
-        BaseState(asked=base, scores=scored[0], documents=scored[1])
+        BaseState(asked=base, scores=stored.scores, documents=stored.documents)
         for (_, sha256, corpus), base in sorted(starts.items(), key=lambda start: start[0])
-        if (scored := measured(sha256, corpus, base.scale.evaluation, store))
+        if (stored := measured(sha256, corpus, base.scale.evaluation, store))
     ]
     return SweepState(asked=record, bases=tuple(bases), cells=tuple(cells))
 
