@@ -16,7 +16,7 @@ class Options:
     storage: Path  # absolute
     tracking_uri: str
     search: str  # one of `SEARCHES`
-    trials: int  # how many of the cells; of a funnel, how many finalists
+    trials: int  # how many of the cells; in successive halving, how many finalists
     objectives: tuple[str, ...]  # of a search by Optuna, some of `OBJECTIVES`
     seed: int
     device_counts: range  # that one trial may train on; several only if it is elastic

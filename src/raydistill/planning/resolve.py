@@ -77,7 +77,7 @@ def distinct(cells: Sequence[Cell], artifacts: Artifacts) -> tuple[PlannedTrial,
         trial = resolve(cell, artifacts)
         key = trial.trial_id if isinstance(trial, TrialSpec) else trial
         trials.setdefault(key, (trial, []))[1].append(cell)
-    return tuple(PlannedTrial(cells=tuple(of), trial=trial) for trial, of in trials.values())
+    return tuple(PlannedTrial(cells=tuple(same), trial=trial) for trial, same in trials.values())
 
 
 def resolve(cell: Cell, artifacts: Artifacts) -> TrialSpec | Unscored:

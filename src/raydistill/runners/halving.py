@@ -19,7 +19,7 @@ Run = Callable[[Sequence[Candidate]], dict[str, TrialFailure]]
 def run_funnel(
     funnel: Funnel, candidates: Mapping[str, Candidate], need: Need, run: Run, say: Say
 ) -> dict[str, TrialFailure]:
-    """Run what the store lacks of a funnel, stage by stage; its brackets run side by side.
+    """Train and measure what the store lacks, stage by stage; brackets run side by side.
 
     Args:
         funnel: the brackets, with their schedules.

@@ -1,4 +1,4 @@
-"""The brackets of a funnel: layer sets of one model, age and count, with their stored losses.
+"""The brackets of successive halving: layer sets of one model, age and count, with their losses.
 
 Locations, gaps, orders, losses, teachers and rates compete; all else is equal. The rungs train
 the first seed only; the finalists are trained with every seed.
@@ -98,10 +98,10 @@ class Funnel:
 
 
 def open_funnel(prepared: PreparedSweep) -> Funnel:
-    """The funnel of a sweep, with the schedules of its first run.
+    """The brackets of a sweep, with the schedules of its first run.
 
     The rungs come from the store's finished trials of the same scale and budget, if these settle
-    any. Schedules are stored: what the funnel itself trains must not change them halfway.
+    any. Schedules are stored: the trials of the search itself must not change them halfway.
     """
     brackets, alone = brackets_of(prepared.trials)
     with_schedules = tuple((bracket, _schedule(bracket, prepared)) for bracket in brackets)
