@@ -18,7 +18,7 @@ def text(draw, longest):
     return " ".join(draw.choice(WORDS) for _ in range(draw.randint(1, longest)))
 
 
-def asked():
+def loglikelihood_requests():
     """Contexts of many lengths, some longer than the model's; one to five choices each."""
     draw = random.Random(0)
     pairs = [
@@ -27,8 +27,8 @@ def asked():
         for _ in range(draw.randint(1, 5))
     ]
     return [
-        Instance(request_type="loglikelihood", doc={}, arguments=pair, idx=place)
-        for place, pair in enumerate(pairs)
+        Instance(request_type="loglikelihood", doc={}, arguments=pair, idx=index)
+        for index, pair in enumerate(pairs)
     ]
 
 
@@ -37,15 +37,15 @@ def test_log_likelihoods_and_decisions_are_those_of_hflm(family, tmp_path):
     from lm_eval.models.huggingface import HFLM
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    folder, requests = save_model(tmp_path, family), asked()
+    folder, requests = save_model(tmp_path, family), loglikelihood_requests()
     decoder = load_pretrained(read_checkpoint(str(folder), "main")).eval()
     tokenizer = load_tokenizer(folder)
     ours = DecoderLM(decoder, tokenizer, tokenizer.token_to_id(END_OF_TEXT))
     stock = AutoModelForCausalLM.from_pretrained(folder)
     theirs = HFLM(pretrained=stock, tokenizer=AutoTokenizer.from_pretrained(folder), batch_size=8)
-    found = ours.loglikelihood(requests)
+    results = ours.loglikelihood(requests)
     expected = theirs.loglikelihood(requests, disable_tqdm=True)
-    assert len(found) > 40
-    for (log_likelihood, greedy), (other, other_greedy) in zip(found, expected, strict=True):
+    assert len(results) > 40
+    for (log_likelihood, greedy), (other, other_greedy) in zip(results, expected, strict=True):
         assert log_likelihood == pytest.approx(other, abs=1e-3)
         assert greedy == other_greedy

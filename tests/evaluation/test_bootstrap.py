@@ -128,12 +128,14 @@ def differences(seeds, *, mean=0.0, of_seeds=0.0, of_documents=0.1, of_both=0.05
     return {seed: nats(shared_U + own_SU[seed]) for seed in range(seeds)}
 
 
-def over_seeds(found, bootstrap):
-    return bootstrap.over_seeds({seed: bootstrap.values(each) for seed, each in found.items()})
+def over_seeds(by_seed, bootstrap):
+    return bootstrap.over_seeds(
+        {seed: bootstrap.values(scores) for seed, scores in by_seed.items()}
+    )
 
 
-def interval(found):
-    entry = estimate(over_seeds(found, QUICK), "")
+def interval(by_seed):
+    entry = estimate(over_seeds(by_seed, QUICK), "")
     return entry.low, entry.high
 
 
@@ -190,35 +192,35 @@ def test_equally_good_cells_are_seldom_separated_by_three_noisy_seeds():
 
 def test_as_many_seeds_as_are_said_to_be_needed_separate_four_times_in_five():
     many = differences(200, mean=0.1, of_seeds=0.1, draw=1)
-    needed = seeds_to_separate({seed: QUICK.values(each) for seed, each in many.items()})
+    needed = seeds_to_separate({seed: QUICK.values(scores) for seed, scores in many.items()})
     assert isinstance(needed, SeedsNeeded)
-    found = [
+    separated = [
         interval(differences(needed.seeds, mean=0.1, of_seeds=0.1, draw=draw))[0] > 0
         for draw in range(200)
     ]
-    assert 0.7 <= np.mean(found) <= 0.9
+    assert 0.7 <= np.mean(separated) <= 0.9
 
 
 def test_where_documents_are_the_limit_more_of_them_are_asked_for():
     bootstrap = PairedBootstrap(UNITS)
     few = differences(5, mean=0.02, of_documents=0.1, of_seeds=0.01)
-    limit = seeds_to_separate({seed: bootstrap.values(each) for seed, each in few.items()})
+    limit = seeds_to_separate({seed: bootstrap.values(scores) for seed, scores in few.items()})
     assert isinstance(limit, DocumentsAreTheLimit)
     expected = (0.1 / math.sqrt(60) * 2.8 / 0.02) ** 2
     assert limit.times == pytest.approx(expected, rel=0.6)
 
 
 @pytest.mark.parametrize(
-    ("found", "reason"),
+    ("by_seed", "reason"),
     [
         ({1: 0.1}, "one data seed"),
         ({1: 0.1, 2: -0.1}, "no difference"),
         ({1: 0.1, 2: math.nan}, "no"),
     ],
 )
-def test_what_cannot_say_how_much_more_is_needed_says_why(found, reason):
+def test_what_cannot_say_how_much_more_is_needed_says_why(by_seed, reason):
     bootstrap = PairedBootstrap(UNITS)
-    missing = seeds_to_separate({seed: bootstrap.values(nats(d)) for seed, d in found.items()})
+    missing = seeds_to_separate({seed: bootstrap.values(nats(d)) for seed, d in by_seed.items()})
     assert isinstance(missing, Missing)
     assert reason in missing.reason
 

@@ -21,11 +21,11 @@ class Written(LM):
 
     def __init__(self, nats):
         super().__init__()
-        self.nats, self.asked = nats, []
+        self.nats, self.requests = nats, []
 
     def loglikelihood(self, requests, disable_tqdm=True):
-        self.asked = [request.args for request in requests]
-        return [(self._of(*args), False) for args in self.asked]
+        self.requests = [request.args for request in requests]
+        return [(self._of(*args), False) for args in self.requests]
 
     def _of(self, context, continuation):
         return self.nats.get((context, continuation), self.nats.get(continuation, -50.0))
@@ -67,10 +67,10 @@ def test_a_model_is_asked_what_lm_eval_asks(folders, name):
     ours, theirs = Written({}), Written({})
     score_with(ours, paper_task(name, folders / name, 0))
     score_with(theirs, lm_eval_task(name, folders / name, 0))
-    asked = [
-        pair for pair in ours.asked if name != "arc_challenge" or pair[0] not in ("Answer:", "")
+    requests = [
+        pair for pair in ours.requests if name != "arc_challenge" or pair[0] not in ("Answer:", "")
     ]
-    assert asked == theirs.asked
+    assert requests == theirs.requests
 
 
 @pytest.mark.parametrize("name", ["piqa", "openbookqa", "hellaswag"])
@@ -124,7 +124,7 @@ def test_accuracy_is_that_of_the_likeliest(scored, name):
 def test_winogrande_scores_what_follows_the_option(folders):
     lm = Written({})
     score_with(lm, paper_task("winogrande", folders / "winogrande", 0))
-    assert lm.asked == [
+    assert lm.requests == [
         ("Ann paid Bo because Ann", " had won the game."),
         ("Ann paid Bo because Bo", " had won the game."),
     ]

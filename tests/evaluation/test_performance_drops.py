@@ -47,8 +47,8 @@ def noisy(seed, mean, spread=0.1):
 )
 def test_the_drops_of_table_3_follow_from_its_13_tasks(model, method, downstream, perplexity):
     before, after = (
-        next(line for line in TABLE_3 if (line.model, line.method) == (model, wanted))
-        for wanted in ("base", method)
+        next(line for line in TABLE_3 if (line.model, line.method) == (model, name))
+        for name in ("base", method)
     )
     measured = downstream_drop_pct(scores_of(before.tasks), scores_of(after.tasks))
     assert round(measured, 2) == downstream
@@ -64,20 +64,20 @@ def test_a_drop_is_not_taken_over_different_tasks():
 def test_the_interval_holds_the_value_and_shrinks_with_what_is_shared():
     base, cell = documents(noisy(1, 3.0)), documents(noisy(1, 3.0) + 0.2)
     bootstrap = PairedBootstrap.over([base, cell])
-    found = drops({1: base}, {1: cell}, chance={"continuation": 0.25}, bootstrap=bootstrap)
-    assert found.delta_nll.value == pytest.approx(0.2)
-    assert found.delta_nll.low == pytest.approx(0.2)
-    assert found.delta_nll.high == pytest.approx(0.2)
-    assert found.perplexity_drop_pct.value == pytest.approx(100 * math.expm1(0.2))
-    assert found.downstream_drop_pct == Estimate(value=0.0, low=0.0, high=0.0)
+    lost = drops({1: base}, {1: cell}, chance={"continuation": 0.25}, bootstrap=bootstrap)
+    assert lost.delta_nll.value == pytest.approx(0.2)
+    assert lost.delta_nll.low == pytest.approx(0.2)
+    assert lost.delta_nll.high == pytest.approx(0.2)
+    assert lost.perplexity_drop_pct.value == pytest.approx(100 * math.expm1(0.2))
+    assert lost.downstream_drop_pct == Estimate(value=0.0, low=0.0, high=0.0)
 
 
 def test_chance_corrected_retention_is_what_is_left_above_guessing():
     base, cell = documents(3.0, right=(7.5,) * 60), documents(3.0, right=(5.0,) * 60)
     bootstrap = PairedBootstrap.over([base, cell])
-    found = drops({1: base}, {1: cell}, chance={"continuation": 0.25}, bootstrap=bootstrap)
-    assert found.retention.value == pytest.approx(0.5)
-    assert found.downstream_drop_pct.value == pytest.approx(100 / 3)
+    lost = drops({1: base}, {1: cell}, chance={"continuation": 0.25}, bootstrap=bootstrap)
+    assert lost.retention.value == pytest.approx(0.5)
+    assert lost.downstream_drop_pct.value == pytest.approx(100 / 3)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_chance_corrected_retention_is_what_is_left_above_guessing():
 )
 def test_what_cannot_be_said_is_missing_with_its_reason(before, after, where, reason):
     bootstrap = PairedBootstrap.over([before, after])
-    found = drops({1: before}, {1: after}, chance={"continuation": 0.25}, bootstrap=bootstrap)
-    entry = getattr(found, where)
+    lost = drops({1: before}, {1: after}, chance={"continuation": 0.25}, bootstrap=bootstrap)
+    entry = getattr(lost, where)
     assert isinstance(entry, Missing)
     assert reason in entry.reason

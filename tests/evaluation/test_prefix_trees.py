@@ -14,6 +14,7 @@ from raydistill.evaluation.likelihood.prefix_trees import (
 )
 from raydistill.models.decoder import build
 from raydistill.specs.model import ModelConfig
+from support.plain_scores import plain_score
 
 CONFIG = ModelConfig(family="palm", num_layers=3, dim=32, num_heads=2, vocab_size=97, context=96)
 
@@ -42,24 +43,15 @@ def questions(contexts, choices, lengths):
     ]
 
 
-def plainly(model, request):
-    """One forward pass and an explicit softmax."""
-    tokens = torch.tensor([*request.context, *request.continuation])[-model.config.context - 1 :]
-    with torch.no_grad():
-        log_probabilities = model(tokens[None, :-1])[0].double().log_softmax(-1)
-    size = min(len(request.continuation), len(tokens) - 1)
-    scored = log_probabilities[-size:].gather(1, tokens[-size:, None])
-    return scored.sum().item()
-
-
 @pytest.mark.parametrize("shared", [1, SHARED])
 def test_a_tree_gives_what_plain_rows_give(model, monkeypatch, shared):
     monkeypatch.setattr(trees, "SHARED", shared)
     requests = questions((30, 60, 80, 3, 1, 95), 4, (1, 7, 12, 30))
     requests += [Request(context=ids(70, 1)[:n], continuation=ids(9, n)) for n in (40, 50, 60)]
     requests += [Request(context=(5,), continuation=ids(120, 3)), requests[2]]
-    for request, given in zip(requests, score_requests(model, requests), strict=True):
-        assert given.log_probability == pytest.approx(plainly(model, request), abs=1e-4, rel=1e-5)
+    for request, scores in zip(requests, score_requests(model, requests), strict=True):
+        nats, _ = plain_score(model, request.context, request.continuation)
+        assert scores.log_probability == pytest.approx(nats, abs=1e-4, rel=1e-5)
 
 
 def test_a_long_context_is_read_once(model):
@@ -91,7 +83,7 @@ def test_a_branch_sees_its_ancestors_and_nobody_else():
     seen = [[tokens[s] for s in range(row.size) if visible_BTT[0, t, s]] for t in range(row.size)]
     assert seen[SHARED] == [*stem, 60]
     assert seen[SHARED + 2] == [*stem, 50, 51]
-    assert [row.places[2][-1], row.places[0][-1], row.places[1][-1]] == [
+    assert [row.positions[2][-1], row.positions[0][-1], row.positions[1][-1]] == [
         SHARED - 1, SHARED + 2, SHARED,
     ]  # fmt: skip
 
@@ -102,7 +94,7 @@ def test_every_input_stands_in_one_row_token_for_token():
     rows = rows_of(inputs, 999)
     flat = tokens_of(rows).tolist()
     placed = {i: [flat[p][at] for at in places] for p, row in enumerate(rows)
-              for i, places in row.places.items()}  # fmt: skip
+              for i, places in row.positions.items()}  # fmt: skip
     assert placed == {i: list(tokens) for i, tokens in enumerate(inputs)}
     assert all(row.size <= LONGEST_ROW for row in rows)
     assert sum(row.size for row in rows) < sum(map(len, inputs)) / 3

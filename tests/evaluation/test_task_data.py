@@ -99,12 +99,12 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("line", "said"), BROKEN)
-def test_a_broken_line_is_named(tmp_path, store, line, said):
+@pytest.mark.parametrize(("line", "message"), BROKEN)
+def test_a_broken_line_is_named(tmp_path, store, line, message):
     good = json.dumps(task_samples.SAMPLES["piqa"][0])
     (tmp_path / "piqa.jsonl").write_text(f"{good}\n\n{line}\n")
     spec = EvalSpec(tasks=("piqa",), heldout_windows=1, curve_windows=1)
-    with pytest.raises(DataError, match=f"piqa.jsonl:3: .*{said}"):
+    with pytest.raises(DataError, match=f"piqa.jsonl:3: .*{message}"):
         with_sources(spec, tmp_path, store)
 
 

@@ -1,4 +1,4 @@
-"""A funnel from its cells to its words, with training that is a formula."""
+"""Successive halving from its cells to its conclusions, with training that is a formula."""
 
 import argparse
 import dataclasses
@@ -48,9 +48,9 @@ def a_funnel(store, *flags, nll=nll, fails=()):
 
 
 def go(funnel, trainer):
-    said = []
-    failures = run_funnel(funnel, trainer.candidates, {"CPU": 1}, trainer.run, said.append)
-    return failures, said
+    lines = []
+    failures = run_funnel(funnel, trainer.candidates, {"CPU": 1}, trainer.run, lines.append)
+    return failures, lines
 
 
 def finished_locations(funnel, trainer):
@@ -60,16 +60,17 @@ def finished_locations(funnel, trainer):
 
 def test_a_funnel_trains_the_best_and_the_control_to_the_end_and_no_token_twice(store):
     funnel, trainer = a_funnel(store)
-    failures, said = go(funnel, trainer)
+    failures, (narrowing, *_) = go(funnel, trainer)
     assert failures == {}
     assert finished_locations(funnel, trainer) == [("input", 1), ("middle", 1), ("none", 1)]
     assert funnel.is_done()
     for key in {key for key, _, _ in trainer.spent}:
-        pieces = [(begun, ended) for each, begun, ended in trainer.spent if each == key]
+        pieces = [(begun, ended) for name, begun, ended in trainer.spent if name == key]
         assert pieces[0][0] == 0
         assert all(a[1] == b[0] for a, b in itertools.pairwise(pieces))
-    assert said[0].startswith("smoke, age 320B, count 2: 6 → 4 → 3 → 2 layer sets, rungs at 5 %, 2")
-    assert "by default" in said[0]
+    start = "smoke, age 320B, count 2: 6 → 4 → 3 → 2 layer sets, rungs at 5 %, 2"
+    assert narrowing.startswith(start)
+    assert "by default" in narrowing
 
 
 def test_with_seeds_the_rungs_have_the_first_and_the_finalists_all(store):
@@ -84,10 +85,10 @@ class KilledError(Exception):
 
 
 @pytest.mark.parametrize("after", [1, 3, 5, 7, 8, 9])
-def test_killed_anywhere_and_repeated_it_goes_on_to_the_same_end(tmp_path, after):
+def test_killed_anywhere_and_repeated_it_resumes_to_the_same_end(tmp_path, after):
     calm, killed = Store(tmp_path / "calm"), Store(tmp_path / "killed")
-    for each in (calm, killed):
-        finished.prepare(each)
+    for store in (calm, killed):
+        finished.prepare(store)
     funnel, trainer = a_funnel(calm)
     go(funnel, trainer)
 
@@ -114,7 +115,7 @@ def test_a_repeated_funnel_keeps_its_rungs_though_its_own_trials_are_evidence_no
     funnel, trainer = a_funnel(store)
     go(funnel, trainer)
     again, trainer = a_funnel(store)
-    assert again.contests == funnel.contests
+    assert again.brackets == funnel.brackets
     go(again, trainer)
     assert trainer.spent == []
 
@@ -124,16 +125,16 @@ def test_rungs_come_from_finished_trials_of_the_same_scale_and_budget(store):
     trainer = finished.Trainer(store, grid, nll)
     for key, request in trainer.requests.items():
         trainer.finish(trainer.candidates[key].job.spec, request)
-    (found,) = grids(finished_trials(store))
-    assert [row.tau for row in settling_rungs(found)] == [1.0] * 5
+    (evidence,) = grids(finished_trials(store))
+    assert [row.tau for row in settling_rungs(evidence)] == [1.0] * 5
     funnel, _ = a_funnel(store)
-    ((_, ladder),) = funnel.contests
-    assert ladder.shares == (0.05,) != DEFAULT_SHARES
-    assert "finished layer sets settled" in ladder.origin
+    ((_, schedule),) = funnel.brackets
+    assert schedule.shares == (0.05,) != DEFAULT_SHARES
+    assert "finished layer sets settled" in schedule.origin
 
 
-def test_what_is_trained_to_the_end_already_takes_part_at_no_cost(store):
-    """Nobody scored it on the rungs, and it takes nobody's place there."""
+def test_a_set_trained_to_the_end_before_takes_part_at_no_cost(store):
+    """It has no loss on the rungs, and goes on in addition to those kept there."""
     funnel, trainer = a_funnel(store)
     (output,) = [k for k, request in trainer.requests.items() if request.location == "output"]
     trainer.finish(trainer.candidates[output].job.spec, trainer.requests[output])
@@ -150,8 +151,8 @@ def test_what_was_trained_beyond_a_rung_passes_it(store):
     checkpoint = store.path("trials", last, "checkpoints", "step-10")
     checkpoint.mkdir(parents=True)
     write_manifest(checkpoint)
-    ladder = dataclasses.replace(funnel.contests[0][1], keeps=(6, 3, 2))
-    funnel = dataclasses.replace(funnel, contests=((funnel.contests[0][0], ladder),))
+    schedule = dataclasses.replace(funnel.brackets[0][1], keeps=(6, 3, 2))
+    funnel = dataclasses.replace(funnel, brackets=((funnel.brackets[0][0], schedule),))
     go(funnel, trainer)
     assert ("random-3", 1) in finished_locations(funnel, trainer)
     assert len(finished_locations(funnel, trainer)) == 4
@@ -164,19 +165,19 @@ def test_one_that_fails_leaves_and_the_next_one_takes_its_place(store):
     assert finished_locations(funnel, trainer) == [("middle", 1), ("none", 1), ("output", 1)]
 
 
-def test_other_ages_and_counts_are_other_contests(store):
+def test_other_ages_and_counts_are_other_brackets(store):
     plan = finished.plan(
         "search", store, "--search", "funnel", "--age", "80B,320B", "--count", "1,2",
         "--location", "input,middle,output", "--loss", "lm", "--lr_factor", "1",
     )  # fmt: skip
     funnel = open_funnel(finished.prepared(plan, store))
-    titles = [contest.title for contest, _ in funnel.contests]
+    titles = [bracket.title for bracket, _ in funnel.brackets]
     assert titles == [f"smoke, age {a}, count {c}" for a in ("80B", "320B") for c in (1, 2)]
-    trials = sum(len(contest.contenders) for contest, _ in funnel.contests)
+    trials = sum(len(bracket.contenders) for bracket, _ in funnel.brackets)
     assert trials == len(finished.prepared(plan, store).trials)
 
 
-def test_the_end_is_told_in_words(store):
+def test_the_conclusion_names_the_best_set(store):
     funnel, trainer = a_funnel(store, "--seed", "1,2,3", nll=lambda r, s: nll(r, s) * 1.0)
     go(funnel, trainer)
     first, second = funnel_lines(funnel)
@@ -186,13 +187,13 @@ def test_the_end_is_told_in_words(store):
 
 
 @pytest.mark.parametrize(
-    ("seeds", "said"),
+    ("seeds", "hint"),
     [
         ("1", "is not known: one data seed does not show how far another would lie"),
         ("1,2,3", "more seeds of each, "),
     ],
 )
-def test_what_would_tell_a_tie_apart_is_told(store, seeds, said):
+def test_the_conclusion_says_what_would_separate_a_tie(store, seeds, hint):
     """`input` and `middle` differ by less than two seeds of `input` do."""
 
     def close(request, share):
@@ -201,20 +202,20 @@ def test_what_would_tell_a_tie_apart_is_told(store, seeds, said):
 
     funnel, trainer = a_funnel(store, "--seed", seeds, nll=close)
     go(funnel, trainer)
-    _, tied, parting = funnel_lines(funnel)
+    _, tied, how_to_separate = funnel_lines(funnel)
     assert tied.startswith("  Not distinguishable from it: ")
-    assert said in parting
+    assert hint in how_to_separate
 
 
 def test_the_command_reads_rungs_off_a_store_and_replays_the_funnel(store, capsys):
-    asked = {"sweep": "some", "tolerance": 0.01}
+    flags = {"sweep": "some", "tolerance": 0.01}
     with pytest.raises(DataError, match="has no 3 finished layer sets of sweep 'some'"):
-        rungs(store, argparse.Namespace(**asked, replay=False))
+        rungs(store, argparse.Namespace(**flags, replay=False))
     grid = finished.plan("where_to_drop", store, "--age", "80B", "--location", SETS)
     trainer = finished.Trainer(store, grid, nll)
     for key, request in trainer.requests.items():
         trainer.finish(trainer.candidates[key].job.spec, request)
-    assert rungs(store, argparse.Namespace(**asked, replay=False)) == 0
+    assert rungs(store, argparse.Namespace(**flags, replay=False)) == 0
     assert "Rungs for a funnel: 5 % (regret at most 0.01 in every grid)" in capsys.readouterr().out
-    assert rungs(store, argparse.Namespace(**asked, replay=True)) == 0
+    assert rungs(store, argparse.Namespace(**flags, replay=True)) == 0
     assert "chose input: regret 0.0000 nats per token" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""A model of one's own through a whole sweep: once, and then never again."""
+"""A custom model through a whole sweep: trained once, and then never again."""
 
 import shutil
 
@@ -15,10 +15,10 @@ def trained(storage):
     return {path.parent.name: path.stat().st_mtime_ns for path in files}
 
 
-def asked(storage):
+def tracked_cells(storage):
     """Age and location of every cell that is tracked."""
     fields = [run.data.params for run in sweeping.cells(storage)]
-    return {(each["age"], each["location"]) for each in fields}
+    return {(params["age"], params["location"]) for params in fields}
 
 
 def test_a_folder_is_all_that_a_sweep_needs(run_sweep, prepared, tmp_path):
@@ -29,7 +29,7 @@ def test_a_folder_is_all_that_a_sweep_needs(run_sweep, prepared, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "by the recipe of 'smoke', a test" in " ".join(done.stdout.split())  # row 48
     assert "block-influence" in next(storage.glob("sweeps/*/mine-*/table.md")).read_text()
-    assert asked(storage) == {("main", at) for at in ("none", "input", "block-influence")}
+    assert tracked_cells(storage) == {("main", at) for at in ("none", "input", "block-influence")}
     once = trained(storage)
     assert len(once) in (2, 3)  # the score may take what "input" takes
     again = run_sweep("where_to_drop", storage, *flags)
@@ -44,7 +44,7 @@ def test_revisions_are_ages(prepared, tmp_path):
     flags = ("--model", str(tmp_path / "mine"), "--location", "input", "--no-lr-probe")
     trained_here.train(storage, *flags, "--age", "step1,step2")
     sweeping.command(storage, "track", "sync")
-    assert asked(storage) == {(age, "input") for age in ("step1", "step2")}
+    assert tracked_cells(storage) == {(age, "input") for age in ("step1", "step2")}
     once = trained(storage)
     assert len(once) == 2
     trained_here.train(storage, *flags, "--age", "step2,step1")
@@ -76,10 +76,10 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_every_other_sweep_takes_a_model_of_ones_own_too(name, prepared, tmp_path):
+def test_every_other_sweep_takes_a_custom_model_too(name, prepared, tmp_path):
     folder, storage = save_model(tmp_path / "mine", "gpt_neox"), prepared(tmp_path / "storage")
     flags, layers = OTHERS[name]
     trained_here.train(storage, "--model", str(folder), *flags, script=name)
     results = [trained for trained, _ in sweeping.results(storage).values()]
-    assert sorted(len(each["kept"]) for each in results) == layers
-    assert {each["model"]["family"] for each in results} == {"hub"}
+    assert sorted(len(trained["kept"]) for trained in results) == layers
+    assert {trained["model"]["family"] for trained in results} == {"hub"}

@@ -91,7 +91,7 @@ def test_what_is_done_and_what_the_rest_will_take_is_told(store):
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "sentence"),
     [
         ("", "at most 263 kB in the storage, cap 8 GB (--cache-gb)."),  # 128 windows of 64 tokens
         ("--location input,output", "at most 263 kB in the storage"),
@@ -99,11 +99,11 @@ def test_what_is_done_and_what_the_rest_will_take_is_told(store):
         ("--cache-gb 0.0002", "over the cap of 0.0002 GB: raise --cache-gb"),
     ],
 )
-def test_the_disk_of_cached_teachers_is_told_beside_its_cap(store, flags, said):
+def test_the_disk_of_cached_teachers_is_told_beside_its_cap(store, flags, sentence):
     cached = (
         "--scale smoke --age 320B --location input --loss kd --teacher-placement cached:top-k=8"
     )
-    assert said in "\n".join(lines_of(store, *cached.split(), *flags.split(), width=200))
+    assert sentence in "\n".join(lines_of(store, *cached.split(), *flags.split(), width=200))
 
 
 def test_without_a_cached_teacher_nothing_is_said_of_one(store):

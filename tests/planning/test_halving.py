@@ -1,4 +1,4 @@
-"""Who goes on in a funnel, whatever the losses are."""
+"""Successive halving decides who goes on, whatever the losses are."""
 
 import math
 
@@ -19,17 +19,17 @@ some = st.sets(st.sampled_from(NAMES))
 
 
 def run_through(known, keeps, passed=(), start=None):
-    """Ask for what is missing until the last stage; the stages asked about, and the end."""
-    told = start or [{} for _ in keeps]
-    asked = []
-    while (now := advance(NAMES, keeps, told, [passed] * len(keeps))).missing:
-        asked += [(now.stage, name) for name in now.missing]
-        told[now.stage] |= {name: known[now.stage][name] for name in now.missing}
-    return asked, now, told
+    """Measure what is missing until the last stage; what was measured, and the last state."""
+    known_losses = start or [{} for _ in keeps]
+    requests = []
+    while (now := advance(NAMES, keeps, known_losses, [passed] * len(keeps))).missing:
+        requests += [(now.stage, name) for name in now.missing]
+        known_losses[now.stage] |= {name: known[now.stage][name] for name in now.missing}
+    return requests, now, known_losses
 
 
 @given(st.integers(1, 500), st.integers(1, 20))
-def test_a_ladder_narrows_to_the_finalists(contenders, finalists):
+def test_a_schedule_narrows_to_the_finalists(contenders, finalists):
     keeps = ladder(contenders, finalists).keeps
     assert list(keeps) == sorted(keeps, reverse=True)
     assert keeps[0] <= contenders
@@ -43,34 +43,34 @@ def test_rungs_that_do_not_ascend_within_the_budget_are_refused(shares):
 
 
 @given(stages)
-def test_each_stage_keeps_its_best_and_asks_nobody_twice(known):
+def test_each_stage_keeps_its_best_and_measures_nothing_twice(known):
     keeps = ladder(len(NAMES), 3).keeps
-    asked, end, _ = run_through(known, keeps)
-    assert len(asked) == len(set(asked)) == len(NAMES) + sum(keeps[:-1])
+    requests, end, _ = run_through(known, keeps)
+    assert len(requests) == len(set(requests)) == len(NAMES) + sum(keeps[:-1])
     assert len(end.members) == 3
-    at_last_rung = {name for stage, name in asked if stage == 2}
+    at_last_rung = {name for stage, name in requests if stage == 2}
     assert set(end.members) <= at_last_rung
     best = min(known[2][name] for name in at_last_rung)
     assert known[2][end.members[0]] == best
 
 
 @given(stages, st.integers(0, 30))
-def test_one_that_is_killed_and_repeated_decides_alike_and_asks_for_the_rest_only(known, kept):
+def test_a_search_that_is_killed_resumes_alike_and_measures_only_the_rest(known, num_known):
     keeps = ladder(len(NAMES), 3).keeps
-    asked, end, _ = run_through(known, keeps)
-    told = [{} for _ in keeps]
-    for stage, name in asked[:kept]:
-        told[stage][name] = known[stage][name]
-    rest, again, _ = run_through(known, keeps, start=told)
-    assert rest == asked[kept:]
+    requests, end, _ = run_through(known, keeps)
+    known_losses = [{} for _ in keeps]
+    for stage, name in requests[:num_known]:
+        known_losses[stage][name] = known[stage][name]
+    rest, again, _ = run_through(known, keeps, start=known_losses)
+    assert rest == requests[num_known:]
     assert again == end
 
 
 @given(stages, some)
-def test_what_was_trained_further_goes_on_at_no_cost_and_takes_nobodys_place(known, passed):
+def test_contenders_trained_further_go_on_in_addition_to_those_kept(known, passed):
     keeps = ladder(len(NAMES), 3).keeps
-    asked, end, _ = run_through(known, keeps, passed)
-    assert not {name for _, name in asked} & passed
+    requests, end, _ = run_through(known, keeps, passed)
+    assert not {name for _, name in requests} & passed
     assert passed <= set(end.members)
     assert len(set(end.members) - passed) == min(3, len(NAMES) - len(passed))
 

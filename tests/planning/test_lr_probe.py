@@ -180,7 +180,7 @@ def test_a_peak_that_diverges_is_not_chosen_and_without_any_the_scales_own_is(st
     for cell, nll in zip(control.probes[:2], (3.2, 3.1), strict=True):
         finish(store, cell, nll)
     low, none = probed_rates(ready(plan, store)).values()
-    assert (low.peak_lr, low.lost[2], low.at_edge) == (SMOKE.heal.peak_lr, math.inf, False)
+    assert (low.peak_lr, low.delta_nlls[2], low.at_edge) == (SMOKE.heal.peak_lr, math.inf, False)
     assert (none.peak_lr, none.at_edge) == (SMOKE.heal.peak_lr, False)
     assert "0.002 failed" in low.sentence
 

@@ -8,7 +8,7 @@ from raydistill.planning.search.halving import DEFAULT_SHARES, HalvingSchedule, 
 from raydistill.planning.search.rank_stability import (
     SHARES,
     Grid,
-    Healed,
+    HealingCurve,
     proposed,
     replay,
     settling_rungs,
@@ -19,14 +19,14 @@ from raydistill.reports.rank_stability import replay_lines, settling_lines
 def healed(end, **early):
     """A set that is where it ends from the start, but for `early` points such as `at_5=3.0`."""
     points = {share: early.get(f"at_{100 * share:.0f}", end) for share in (0.0, *SHARES, 1.0)}
-    return Healed(on_the_way=points, selection=end, report=end)
+    return HealingCurve(by_share=points, selection=end, report=end)
 
 
 def grid(*sets, seeds=(1,)):
     """Named by their layers `1`, `2`, …"""
     return Grid(
         title="a grid", scale="smoke", num_layers=12, warm_tokens=0, budget_tokens=1000,
-        sets={str(n): dict.fromkeys(seeds, each) for n, each in enumerate(sets, start=1)},
+        sets={str(n): dict.fromkeys(seeds, curve) for n, curve in enumerate(sets, start=1)},
     )  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def test_curves_that_cross_cost_regret_until_they_have_crossed():
     assert proposed([CROSSING]) == (0.25,)
 
 
-def test_a_funnel_may_halve_before_it_may_choose():
+def test_halving_may_come_before_choosing_one():
     close = grid(healed(3.0, at_5=3.15), healed(3.1), healed(3.2), healed(3.4))
     assert proposed([close]) == (0.05, 0.1)
 
@@ -71,44 +71,44 @@ def test_without_a_cheap_rung_there_is_none():
 
 
 def test_a_replay_counts_the_tokens_of_every_prefix():
-    found = replay(STILL, HalvingSchedule(shares=(0.05, 0.25), keeps=(3, 2, 1), finalists=1))
-    assert found.chosen == ("1",)
-    assert (found.regret, found.worst_regret) == (0.0, 0.0)
-    assert found.token_share == pytest.approx((3 * 50 + 2 * 200 + 1 * 750) / 4000)
+    result = replay(STILL, HalvingSchedule(shares=(0.05, 0.25), keeps=(3, 2, 1), finalists=1))
+    assert result.chosen == ("1",)
+    assert (result.regret, result.worst_regret) == (0.0, 0.0)
+    assert result.token_share == pytest.approx((3 * 50 + 2 * 200 + 1 * 750) / 4000)
 
 
 def test_a_replay_with_seeds_trains_the_finalists_with_all_of_them():
-    found = replay(
+    result = replay(
         grid(healed(3.0), healed(3.1), healed(3.2), healed(3.4), seeds=(1, 2, 3)),
         HalvingSchedule(shares=(0.25,), keeps=(2, 1), finalists=1),
     )
-    assert found.token_share == pytest.approx((2 * 250 + 750 + 2 * 1000) / 12000)
+    assert result.token_share == pytest.approx((2 * 250 + 750 + 2 * 1000) / 12000)
 
 
 def test_a_replay_pays_for_the_warm_phase_once():
     warm = dataclasses.replace(STILL, warm_tokens=1000)
-    found = replay(warm, HalvingSchedule(shares=(0.5,), keeps=(4, 1), finalists=1))
-    assert found.token_share == pytest.approx((4 * 1500 + 500) / 8000)
+    result = replay(warm, HalvingSchedule(shares=(0.5,), keeps=(4, 1), finalists=1))
+    assert result.token_share == pytest.approx((4 * 1500 + 500) / 8000)
 
 
 def test_a_replay_loses_what_its_rungs_lose():
-    found = replay(CROSSING, ladder(4, 1, DEFAULT_SHARES))
-    assert found.regret == pytest.approx(0.1)
+    result = replay(CROSSING, ladder(4, 1, DEFAULT_SHARES))
+    assert result.regret == pytest.approx(0.1)
     assert replay(CROSSING, ladder(4, 4, DEFAULT_SHARES)).regret == 0.0
 
 
 def test_the_choice_is_made_on_one_half_of_the_documents_and_reported_on_the_other():
     lucky = dataclasses.replace(healed(3.05), selection=2.0)
-    found = replay(grid(healed(3.0), lucky, healed(3.2)), ladder(3, 3, (0.5,)))
-    assert found.chosen == ("2",)
-    assert found.regret == pytest.approx(0.05)
+    result = replay(grid(healed(3.0), lucky, healed(3.2)), ladder(3, 3, (0.5,)))
+    assert result.chosen == ("2",)
+    assert result.regret == pytest.approx(0.05)
 
 
-def test_what_is_said_has_every_share_the_rungs_and_the_price():
-    said = "\n".join([*settling_lines([CROSSING], 0.01), *replay_lines([CROSSING], 0.01)])
-    assert "a grid: 4 layer sets, 1 seed, 1K tokens" in said
+def test_the_text_has_every_share_the_rungs_and_the_price():
+    text = "\n".join([*settling_lines([CROSSING], 0.01), *replay_lines([CROSSING], 0.01)])
+    assert "a grid: 4 layer sets, 1 seed, 1K tokens" in text
     for share in ("5%", "10%", "25%", "50%", "100%"):
-        assert f" {share} " in said
-    assert "Rungs for a funnel: 25 % (regret at most 0.01 in every grid)" in said
-    assert "read off these same trials" in said
-    assert max(map(len, said.splitlines())) <= 100
+        assert f" {share} " in text
+    assert "Rungs for a funnel: 25 % (regret at most 0.01 in every grid)" in text
+    assert "read off these same trials" in text
+    assert max(map(len, text.splitlines())) <= 100

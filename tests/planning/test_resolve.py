@@ -97,9 +97,9 @@ def test_layers_are_chosen_anew_for_what_changes_the_choice(change):
 
 
 def test_what_does_not_change_the_choice_is_asked_of_a_base_once():
-    asked = cells(SCORED, replace(SCORED, gap=1 * B), replace(SCORED, seed=2), INPUT)
+    requested = cells(SCORED, replace(SCORED, gap=1 * B), replace(SCORED, seed=2), INPUT)
     request = LayerRequest(score="block-influence", count=2)
-    assert layer_requests(asked) == (((SMOKE.name, LATE), request),)
+    assert layer_requests(requested) == (((SMOKE.name, LATE), request),)
 
 
 def test_what_is_not_scored_yet_is_checked_all_the_same():
@@ -125,21 +125,21 @@ def test_pretraining_is_the_same_loop_from_random_weights():
 def test_bases_are_found_in_the_store(store):
     assert find_bases(SMOKE, CORPUS, store, SMOKE.ages, []) == {}
     keep_ages(store, SMOKE, CORPUS)
-    found = find_bases(SMOKE, CORPUS, store, (LATE,), [])
-    assert found[LATE].weights_sha256 == base(SMOKE, LATE).weights_sha256
-    assert found[LATE].revision == "320B"
+    bases = find_bases(SMOKE, CORPUS, store, (LATE,), [])
+    assert bases[LATE].weights_sha256 == base(SMOKE, LATE).weights_sha256
+    assert bases[LATE].revision == "320B"
     assert find_bases(SMOKE, UNTOKENISED, store, SMOKE.ages, []) == {}
 
 
 def test_layers_by_score_are_found_in_the_store(store):
     scale = load_scale("smoke")  # nobody has tokenised its corpus in this store
     keep_ages(store, scale, UNTOKENISED)
-    kept = choice_of("block-influence", 4, 2, values=(0.0, 0.5, 0.3, 0.8, 0.1, 0.0))
+    choice = choice_of("block-influence", 4, 2, values=(0.0, 0.5, 0.3, 0.8, 0.1, 0.0))
     late, corpus = base(scale, LATE).weights_sha256, UNTOKENISED.corpus_sha256
-    store.save(kept, *layer_choice_path(late, corpus, kept.request))
-    asked = [cell_of(scale, request) for request in (INPUT, SCORED)]
-    made = find_artifacts(scale, asked, store)
-    assert made.layer_choices == {((scale.name, LATE), kept.request): kept}
+    store.save(choice, *layer_choice_path(late, corpus, choice.request))
+    requested = [cell_of(scale, request) for request in (INPUT, SCORED)]
+    made = find_artifacts(scale, requested, store)
+    assert made.layer_choices == {((scale.name, LATE), choice.request): choice}
 
 
 def test_a_scales_own_text_may_be_missing_while_it_is_planned(store):
@@ -168,8 +168,8 @@ SHIPPED = from_json(
 def test_bases_that_were_trained_here_go_before_shipped_ones(store):
     assert find_bases(SMOKE, CORPUS, store, SMOKE.ages, [SHIPPED])[LATE].weights_sha256 == "5" * 64
     keep_ages(store, SMOKE, CORPUS)
-    found = find_bases(SMOKE, CORPUS, store, SMOKE.ages, [SHIPPED])
-    assert found[LATE].weights_sha256 == base(SMOKE, LATE).weights_sha256
+    bases = find_bases(SMOKE, CORPUS, store, SMOKE.ages, [SHIPPED])
+    assert bases[LATE].weights_sha256 == base(SMOKE, LATE).weights_sha256
 
 
 def test_shipped_bases_are_refused_for_another_corpus_until_own_ones_are_trained(store):
@@ -177,8 +177,8 @@ def test_shipped_bases_are_refused_for_another_corpus_until_own_ones_are_trained
     with pytest.raises(DataError, match="train your own first"):
         find_bases(SMOKE, other, store, SMOKE.ages, [SHIPPED])
     keep_ages(store, SMOKE, other)
-    found = find_bases(SMOKE, other, store, SMOKE.ages, [SHIPPED])
-    assert found[LATE].weights_sha256 == base(SMOKE, LATE).weights_sha256
+    bases = find_bases(SMOKE, other, store, SMOKE.ages, [SHIPPED])
+    assert bases[LATE].weights_sha256 == base(SMOKE, LATE).weights_sha256
 
 
 def test_a_teacher_is_the_trials_own_base_unless_another_is_named():

@@ -1,4 +1,4 @@
-"""What a search by Optuna found, and whether its winner stands on new seeds."""
+"""What a search by Optuna found, and how its winner does on new seeds."""
 
 import dataclasses
 import math
@@ -48,7 +48,7 @@ def finish(plan, store, cells=None, nll=nll):
     return trials
 
 
-def asked(planned):
+def request_of(planned):
     request = planned.cells[0].request
     return request.location, request.count, request.peak_lr, request.seed
 
@@ -62,24 +62,24 @@ def test_there_is_no_winner_before_the_search_has_all_its_trials(store):
 def test_the_winner_and_the_best_preset_are_trained_on_new_seeds(store):
     plan = finished.plan("search", store, *FLAGS)
     finish(plan, store)
-    found = winner(finished.prepared(plan, store))
-    assert asked(found.winner) == ("input", 1, 5e-4, 1)
-    assert asked(found.preset) == ("input", 1, "scale", 1)
+    best = winner(finished.prepared(plan, store))
+    assert request_of(best.winner) == ("input", 1, 5e-4, 1)
+    assert request_of(best.preset) == ("input", 1, "scale", 1)
     sweep = finished.prepared(plan, store)
     again = sweep.with_cells(winner_again(sweep)).trials
-    assert [asked(each) for each in again] == [
+    assert [request_of(planned) for planned in again] == [
         ("input", 1, 5e-4, 2), ("input", 1, 5e-4, 3),
         ("input", 1, "scale", 2), ("input", 1, "scale", 3),
         ("none", 0, 5e-4, 1), ("none", 0, "scale", 1),
     ]  # fmt: skip
 
 
-def test_a_winner_that_was_lucky_is_told_so(store):
+def test_the_conclusion_on_a_lucky_winner_has_its_regret_on_new_seeds(store):
     plan = finished.plan("search", store, *FLAGS)
     finish(plan, store)
-    found = winner(finished.prepared(plan, store))
-    finish(plan, store, found.again)
-    (line,) = winner_lines(found, finished.prepared(plan, store))
+    best = winner(finished.prepared(plan, store))
+    finish(plan, store, best.again)
+    (line,) = winner_lines(best, finished.prepared(plan, store))
     assert line.startswith("smoke, age 320B, count 1: the winner input, peak_lr 0.0005 against")
     assert "trained anew (seeds 2, 3): regret +0.0000 [" in line
 
@@ -91,10 +91,10 @@ def test_a_search_that_finds_nothing_better_says_so(store):
         store,
         nll=lambda request, share: nll(request, share) + 3 * (request.peak_lr != "scale"),
     )
-    found = winner(finished.prepared(plan, store))
-    assert found.is_preset
-    assert [cell.request.location for cell in found.again] == ["input", "input", "none"]
-    assert list(winner_lines(found, finished.prepared(plan, store))) == [
+    best = winner(finished.prepared(plan, store))
+    assert best.is_preset
+    assert [cell.request.location for cell in best.again] == ["input", "input", "none"]
+    assert list(winner_lines(best, finished.prepared(plan, store))) == [
         "smoke, age 320B, count 1: the search found nothing better than the preset input."
     ]
 
@@ -102,12 +102,12 @@ def test_a_search_that_finds_nothing_better_says_so(store):
 def test_the_pareto_set_is_that_of_the_documents_selected_on(store):
     plan = finished.plan("search", store, *FLAGS)
     finish(plan, store)
-    found = points(finished.prepared(plan, store))
-    assert len(found) == 12
-    assert {p.name for p in found if p.on_front} == {
+    all_points = points(finished.prepared(plan, store))
+    assert len(all_points) == 12
+    assert {p.name for p in all_points if p.on_front} == {
         "input, count 2, peak_lr 0.0005", "input, count 1, peak_lr 0.0005",
     }  # fmt: skip
-    head, *rows, foot = front_lines(found, plan.options.objectives)
+    head, *rows, foot = front_lines(all_points, plan.options.objectives)
     assert head == "Not beaten in delta_nll and parameters at once, of 12 trials:"
     assert len(rows) == 2
     assert rows[0].startswith("  input, count 1, peak_lr 0.0005: delta_nll +0.")
@@ -128,17 +128,17 @@ def test_the_winner_has_a_control_in_the_table(store):
 
 
 @pytest.mark.parametrize(
-    ("known", "said"),
+    ("known", "hint"),
     [
         (4, ""),
         (6, "All 5 trials were known, so none was drawn: --trials 11 looks further."),
         (12, "All 12 trials that there are were known: nothing is left to draw."),
     ],
 )
-def test_a_search_whose_trials_were_all_known_says_how_to_look_further(store, known, said):
+def test_a_search_whose_trials_were_all_known_says_how_to_look_further(store, known, hint):
     plan = finished.plan("search", store, *FLAGS[:-1], "5")
     finish(plan, store, plan.cells[:known])
-    assert continue_hint(finished.prepared(plan, store)) == said
+    assert continue_hint(finished.prepared(plan, store)) == hint
 
 
 def test_table_mlflow_and_search_average_over_the_same_tasks(store):

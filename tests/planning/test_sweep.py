@@ -27,19 +27,19 @@ def a_sweep(**changes):
     return Sweep(**{"name": "some", "question": "Which?", "axes": axes, "trial": trial} | changes)
 
 
-def asked(cells):
+def values_of(cells):
     return [tuple(cell.values.values()) for cell in cells]
 
 
 def test_cells_are_the_product_of_the_axes_without_those_that_cannot_be():
     cells = a_sweep().cells(SMOKE)
-    assert asked(cells) == [("input", 1), ("input", 2), ("output", 1), ("output", 2)]
+    assert values_of(cells) == [("input", 1), ("input", 2), ("output", 1), ("output", 2)]
     assert [cell.request.count for cell in cells] == [1, 2, 1, 2]
 
 
 def test_chosen_values_stand_in_for_an_axis():
     cells = a_sweep().cells(SMOKE, {"location": ("middle",), "count": (3,)})
-    assert asked(cells) == [("middle", 3)]
+    assert values_of(cells) == [("middle", 3)]
 
 
 def test_a_field_that_is_no_axis_is_fixed_for_every_cell():
@@ -55,9 +55,9 @@ def test_a_scale_may_have_a_union_of_small_grids_of_its_own():
         {"location": ("input", "output"), "count": (1,)},
     )
     sweep = a_sweep(at={"smoke": grids})
-    assert asked(sweep.cells(SMOKE)) == [("input", 1), ("input", 2), ("output", 1)]
+    assert values_of(sweep.cells(SMOKE)) == [("input", 1), ("input", 2), ("output", 1)]
     assert len(sweep.cells(load_scale("laptop"))) == 4
-    assert asked(sweep.cells(SMOKE, {"count": (3,)})) == [("input", 3), ("output", 3)]
+    assert values_of(sweep.cells(SMOKE, {"count": (3,)})) == [("input", 3), ("output", 3)]
 
 
 def test_nothing_leaves_at_none_whatever_the_count():
@@ -72,7 +72,7 @@ def test_a_list_of_layers_has_its_own_count():
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"name": "../up"}, "sweep name '../up'"),
         ({"name": "-rf"}, "sweep name '-rf'"),
@@ -83,8 +83,8 @@ def test_a_list_of_layers_has_its_own_count():
         ({"at": {"smoke": ({"location": ("input",)},)}}, "axis 'count' is empty"),
     ],
 )
-def test_a_sweep_is_checked_where_it_is_made(changes, said):
-    with pytest.raises(UsageError, match=said):
+def test_a_sweep_is_checked_where_it_is_made(changes, message):
+    with pytest.raises(UsageError, match=message):
         a_sweep(**changes)
 
 
@@ -96,15 +96,15 @@ def test_equal_values_are_taken_once_and_that_is_said(caplog):
 
 
 @pytest.mark.parametrize(
-    ("chosen", "said"),
+    ("chosen", "message"),
     [
         ({"gap": (0, 1)}, "gap has 2 values, but is no axis"),
         ({"lcation": ("input",)}, "Did you mean 'location'"),
         ({"loss": ("lmm",)}, "no loss 'lmm'. Did you mean 'lm'"),
     ],
 )
-def test_values_that_cannot_be_chosen_are_refused(chosen, said):
-    with pytest.raises(UsageError, match=said):
+def test_values_that_cannot_be_chosen_are_refused(chosen, message):
+    with pytest.raises(UsageError, match=message):
         a_sweep().cells(SMOKE, chosen)
 
 
@@ -168,8 +168,8 @@ def test_where_to_drop_asks_for_table_5_in_the_papers_numbers():
     sweep = runpy.run_path(str(SWEEPS[0].with_name("where_to_drop.py")))["sweep"]
     paper = sweep.cells(load_scale("paper_300m"))
     assert {cell.request.age for cell in paper} == {80 * B, 320 * B}
-    asked = {NONE, *LOCATIONS, "block-influence", *RANDOM_LOCATIONS}
-    assert {cell.request.location for cell in paper} == asked
+    locations = {NONE, *LOCATIONS, "block-influence", *RANDOM_LOCATIONS}
+    assert {cell.request.location for cell in paper} == locations
     assert {cell.request.count for cell in paper} == {0, 8}
     large = sweep.cells(load_scale("paper_1b"))
     assert {(cell.request.age, cell.request.count) for cell in large} == {

@@ -1,4 +1,4 @@
-"""What may be concluded from scores by document: intervals, the best set, rank agreement.
+"""What may be concluded from scores by document: intervals, and the set tied with the best.
 
 A unit is a whole document with everything made from it (METHOD 6). A resample draws as many
 documents as there are, with replacement, and as many data seeds, and weighs every score by the
@@ -20,13 +20,8 @@ from raydistill.specs.results import UnitScores
 FloatArray = NDArray[np.float64]
 
 RESAMPLES = 2_000
-
 LEVEL = 0.05
-
-MOST_SEEDS = 1_000
-
-MIN_DOCUMENTS = 8
-"""With fewer documents a bootstrap says "certain" too easily; nothing is told apart then."""
+MIN_DOCUMENTS = 8  # with fewer, a bootstrap says "certain" too easily: nothing is told apart
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +52,7 @@ class DocumentScores:
 
 
 class PairedBootstrap:
-    """The same resampled documents for every score that it is asked about.
+    """The same resampled documents for every score.
 
     Args:
         units: every document that any score has; their order does not matter.
@@ -76,26 +71,26 @@ class PairedBootstrap:
     @classmethod
     def over(cls, scores: Iterable[DocumentScores]) -> Self:
         """A bootstrap over all documents of `scores`."""
-        parts = [part for each in scores for part in (each.nll, *each.tasks.values())]
-        return cls(unit for part in parts for unit in part.units)
+        by_score = (by for run in scores for by in (run.nll, *run.tasks.values()))
+        return cls(unit for unit_scores in by_score for unit in unit_scores.units)
 
     def values(self, scores: UnitScores) -> FloatArray:
         """`scores` as measured and in every resample; NaN where nothing was drawn to count.
 
         A document that `scores` lacks (a task without items in a chapter) counts 0.
         """
-        place = {unit: index for index, unit in enumerate(self.units)}
+        column = {unit: index for index, unit in enumerate(self.units)}
         totals_2U = np.zeros((2, len(self.units)))
         for unit, total, count in zip(scores.units, scores.sums, scores.counts, strict=True):
-            totals_2U[:, place[unit]] += (total, count)
+            totals_2U[:, column[unit]] += (total, count)
         weights_RU = self.weights_RU
         if 4 * len(scores.units) < len(self.units):  # one of many tasks with items of their own
-            inside = [place[unit] for unit in dict.fromkeys(scores.units)]
-            weights_RU, totals_2U = weights_RU[:, inside], totals_2U[:, inside]
+            columns = [column[unit] for unit in dict.fromkeys(scores.units)]
+            weights_RU, totals_2U = weights_RU[:, columns], totals_2U[:, columns]
         with np.errstate(invalid="ignore"):
             sums_R, counts_R = (weights_RU @ totals_U for totals_U in totals_2U)
-        nothing_R = np.full(len(self.weights_RU), np.nan)
-        values_R: FloatArray = np.divide(sums_R, counts_R, out=nothing_R, where=counts_R > 0)
+        nan_R = np.full(len(self.weights_RU), np.nan)
+        values_R: FloatArray = np.divide(sums_R, counts_R, out=nan_R, where=counts_R > 0)
         return values_R
 
     def over_seeds(self, values: Mapping[int, FloatArray]) -> FloatArray:
@@ -123,9 +118,9 @@ class PairedBootstrap:
         steps_RS: FloatArray = np.zeros((len(self.weights_RU), size))
         if size > 1:
             random = np.random.default_rng([self._seed, size])
-            drawn = len(steps_RS) - 1
-            shares = random.multinomial(size, np.full(size, 1 / size), size=drawn) / size
-            stretch = np.sqrt(size / random.chisquare(size - 1, size=(drawn, 1)))
+            resamples = len(steps_RS) - 1
+            shares = random.multinomial(size, np.full(size, 1 / size), size=resamples) / size
+            stretch = np.sqrt(size / random.chisquare(size - 1, size=(resamples, 1)))
             steps_RS[1:] = (shares - 1 / size) * stretch
         return steps_RS
 
@@ -136,15 +131,17 @@ class PairedBootstrap:
         return mean_R
 
 
-def estimate(values_R: FloatArray, otherwise: str) -> Entry:
-    """The value and percentile interval of `values_R`, or Missing(`otherwise`) if not finite."""
-    if not np.isfinite(values_R[0]):
-        return Missing(reason=otherwise)
-    drawn = values_R[1:][np.isfinite(values_R[1:])]
-    if not len(drawn):
-        return Missing(reason=otherwise)
-    low, high = np.quantile(drawn, [LEVEL / 2, 1 - LEVEL / 2])
+def estimate(values_R: FloatArray, reason: str) -> Entry:
+    """The value and percentile interval of `values_R`, or Missing(`reason`) if not finite."""
+    resampled = _finite_resamples(values_R)
+    if not np.isfinite(values_R[0]) or not len(resampled):
+        return Missing(reason=reason)
+    low, high = np.quantile(resampled, [LEVEL / 2, 1 - LEVEL / 2])
     return Estimate(value=float(values_R[0]), low=float(low), high=float(high))
+
+
+def _finite_resamples(values_R: FloatArray) -> FloatArray:
+    return values_R[1:][np.isfinite(values_R[1:])]
 
 
 def not_distinguishable_from_best(
@@ -165,7 +162,7 @@ def not_distinguishable_from_best(
     Args:
         losses: by candidate, from one `PairedBootstrap`, over the same seeds; lower is better.
             Base and control are no candidates. One without a finite loss is never in the set.
-        documents: how many there are; below `MIN_DOCUMENTS` nobody is told apart.
+        documents: how many there are; below `MIN_DOCUMENTS` none are told apart.
     """
     candidates = {name: loss_R for name, loss_R in losses.items() if np.isfinite(loss_R[0])}
     if not candidates or documents < MIN_DOCUMENTS:
@@ -180,10 +177,9 @@ def not_distinguishable_from_best(
 
 
 def _p_equal(differences_R: FloatArray) -> float:
-    measured = differences_R[0]
-    drawn = differences_R[1:][np.isfinite(differences_R[1:])]
-    as_far = np.count_nonzero(np.abs(drawn - measured) >= np.abs(measured))
-    return float((1 + as_far) / (1 + len(drawn)))
+    measured, resampled = differences_R[0], _finite_resamples(differences_R)
+    as_far = np.count_nonzero(np.abs(resampled - measured) >= np.abs(measured))
+    return float((1 + as_far) / (1 + len(resampled)))
 
 
 def holm_rejected(p_values: Mapping[str, float], level: float = LEVEL) -> frozenset[str]:

@@ -20,18 +20,19 @@ def half(
             selection and report in turn; so scores split by the same `units` are split alike.
             A task that has its own data has none of them: its items are ranked by themselves.
     """
-    asked = set(units)
-    own = asked if asked & set(scores.units) else set(scores.units)
-    ranked = sorted(own, key=lambda unit: hashlib.sha256(unit.encode()).hexdigest())
-    inside = set(ranked[0 if which == "selection" else 1 :: 2])
-    chosen = [
-        entry
-        for entry in zip(scores.units, scores.sums, scores.counts, strict=True)
-        if entry[0] in inside
+    documents = set(units)
+    if documents.isdisjoint(scores.units):
+        documents = set(scores.units)
+    ranked = sorted(documents, key=lambda unit: hashlib.sha256(unit.encode()).hexdigest())
+    in_half = set(ranked[0 if which == "selection" else 1 :: 2])
+    rows = [
+        (unit, total, count)
+        for unit, total, count in zip(scores.units, scores.sums, scores.counts, strict=True)
+        if unit in in_half
     ]
     return replace(
         scores,
-        units=tuple(unit for unit, _, _ in chosen),
-        sums=tuple(total for _, total, _ in chosen),
-        counts=tuple(count for _, _, count in chosen),
+        units=tuple(unit for unit, _, _ in rows),
+        sums=tuple(total for _, total, _ in rows),
+        counts=tuple(count for _, _, count in rows),
     )

@@ -1,4 +1,4 @@
-"""Performance lost by taking layers out, with intervals: each cell against one reference.
+"""Performance lost by removing layers, with intervals: each cell against one reference.
 
 The reference is the base, or the control that trained on the same tokens (METHOD 1).
 """
@@ -20,8 +20,7 @@ from raydistill.evaluation.bootstrap import (
 )
 from raydistill.specs.results import Scores, UnitScores
 
-Runs = Mapping[int, DocumentScores]
-"""What was measured on the weights of each data seed."""
+Runs = Mapping[int, DocumentScores]  # by data seed, what was measured on its weights
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,20 +63,18 @@ def tasks_averaged(bases: Iterable[Scores]) -> tuple[str, ...]:
 
     Those above chance at every base; if there is none, all that every base was scored on.
     """
-    scored = list(bases)
-    return above_chance(scored) or scored_everywhere(scored)
+    bases = list(bases)
+    return above_chance(bases) or scored_everywhere(bases)
 
 
 def above_chance(bases: Iterable[Scores]) -> tuple[str, ...]:
     """Tasks that every base was scored on and is more than two standard errors above guessing."""
-    scored = list(bases)
+    bases = list(bases)
+    by_task = {name: [base.tasks[name] for base in bases] for name in scored_everywhere(bases)}
     return tuple(
         name
-        for name in scored_everywhere(scored)
-        if all(
-            base.tasks[name].value > base.tasks[name].chance + 2 * base.tasks[name].stderr
-            for base in scored
-        )
+        for name, scores in by_task.items()
+        if all(score.value > score.chance + 2 * score.stderr for score in scores)
     )
 
 
@@ -96,7 +93,7 @@ def drops(
 ) -> Drops:
     """How much worse `after` is than `before`, over the tasks that `chance` names.
 
-    What cannot be said is Missing with its reason: a score that is not a number, a task that
+    What cannot be computed is Missing with its reason: a score that is not a number, a task that
     one side lacks, a reference at 0 or at chance, two sides measured on different text.
 
     Args:
@@ -129,14 +126,14 @@ def mean_score(runs: Runs, tasks: Sequence[str], bootstrap: PairedBootstrap) -> 
 
 def no_drops(reason: str) -> Drops:
     """Every drop Missing, for one `reason`."""
-    gone = Missing(reason=reason)
-    return Drops(delta_nll=gone, perplexity_drop_pct=gone, downstream_drop_pct=gone, retention=gone)
+    none = Missing(reason=reason)
+    return Drops(delta_nll=none, perplexity_drop_pct=none, downstream_drop_pct=none, retention=none)
 
 
 def _nll_drops(before: Runs, after: Runs, bootstrap: PairedBootstrap) -> tuple[Entry, Entry]:
     if not all(_same_items(before[seed].nll, run.nll) for seed, run in after.items()):
-        gone = Missing(reason="perplexity was not measured on the same held-out text")
-        return gone, gone
+        missing = Missing(reason="perplexity was not measured on the same held-out text")
+        return missing, missing
     delta_R = mean_nll(after, bootstrap) - mean_nll(before, bootstrap)
     with np.errstate(over="ignore"):
         pct_R = 100 * np.expm1(delta_R)
@@ -153,7 +150,7 @@ def _downstream_drops(
     unpaired = next(filter(None, (_why_unpaired(before[s], after[s], tasks) for s in after)), "")
     if unpaired:
         return Missing(reason=unpaired), Missing(reason=unpaired)
-    before_R, after_R = (mean_score(each, tasks, bootstrap) for each in (before, after))
+    before_R, after_R = (mean_score(runs, tasks, bootstrap) for runs in (before, after))
     guess = sum(chance.values()) / len(tasks)
     return (
         estimate(
@@ -175,7 +172,7 @@ def _why_unpaired(before: DocumentScores, after: DocumentScores, tasks: Sequence
 
 
 def _ratio(after_R: FloatArray, before_R: FloatArray) -> FloatArray:
-    """after/before; NaN where there is nothing above 0 to lose."""
+    """after/before; NaN where `before_R` is not above 0."""
     return np.divide(after_R, before_R, out=np.full_like(before_R, np.nan), where=before_R > 0)
 
 

@@ -1,8 +1,8 @@
-"""What a model is measured by: held-out perplexity, and zero-shot tasks.
+"""The scores of a model, held-out perplexity and zero-shot tasks, measured or from the store.
 
 Some tasks are made from held-out text (`tasks/`), all others have data of their own
-(`task_data.py`). Scores are kept in the store one by one, by weights and by what was measured
-on them, so nothing is measured twice. Importing this imports neither torch nor lm_eval.
+(`lm_harness/task_data.py`). The store keeps each score by weights and by what was measured, so
+nothing is measured twice. Importing this imports neither torch nor lm_eval.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,13 +25,10 @@ if TYPE_CHECKING:
     from raydistill.models.decoder import Decoder
 
 
-EVALUATOR_VERSION = 1
-"""Raised when the same weights would get other scores than before."""
+EVALUATOR_VERSION = 1  # raised when the same weights would get other scores than before
 
 PERPLEXITY = "perplexity"
-
-GENERAL = "general"
-"""The perplexity on a second, general text (`EvalSpec.general`)."""
+GENERAL = "general"  # the perplexity on a second, general text (`EvalSpec.general`)
 
 
 def requested_scores(spec: EvalSpec) -> tuple[str, ...]:
@@ -40,7 +37,7 @@ def requested_scores(spec: EvalSpec) -> tuple[str, ...]:
 
 
 def score_key(name: str, corpus: CorpusInfo, windows: int, general: str = "") -> str:
-    """The store's name of a score on a corpus: a perplexity (of `windows`) or a task made of it.
+    """The store's name of a score on a corpus: a perplexity of `windows`, or a task made of it.
 
     Raises:
         UsageError: if there is no such task.
@@ -48,15 +45,15 @@ def score_key(name: str, corpus: CorpusInfo, windows: int, general: str = "") ->
     if name == GENERAL:
         text = [EVALUATOR_VERSION, general, corpus.tokenizer_sha256]
         return f"{name}-{digest([*text, windows])}"
-    measured = [EVALUATOR_VERSION, corpus.corpus_sha256, corpus.tokenizer_sha256]
-    asked = windows if name == PERPLEXITY else part_identity(TASK, name)
-    return f"{name}-{digest([*measured, asked])}"
+    text = [EVALUATOR_VERSION, corpus.corpus_sha256, corpus.tokenizer_sha256]
+    of_text = windows if name == PERPLEXITY else part_identity(TASK, name)
+    return f"{name}-{digest([*text, of_text])}"
 
 
 def source_key(source: TaskSource, corpus: CorpusInfo) -> str:
     """The store's name of a score on a task's own data: of the corpus only the tokenizer counts."""
-    asked = [source.data_sha256, source.num_fewshot, corpus.tokenizer_sha256]
-    return f"{source.task}-{digest([EVALUATOR_VERSION, *asked])}"
+    data = [source.data_sha256, source.num_fewshot, corpus.tokenizer_sha256]
+    return f"{source.task}-{digest([EVALUATOR_VERSION, *data])}"
 
 
 def _key(name: str, corpus: CorpusInfo, spec: EvalSpec) -> str:
@@ -74,12 +71,12 @@ def scores_of(
     folder: Path,
     spec: EvalSpec,
 ) -> Scores:
-    """The scores of some weights; what the store lacks is measured, and kept score by score.
+    """The scores of some weights: from the store, or measured and kept there score by score.
 
     Args:
-        weights_sha256: whose scores these are.
+        weights_sha256: identifies the weights.
         load_model: called only if something has to be measured.
-        store: where scores are kept, by document.
+        store: keeps scores by document.
         folder: the corpus.
         spec: which tasks, and how many windows for the perplexity.
 
@@ -88,39 +85,47 @@ def scores_of(
         DataError: if there are no items for a task.
     """
     corpus = from_json(CorpusInfo, (folder / "corpus.json").read_text(encoding="utf-8"))
-    found = kept_documents(weights_sha256, store=store, corpus=corpus, spec=spec)
-    missing = [name for name in requested_scores(spec) if name not in found]
-    if missing:
-        made = [name for name in spec.corpus_tasks if name in missing]
-        items = make_items(made, store=store, folder=folder)
+    documents = kept_documents(weights_sha256, store=store, corpus=corpus, spec=spec)
+    if missing := [name for name in requested_scores(spec) if name not in documents]:
+        items = make_items(
+            [name for name in spec.corpus_tasks if name in missing], store=store, folder=folder
+        )
         model = load_model()
         for name in missing:
             fault_point("evaluation")
-            found[name] = _measure(model, name, items, store=store, folder=folder, spec=spec)
-            store.save(found[name], "scores", weights_sha256, f"{_key(name, corpus, spec)}.json")
-    return scores_from(weights_sha256, found)
+            scores = _measure(
+                model, name, items, store=store, folder=folder, corpus=corpus, spec=spec
+            )
+            store.save(scores, "scores", weights_sha256, f"{_key(name, corpus, spec)}.json")
+            documents[name] = scores
+    return scores_from(weights_sha256, documents)
 
 
 def kept_documents(
     weights_sha256: str, *, store: Store, corpus: CorpusInfo, spec: EvalSpec
 ) -> dict[str, UnitScores]:
-    """Those of the scores asked for that the store has, by name and split by document."""
-    kept = {
-        name: store.unit_scores(weights_sha256, _key(name, corpus, spec))
+    """The requested scores that the store has, by name, each split by document."""
+    return {
+        name: scores
         for name in requested_scores(spec)
         if name in (PERPLEXITY, GENERAL) or spec.source(name) or is_text_task(name)
+        if (scores := store.unit_scores(weights_sha256, _key(name, corpus, spec))) is not None
     }
-    return {name: scores for name, scores in kept.items() if scores is not None}
 
 
 def scores_from(weights_sha256: str, documents: Mapping[str, UnitScores]) -> Scores:
-    """The scores that these documents make together; all but the perplexities are tasks."""
+    """The scores over all documents; all but the perplexities are tasks."""
     return Scores(
         weights_sha256=weights_sha256,
         nll=documents[PERPLEXITY].value,
         tasks={
-            name: _task_score(name, found)
-            for name, found in documents.items()
+            name: TaskScore(
+                value=scores.value,
+                stderr=standard_error(scores),
+                chance=chance(name) if is_text_task(name) else scores.chance,
+                beside=scores.beside,
+            )
+            for name, scores in documents.items()
             if name not in (PERPLEXITY, GENERAL)
         },
         general_nll=documents[GENERAL].value if GENERAL in documents else "not measured",
@@ -134,6 +139,7 @@ def _measure(
     *,
     store: Store,
     folder: Path,
+    corpus: CorpusInfo,
     spec: EvalSpec,
 ) -> UnitScores:
     # torch and lm_eval take seconds, and kept scores need neither
@@ -141,7 +147,9 @@ def _measure(
     from raydistill.evaluation.lm_harness.zeroshot import score_source, score_tasks  # noqa: PLC0415
 
     if name in (PERPLEXITY, GENERAL):
-        text = folder if name == PERPLEXITY else _general_text(folder, store, spec)
+        text = folder
+        if name == GENERAL:
+            text = store.general(spec.general, corpus.tokenizer_sha256)
         windows, context = spec.heldout_windows, model.config.context
         return heldout_nll(model, text, windows=windows, context=context)
     source = spec.source(name)
@@ -150,22 +158,8 @@ def _measure(
     return score_tasks(model, folder, {name: items[name]})[name]
 
 
-def _general_text(folder: Path, store: Store, spec: EvalSpec) -> Path:
-    corpus = from_json(CorpusInfo, (folder / "corpus.json").read_text(encoding="utf-8"))
-    return store.general(spec.general, corpus.tokenizer_sha256)
-
-
-def _task_score(name: str, scores: UnitScores) -> TaskScore:
-    return TaskScore(
-        value=scores.value,
-        stderr=standard_error(scores),
-        chance=chance(name) if is_text_task(name) else scores.chance,
-        beside=scores.beside,
-    )
-
-
 def standard_error(scores: UnitScores) -> float:
-    """Of `scores.value` when whole units are drawn, not single items (METHOD 6); 0 for one unit."""
+    """That of `scores.value` if whole units are drawn, not items (METHOD 6); 0 for one unit."""
     pairs = list(zip(scores.sums, scores.counts, strict=True))
     if len(pairs) < 2:
         return 0.0

@@ -6,19 +6,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raydistill.evaluation.bootstrap import LEVEL, MOST_SEEDS, FloatArray, Missing
+from raydistill.evaluation.bootstrap import LEVEL, FloatArray, Missing
+
+MOST_SEEDS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SeedsNeeded:
-    """So many data seeds of each cell would tell the two apart; those there are count."""
+    """How many data seeds of each cell would tell the two apart; those already run count."""
 
     seeds: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DocumentsAreTheLimit:
-    """No number of seeds would; it takes at least `times` as many documents."""
+    """No number of seeds would tell them apart; it takes at least `times` as many documents."""
 
     times: float
 
@@ -27,7 +29,7 @@ Separation = SeedsNeeded | DocumentsAreTheLimit | Missing
 
 
 def seeds_to_separate(differences: Mapping[int, FloatArray], *, power: float = 0.8) -> Separation:
-    """How many seeds, of equal training, would tell two cells apart at 5 % with that power.
+    """How many seeds, of equal training, tell two cells apart at 5 % significance and `power`.
 
     The loss difference d of two cells over S seeds and all documents has the variance
 
@@ -64,7 +66,7 @@ def seeds_to_separate(differences: Mapping[int, FloatArray], *, power: float = 0
 
 
 def _document_variance(values_RS: FloatArray) -> float:
-    """The variance over documents that no number of seeds takes away."""
+    """The variance over documents that no number of seeds removes."""
     seeds: int = values_RS.shape[1]
     of_mean = float(np.nanvar(values_RS[1:].mean(axis=1)))
     of_one = float(np.nanvar(values_RS[1:], axis=0).mean())
@@ -72,7 +74,7 @@ def _document_variance(values_RS: FloatArray) -> float:
 
 
 def _detectable(document_variance: float, seed_variance: float, seeds: int, power: float) -> float:
-    """The smallest difference that so many seeds find with `power`."""
+    """The smallest difference that `seeds` seeds find with `power`."""
     from scipy.stats import t  # noqa: PLC0415  (a second that not every report needs)
 
     of_seeds = seed_variance / seeds

@@ -1,7 +1,7 @@
 """The items of a task on disk: made from the corpus the first time that they are needed.
 
-`items/<corpus_sha256>/<task>-<digest>.jsonl` has one item a line; the digest is that of the
-task's source. So a task may be added, or edited, without touching the corpus.
+`items/<corpus_sha256>/<task>-<identity>.jsonl` has one item a line; the identity is that of the
+task's code. So a task may be added, or edited, without touching the corpus.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from pathlib import Path
 from raydistill.core.errors import DataError
 from raydistill.core.parts import TASK
 from raydistill.core.serialization import from_json
-from raydistill.evaluation.text_tasks import choose_items
+from raydistill.evaluation.text_tasks import Item, choose_items
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.part_identity import part_identity
 from raydistill.storage.manifest import write_text
@@ -20,12 +20,12 @@ from raydistill.storage.store import Store
 
 
 def make_items(names: Iterable[str], *, store: Store, folder: Path) -> dict[str, Path]:
-    """The file of items of each task; what the store lacks is made.
+    """The file of items of each task; those that the store lacks are made.
 
     Args:
         names: of the tasks.
-        store: where items are kept. Two processes that make the same file make the same bytes.
-        folder: the corpus whose held-out text they are made of.
+        store: keeps items. Two processes that make the same file make the same bytes.
+        folder: the corpus whose held-out text the items are made of.
 
     Raises:
         UsageError: if there is no such task.
@@ -33,15 +33,15 @@ def make_items(names: Iterable[str], *, store: Store, folder: Path) -> dict[str,
     """
     corpus = from_json(CorpusInfo, (folder / "corpus.json").read_text(encoding="utf-8"))
     files = item_files(names, corpus.corpus_sha256, store)
-    missing = [name for name, file in files.items() if not file.is_file()]
-    if missing:
-        for name, text in _chosen(missing, corpus, folder).items():
-            write_text(files[name], text)
+    if missing := [name for name, file in files.items() if not file.is_file()]:
+        for name, items in _items(missing, corpus, folder).items():
+            lines = (json.dumps(dataclasses.asdict(item)) for item in items)
+            write_text(files[name], "\n".join(lines))
     return files
 
 
 def item_files(names: Iterable[str], corpus_sha256: str, store: Store) -> dict[str, Path]:
-    """Where the items of each task are, once they are made.
+    """The path of the items of each task, made or not.
 
     Raises:
         UsageError: if there is no such task.
@@ -52,19 +52,16 @@ def item_files(names: Iterable[str], corpus_sha256: str, store: Store) -> dict[s
     }
 
 
-def _chosen(names: Iterable[str], corpus: CorpusInfo, folder: Path) -> dict[str, str]:
+def _items(names: Iterable[str], corpus: CorpusInfo, folder: Path) -> dict[str, list[Item]]:
     from raydistill.data.corpus.heldout_documents import read_documents  # noqa: PLC0415  (imports numpy)
 
     documents = read_documents(folder)
     items = {name: choose_items(name, documents) for name in names}
-    for name in items:
-        if not items[name]:
+    for name, of_task in items.items():
+        if not of_task:
             raise DataError(
                 f"the corpus {corpus.name!r} has no items for task {name!r}: its held-out text is "
                 f"too short ({corpus.heldout_tokens} tokens in {len(documents)} documents); "
                 "add text"
             )
-    return {
-        name: "\n".join(json.dumps(dataclasses.asdict(item)) for item in found)
-        for name, found in items.items()
-    }
+    return items

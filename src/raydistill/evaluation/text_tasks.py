@@ -1,9 +1,9 @@
 """Multiple-choice tasks made from held-out text; the original is always the right answer.
 
-A task is a file of this folder with `CHOICES` (how many to choose from), `METRIC` (lm-eval's
+A task is a file of `tasks/` with `CHOICES` (how many to choose from), `METRIC` (lm-eval's
 name: "acc", or "acc_norm" per character) and `candidates(document, neighbours, rng) ->
-Iterator[Item]`; `neighbours` are the held-out documents of the same collection. The items are
-chosen when a model is first asked them, and again when its code has changed.
+Iterator[Item]`; `neighbours` are the held-out documents of the same collection. Items are
+chosen when a model is first scored on the task, and again when the task's code has changed.
 """
 
 import math
@@ -11,22 +11,20 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import cast
 
 from raydistill.core.parts import TASK, load_part, part_names
 from raydistill.data.documents import Document
 
 TASKS = tuple(part_names(TASK))
-
 ITEMS = 420
-
 ITEMS_PER_UNIT = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """One question: which of `choices` goes on from `context`? `answer` is its index."""
+    """One question: which of `choices` follows `context`? `answer` is its index."""
 
     unit: str
     context: str
@@ -57,12 +55,12 @@ def choose_items(name: str, documents: Sequence[Document]) -> list[Item]:
 
 
 def is_text_task(name: str) -> bool:
-    """Whether a task is a file of this folder: its items are made from held-out text."""
+    """Whether a task is a file of `tasks/`: its items are made from held-out text."""
     return name in part_names(TASK)
 
 
 def chance(name: str) -> float:
-    """What guessing gives in task `name`, in (0, 1).
+    """The accuracy of guessing in task `name`, in (0, 1).
 
     Raises:
         UsageError: if there is no such task.
@@ -94,11 +92,6 @@ def sentences(text: str) -> list[list[str]]:
 
 
 def _in_turn(sources: Sequence[Iterator[Item]]) -> Iterator[Item]:
-    """One item from each source, again and again, until all are exhausted."""
-    waiting = list(sources)
-    while waiting:
-        source = waiting.pop(0)
-        item = next(source, None)
-        if item is not None:
-            yield item
-            waiting.append(source)
+    """One item from each source, round robin, until all are exhausted."""
+    rounds = zip_longest(*sources)
+    return (item for items in rounds for item in items if item is not None)

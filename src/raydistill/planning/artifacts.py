@@ -1,4 +1,4 @@
-"""What earlier stages made of a sweep's corpus, bases and layer choices, as far as it is known."""
+"""The corpus, bases and layer choices of a sweep, as far as earlier stages have made them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ from raydistill.data.corpus.request import corpus_request
 from raydistill.models.huggingface.checkpoint import ReadBase, read_checkpoint, read_path
 from raydistill.planning.cell import BaseKey, Cell, bases_of
 from raydistill.pruning.layer_choice import LayerChoice, LayerRequest, layer_choice_path
+from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.locations import is_data_driven
 from raydistill.specs.scale import Scale, load_scale
 from raydistill.specs.trial import (
@@ -25,25 +26,24 @@ from raydistill.specs.trial import (
 from raydistill.storage.bundled import ShippedBases, shipped_bases
 from raydistill.storage.store import Store
 
-PRETRAIN_SEED = 0
-"""Of a base's weights and data order; trials draw their data from another one."""
+PRETRAIN_SEED = 0  # of a base's weights and data order; trials draw their data with other seeds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CorpusId:
-    """What identifies a tokenised corpus."""
+    """The hashes that identify a tokenised corpus."""
 
     corpus_sha256: str
     tokenizer_sha256: str
 
 
+# stands for a corpus that is not tokenised yet
 UNTOKENISED = CorpusId(corpus_sha256="untokenised", tokenizer_sha256="untokenised")
-"""Stands for a corpus that nobody has tokenised yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Artifacts:
-    """What earlier stages made. What is missing is not known yet."""
+    """The results of earlier stages; those that are missing are not made yet."""
 
     corpus: CorpusId  # one for all scales of a sweep
     bases: Mapping[BaseKey, ExternalBase]
@@ -51,7 +51,7 @@ class Artifacts:
 
 
 def find_artifacts(scale: Scale, cells: Sequence[Cell], store: Store) -> Artifacts:
-    """What the package and the store know of a sweep's corpus, bases and layers by score.
+    """The corpus, bases and layer choices of a sweep that are in the package or the store.
 
     Raises:
         DataError: if a scale's shipped bases saw another corpus, its text is missing, or two of
@@ -59,35 +59,35 @@ def find_artifacts(scale: Scale, cells: Sequence[Cell], store: Store) -> Artifac
     """
     corpus = corpus_id(scale, store)
     bases: dict[BaseKey, ExternalBase] = {}
-    for of_scale, ages in ages_by_scale(cells):
-        found = find_bases(of_scale, corpus, store, ages, shipped_bases(of_scale))
-        bases |= {(of_scale.name, age): base for age, base in found.items()}
+    for base_scale, ages in ages_by_scale(cells):
+        by_age = find_bases(base_scale, corpus, store, ages, shipped_bases(base_scale))
+        bases |= {(base_scale.name, age): base for age, base in by_age.items()}
     choices: dict[tuple[BaseKey, LayerRequest], LayerChoice] = {}
     for key, request in layer_requests(cells):
         if base := bases.get(key):
-            place = layer_choice_path(base.weights_sha256, corpus.corpus_sha256, request)
-            if kept := store.load(LayerChoice, *place):
-                choices[key, request] = kept
+            store_key = layer_choice_path(base.weights_sha256, corpus.corpus_sha256, request)
+            if choice := store.load(LayerChoice, *store_key):
+                choices[key, request] = choice
     return Artifacts(corpus=corpus, bases=bases, layer_choices=choices)
 
 
 def layer_requests(cells: Sequence[Cell]) -> tuple[tuple[BaseKey, LayerRequest], ...]:
-    """The layers that data-driven cells ask of their bases, each once, in order."""
-    asked = {
+    """The layer choices that data-driven cells need, by base, each once, sorted."""
+    requests = {
         (cell.base.key, layer_request(cell.request))
         for cell in cells
         if is_data_driven(cell.request.location)
     }
-    return tuple(sorted(asked))
+    return tuple(sorted(requests))
 
 
 def layer_request(request: TrialRequest) -> LayerRequest:
-    """What a data-driven location has to find out."""
+    """The layer choice that a data-driven location needs."""
     return LayerRequest(score=request.location, count=request.count, allow_ends=request.allow_ends)
 
 
 def ages_by_scale(cells: Sequence[Cell]) -> list[tuple[Scale, tuple[Age, ...]]]:
-    """The bases that cells start from or are taught by: the ages of each scale."""
+    """The ages, by scale, of the bases that cells start from or are taught by."""
     bases = bases_of(cells, teachers=True)
     scales = {base.scale.name: base.scale for base in bases}
     return [
@@ -102,24 +102,21 @@ def corpus_id(scale: Scale, store: Store) -> CorpusId:
     Raises:
         DataError: if it is not the scale's own, and its text is missing.
     """
+    corpus: CorpusInfo | ShippedBases | None = None
     try:
-        found = find_corpus(corpus_request(scale), store)
+        corpus = find_corpus(corpus_request(scale), store)
     except DataError:
-        if not _own_text(scale):
-            raise  # somebody named it
-        found = None  # a scale's own text that is not here: a plan can be shown all the same
-    if found is not None:
-        return CorpusId(corpus_sha256=found.corpus_sha256, tokenizer_sha256=found.tokenizer_sha256)
-    if _own_text(scale):
-        for shipped in shipped_bases(scale):
-            return CorpusId(
-                corpus_sha256=shipped.corpus_sha256, tokenizer_sha256=shipped.tokenizer_sha256
-            )
-    return UNTOKENISED
+        if not _has_own_text(scale):
+            raise  # the user named it; without a scale's own text a plan can still be shown
+    if corpus is None and _has_own_text(scale):
+        corpus = next(iter(shipped_bases(scale)), None)
+    if corpus is None:
+        return UNTOKENISED
+    return CorpusId(corpus_sha256=corpus.corpus_sha256, tokenizer_sha256=corpus.tokenizer_sha256)
 
 
-def _own_text(scale: Scale) -> bool:
-    """Whether nobody named another text, another tokenizer, or another text to measure on."""
+def _has_own_text(scale: Scale) -> bool:
+    """Whether corpus, tokenizer and held-out text are those that the scale defines."""
     if scale.brought or scale.tokenizer or scale.heldout:
         return False
     return scale.corpus == load_scale(scale.name).corpus
@@ -139,8 +136,8 @@ def find_bases(
     """
     if scale.brought:
         return _read_bases(scale, store, ages)
-    made = store.path("pretraining", pretraining(scale, corpus).trial_id, "ages.json")
-    by_tokens: dict[str, str] = json.loads(made.read_text("utf-8")) if made.is_file() else {}
+    file = store.path("pretraining", pretraining(scale, corpus).trial_id, "ages.json")
+    by_tokens: dict[str, str] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
     sha256s = {age: by_tokens.get(str(scale.age_tokens(age)), "") for age in ages}
     for bases in shipped:
         if bases.corpus_sha256 == corpus.corpus_sha256:
@@ -151,28 +148,23 @@ def find_bases(
                 f"{scale.corpus!r}; train your own first: "
                 f"raydistill base --scale {scale.name} --corpus {scale.corpus}"
             )
-    return _named(scale, {age: sha256 for age, sha256 in sha256s.items() if sha256})
+    return _external_bases(scale, {age: sha256 for age, sha256 in sha256s.items() if sha256})
 
 
 def _read_bases(scale: Scale, store: Store, ages: Sequence[Age]) -> dict[Age, ExternalBase]:
-    """Those revisions of a brought model whose weights the store has read."""
-    there: dict[Age, str] = {}
+    """The revisions of a custom model whose weights are in the store."""
+    sha256s: dict[Age, str] = {}
     for age in ages:
         checkpoint = read_checkpoint(scale.brought, str(age), scale.model.context)
-        kept = store.load(ReadBase, *read_path(checkpoint))
-        if kept is not None and store.has("bases", kept.weights_sha256):
-            there[age] = kept.weights_sha256
-    return _named(scale, there)
+        base = store.load(ReadBase, *read_path(checkpoint))
+        if base is not None and store.has("bases", base.weights_sha256):
+            sha256s[age] = base.weights_sha256
+    return _external_bases(scale, sha256s)
 
 
-def _named(scale: Scale, sha256s: Mapping[Age, str]) -> dict[Age, ExternalBase]:
-    """The bases by age.
-
-    Raises:
-        DataError: if two ages are the same weights.
-    """
+def _external_bases(scale: Scale, sha256s: Mapping[Age, str]) -> dict[Age, ExternalBase]:
     for age, sha256 in sha256s.items():
-        same = [format_age(each) for each, other in sha256s.items() if other == sha256]
+        same = [format_age(other) for other in sha256s if sha256s[other] == sha256]
         if len(same) > 1:
             raise DataError(
                 f"ages {' and '.join(same)} are the same weights ({sha256[:16]}…): as an axis they "

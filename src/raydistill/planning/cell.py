@@ -1,4 +1,4 @@
-"""A cell of a sweep: axis values and the trial that they ask for."""
+"""A cell of a sweep: axis values, and the trial that they request."""
 
 import dataclasses
 import re
@@ -12,28 +12,21 @@ from raydistill.specs.locations import NONE, is_list, listed
 from raydistill.specs.scale import Scale, load_scale, with_text_of
 from raydistill.specs.trial import OWN, SCRATCH_WITH_AGE, TEACHER_FREE, Age, NoTeacher, TrialRequest
 
+# a base of a sweep: the name of its scale, and its age in the paper's tokens, or its revision
 BaseKey = tuple[str, Age]
-"""A base of a sweep: the name of its scale, and its age in the paper's tokens, or its revision."""
-
 Value = str | int | float
 
-SIZE = "size"
-"""An axis that names scales: each of its cells belongs to the scale of that name."""
-
-REFERENCE = "reference"
-"""What names a cell that is a model of its own, evaluated only (METHOD 7)."""
-
-ADDED = "added"
-"""What names a cell that is a student trained elsewhere, evaluated only (`raydistill add`)."""
+SIZE = "size"  # an axis that names scales: each of its cells belongs to the scale of that name
+REFERENCE = "reference"  # the axis of a model that is evaluated only (METHOD 7)
+ADDED = "added"  # that of a student trained elsewhere, evaluated only (`raydistill add`)
 
 _FIRST_IN_NAMES = ("arm", REFERENCE, "location")
-
 _TOKEN_FIELDS = ("age", "gap", "budget")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
-    """One combination of axis values, and the trial it asks for."""
+    """One combination of axis values, and the trial it requests."""
 
     sweep: str
     scale: Scale
@@ -42,12 +35,12 @@ class Cell:
 
     @property
     def base(self) -> "BaseRequest":
-        """Where the trial starts, or what it is compared with if it starts from scratch."""
+        """The base that the trial starts from, or is compared with if it starts from scratch."""
         return BaseRequest(scale=self.scale, age=self.request.age)
 
     @property
     def teacher(self) -> "BaseRequest | NoTeacher":
-        """Whom the trial's loss asks."""
+        """The teacher of the trial's loss, if it has one."""
         if not has_teacher(self.request.loss):
             return NoTeacher()
         return teacher_named(self.request.teacher, self.base)
@@ -55,14 +48,14 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaseRequest:
-    """A base as it is asked for: of a scale, at an age in the paper's tokens, or a revision."""
+    """A base by its scale, and its age in the paper's tokens, or a revision."""
 
     scale: Scale
     age: Age
 
     @property
     def key(self) -> BaseKey:
-        """What tells bases of one sweep apart."""
+        """Scale name and age, which identify a base of a sweep."""
         return self.scale.name, self.age
 
     @property
@@ -72,10 +65,10 @@ class BaseRequest:
 
 
 def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRequest:
-    """The request with what its location decides: `none` removes nothing, a list its own count.
+    """The request in canonical form, so that requests for the same work are equal.
 
-    Nothing is drawn for a budget of 0, so its seed and loss do not matter. What is trained as long
-    as a base is trained once, as bases are.
+    Location `none` removes nothing, and a list sets the count. A budget of 0 draws no data, so its
+    seed and loss are fixed. `scratch-with-age` is trained with one seed, as bases are.
 
     Raises:
         UsageError: if a count was given that is not that of the list, the loss is unknown, or its
@@ -104,7 +97,7 @@ def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRe
 
 
 def shown(name: str, value: Value) -> str:
-    """A value of a request as people write it: token counts with K, M or B.
+    """A value of a request as text: token counts with K, M or B.
 
     >>> shown("age", 80_000_000_000), shown("count", 4), shown("gap", 0)
     ('80B', '4', '0')
@@ -136,7 +129,7 @@ def teacher_named(name: str, own: BaseRequest) -> BaseRequest:
 
 
 def reading_alike(name: str, own: Scale, what: str) -> Scale:
-    """The scale of that name, on the text of `own`.
+    """The scale of that name with the text of `own`.
 
     Raises:
         UsageError: if there is no such scale, or it reads its text with another tokenizer.
@@ -152,28 +145,28 @@ def reading_alike(name: str, own: Scale, what: str) -> Scale:
 
 def bases_of(cells: Sequence[Cell], *, teachers: bool = False) -> tuple[BaseRequest, ...]:
     """The bases that cells start from, each once, by scale and the youngest first."""
-    asked = [cell.base for cell in cells]
+    bases = [cell.base for cell in cells]
     if teachers:
-        asked += [cell.teacher for cell in cells if not isinstance(cell.teacher, NoTeacher)]
-    by_key = {base.key: base for base in asked}
+        bases += [cell.teacher for cell in cells if not isinstance(cell.teacher, NoTeacher)]
+    by_key = {base.key: base for base in bases}
     scales = list(dict.fromkeys(name for name, _ in by_key))
 
-    def place(key: BaseKey) -> tuple[int, int]:
-        age, ages = key[1], by_key[key].scale.ages
-        return scales.index(key[0]), age if isinstance(age, int) else ages.index(age)
+    def order(base: BaseRequest) -> tuple[int, int]:
+        age = base.age if isinstance(base.age, int) else base.scale.ages.index(base.age)
+        return scales.index(base.scale.name), age
 
-    return tuple(by_key[key] for key in sorted(by_key, key=place))
+    return tuple(sorted(by_key.values(), key=order))
 
 
 def cell_name(location: str, values: Mapping[str, Value]) -> str:
-    """What a cell is called: its arm, reference or location, and every other value.
+    """The name of a cell: its arm, reference or location, and every other value.
 
     >>> cell_name("input", {"location": "input", "age": 320_000_000_000, "count": 4})
     'input, age 320B, count 4'
     """
     first = values.get("arm") or values.get(REFERENCE) or location
-    others = [(axis, value) for axis, value in values.items() if axis not in _FIRST_IN_NAMES]
-    return ", ".join([str(first), *(axis_text(axis, value) for axis, value in others)])
+    others = [axis_text(axis, values[axis]) for axis in values if axis not in _FIRST_IN_NAMES]
+    return ", ".join([str(first), *others])
 
 
 def axis_text(axis: str, value: Value) -> str:
@@ -182,13 +175,13 @@ def axis_text(axis: str, value: Value) -> str:
 
 
 def base_named(name: str, load: Callable[[str], Scale] = load_scale) -> BaseRequest:
-    """The base that `SCALE@AGE` means, or a scale alone: then its oldest.
+    """The base that `SCALE@AGE` names, or a scale alone: then its oldest.
 
     Raises:
         UsageError: if there is no such scale, or it has no such age.
     """
-    of_scale, _, age = name.partition("@")
-    scale = load(of_scale)
+    scale_name, _, age = name.partition("@")
+    scale = load(scale_name)
     base = BaseRequest(scale=scale, age=parse_tokens(age) if age else scale.ages[-1])
     scale.age_tokens(base.age)  # refuses an age that the scale does not have
     return base

@@ -1,9 +1,9 @@
-"""A scale made of a checkpoint that somebody brings: `--model FOLDER_OR_ID`.
+"""The scale of a user's own checkpoint: `--model FOLDER_OR_ID`.
 
-Its clocks stand still: one token is one token. Recipes for real models:
+Its clocks are 1: one token stands for one token. Recipes for real models:
 
-    heal    AdamW, warm-up, a constant rate, a decay over the last fifth; no warm phase. What has
-            trained on 2B goes on to 4B from where the decay began (`training/resume.py`).
+    heal    AdamW, warm-up, a constant rate, a decay over the last fifth; no warm phase. A run of
+            2B tokens is extended to 4B from where the decay began (`training/resume.py`).
     paper   Lion, cosine to a tenth, a warm phase of a twentieth (section 4.2)
 """
 
@@ -22,20 +22,14 @@ from raydistill.specs.scale import Scale
 from raydistill.specs.trial import Recipe
 
 RECIPES = ("heal", "paper")
-
-TESTS = ("smoke", "smoke_small")
-"""Scales that may train somebody's model, marked as a test: their recipe, text and clocks."""
-
-OWN_TASKS = ("continuation", "last-word", "word-order")
-"""Made of the held-out text, so they are always there; `--tasks paper13` asks the paper's."""
-
-WINDOWS = 64
-"""Windows in a step."""
+TESTS = ("smoke", "smoke_small")  # scales whose recipe, text and clocks test a user's model
+OWN_TASKS = ("continuation", "last-word", "word-order")  # made of the held-out text: always there
+WINDOWS_PER_STEP = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CustomModel:
-    """What the command line says of a model."""
+    """A user's model as the command line describes it."""
 
     name: str  # a folder, or an id of the hub
     revisions: tuple[str, ...]  # the ages; none: the checkpoint as it is
@@ -44,66 +38,58 @@ class CustomModel:
     budget: int = 2 * B
 
 
-def scale_of(bring: CustomModel, scale: Scale | None) -> Scale:
-    """The scale of a model; `scale` is one of `TESTS`, if any.
+def scale_of(custom: CustomModel, scale: Scale | None) -> Scale:
+    """The scale of a model; by the recipe of `scale`, one of `TESTS`, if that is given.
 
     Raises:
         UsageError: if the recipe is unknown, or the budget is too short to train on.
         DataError: if the checkpoint cannot be read.
     """
-    folder, ages = resolve_path(bring.name), bring.revisions or (NEWEST,)
-    if folder.is_dir():
-        bring = replace(bring, name=str(folder.absolute()))
-    first = read_checkpoint(bring.name, ages[0], _window(bring, scale))
-    if scale is not None:
-        return replace(_of(scale, first), ages=ages)
-    if bring.recipe not in RECIPES:
-        raise UsageError(unknown("recipe", bring.recipe, RECIPES))
-    heal = _heal(first, bring.budget)
-    if bring.recipe == "paper":
-        heal = _paper(heal)
-    real = Scale(
-        name="",
-        model=first.model,
-        count=max(1, first.model.num_layers // 3),
-        corpus="c4",
-        ages=ages,
-        age_clock=1,
-        train_clock=1,
-        pretrain=replace(heal, peak_lr=3e-4),
-        heal=heal,
-        evaluation=EvalSpec(tasks=OWN_TASKS, heldout_windows=256, curve_windows=64),
-        budget=bring.budget,
-    )
-    return _of(real, first)
-
-
-def _of(scale: Scale, first: HubCheckpoint) -> Scale:
-    """The same, of that model."""
+    folder, ages = resolve_path(custom.name), custom.revisions or (NEWEST,)
+    name = str(folder.absolute()) if folder.is_dir() else custom.name
+    seq_len = custom.seq_len or (scale.model.context if scale is not None else 0)
+    checkpoint = read_checkpoint(name, ages[0], seq_len)
+    count = max(1, checkpoint.model.num_layers // 3)
+    if scale is None:
+        if custom.recipe not in RECIPES:
+            raise UsageError(unknown("recipe", custom.recipe, RECIPES))
+        heal = _heal(checkpoint, custom.budget)
+        if custom.recipe == "paper":
+            heal = _paper(heal)
+        scale = Scale(
+            name="",
+            model=checkpoint.model,
+            count=count,
+            corpus="c4",
+            ages=ages,
+            age_clock=1,
+            train_clock=1,
+            pretrain=replace(heal, peak_lr=3e-4),
+            heal=heal,
+            evaluation=EvalSpec(tasks=OWN_TASKS, heldout_windows=256, curve_windows=64),
+            budget=custom.budget,
+        )
     return replace(
         scale,
-        name=_slug(first),
+        name=_slug(checkpoint),
         like=scale.name,
-        model=first.model,
-        count=max(1, first.model.num_layers // 3),
-        brought=first.name,
-        tokenizer=str(first.folder),
+        model=checkpoint.model,
+        count=count,
+        ages=ages,
+        brought=checkpoint.name,
+        tokenizer=str(checkpoint.folder),
         ships_base=False,
     )
 
 
-def _window(bring: CustomModel, scale: Scale | None) -> int:
-    return bring.seq_len or (scale.model.context if scale is not None else 0)
-
-
 def _slug(checkpoint: HubCheckpoint) -> str:
-    """A name for folders: the model's own, and what tells it from others of that name."""
+    """A name for folders: the model's own, and a digest that tells apart models of one name."""
     own = re.sub(r"[^a-z0-9]+", "-", Path(checkpoint.name).name.lower()).strip("-")[:40]
     return f"{own or 'model'}-{digest([checkpoint.name, checkpoint.model.context])[:6]}"
 
 
 def _heal(checkpoint: HubCheckpoint, budget: int) -> Recipe:
-    batch = WINDOWS * checkpoint.model.context
+    batch = WINDOWS_PER_STEP * checkpoint.model.context
     steps = budget // batch
     if not steps:
         raise UsageError(
@@ -138,7 +124,7 @@ def _paper(heal: Recipe) -> Recipe:
 
 
 def revisions(ages: Sequence[str]) -> tuple[str, ...]:
-    """Revisions as they were written, each once.
+    """The revisions that `--age` names, each once.
 
     Raises:
         UsageError: if one is not a name.

@@ -1,7 +1,7 @@
-"""A learning rate for each arm: three short trials, and the peak that ends lowest (METHOD 7).
+"""A peak learning rate for each arm: the best of three short trials (METHOD 7).
 
 An arm is the cells that share start, count, loss and teacher. Its probes train a share of the
-budget, on a whole schedule of that length, on data that no cell draws, and are compared on the
+budget, on a complete schedule of that length, on data that no cell draws, and are compared on the
 selection half of the held-out documents. They are ordinary trials: every sweep finds them.
 """
 
@@ -21,19 +21,14 @@ from raydistill.specs.scale import Scale
 from raydistill.specs.trial import FROM_BASE, SCRATCH_WITH_AGE, TrialSpec
 from raydistill.training.throughput import device_s
 
-SHARE = 0.25
-"""Of the budget; more where the scale asks for more steps after a cut."""
-
-FACTORS = (0.5, 1.0, 2.0)
-"""Of the peak that the recipe names."""
-
-LOCATION = "input"
-"""Where the probes' layers leave, as in the paper's own comparison of arms (Table 3)."""
+PROBE_BUDGET_SHARE = 0.25  # more where the scale requires more steps after a cut
+FACTORS = (0.5, 1.0, 2.0)  # of the recipe's peak rate
+PROBE_LOCATION = "input"  # as in the paper's own comparison of arms (Table 3)
+AT_EDGE = "best of the three peaks is at the edge"
 
 _FIRST_SEED = 1_000
 
-ArmKey = tuple[str | int, ...]
-"""What the cells of an arm share."""
+ArmKey = tuple[str | int, ...]  # what the cells of an arm share
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,15 +41,16 @@ class Arm:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProbedRate:
-    """What the probes of an arm said: nats per token lost, by peak; infinite where one failed."""
+    """The peak rate that the probes of an arm chose."""
 
     arm: Arm
-    lost: tuple[float, ...]
+    delta_nlls: tuple[float, ...]  # nats per token lost, by peak; infinite where a probe failed
 
     @property
     def best(self) -> int:
-        """Which probe ended lowest; the middle one where none finished."""
-        return min(range(len(FACTORS)), key=lambda i: (self.lost[i], abs(i - len(FACTORS) // 2)))
+        """The index of the probe with the lowest loss; the middle one where none finished."""
+        middle = len(FACTORS) // 2
+        return min(range(len(FACTORS)), key=lambda i: (self.delta_nlls[i], abs(i - middle)))
 
     @property
     def peak_lr(self) -> float:
@@ -64,44 +60,41 @@ class ProbedRate:
     @property
     def at_edge(self) -> bool:
         """Whether a peak that was not tried may be better still."""
-        return math.isfinite(min(self.lost)) and self.best in (0, len(FACTORS) - 1)
+        return math.isfinite(min(self.delta_nlls)) and self.best in (0, len(FACTORS) - 1)
 
     @property
     def sentence(self) -> str:
-        """The arm with its peaks and what each lost, the chosen one marked."""
-        said = ", ".join(
+        """The arm with its peaks and the loss of each, the chosen one marked."""
+        peaks = ", ".join(
             f"{peak_of(cell):g}{'*' if i == self.best else ''} "
-            + (f"{lost:+.4f}" if math.isfinite(lost) else "failed")
-            for i, (cell, lost) in enumerate(zip(self.arm.probes, self.lost, strict=True))
+            + (f"{nats:+.4f}" if math.isfinite(nats) else "failed")
+            for i, (cell, nats) in enumerate(zip(self.arm.probes, self.delta_nlls, strict=True))
         )
         edge = f"; {AT_EDGE}" if self.at_edge else ""
-        return f"Peak rate of {self.arm.name}: {said} nats/token{edge}."
-
-
-AT_EDGE = "best of the three peaks is at the edge"
+        return f"Peak rate of {self.arm.name}: {peaks} nats/token{edge}."
 
 
 def arms_of(cells: Sequence[Cell]) -> dict[ArmKey, Arm]:
     """The arms of a sweep by what their cells share."""
-    sharing: dict[ArmKey, list[Cell]] = {}
+    cells_of_arm: dict[ArmKey, list[Cell]] = {}
     for cell in cells:
         if needs_probe(cell):
-            sharing.setdefault(arm_key(cell), []).append(cell)
+            cells_of_arm.setdefault(arm_key(cell), []).append(cell)
     used = {cell.request.seed for cell in cells}
     seed = next(s for s in itertools.count(_FIRST_SEED) if s not in used)
-    return {key: _arm(each, seed) for key, each in sharing.items()}
+    return {key: _arm(of_arm, seed) for key, of_arm in cells_of_arm.items()}
 
 
 def needs_probe(cell: Cell) -> bool:
     """Whether a cell has a rate to choose.
 
-    What is not trained has none, and what is trained as long as a base keeps pretraining's.
+    A cell that trains nothing has none, and `scratch-with-age` keeps that of pretraining.
     """
     return cell.request.budget > 0 and cell.request.start != SCRATCH_WITH_AGE
 
 
 def arm_key(cell: Cell) -> ArmKey:
-    """What cells of one arm share."""
+    """The key of a cell's arm: scale, age, start, count, loss, teacher and excerpt."""
     request = cell.request
     start = (cell.scale.name, request.age, request.start)
     return *start, request.count, request.loss, request.teacher, request.excerpt
@@ -113,36 +106,31 @@ def peak_of(cell: Cell) -> float:
 
 
 def _arm(cells: Sequence[Cell], seed: int) -> Arm:
-    """One location stands for all, so that a sweep with one more of them asks the same probes."""
+    """One location stands for all, so that a sweep with more locations has the same probes."""
     first = cells[0]
     longest = max(cell.request.budget for cell in cells)
-    location = LOCATION if first.request.count else NONE
-    asked = replace(first.request, location=location, gap=0, seed=seed, peak_lr="scale")
-    share = _share(longest, first.scale)
-    peak_lr = first.scale.recipe(asked).peak_lr
+    location = PROBE_LOCATION if first.request.count else NONE
+    request = replace(first.request, location=location, gap=0, seed=seed, peak_lr="scale")
+    steps = first.scale.train_tokens(longest) // first.scale.heal.batch_tokens
+    share = max(PROBE_BUDGET_SHARE, min(1.0, first.scale.min_steps_after_cut / steps))
+    peak_lr = first.scale.recipe(request).peak_lr
     probes = tuple(
         replace(
             first,
             scale=_shortened(first.scale, share),
             values={**first.values, "location": location, "peak_lr": factor * peak_lr},
-            request=replace(asked, budget=round(share * longest), peak_lr=factor * peak_lr),
+            request=replace(request, budget=round(share * longest), peak_lr=factor * peak_lr),
         )
         for factor in FACTORS
     )
-    count = "" if asked.location == NONE else f", {asked.count} layers out"
-    started = "" if asked.start == FROM_BASE else f" from {asked.start}"
-    base = f"{first.scale.name} {format_age(asked.age)}"
-    return Arm(name=f"{asked.loss}{started}, {base}{count}", probes=probes)
-
-
-def _share(budget: int, scale: Scale) -> float:
-    """A quarter, or as much as has the steps that must follow a cut."""
-    steps = scale.train_tokens(budget) // scale.heal.batch_tokens
-    return max(SHARE, min(1.0, scale.min_steps_after_cut / steps))
+    count = "" if location == NONE else f", {request.count} layers out"
+    start = "" if request.start == FROM_BASE else f" from {request.start}"
+    base = f"{first.scale.name} {format_age(request.age)}"
+    return Arm(name=f"{request.loss}{start}, {base}{count}", probes=probes)
 
 
 def _shortened(scale: Scale, share: float) -> Scale:
-    """The scale with its warm-up and warm phase cut as the budget is, and no tasks to measure."""
+    """The scale with its warm-up and warm phase shortened like the budget, and no tasks."""
     heal = scale.heal
 
     def cut(tokens: int) -> int:
@@ -166,39 +154,39 @@ def probe_cells(cells: Sequence[Cell]) -> tuple[Cell, ...]:
 
 
 def probed_rates(prepared: PreparedSweep) -> dict[ArmKey, ProbedRate]:
-    """What the probes said, for every arm whose probes have all come to an end."""
+    """The peak rate of every arm whose probes have all finished or failed."""
     if not prepared.plan.options.lr_probe:
         return {}
-    made = {}
+    rates = {}
     for key, arm in arms_of(prepared.plan.cells).items():
-        lost = [_lost(probe, prepared) for probe in arm.probes]
-        if not any(math.isnan(nats) for nats in lost):
-            made[key] = ProbedRate(arm=arm, lost=tuple(lost))
-    return made
+        delta_nlls = tuple(_delta_nll(probe, prepared) for probe in arm.probes)
+        if not any(map(math.isnan, delta_nlls)):
+            rates[key] = ProbedRate(arm=arm, delta_nlls=delta_nlls)
+    return rates
 
 
 def with_best_rates(prepared: PreparedSweep) -> PreparedSweep:
-    """Its cells at the peak of their arm, if probes were asked; at `probe` until it is chosen."""
+    """If it probes, the sweep at the peak rate of each arm; at `probe` until that is known."""
     if not prepared.plan.options.lr_probe:
         return prepared
-    made = probed_rates(prepared)
+    rates = probed_rates(prepared)
 
-    def settled(cell: Cell) -> Cell:
+    def at_best_rate(cell: Cell) -> Cell:
         if not needs_probe(cell):
             return cell
-        choice = made.get(arm_key(cell))
+        choice = rates.get(arm_key(cell))
         peak_lr: float | Literal["probe"] = choice.peak_lr if choice else "probe"
         return replace(cell, request=replace(cell.request, peak_lr=peak_lr))
 
-    return prepared.with_cells([settled(cell) for cell in prepared.plan.cells])
+    return prepared.with_cells([at_best_rate(cell) for cell in prepared.plan.cells])
 
 
 def with_probes(prepared: PreparedSweep) -> PreparedSweep:
-    """Its cells at their peaks as far as these are chosen, and the probes if asked."""
+    """If it probes, the sweep with cells at their peak rates as far as known, and its probes."""
     if not prepared.plan.options.lr_probe:
         return prepared
-    settled, probes = with_best_rates(prepared), probe_cells(prepared.plan.cells)
-    return settled.with_cells((*settled.plan.cells, *probes))
+    at_best = with_best_rates(prepared)
+    return at_best.with_cells((*at_best.plan.cells, *probe_cells(prepared.plan.cells)))
 
 
 def probing_s(prepared: PreparedSweep) -> float:
@@ -206,12 +194,12 @@ def probing_s(prepared: PreparedSweep) -> float:
     plan, store = prepared.plan, prepared.store
     probes = probe_cells(plan.cells) if plan.options.lr_probe else ()
     specs = [resolve(probe, prepared.artifacts) for probe in probes]
-    ends = [store.trained(s.trial_id) for s in specs if isinstance(s, TrialSpec)]
+    ends = [store.trained(spec.trial_id) for spec in specs if isinstance(spec, TrialSpec)]
     return sum(device_s(trained) for trained in ends if trained is not None)
 
 
-def _lost(probe: Cell, prepared: PreparedSweep) -> float:
-    """Nats lost on the selection half; infinite for a failure, not a number before the end."""
+def _delta_nll(probe: Cell, prepared: PreparedSweep) -> float:
+    """Nats lost on the selection half; infinite for a failure, NaN before the end."""
     artifacts, store = prepared.artifacts, prepared.store
     spec, base = resolve(probe, artifacts), artifacts.bases.get(probe.base.key)
     if not isinstance(spec, TrialSpec) or base is None:

@@ -1,4 +1,4 @@
-"""What the store holds of trials and bases, as plain values; reading it needs no torch."""
+"""The outcomes of trials in the store, and what they lost; reading them needs no torch."""
 
 import json
 import math
@@ -28,27 +28,27 @@ from raydistill.specs.trial import ExternalBase, TrialSpec
 from raydistill.storage.manifest import steps_of
 from raydistill.storage.store import Store
 
+# of the held-out documents: a search selects on one half and reports on the other (METHOD 6)
 Half = Literal["selection", "report"]
-"""Of the held-out documents: a search selects on one and reports on the other (METHOD 6)."""
 
 
 def averaged_over(prepared: PreparedSweep) -> tuple[str, ...]:
     """The tasks that every downstream mean over a sweep is over, from its bases' scores."""
-    made, store = prepared.artifacts, prepared.store
-    corpus = made.corpus.corpus_sha256
-    scored = [
-        measured(made.bases[base.key].weights_sha256, corpus, base.scale.evaluation, store)
+    artifacts, store = prepared.artifacts, prepared.store
+    corpus, bases = artifacts.corpus.corpus_sha256, artifacts.bases
+    stored = (
+        measured(bases[base.key].weights_sha256, corpus, base.scale.evaluation, store)
         for base in bases_of(prepared.plan.cells)
-        if base.key in made.bases
-    ]
-    return tasks_averaged(kept[0] for kept in scored if kept is not None)
+        if base.key in bases
+    )
+    return tasks_averaged(base.scores for base in stored if base is not None)
 
 
 def outcome(spec: TrialSpec, base_sha256: str, evaluation: EvalSpec, store: Store) -> Outcome:
-    """Where a trial stands; what it lost is against the base of that sha256."""
+    """The outcome of a trial so far; its losses are against the base of that sha256."""
     trained = store.trained(spec.trial_id)
     if trained is None:
-        return store.failure(spec.trial_id) or _so_far(spec, store)
+        return store.failure(spec.trial_id) or _unfinished(spec, store)
     corpus = spec.train.corpus_sha256
     before = measured(base_sha256, corpus, evaluation, store)
     after = measured(trained.weights_sha256, corpus, evaluation, store)
@@ -56,37 +56,37 @@ def outcome(spec: TrialSpec, base_sha256: str, evaluation: EvalSpec, store: Stor
         return store.failure(spec.trial_id) or Unfinished(
             curve=trained.curve, heldout_curve=trained.heldout_curve
         )
-    result = TrialResult(trained=trained, before=before[0], after=after[0])
-    return Finished(result=result, before=before[1], after=after[1])
+    result = TrialResult(trained=trained, before=before.scores, after=after.scores)
+    return Finished(result=result, before=before.documents, after=after.documents)
 
 
 def outcome_of(planned: PlannedTrial, prepared: PreparedSweep) -> Outcome:
-    """Where a trial of a sweep stands; one whose base or layers are not known has not begun."""
+    """The outcome of a trial of a sweep; one whose base or layers are not known has not begun."""
     base = prepared.artifacts.bases.get(planned.cells[0].base.key)
     if base is None or not isinstance(planned.trial, TrialSpec) or not planned.has_final_id:
         return Unfinished()
     return outcome(planned.trial, base.weights_sha256, planned.scale.evaluation, prepared.store)
 
 
-def _so_far(spec: TrialSpec, store: Store) -> Unfinished:
+def _unfinished(spec: TrialSpec, store: Store) -> Unfinished:
     folder = store.path("trials", spec.trial_id, "checkpoints")
     try:
         notes = folder / f"step-{steps_of(folder)[0]}" / "notes.json"
         record = from_json(Record, notes.read_text(encoding="utf-8"))
     except (IndexError, FileNotFoundError):  # none yet, or the trial ended meanwhile
         return Unfinished()
-    rung = store.path("trials", spec.trial_id, "rungs").glob(f"{record.tokens}-*.json")
+    rungs = store.path("trials", spec.trial_id, "rungs").glob(f"{record.tokens}-*.json")
     return Unfinished(
         curve=record.thinned_curve(spec.train.recipe),
         heldout_curve=tuple(record.heldout_curve),
-        stopped=any(rung),
+        stopped=any(rungs),
     )
 
 
 def reached(trial_id: str, store: Store) -> tuple[int, ...]:
-    """How far a trial has come for good; a try after it goes on from there.
+    """The progress of a trial in the store, from which a retry resumes; it only grows.
 
-    The step of its newest checkpoint; once it is trained, one more than any step, and its scores.
+    The step of its newest checkpoint; once it is trained, more than any step, and how many scores.
     """
     trained = store.trained(trial_id)
     if trained is None:
@@ -95,10 +95,7 @@ def reached(trial_id: str, store: Store) -> tuple[int, ...]:
 
 
 def finished_trials(store: Store, sweep: str = "") -> Iterator[Finished]:
-    """Every trial of a scale that the store has, trained and measured; of all sweeps, or of one.
-
-    A trial that several sweeps share is its first one's.
-    """
+    """Every finished trial in the store; of all sweeps, or of the one that trained it first."""
     for path in sorted(store.path("trials").glob("*/trained.json")):
         trained = store.trained(path.parent.name)
         if trained is None or (sweep and trained.trained_in != sweep):
@@ -106,24 +103,24 @@ def finished_trials(store: Store, sweep: str = "") -> Iterator[Finished]:
         base = trained.spec.base
         evaluation = _evaluation(base.name, store) if isinstance(base, ExternalBase) else None
         if isinstance(base, ExternalBase) and evaluation:
-            found = outcome(trained.spec, base.weights_sha256, evaluation, store)
-            if isinstance(found, Finished):
-                yield found
+            end = outcome(trained.spec, base.weights_sha256, evaluation, store)
+            if isinstance(end, Finished):
+                yield end
 
 
 def _evaluation(scale: str, store: Store) -> EvalSpec | None:
-    """What trials of a scale are measured by; of a brought model, as a sweep was last asked."""
+    """The evaluation of a scale; of a custom model, that of a sweep's record."""
     if scale in scale_names():
         return load_scale(scale).evaluation
     for path in store.path("sweeps").glob(f"*/{scale}/asked*.json"):
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-            found: EvalSpec = from_dict(EvalSpec, cell["cell"]["scale"]["evaluation"])
-            return found
+            evaluation: EvalSpec = from_dict(EvalSpec, cell["cell"]["scale"]["evaluation"])
+            return evaluation
     return None
 
 
 def metrics(finished: Finished, averaged: Collection[str]) -> dict[str, float]:
-    """What Tune's tables and a search see of a finished trial; all drops are against the base.
+    """The metrics of a finished trial for Tune's tables and a search; drops are against the base.
 
     Means are over the tasks `averaged`.
     """
@@ -140,7 +137,7 @@ def metrics(finished: Finished, averaged: Collection[str]) -> dict[str, float]:
 
 
 def objectives(finished: Finished, which: Half, averaged: Collection[str]) -> dict[str, float]:
-    """What a search may minimise (`search.OBJECTIVES`), on one half of the held-out documents."""
+    """The `OBJECTIVES` of a finished trial, on one half of the held-out documents."""
     trained = finished.result.trained
     return {
         "delta_nll": delta_nll(finished, which),
@@ -151,7 +148,7 @@ def objectives(finished: Finished, which: Half, averaged: Collection[str]) -> di
 
 
 def _downstream_drop_pct(finished: Finished, which: Half, averaged: Collection[str]) -> float:
-    """Percent lost of the mean over the tasks on one half; NaN if one has no items there."""
+    """The drop of the mean over tasks on one half, in percent; NaN if one has no items there."""
     units = finished.before[PERPLEXITY].units
     if not finished.result.after.over(averaged).tasks:
         return math.nan
@@ -176,11 +173,11 @@ def delta_nll(finished: Finished, which: Half) -> float:
 
 
 def final_nll(finished: Finished, which: Half) -> float:
-    """Nats per token in the end, on one half of the held-out documents."""
+    """Nats per token of a finished trial, on one half of the held-out documents."""
     units = finished.before[PERPLEXITY].units
     return half(finished.after[PERPLEXITY], which, units).value
 
 
 def study_url(store: Store) -> str:
-    """The database that keeps what Optuna searched, for `optuna-dashboard`."""
+    """The database of Optuna's studies, for `optuna-dashboard`."""
     return f"sqlite:///{store.path('optuna.db')}"

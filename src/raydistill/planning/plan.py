@@ -15,19 +15,19 @@ class Options:
 
     storage: Path  # absolute
     tracking_uri: str
-    search: str  # one of `search.SEARCHES`
-    trials: int  # how many of the cells; of a funnel, how many layer sets to the end
-    objectives: tuple[str, ...]  # of a search by Optuna, of `search.OBJECTIVES`
+    search: str  # one of `SEARCHES`
+    trials: int  # how many of the cells; in successive halving, how many finalists
+    objectives: tuple[str, ...]  # of a search by Optuna, some of `OBJECTIVES`
     seed: int
     device_counts: range  # that one trial may train on; several only if it is elastic
     concurrent: int | Literal["auto"]  # auto: what the cluster can grow to
-    teacher_placement: str  # one of `placement.PLACEMENTS`
+    teacher_placement: str  # one of `teacher_placement.PLACEMENTS`
     cache_gb: float  # that cached teachers may take in the storage
     checkpoint_every_s: float  # 0 is after every step
-    anew: bool  # train also what the package carries trained
+    anew: bool  # train also those trials that the package ships trained
     command: str  # that started it
     debug: bool = False
-    probe: bool = False  # what it will take was measured first
+    probe: bool = False  # its speed is measured first
     lr_probe: bool = False  # each arm trains at the best of three peaks
     price_per_hour: float | Literal["unknown"] = "unknown"  # of one device
     task_data: Path | None = None  # where tasks lie that are not made of the corpus
@@ -35,7 +35,7 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepPlan:
-    """All that a runner needs: the cells that were asked for, and how to run them."""
+    """All that a runner needs: the requested cells, and how to run them."""
 
     sweep: Sweep
     scale: Scale

@@ -1,6 +1,6 @@
-"""A sweep ready for a stage: its plan, what earlier stages made, and the distinct trials of both.
+"""A sweep ready for a stage: its plan, the results of earlier stages, and its distinct trials.
 
-Every stage prepares it once, and hands it on.
+It is prepared once after every stage, and handed on.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from raydistill.storage.store import Store
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreparedSweep:
-    """A plan as far as the store can tell what it means; `prepare` makes it."""
+    """A plan, resolved as far as the store's artifacts allow; `prepare` makes it."""
 
     plan: SweepPlan
     artifacts: Artifacts
@@ -25,20 +25,20 @@ class PreparedSweep:
 
     @property
     def folder(self) -> Path:
-        """What the store keeps of the sweep itself; trials lie beside it."""
+        """The store's folder of the sweep; its trials are not in it."""
         return self.store.path("sweeps", self.plan.sweep.name, self.plan.scale.name)
 
     def with_cells(self, cells: Sequence[Cell]) -> "PreparedSweep":
-        """The same, asked for other cells of the same bases."""
+        """The sweep with other cells of the same bases."""
         plan = replace(self.plan, cells=tuple(cells))
         return prepare(plan, self.store, self.artifacts)
 
 
 def prepare(plan: SweepPlan, store: Store, artifacts: Artifacts | None = None) -> PreparedSweep:
-    """What a plan means by what is there now, or by `artifacts`.
+    """A plan, resolved by the artifacts in the store, or by `artifacts`.
 
     Raises:
-        UsageError: if a cell asks for what its model or its schedule cannot give.
+        UsageError: if the model or the schedule of a cell does not allow its request.
         DataError: if a scale's shipped bases saw another corpus, its text is missing, or two of
             its ages are the same weights.
     """

@@ -1,7 +1,7 @@
-"""A model that stands in the table beside the students, evaluated only (METHOD 7).
+"""Reference models in a sweep's table, evaluated only (METHOD 7).
 
-It is a base of another size or age, or any checkpoint that reads text with the same tokenizer.
-One with another tokenizer: `raydistill add --reference`.
+A reference is a base of another size or age, or any checkpoint with the same tokenizer. For one
+with another tokenizer there is `raydistill add --reference`.
 """
 
 import re
@@ -16,32 +16,30 @@ from raydistill.planning.custom_model import CustomModel, revisions, scale_of
 from raydistill.specs.locations import NONE
 from raydistill.specs.scale import Scale, with_text_of
 
-_SHIPPED = ("embedded", "smoke")
-"""Texts that are read with the tokenizer that the package carries, unless another is named."""
+_SHIPPED = ("embedded", "smoke")  # corpora whose default tokenizer is the package's own
 
 
 def reference_cell(name: str, sweep: str, own: Scale) -> Cell:
-    """The cell of a model that is measured as the bases of `own` are.
+    """The cell of a model that is evaluated like the bases of `own`.
 
     Args:
-        name: `SCALE@AGE`, or a scale alone: then its oldest base. Of a brought model, a revision.
+        name: `SCALE@AGE`, or a scale alone: then its oldest base. Of a custom model, a revision.
             Or a folder, or an id of the hub, of any model: `org/name@revision`.
-        sweep: that the cell stands in.
+        sweep: the name of the cell's sweep.
         own: the scale that is swept.
 
     Raises:
         UsageError: if there is no such base, or it reads its text with another tokenizer.
         DataError: if a checkpoint cannot be read.
     """
-    base = _brought(name, own) if _is_model(name) else _named(name, own)
+    base = _checkpoint(name, own) if _is_model(name) else _base(name, own)
     base.scale.age_tokens(base.age)  # refuses an age that the scale does not have
-    asked = base.scale.trial(age=base.age, location=NONE, count=0, share=0)
-    request = settle(asked, base.scale, count_given=False)
+    untrained = base.scale.trial(age=base.age, location=NONE, count=0, share=0)
+    request = settle(untrained, base.scale, count_given=False)
     return Cell(sweep=sweep, scale=base.scale, values={REFERENCE: base.name}, request=request)
 
 
-def _named(name: str, own: Scale) -> BaseRequest:
-    """The scale and the age that a reference names; of a brought model, one of its revisions."""
+def _base(name: str, own: Scale) -> BaseRequest:
     if own.brought:
         return BaseRequest(scale=own, age=name)
     base = base_named(name, lambda scale: reading_alike(scale, own, f"reference {name!r}"))
@@ -54,13 +52,13 @@ def _is_model(name: str) -> bool:
     return is_id or resolve_path(name).is_dir()
 
 
-def _brought(name: str, own: Scale) -> BaseRequest:
-    """A checkpoint as a scale that reads the text of `own`, in windows of the same length."""
-    folder = resolve_path(name).is_dir()
-    model, _, revision = (name, "", "") if folder else name.partition("@")
-    asked = revisions([revision]) if revision else ()
-    bring = CustomModel(name=model, revisions=asked, seq_len=own.model.context)
-    scale = scale_of(bring, None)
+def _checkpoint(name: str, own: Scale) -> BaseRequest:
+    """A checkpoint as a scale with the text of `own`, in windows of the same length."""
+    is_folder = resolve_path(name).is_dir()
+    model, _, revision = (name, "", "") if is_folder else name.partition("@")
+    ages = revisions([revision]) if revision else ()
+    custom = CustomModel(name=model, revisions=ages, seq_len=own.model.context)
+    scale = scale_of(custom, None)
     if not _reads_alike(scale, own):
         raise UsageError(
             f"reference {name!r} has another tokenizer: compare its tasks alone, once a trial is "
@@ -71,8 +69,8 @@ def _brought(name: str, own: Scale) -> BaseRequest:
 
 
 def _reads_alike(scale: Scale, own: Scale) -> bool:
-    """Whether both have one tokenizer; nobody knows of one that a corpus is yet to train."""
+    """Whether both have one tokenizer; not if that of `own` has yet to be trained."""
     if not own.tokenizer and own.corpus not in _SHIPPED:
         return False
-    mine = resolve_path(own.tokenizer) if own.tokenizer else shipped_tokenizer()
-    return load_tokenizer(mine).to_str() == load_tokenizer(Path(scale.tokenizer)).to_str()
+    path = resolve_path(own.tokenizer) if own.tokenizer else shipped_tokenizer()
+    return load_tokenizer(path).to_str() == load_tokenizer(Path(scale.tokenizer)).to_str()

@@ -1,6 +1,6 @@
-"""From what was asked to what is run, as far as it is known: corpus, bases, layers by score.
+"""From requests to trials, as far as corpus, bases and layer choices are made.
 
-Each stage of a sweep makes one of them, so a plan can be resolved before the first stage (for
+Each stage of a sweep makes one of these, so a plan can be resolved before the first stage (for
 `--dry-run`), and completely after the last.
 """
 
@@ -56,7 +56,7 @@ class PlannedTrial:
 
     @property
     def trial_id(self) -> str:
-        """The id of a trial whose layers are artifacts."""
+        """The id of a trial whose layers are known."""
         assert isinstance(self.trial, TrialSpec), "every layer score is known after the stages"
         return self.trial.trial_id
 
@@ -70,31 +70,27 @@ def distinct(cells: Sequence[Cell], artifacts: Artifacts) -> tuple[PlannedTrial,
     """The trials behind the cells, each once, in the order of their first cell.
 
     Raises:
-        UsageError: if a cell asks for what its model or its schedule cannot give.
+        UsageError: if the model or the schedule of a cell does not allow its request.
     """
-    trials: dict[str | Unscored, TrialSpec | Unscored] = {}
-    sharing: dict[str | Unscored, list[Cell]] = {}
+    trials: dict[str | Unscored, tuple[TrialSpec | Unscored, list[Cell]]] = {}
     for cell in cells:
         trial = resolve(cell, artifacts)
         key = trial.trial_id if isinstance(trial, TrialSpec) else trial
-        trials.setdefault(key, trial)
-        sharing.setdefault(key, []).append(cell)
-    return tuple(
-        PlannedTrial(cells=tuple(sharing[key]), trial=trial) for key, trial in trials.items()
-    )
+        trials.setdefault(key, (trial, []))[1].append(cell)
+    return tuple(PlannedTrial(cells=tuple(same), trial=trial) for trial, same in trials.values())
 
 
 def resolve(cell: Cell, artifacts: Artifacts) -> TrialSpec | Unscored:
     """The trial that a cell means.
 
     Raises:
-        UsageError: if the model or the schedule cannot give what is asked.
+        UsageError: if the model or the schedule does not allow the request.
     """
     request, scale = cell.request, cell.scale
     base, recipe = resolve_base(cell.base, artifacts), scale.recipe(request)
     layers = _layers(cell, artifacts)
     if layers is None:
-        stand_in_plan(request, scale)  # refuses what cannot be
+        stand_in_plan(request, scale)  # refuses a request that no layers could meet
         return Unscored(base=base, request=request, recipe=recipe)
     train = TrainSpec(
         recipe=recipe,
@@ -103,8 +99,9 @@ def resolve(cell: Cell, artifacts: Artifacts) -> TrialSpec | Unscored:
         corpus_sha256=artifacts.corpus.corpus_sha256,
         tokenizer_sha256=artifacts.corpus.tokenizer_sha256,
     )
-    asked = cell.teacher
-    teacher = asked if isinstance(asked, NoTeacher) else resolve_teacher(asked, request, artifacts)
+    teacher: Base | CachedTeacher | NoTeacher = NoTeacher()
+    if not isinstance(cell.teacher, NoTeacher):
+        teacher = resolve_teacher(cell.teacher, request, artifacts)
     if request.start == FROM_BASE:
         plan = _plan(request, scale, layers)
         return TrialSpec(base=base, plan=plan, train=train, teacher=teacher)
@@ -114,7 +111,7 @@ def resolve(cell: Cell, artifacts: Artifacts) -> TrialSpec | Unscored:
 
 
 def stand_in_plan(request: TrialRequest, scale: Scale) -> DropPlan:
-    """A plan that costs what the request will cost, whichever layers leave."""
+    """A drop plan that costs as much as the request, whichever layers are removed."""
     if request.start != FROM_BASE:
         return DropPlan()
     stand_in = request.location if not is_data_driven(request.location) else LOCATIONS[0]
@@ -122,7 +119,7 @@ def stand_in_plan(request: TrialRequest, scale: Scale) -> DropPlan:
 
 
 def _layers(cell: Cell, artifacts: Artifacts) -> Layers | None:
-    """The layers that leave; None until a data-driven location has been read from its base."""
+    """The layers to remove; None until a data-driven location is scored on its base."""
     if not is_data_driven(cell.request.location):
         return _picked(cell.request, cell.scale)
     choice = artifacts.layer_choices.get((cell.base.key, layer_request(cell.request)))
@@ -134,22 +131,22 @@ def _picked(request: TrialRequest, scale: Scale) -> Layers:
     return pick(request.location, scale.model.num_layers, request.count, allow_ends=ends)
 
 
-def resolve_base(asked: BaseRequest, artifacts: Artifacts) -> Base:
+def resolve_base(request: BaseRequest, artifacts: Artifacts) -> Base:
     """A base: its weights if they exist, else how they will be made."""
-    scale, age_tokens = asked.scale, asked.scale.age_tokens(asked.age)
-    if asked.key in artifacts.bases:
-        return artifacts.bases[asked.key]
+    scale, age_tokens = request.scale, request.scale.age_tokens(request.age)
+    if request.key in artifacts.bases:
+        return artifacts.bases[request.key]
     if scale.brought:
-        return UnreadBase(name=scale.brought, revision=format_age(asked.age))
+        return UnreadBase(name=scale.brought, revision=format_age(request.age))
     train = pretraining(scale, artifacts.corpus).train
     return PretrainedBase(model=scale.model, train=train, age_tokens=age_tokens)
 
 
 def resolve_teacher(
-    asked: BaseRequest, request: TrialRequest, artifacts: Artifacts
+    teacher: BaseRequest, request: TrialRequest, artifacts: Artifacts
 ) -> Base | CachedTeacher:
-    """A teacher: a base, or what the store keeps of its answers."""
-    base = resolve_base(asked, artifacts)
+    """A teacher: a base, or an excerpt of its answers in the store."""
+    base = resolve_base(teacher, artifacts)
     return CachedTeacher(base=base, excerpt=request.excerpt) if request.excerpt else base
 
 

@@ -1,4 +1,4 @@
-"""Which cells, and what is searched for. Imports nothing heavy: `--dry-run` asks here too."""
+"""How a sweep's cells are searched, and for what. Imports nothing heavy: `--dry-run` uses it."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -10,29 +10,28 @@ from raydistill.core.errors import UsageError, unknown
 T = TypeVar("T")
 
 GRID, RANDOM, TPE, FUNNEL = "grid", "random", "tpe", "funnel"
-
 SEARCHES = (GRID, RANDOM, TPE, FUNNEL)
 
+# What may be minimised, and its metric of a finished trial. Losses are those on the half of the
+# held-out documents kept for selection; FLOPs are those of training.
 OBJECTIVES: Mapping[str, str] = {
     "delta_nll": "delta_nll_selection",
     "downstream": "downstream_drop_pct_selection",
     "parameters": "parameters",
     "flops": "flops_exact",
 }
-"""What may be minimised, and the metric of a finished trial that it is. Losses are those on the
-half of the held-out documents kept for selection; FLOPs are those of training."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchSettings:
-    """How a sweep goes through its cells.
+    """How a sweep's cells are searched.
 
     Attributes:
         name: one of `SEARCHES`.
         trials: how many distinct cells a random search or one by Optuna takes.
-        objectives: what one by Optuna minimises.
-        first: which cells it tries first: for each, the first one with these values.
-        new_seeds: how often its winner is trained again, beside the best preset.
+        objectives: what Optuna minimises.
+        first: the cells that Optuna tries first: of each item, the first cell with its values.
+        new_seeds: on how many new seeds its winner and the best preset are trained.
     """
 
     name: str = GRID
@@ -55,7 +54,7 @@ def check_search(name: str) -> None:
 def first_of_permutation(cells: Sequence[T], trials: int, seed: int) -> list[T]:
     """The first `trials` cells of a permutation that `seed` decides.
 
-    So a larger number of trials keeps the cells of a smaller one.
+    So more trials contain the cells of fewer.
 
     >>> first_of_permutation("abcdef", 2, seed=0) == first_of_permutation("abcdef", 3, seed=0)[:2]
     True
@@ -79,18 +78,17 @@ def check_objectives(names: Sequence[str]) -> None:
 
 
 def on_front(losses: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
-    """The Pareto set: those that no other equals or beats in everything and beats in something.
+    """The Pareto set: the names whose losses no other dominates.
 
     >>> on_front({"a": (1, 3), "b": (2, 2), "c": (2, 3), "d": (3, 1)})
     ('a', 'b', 'd')
     """
     return tuple(
         name
-        for name, mine in losses.items()
-        if not any(_dominates(other, mine) for other in losses.values())
+        for name, own in losses.items()
+        if not any(_dominates(other, own) for other in losses.values())
     )
 
 
 def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
-    pairs = list(zip(one, other, strict=True))
-    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
+    return tuple(one) != tuple(other) and all(a <= b for a, b in zip(one, other, strict=True))

@@ -1,4 +1,4 @@
-"""A sweep: one question, the axes it varies, and the trial asked for at each cell."""
+"""A sweep: one question, the axes it varies, and the trial that each cell requests."""
 
 import dataclasses
 import inspect
@@ -17,9 +17,7 @@ from raydistill.specs.trial import TrialRequest
 
 Axes = Mapping[str, Sequence[Value]]
 
-FIELDS = ("location", "count", "gap", "age", "loss", "seed")
-"""What has a flag of its own in every sweep, varied or not."""
-
+FIELDS = ("location", "count", "gap", "age", "loss", "seed")  # have flags in every sweep
 MOST_CELLS = 10_000
 
 _log = logging.getLogger(__name__)
@@ -27,9 +25,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """Every trial of one experiment, before any of them runs.
+    """One experiment: every trial of it, before any of them runs.
 
-    `trial(scale, *axes)` returns the request of a cell, or None for one that cannot be. `at`
+    `trial(scale, *axes)` returns the request of a cell, or None if the cell is impossible. `at`
     gives a scale its own cells: a union of small grids. Every cell is trained once per seed.
     """
 
@@ -39,9 +37,7 @@ class Sweep:
     trial: Callable[..., TrialRequest | None]
     at: Mapping[str, Sequence[Axes]] = field(default_factory=dict)
     seeds: tuple[int, ...] = (1,)  # of the data order
-    searching: SearchSettings = field(
-        default_factory=SearchSettings
-    )  # unless the command line says otherwise
+    searching: SearchSettings = field(default_factory=SearchSettings)  # the default
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", self.name):
@@ -65,7 +61,7 @@ class Sweep:
                 raise UsageError(f"sweep {self.name!r}: {unknown('sweep axis', axis, self.axes)}")
 
     def grids(self, scale: Scale, chosen: Axes | None = None) -> list[dict[str, list[Value]]]:
-        """The grids whose union is swept at `scale`; `chosen` values stand in for an axis."""
+        """The grids whose union is swept at `scale`; `chosen` values replace those of an axis."""
         chosen = chosen or {}
         grids: list[dict[str, list[Value]]] = []
         for axes in self.at.get(scale.like or scale.name, (self.axes,)):
@@ -89,7 +85,7 @@ class Sweep:
             scale: converts the paper's numbers.
             chosen: values by name: of an axis, in place of the sweep's own; of any other
                 field of a request, the one value that every cell gets, but for seeds.
-            sized: the scale that a value of the axis `size` names.
+            sized: loads the scale that a value of the axis `size` names.
             allow_many: whether there may be more than 10,000.
 
         Raises:
@@ -102,7 +98,7 @@ class Sweep:
         size = len(seeds) * sum(math.prod(len(values) for values in g.values()) for g in grids)
         if size > MOST_CELLS and not allow_many:
             raise UsageError(f"{size:,} cells are more than {MOST_CELLS:,}: add --yes")
-        found: dict[tuple[Value, ...], Cell] = {}
+        cells: dict[tuple[Value, ...], Cell] = {}
         for grid in grids:
             for *point, seed in itertools.product(*grid.values(), seeds):
                 values = dict(zip(grid, point, strict=True))
@@ -111,20 +107,20 @@ class Sweep:
                 if request is None:
                     continue
                 request = dataclasses.replace(request, **fixed, seed=seed)  # type: ignore[arg-type]
-                settled = settle(request, of_size, count_given="count" in chosen)
+                request = settle(request, of_size, count_given="count" in chosen)
                 if len(seeds) > 1:
-                    values["seed"] = settled.seed
-                cell = Cell(sweep=self.name, scale=of_size, values=values, request=settled)
-                found.setdefault((*point, settled.seed), cell)
-        return tuple(found.values())
+                    values["seed"] = request.seed
+                cell = Cell(sweep=self.name, scale=of_size, values=values, request=request)
+                cells.setdefault((*point, request.seed), cell)
+        return tuple(cells.values())
 
     def every_value(self, axis: str) -> tuple[Value, ...]:
-        """What `all` stands for: the values that the sweep itself names for an axis."""
+        """The values that the sweep itself names for an axis, which `all` stands for."""
         grids = [self.axes, *(grid for grids in self.at.values() for grid in grids)]
         return tuple(dict.fromkeys(value for grid in grids for value in grid.get(axis, ())))
 
     def _fixed(self, chosen: Axes) -> dict[str, Value]:
-        """Fields that are no axis and so have one value in every cell."""
+        """The fields that are no axis, and so have one value in every cell."""
         names = [f.name for f in dataclasses.fields(TrialRequest)]
         fixed: dict[str, Value] = {}
         for name, values in chosen.items():
@@ -158,6 +154,6 @@ class Sweep:
 
 
 def _of_model(axes: Axes, scale: Scale) -> Axes:
-    """The axes of a model that somebody brought: its own ages, its size, counts that it has."""
+    """The axes of a custom model: its own ages, its size, and counts that it has layers for."""
     possible = [c for c in axes.get("count", ()) if int(c) <= scale.model.num_layers - 2]
     return {**axes, "age": scale.ages, SIZE: (scale.name,), "count": possible}

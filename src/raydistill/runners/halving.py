@@ -1,4 +1,4 @@
-"""A funnel, as the driver runs it: score without training, climb the rungs, train the rest."""
+"""Successive halving in the driver: score without training, train to each rung, then to the end."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,10 +19,10 @@ Run = Callable[[Sequence[Candidate]], dict[str, TrialFailure]]
 def run_funnel(
     funnel: Funnel, candidates: Mapping[str, Candidate], need: Need, run: Run, say: Say
 ) -> dict[str, TrialFailure]:
-    """Run what the store lacks of a funnel, stage by stage; the contests go side by side.
+    """Train and measure what the store lacks, stage by stage; brackets run side by side.
 
     Args:
-        funnel: whose.
+        funnel: the brackets, with their schedules.
         candidates: every trial, by id, to be trained to the end.
         need: what one device is.
         run: trains.
@@ -32,72 +32,72 @@ def run_funnel(
         The trials that failed, by id.
     """
     failures: dict[str, TrialFailure] = {}
-    for contest, ladder in funnel.contests:
-        say(f"{contest.title}: {_narrowing(contest, ladder)}")
+    for bracket, schedule in funnel.brackets:
+        say(f"{bracket.title}: {_narrowing(bracket, schedule)}")
     while work := _missing(funnel, failures):
-        unscored = [each for each in work if each.climb.stage == 0]
+        unscored = [opened for opened in work if opened.state.stage == 0]
         if unscored:
             _score(funnel, unscored, need, say)
         else:
-            failures |= run([job for each in work for job in _stopping(each, candidates, say)])
-    last = funnel.last(funnel.climbs(failures))
-    left = [each.trial_id for each in last if not isinstance(funnel.outcome(each), Finished)]
-    return failures | run([candidates[trial_id] for trial_id in left])
+            failures |= run([job for opened in work for job in _stopping(opened, candidates, say)])
+    last = funnel.last(funnel.states(failures))
+    unfinished = [trial for trial in last if not isinstance(funnel.outcome(trial), Finished)]
+    return failures | run([candidates[trial.trial_id] for trial in unfinished])
 
 
 @dataclass(frozen=True, slots=True)
 class OpenBracket:
-    """A contest whose present stage is not done."""
+    """A bracket whose present stage is not done."""
 
-    contest: Bracket
-    ladder: HalvingSchedule
-    climb: BracketState
+    bracket: Bracket
+    schedule: HalvingSchedule
+    state: BracketState
 
 
 def _missing(funnel: Funnel, failed: Mapping[str, TrialFailure]) -> list[OpenBracket]:
-    climbs = funnel.climbs(failed)
-    found = [
-        OpenBracket(contest, ladder, climb)
-        for (contest, ladder), climb in zip(funnel.contests, climbs, strict=True)
+    return [
+        OpenBracket(bracket, schedule, state)
+        for (bracket, schedule), state in zip(funnel.brackets, funnel.states(failed), strict=True)
+        if state.missing
     ]
-    return [each for each in found if each.climb.missing]
 
 
 def _stopping(
     work: OpenBracket, candidates: Mapping[str, Candidate], say: Say
 ) -> Iterator[Candidate]:
     """The trials of a stage, each as far as it goes there."""
-    climb, to_the_end = work.climb, work.climb.stage == work.ladder.to_the_end
+    state, to_the_end = work.state, work.state.stage == work.schedule.to_the_end
     share = "the end" if to_the_end else f"{_share(work)} of the budget"
     say(
-        f"{work.contest.title}: {len(climb.missing)} of {len(climb.members)} layer sets "
+        f"{work.bracket.title}: {len(state.missing)} of {len(state.members)} layer sets "
         f"train to {share}"
     )
-    for name in climb.missing:
+    for name in state.missing:
         candidate = candidates[name]
         assert isinstance(candidate.job, TrialJob), candidate
         if to_the_end:
             yield candidate
             continue
-        _, tokens = stop_at(work.contest, work.ladder, name, climb.stage)
+        _, tokens = stop_at(work.bracket, work.schedule, name, state.stage)
         yield replace(candidate, job=replace(candidate.job, until=StopAt(tokens=tokens)))
 
 
 def _share(work: OpenBracket) -> str:
-    return percents((work.ladder.shares[work.climb.stage - 1],))
+    return percents((work.schedule.shares[work.state.stage - 1],))
 
 
 def _score(funnel: Funnel, work: Sequence[OpenBracket], need: Need, say: Say) -> None:
     jobs = [
-        job for each in work for job in cut_jobs(each.contest, each.climb.missing, funnel.prepared)
+        job
+        for opened in work
+        for job in cut_jobs(opened.bracket, opened.state.missing, funnel.prepared)
     ]
     sets = sum(len(job.layer_sets) for job in jobs)
     say(f"scoring {sets} layer sets without training")
     run_each_once(measure_cuts_of, need, jobs)
 
 
-def _narrowing(contest: Bracket, ladder: HalvingSchedule) -> str:
-    widths = " → ".join(map(str, (len(contest.contenders), *ladder.keeps)))
-    return (
-        f"{widths} layer sets, rungs at {percents(ladder.shares)} of the budget ({ladder.origin})"
-    )
+def _narrowing(bracket: Bracket, schedule: HalvingSchedule) -> str:
+    widths = " → ".join(map(str, (len(bracket.contenders), *schedule.keeps)))
+    rungs = percents(schedule.shares)
+    return f"{widths} layer sets, rungs at {rungs} of the budget ({schedule.origin})"

@@ -1,6 +1,6 @@
 """Log-probabilities of continuations, many at a time.
 
-Shapes: B rows, T positions, D model width, N positions that the head reads, M scored tokens,
+Shapes: B rows, T positions, D model width, N positions that the head reads, M target tokens,
 V vocabulary.
 """
 
@@ -14,17 +14,13 @@ from raydistill.evaluation.likelihood.prefix_trees import Row, rows_of, shape_of
 from raydistill.models.decoder import Decoder
 
 TOKENS_PER_BATCH = 4096
-
-CPU_TOKENS_PER_BATCH = 1024
-"""Of requests on a CPU: a tenth faster than 4,096, which leave its caches."""
-
-LOGITS = 2**24
-"""Made at once, so that neither memory nor caches overflow."""
+CPU_TOKENS_PER_BATCH = 1024  # a tenth faster there than 4,096, which leave its caches
+LOGITS_PER_CHUNK = 2**24  # so that neither memory nor caches overflow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """How likely is `continuation` after `context`? Neither is empty."""
+    """Asks how likely `continuation` is after `context`; neither is empty."""
 
     context: tuple[int, ...]
     continuation: tuple[int, ...]
@@ -40,39 +36,37 @@ class RequestScores:
 
 @torch.inference_mode()
 def score_requests(model: Decoder, requests: Sequence[Request]) -> list[RequestScores]:
-    """One answer per request, in order.
+    """The scores of each request, in order.
 
-    What inputs share at their beginning is read once where that pays (`trees.py`): a context
-    with all its choices is one row, and four one-token choices cost nothing beyond it. Rows are
-    batched by length, and the head sees only scored positions. What is too long for the model
-    loses its beginning.
+    A shared prefix is read once where that pays (`prefix_trees.py`): a context with all its
+    choices is one row, and four one-token choices cost nothing beyond it. Rows are batched by
+    length, and the head sees only scored positions. Requests longer than the model's context
+    lose their beginning.
     """
     inputs = [_input(request, model.config.context) for request in requests]
-    answers: dict[int, RequestScores] = {}
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    tokens = CPU_TOKENS_PER_BATCH if on_cpu else TOKENS_PER_BATCH
+    scores: dict[int, RequestScores] = {}
     with model.evaluating():
-        for batch in _batches(rows_of(inputs, model.mask_reach), _tokens_per_batch(model)):
-            answers.update(_answer_batch(model, batch, requests))
-    return [answers[i] for i in range(len(requests))]
+        for batch in _batches(rows_of(inputs, model.mask_reach), tokens):
+            scores.update(_score_batch(model, batch, requests))
+    return [scores[i] for i in range(len(requests))]
 
 
-def _input(request: Request, longest: int) -> tuple[int, ...]:
+def _input(request: Request, context: int) -> tuple[int, ...]:
     assert request.context, request
     assert request.continuation, request
-    return (request.context + request.continuation)[:-1][-longest:]
-
-
-def _tokens_per_batch(model: Decoder) -> int:
-    on_cpu = next(model.parameters()).device.type == "cpu"
-    return CPU_TOKENS_PER_BATCH if on_cpu else TOKENS_PER_BATCH
+    return (request.context + request.continuation)[:-1][-context:]
 
 
 def _batches(rows: Sequence[Row], tokens: int) -> Iterator[list[Row]]:
     """Rows of about one length, those of one branch by themselves: they need no mask."""
+    by_length = sorted(rows, key=lambda row: row.size, reverse=True)
     for is_tree in (True, False):
-        kind = [row for row in rows if (len(row.branches) > 1) == is_tree]
-        kind.sort(key=lambda row: row.size, reverse=True)
         batch: list[Row] = []
-        for row in kind:
+        for row in by_length:
+            if (len(row.branches) > 1) != is_tree:
+                continue
             if batch and (len(batch) + 1) * batch[0].size > tokens:
                 yield batch
                 batch = []
@@ -81,30 +75,32 @@ def _batches(rows: Sequence[Row], tokens: int) -> Iterator[list[Row]]:
             yield batch
 
 
-def _answer_batch(
+def _score_batch(
     model: Decoder, rows: Sequence[Row], requests: Sequence[Request]
 ) -> dict[int, RequestScores]:
     device = next(model.parameters()).device
-    asked = [(place, i) for place, row in enumerate(rows) for i in row.places]
-    # The last token of a continuation is no input, so the places before all of it score it.
-    scored = [rows[place].places[i][-len(requests[i].continuation) :] for place, i in asked]
-    heard = sorted({(p, at) for (p, _), places in zip(asked, scored, strict=True) for at in places})
-    number = {where: n for n, where in enumerate(heard)}
-    heard_M = [number[p, at] for (p, _), places in zip(asked, scored, strict=True) for at in places]
+    # The last token of a continuation is no input, so it is scored from the positions before it.
+    scored_positions = {
+        i: [(b, t) for t in positions[-len(requests[i].continuation) :]]
+        for b, row in enumerate(rows)
+        for i, positions in row.positions.items()
+    }
+    head_positions = sorted({bt for positions in scored_positions.values() for bt in positions})
+    index = {position: n for n, position in enumerate(head_positions)}
+    head_M = [index[bt] for positions in scored_positions.values() for bt in positions]
     target_M = [
         token
-        for (_, i), places in zip(asked, scored, strict=True)
-        for token in requests[i].continuation[-len(places) :]
+        for i, positions in scored_positions.items()
+        for token in requests[i].continuation[-len(positions) :]
     ]
     hidden_BTD = model.hidden(tokens_of(rows).to(device), *_shape(rows, device))
-    hidden_ND = hidden_BTD[[p for p, _ in heard], [at for _, at in heard]]
-    nats_M, likeliest_M = _score(model, hidden_ND, torch.tensor(heard_M), torch.tensor(target_M))
-    sizes = [len(places) for places in scored]
+    hidden_ND = hidden_BTD[[b for b, _ in head_positions], [t for _, t in head_positions]]
+    nats_M, likeliest_M = _score(model, hidden_ND, torch.tensor(head_M), torch.tensor(target_M))
+    sizes = [len(positions) for positions in scored_positions.values()]
+    per_request = zip(scored_positions, nats_M.split(sizes), likeliest_M.split(sizes), strict=True)
     return {
         i: RequestScores(log_probability=float(nats.sum()), greedy=bool(likeliest.all()))
-        for (_, i), nats, likeliest in zip(
-            asked, nats_M.split(sizes), likeliest_M.split(sizes), strict=True
-        )
+        for i, nats, likeliest in per_request
     }
 
 
@@ -116,19 +112,19 @@ def _shape(rows: Sequence[Row], device: torch.device) -> tuple[Tensor, ...]:
 
 
 def _score(
-    model: Decoder, hidden_ND: Tensor, heard_M: Tensor, target_M: Tensor
+    model: Decoder, hidden_ND: Tensor, head_M: Tensor, target_M: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Nats of each target at the position that `heard_M` numbers, and whether it is likeliest."""
+    """Nats of each target at index `head_M` of N, and whether it is the likeliest token."""
     device = hidden_ND.device
-    heard_M, target_M = heard_M.to(device), target_M.to(device)
+    head_M, target_M = head_M.to(device), target_M.to(device)
     nats_M = torch.zeros(len(target_M), dtype=torch.float64, device=device)
     likeliest_M = torch.zeros(len(target_M), dtype=torch.bool, device=device)
-    size = max(1, LOGITS // model.config.vocab_size)
+    size = max(1, LOGITS_PER_CHUNK // model.config.vocab_size)
     for start in range(0, len(hidden_ND), size):
         logits_NV = model.head(hidden_ND[start : start + size]).float()
-        inside_M = (heard_M >= start) & (heard_M < start + size)
-        at, target = heard_M[inside_M] - start, target_M[inside_M]
+        in_chunk_M = (head_M >= start) & (head_M < start + size)
+        n, target = head_M[in_chunk_M] - start, target_M[in_chunk_M]
         log_totals_N = logits_NV.logsumexp(dim=-1)
-        nats_M[inside_M] = (logits_NV[at, target] - log_totals_N[at]).double()
-        likeliest_M[inside_M] = logits_NV.argmax(dim=-1)[at] == target
+        nats_M[in_chunk_M] = (logits_NV[n, target] - log_totals_N[n]).double()
+        likeliest_M[in_chunk_M] = logits_NV.argmax(dim=-1)[n] == target
     return nats_M.cpu(), likeliest_M.cpu()

@@ -4,14 +4,15 @@ Shapes: B windows, T positions, V vocabulary.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from raydistill.core.errors import DataError
-from raydistill.data.corpus.heldout_documents import TokenIds, read_spans, read_tokens
+from raydistill.data.corpus.heldout_documents import Span, TokenIds, read_spans, read_tokens
 from raydistill.evaluation.likelihood.continuations import TOKENS_PER_BATCH
 from raydistill.models.decoder import Decoder
 from raydistill.specs.evaluation import EvalSpec
@@ -28,12 +29,12 @@ def heldout_nll(model: Decoder, folder: Path, *, windows: int, context: int) -> 
         folder: the corpus.
         windows: how many windows are scored, spread evenly over all held-out documents; all
             of them where there are no more.
-        context: targets of a window; the last of a document has what is left.
+        context: targets of a window; a document's last one may have fewer.
 
     Raises:
         DataError: if the corpus has no held-out text.
     """
-    chosen = _spread(_windows(folder, context), windows)
+    chosen = _evenly_spaced(_windows(folder, context), windows)
     nats: Counter[str] = Counter()
     targets: Counter[str] = Counter()
     tokens = read_tokens(folder)
@@ -41,11 +42,11 @@ def heldout_nll(model: Decoder, folder: Path, *, windows: int, context: int) -> 
     device = next(model.parameters()).device
     for first in range(0, len(chosen), per_batch):
         batch = chosen[first : first + per_batch]
-        inputs_BT, targets_BT = _padded([tokens[start:end] for _, start, end in batch])
+        inputs_BT, targets_BT = _padded([tokens[window.start : window.end] for window in batch])
         nats_B = window_nats(model, inputs_BT.to(device), targets_BT.to(device))
-        for (unit, start, end), value in zip(batch, nats_B.tolist(), strict=True):
-            nats[unit] += value
-            targets[unit] += end - start - 1
+        for window, value in zip(batch, nats_B.tolist(), strict=True):
+            nats[window.unit] += value
+            targets[window.unit] += window.end - window.start - 1
     return UnitScores(
         units=tuple(nats),
         sums=tuple(float(value) for value in nats.values()),
@@ -65,7 +66,7 @@ def curve_nll(folder: Path, spec: EvalSpec) -> Callable[[Decoder], float]:
 
 @torch.inference_mode()
 def window_nats(model: Decoder, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
-    """Nats of each window's targets together, float64 [B]; targets of -100 do not count."""
+    """The sum of nats over each window's targets, float64 [B]; targets of -100 do not count."""
     was_training = model.training
     model.eval()
     logits_BTV = model(inputs_BT).float()
@@ -76,25 +77,24 @@ def window_nats(model: Decoder, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor
     return nats_BT.double().sum(dim=1)
 
 
-def _windows(folder: Path, context: int) -> list[tuple[str, int, int]]:
-    """Unit, first token and end of every window; neighbours share one token, target then input."""
+def _windows(folder: Path, context: int) -> list[Span]:
+    """Every window of a document; neighbours share one token, a target then an input."""
     return [
-        (span.unit, start, min(start + context + 1, span.end))
-        for span in read_spans(folder)
-        for start in range(span.start, span.end - 1, context)
+        replace(document, start=start, end=min(start + context + 1, document.end))
+        for document in read_spans(folder)
+        for start in range(document.start, document.end - 1, context)
     ]
 
 
-def _spread(windows: list[tuple[str, int, int]], wanted: int) -> list[tuple[str, int, int]]:
-    """`wanted` of the windows, evenly spaced."""
+def _evenly_spaced(windows: Sequence[Span], most: int) -> list[Span]:
     if not windows:
         raise DataError("the corpus has no held-out text to measure perplexity on")
-    size = min(wanted, len(windows))
+    size = min(most, len(windows))
     return [windows[i * len(windows) // size] for i in range(size)]
 
 
-def _padded(rows: list[TokenIds]) -> tuple[Tensor, Tensor]:
-    """Inputs and targets [B, T] of windows; what is padded is no target."""
+def _padded(rows: Sequence[TokenIds]) -> tuple[Tensor, Tensor]:
+    """Inputs and targets [B, T] of windows; padding is no target."""
     longest = max(len(row) for row in rows) - 1
     inputs_BT = torch.zeros(len(rows), longest, dtype=torch.long)
     targets_BT = torch.full((len(rows), longest), NO_TARGET)

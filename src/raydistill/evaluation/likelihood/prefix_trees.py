@@ -1,7 +1,7 @@
-"""Inputs that begin alike as one row: what they share stands in it once.
+"""Inputs with a shared prefix as one row, which holds the prefix once.
 
-Such a row is a tree laid flat, one branch after the other. A token sees its ancestors only, and
-stands at its depth. A row of one branch is ordinary causal text.
+Such a row is a flattened tree, one branch after the other. A token attends to its ancestors only,
+and its position is its depth. A row of one branch is ordinary causal text.
 """
 
 from collections.abc import Sequence
@@ -10,33 +10,30 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-SHARED = 24
-"""Tokens from which sharing pays: below, a mask costs more than reading them again."""
-
-LONGEST_ROW = 1024
-"""Tokens of a tree; a single input may be longer."""
+SHARED = 24  # tokens from which sharing pays: below, a mask costs more than reading them again
+LONGEST_ROW = 1024  # tokens of a tree; a single input may be longer
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """Tokens that go on after the token at index `parent` of their row, or begin it (-1)."""
+    """Tokens that follow the token at index `parent` of their row, or begin it (-1)."""
 
     tokens: tuple[int, ...]
     parent: int
-    depth: int  # of the first
+    depth: int  # of the first token
 
 
 @dataclass(slots=True)
 class Row:
-    """One row, and at which indices each input (by number) stands in it."""
+    """One row, and the positions in it of each input's tokens, by the input's index."""
 
     branches: list[Branch] = field(default_factory=list)
-    places: dict[int, list[int]] = field(default_factory=dict)
+    positions: dict[int, list[int]] = field(default_factory=dict)
     size: int = 0
     depth: int = 0  # of its deepest token, counted from 1
 
     def add(self, tokens: tuple[int, ...], path: Sequence[int]) -> list[int]:
-        """A branch of `tokens` after the tokens at `path`; returns the path of its end."""
+        """Add a branch of `tokens` after those at positions `path`; returns the path to its end."""
         parent = path[-1] if path else -1
         self.branches.append(Branch(tokens, parent, len(path)))
         own = range(self.size, self.size + len(tokens))
@@ -46,18 +43,18 @@ class Row:
 
 
 def rows_of(inputs: Sequence[tuple[int, ...]], deepest: int) -> list[Row]:
-    """Every input in one of the rows; none is empty.
+    """Rows that hold every input once; no row is empty.
 
-    An input that begins another one has no tokens of its own. Sharing is chosen for each input:
-    from `SHARED` tokens on, while the row stays short enough and no deeper than a mask reaches.
+    An input that is a prefix of another one has no tokens of its own. Sharing is chosen for each
+    input: from `SHARED` tokens on, while the row is short enough and no deeper than `deepest`.
     """
     rows: list[Row] = []
-    before: tuple[int, ...] = ()
+    previous: tuple[int, ...] = ()
     path: list[int] = []
-    # What begins most like an input stands right before it in this order.
-    for number in sorted(range(len(inputs)), key=lambda i: inputs[i], reverse=True):
-        tokens = inputs[number]
-        shared = _common(before, tokens)
+    # In this order the longest shared prefix of an input is with the one right before it.
+    for i in sorted(range(len(inputs)), key=lambda i: inputs[i], reverse=True):
+        tokens = inputs[i]
+        shared = _shared_prefix(previous, tokens)
         new = len(tokens) - shared
         if new and not (shared >= SHARED and _fits(rows[-1], len(tokens), new, deepest)):
             rows.append(Row())
@@ -65,8 +62,8 @@ def rows_of(inputs: Sequence[tuple[int, ...]], deepest: int) -> list[Row]:
         path = path[:shared]
         if shared < len(tokens):
             path = rows[-1].add(tokens[shared:], path)
-        rows[-1].places[number] = path
-        before = tokens
+        rows[-1].positions[i] = path
+        previous = tokens
     return rows
 
 
@@ -74,7 +71,7 @@ def _fits(row: Row, depth: int, new: int, deepest: int) -> bool:
     return row.size + new <= LONGEST_ROW and max(row.depth, depth) <= deepest
 
 
-def _common(left: tuple[int, ...], right: tuple[int, ...]) -> int:
+def _shared_prefix(left: tuple[int, ...], right: tuple[int, ...]) -> int:
     """How many tokens both begin with."""
     size = min(len(left), len(right))
     if left[:size] == right[:size]:
@@ -85,25 +82,25 @@ def _common(left: tuple[int, ...], right: tuple[int, ...]) -> int:
 def tokens_of(rows: Sequence[Row]) -> Tensor:
     """Int64 [B, T], padded with 0 at the end."""
     tokens_BT = torch.zeros(len(rows), max(row.size for row in rows), dtype=torch.long)
-    for place, row in enumerate(rows):
+    for b, row in enumerate(rows):
         flat = [token for branch in row.branches for token in branch.tokens]
-        tokens_BT[place, : row.size] = torch.tensor(flat)
+        tokens_BT[b, : row.size] = torch.tensor(flat)
     return tokens_BT
 
 
 def shape_of(rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
-    """Positions, int64 [B, T], and what each token sees, bool [B, T, T]; padding sees itself."""
+    """Positions, int64 [B, T], and the attention mask, bool [B, T, T]; padding sees itself."""
     longest = max(row.size for row in rows)
     positions_BT = torch.zeros(len(rows), longest, dtype=torch.long)
     visible_BTT = torch.eye(longest, dtype=torch.bool).repeat(len(rows), 1, 1)
-    for place, row in enumerate(rows):
+    for b, row in enumerate(rows):
         start = 0
         for branch in row.branches:
             size = len(branch.tokens)
             end = start + size
-            positions_BT[place, start:end] = torch.arange(branch.depth, branch.depth + size)
+            positions_BT[b, start:end] = torch.arange(branch.depth, branch.depth + size)
             if branch.parent >= 0:
-                visible_BTT[place, start:end] = visible_BTT[place, branch.parent]
-            visible_BTT[place, start:end, start:end] = torch.ones(size, size).tril().bool()
+                visible_BTT[b, start:end] = visible_BTT[b, branch.parent]
+            visible_BTT[b, start:end, start:end] = torch.ones(size, size).tril().bool()
             start = end
     return positions_BT, visible_BTT

@@ -20,17 +20,14 @@ os.environ.setdefault("DISABLE_MULTIPROC", "1")  # lm_eval forks for its bootstr
 
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
 
-MAX_NEW_TOKENS = 256
-"""Generated where a task does not say how many, as by lm-eval."""
-
-ROWS = 16
-"""Generated together."""
+MAX_NEW_TOKENS = 256  # where a task does not say how many; lm-eval's own
+GENERATION_BATCH = 16  # rows
 
 
 class DecoderLM(TemplateLM):  # type: ignore[misc]
     """Answers lm-eval's requests with a decoder, as lm-eval's own `HFLM` would.
 
-    A tokenizer that begins every text with a token of its own (Llama's, Gemma's) does so here.
+    Where a tokenizer begins every text with a token of its own (Llama's, Gemma's), this does too.
     """
 
     def __init__(self, model: Decoder, tokenizer: "Tokenizer", end_of_text_id: int) -> None:
@@ -38,23 +35,23 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
         self.model = model
         self.tokenizer = tokenizer
         self.end_of_text_id = end_of_text_id
-        self.begins = begins_with(tokenizer)
+        self.prefix_ids = begins_with(tokenizer)
 
     @property
     def eot_token_id(self) -> int:
-        """What ends a text."""
+        """The token that ends a text."""
         return self.end_of_text_id
 
     @property
     def prefix_token_id(self) -> int:
-        """What stands before a continuation without context."""
-        return self.begins[0] if self.begins else self.end_of_text_id
+        """The token that stands before a continuation without context."""
+        return self.prefix_ids[0] if self.prefix_ids else self.end_of_text_id
 
     def tok_encode(
         self, string: str, add_special_tokens: bool | None = None, **_kwargs: Any
     ) -> list[int]:
-        """The token ids of `string`, after what begins every text."""
-        return [*self.begins, *self.tokenizer.encode(string, add_special_tokens=False).ids]
+        """The token ids of `string`, after the token that begins every text."""
+        return [*self.prefix_ids, *self.tokenizer.encode(string, add_special_tokens=False).ids]
 
     def loglikelihood(
         self, requests: list[Instance], disable_tqdm: bool = True
@@ -65,69 +62,70 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
             text for context, continuation in pairs for text in (context, context + continuation)
         }
         ids = self._encoded(sorted(texts))
-        asked = [
-            ((context, continuation), *self._split(ids[context], ids[context + continuation]))
-            for context, continuation in pairs
-        ]
-        return self._loglikelihood_tokens(asked)
+        return self._loglikelihood_tokens(
+            [
+                ((context, continuation), *self._split(ids[context], ids[context + continuation]))
+                for context, continuation in pairs
+            ]
+        )
 
     def _encoded(self, texts: Sequence[str]) -> dict[str, list[int]]:
-        found = self.tokenizer.encode_batch(texts, add_special_tokens=False)
-        return {text: encoding.ids for text, encoding in zip(texts, found, strict=True)}
+        encodings = self.tokenizer.encode_batch(texts, add_special_tokens=False)
+        return {text: encoding.ids for text, encoding in zip(texts, encodings, strict=True)}
 
-    def _split(self, context: list[int], whole: list[int]) -> tuple[list[int], list[int]]:
-        """Context and continuation; without a context a token that begins texts stands for it."""
+    def _split(self, context: list[int], text: list[int]) -> tuple[list[int], list[int]]:
+        """Context and continuation of a text; `prefix_token_id` stands for an empty context."""
         if context:
-            return [*self.begins, *context], whole[len(context) :]
-        starts_alike = whole[0] == self.prefix_token_id
-        return (whole[:1], whole[1:]) if starts_alike else ([self.prefix_token_id], whole)
+            return [*self.prefix_ids, *context], text[len(context) :]
+        has_prefix = text[0] == self.prefix_token_id
+        return (text[:1], text[1:]) if has_prefix else ([self.prefix_token_id], text)
 
     def _loglikelihood_tokens(
         self, requests: list[tuple[tuple[str, str], list[int], list[int]]], **_kwargs: Any
     ) -> list[tuple[float, bool]]:
-        asked = [
+        own_requests = [
             Request(context=tuple(context), continuation=tuple(continuation))
             for _, context, continuation in requests
         ]
-        return [(a.log_probability, a.greedy) for a in score_requests(self.model, asked)]
+        return [(s.log_probability, s.greedy) for s in score_requests(self.model, own_requests)]
 
     def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
-        """Perplexity has its own module."""
+        """Not supported: perplexity is measured by `likelihood/perplexity.py`."""
         raise NotImplementedError
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """The likeliest text after each context, up to what ends it: greedy, whatever is asked."""
+        """The likeliest text after each context, up to a stop string; always greedy."""
         answers: dict[int, str] = {}
-        waiting: dict[tuple[int, int, tuple[str, ...]], list[tuple[int, list[int]]]] = {}
-        for number, request in enumerate(requests):
+        alike: dict[tuple[int, int, tuple[str, ...]], list[tuple[int, list[int]]]] = {}
+        for i, request in enumerate(requests):
             context, settings = request.args
             size = settings.get("max_gen_toks", settings.get("max_new_tokens", MAX_NEW_TOKENS))
             size = min(size, self.model.config.context // 2)
             ids = self.tok_encode(context)[-(self.model.config.context - size) :]
             ids = ids or [self.prefix_token_id]
             until = settings.get("until") or []
-            ends = (until,) if isinstance(until, str) else tuple(until)
-            waiting.setdefault((len(ids), size, ends), []).append((number, ids))
-        for (_, size, ends), rows in waiting.items():
-            for first in range(0, len(rows), ROWS):
-                numbers, contexts = zip(*rows[first : first + ROWS], strict=True)
-                texts = self._generated(contexts, size, tuple(filter(None, ends)))
-                answers.update(zip(numbers, texts, strict=True))
-        return [answers[number] for number in range(len(requests))]
+            stops = (until,) if isinstance(until, str) else tuple(until)
+            alike.setdefault((len(ids), size, stops), []).append((i, ids))
+        for (_, size, stops), rows in alike.items():
+            for first in range(0, len(rows), GENERATION_BATCH):
+                indices, contexts = zip(*rows[first : first + GENERATION_BATCH], strict=True)
+                texts = self._generated(contexts, size, tuple(filter(None, stops)))
+                answers.update(zip(indices, texts, strict=True))
+        return [answers[i] for i in range(len(requests))]
 
     def _generated(
-        self, contexts: Sequence[list[int]], size: int, ends: tuple[str, ...]
+        self, contexts: Sequence[list[int]], size: int, stops: tuple[str, ...]
     ) -> list[str]:
-        """What follows contexts of one length, cut before the first of `ends` or end-of-text."""
+        """What follows contexts of one length, cut before the first of `stops` or end-of-text."""
         device = next(self.model.parameters()).device
 
-        def ended(new: list[int]) -> bool:
-            return new[-1] == self.eot_token_id or any(end in self._text(new) for end in ends)
+        def has_ended(new: list[int]) -> bool:
+            return new[-1] == self.eot_token_id or any(stop in self._text(new) for stop in stops)
 
-        new = self.model.generate(torch.tensor(contexts, device=device), size, ended)
+        new = self.model.generate(torch.tensor(contexts, device=device), size, has_ended)
         texts = [self._text(row) for row in new]
-        for end in ends:
-            texts = [text.partition(end)[0] for text in texts]
+        for stop in stops:
+            texts = [text.partition(stop)[0] for text in texts]
         return texts
 
     def _text(self, ids: list[int]) -> str:
@@ -138,11 +136,11 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
 
 def begins_with(tokenizer: "Tokenizer") -> list[int]:
     """The token that a tokenizer puts before every text; empty if it puts none."""
-    added = list(tokenizer.encode("", add_special_tokens=True).ids)
-    return added if len(added) == 1 and tokenizer.encode("a").ids[0] == added[0] else []
+    ids = list(tokenizer.encode("", add_special_tokens=True).ids)
+    return ids if len(ids) == 1 and tokenizer.encode("a").ids[0] == ids[0] else []
 
 
 def _moved_spaces(context: str, continuation: str) -> tuple[str, str]:
-    """Spaces that end a context go to its continuation: tokens begin with theirs."""
+    """Moves the spaces that end a context to its continuation: tokens begin with theirs."""
     stripped = context.rstrip()
     return stripped, context[len(stripped) :] + continuation

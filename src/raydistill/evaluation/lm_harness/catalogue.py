@@ -6,7 +6,6 @@ lm-eval's are found by the names in its files, without importing it.
 import functools
 import importlib.util
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 from raydistill.core.errors import UsageError, unknown
@@ -14,9 +13,8 @@ from raydistill.evaluation.lm_harness.paper13 import PAPER13
 from raydistill.evaluation.text_tasks import TASKS, is_text_task
 
 ABOVE_CHANCE = "above-chance"
-
+# above-chance is narrowed once the scores of the bases are known (`planning/task_filter.py`)
 GROUPS = {"paper13": tuple(PAPER13), ABOVE_CHANCE: tuple(PAPER13)}
-"""The second is narrowed once the scores of the bases are known."""
 
 
 def named_tasks(text: str) -> tuple[str, ...]:
@@ -49,49 +47,45 @@ def check_name(name: str) -> None:
     if name in lm_eval_tasks():
         return
     own = (*TASKS, *PAPER13, *GROUPS)
-    message = unknown("task", name, (*own, *lm_eval_tasks()))
-    raise UsageError(f"{message.partition(' There are:')[0]} There are: {_listed(own)} of lm-eval")
-
-
-def _listed(own: Iterable[str]) -> str:
-    return f"{', '.join(own)}, and {len(lm_eval_tasks())}"
+    nearest = unknown("task", name, (*own, *lm_eval_tasks())).partition(" There are:")[0]
+    there_are = f"{', '.join(own)}, and {len(lm_eval_tasks())} of lm-eval"
+    raise UsageError(f"{nearest} There are: {there_are}")
 
 
 @functools.cache
 def usual_fewshot(name: str) -> int:
-    """How many examples a task shows before every item unless asked otherwise."""
-    found = re.search(r"^num_fewshot: *(\d+)", _definition(name), re.MULTILINE)
-    return int(found[1]) if found else 0
+    """How many examples a task shows before every item by default."""
+    setting = re.search(r"^num_fewshot: *(\d+)", _definition(name), re.MULTILINE)
+    return int(setting[1]) if setting else 0
 
 
 @functools.cache
 def has_own_examples(name: str) -> bool:
-    """Whether a task of lm-eval's brings its few-shot examples in its file."""
+    """Whether the file of a task of lm-eval's contains its few-shot examples."""
     return bool(re.search(r"^ +samples:", _definition(name), re.MULTILINE))
 
 
 def _definition(name: str) -> str:
-    """The file of a task of lm-eval's, what it includes after it; empty for any other task."""
-    file, text = lm_eval_tasks().get(name), ""
+    """The text of lm-eval's file of a task and of those it includes; empty for any other task."""
+    file, texts = lm_eval_tasks().get(name), ""
     while file is not None and name not in PAPER13:
-        own = file.read_text("utf-8")
-        text += f"\n{own}"
-        included = re.search(r"^include: *[\"']?([^\s\"']+)", own, re.MULTILINE)
-        file = file.parent / included[1] if included else None
-    return text
+        text = file.read_text("utf-8")
+        texts += f"\n{text}"
+        include = re.search(r"^include: *[\"']?([^\s\"']+)", text, re.MULTILINE)
+        file = file.parent / include[1] if include else None
+    return texts
 
 
 @functools.cache
 def lm_eval_tasks() -> dict[str, Path]:
-    """The file that defines each task of the installed lm-eval; those made by code are not here."""
+    """The file that defines each task of the installed lm-eval, but for those made by code."""
     package = importlib.util.find_spec("lm_eval")
     assert package is not None, "a dependency"
     assert package.origin is not None, package
-    files = sorted(Path(package.origin).parent.joinpath("tasks").rglob("*.yaml"))
-    found: dict[str, Path] = {}
-    for file in files:
+    files: dict[str, Path] = {}
+    for file in sorted(Path(package.origin).parent.joinpath("tasks").rglob("*.yaml")):
         text = file.read_text("utf-8")
         name = re.search(r"""^task: *["']?([\w.-]+)""", text, re.MULTILINE)
         if name and not re.search("^class:", text, re.MULTILINE):
-            found.setdefault(name[1], file)
-    return found
+            files.setdefault(name[1], file)
+    return files

@@ -22,12 +22,11 @@ from raydistill.evaluation.lm_harness.task_data import (
 from raydistill.specs.evaluation import TaskSource
 from raydistill.storage.store import Store
 
-MOST_EXAMPLES = 1_000
-"""To draw few-shot examples from."""
+MOST_EXAMPLES = 1_000  # that few-shot examples are drawn from
 
 
 def fetch(names: Sequence[str], store: Store) -> None:
-    """Bring the data of tasks from the hub into the store.
+    """Download the data of tasks from the hub into the store.
 
     Raises:
         DataError: naming every task whose data cannot be had.
@@ -35,7 +34,7 @@ def fetch(names: Sequence[str], store: Store) -> None:
     failed: dict[str, str] = {}
     for name in names:
         try:
-            _keep(name, _splits(name), store)
+            _save(name, _splits(name), store)
         except DataError:
             raise
         except Exception as error:  # noqa: BLE001  (datasets and its transports raise anything)
@@ -49,7 +48,7 @@ def fetch(names: Sequence[str], store: Store) -> None:
 
 
 def _splits(name: str) -> list[Iterable[dict[str, Any]]]:
-    """The documents that are asked, and those that may be shown before them."""
+    """The documents to score, and those that few-shot examples are drawn from."""
     if name in PAPER13:
         path, configuration, split = PAPER13[name].hub
         dataset = load_dataset(path, configuration or None)
@@ -60,17 +59,16 @@ def _splits(name: str) -> list[Iterable[dict[str, Any]]]:
     settings = dict(config.get("dataset_kwargs") or {})
     settings.pop("trust_remote_code", None)
     dataset = load_dataset(config["dataset_path"], config.get("dataset_name"), **settings)
-    asked = config.get("test_split") or config.get("validation_split")
-    shown = config.get("fewshot_split") or config.get("training_split")
-    return [dataset[split] for split in (asked, shown) if split]
+    scored = config.get("test_split") or config.get("validation_split")
+    fewshot = config.get("fewshot_split") or config.get("training_split")
+    return [dataset[split] for split in (scored, fewshot) if split]
 
 
-def _keep(name: str, splits: Sequence[Iterable[dict[str, Any]]], store: Store) -> None:
+def _save(name: str, splits: Sequence[Iterable[dict[str, Any]]], store: Store) -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, file) for file in (ITEMS, FEWSHOT)[: len(splits)]]
-        for number, (file, documents) in enumerate(zip(files, splits, strict=True)):
-            some = islice(documents, MOST_EXAMPLES) if number else documents
-            file.write_text("\n".join(map(json.dumps, some)), "utf-8")
+        for file, documents, most in zip(files, splits, (None, MOST_EXAMPLES), strict=False):
+            file.write_text("\n".join(map(json.dumps, islice(documents, most))), "utf-8")
         read_documents(files[0], name)
         source = TaskSource(task=name, data_sha256=sha256_of_files(files))
         keep_files(files, source, store)

@@ -16,11 +16,11 @@ from raydistill.evaluation.lm_harness.task_data import FEWSHOT, ITEMS
 
 FEWSHOT_SEED = 1234  # lm-eval's own
 
-Results = Sequence[tuple[float, bool]]
+Results = Sequence[tuple[float, bool]]  # of requests: log-likelihood, whether it is greedy
 
 
 class Documents(list[dict[str, Any]]):
-    """The documents of a split, as much of a `datasets.Dataset` as lm-eval asks for."""
+    """The documents of a split, with as much of a `datasets.Dataset` as lm-eval uses."""
 
     @property
     def features(self) -> dict[str, Any]:
@@ -32,11 +32,11 @@ class FileTask(ConfigurableTask):  # type: ignore[misc]
     """A task from JSONL files, one a split: no Hugging Face cache, no progress bars."""
 
     def download(self, dataset_kwargs: Any = None, **_kwargs: Any) -> None:
-        """Read the files that the configuration names, by split."""
+        """Reads the files that the configuration names, by split."""
         self.dataset = {split: Documents(read(Path(f))) for split, f in dataset_kwargs.items()}
 
     def build_all_requests(self, **_kwargs: Any) -> None:
-        """The requests of every item; built once, the answers of an earlier model forgotten."""
+        """Builds the requests of every item once; later calls clear an earlier model's answers."""
         self._instances = self._requests
         for request in self._requests:
             request.resps.clear()
@@ -46,13 +46,13 @@ class FileTask(ConfigurableTask):  # type: ignore[misc]
     def _requests(self) -> list[Instance]:
         self.set_fewshot_seed(FEWSHOT_SEED)
         shots = self.config.num_fewshot or 0
-        found: list[Instance] = []
-        for number, item in enumerate(self.eval_docs):
+        requests: list[Instance] = []
+        for index, item in enumerate(self.eval_docs):
             context = self.fewshot_context(item, shots, gen_prefix=self.doc_to_prefix(item))
-            metadata = (self.config.task, number, self.config.repeats)
-            made = self.construct_requests(item, context, metadata=metadata)
-            found += made if isinstance(made, list) else [made]
-        return found
+            metadata = (self.config.task, index, self.config.repeats)
+            of_item = self.construct_requests(item, context, metadata=metadata)
+            requests += of_item if isinstance(of_item, list) else [of_item]
+        return requests
 
 
 class Table2Task(FileTask):
@@ -65,12 +65,12 @@ class Table2Task(FileTask):
             return requests
         choices = [request.args[1] for request in requests if request.args[0] == ""]
         return requests + [
-            Instance("loglikelihood", doc, (PREMISE, choice), number, **kwargs)
-            for number, choice in enumerate(choices, len(requests))
+            Instance("loglikelihood", doc, (PREMISE, choice), index, **kwargs)
+            for index, choice in enumerate(choices, len(requests))
         ]
 
     def process_results(self, doc: Mapping[str, Any], results: Results) -> dict[str, Any]:
-        """The metric of one document, by name; lm-eval's own stand beside PMI-DC."""
+        """The metric of one document, by name; with PMI-DC come lm-eval's own metrics."""
         task = PAPER13[self.config.task]
         return table2(task, doc, [nats for nats, _ in results])
 
@@ -78,38 +78,33 @@ class Table2Task(FileTask):
 def table2(task: PaperTask, document: Mapping[str, Any], nats: Sequence[float]) -> dict[str, Any]:
     """Table 2's metric of one document, from the log-likelihoods of its requests (METHOD 6).
 
-    F1 is a pair, right answer and given one: it is a metric of all documents together.
+    F1 is a pair, right answer and predicted one: it is a metric of all documents together.
     """
     choices = task.choices(document)
     size = len(choices)
     right = task.text(document) if task.shared else task.target(document)
-    given, nothing, bare = nats[:size], nats[size : 2 * size], nats[2 * size :]
+    by_question, by_nothing, by_premise = nats[:size], nats[size : 2 * size], nats[2 * size :]
 
-    def won(scores: Sequence[float]) -> float:
-        return float(_likeliest(scores) == right)
+    def likeliest(scores: Sequence[float]) -> int:
+        return max(range(len(scores)), key=scores.__getitem__)
+
+    def accuracy(scores: Sequence[float]) -> float:
+        return float(likeliest(scores) == right)
 
     if task.metric == "f1":
-        return {"f1": (right, _likeliest(given))}
+        return {"f1": (right, likeliest(by_question))}
+    scores = {}
     if task.metric == "pmi_dc":
-        return {
-            "pmi_dc": won([p - q for p, q in zip(given, bare, strict=True)]),
-            "acc_mutual_info": won([p - q for p, q in zip(given, nothing, strict=True)]),
-            "acc": won(given),
-        }
+        for metric, bare in (("pmi_dc", by_premise), ("acc_mutual_info", by_nothing)):
+            scores[metric] = accuracy([p - q for p, q in zip(by_question, bare, strict=True)])
     if task.metric == "acc_norm":
-        return {
-            "acc_norm": won([p / len(choice) for p, choice in zip(given, choices, strict=True)]),
-            "acc": won(given),
-        }
-    return {"acc": won(given)}
-
-
-def _likeliest(scores: Sequence[float]) -> int:
-    return max(range(len(scores)), key=scores.__getitem__)
+        per_character = [p / len(choice) for p, choice in zip(by_question, choices, strict=True)]
+        scores["acc_norm"] = accuracy(per_character)
+    return scores | {"acc": accuracy(by_question)}
 
 
 def read(file: Path) -> list[dict[str, Any]]:
-    """The lines of a file that was checked when it was made."""
+    """The documents of a JSONL file, which was checked when it was made."""
     lines = file.read_text("utf-8").split("\n")
     return [json.loads(line) for line in lines if line.strip()]
 
@@ -171,12 +166,12 @@ def lm_eval_task(name: str, folder: Path, num_fewshot: int) -> FileTask:
 
 def _splits(folder: Path, num_fewshot: int) -> dict[str, Any]:
     files = {"items": folder / ITEMS} | ({"fewshot": folder / FEWSHOT} if num_fewshot else {})
-    there = {split: str(file) for split, file in files.items() if file.is_file()}
+    by_split = {split: str(file) for split, file in files.items() if file.is_file()}
     return {
-        "dataset_kwargs": there,
+        "dataset_kwargs": by_split,
         "training_split": None,
         "validation_split": None,
         "test_split": "items",
-        "fewshot_split": "fewshot" if "fewshot" in there else None,
+        "fewshot_split": "fewshot" if "fewshot" in by_split else None,
         "num_fewshot": num_fewshot,
     }

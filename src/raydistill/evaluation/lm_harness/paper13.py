@@ -1,4 +1,4 @@
-"""The paper's 13 zero-shot tasks: what is asked, and the metric of Table 2 (METHOD 6).
+"""The paper's 13 zero-shot tasks: their prompts, and the metrics of Table 2 (METHOD 6).
 
 Prompts, choices and right answers are those of lm-eval 0.4.13 (`lm_eval/tasks/`), as functions
 of a document, which has the fields of the original dataset. The metrics differ from lm-eval's
@@ -12,32 +12,36 @@ from typing import Any, Literal
 
 Document = Mapping[str, Any]
 
+# Accuracy of the likeliest choice; of the likeliest per character; of the one that the question
+# makes likelier than "Answer:" alone does; F1 of answering 1.
 Metric = Literal["acc", "acc_norm", "pmi_dc", "f1"]
-"""Accuracy of the likeliest choice; of the likeliest per character; of the one that the question
-makes likelier than "Answer:" alone does; F1 of answering 1."""
 
+# PMI-DC (Holtzman et al., 2021) is log p(choice | question) − log p(choice | premise).
 PREMISE = "Answer:"
-"""Of PMI-DC (Holtzman et al., 2021): log p(choice | question) − log p(choice | premise)."""
+
+
+def _label(document: Document) -> int:
+    return int(document["label"])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PaperTask:
-    """A multiple-choice task: `choices[target]` goes on from `text`.
+    """A multiple-choice task: `choices[target]` follows `text`.
 
     Where `shared` is set the choices are contexts, of which `text` is the right one, and
-    `target` goes on from each: lm-eval's partial evaluation.
+    `target` follows each of them: lm-eval's partial evaluation.
     """
 
     metric: Metric
     text: Callable[[Document], str | int]
     choices: Callable[[Document], list[str]]
-    target: Callable[[Document], int | str]
+    target: Callable[[Document], int | str] = _label
     hub: tuple[str, str, str]  # dataset, its configuration, split
     shared: bool = False
 
 
-def _question(document: Document) -> str:
-    return f"Question: {document['question']}\nAnswer:"
+def _prompt(template: str) -> Callable[[Document], str]:
+    return lambda document: template.format_map(document)
 
 
 def _options(document: Document) -> list[str]:
@@ -46,10 +50,6 @@ def _options(document: Document) -> list[str]:
 
 def _answer_key(document: Document) -> int:
     return int(document["choices"]["label"].index(document["answerKey"].lstrip()))
-
-
-def _label(document: Document) -> int:
-    return int(document["label"])
 
 
 def _fixed(*choices: str) -> Callable[[Document], list[str]]:
@@ -90,16 +90,14 @@ def _copa_choices(document: Document) -> list[str]:
 PAPER13: Mapping[str, PaperTask] = {
     "piqa": PaperTask(
         metric="acc_norm",
-        text=lambda document: f"Question: {document['goal']}\nAnswer:",
+        text=_prompt("Question: {goal}\nAnswer:"),
         choices=lambda document: [document["sol1"], document["sol2"]],
-        target=_label,
         hub=("baber/piqa", "", "validation"),
     ),
     "hellaswag": PaperTask(
         metric="acc_norm",
         text=_hellaswag_text,
         choices=lambda document: [_plain(ending) for ending in document["endings"]],
-        target=_label,
         hub=("Rowan/hellaswag", "", "validation"),
     ),
     "winogrande": PaperTask(
@@ -112,9 +110,8 @@ PAPER13: Mapping[str, PaperTask] = {
     ),
     "boolq": PaperTask(
         metric="acc_norm",
-        text=lambda document: f"{document['passage']}\nQuestion: {document['question']}?\nAnswer:",
+        text=_prompt("{passage}\nQuestion: {question}?\nAnswer:"),
         choices=_fixed("no", "yes"),
-        target=_label,
         hub=("aps/super_glue", "boolq", "validation"),
     ),
     "openbookqa": PaperTask(
@@ -135,68 +132,56 @@ PAPER13: Mapping[str, PaperTask] = {
     ),
     "arc_easy": PaperTask(
         metric="acc",
-        text=_question,
+        text=_prompt("Question: {question}\nAnswer:"),
         choices=_options,
         target=_answer_key,
         hub=("allenai/ai2_arc", "ARC-Easy", "test"),
     ),
     "arc_challenge": PaperTask(
         metric="pmi_dc",
-        text=_question,
+        text=_prompt("Question: {question}\nAnswer:"),
         choices=_options,
         target=_answer_key,
         hub=("allenai/ai2_arc", "ARC-Challenge", "test"),
     ),
     "rte": PaperTask(
         metric="acc_norm",
-        text=lambda document: (
-            f"{document['sentence1']}\nQuestion: {document['sentence2']} True or False?\nAnswer:"
-        ),
+        text=_prompt("{sentence1}\nQuestion: {sentence2} True or False?\nAnswer:"),
         choices=_fixed("True", "False"),
-        target=_label,
         hub=("nyu-mll/glue", "rte", "validation"),
     ),
     "cb": PaperTask(
         metric="acc",
-        text=lambda document: (
-            f"{document['premise']}\nQuestion: {document['hypothesis']}. "
-            "True, False, or Neither?\nAnswer:"
-        ),
+        text=_prompt("{premise}\nQuestion: {hypothesis}. True, False, or Neither?\nAnswer:"),
         choices=_fixed("True", "False", "Neither"),
-        target=_label,
         hub=("aps/super_glue", "cb", "validation"),
     ),
     "copa": PaperTask(
         metric="acc",
         text=_copa_text,
         choices=_copa_choices,
-        target=_label,
         hub=("aps/super_glue", "copa", "validation"),
     ),
     "mrpc": PaperTask(
         metric="f1",
-        text=lambda document: (
-            f"Sentence 1: {document['sentence1']}\nSentence 2: {document['sentence2']}\n"
+        text=_prompt(
+            "Sentence 1: {sentence1}\nSentence 2: {sentence2}\n"
             "Question: Do both sentences mean the same thing?\nAnswer:"
         ),
         choices=_fixed("no", "yes"),  # 1 is "equivalent"
-        target=_label,
         hub=("nyu-mll/glue", "mrpc", "validation"),
     ),
     "sst2": PaperTask(
         metric="acc",
-        text=lambda document: (
-            f"{document['sentence']}\nQuestion: Is this sentence positive or negative?\nAnswer:"
-        ),
+        text=_prompt("{sentence}\nQuestion: Is this sentence positive or negative?\nAnswer:"),
         choices=_fixed("negative", "positive"),
-        target=_label,
         hub=("nyu-mll/glue", "sst2", "validation"),
     ),
 }
 
 
 def check_document(name: str, document: Document) -> None:
-    """Refuse a document that task `name` cannot be asked of.
+    """Refuse a document that task `name` cannot use.
 
     Raises:
         ValueError: saying what is missing or out of range.

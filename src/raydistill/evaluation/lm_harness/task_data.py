@@ -1,4 +1,4 @@
-"""What `--tasks`, `--task-data` and `--num-fewshot` ask for: text becomes what is measured."""
+"""The tasks of `--tasks`, with their data by `--task-data` or from the hub, and `--num-fewshot`."""
 
 import hashlib
 import json
@@ -21,6 +21,8 @@ from raydistill.specs.evaluation import EvalSpec, TaskSource
 from raydistill.storage.manifest import sha256_of
 from raydistill.storage.store import Store
 
+ITEMS, FEWSHOT = "items.jsonl", "fewshot.jsonl"
+
 
 def requested_evaluation(
     own: EvalSpec, tasks: str | None, folder: Path | None, num_fewshot: int | None, store: Store
@@ -36,20 +38,17 @@ def requested_evaluation(
     return with_sources(own, folder, store, num_fewshot)
 
 
-ITEMS, FEWSHOT = "items.jsonl", "fewshot.jsonl"
-
-
 def with_sources(
     evaluation: EvalSpec, folder: Path | None, store: Store, num_fewshot: int | None = None
 ) -> EvalSpec:
-    """The same with the data of every task that has its own, as far as it is here.
+    """An evaluation with the data of every task that has its own, as far as it is local.
 
     Args:
-        evaluation: whose tasks.
+        evaluation: names the tasks.
         folder: `--task-data`; then nothing comes from the hub.
-        store: has what earlier came from there.
-        num_fewshot: examples before every item of such a task; None: as many as it says
-            itself, none for the paper's.
+        store: has what was downloaded before.
+        num_fewshot: examples before every item of such a task; None: the task's default, none
+            for the paper's.
 
     Raises:
         UsageError: if there is no such task.
@@ -62,25 +61,25 @@ def with_sources(
         raise UsageError("--num-fewshot is for tasks with data of their own: --tasks names none")
     shots = {name: usual_fewshot(name) if num_fewshot is None else num_fewshot for name in own}
     if folder is None:
-        found = {name: _fetched(name, store) for name in own}
+        sha256s = {name: _downloaded_sha256(name, store) for name in own}
     else:
         _check_folder(folder, shots)
-        found = {name: sha256_of_files(_files(folder, name)) for name in own}
+        sha256s = {name: sha256_of_files(_files(folder, name)) for name in own}
     sources = [
         TaskSource(task=name, data_sha256=sha256, num_fewshot=shots[name])
-        for name, sha256 in found.items()
+        for name, sha256 in sha256s.items()
         if sha256
     ]
     return replace(evaluation, sources=tuple(sources))
 
 
 def missing_task_data(evaluation: EvalSpec) -> tuple[str, ...]:
-    """The tasks whose data has still to come from the hub."""
+    """The tasks whose data has yet to be downloaded from the hub."""
     return tuple(name for name in evaluation.corpus_tasks if not is_text_task(name))
 
 
 def keep_task_data(evaluation: EvalSpec, folder: Path | None, store: Store) -> None:
-    """Copy from `folder` into the store what it lacks of the data: workers read it there.
+    """Copy the data of tasks from `folder` into the store, where workers read it.
 
     Raises:
         DataError: if a file has changed since the plan was made.
@@ -112,7 +111,7 @@ def read_documents(file: Path, name: str) -> list[dict[str, Any]]:
     Raises:
         DataError: naming file and line of a broken one, or if there is none.
     """
-    found: list[dict[str, Any]] = []
+    documents: list[dict[str, Any]] = []
     for number, line in enumerate(file.read_text("utf-8", errors="replace").split("\n"), 1):
         if not line.strip():
             continue
@@ -124,30 +123,30 @@ def read_documents(file: Path, name: str) -> list[dict[str, Any]]:
                 check_document(name, document)
         except ValueError as error:
             raise DataError(f"{file}:{number}: {error}") from None
-        found.append(document)
-    if not found:
+        documents.append(document)
+    if not documents:
         raise DataError(f"{file} has no documents: no mean is taken over fewer tasks")
-    if name == "mrpc" and not any(int(document["label"]) for document in found):
+    if name == "mrpc" and not any(int(document["label"]) for document in documents):
         raise DataError(f"{file} has no document with label 1, and F1 counts those")
-    return found
+    return documents
 
 
 def _check_folder(folder: Path, shots: Mapping[str, int]) -> None:
-    """Every task has documents in `folder`, and enough to show before, by task how many."""
+    """Refuse a folder without documents for a task, or with fewer examples than its shots."""
     if not folder.is_dir():
         raise DataError(f"--task-data {folder.absolute()} is no folder")
-    wanted = [f"{name}.jsonl" for name in shots]
-    wanted += [
-        f"{n}.fewshot.jsonl" for n, shown in shots.items() if shown and not has_own_examples(n)
-    ]
-    if missing := [file for file in wanted if not folder.joinpath(file).is_file()]:
-        there = ", ".join(sorted(file.name for file in folder.glob("*.jsonl"))) or "no .jsonl"
-        raise DataError(f"--task-data {folder.absolute()} lacks {', '.join(missing)}; has {there}")
-    for name, shown in shots.items():
+    needed = [f"{name}.jsonl" for name in shots]
+    needed += [f"{name}.{FEWSHOT}" for name in shots if shots[name] and not has_own_examples(name)]
+    if missing := [file for file in needed if not folder.joinpath(file).is_file()]:
+        files = ", ".join(sorted(file.name for file in folder.glob("*.jsonl"))) or "no .jsonl"
+        raise DataError(f"--task-data {folder.absolute()} lacks {', '.join(missing)}; has {files}")
+    for name, num_shots in shots.items():
         for file in _files(folder, name):
             size = len(read_documents(file, name))
-            if file.name.endswith(FEWSHOT) and size < shown:
-                raise DataError(f"{file} has {size} documents, {shown} are shown before every item")
+            if file.name.endswith(FEWSHOT) and size < num_shots:
+                raise DataError(
+                    f"{file} has {size} documents, {num_shots} are shown before every item"
+                )
 
 
 def _files(folder: Path, name: str) -> list[Path]:
@@ -156,12 +155,12 @@ def _files(folder: Path, name: str) -> list[Path]:
 
 
 def sha256_of_files(files: Sequence[Path]) -> str:
-    """Of one file, or of the sha256s of several."""
-    each = [sha256_of(file) for file in files]
-    return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()
+    """The sha256 of one file, or that of the sha256s of several."""
+    sha256s = [sha256_of(file) for file in files]
+    return sha256s[0] if len(files) == 1 else hashlib.sha256("".join(sha256s).encode()).hexdigest()
 
 
-def _fetched(name: str, store: Store) -> str:
-    """The data that came from the hub; empty if none did."""
+def _downloaded_sha256(name: str, store: Store) -> str:
+    """The sha256 of the data that came from the hub; empty if none did."""
     source = store.load(TaskSource, "task_data", "hub", f"{name}.json")
     return source.data_sha256 if source else ""

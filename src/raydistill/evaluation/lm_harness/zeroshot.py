@@ -1,8 +1,9 @@
-"""Tasks scored by lm-eval through our own model, split by document."""
+"""Zero-shot tasks scored by lm-eval with our own models, by document."""
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
-USUAL = ("pmi_dc", "acc_norm", "acc", "exact_match", "f1")
-"""Of the metrics of a task its score is the first of these, or else the task's own first."""
+# A task's score is the first of these among its metrics, or else its own first.
+PREFERRED_METRICS = ("pmi_dc", "acc_norm", "acc", "exact_match", "f1")
 
 Sample = Mapping[str, Any]
 
 
 def score_tasks(model: Decoder, folder: Path, items: Mapping[str, Path]) -> dict[str, UnitScores]:
-    """Right answers and items of each held-out unit, by task made of the corpus.
+    """Right answers and items of each held-out unit, for every task made of the corpus.
 
     Args:
         model: scored as it is, in evaluation mode.
@@ -47,11 +48,11 @@ def score_tasks(model: Decoder, folder: Path, items: Mapping[str, Path]) -> dict
         UsageError: if there is no such task.
     """
     lm = _lm(model, folder)
-    found = {}
+    scores = {}
     for name, file in items.items():
         samples = _samples(lm, corpus_task(name, file, metric(name)))
-        found[name] = _by_unit(samples, lambda s: s["doc"]["unit"], metric(name))
-    return found
+        scores[name] = _by_unit(samples, lambda s: s["doc"]["unit"], metric(name))
+    return scores
 
 
 def score_source(model: Decoder, folder: Path, source: TaskSource, data: Path) -> UnitScores:
@@ -78,37 +79,34 @@ def score_with(lm: LM, task: FileTask) -> UnitScores:
         DataError: if the task has no metric that is a mean over its items.
     """
     name, samples = task.config.task, _samples(lm, task)
-    first = [sample for sample in samples if sample["filter"] == samples[0]["filter"]]
-    chosen = _metric(name, first[0])
-    if chosen == "f1":
-        return _f1(first, name)
-    scores = _by_unit(first, lambda s: f"{name} {s['doc_id']}", chosen)
-    return UnitScores(
-        units=scores.units,
-        sums=scores.sums,
-        counts=scores.counts,
+    first_filter = samples[0]["filter"]
+    filtered = [sample for sample in samples if sample["filter"] == first_filter]
+    score = _score_metric(name, filtered[0])
+    if score == "f1":
+        return _f1(filtered, name)
+    return replace(
+        _by_unit(filtered, lambda s: f"{name} {s['doc_id']}", score),
         chance=_chance(task),
-        beside=tuple(_beside(samples, chosen, samples[0]["filter"])),
+        beside=tuple(_other_means(samples, score, first_filter)),
     )
 
 
 def _samples(lm: LM, task: FileTask) -> list[Sample]:
     name = task.config.task
-    # no bootstrap: intervals are made over whole units
+    # no bootstrap: intervals are computed over whole units
     result = evaluator.evaluate(lm=lm, task_dict={name: task}, bootstrap_iters=0)
     samples: list[Sample] = result["samples"][name]
     return samples
 
 
-def _metric(name: str, sample: Sample) -> str:
+def _score_metric(name: str, sample: Sample) -> str:
     """Which metric of a task is its score."""
-    there: Sequence[str] = sample["metrics"]
-    ranked = [*(m for m in USUAL if m in there), *(m for m in there if m not in USUAL)]
-    for each in ranked:
-        if each == "f1" or isinstance(sample[each], int | float):
-            return each
+    metrics: Sequence[str] = sample["metrics"]
+    for key in dict.fromkeys((*PREFERRED_METRICS, *metrics)):
+        if key in metrics and (key == "f1" or isinstance(sample[key], int | float)):
+            return key
     raise DataError(
-        f"task {name!r} has no metric that is a mean over its items, only {', '.join(there)}: "
+        f"task {name!r} has no metric that is a mean over its items, only {', '.join(metrics)}: "
         "two models cannot be compared on it item by item"
     )
 
@@ -121,45 +119,48 @@ def _by_unit(samples: Sequence[Sample], unit: Callable[[Sample], str], score: st
         items[unit(sample)] += 1
     return UnitScores(
         units=tuple(items),
-        sums=tuple(float(right[each]) for each in items),
+        sums=tuple(float(right[name]) for name in items),
         counts=tuple(items.values()),
     )
 
 
 def _f1(samples: Sequence[Sample], name: str) -> UnitScores:
     """2·TP and 2·TP + FP + FN of each item; guessing is to answer 1 always."""
-    pairs = [(int(right), int(given)) for right, given in (s["f1"] for s in samples)]
+    pairs = [(int(right), int(predicted)) for right, predicted in (s["f1"] for s in samples)]
     share = sum(right == 1 for right, _ in pairs) / len(pairs)
     if not share:
         raise DataError(f"task {name!r} has no item whose answer is 1, and F1 counts those")
     return UnitScores(
         units=tuple(f"{name} {sample['doc_id']}" for sample in samples),
-        sums=tuple(2.0 * (right == given == 1) for right, given in pairs),
-        counts=tuple((right == 1) + (given == 1) for right, given in pairs),
+        sums=tuple(2.0 * (right == predicted == 1) for right, predicted in pairs),
+        counts=tuple((right == 1) + (predicted == 1) for right, predicted in pairs),
         counts_vary=True,
         chance=2 * share / (1 + share),
-        beside=(("acc", sum(right == given for right, given in pairs) / len(pairs)),),
+        beside=(("acc", sum(right == predicted for right, predicted in pairs) / len(pairs)),),
     )
 
 
 def _chance(task: FileTask) -> float:
-    """The mean over items of 1 in so many choices; 0 where nothing is chosen from."""
+    """What guessing gives: the mean over items of 1/choices; 0 for a task without choices."""
     if task.OUTPUT_TYPE != "multiple_choice":
         return 0.0
     shares = [1 / len(task.doc_to_choice(document)) for document in task.eval_docs]
     return sum(shares) / len(shares)
 
 
-def _beside(samples: Sequence[Sample], chosen: str, filtered: str) -> list[tuple[str, float]]:
+def _other_means(
+    samples: Sequence[Sample], score: str, first_filter: str
+) -> Iterator[tuple[str, float]]:
     """The means of the other metrics, and of those after another filter."""
     values: dict[str, list[float]] = {}
     for sample in samples:
-        same = sample["filter"] == filtered
-        for each in sample["metrics"]:
-            if isinstance(sample[each], int | float) and not (same and each == chosen):
-                key = each if same else f"{each},{sample['filter']}"
-                values.setdefault(key, []).append(float(sample[each]))
-    return [(key, sum(each) / len(each)) for key, each in values.items()]
+        is_first = sample["filter"] == first_filter
+        for metric_name in sample["metrics"]:
+            value = sample[metric_name]
+            if isinstance(value, int | float) and not (is_first and metric_name == score):
+                key = metric_name if is_first else f"{metric_name},{sample['filter']}"
+                values.setdefault(key, []).append(float(value))
+    return ((key, sum(numbers) / len(numbers)) for key, numbers in values.items())
 
 
 def _lm(model: Decoder, folder: Path) -> DecoderLM:

@@ -8,11 +8,8 @@ from raydistill.data.documents import Document
 from raydistill.evaluation.text_tasks import Item, shuffled_item
 
 CHOICES = 4
-
 METRIC = "acc_norm"  # the passages differ in characters
-
 CONTEXT_WORDS = 20
-
 PASSAGE_WORDS = 8
 
 
@@ -23,13 +20,13 @@ def candidates(
     words = _words(document.text)
     others = [_words(other.text) for other in neighbours if other.unit != document.unit]
     elsewhere = [other for other in others if len(other) >= PASSAGE_WORDS]
-    places = list(range(CONTEXT_WORDS, len(words) - PASSAGE_WORDS + 1, PASSAGE_WORDS))
-    rng.shuffle(places)
+    starts = list(range(CONTEXT_WORDS, len(words) - PASSAGE_WORDS + 1, PASSAGE_WORDS))
+    rng.shuffle(starts)
     if len(elsewhere) < CHOICES - 1:
         return
-    for place in places:
-        context = " ".join(words[place - CONTEXT_WORDS : place])
-        right = " ".join(words[place : place + PASSAGE_WORDS])
+    for start in starts:
+        context = " ".join(words[start - CONTEXT_WORDS : start])
+        right = " ".join(words[start : start + PASSAGE_WORDS])
         wrong = [_passage(other, rng) for other in rng.sample(elsewhere, CHOICES - 1)]
         if len({right, *wrong}) == CHOICES:
             yield shuffled_item(document.unit, context, right, wrong, rng)

@@ -15,12 +15,9 @@ from raydistill.data.documents import Document
 from raydistill.evaluation.text_tasks import Item, sentences, shuffled_item
 
 CHOICES = 4
-
 METRIC = "acc"
-
 CONTEXT_WORDS = 24
-
-POOL = 12  # distractors are drawn from so many words nearest in frequency
+POOL = 12  # words nearest in frequency, from which distractors are drawn
 
 
 def candidates(

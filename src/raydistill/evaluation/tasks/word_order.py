@@ -15,12 +15,10 @@ from raydistill.data.documents import Document
 from raydistill.evaluation.text_tasks import Item, sentences, shuffled_item
 
 CHOICES = 4
-
 METRIC = "acc"
-
 CONTEXT_WORDS = 5
-
 PASSAGE_WORDS = 10
+SMOOTHING = 10  # added to the count of a bigram's first word
 
 
 def candidates(
@@ -51,7 +49,7 @@ def _swaps(words: Sequence[str]) -> Iterator[list[str]]:
 class _Bigrams:
     """How likely words follow each other, by count, falling back to single words."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    def __init__(self, texts: tuple[str, ...]) -> None:
         words = [text.lower().split() for text in texts]
         self.single = Counter(word for text in words for word in text)
         self.pairs = Counter(pair for text in words for pair in pairwise(text))
@@ -59,18 +57,11 @@ class _Bigrams:
 
     def score(self, words: Sequence[str]) -> float:
         """The log-probability of `words` after the first of them."""
+        single, pairs, lowered = self.single, self.pairs, [word.lower() for word in words]
         return sum(
-            math.log(
-                (self.pairs[pair] + (self.single[pair[1]] + 1) / self.total) / self.weight(pair[0])
-            )
-            for pair in pairwise(word.lower() for word in words)
+            math.log((pairs[a, b] + (single[b] + 1) / self.total) / (single[a] + SMOOTHING))
+            for a, b in pairwise(lowered)
         )
 
-    def weight(self, word: str) -> int:
-        """What the counts of pairs that begin with `word` are divided by."""
-        return self.single[word] + 10
 
-
-@functools.lru_cache(maxsize=8)
-def _bigrams(texts: tuple[str, ...]) -> _Bigrams:
-    return _Bigrams(texts)
+_bigrams = functools.lru_cache(maxsize=8)(_Bigrams)

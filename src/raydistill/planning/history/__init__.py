@@ -1,1 +1,1 @@
-"""What was asked of a sweep before, and where it stands."""
+"""Records of sweeps that were run before, and the state of their trials."""

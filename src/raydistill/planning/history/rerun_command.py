@@ -1,4 +1,4 @@
-"""The command that would train a cell of a sweep once more, by itself."""
+"""The command that trains one cell of a sweep again."""
 
 import shlex
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ from raydistill.specs.scale import Scale, load_scale
 from raydistill.specs.trial import OWN, Recipe, TrialRequest
 
 
-def command_of(sweep: SweepRecord, asked: CellRequest) -> str:
-    """Of the sweep that asked for the cell, with every value named."""
-    cell = asked.cell
+def command_of(sweep: SweepRecord, cell_request: CellRequest) -> str:
+    """The command of the sweep for this cell alone, with every value named."""
+    cell = cell_request.cell
     axes = [(f"--{axis}", str(v)) for axis, v in cell.values.items() if axis not in FIELDS]
     words = [
         *("python", f"sweeps/{sweep.name}.py"),
@@ -40,45 +40,45 @@ def _recipe_name(recipe: Recipe) -> str:
     return "paper" if recipe.optimizer == "lion" else "heal"
 
 
-def _request(asked: TrialRequest) -> Iterator[tuple[str, str]]:
-    yield "--age", format_age(asked.age)
-    yield "--location", asked.location
-    if asked.location != NONE:
-        if not is_list(asked.location):
-            yield "--count", str(asked.count)
-        yield "--gap", _tokens(asked.gap)
-        yield "--order", asked.order
-    yield "--loss", asked.loss
-    if asked.teacher != OWN:
-        yield "--teacher", asked.teacher
-    if asked.excerpt:
-        yield "--teacher-placement", f"cached:{asked.excerpt}"
-    yield "--seed", str(asked.seed)
+def _request(request: TrialRequest) -> Iterator[tuple[str, str]]:
+    yield "--age", format_age(request.age)
+    yield "--location", request.location
+    if request.location != NONE:
+        if not is_list(request.location):
+            yield "--count", str(request.count)
+        yield "--gap", _tokens(request.gap)
+        yield "--order", request.order
+    yield "--loss", request.loss
+    if request.teacher != OWN:
+        yield "--teacher", request.teacher
+    if request.excerpt:
+        yield "--teacher-placement", f"cached:{request.excerpt}"
+    yield "--seed", str(request.seed)
 
 
-def _recipe(scale: Scale, asked: TrialRequest) -> Iterator[tuple[str, str]]:
-    """What the flags changed of the scale."""
-    usual = _usual(scale)
+def _recipe(scale: Scale, request: TrialRequest) -> Iterator[tuple[str, str]]:
+    """The flags for what differs from the scale's defaults."""
+    default = _without_flags(scale)
     yield "--budget", _tokens(scale.budget)
     for flag in ("corpus", "text_field", "heldout", "heldout_general"):
-        if (text := getattr(scale, flag)) != getattr(usual, flag):
+        if (text := getattr(scale, flag)) != getattr(default, flag):
             yield f"--{flag.replace('_', '-')}", text
-    changed = {
+    settings = {
         field.name: getattr(scale.heal, field.name)
         for field in fields(Recipe)
-        if getattr(scale.heal, field.name) != getattr(usual.heal, field.name)
+        if getattr(scale.heal, field.name) != getattr(default.heal, field.name)
     }
-    if not isinstance(asked.peak_lr, str):
-        changed["peak_lr"] = asked.peak_lr
-    for name, value in changed.items():
+    if not isinstance(request.peak_lr, str):
+        settings["peak_lr"] = request.peak_lr
+    for name, value in settings.items():
         yield "--set", f"{name}={value}"
 
 
-def _usual(scale: Scale) -> Scale:
-    """The scale without flags; of a model that is no longer there, as it was with them."""
+def _without_flags(scale: Scale) -> Scale:
+    """The scale with its defaults; with its flags if its model can no longer be read."""
     if not scale.brought or scale.like:
         return load_scale(scale.like or scale.name)
-    bring = CustomModel(
+    custom = CustomModel(
         name=scale.brought,
         revisions=tuple(map(str, scale.ages)),
         seq_len=scale.model.context,
@@ -86,12 +86,12 @@ def _usual(scale: Scale) -> Scale:
         budget=scale.budget,
     )
     try:
-        return scale_of(bring, None)
+        return scale_of(custom, None)
     except RaydistillError:
         return scale
 
 
 def _tokens(tokens: int) -> str:
     """`20B` where that is exact, else every digit."""
-    said = format_tokens(tokens)
-    return said if parse_tokens(said) == tokens else str(tokens)
+    text = format_tokens(tokens)
+    return text if parse_tokens(text) == tokens else str(tokens)

@@ -1,40 +1,29 @@
-"""Where a sweep stands, as the store knows it."""
+"""The state of a sweep in the store: the scores of its bases, the outcomes of its cells."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from raydistill.evaluation.stored_scores import measured
-from raydistill.planning.cell import ADDED, BaseRequest, Cell
-from raydistill.planning.history.sweep_record import SweepRecord
+from raydistill.planning.cell import ADDED, BaseKey, BaseRequest
+from raydistill.planning.history.sweep_record import CellRequest, SweepRecord
 from raydistill.planning.outcomes import outcome
 from raydistill.planning.preview.dry_run import UNKNOWN, layer_map, map_of
-from raydistill.pruning.layer_choice import LayerChoice
 from raydistill.specs.locations import Layers
 from raydistill.specs.results import Documents, Finished, Outcome, Scores, Unfinished
-from raydistill.specs.trial import TrialSpec
 from raydistill.storage.store import Store
 from raydistill.training.throughput import Figures, figures_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CellState:
-    """A cell, the trial that it means, and where that stands.
+class CellState(CellRequest):
+    """A requested cell with the outcome of its trial."""
 
-    `choice` is how its layers were chosen where the location is data-driven.
-    """
-
-    cell: Cell
-    spec: TrialSpec
-    base_sha256: str
     outcome: Outcome
-    choice: LayerChoice | None
-    remark: str  # what chose its peak rate
-    edge: str  # where that may not be the best
     figures: Figures
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaseState:
-    """A base that was measured."""
+    """A base with its scores."""
 
     asked: BaseRequest
     scores: Scores
@@ -43,44 +32,33 @@ class BaseState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepState:
-    """A sweep as far as the store knows it."""
+    """A sweep with its bases and cells, as far as they are in the store."""
 
     asked: SweepRecord
     bases: tuple[BaseState, ...]
     cells: tuple[CellState, ...]
 
 
-def read_state(asked: SweepRecord, store: Store) -> SweepState:
-    """Where a sweep stands."""
-    starts = {
-        (each.cell.base.key, each.base_sha256, each.spec.train.corpus_sha256): each.cell.base
-        for each in asked.cells
-    }
-    bases = [
-        BaseState(asked=base, scores=found[0], documents=found[1])
-        for (_, sha256, corpus), base in sorted(starts.items(), key=lambda start: start[0])
-        if (found := measured(sha256, corpus, base.scale.evaluation, store))
-    ]
+def read_state(record: SweepRecord, store: Store) -> SweepState:
+    """The state of a sweep, by its record."""
+    starts: dict[tuple[BaseKey, str, str], BaseRequest] = {}
     outcomes: dict[tuple[str, str], Outcome] = {}
     cells = []
-    for each in asked.cells:
-        key = (each.spec.trial_id, each.base_sha256)
+    for request in record.cells:
+        cell, spec, sha256 = request.cell, request.spec, request.base_sha256
+        starts[cell.base.key, sha256, spec.train.corpus_sha256] = cell.base
+        key = (spec.trial_id, sha256)
         if key not in outcomes:
-            evaluation = each.cell.scale.evaluation
-            outcomes[key] = outcome(each.spec, each.base_sha256, evaluation, store)
-        cells.append(
-            CellState(
-                cell=each.cell,
-                spec=each.spec,
-                base_sha256=each.base_sha256,
-                outcome=outcomes[key],
-                choice=each.choice,
-                remark=each.remark,
-                edge=each.edge,
-                figures=figures_of(each.spec.trial_id, outcomes[key], store),
-            )
-        )
-    return SweepState(asked=asked, bases=tuple(bases), cells=tuple(cells))
+            outcomes[key] = outcome(spec, sha256, cell.scale.evaluation, store)
+        of_request = {field.name: getattr(request, field.name) for field in fields(CellRequest)}
+        figures = figures_of(spec.trial_id, outcomes[key], store)
+        cells.append(CellState(**of_request, outcome=outcomes[key], figures=figures))
+    bases = [
+        BaseState(asked=base, scores=stored.scores, documents=stored.documents)
+        for (_, sha256, corpus), base in sorted(starts.items(), key=lambda start: start[0])
+        if (stored := measured(sha256, corpus, base.scale.evaluation, store))
+    ]
+    return SweepState(asked=record, bases=tuple(bases), cells=tuple(cells))
 
 
 def has_ended(cell: CellState) -> bool:
@@ -89,7 +67,7 @@ def has_ended(cell: CellState) -> bool:
 
 
 def layers_of(state: CellState) -> Layers:
-    """The layers that left; none are known of most students trained elsewhere."""
+    """The layers that were removed; of most students trained elsewhere they are not known."""
     if ADDED not in state.cell.values or not isinstance(state.outcome, Finished):
         return state.spec.plan.layers
     trained = state.outcome.result.trained
@@ -97,7 +75,7 @@ def layers_of(state: CellState) -> Layers:
 
 
 def layer_map_of(state: CellState) -> str:
-    """One box a layer, as the plan prints it."""
+    """One box a layer, as in the dry run's table."""
     if ADDED not in state.cell.values:
         return map_of(state.spec, state.cell.scale)
     assert isinstance(state.outcome, Finished), "what is added was measured"

@@ -1,8 +1,8 @@
-"""What was ever asked of a sweep, as the store keeps it: a report is made from it at any moment.
+"""The record of a sweep in the store, from which a report can be made at any time.
 
-    sweeps/<name>/<scale>/asked.json     every cell, with the trial that it means
+    sweeps/<name>/<scale>/asked.json     every cell ever requested, with the trial that it means
 
-A command adds its cells to those of earlier ones. Results are not in it: they lie with the trials.
+A command adds its cells to those of earlier ones. Results are not in it: they are with the trials.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CellRequest:
-    """A cell as it was asked, and as it was resolved."""
+    """A cell as it was requested, and as it was resolved."""
 
     cell: Cell
     spec: TrialSpec
@@ -45,7 +45,7 @@ class CellRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SweepRecord:
-    """A sweep at one scale: no function, no path, so that it can be kept."""
+    """A sweep at one scale: no function, no path, so that it can be stored."""
 
     name: str
     question: str
@@ -60,15 +60,15 @@ class SweepRecord:
 
 
 def record_of(prepared: PreparedSweep) -> SweepRecord:
-    """The cells of a sweep whose base, layers and peak rate are known by now."""
+    """The record of those cells of a sweep whose base, layers and peak rate are known by now."""
     plan, peaks = prepared.plan, probed_rates(prepared)
     searched = plan.options.search in (TPE, FUNNEL)
     cells: dict[str, CellRequest] = {}
-    for place, cell in enumerate(plan.cells):
-        asked = _asked(cell, prepared.artifacts, peaks)
-        if asked is not None:
+    for index, cell in enumerate(plan.cells):
+        request = _cell_request(cell, prepared.artifacts, peaks)
+        if request is not None:
             # A search takes every trial once, under its first name.
-            cells.setdefault(asked.spec.trial_id if searched else str(place), asked)
+            cells.setdefault(request.spec.trial_id if searched else str(index), request)
     return SweepRecord(
         name=plan.sweep.name,
         question=plan.sweep.question,
@@ -82,7 +82,7 @@ def record_of(prepared: PreparedSweep) -> SweepRecord:
     )
 
 
-def _asked(
+def _cell_request(
     cell: Cell, artifacts: Artifacts, peaks: Mapping[ArmKey, ProbedRate]
 ) -> CellRequest | None:
     spec, base = resolve(cell, artifacts), artifacts.bases.get(cell.base.key)
@@ -100,77 +100,79 @@ def _asked(
     )
 
 
-def keep(asked: SweepRecord, store: Store) -> None:
-    """Add the cells of `asked` to what the store keeps of that sweep; the newest stand last."""
-    place = _place(asked.name, asked.scale, searched=asked.searched)
-    before = _load(store, *place)
-    together = {_key(cell): cell for cell in (before.cells if before else ())}
-    for cell in asked.cells:
-        together.pop(_key(cell), None)
-        together[_key(cell)] = cell
-    probing = max(asked.probing_s, before.probing_s if before else 0.0)
-    merged = replace(asked, cells=tuple(together.values()), probing_s=probing)
-    if merged != before:
-        store.save(merged, *place)
+def keep(record: SweepRecord, store: Store) -> None:
+    """Add the cells of a record to the store's record of that sweep; the newest come last."""
+    stored = _stored(record, store)
+    cells = {_key(cell): cell for cell in (stored.cells if stored else ())}
+    for cell in record.cells:
+        cells.pop(_key(cell), None)
+        cells[_key(cell)] = cell
+    probing = max(record.probing_s, stored.probing_s if stored else 0.0)
+    merged = replace(record, cells=tuple(cells.values()), probing_s=probing)
+    if merged != stored:
+        store.save(merged, *_store_key(record))
 
 
-def with_added(asked: SweepRecord, store: Store) -> SweepRecord:
-    """The same with the references of that sweep, and the students added beside such cells."""
-    kept = _load(store, *_place(asked.name, asked.scale, searched=asked.searched))
-    starts = {_start(cell) for cell in asked.cells}
-    beside = [
+def with_added(record: SweepRecord, store: Store) -> SweepRecord:
+    """A record with its sweep's references, and the students added to the bases of its cells."""
+    stored = _stored(record, store)
+    starts = {_start(cell) for cell in record.cells}
+    added = [
         cell
-        for cell in (kept.cells if kept else ())
+        for cell in (stored.cells if stored else ())
         if was_added(cell.spec) and (REFERENCE in cell.cell.values or _start(cell) in starts)
     ]
-    return replace(asked, cells=(*asked.cells, *beside))
+    return replace(record, cells=(*record.cells, *added))
 
 
 def was_added(spec: TrialSpec) -> bool:
-    """Whether `raydistill add` made it, and no command of a sweep asked for it."""
+    """Whether `raydistill add` made it, not a command of a sweep."""
     base = spec.base
     return isinstance(base, ExternalBase) and base.name.startswith(f"{ADDED}: ")
 
 
-def _start(asked: CellRequest) -> tuple[str, str, str]:
-    train = asked.spec.train
-    return asked.base_sha256, train.corpus_sha256, train.tokenizer_sha256
+def _start(request: CellRequest) -> tuple[str, str, str]:
+    train = request.spec.train
+    return request.base_sha256, train.corpus_sha256, train.tokenizer_sha256
 
 
 def all_records(store: Store, names: Sequence[str] = ()) -> Iterator[SweepRecord]:
-    """Every sweep that the store keeps, or those of these names, by name and scale.
+    """Every record in the store, or those of these sweeps, by name and scale.
 
     Raises:
         DataError: if one was written by a newer version.
     """
-    root = store.path("sweeps")
-    for path in sorted(root.glob("*/*/asked*.json")):
-        found = _load(store, *path.relative_to(store.root).parts)
-        if found is not None and (not names or found.name in names):
-            yield found
+    for path in sorted(store.path("sweeps").glob("*/*/asked*.json")):
+        record = _load(store, *path.relative_to(store.root).parts)
+        if record is not None and (not names or record.name in names):
+            yield record
 
 
-def _place(name: str, scale: str, *, searched: bool) -> tuple[str, ...]:
-    return "sweeps", name, scale, "asked-searched.json" if searched else "asked.json"
+def _stored(record: SweepRecord, store: Store) -> SweepRecord | None:
+    return _load(store, *_store_key(record))
 
 
-def _key(asked: CellRequest) -> object:
-    values = tuple(sorted((axis, str(value)) for axis, value in asked.cell.values.items()))
-    if was_added(asked.spec):  # other weights of that name take its place
-        return values, asked.base_sha256 if ADDED in asked.cell.values else ""
-    return values, asked.base_sha256, asked.spec.trial_id
+def _store_key(record: SweepRecord) -> tuple[str, ...]:
+    file = "asked-searched.json" if record.searched else "asked.json"
+    return "sweeps", record.name, record.scale, file
 
 
-def _load(store: Store, *place: str) -> SweepRecord | None:
+def _key(request: CellRequest) -> object:
+    values = tuple(sorted((axis, str(value)) for axis, value in request.cell.values.items()))
+    if was_added(request.spec):  # replaced by other weights of that name
+        return values, request.base_sha256 if ADDED in request.cell.values else ""
+    return values, request.base_sha256, request.spec.trial_id
+
+
+def _load(store: Store, *store_key: str) -> SweepRecord | None:
+    path = store.path(*store_key)
     try:
-        found = store.load(SweepRecord, *place)
+        record = store.load(SweepRecord, *store_key)
     except ValueError as error:
         raise DataError(
-            f"{store.path(*place)} is not readable: it was changed, or is of another version; "
+            f"{path} is not readable: it was changed, or is of another version; "
             "move it away and run the sweep's command again, which trains nothing anew"
         ) from error
-    if found is not None and found.schema > SCHEMA:
-        raise DataError(
-            f"{store.path(*place)} was written by schema {found.schema}, this reads {SCHEMA}"
-        )
-    return found
+    if record is not None and record.schema > SCHEMA:
+        raise DataError(f"{path} was written by schema {record.schema}, this reads {SCHEMA}")
+    return record

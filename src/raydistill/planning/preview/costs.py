@@ -1,4 +1,4 @@
-"""What a plan will cost: tokens, FLOPs and disk exactly; seconds and memory as measured before."""
+"""The cost of a plan: tokens, FLOPs and disk exactly; seconds and memory as measured before."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from raydistill.core.errors import UsageError
 from raydistill.distillation.loss_name import TEMPERATURE, loss_settings
 from raydistill.distillation.teacher_placement import layout_of, parse_excerpt
 from raydistill.planning.artifacts import Artifacts, ages_by_scale
-from raydistill.planning.cell import BaseKey, Cell
+from raydistill.planning.cell import BaseKey
 from raydistill.planning.plan import SweepPlan
 from raydistill.planning.prepared import PreparedSweep
 from raydistill.planning.resolve import PlannedTrial, stand_in_plan
@@ -22,23 +22,21 @@ from raydistill.specs.trial import TEACHER_FREE, Age, DropPlan, NoTeacher, Rando
 from raydistill.storage.store import Store
 from raydistill.training.throughput import ESTIMATE, Rate, Unmeasured, paced_as, rate_of
 
-MOST_DEVICE_HOURS = 8.0
+MOST_DEVICE_HOURS = 8.0  # that need no `--yes`
 
 _FLOAT_BYTES = 4  # weights and momentum are float32 whatever the precision
-
 _CHECKPOINTS = 3  # two are kept, while a third is written
 
-Rates = Mapping[str, Rate | Unmeasured]
-"""By the name of a scale."""
+Rates = Mapping[str, Rate | Unmeasured]  # by the name of a scale
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Work:
-    """One training that a plan asks for."""
+    """The cost of one training run of a plan."""
 
     scale: str
     loss: str
-    blocks: int  # that stay
+    blocks: int  # of the student
     tokens: int
     flops_exact: int
     flops_paper: int
@@ -48,7 +46,7 @@ class Work:
     working_bytes: int  # on disk, while it trains
 
     def seconds(self, rates: Rates) -> float:
-        """Expected wall-clock; 0 if it is done, infinite if nobody knows."""
+        """Expected wall-clock seconds; 0 if it is done, infinite if they are not known."""
         rate = rates[self.scale]
         if self.done:
             return 0.0
@@ -58,13 +56,13 @@ class Work:
         return self.flops_exact / (pace.flops_per_s * self.devices) + pace.evaluate_s
 
     def device_s(self, rates: Rates) -> float:
-        """The same over all its devices, which wait while one of them measures."""
+        """Expected seconds times devices, all of which are held while one of them evaluates."""
         return self.seconds(rates) * self.devices
 
 
 def rates_of(trials: Sequence[PlannedTrial], store: Store, *, probed: bool) -> Rates:
-    """What is known of the speed of every scale that trials and their bases are of."""
-    cells = [cell for each in trials for cell in each.cells]
+    """The measured speed of every scale of trials and their bases."""
+    cells = [cell for planned in trials for cell in planned.cells]
     scales = {scale.name: scale for scale, _ in ages_by_scale(cells)}
     return {
         name: rate_of(scale.model, scale.heal, store, probed=probed)
@@ -73,7 +71,7 @@ def rates_of(trials: Sequence[PlannedTrial], store: Store, *, probed: bool) -> R
 
 
 def trial_work(planned: PlannedTrial, store: Store) -> Work:
-    """One trial of a plan."""
+    """The cost of one trial of a plan."""
     cell, trial, model = planned.cells[0], planned.trial, planned.scale.model
     recipe = planned.scale.recipe(cell.request)
     if isinstance(trial, TrialSpec):
@@ -86,7 +84,7 @@ def trial_work(planned: PlannedTrial, store: Store) -> Work:
     teacher = cell.teacher
     cached = bool(cell.request.excerpt)
     teachers = () if cached or isinstance(teacher, NoTeacher) else (teacher.scale.model,)
-    whole, left = parameters(model), parameters(model, removed=len(plan.drops))
+    before, after = parameters(model), parameters(model, removed=len(plan.drops))
     return Work(
         scale=planned.scale.name,
         loss=paced_as(cell.request.loss, cached),
@@ -96,13 +94,13 @@ def trial_work(planned: PlannedTrial, store: Store) -> Work:
         flops_paper=paper_flops(model, plan, recipe, teachers),
         devices=planned.scale.devices_per_trial,
         done=done,
-        kept_bytes=_FLOAT_BYTES * left,
-        working_bytes=_CHECKPOINTS * _FLOAT_BYTES * (whole + left),
+        kept_bytes=_FLOAT_BYTES * after,
+        working_bytes=_CHECKPOINTS * _FLOAT_BYTES * (before + after),
     )
 
 
 def plan_work(prepared: PreparedSweep) -> tuple[list[Work], list[Work]]:
-    """The pretrainings that trials need first, one a scale, and the trials in their order."""
+    """The costs of the pretrainings that trials need, one a scale, and of the trials, in order."""
     bases = [
         base_work(scale, prepared.artifacts, ages)
         for scale, ages in ages_by_scale(prepared.plan.cells)
@@ -112,13 +110,13 @@ def plan_work(prepared: PreparedSweep) -> tuple[list[Work], list[Work]]:
 
 
 def most_work(plan: SweepPlan, work: Sequence[Work]) -> list[Work]:
-    """The costliest of the trainings not done that a search may ask for; all of a grid's."""
-    left = sorted((w for w in work if not w.done), key=lambda each: -each.flops_exact)
-    return left[: math.ceil(_trainings(plan, len(work), len(work) - len(left)))]
+    """The most that is left to do: all of a grid's trials, the costliest that a search may run."""
+    todo = sorted((w for w in work if not w.done), key=lambda w: -w.flops_exact)
+    return todo[: math.ceil(_trainings(plan, len(work), len(work) - len(todo)))]
 
 
 def _trainings(plan: SweepPlan, distinct_trials: int, done: int) -> float:
-    """How many whole trainings a search asks for at most."""
+    """How many budgets' worth of training a search needs at most."""
     options = plan.options
     if options.search == TPE:
         seeds = plan.sweep.searching.new_seeds
@@ -127,14 +125,14 @@ def _trainings(plan: SweepPlan, distinct_trials: int, done: int) -> float:
     if options.search != FUNNEL:
         return distinct_trials
     seeds = len({cell.request.seed for cell in plan.cells})
-    contests = {(c.scale.name, c.request.age, c.request.count) for c in plan.cells}
-    sets = math.ceil(distinct_trials / seeds / len(contests))
-    each = ladder(sets, options.trials).trainings + (seeds - 1) * options.trials
-    return len(contests) * each
+    brackets = len({(c.scale.name, c.request.age, c.request.count) for c in plan.cells})
+    sets = math.ceil(distinct_trials / seeds / brackets)
+    per_bracket = ladder(sets, options.trials).trainings + (seeds - 1) * options.trials
+    return brackets * per_bracket
 
 
 def base_work(scale: Scale, artifacts: Artifacts, ages: Sequence[Age]) -> Work:
-    """The pretraining that a plan needs first, on one device; done if all its ages exist."""
+    """The cost of a scale's pretraining, on one device; done if all these ages exist."""
     plan, recipe = DropPlan(), scale.pretrain
     size = _FLOAT_BYTES * parameters(scale.model)
     return Work(
@@ -152,33 +150,43 @@ def base_work(scale: Scale, artifacts: Artifacts, ages: Sequence[Age]) -> Work:
 
 
 def answers_bytes(prepared: PreparedSweep) -> int:
-    """What cached teachers take in the storage once a plan is done, at most; 0 without one.
+    """The bytes that cached teachers take in the storage once a plan is done, at most.
 
-    A window is written once for all trials that ask the same of it. How far the windows of
-    several data seeds are the same is not looked up: together they are no more than there are.
+    A window is written once for all trials that share it. Which windows several data seeds share
+    is not looked up, but together they have at most all windows of the corpus.
     """
     corpus_sha256 = prepared.artifacts.corpus.corpus_sha256
     info = prepared.store.load(CorpusInfo, "corpora", corpus_sha256, "corpus.json")
-    asked: dict[_Answers, dict[tuple[int, int], int]] = {}
-    for each in prepared.trials:
-        cell, recipe = each.cells[0], each.scale.recipe(each.cells[0].request)
+    longest: dict[_Answers, dict[tuple[int, int], int]] = {}  # tokens, by data order
+    for planned in prepared.trials:
+        cell = planned.cells[0]
+        recipe = planned.scale.recipe(cell.request)
         if cell.request.excerpt and not isinstance(cell.teacher, NoTeacher):
+            student, teacher = planned.scale.model, cell.teacher.scale.model
+            answers = _Answers(
+                teacher=cell.teacher.key,
+                excerpt=cell.request.excerpt,
+                temperature=loss_settings(cell.request.loss)[1].get(TEMPERATURE, 1.0),
+                precision=recipe.precision,
+                context=student.context,
+                vocab_size=min(student.vocab_size, teacher.vocab_size),
+            )
             order = cell.request.seed, recipe.warm_phase_tokens
-            longest = asked.setdefault(_answers(cell, recipe.precision), {})
-            longest[order] = max(longest.get(order, 0), recipe.budget_tokens)
-    taken = 0
-    for answers, longest in asked.items():
+            by_order = longest.setdefault(answers, {})
+            by_order[order] = max(by_order.get(order, 0), recipe.budget_tokens)
+    total = 0
+    for answers, by_order in longest.items():
         form, size = parse_excerpt(answers.excerpt)
-        windows = sum(tokens // answers.context for tokens in longest.values())
+        windows = sum(tokens // answers.context for tokens in by_order.values())
         if info is not None:
             windows = min(windows, (info.train_tokens - 1) // answers.context)
-        taken += windows * layout_of(form).window_bytes(size, answers.vocab_size, answers.context)
-    return taken
+        total += windows * layout_of(form).window_bytes(size, answers.vocab_size, answers.context)
+    return total
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Answers:
-    """What is kept of one teacher, but for the windows."""
+    """The cached answers of one teacher, whatever the windows."""
 
     teacher: BaseKey
     excerpt: str
@@ -188,46 +196,35 @@ class _Answers:
     vocab_size: int
 
 
-def _answers(cell: Cell, precision: str) -> _Answers:
-    assert not isinstance(cell.teacher, NoTeacher), cell
-    student, teacher = cell.scale.model, cell.teacher.scale.model
-    return _Answers(
-        teacher=cell.teacher.key,
-        excerpt=cell.request.excerpt,
-        temperature=loss_settings(cell.request.loss)[1].get(TEMPERATURE, 1.0),
-        precision=precision,
-        context=student.context,
-        vocab_size=min(student.vocab_size, teacher.vocab_size),
-    )
-
-
 def keep_estimates(trials: Sequence[PlannedTrial], store: Store, *, probed: bool) -> None:
-    """Note with every trial that has not begun what it is expected to take, where that is known."""
+    """Store the estimated cost of every trial that has none yet and is not done, where known."""
     rates = rates_of(trials, store, probed=probed)
     for planned in trials:
         work = trial_work(planned, store)
         rate = rates[work.scale]
         if work.done or isinstance(rate, Unmeasured) or not isinstance(planned.trial, TrialSpec):
             continue
-        place = ("trials", planned.trial.trial_id, ESTIMATE)
-        if store.load(CostEstimate, *place) is None:
-            peak_bytes = rate.pace(work.loss, work.blocks).peak_bytes
-            device_s = work.device_s(rates)
-            made = CostEstimate(device_s=device_s, peak_bytes=peak_bytes, source=rate.grounds)
-            store.save(made, *place)
+        store_key = ("trials", planned.trial.trial_id, ESTIMATE)
+        if store.load(CostEstimate, *store_key) is None:
+            estimate = CostEstimate(
+                device_s=work.device_s(rates),
+                peak_bytes=rate.pace(work.loss, work.blocks).peak_bytes,
+                source=rate.grounds,
+            )
+            store.save(estimate, *store_key)
 
 
 class LongError(UsageError):
-    """A plan that is long, or of unknown length: it is run with a yes alone."""
+    """A plan takes long, or an unknown time: it needs `--yes`."""
 
 
 def check_cost(work: Sequence[Work], rates: Rates, scale: Scale) -> None:
-    """Refuse what would take long, or what nobody knows the length of.
+    """Refuse work that takes long, or whose duration is not known.
 
     Raises:
-        LongError: if it needs a yes.
+        LongError: if it needs `--yes`.
     """
-    hours = sum(each.device_s(rates) for each in work) / 3600
+    hours = sum(training.device_s(rates) for training in work) / 3600
     if hours == float("inf") and not scale.cheap:
         raise LongError(
             f"nobody knows yet what a trial of scale {scale.name!r} takes: "

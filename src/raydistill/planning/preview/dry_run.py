@@ -30,26 +30,22 @@ from raydistill.specs.scale import Scale
 from raydistill.specs.trial import FROM_BASE, RandomBase, TrialRequest, TrialSpec
 
 KEPT, REMOVED, UNKNOWN = "■", "□", "·"
+MOST_ROWS = 40  # of the trials that Optuna may choose from
 
-UNSCORED = "layers known after scoring"
-
-MOST_ROWS = 40
-"""Trials that are shown of those that Optuna may choose from."""
-
-_ALWAYS = ("age", "count", "gap")
+_ALWAYS = ("age", "count", "gap")  # columns that are shown even if they do not vary
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One distinct trial as it is shown."""
+    """One distinct trial as text."""
 
-    layers: str
+    layers: str  # a box for each
     location: str
     values: tuple[str, ...]
 
 
 def layer_map(num_layers: int, removed: Sequence[int]) -> str:
-    """One box for each layer of the base, empty where it leaves.
+    """One box for each layer of the base, empty where it is removed.
 
     >>> layer_map(6, (1, 2))
     '■□□■■■'
@@ -65,20 +61,25 @@ def map_of(spec: TrialSpec, scale: Scale) -> str:
 
 def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
     """The whole plan in lines of at most `width` columns."""
-    plan, every = prepared.plan, with_probes(prepared)
-    trials, options = every.trials, plan.options
+    plan, with_all = prepared.plan, with_probes(prepared)
+    trials, options = with_all.trials, plan.options
     rates = rates_of(trials, prepared.store, probed=options.probe)
-    bases, work = plan_work(every)
-    varying = _columns([trial.cells[0].request for trial in trials])
+    bases, work = plan_work(with_all)
+    names = _columns([trial.cells[0].request for trial in trials])
     rows = [
-        _row(trial, each, varying=varying, rates=rates)
-        for trial, each in zip(trials, work, strict=True)
+        _row(trial, trial_work, names, rates)
+        for trial, trial_work in zip(trials, work, strict=True)
     ]
     most = MOST_ROWS if options.search == TPE else len(rows)
-    heads = (*varying, "tokens", "FLOPs", "time", "id")
+    heads = (*names, "tokens", "FLOPs", "time", "id")
     legend = f"{KEPT} stays  {REMOVED} leaves"
     if any(isinstance(trial.trial, Unscored) for trial in trials):
-        legend += f"  {UNKNOWN} {UNSCORED}"
+        legend += f"  {UNKNOWN} layers known after scoring"
+    sentences = (
+        *_probes(plan),
+        *forecast(bases, most_work(plan, work), rates, options.price_per_hour),
+        *_answers(answers_bytes(with_all), options.cache_gb),
+    )
     lines = [
         *_headings(prepared, width),
         *_of_text(prepared, width),
@@ -88,21 +89,13 @@ def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
         *([f"… and {len(rows) - most} more trials to choose from"] if len(rows) > most else []),
         "",
         _counts(trials, work),
-        *(
-            line
-            for said in (
-                *_probes(plan),
-                *forecast(bases, most_work(plan, work), rates, options.price_per_hour),
-                *_answers(answers_bytes(every), options.cache_gb),
-            )
-            for line in _wrapped(said, width, "  ")
-        ),
+        *(line for sentence in sentences for line in _wrapped(sentence, width, "  ")),
     ]
     return "\n".join(line.rstrip() for line in lines)
 
 
 def _columns(requests: Sequence[TrialRequest]) -> tuple[str, ...]:
-    """What is shown of each request: always age, count and gap, and whatever else varies."""
+    """The columns of the table: always age, count and gap, and every other field that varies."""
     names = [field.name for field in fields(TrialRequest) if field.name != "location"]
     return tuple(
         name
@@ -111,25 +104,17 @@ def _columns(requests: Sequence[TrialRequest]) -> tuple[str, ...]:
     )
 
 
-def _row(
-    planned: PlannedTrial,
-    work: Work,
-    *,
-    varying: tuple[str, ...],
-    rates: Rates,
-) -> Row:
+def _row(planned: PlannedTrial, work: Work, names: Sequence[str], rates: Rates) -> Row:
     requests = [cell.request for cell in planned.cells]
     num_layers = planned.scale.model.num_layers
-    names = ", ".join(
-        dict.fromkeys(
-            str(
-                cell.values.get("arm")
-                or cell.values.get(REFERENCE)
-                or label(r.location, num_layers, r.count, allow_ends=r.allow_ends)
-            )
-            for cell, r in zip(planned.cells, requests, strict=True)
+    locations = [
+        str(
+            cell.values.get("arm")
+            or cell.values.get(REFERENCE)
+            or label(r.location, num_layers, r.count, allow_ends=r.allow_ends)
         )
-    )
+        for cell, r in zip(planned.cells, requests, strict=True)
+    ]
     trial_id = "after reading" if planned.scale.brought else "after pretraining"
     if requests[0].peak_lr == "probe":
         trial_id = "after probing"
@@ -141,9 +126,9 @@ def _row(
         layers, trial_id = UNKNOWN * num_layers, "after scoring"
     return Row(
         layers=layers,
-        location=names,
+        location=", ".join(dict.fromkeys(locations)),
         values=(
-            *(shown(name, getattr(requests[0], name)) for name in varying),
+            *(shown(name, getattr(requests[0], name)) for name in names),
             format_tokens(int(float(f"{work.tokens:.3g}"))),
             format_flops(work.flops_exact),
             "done" if work.done else format_seconds(work.seconds(rates)),
@@ -154,25 +139,25 @@ def _row(
 
 def _table(heads: tuple[str, ...], rows: Sequence[Row], width: int) -> Iterator[str]:
     """A line for each trial; where that is too wide, a few short lines."""
-    columns = [max(map(len, each)) for each in zip(heads, *(r.values for r in rows), strict=True)]
+    columns = zip(heads, *(row.values for row in rows), strict=True)
+    widths = [max(map(len, column)) for column in columns]
     boxes = len(rows[0].layers)
-    names = width - boxes - 2 - sum(1 + column for column in columns)
-    words = [word for row in rows for word in row.location.split()]
-    if names < max(map(len, words)):
+    locations = width - boxes - 2 - sum(1 + column for column in widths)
+    if locations < max(len(word) for row in rows for word in row.location.split()):
         yield from _stacked(heads, rows, width)
         return
-    names = min(names, max(len(row.location) for row in rows))
-    names = max(names, len("location"))
+    locations = min(locations, max(len(row.location) for row in rows))
+    locations = max(locations, len("location"))
 
     def line(layers: str, location: str, values: Sequence[str]) -> str:
-        cells = (value.rjust(column) for value, column in zip(values, columns, strict=True))
-        return f"{layers:{boxes}}  {location:{names}} {' '.join(cells)}"
+        cells = (value.rjust(column) for value, column in zip(values, widths, strict=True))
+        return f"{layers:{boxes}}  {location:{locations}} {' '.join(cells)}"
 
     yield line("", "location", heads)
     for row in rows:
-        first, *more = textwrap.wrap(row.location, names)
+        first, *more = textwrap.wrap(row.location, locations)
         yield line(row.layers, first, row.values)
-        yield from (line("", rest, [""] * len(columns)) for rest in more)
+        yield from (line("", rest, [""] * len(widths)) for rest in more)
 
 
 def _stacked(heads: tuple[str, ...], rows: Sequence[Row], width: int) -> Iterator[str]:
@@ -190,16 +175,15 @@ def _headings(prepared: PreparedSweep, width: int) -> Iterator[str]:
     recipe = scale.recipe(request)
     ages = ", ".join(
         ("" if base.scale.name == scale.name else f"{base.scale.name} ")
-        + _age(base)
-        + ("" if base.key in prepared.artifacts.bases else _how_made(base))
+        + _age(base, exists=base.key in prepared.artifacts.bases)
         for base in bases
     )
     sizes = {base.scale.name: base.scale.model for base in bases} | {scale.name: model}
     facts = {
         "scale": "; ".join(
-            f"{name}: {each.num_layers} blocks, width {each.dim}, "
-            f"{parameters(each) / 1e6:.4g}M parameters"
-            for name, each in sizes.items()
+            f"{name}: {size.num_layers} blocks, width {size.dim}, "
+            f"{parameters(size) / 1e6:.4g}M parameters"
+            for name, size in sizes.items()
         )
         + f"; corpus {scale.corpus}"
         + (f"; by the recipe of {scale.like!r}, a test" if scale.like else ""),
@@ -219,14 +203,13 @@ def _headings(prepared: PreparedSweep, width: int) -> Iterator[str]:
         yield from _wrapped(f"{name:9} {fact}", width, " " * 10)
 
 
-def _age(base: BaseRequest) -> str:
-    if isinstance(base.age, str):
-        return base.age
-    return f"{format_tokens(base.age)} → {format_tokens(base.scale.age_tokens(base.age))}"
-
-
-def _how_made(base: BaseRequest) -> str:
-    return " (to be read)" if base.scale.brought else " (to be pretrained)"
+def _age(base: BaseRequest, *, exists: bool) -> str:
+    age = base.age
+    if not isinstance(age, str):
+        age = f"{format_tokens(age)} → {format_tokens(base.scale.age_tokens(age))}"
+    if exists:
+        return age
+    return f"{age} (to be read)" if base.scale.brought else f"{age} (to be pretrained)"
 
 
 def _clocks(scale: Scale) -> str:
@@ -239,20 +222,20 @@ def _clocks(scale: Scale) -> str:
 
 
 def _tasks(evaluation: EvalSpec) -> str:
-    """What is measured beside held-out loss, and which data is not here yet."""
+    """The tasks, and those whose data is not local yet."""
     missing = missing_task_data(evaluation)
     away = f" (from the hub, not here yet: {', '.join(missing)})" if missing else ""
     return (", ".join(evaluation.tasks) or "none") + away
 
 
 def _of_text(prepared: PreparedSweep, width: int) -> Iterator[str]:
-    """What was found while the text was made into tokens, or how a mix will be."""
+    """The notes from tokenising the corpus; before that, a note if it will be a mixture."""
     sha256 = prepared.artifacts.corpus.corpus_sha256
-    made = prepared.store.load(CorpusInfo, "corpora", sha256, "corpus.json")
-    mixed = len(sources_of(prepared.plan.scale.corpus)) > 1
+    corpus = prepared.store.load(CorpusInfo, "corpora", sha256, "corpus.json")
+    is_mix = len(sources_of(prepared.plan.scale.corpus)) > 1
     mix = "a mix: no text repeats, so it is cut to what its scarcest one allows"
-    for said in made.notes if made else [mix] * mixed:
-        yield from _wrapped(f"{'text':9} {said}", width, " " * 10)
+    for note in corpus.notes if corpus else [mix] * is_mix:
+        yield from _wrapped(f"{'text':9} {note}", width, " " * 10)
 
 
 def _healing(request: TrialRequest) -> tuple[bool, int]:
@@ -260,32 +243,31 @@ def _healing(request: TrialRequest) -> tuple[bool, int]:
 
 
 def _search(plan: SweepPlan) -> str:
-    """How the cells are gone through; what is to do is then the most that it may be."""
     search, trials = plan.options.search, plan.options.trials
     if search == FUNNEL:
         return f"{search}, {trials} layer sets of each model, age and count to the end"
-    said = f"{search}, {trials} of {len(plan.cells)} cells"
-    return f"{said}, lowest {', '.join(plan.options.objectives)}" if search == TPE else said
+    goal = f", lowest {', '.join(plan.options.objectives)}" if search == TPE else ""
+    return f"{search}, {trials} of {len(plan.cells)} cells{goal}"
 
 
 def _counts(trials: Sequence[PlannedTrial], work: Sequence[Work]) -> str:
     num_cells = sum(len(trial.cells) for trial in trials)
-    done = sum(each.done for each in work)
+    done = sum(training.done for training in work)
     return f"Cells {num_cells} · distinct trials {len(trials)} · done {done}."
 
 
 def _probes(plan: SweepPlan) -> Iterator[str]:
     if plan.options.lr_probe:
         probes = probe_cells(plan.cells)
-        arms, seed = len(probes) // len(FACTORS), probes[0].request.seed if probes else 0
+        seed = probes[0].request.seed if probes else 0
         yield (
             f"Of these, the {len(probes)} with data seed {seed} come first: three peak rates for "
-            f"each of {arms} arms."
+            f"each of {len(probes) // len(FACTORS)} arms."
         )
 
 
 def _answers(needed_bytes: int, cache_gb: float) -> Iterator[str]:
-    """What cached teachers take on disk, beside what they may."""
+    """The disk space of cached teachers, and its cap."""
     if needed_bytes:
         cap = f"cap {cache_gb:g} GB (--cache-gb)"
         if needed_bytes > 1e9 * cache_gb:

@@ -1,4 +1,4 @@
-"""What is left to do of a plan, and what it will take, in sentences."""
+"""What is left to do of a plan, and its expected cost, in sentences."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -21,9 +21,9 @@ def forecast(
     rates: Rates,
     price_per_hour: float | Literal["unknown"],
 ) -> Iterator[str]:
-    """The sentences below a plan: how much, how long, on what grounds, how large, at what price."""
-    todo = [each for each in trials if not each.done]
-    missing = [each for each in bases if not each.done]
+    """The sentences below a plan: its work, time and their source, memory, disk, and price."""
+    todo = [training for training in trials if not training.done]
+    missing = [training for training in bases if not training.done]
     yield f"To do: {_sum(todo, rates)}."
     if missing:
         runs = "one pretraining" if len(missing) == 1 else f"{len(missing)} pretrainings"
@@ -31,19 +31,19 @@ def forecast(
     work = [*missing, *todo]
     if not work:
         return
-    for scale in dict.fromkeys(each.scale for each in work):
-        yield from _grounds(scale if len(rates) > 1 else "", rates[scale])
+    for scale in dict.fromkeys(training.scale for training in work):
+        yield _grounds(scale if len(rates) > 1 else "", rates[scale])
     yield from _memory(work, rates)
     yield _disk(work)
     if price_per_hour != "unknown":
-        money = sum(each.device_s(rates) for each in work) / 3600 * price_per_hour
+        money = _device_s(work, rates) / 3600 * price_per_hour
         yield f"Money: {format_money(money)}, at {price_per_hour:g} for an hour of one device."
 
 
 def _sum(work: Sequence[Work], rates: Rates) -> str:
-    tokens = format_tokens(sum(each.tokens for each in work))
+    tokens = format_tokens(sum(training.tokens for training in work))
     exact, paper = sum(w.flops_exact for w in work), sum(w.flops_paper for w in work)
-    device_s = sum(each.device_s(rates) for each in work)
+    device_s = _device_s(work, rates)
     hours = "" if math.isinf(device_s) else f" ({device_s / 3600:.3g} device-hours)"
     return (
         f"{tokens} tokens, {format_flops(exact)} FLOPs exactly, {format_flops(paper)} by the "
@@ -51,33 +51,36 @@ def _sum(work: Sequence[Work], rates: Rates) -> str:
     )
 
 
-def _grounds(scale: str, rate: Rate | Unmeasured) -> Iterator[str]:
+def _device_s(work: Sequence[Work], rates: Rates) -> float:
+    return sum(training.device_s(rates) for training in work)
+
+
+def _grounds(scale: str, rate: Rate | Unmeasured) -> str:
     """Where the seconds come from."""
     of_scale = f" of {scale}" if scale else ""
     if isinstance(rate, Rate):
         speeds = sorted(pace.tokens_per_s for pace in rate.paces)
         ends = " to ".join(dict.fromkeys(f"{speed:,.0f}" for speed in (speeds[0], speeds[-1])))
-        yield f"Times{of_scale} from {rate.grounds}: {ends} tokens/s on each {rate.device}."
-    elif rate.reason:
-        yield f"A probe{of_scale} cannot tell how long that takes (?): {rate.reason}."
-    else:
-        yield (
-            f"No finished trial{of_scale or ' of this model'} tells how long that takes (?); "
-            "--probe measures it."
-        )
+        return f"Times{of_scale} from {rate.grounds}: {ends} tokens/s on each {rate.device}."
+    if rate.reason:
+        return f"A probe{of_scale} cannot tell how long that takes (?): {rate.reason}."
+    return (
+        f"No finished trial{of_scale or ' of this model'} tells how long that takes (?); "
+        "--probe measures it."
+    )
 
 
 def _memory(work: Sequence[Work], rates: Rates) -> Iterator[str]:
-    known = [(each, rate) for each in work if isinstance(rate := rates[each.scale], Rate)]
+    known = [(w, rate) for w in work if isinstance(rate := rates[w.scale], Rate)]
     if not known:
         return
-    most = max(rate.pace(each.loss, each.blocks).peak_bytes for each, rate in known)
+    most = max(rate.pace(w.loss, w.blocks).peak_bytes for w, rate in known)
     on_cpu = any(rate.device == "cpu" for _, rate in known)
     means = " (the resident size of a process, libraries included)" if on_cpu else ""
     yield f"Memory on each device: at most {format_bytes(most)}{means}."
 
 
 def _disk(work: Sequence[Work]) -> str:
-    kept = format_bytes(sum(each.kept_bytes for each in work))
-    most = format_bytes(max(each.working_bytes for each in work))
-    return f"Disk: {kept} of weights for good; each trial under way up to {most} of checkpoints."
+    weights = format_bytes(sum(training.kept_bytes for training in work))
+    most = format_bytes(max(training.working_bytes for training in work))
+    return f"Disk: {weights} of weights for good; each trial under way up to {most} of checkpoints."

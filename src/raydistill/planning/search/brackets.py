@@ -1,7 +1,7 @@
-"""What a funnel compares: layer sets of one model, age and count, and what the store knows of them.
+"""The brackets of successive halving: layer sets of one model, age and count, with their losses.
 
-Locations, gaps, orders, losses, teachers and rates compete; all else is alike. The first seed
-stands on the rungs; the finalists are trained with every seed.
+Locations, gaps, orders, losses, teachers and rates compete; all else is equal. The rungs train
+the first seed only; the finalists are trained with every seed.
 """
 
 import math
@@ -33,7 +33,7 @@ from raydistill.storage.manifest import steps_of
 from raydistill.storage.store import Store
 from raydistill.training.jobs import CutJob
 
-_AT_ONCE = 4  # layer sets that one piece of work measures
+_SETS_PER_JOB = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,47 +44,53 @@ class Bracket:
     contenders: Mapping[str, tuple[PlannedTrial, ...]]
 
     def spec(self, name: str) -> TrialSpec:
-        """What a contender trains on the rungs."""
+        """The trial that a contender trains on the rungs."""
         trial = self.contenders[name][0].trial
         assert isinstance(trial, TrialSpec), "every layer score is known once the stages are done"
         return trial
 
     @property
+    def first_trial(self) -> PlannedTrial:
+        """One of the trials, which stands for what all share."""
+        return next(iter(self.contenders.values()))[0]
+
+    @property
     def scale(self) -> Scale:
-        """Of the model."""
-        return next(iter(self.contenders.values()))[0].scale
+        """The scale of the model."""
+        return self.first_trial.scale
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Funnel:
-    """The contests of a plan with their ladders, and where to look for what came of them."""
+    """The brackets of a plan with their schedules, and the sweep whose store has their losses."""
 
-    contests: tuple[tuple[Bracket, HalvingSchedule], ...]
-    alone: tuple[PlannedTrial, ...]  # trained to the end, whatever the contests say
+    brackets: tuple[tuple[Bracket, HalvingSchedule], ...]
+    alone: tuple[PlannedTrial, ...]  # trained to the end, whatever comes of the brackets
     prepared: PreparedSweep
 
-    def climbs(self, failed: Collection[str] = ()) -> list[BracketState]:
-        """How far each contest has come; `failed` leave."""
+    def states(self, failed: Collection[str] = ()) -> list[BracketState]:
+        """The state of each bracket; `failed` contenders leave."""
         return [
-            standing(contest, ladder, self.prepared, failed) for contest, ladder in self.contests
+            bracket_state(bracket, schedule, self.prepared, failed)
+            for bracket, schedule in self.brackets
         ]
 
-    def last(self, climbs: Sequence[BracketState]) -> tuple[PlannedTrial, ...]:
-        """What is trained in the end: the finalists with every seed, and what has no rival."""
-        chosen = [
+    def last(self, states: Sequence[BracketState]) -> tuple[PlannedTrial, ...]:
+        """The trials of the last stage: finalists with every seed, and what has no rival."""
+        finalists = [
             trial
-            for (contest, _), advance in zip(self.contests, climbs, strict=True)
-            for name in advance.members
-            for trial in contest.contenders[name]
+            for (bracket, _), state in zip(self.brackets, states, strict=True)
+            for name in state.members
+            for trial in bracket.contenders[name]
         ]
-        return (*self.alone, *chosen)
+        return (*self.alone, *finalists)
 
     def is_done(self) -> bool:
         """Whether nothing is left to train or to measure."""
-        climbs = self.climbs()
-        if any(advance.missing for advance in climbs):
-            return False
-        return all(isinstance(self.outcome(trial), Finished) for trial in self.last(climbs))
+        states = self.states()
+        return not any(state.missing for state in states) and all(
+            isinstance(self.outcome(trial), Finished) for trial in self.last(states)
+        )
 
     def outcome(self, planned: PlannedTrial) -> Outcome:
         """Where a trial stands."""
@@ -92,161 +98,162 @@ class Funnel:
 
 
 def open_funnel(prepared: PreparedSweep) -> Funnel:
-    """The funnel of a sweep, narrowing as it did when it was begun.
+    """The brackets of a sweep, with the schedules of its first run.
 
-    Its rungs come from the store's finished trials of the same scale and budget, if they tell
-    any. They are kept: what the funnel itself trains must not change them halfway.
+    The rungs come from the store's finished trials of the same scale and budget, if these settle
+    any. Schedules are stored: the trials of the search itself must not change them halfway.
     """
-    rivals, alone = contests(prepared.trials)
-    with_ladders = tuple((contest, _ladder(contest, prepared)) for contest in rivals)
-    return Funnel(contests=with_ladders, alone=alone, prepared=prepared)
+    brackets, alone = brackets_of(prepared.trials)
+    with_schedules = tuple((bracket, _schedule(bracket, prepared)) for bracket in brackets)
+    return Funnel(brackets=with_schedules, alone=alone, prepared=prepared)
 
 
-def _ladder(contest: Bracket, prepared: PreparedSweep) -> HalvingSchedule:
+def _schedule(bracket: Bracket, prepared: PreparedSweep) -> HalvingSchedule:
     plan, store, finalists = prepared.plan, prepared.store, prepared.plan.options.trials
-    place = (
+    store_key = (
         *("sweeps", plan.sweep.name, plan.scale.name, "funnels"),
-        f"{digest({'names': list(contest.contenders), 'finalists': finalists})}.json",
+        f"{digest({'names': list(bracket.contenders), 'finalists': finalists})}.json",
     )
-    kept = store.load(HalvingSchedule, *place)
-    if kept is not None:
-        return kept
-    budget = contest.spec(next(iter(contest.contenders))).train.recipe.budget_tokens
+    schedule = store.load(HalvingSchedule, *store_key)
+    if schedule is not None:
+        return schedule
+    budget = bracket.spec(next(iter(bracket.contenders))).train.recipe.budget_tokens
     evidence = [
         grid
         for grid in grids(finished_trials(store))
-        if (grid.scale, grid.budget_tokens) == (contest.scale.name, budget)
+        if (grid.scale, grid.budget_tokens) == (bracket.scale.name, budget)
     ]
     shares = proposed(evidence)
-    untrained = [name for name in contest.contenders if store.trained(name) is None]
-    steps = ladder(len(untrained), finalists, shares or DEFAULT_SHARES)
+    untrained = [name for name in bracket.contenders if store.trained(name) is None]
+    schedule = ladder(len(untrained), finalists, shares or DEFAULT_SHARES)
     if shares:
         sets = sum(len(grid.sets) for grid in evidence)
-        steps = replace(steps, origin=f"as {sets} finished layer sets settled")
-    store.save(steps, *place)
-    return steps
+        schedule = replace(schedule, origin=f"as {sets} finished layer sets settled")
+    store.save(schedule, *store_key)
+    return schedule
 
 
-def contests(
-    planned: Sequence[PlannedTrial],
+def brackets_of(
+    trials: Sequence[PlannedTrial],
 ) -> tuple[tuple[Bracket, ...], tuple[PlannedTrial, ...]]:
-    """The contests of a plan, and the trials that have no rival: controls and the like.
+    """The brackets of a plan, and the trials that have no rival: controls and the like.
 
     Args:
-        planned: its distinct trials, with every layer score known.
+        trials: distinct ones, with every layer score known.
     """
     alike: dict[object, dict[TrialRequest, list[PlannedTrial]]] = {}
     alone = []
-    for each in planned:
-        request = each.cells[0].request
+    for planned in trials:
+        request = planned.cells[0].request
         if request.location == NONE or request.budget == 0 or request.start != FROM_BASE:
-            alone.append(each)
+            alone.append(planned)
             continue
         one_seed = replace(request, seed=0)
         shared = replace(
             one_seed, location="", gap=0, order="", loss="", teacher="", peak_lr="scale"
         )
-        alike.setdefault((each.scale.name, shared), {}).setdefault(one_seed, []).append(each)
-    found = []
+        rivals = alike.setdefault((planned.scale.name, shared), {})
+        rivals.setdefault(one_seed, []).append(planned)
+    brackets = []
     for rivals in alike.values():
         if len(rivals) == 1:
             alone += next(iter(rivals.values()))
         else:
-            found.append(_contest(list(rivals.values())))
-    return tuple(found), tuple(alone)
+            brackets.append(_bracket(list(rivals.values())))
+    return tuple(brackets), tuple(alone)
 
 
-def _contest(rivals: Sequence[Sequence[PlannedTrial]]) -> Bracket:
-    first = rivals[0][0].cells[0]
-    age, count = format_age(first.request.age), first.request.count
+def _bracket(rivals: Sequence[Sequence[PlannedTrial]]) -> Bracket:
+    cell = rivals[0][0].cells[0]
+    age, count = format_age(cell.request.age), cell.request.count
     contenders = {
-        each[0].trial.trial_id: tuple(each)
-        for each in rivals
-        if isinstance(each[0].trial, TrialSpec)
+        by_seed[0].trial.trial_id: tuple(by_seed)
+        for by_seed in rivals
+        if isinstance(by_seed[0].trial, TrialSpec)
     }
-    return Bracket(title=f"{first.scale.name}, age {age}, count {count}", contenders=contenders)
+    return Bracket(title=f"{cell.scale.name}, age {age}, count {count}", contenders=contenders)
 
 
-def standing(
-    contest: Bracket, ladder: HalvingSchedule, prepared: PreparedSweep, failed: Collection[str] = ()
+def bracket_state(
+    bracket: Bracket,
+    schedule: HalvingSchedule,
+    prepared: PreparedSweep,
+    failed: Collection[str] = (),
 ) -> BracketState:
-    """How far a contest has come, by what the store holds.
+    """The state of a bracket by the losses in the store of `prepared`.
 
-    Args:
-        contest: whose.
-        ladder: how it narrows.
-        prepared: its store has the losses without training, and those of the rungs.
-        failed: contenders that could not be trained further in this run; they leave.
+    Contenders that `failed` could not be trained further in this run; they leave.
     """
-    stages, store = range(ladder.to_the_end + 1), prepared.store
-    losses = [_losses(contest, ladder, stage, prepared) for stage in stages]
-    passed = [_further(contest, ladder, stage, store) - losses[stage].keys() for stage in stages]
+    stages, store = range(schedule.to_the_end + 1), prepared.store
+    losses = [_losses(bracket, schedule, stage, prepared) for stage in stages]
+    passed = [
+        {name for name in bracket.contenders if _is_beyond(bracket, schedule, name, stage, store)}
+        - losses[stage].keys()
+        for stage in stages
+    ]
     for stage in stages[1:]:
-        left = set(failed) & contest.contenders.keys() - losses[stage].keys() - passed[stage]
-        losses[stage] |= dict.fromkeys(left, math.inf)
-    climbed = advance(list(contest.contenders), ladder.keeps, losses[:-1], passed[:-1])
-    return climbed if climbed.missing else finish(climbed, losses[-1], ladder.finalists)
+        stopped = set(failed) & bracket.contenders.keys() - losses[stage].keys() - passed[stage]
+        losses[stage] |= dict.fromkeys(stopped, math.inf)
+    state = advance(list(bracket.contenders), schedule.keeps, losses[:-1], passed[:-1])
+    return state if state.missing else finish(state, losses[-1], schedule.finalists)
 
 
 def stop_at(
-    contest: Bracket, ladder: HalvingSchedule, name: str, stage: int
+    bracket: Bracket, schedule: HalvingSchedule, name: str, stage: int
 ) -> tuple[TrialSpec, int]:
     """A contender's trial, and after how many tokens it stops for a stage."""
-    spec = contest.spec(name)
-    if stage in (0, ladder.to_the_end):
+    spec = bracket.spec(name)
+    if stage in (0, schedule.to_the_end):
         return spec, spec.train.recipe.total_tokens if stage else 0
-    return spec, rung_tokens(spec.plan, spec.train.recipe, ladder.shares[stage - 1])
+    return spec, rung_tokens(spec.plan, spec.train.recipe, schedule.shares[stage - 1])
 
 
 def _losses(
-    contest: Bracket, ladder: HalvingSchedule, stage: int, prepared: PreparedSweep
+    bracket: Bracket, schedule: HalvingSchedule, stage: int, prepared: PreparedSweep
 ) -> dict[str, float]:
-    """Nats per token at a stage, on the documents to select on, of those that have come there."""
-    base, store = _base_sha256(contest, prepared.artifacts), prepared.store
-    evaluation = contest.scale.evaluation
-    found: dict[str, float | None] = {}
-    for name in contest.contenders:
-        spec, tokens = stop_at(contest, ladder, name, stage)
-        if stage == ladder.to_the_end:
-            end = outcome_of(contest.contenders[name][0], prepared)
-            found[name] = final_nll(end, "selection") if isinstance(end, Finished) else None
-        elif stage:
-            found[name] = selection_nll(rung_path(spec, tokens, evaluation, store), store)
-        else:
-            corpus = spec.train.corpus_sha256
-            place = cut_path(base, spec.plan.layers, corpus, evaluation, store)
-            found[name] = selection_nll(place, store)
-    return {name: nll for name, nll in found.items() if nll is not None}
+    """Nats per token of contenders at a stage, on the documents to select on, where known."""
+    base_sha256, store = _base_sha256(bracket, prepared.artifacts), prepared.store
+    evaluation = bracket.scale.evaluation
+
+    def loss(name: str) -> float | None:
+        spec, tokens = stop_at(bracket, schedule, name, stage)
+        if stage == schedule.to_the_end:
+            end = outcome_of(bracket.contenders[name][0], prepared)
+            return final_nll(end, "selection") if isinstance(end, Finished) else None
+        if stage:
+            return selection_nll(rung_path(spec, tokens, evaluation, store), store)
+        layers, corpus_sha256 = spec.plan.layers, spec.train.corpus_sha256
+        return selection_nll(cut_path(base_sha256, layers, corpus_sha256, evaluation, store), store)
+
+    return {name: nll for name in bracket.contenders if (nll := loss(name)) is not None}
 
 
-def _further(contest: Bracket, ladder: HalvingSchedule, stage: int, store: Store) -> set[str]:
-    """Those that are trained further than a stage."""
-    found = set()
-    for name in contest.contenders:
-        spec, tokens = stop_at(contest, ladder, name, stage)
-        steps = steps_of(store.path("trials", name, "checkpoints"))
-        beyond = any(step * spec.train.recipe.batch_tokens > tokens for step in steps)
-        if store.trained(name) is not None or (stage and beyond):
-            found.add(name)
-    return found
+def _is_beyond(
+    bracket: Bracket, schedule: HalvingSchedule, name: str, stage: int, store: Store
+) -> bool:
+    """Whether a contender is trained further than a stage."""
+    if store.trained(name) is not None:
+        return True
+    spec, tokens = stop_at(bracket, schedule, name, stage)
+    steps = steps_of(store.path("trials", name, "checkpoints"))
+    return stage > 0 and any(step * spec.train.recipe.batch_tokens > tokens for step in steps)
 
 
-def _base_sha256(contest: Bracket, artifacts: Artifacts) -> str:
-    cell = next(iter(contest.contenders.values()))[0].cells[0]
-    return artifacts.bases[cell.base.key].weights_sha256
+def _base_sha256(bracket: Bracket, artifacts: Artifacts) -> str:
+    return artifacts.bases[bracket.first_trial.cells[0].base.key].weights_sha256
 
 
-def cut_jobs(contest: Bracket, wanted: Sequence[str], prepared: PreparedSweep) -> list[CutJob]:
-    """The work of measuring contenders without training, in pieces."""
+def cut_jobs(bracket: Bracket, names: Sequence[str], prepared: PreparedSweep) -> list[CutJob]:
+    """The jobs that measure these contenders without training."""
     artifacts = prepared.artifacts
-    sets = sorted({contest.spec(name).plan.layers for name in wanted})
+    sets = sorted({bracket.spec(name).plan.layers for name in names})
     return [
         CutJob(
-            weights_sha256=_base_sha256(contest, artifacts),
+            weights_sha256=_base_sha256(bracket, artifacts),
             corpus_sha256=artifacts.corpus.corpus_sha256,
-            evaluation=contest.scale.evaluation,
-            layer_sets=tuple(sets[start : start + _AT_ONCE]),
+            evaluation=bracket.scale.evaluation,
+            layer_sets=tuple(sets[start : start + _SETS_PER_JOB]),
             storage=str(prepared.store.root),
         )
-        for start in range(0, len(sets), _AT_ONCE)
+        for start in range(0, len(sets), _SETS_PER_JOB)
     ]

@@ -1,6 +1,6 @@
-"""How a funnel and a search end, in words: which set, what is tied with it, what would part them.
+"""The conclusions of a search in words: the best set, what is tied with it, how to separate them.
 
-Chosen on one half of the held-out documents, said of the other.
+A set is chosen on one half of the held-out documents, and reported on the other.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,8 +30,7 @@ from raydistill.planning.search.halving import BracketState
 from raydistill.planning.search.selection import Winner, name_of
 from raydistill.specs.results import Finished, UnitScores
 
-MOST_PAIRS = 3
-"""Of which it is said what would tell them apart."""
+MOST_PAIRS = 3  # of tied sets that are told how to separate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,63 +51,66 @@ class Finalist:
         return fmean([delta_nll(end, "report") for end in self.ends.values()])
 
     def losses(self, bootstrap: PairedBootstrap) -> dict[int, FloatArray]:
-        """Nats per token on the documents reported on, as resampled, by seed."""
+        """Nats per token on the documents reported on, resampled, by seed."""
         return {seed: bootstrap.values(_reported(end)) for seed, end in self.ends.items()}
 
 
 def funnel_lines(funnel: Funnel) -> Iterator[str]:
-    """For every contest: this set, these are tied with it, this much more would part them."""
-    climbs = funnel.climbs()
-    for (contest, _), climb in zip(funnel.contests, climbs, strict=True):
-        yield from _contest_lines(contest, climb, funnel)
+    """For every bracket: the best set, those tied with it, and how much would separate them."""
+    for (bracket, _), state in zip(funnel.brackets, funnel.states(), strict=True):
+        yield from _bracket_lines(bracket, state, funnel.prepared)
 
 
-def _contest_lines(contest: Bracket, climb: BracketState, funnel: Funnel) -> Iterator[str]:
-    found = [_trained(contest.contenders[m], contest, funnel) for m in climb.members]
-    seeds = sorted({seed for each in found for seed in each.ends})
-    whole = [each for each in found if sorted(each.ends) == seeds]
-    if climb.missing or not whole:
-        yield f"{contest.title}: no layer set was trained to the end with every seed."
+def _bracket_lines(bracket: Bracket, state: BracketState, prepared: PreparedSweep) -> Iterator[str]:
+    all_cells = [trials[0].cells[0] for trials in bracket.contenders.values()]
+    finalists = [
+        _finalist(trials, name_of(trials[0].cells[0], all_cells), prepared)
+        for trials in (bracket.contenders[member] for member in state.members)
+    ]
+    seeds = sorted({seed for finalist in finalists for seed in finalist.ends})
+    complete = [finalist for finalist in finalists if sorted(finalist.ends) == seeds]
+    if state.missing or not complete:
+        yield f"{bracket.title}: no layer set was trained to the end with every seed."
         return
-    best = min(whole, key=lambda each: each.selection)
-    bootstrap = _bootstrap(whole)
-    losses = {each.name: each.losses(bootstrap) for each in whole}
-    level = not_distinguishable_from_best(
+    best = min(complete, key=lambda finalist: finalist.selection)
+    bootstrap = _bootstrap(complete)
+    losses = {finalist.name: finalist.losses(bootstrap) for finalist in complete}
+    best_set = not_distinguishable_from_best(
         {name: bootstrap.over_seeds(by_seed) for name, by_seed in losses.items()},
         documents=len(bootstrap.units),
     )
     yield (
-        f"{contest.title}: {best.name}, {best.delta_nll:+.4f} nats per token against the base "
+        f"{bracket.title}: {best.name}, {best.delta_nll:+.4f} nats per token against the base "
         f"({_seeds(seeds)})."
     )
-    if best.name not in level:
-        yield f"  On the documents that were not selected on, better: {', '.join(sorted(level))}."
+    if best.name not in best_set:
+        better = ", ".join(sorted(best_set))
+        yield f"  On the documents that were not selected on, better: {better}."
         return
-    tied = [each for each in whole if each.name in level and each is not best]
+    tied = [other for other in complete if other.name in best_set and other is not best]
     if not tied:
-        others = len(whole) - 1
+        others = len(complete) - 1
         worse = (
             "1 other finalist is worse" if others == 1 else f"{others} other finalists are worse"
         )
         yield f"  Nothing is tied with it: {worse}."
         return
-    named = (f"{each.name} {each.delta_nll:+.4f}" for each in tied)
-    yield f"  Not distinguishable from it: {', '.join(named)}."
+    ties = (f"{other.name} {other.delta_nll:+.4f}" for other in tied)
+    yield f"  Not distinguishable from it: {', '.join(ties)}."
     for other in tied[:MOST_PAIRS]:
-        between = {s: losses[best.name][s] - losses[other.name][s] for s in seeds}
-        yield f"  {_parting(best, other, between)}"
+        differences = {s: losses[best.name][s] - losses[other.name][s] for s in seeds}
+        yield f"  {_how_to_separate(best, other, differences)}"
 
 
-def _parting(best: Finalist, other: Finalist, between: Mapping[int, FloatArray]) -> str:
-    """What would tell two sets apart."""
+def _how_to_separate(best: Finalist, other: Finalist, differences: Mapping[int, FloatArray]) -> str:
     pair = f"{best.name} and {other.name}"
-    needed = seeds_to_separate(between)
+    needed = seeds_to_separate(differences)
     if isinstance(needed, Missing):
         return f"What would part {pair} is not known: {needed.reason} (try --seed 1,2,3)."
     if isinstance(needed, DocumentsAreTheLimit):
         return f"No number of seeds would part {pair}: {needed.times:.2g} times the documents may."
     assert isinstance(needed, SeedsNeeded), needed
-    more = max(0, needed.seeds - len(between))
+    more = max(0, needed.seeds - len(differences))
     cost = next(iter(best.ends.values())).result.trained.cost
     tokens = format_tokens(int(float(f"{2 * more * cost.tokens:.3g}")))
     return (
@@ -117,51 +119,51 @@ def _parting(best: Finalist, other: Finalist, between: Mapping[int, FloatArray])
     )
 
 
-def winner_lines(found: Winner, prepared: PreparedSweep) -> Iterator[str]:
+def winner_lines(winner: Winner, prepared: PreparedSweep) -> Iterator[str]:
     """How a search's winner does on new seeds, against the best preset."""
-    cells = [found.winner.cells[0], found.preset.cells[0]]
+    both = (winner.winner, winner.preset)
+    cells = [planned.cells[0] for planned in both]
     best, preset = (
-        _ends(prepared.with_cells(found.anew(each)).trials, name_of(each.cells[0], cells), prepared)
-        for each in (found.winner, found.preset)
+        _finalist(
+            prepared.with_cells(winner.anew(planned)).trials,
+            name_of(planned.cells[0], cells),
+            prepared,
+        )
+        for planned in both
     )
-    if found.is_preset:
-        yield f"{found.contest}: the search found nothing better than the preset {best.name}."
+    if winner.is_preset:
+        yield f"{winner.bracket}: the search found nothing better than the preset {best.name}."
         return
     seeds = sorted(best.ends.keys() & preset.ends.keys())
     if not seeds:
-        yield f"{found.contest}: the winner {best.name} has no finished trial on new seeds."
+        yield f"{winner.bracket}: the winner {best.name} has no finished trial on new seeds."
         return
     bootstrap = _bootstrap([best, preset])
-    ours_R, theirs_R = (
-        bootstrap.over_seeds({seed: each.losses(bootstrap)[seed] for seed in seeds})
-        for each in (best, preset)
+    winner_R, preset_R = (
+        bootstrap.over_seeds({seed: finalist.losses(bootstrap)[seed] for seed in seeds})
+        for finalist in (best, preset)
     )
-    regret = estimate(ours_R - theirs_R, "the held-out loss is not a number")
-    said = (
+    regret = estimate(winner_R - preset_R, "the held-out loss is not a number")
+    interval = (
         "unknown"
         if isinstance(regret, Missing)
         else f"{regret.value:+.4f} [{regret.low:+.4f} {regret.high:+.4f}] nats per token"
     )
     yield (
-        f"{found.contest}: the winner {best.name} against the best preset {preset.name}, both "
-        f"trained anew ({_seeds(seeds)}): regret {said} (negative: the winner is better)."
+        f"{winner.bracket}: the winner {best.name} against the best preset {preset.name}, both "
+        f"trained anew ({_seeds(seeds)}): regret {interval} (negative: the winner is better)."
     )
 
 
-def _trained(trials: Sequence[PlannedTrial], contest: Bracket, funnel: Funnel) -> Finalist:
-    varied = [each[0].cells[0] for each in contest.contenders.values()]
-    return _ends(trials, name_of(trials[0].cells[0], varied), funnel.prepared)
-
-
-def _ends(trials: Iterable[PlannedTrial], name: str, prepared: PreparedSweep) -> Finalist:
-    ends = {each.cells[0].request.seed: outcome_of(each, prepared) for each in trials}
+def _finalist(trials: Iterable[PlannedTrial], name: str, prepared: PreparedSweep) -> Finalist:
+    ends = {planned.cells[0].request.seed: outcome_of(planned, prepared) for planned in trials}
     return Finalist(
         name=name, ends={seed: end for seed, end in ends.items() if isinstance(end, Finished)}
     )
 
 
-def _bootstrap(trained: Sequence[Finalist]) -> PairedBootstrap:
-    ends = [end for each in trained for end in each.ends.values()]
+def _bootstrap(finalists: Sequence[Finalist]) -> PairedBootstrap:
+    ends = [end for finalist in finalists for end in finalist.ends.values()]
     return PairedBootstrap(unit for end in ends for unit in _reported(end).units)
 
 

@@ -1,7 +1,8 @@
-"""The funnel's decisions: many layer sets are scored untrained, few are trained to the end.
+"""Successive halving of layer sets: many are scored untrained, few are trained to the end.
 
-A rung is a share of the budget. At each one the better contenders go on and the others stop
-there. Everything is decided from what is kept, so a funnel that is repeated decides alike.
+After scoring, and at each rung (a share of the budget), the better contenders go on and the
+others stop: successive halving (Jamieson & Talwalkar, 2016), one bracket of Hyperband (Li et al.,
+2018). All is decided by losses in the store, so a search that is repeated decides alike.
 """
 
 import math
@@ -11,22 +12,19 @@ from dataclasses import dataclass
 from raydistill.core.errors import UsageError
 from raydistill.specs.trial import DropPlan, Recipe
 
-DEFAULT_SHARES = (0.05, 0.25)
-"""Of the budget: a few percent, then a quarter. Used until there is evidence."""
-
-FINALISTS = 3
-"""Layer sets that are trained to the end, unless asked otherwise."""
+DEFAULT_SHARES = (0.05, 0.25)  # of the budget; used until there is evidence
+FINALISTS = 3  # layer sets that are trained to the end by default
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HalvingSchedule:
-    """How a funnel narrows.
+    """The rungs of a bracket, and how many contenders go on from each.
 
     Attributes:
-        shares: of the budget, ascending and between 0 and 1: where contenders are compared.
+        shares: the rungs, as shares of the budget, ascending and between 0 and 1.
         keeps: how many go on: after scoring without training, and after each rung.
         finalists: how many, once trained to the end with one seed, get the other seeds.
-        origin: why these shares, in words.
+        origin: where these shares come from, in words.
     """
 
     shares: tuple[float, ...]
@@ -37,28 +35,25 @@ class HalvingSchedule:
     @property
     def trainings(self) -> float:
         """What the first seeds train, in whole budgets, if none was trained before."""
-        ends = (*self.shares[1:], 1.0)
-        rest = sum(
-            keep * (end - share)
-            for keep, share, end in zip(self.keeps[1:], self.shares, ends, strict=True)
-        )
-        return self.keeps[0] * next(iter(self.shares), 1.0) + rest
+        ends = (*self.shares, 1.0)
+        steps = (end - start for start, end in zip((0.0, *self.shares), ends, strict=True))
+        return sum(keep * step for keep, step in zip(self.keeps, steps, strict=True))
 
     @property
     def to_the_end(self) -> int:
-        """The stage in which those that are left train to the end; the other seeds follow."""
+        """The last stage, in which contenders train to the end; the other seeds follow it."""
         return len(self.keeps)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BracketState:
-    """How far a funnel has come.
+    """The present stage of a bracket.
 
     Attributes:
         stage: 0 is scoring without training, 1 the first rung, and so on; after the last rung
             come training to the end, and the other seeds.
-        members: who takes part in it.
-        missing: those of them whose loss there is not known yet.
+        members: the contenders of this stage.
+        missing: those of them whose loss at this stage is not known yet.
     """
 
     stage: int
@@ -69,7 +64,7 @@ class BracketState:
 def ladder(
     contenders: int, finalists: int = FINALISTS, shares: Sequence[float] = DEFAULT_SHARES
 ) -> HalvingSchedule:
-    """Fewer by about the same factor at every stage, until `finalists` are left.
+    """A schedule that narrows by about the same factor at every stage, down to `finalists`.
 
     Raises:
         UsageError: if a share is no part of the budget, or they do not ascend.
@@ -91,49 +86,46 @@ def advance(
     losses: Sequence[Mapping[str, float]],
     passed: Sequence[Collection[str]] = (),
 ) -> BracketState:
-    """Go up as far as the losses that are known allow.
+    """The first stage that lacks losses, or the last.
 
     Args:
         contenders: by name; of equals the first goes on.
         keeps: as in `HalvingSchedule`.
         losses: known so far, by name, for each stage but the last; a contender that failed there
             has an infinite one, and leaves.
-        passed: for each of these stages, those trained further already without having stopped
-            there. They go on, take nobody's place, and cost nothing.
+        passed: for each of these stages, the contenders trained beyond it without a loss there.
+            They go on in addition to those kept, and cost nothing.
     """
     members = tuple(contenders)
     for stage, (keep, known) in enumerate(zip(keeps, losses, strict=True)):
-        missing = tuple(
-            m for m in members if m not in known and not (passed and m in passed[stage])
-        )
+        unknown = tuple(m for m in members if m not in known)
+        missing = tuple(m for m in unknown if not passed or m not in passed[stage])
         if missing:
             return BracketState(stage=stage, members=members, missing=missing)
         ranked = sorted((m for m in members if m in known), key=known.__getitem__)
-        better = [m for m in ranked[:keep] if math.isfinite(known[m])]
-        members = (*better, *(m for m in members if m not in known))
+        members = (*(m for m in ranked[:keep] if math.isfinite(known[m])), *unknown)
     return BracketState(stage=len(keeps), members=members, missing=())
 
 
-def finish(climbed: BracketState, losses: Mapping[str, float], finalists: int) -> BracketState:
-    """From the last rung to the finalists, once all that take part are trained to the end.
+def finish(state: BracketState, losses: Mapping[str, float], finalists: int) -> BracketState:
+    """From the last rung to the finalists, once all members are trained to the end.
 
-    Whoever is trained to the end anyway takes part too, at no cost.
+    Contenders trained to the end before become members too, at no cost.
 
     Args:
-        climbed: through all rungs.
+        state: past all rungs.
         losses: in the end, by name, of all contenders trained so far; infinite for failed ones.
         finalists: how many get the other seeds.
     """
-    members = tuple(dict.fromkeys((*climbed.members, *losses)))
-    missing = tuple(m for m in members if m not in losses)
-    if missing:
-        return BracketState(stage=climbed.stage, members=members, missing=missing)
-    better = sorted((m for m in members if math.isfinite(losses[m])), key=losses.__getitem__)
-    return BracketState(stage=climbed.stage + 1, members=tuple(better[:finalists]), missing=())
+    members = tuple(dict.fromkeys((*state.members, *losses)))
+    if missing := tuple(m for m in members if m not in losses):
+        return BracketState(stage=state.stage, members=members, missing=missing)
+    ranked = sorted((m for m in members if math.isfinite(losses[m])), key=losses.__getitem__)
+    return BracketState(stage=state.stage + 1, members=tuple(ranked[:finalists]), missing=())
 
 
 def rung_tokens(plan: DropPlan, recipe: Recipe, share: float) -> int:
-    """Where a trial stops at a rung: a share of what it trains after its last removal.
+    """The tokens after which a trial stops at a rung: a share of those after its last removal.
 
     So no contender is compared while it still has layers that it will lose. Without a gap it is
     that share of the budget. Whole steps, at least one and at least one before the end.

@@ -1,0 +1,35 @@
+"""Log-probabilities of continuations: those of one plain forward pass each."""
+
+import pytest
+import torch
+
+from raydistill.evaluation.likelihood.continuations import Request, score_requests
+from support.plain_scores import plain_score
+
+
+def test_answers_are_those_of_one_request_at_a_time(model):
+    draw = torch.Generator().manual_seed(0)
+
+    def ids(size):
+        return tuple(torch.randint(0, 2048, (size,), generator=draw).tolist())
+
+    shared = ids(20)
+    requests = [Request(context=shared, continuation=ids(1)) for _ in range(4)]
+    requests += [Request(context=shared, continuation=ids(n)) for n in (2, 5, 9)]
+    requests += [Request(context=ids(n), continuation=ids(3)) for n in (1, 30, 63, 64, 90)]
+    requests += [requests[0], Request(context=shared[:7], continuation=shared[7:11])]
+    likeliest = model(torch.tensor([shared]))[0, -1].argmax().item()
+    requests.append(Request(context=shared, continuation=(likeliest,)))
+    answers = score_requests(model, requests)
+    for request, scores in zip(requests, answers, strict=True):
+        expected, greedy = plain_score(model, request.context, request.continuation)
+        assert scores.log_probability == pytest.approx(expected, abs=1e-4)
+        assert scores.greedy == greedy
+    assert answers[-1].greedy
+
+
+def test_choices_that_share_a_context_are_one_row(model):
+    rows = []
+    with model.watching_blocks(lambda layer, inputs, _: rows.append((layer, inputs.shape))):
+        score_requests(model, [Request(context=(1, 2, 3), continuation=(n,)) for n in range(4)])
+    assert rows[0] == (0, (1, 3, 16))

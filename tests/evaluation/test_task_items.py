@@ -1,0 +1,113 @@
+"""The items of tasks on disk: made from the corpus once, and anew when a task is edited."""
+
+import dataclasses
+import importlib
+import json
+import sys
+
+import pytest
+
+from raydistill.core.errors import DataError, UsageError
+from raydistill.data.corpus.preparation import prepare_corpus
+from raydistill.data.sources import embedded
+from raydistill.evaluation import tasks
+from raydistill.evaluation.scoring import score_key, scores_of
+from raydistill.evaluation.task_items import make_items
+from raydistill.evaluation.text_tasks import TASKS, choose_items
+from raydistill.specs.corpus import CorpusInfo
+from raydistill.specs.evaluation import EvalSpec
+from raydistill.specs.part_identity import part_identity
+from raydistill.storage.store import Store
+
+
+def test_an_unknown_task_is_answered_with_the_nearest(folder, store):
+    with pytest.raises(UsageError, match="Did you mean 'last-word'"):
+        make_items(["last-wrd"], store=store, folder=folder)
+
+
+def test_items_made_from_the_corpus_folder_are_those_of_the_text_itself(items):
+    _, heldout = embedded.split(("kjv", "bbe"), every=16, heldout=12)
+    for name, file in items.items():
+        lines = [json.dumps(dataclasses.asdict(item)) for item in choose_items(name, heldout)]
+        assert file.read_text().splitlines() == lines
+
+
+def test_items_are_made_once(folder, store, items):
+    before = {name: file.stat().st_mtime_ns for name, file in items.items()}
+    assert make_items(TASKS, store=store, folder=folder) == items
+    assert {name: file.stat().st_mtime_ns for name, file in items.items()} == before
+
+
+NEW_TASK = """
+from raydistill.evaluation.text_tasks import shuffled_item
+CHOICES, METRIC = 2, "acc"
+def candidates(document, neighbours, rng):
+    yield shuffled_item(document.unit, document.text[:40], "and", ["{wrong}"], rng)
+"""
+
+
+@pytest.fixture
+def task_file(tmp_path, monkeypatch):
+    """Where a user puts a task of their own, `first-word`."""
+    tasks.__path__.append(str(tmp_path))
+    yield tmp_path / "first_word.py"
+    tasks.__path__.remove(str(tmp_path))
+    forget(monkeypatch)
+
+
+def forget(monkeypatch):
+    """As in a new process: nothing of the task is loaded."""
+    part_identity.cache_clear()
+    importlib.invalidate_caches()
+    monkeypatch.delitem(sys.modules, "raydistill.evaluation.tasks.first_word", raising=False)
+
+
+def test_an_added_task_is_scored_in_a_store_that_has_the_corpus(folder, store, model, task_file):
+    task_file.write_text(NEW_TASK.format(wrong="but"))
+    spec = EvalSpec(tasks=("first-word",), heldout_windows=16, curve_windows=8)
+    scores = scores_of("d" * 64, lambda: model, store=store, folder=folder, spec=spec)
+    assert scores.tasks["first-word"].chance == 0.5
+
+
+def test_an_edited_task_has_new_items_and_new_scores(folder, store, task_file, monkeypatch):
+    corpus = store.load(CorpusInfo, "corpora", folder.name, "corpus.json")
+    keys, texts = set(), []
+    for wrong in ("but", "while"):
+        task_file.write_text(NEW_TASK.format(wrong=wrong))
+        forget(monkeypatch)
+        keys.add(score_key("first-word", corpus, 16))
+        made = make_items(["first-word"], store=store, folder=folder)["first-word"]
+        texts.append(made.read_text())
+    assert len(keys) == 2
+    assert '"while"' in texts[1]
+    assert texts[0] == texts[1].replace('"while"', '"but"')
+
+
+def own_corpus(tmp_path, pages):
+    """A corpus of so many documents, of which one in 16 is held out."""
+    words = "In those days the king of the city counted his ships and gave them to the river."
+    text = (f"{words} Day {page:02d} went by. " * 40 for page in range(pages))
+    (tmp_path / "a.txt").write_text("\f".join(text))
+    store = Store(tmp_path / "store")
+    return store, prepare_corpus(str(tmp_path / "a.txt"), store=store, vocab_size=300)
+
+
+def test_a_corpus_too_short_for_a_task_is_refused_in_one_line(tmp_path):
+    store, folder = own_corpus(tmp_path, 32)
+    info = store.load(CorpusInfo, "corpora", folder.name, "corpus.json")
+    assert info.heldout_documents == 2
+    with pytest.raises(DataError) as caught:
+        make_items(TASKS, store=store, folder=folder)
+    assert str(caught.value) == (
+        "the corpus 'a.txt' has no items for task 'continuation': its held-out text is too short "
+        f"({info.heldout_tokens} tokens in 2 documents); add text"
+    )
+    assert not store.path("items").exists()
+
+
+def test_two_held_out_documents_are_enough_for_a_task_that_needs_no_others(tmp_path, model):
+    store, folder = own_corpus(tmp_path, 32)
+    spec = EvalSpec(tasks=("word-order",), heldout_windows=16, curve_windows=8)
+    scores = scores_of("e" * 64, lambda: model, store=store, folder=folder, spec=spec)
+    assert 0 <= scores.tasks["word-order"].value <= 1
+    assert scores.nll > 0
