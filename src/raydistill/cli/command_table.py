@@ -1,13 +1,14 @@
-"""The table of the commands of `raydistill`: flags, and where each begins.
+"""The commands of `raydistill`: their flags, and the function of each by name.
 
-What a command needs is imported when it runs: `--help` stays quick.
+A command's module is imported when the command runs, so `--help` stays quick.
 """
 
 import argparse
 import pkgutil
 from dataclasses import dataclass
 
-from raydistill.cli.arguments.flag import TRACKING, AddFlags, flag
+from raydistill.cli.arguments.parser import AddFlags, flag
+from raydistill.cli.arguments.storage import TRACKING
 from raydistill.cli.arguments.text_flags import add_text_flags
 from raydistill.cli.arguments.values import assignment, layer_count, layer_counts, number, whole
 from raydistill.models.huggingface.checkpoint import NEWEST
@@ -17,17 +18,17 @@ from raydistill.storage.store import Store
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """One command, or what a group has, such as `track sync`."""
+    """One command, also one of a group, such as `track sync`."""
 
     name: str
     help: str
     flags: tuple[AddFlags, ...] = ()
-    main: str  # the function of store and flags that returns the exit code, as module:name
-    weights: bool = False  # whether it needs the weights of a storage too
-    storage: bool = True  # whether it has a flag for the storage
+    main: str  # module:name of a function of store and flags that returns the exit code
+    weights: bool = False  # whether it reads weights of the storage
+    storage: bool = True  # whether it has `--storage`
 
     def run(self, store: Store, flags: argparse.Namespace) -> int:
-        """Do it; returns the exit code.
+        """Run the command; returns the exit code.
 
         Raises:
             RaydistillError: if it cannot be done.
@@ -37,13 +38,9 @@ class Command:
 
 
 SWEEPS = flag("sweep", nargs="*", help="by name (all there are)")
-
 OVERWRITE = flag("--overwrite", action="store_true", help="although it is not empty")
-
 FOLDER = flag("--to", required=True, help="a folder for the model")
-
 REVISION = flag("--revision", default=NEWEST, help=f"of a checkpoint ({NEWEST})")
-
 SAMPLE = (
     flag("--text", help="to measure on: a file, a folder or embedded"),
     flag("--seq-len", type=whole("--seq-len"), help="tokens in a window (2048, on a CPU 128)"),
@@ -53,7 +50,6 @@ SAMPLE = (
         help="in a sample (64; on a CPU fewer for a large model)",
     ),
 )
-
 TOLERANCE = number(
     "--tolerance", "nats per token, a number from 0 on, such as 0.01", positive=False
 )

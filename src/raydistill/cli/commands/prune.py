@@ -1,4 +1,4 @@
-"""`raydistill prune`: the surgery alone. Layers leave a checkpoint, and nothing is trained."""
+"""`raydistill prune`: layers leave a checkpoint, and nothing is trained."""
 
 import argparse
 import re
@@ -8,6 +8,7 @@ from raydistill.cli.arguments.named_model import open_checkpoint
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.paths import resolve_path
 from raydistill.core.units import B, K, M, format_bytes, format_tokens
+from raydistill.data.sources.embedded import EMBEDDED
 from raydistill.models.families.hub import HubDecoder
 from raydistill.models.huggingface.checkpoint import HubCheckpoint
 from raydistill.models.huggingface.saving import check_target, write_folder
@@ -30,7 +31,7 @@ def prune(store: Store, flags: argparse.Namespace) -> int:
     """Write a checkpoint without some of its layers as a stock folder.
 
     Raises:
-        UsageError: if it is not clear which layers leave, or they may not.
+        UsageError: if the flags do not say which layers leave, or these may not leave.
         DataError: if the checkpoint, the layer map or the text cannot be read.
     """
     _check_ways(flags)
@@ -67,9 +68,9 @@ def _check_ways(flags: argparse.Namespace) -> None:
     """Refuse anything but one way to say which layers leave."""
     ways = [way for way in ("location", "layers", "mergekit") if getattr(flags, way)]
     if len(ways) != 1:
-        said = " and ".join(f"--{way}" for way in ways) or "none"
+        given = " and ".join(f"--{way}" for way in ways) or "none"
         raise UsageError(
-            f"which layers leave? One of --location, --layers and --mergekit; there is {said}"
+            f"which layers leave? One of --location, --layers and --mergekit; there is {given}"
         )
     sizes = [size for size in (flags.count, flags.target_params) if size is not None]
     lists = flags.location is None or is_list(flags.location)
@@ -98,7 +99,7 @@ def _layers(
         return pick(flags.location, config.num_layers, count, allow_ends=ends)
     pick("input", config.num_layers, count, allow_ends=ends)  # refuses a count that cannot be
     decoder.to(device_here())
-    text = flags.text or "embedded"
+    text = flags.text or EMBEDDED
     sample = read_sample(decoder, text, checkpoint.folder, store, flags.seq_len, flags.windows)
     request = LayerRequest(score=flags.location, count=count, allow_ends=ends)
     (choice,) = choose_layers(decoder, [[ids[:, :-1] for ids in sample.scored]], [request])
