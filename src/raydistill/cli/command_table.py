@@ -5,7 +5,7 @@ A command's module is imported when the command runs, so `--help` stays quick.
 
 import argparse
 import pkgutil
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from raydistill.cli.arguments.parser import AddFlags, flag
 from raydistill.cli.arguments.storage import TRACKING
@@ -16,12 +16,13 @@ from raydistill.specs.scale import scale_names
 from raydistill.storage.store import Store
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Command:
     """One command, also one of a group, such as `track sync`."""
 
     name: str
     help: str
+    _: KW_ONLY
     flags: tuple[AddFlags, ...] = ()
     main: str  # module:name of a function of store and flags that returns the exit code
     weights: bool = False  # whether it reads weights of the storage
@@ -56,8 +57,8 @@ TOLERANCE = number(
 
 COMMANDS = (
     Command(
-        name="base",
-        help="train the bases of a scale anew",
+        "base",
+        "train the bases of a scale anew",
         flags=(
             flag("--scale", default="laptop", help=", ".join(scale_names())),
             add_text_flags,
@@ -66,14 +67,14 @@ COMMANDS = (
         main="raydistill.cli.commands.bases:base",
     ),
     Command(
-        name="ui",
-        help="MLflow's pages on what the sweeps left",
+        "ui",
+        "MLflow's pages on what the sweeps left",
         flags=(flag("--port", type=whole("--port"), default=5000, help="on 127.0.0.1"),),
         main="raydistill.cli.commands.mlflow_ui:ui",
     ),
     Command(
-        name="rungs",
-        help="how early did the order of layer sets settle?",
+        "rungs",
+        "how early did the order of layer sets settle?",
         flags=(
             flag("sweep", nargs="?", help="whose finished trials (all sweeps')"),
             flag("--replay", action="store_true", help="what would a funnel have chosen?"),
@@ -87,8 +88,8 @@ COMMANDS = (
         main="raydistill.cli.commands.rank_stability:rungs",
     ),
     Command(
-        name="report",
-        help="tables, figures and a page of any set of sweeps",
+        "report",
+        "tables, figures and a page of any set of sweeps",
         flags=(
             SWEEPS,
             flag("--scale", help="of the sweeps (all)"),
@@ -112,14 +113,14 @@ COMMANDS = (
         main="raydistill.cli.commands.report:report",
     ),
     Command(
-        name="show",
-        help="one trial: asked, run, scored",
+        "show",
+        "one trial: asked, run, scored",
         flags=(flag("trial", help="its id, or how it begins"),),
         main="raydistill.cli.commands.report:show",
     ),
     Command(
-        name="diff",
-        help="where two trials differ, and by how much",
+        "diff",
+        "where two trials differ, and by how much",
         flags=(
             flag("one", help="a trial's id, or how it begins"),
             flag("other", help="the same of another"),
@@ -127,14 +128,14 @@ COMMANDS = (
         main="raydistill.cli.commands.report:diff",
     ),
     Command(
-        name="best",
-        help="what cannot be told apart from the best",
+        "best",
+        "what cannot be told apart from the best",
         flags=(SWEEPS,),
         main="raydistill.cli.commands.report:best",
     ),
     Command(
-        name="export",
-        help="a trial as a folder that every tool loads",
+        "export",
+        "a trial as a folder that every tool loads",
         flags=(
             flag("trial", help="its id, or how it begins; or a base: laptop@320B"),
             flag("--to", required=True, help="the folder, with weights, tokenizer and card"),
@@ -146,8 +147,8 @@ COMMANDS = (
         weights=True,
     ),
     Command(
-        name="add",
-        help="a student trained elsewhere, in a sweep's tables",
+        "add",
+        "a student trained elsewhere, in a sweep's tables",
         flags=(
             flag("folder", help="of the same family, or one that export wrote"),
             flag("--like", required=True, metavar="TRIAL", help="whose base, text and tasks"),
@@ -162,8 +163,8 @@ COMMANDS = (
         weights=True,
     ),
     Command(
-        name="rank",
-        help="which layers matter, in minutes, without training",
+        "rank",
+        "which layers matter, in minutes, without training",
         flags=(
             flag("model", help="a folder, a hub id, or a scale's base such as laptop@80B"),
             flag(
@@ -181,8 +182,8 @@ COMMANDS = (
         weights=True,
     ),
     Command(
-        name="prune",
-        help="take layers out, and train nothing",
+        "prune",
+        "take layers out, and train nothing",
         flags=(
             flag("--model", help="a folder or a hub id (a layer map's own)"),
             flag("--location", help="where layers come out; a score reads --text"),
@@ -200,8 +201,8 @@ COMMANDS = (
         weights=True,
     ),
     Command(
-        name="import",
-        help="read pickled weights once, as safetensors",
+        "import",
+        "read pickled weights once, as safetensors",
         flags=(
             flag("source", help="a folder or a hub id with pytorch_model.bin"),
             FOLDER,
@@ -212,21 +213,21 @@ COMMANDS = (
         weights=True,
     ),
     Command(
-        name="track sync",
-        help="sync: bring MLflow to what the storage holds",
+        "track sync",
+        "sync: bring MLflow to what the storage holds",
         flags=(SWEEPS, TRACKING),
         main="raydistill.cli.commands.sync_tracking:sync",
     ),
     Command(
-        name="store merge",
-        help="merge: take over what another storage holds",
+        "store merge",
+        "merge: take over what another storage holds",
         flags=(flag("other", help="a storage's folder; it is read only"),),
         main="raydistill.cli.commands.merge_stores:merge",
         weights=True,
     ),
     Command(
-        name="cluster check",
-        help="check: the files of a cluster, before it costs",
+        "cluster check",
+        "check: the files of a cluster, before it costs",
         flags=(
             flag("file", nargs="*", help="YAML or Dockerfile (all below cluster/)"),
             flag("--schemas", help="a folder with another version of KubeRay's"),
@@ -235,8 +236,8 @@ COMMANDS = (
         storage=False,
     ),
     Command(
-        name="doctor",
-        help="what a sweep would stumble over here, and what helps",
+        "doctor",
+        "what a sweep would stumble over here, and what helps",
         flags=(TRACKING,),
         main="raydistill.cli.commands.doctor:doctor",
     ),

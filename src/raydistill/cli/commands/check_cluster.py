@@ -47,14 +47,15 @@ def check(_: Store, flags: argparse.Namespace) -> int:
 
 
 def _files(folder: Path) -> list[Path]:
-    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and _is_checked(p)]
+    files = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and (path.suffix in (".yaml", ".yml") or path.name.startswith("Dockerfile"))
+    ]
     if not files:
         raise UsageError(f"no files of a cluster in {folder.absolute()}: name one")
     return files
-
-
-def _is_checked(path: Path) -> bool:
-    return path.suffix in (".yaml", ".yml") or path.name.startswith("Dockerfile")
 
 
 def check_file(path: Path, schemas: Path | None = None) -> tuple[str, Sequence[Problem]]:
@@ -89,16 +90,14 @@ def _check_document(document: YamlDocument, schemas: Path | None) -> tuple[str, 
         known = unknown("kind", kind, (*KINDS, *KUBERNETES))
         return kind, [] if kind in KUBERNETES else [document.finding(("kind",), known)]
     if "cluster_name" in value:
-        return "cluster launcher", list(_check_launcher(document))
-    return "runtime environment", list(_check_runtime_env(document))
+        return "cluster launcher", list(_check_launcher(document, value))
+    return "runtime environment", list(_check_runtime_env(document, value))
 
 
-def _check_launcher(document: YamlDocument) -> Iterator[Problem]:
+def _check_launcher(document: YamlDocument, value: Mapping[str, object]) -> Iterator[Problem]:
     with interrupts_held():
         from raydistill.runners.diagnostics.launcher import launcher_problem  # noqa: PLC0415  (Ray)
 
-    value = document.value
-    assert isinstance(value, Mapping)
     keys, problem = launcher_problem(value)
     if problem:
         yield document.finding(keys, problem)
@@ -113,13 +112,11 @@ def _check_launcher(document: YamlDocument) -> Iterator[Problem]:
         yield document.finding(("available_node_types",), what)
 
 
-def _check_runtime_env(document: YamlDocument) -> Iterator[Problem]:
+def _check_runtime_env(document: YamlDocument, value: Mapping[str, object]) -> Iterator[Problem]:
     with interrupts_held():
         from raydistill.runners.diagnostics.launcher import runtime_env_fields  # noqa: PLC0415  (Ray)
 
-    fields = runtime_env_fields()
-    value = document.value
-    assert isinstance(value, Mapping)
-    for key in value:
+    fields = sorted(runtime_env_fields())
+    for key in map(str, value):
         if key not in fields:
-            yield document.finding((str(key),), unknown("field", str(key), sorted(fields)))
+            yield document.finding((key,), unknown("field", key, fields))

@@ -51,14 +51,14 @@ def prune(store: Store, flags: argparse.Namespace) -> int:
         )
     student = Student(decoder)
     student.remove(layers)
-    kept = LayerMap(model=_lasting(name), kept=tuple(student.kept), dtype=dtype)
+    kept = LayerMap(model=_absolute(name), kept=tuple(student.kept), dtype=dtype)
     write_folder(decoder, checkpoint.folder, to, flags.overwrite, {NAME: write_map(kept)})
     size = sum(file.stat().st_size for file in to.glob("*.safetensors"))
-    console = open_console()
-    console.print(
-        f"{name}: {layers_word(config.num_layers)}, {_size(parameters(config))} parameters; "
-        f"without {layers_text(tuple(sorted(layers)))}: {layers_word(len(student.kept))}, "
-        f"{_size(parameters(config, len(layers)))}, {format_bytes(size)}.\n{to.absolute()}",
+    before, after = (format_tokens(parameters(config, count)) for count in (0, len(layers)))
+    open_console().print(
+        f"{name}: {layers_word(config.num_layers)}, {before} parameters; without "
+        f"{layers_text(tuple(sorted(layers)))}: {layers_word(len(student.kept))}, {after}, "
+        f"{format_bytes(size)}.\n{to.absolute()}",
         soft_wrap=True,
     )
     return 0
@@ -130,22 +130,19 @@ def target_count(config: HubConfig, text: str) -> int:
         raise UsageError(f"--target-params {text!r}: a number of parameters, such as 0.8B or 350M")
     target = Decimal(match[1]) * _UNITS[match[2]]
     sizes = [parameters(config, count) for count in range(config.num_layers - 1)]
-    for count, size in enumerate(sizes):
-        if size <= target and count:
-            return count
-        if size <= target:
-            break
+    fitting = [count for count, size in enumerate(sizes) if size <= target]
+    if fitting and fitting[0] > 0:
+        return fitting[0]
+    whole, block, first, last = map(
+        format_tokens, (sizes[0], config.block_parameters, sizes[1], sizes[-1])
+    )
     raise UsageError(
-        f"--target-params {text}: the model has {_size(sizes[0])}; layers leave by "
-        f"{_size(config.block_parameters)}, from {_size(sizes[1])} down to {_size(sizes[-1])}"
+        f"--target-params {text}: the model has {whole}; layers leave by {block}, from {first} "
+        f"down to {last}"
     )
 
 
-def _size(number: int) -> str:
-    return format_tokens(number)
-
-
-def _lasting(name: str) -> str:
-    """A folder by its whole path, an id as it is."""
+def _absolute(name: str) -> str:
+    """The absolute path of a folder; a hub id as it is."""
     path = resolve_path(name)
     return str(path.absolute()) if path.is_dir() else name
