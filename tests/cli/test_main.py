@@ -65,8 +65,8 @@ def test_all_stands_for_every_location():
 
 def test_what_is_no_axis_is_fixed_for_every_cell():
     cells = plan("--count", "3", "--gap", "1B", "--budget", "40B", "--seed", "7").cells
-    asked = {(c.request.count, c.request.gap, c.request.budget, c.request.seed) for c in cells}
-    assert asked == {(3, 1 * B, 40 * B, 7), (0, 0, 40 * B, 7)}
+    fields = {(c.request.count, c.request.gap, c.request.budget, c.request.seed) for c in cells}
+    assert fields == {(3, 1 * B, 40 * B, 7), (0, 0, 40 * B, 7)}
 
 
 def test_ends_and_order_reach_the_request():
@@ -91,12 +91,12 @@ def test_random_search_takes_the_first_of_a_permutation():
 def test_the_environment_names_scale_and_storage(monkeypatch):
     monkeypatch.setenv("RAYDISTILL_SCALE", "paper_1b")
     monkeypatch.setenv("RAYDISTILL_STORAGE", "~/elsewhere")
-    made = plan_of(SWEEP, sweep_parser(SWEEP).read([]), "python x.py")
-    assert made.scale.name == "paper_1b"
-    assert made.options.storage == Path.home() / "elsewhere"
-    assert made.options.tracking_uri == f"sqlite:///{Path.home()}/elsewhere/mlflow.db"
-    assert made.options.device_counts == range(8, 9)
-    assert made.options.concurrent == "auto"
+    default = plan_of(SWEEP, sweep_parser(SWEEP).read([]), "python x.py")
+    assert default.scale.name == "paper_1b"
+    assert default.options.storage == Path.home() / "elsewhere"
+    assert default.options.tracking_uri == f"sqlite:///{Path.home()}/elsewhere/mlflow.db"
+    assert default.options.device_counts == range(8, 9)
+    assert default.options.concurrent == "auto"
 
 
 def test_a_flag_goes_before_the_environment(monkeypatch):
@@ -170,6 +170,6 @@ def test_debug_shows_the_traceback(tmp_path):
 
 
 def test_help_ends_with_the_exit_codes():
-    told = " ".join(sweep_parser(SWEEP).format_help().split())
-    assert "exit codes: 0 done, 1 trials failed, 2 usage, 3 data or checkpoint, 4 env" in told
-    assert "130 stopped by ^C, 143 by SIGTERM" in told
+    text = " ".join(sweep_parser(SWEEP).format_help().split())
+    assert "exit codes: 0 done, 1 trials failed, 2 usage, 3 data or checkpoint, 4 env" in text
+    assert "130 stopped by ^C, 143 by SIGTERM" in text

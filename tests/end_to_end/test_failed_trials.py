@@ -15,10 +15,10 @@ def test_some_trials_fail_and_the_rest_is_reported(prepared, tmp_path, run_sweep
     assert "Traceback" not in done.stdout + done.stderr
     table = (storage / "sweeps/where_to_drop/smoke/table.md").read_text()
     assert re.search(r"failed in training after 3 tries: DataError: .* it was changed", table)
-    asked = {(r.data.params["age"], r.data.params["location"]): r for r in sweeping.cells(storage)}
-    assert asked["80B", "output"].info.status == "FAILED"
-    assert asked["320B", "output"].info.status == "FINISHED"
-    assert "RUNNING" not in {run.info.status for run in asked.values()}
+    runs = {(r.data.params["age"], r.data.params["location"]): r for r in sweeping.cells(storage)}
+    assert runs["80B", "output"].info.status == "FAILED"
+    assert runs["320B", "output"].info.status == "FINISHED"
+    assert "RUNNING" not in {run.info.status for run in runs.values()}
 
 
 def flip_a_bit_of_the_young_base(storage):
