@@ -2,18 +2,18 @@
 
 Location, count, gap, loss and learning rate at once, by Optuna's TPE through Tune, for several
 objectives: held-out loss, and parameters kept. The paper's best choices (Jha et al., 2023, Table 5)
-are tried first. At the end stand the Pareto set with its picture, and the winner trained on new
+are tried first. The report ends with the Pareto set, its figure, and the winner trained on new
 seeds beside the best preset.
 
     python sweeps/search.py                                 # this machine, minutes
-    python sweeps/search.py --trials 30                     # goes on: what is done counts
+    python sweeps/search.py --trials 30                     # resumes: finished ones count
     python sweeps/search.py --objective delta_nll,downstream,flops --age 80B,320B
     python sweeps/search.py --search funnel --count 4 --gap 0 --loss lm --lr_factor 1
     ray job submit -- python sweeps/search.py               # a cluster
 
 A free layer set is a `random-i`, a list drawn by its number: it has a name, is the same in every
-sweep, and always has the count that is asked for, which a choice per layer has not. Many of them
-are compared at less cost by the funnel: `--location all,random-0-63 --search funnel`.
+sweep, and always has the requested count, which a choice per layer has not. Many of them are
+compared at less cost by the funnel: `--location all,random-0-63 --search funnel`.
 """
 
 from dataclasses import replace
@@ -42,10 +42,10 @@ def trial(
     """One cell; a single layer has no gap to another."""
     if count == 1 and gap:
         return None
-    asked = scale.trial(age=age, location=location, count=count, gap=gap, loss=loss)
+    request = scale.trial(age=age, location=location, count=count, gap=gap, loss=loss)
     if lr_factor == 1:
-        return asked
-    return replace(asked, peak_lr=lr_factor * scale.heal.peak_lr)
+        return request
+    return replace(request, peak_lr=lr_factor * scale.heal.peak_lr)
 
 
 SCORES = ("block-influence", "angular-distance", "loss-increase")
@@ -78,7 +78,7 @@ sweep = Sweep(
         name=TPE,
         trials=8,
         objectives=("delta_nll", "parameters"),
-        first=tuple({"location": place, **USUAL} for place in ("max-gap", "input", "both")),
+        first=tuple({"location": name, **USUAL} for name in ("max-gap", "input", "both")),
         new_seeds=2,
     ),
 )

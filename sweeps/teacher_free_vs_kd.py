@@ -43,25 +43,25 @@ ARMS = (
 def trial(scale: Scale, age: Age, location: str, arm: str) -> TrialRequest | None:
     """One arm; any loss with a teacher is one too by its name, and with `-cached` behind it."""
     half = scale.model.num_layers // 2
-    asked = partial(scale.trial, age=age, location=location, count=half)
+    request = partial(scale.trial, age=age, location=location, count=half)
     match arm:
         case "base":
-            return asked(location=NONE, share=0)
+            return request(location=NONE, share=0)
         case "control":
-            return asked(location=NONE)
+            return request(location=NONE)
         case "one-shot":
-            return asked(share=0)
+            return request(share=0)
         case "teacher-free":
-            return asked()
+            return request()
         case "scratch-with-age" if scale.brought:
-            return None  # nobody says how many tokens it had seen
+            return None  # how many tokens it had seen is unknown
         case "scratch" | "scratch-with-age":
-            return asked(start={"scratch": SCRATCH, "scratch-with-age": SCRATCH_WITH_AGE}[arm])
+            return request(start={"scratch": SCRATCH, "scratch-with-age": SCRATCH_WITH_AGE}[arm])
         case _ if arm.endswith("-cached"):
-            return replace(asked(loss=arm.removesuffix("-cached")), excerpt=DEFAULT_EXCERPT)
+            return replace(request(loss=arm.removesuffix("-cached")), excerpt=DEFAULT_EXCERPT)
         case _:
             loss = arm.removesuffix("-equal-flops")
-            return asked(loss=loss, share=1.0 if loss == arm else scale.kd_share(half))
+            return request(loss=loss, share=1.0 if loss == arm else scale.kd_share(half))
 
 
 sweep = Sweep(

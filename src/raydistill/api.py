@@ -1,9 +1,10 @@
-"""What a sweep imports: the one door of the package that stays where it is.
+"""All that a sweep imports, yours too: the one module whose place and names stay.
 
 from raydistill.api import B, Age, Scale, Sweep, TrialRequest, main
 """
 
 from raydistill.cli.main import main
+from raydistill.core.errors import UsageError
 from raydistill.core.units import B, K, M
 from raydistill.distillation.teacher_placement import DEFAULT_EXCERPT
 from raydistill.planning.cell import Value
@@ -42,6 +43,7 @@ __all__ = [
     "TEACHER_FREE",
     "TPE",
     "TrialRequest",
+    "UsageError",
     "Value",
     "main",
 ]

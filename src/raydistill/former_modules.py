@@ -1,32 +1,29 @@
-"""Modules that sweeps imported from before there was `raydistill.api`: one line says so."""
+"""What a sweep file of the old form is told: where the modules went that it imports."""
 
-import importlib
 import sys
-from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
-from types import ModuleType
+from importlib import import_module
 
 FORMER = {"locations", "objective", "placement", "scales", "search", "spec", "sweep", "units"}
 
 
-class FormerModules(MetaPathFinder):
-    """Comes last, so it is asked for modules that are nowhere else."""
+class FormerModules:
+    """A finder that comes last, so it sees only the names of modules that nobody else has."""
 
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> None:
-        """Nothing, but for a module of old.
+    @staticmethod
+    def find_spec(fullname: str, path: object = None, target: object = None) -> None:
+        """Nothing, unless a sweep once imported `fullname`.
 
         Raises:
-            UsageError: if it is one; it says what to import instead.
+            UsageError: if one did; it says what to import instead.
         """
         package, _, name = fullname.rpartition(".")
         if package != "raydistill" or name not in FORMER:
             return
-        importlib.import_module("raydistill.cli.exit")  # tells it in one line
-        raise importlib.import_module("raydistill.core.errors").UsageError(
+        import_module("raydistill.cli.exit")  # prints errors in one line
+        raise import_module("raydistill.core.errors").UsageError(
             f"there is no {fullname} any more: a sweep imports all that it needs from "
-            "raydistill.api, as in: from raydistill.api import Sweep, TrialRequest, main"
+            "raydistill.api, as in: from raydistill.api import Sweep, TrialRequest, main "
+            "(Searching is SearchSettings there)"
         )
 
 

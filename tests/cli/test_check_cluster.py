@@ -1,4 +1,4 @@
-"""Every file in `cluster/` is right, and every way to break one is found, with its line. Row 44."""
+"""Every file in `cluster/` is right, and every way to break one is found, with its line."""
 
 import re
 import shutil
@@ -17,7 +17,7 @@ RAYCLUSTER, RAYJOB = "kuberay/raycluster.yaml", "kuberay/rayjob.yaml"
 AWS, MLFLOW, CPU = "launcher/aws.yaml", "mlflow/mlflow.yaml", "docker/Dockerfile.cpu"
 
 BROKEN = [
-    # file, what stands there, what is put there, what is said
+    # file, text in it, what replaces that, part of the problem
     (RAYCLUSTER, "idleTimeoutSeconds:", "idleTimeoutSecond:", "Did you mean 'idleTimeoutSeconds'"),
     (RAYCLUSTER, "runAsNonRoot: true, runAsUser", "runAsNonRoot: yes!, runAsUser", "'yes!' is not"),
     (RAYCLUSTER, "maxReplicas: 8", "maxReplicas: many", "'many' is not of type 'integer'"),
@@ -87,20 +87,20 @@ def test_every_file_is_right(path):
     assert what
 
 
-@pytest.mark.parametrize(("name", "there", "instead", "said"), BROKEN)
-def test_row_44_what_is_wrong_is_found_with_its_line(tmp_path, name, there, instead, said):
+@pytest.mark.parametrize(("name", "right", "wrong", "problem"), BROKEN)
+def test_what_is_wrong_is_found_with_its_line(tmp_path, name, right, wrong, problem):
     text = (CLUSTER / name).read_text()
-    assert there in text
+    assert right in text
     broken = tmp_path / Path(name).name
-    broken.write_text(text.replace(there, instead, 1))
+    broken.write_text(text.replace(right, wrong, 1))
     _, findings = check_file(broken)
     lines = [str(finding) for finding in findings]
-    assert any(said in line for line in lines), lines
+    assert any(problem in line for line in lines), lines
     assert all(re.match(rf"{re.escape(str(broken))}:\d+: ", line) for line in lines)
-    near = text[: text.index(there)].count("\n") + 1
-    named = [finding.line for finding in findings if said in finding.what]
-    missing = "missing" in said or not instead or "must be" in said or "lost head" in said
-    assert missing or min(abs(line - near) for line in named) <= 7, (near, named)
+    near = text[: text.index(right)].count("\n") + 1
+    named = [finding.line for finding in findings if problem in finding.what]
+    is_missing = not wrong or any(text in problem for text in ("missing", "must be", "lost head"))
+    assert is_missing or min(abs(line - near) for line in named) <= 7, (near, named)
 
 
 def test_all_findings_are_told_and_the_exit_code_is_2(tmp_path, refused_by):
@@ -129,15 +129,15 @@ def test_without_a_name_every_file_below_cluster_is_checked(refused_by):
     assert len(out.splitlines()) == len(FILES)
 
 
-@pytest.mark.parametrize(("text", "said"), [("", "it is empty"), ("- a\n", "it is no mapping")])
-def test_a_file_of_nothing_is_named(tmp_path, text, said):
+@pytest.mark.parametrize(("text", "problem"), [("", "it is empty"), ("- a\n", "it is no mapping")])
+def test_a_file_of_nothing_is_named(tmp_path, text, problem):
     path = tmp_path / "x.yaml"
     path.write_text(text)
     _, (finding,) = check_file(path)
-    assert finding.what.startswith(said)
+    assert finding.what.startswith(problem)
 
 
-def said_of(path, text):
+def problems_of(path, text):
     path.write_text(text)
     return [finding.what for finding in check_file(path)[1]]
 
@@ -146,21 +146,21 @@ def test_the_last_stage_of_a_dockerfile_counts(tmp_path):
     first = "FROM python:3.11.11-slim AS first\nWORKDIR /app\nUSER 1000\n"
     last = "FROM python:3.11.11-slim\nCOPY --from=first /app /app\n"
     path = tmp_path / "Dockerfile"
-    assert said_of(path, first + last) == ["WORKDIR is missing", "USER is missing"]
-    assert said_of(path, first + "FROM first\nRUN true\n") == []
+    assert problems_of(path, first + last) == ["WORKDIR is missing", "USER is missing"]
+    assert problems_of(path, first + "FROM first\nRUN true\n") == []
     platform = last.replace("FROM", "FROM --platform=linux/amd64")
-    assert said_of(path, first + platform + "FROM first\n") == []
+    assert problems_of(path, first + platform + "FROM first\n") == []
 
 
 def test_what_runs_before_the_containers_is_checked_too(tmp_path):
     container = "{name: a, image: 'registry:5000/mlflow:3.1.0'}"
     user = "securityContext: {runAsNonRoot: true}"
     pod = f"{{{user}, containers: [], initContainers: [{container}]}}"
-    said = said_of(tmp_path / "x.yaml", f"kind: Job\nspec: {{template: {{spec: {pod}}}}}\n")
-    assert len(said) == 3
-    assert "resources.limits.memory is missing" in said
-    assert "securityContext.allowPrivilegeEscalation must be false" in said
-    assert any("goes with mlflow 3.17.2" in each for each in said)
+    problems = problems_of(tmp_path / "x.yaml", f"kind: Job\nspec: {{template: {{spec: {pod}}}}}\n")
+    assert len(problems) == 3
+    assert "resources.limits.memory is missing" in problems
+    assert "securityContext.allowPrivilegeEscalation must be false" in problems
+    assert any("goes with mlflow 3.17.2" in problem for problem in problems)
 
 
 def test_a_missing_file_is_named(refused_by):

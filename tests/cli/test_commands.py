@@ -10,8 +10,8 @@ from support import sweeping
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory, ray_address):
-    """A tiny base trained from nothing, as the package ships one."""
+def trained(tmp_path_factory, ray_address):
+    """A tiny base, and its storage and the command's output."""
     storage = tmp_path_factory.mktemp("storage")
     target = storage / "shipped"
     words = ("base", "--scale", "smoke", "--to", str(target))
@@ -20,8 +20,8 @@ def made(tmp_path_factory, ray_address):
     return storage, target, done
 
 
-def test_a_base_is_laid_out_as_the_package_ships_one(made):
-    _, target, done = made
+def test_a_base_is_laid_out_as_the_package_ships_one(trained):
+    _, target, done = trained
     assert "bits are not" in done.stdout
     verify(target)
     about = json.loads((target / "base.json").read_text())
@@ -31,15 +31,15 @@ def test_a_base_is_laid_out_as_the_package_ships_one(made):
         assert len(load_weights(target / name).kept) == 6
 
 
-def test_a_base_is_not_laid_over_another(made):
-    storage, target, _ = made
+def test_a_base_is_not_laid_over_another(trained):
+    storage, target, _ = trained
     again = sweeping.command(storage, "base", "--scale", "smoke", "--to", str(target))
     assert again.returncode == 2
     assert again.stderr.startswith(f"error: {target} ")
 
 
-def test_a_sweep_on_that_storage_starts_from_it(made):
-    storage, target, _ = made
+def test_a_sweep_on_that_storage_starts_from_it(trained):
+    storage, target, _ = trained
     ages = json.loads((target / "base.json").read_text())["ages"]
     known = {path.name for path in (storage / "bases").iterdir()}
     assert {age["weights_sha256"] for age in ages.values()} == known

@@ -133,9 +133,9 @@ def a_node(**more):
     ],
 )
 def test_what_is_said_of_a_node(node, gpus, remedy):
-    found = list(remedies(compare(node, versions(), gpus=gpus)).values())
-    assert len(found) == (remedy is not None)
-    assert not found or remedy in found[0]
+    texts = list(remedies(compare(node, versions(), gpus=gpus)).values())
+    assert len(texts) == (remedy is not None)
+    assert not texts or remedy in texts[0]
 
 
 def test_a_node_that_does_not_see_the_storage_says_so(tmp_path):
@@ -152,8 +152,8 @@ def test_what_a_submission_would_upload(tmp_path):
     assert "1 files, 0.0 MiB of at most 100" in diagnose_upload(tmp_path).what
     with (tmp_path / "model.bin").open("wb") as file:
         file.truncate(200 << 20)
-    found = diagnose_upload(tmp_path)
-    assert "model.bin (200 MiB)" in found.what
-    assert ".rayignore" in found.remedy
+    finding = diagnose_upload(tmp_path)
+    assert "model.bin (200 MiB)" in finding.what
+    assert ".rayignore" in finding.remedy
     (tmp_path / ".rayignore").write_text("*.bin\n")
     assert diagnose_upload(tmp_path).level is Level.OK

@@ -25,22 +25,22 @@ def pickled(tmp_path):
     return folder, model
 
 
-def bring(folder, to, *words):
+def import_model(folder, to, *words):
     return sweeping.command(to.parent / "storage", "import", folder, "--to", to, *words)
 
 
 def test_it_comes_out_as_a_folder_that_everything_reads(pickled, tmp_path):
     folder, model = pickled
-    done = bring(folder, tmp_path / "new")
+    done = import_model(folder, tmp_path / "new")
     assert done.returncode == 0, done.stderr
     assert "new: 6 layers, " in done.stdout
     decoder = load_pretrained(read_checkpoint(str(tmp_path / "new"), "main")).eval()
     x_BT = torch.arange(8)[None]
     assert torch.equal(decoder(x_BT), model.eval()(x_BT).logits)
     assert (tmp_path / "new/tokenizer.json").is_file()
-    again = bring(folder, tmp_path / "new")
+    again = import_model(folder, tmp_path / "new")
     assert (again.returncode, "is not empty" in again.stderr) == (2, True)
-    twice = bring(tmp_path / "new", tmp_path / "newer")
+    twice = import_model(tmp_path / "new", tmp_path / "newer")
     assert (twice.returncode, "has safetensors already" in twice.stderr) == (3, True)
 
 
@@ -62,11 +62,11 @@ def pickle_in_a_zip(path):
 
 
 @pytest.mark.parametrize("malicious", [plain_pickle, pickle_in_a_zip])
-def test_row_16_a_payload_does_not_run(pickled, tmp_path, monkeypatch, malicious):
+def test_a_payload_does_not_run(pickled, tmp_path, monkeypatch, malicious):
     folder, _ = pickled
     malicious(folder / "pytorch_model.bin")
     monkeypatch.setattr(sweeping, "ROOT", tmp_path)  # where it would run
-    done = bring(folder, tmp_path / "new")
+    done = import_model(folder, tmp_path / "new")
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.count("\n") == 1
     assert "pytorch_model.bin is not weights alone, and was not run" in done.stderr

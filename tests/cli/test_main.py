@@ -1,175 +1,74 @@
-"""The flags that every sweep takes, and what they mean."""
+"""How a sweep's script and `raydistill` begin and end, each in a process of its own."""
 
 import os
-import runpy
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from raydistill.cli.arguments.sweep_flags import plan_of
-from raydistill.cli.arguments.sweep_parser import sweep_parser
-from raydistill.core.errors import UsageError
-from raydistill.core.units import B
-from raydistill.specs.locations import every_location
+from support.sweeping import ROOT, environment
 
-SCRIPT = Path(__file__).parents[2] / "sweeps" / "where_to_drop.py"
-SWEEP = runpy.run_path(str(SCRIPT))["sweep"]
+SCRIPT = ROOT / "sweeps" / "where_to_drop.py"
+CONSOLE = ("-c", "from raydistill.cli.console import raydistill; raydistill()")
+HEAVY = {"torch", "ray", "mlflow", "numpy", "transformers", "rich", "matplotlib", "pyarrow"}
+PLAN_ALL = f"""
+import runpy, sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from raydistill.cli.console import raydistill
 
+def is_quick(program, *argv):
+    sys.argv = list(argv)
+    try:
+        with redirect_stdout(None):
+            program()
+    except SystemExit as end:
+        print(*argv, end.code, sorted(sys.modules.keys() & {HEAVY!r}))
 
-def plan(*flags):
-    return plan_of(SWEEP, sweep_parser(SWEEP).read(["--scale", "smoke", *flags]), "python x.py")
-
-
-def locations(*flags):
-    return [cell.values["location"] for cell in plan("--age", "80B", *flags).cells]
-
-
-def test_these_are_the_flags():
-    flags = {flag for action in sweep_parser(SWEEP)._actions for flag in action.option_strings}
-    assert flags - {"-h", "--help"} == {
-        *(
-            "--location",
-            "--count",
-            "--gap",
-            "--age",
-            "--loss",
-            "--search",
-            "--trials",
-            "--objective",
-        ),
-        *("--scale", "--model", "--corpus", "--budget", "--order", "--allow-ends", "--seed"),
-        *("--set", "--storage", "--tracking-uri", "--devices-per-trial", "--concurrent"),
-        *("--teacher", "--teacher-placement", "--cache-gb", "--lr-probe", "--dry-run", "--probe"),
-        *("--price-per-hour", "--yes", "--debug", "--no-lr-probe", "--recipe", "--seq-len"),
-        *("--reference", "--checkpoint-every"),
-        *("--tasks", "--task-data", "--num-fewshot"),
-        *("--text-field", "--heldout", "--heldout-general"),
-    }
+for script in sorted(Path("sweeps").glob("*.py")):
+    for flag in ("--help", "--dry-run"):
+        is_quick(lambda: runpy.run_path(str(script), run_name="__main__"), str(script), flag)
+is_quick(raydistill, "raydistill", "--help")
+"""
 
 
-def test_a_flag_stands_in_for_the_axis():
-    assert locations("--location", "input,middle") == ["input", "middle"]
-    assert {cell.request.age for cell in plan("--age", "80B").cells} == {80 * B}
+def run(*argv, **options):
+    command = [sys.executable, *map(str, argv)]
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, **options)
 
 
-def test_numbers_with_commas_are_one_list_of_layers():
-    assert locations("--location", "input,1,3-4,output") == ["input", "1,3-4", "output"]
-    assert locations("--location", "1,2", "--location", "3,4") == ["1,2", "3,4"]
+def test_help_and_a_plan_of_every_sweep_import_nothing_slow(tmp_path):
+    done = run("-c", PLAN_ALL, cwd=ROOT, env=environment(tmp_path), stdout=subprocess.PIPE)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 1 + 2 * len(list((ROOT / "sweeps").glob("*.py"))), done.stderr
+    assert [line for line in lines if not line.endswith(" 0 []")] == []
 
 
-def test_all_stands_for_every_location():
-    assert locations("--location", "all") == list(every_location())
+def test_the_console_command_prints_its_version():
+    assert run(*CONSOLE, "--version", stdout=subprocess.PIPE).stdout.startswith("raydistill 0.")
+    assert run(*CONSOLE, stdout=subprocess.DEVNULL).returncode == 0
 
 
-def test_what_is_no_axis_is_fixed_for_every_cell():
-    cells = plan("--count", "3", "--gap", "1B", "--budget", "40B", "--seed", "7").cells
-    asked = {(c.request.count, c.request.gap, c.request.budget, c.request.seed) for c in cells}
-    assert asked == {(3, 1 * B, 40 * B, 7), (0, 0, 40 * B, 7)}
-
-
-def test_ends_and_order_reach_the_request():
-    (cell,) = plan(
-        "--location", "0,5", "--age", "80B", "--allow-ends", "--order", "descending"
-    ).cells
-    assert cell.request.allow_ends
-    assert cell.request.order == "descending"
-
-
-def test_recipe_fields_are_set_for_every_trial():
-    heal = plan("--set", "lr=1e-5", "--set", "warmup_tokens=512").scale.heal
-    assert (heal.peak_lr, heal.warmup_tokens) == (1e-5, 512)
-
-
-def test_random_search_takes_the_first_of_a_permutation():
-    three, two = (plan("--search", "random", "--trials", n).cells for n in "32")
-    assert three[:2] == two
-    assert len(plan("--search", "tpe", "--trials", "2").cells) == 5
-
-
-def test_the_environment_names_scale_and_storage(monkeypatch):
-    monkeypatch.setenv("RAYDISTILL_SCALE", "paper_1b")
-    monkeypatch.setenv("RAYDISTILL_STORAGE", "~/elsewhere")
-    made = plan_of(SWEEP, sweep_parser(SWEEP).read([]), "python x.py")
-    assert made.scale.name == "paper_1b"
-    assert made.options.storage == Path.home() / "elsewhere"
-    assert made.options.tracking_uri == f"sqlite:///{Path.home()}/elsewhere/mlflow.db"
-    assert made.options.device_counts == range(8, 9)
-    assert made.options.concurrent == "auto"
-
-
-def test_a_flag_goes_before_the_environment(monkeypatch):
-    monkeypatch.setenv("RAYDISTILL_SCALE", "paper_1b")
-    assert plan().scale.name == "smoke"
-
-
-def test_devices_share_the_micro_batches():
-    flags = ["--devices-per-trial", "2", "--set", "micro_batches=2"]
-    assert plan(*flags).options.device_counts == range(2, 3)
-    with pytest.raises(UsageError, match="micro_batches=2"):
-        plan("--devices-per-trial", "2")
-
-
-def console(*argv):
-    command = [
-        sys.executable,
-        "-c",
-        "from raydistill.cli.console import raydistill; raydistill()",
-        *argv,
-    ]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def test_the_console_command_tells_its_version():
-    assert console("--version").stdout.startswith("raydistill 0.")
-    assert console().returncode == 0
-
-
-def test_a_sweep_is_told_off_in_one_line_where_it_is_made(tmp_path):
+def test_a_sweep_that_cannot_be_is_refused_in_one_line_where_it_is_made(tmp_path):
     script = tmp_path / "bad.py"
     script.write_text(SCRIPT.read_text().replace('name="where_to_drop"', 'name="../up"'))
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    done = run(script)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "sweep name '../up'" in done.stderr
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        [str(SCRIPT), "--dry-run"],
-        ["-c", "from raydistill.cli.console import raydistill; raydistill()", "cluster", "check"],
-    ],
-)
+@pytest.mark.parametrize("command", [(SCRIPT, "--dry-run"), (*CONSOLE, "cluster", "check")])
 def test_a_closed_pipe_is_no_error(tmp_path, command):
     read_end, write_end = os.pipe()
     os.close(read_end)
-    done = subprocess.run(
-        [sys.executable, *command],
-        env=os.environ | {"RAYDISTILL_STORAGE": str(tmp_path)},
-        cwd=SCRIPT.parents[1],
-        stdout=write_end,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+    variables = os.environ | {"RAYDISTILL_STORAGE": str(tmp_path)}
+    done = run(*command, env=variables, cwd=ROOT, stdout=write_end)
     os.close(write_end)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_debug_shows_the_traceback(tmp_path):
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "--debug", "--scale", "labtop"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_debug_shows_the_traceback():
+    done = run(SCRIPT, "--debug", "--scale", "labtop")
     assert done.returncode == 2
     assert "Traceback" in done.stderr
-
-
-def test_help_ends_with_the_exit_codes():
-    told = " ".join(sweep_parser(SWEEP).format_help().split())
-    assert "exit codes: 0 done, 1 trials failed, 2 usage, 3 data or checkpoint, 4 env" in told
-    assert "130 stopped by ^C, 143 by SIGTERM" in told

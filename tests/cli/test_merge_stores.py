@@ -34,7 +34,7 @@ def theirs(prepared, tmp_path_factory):
 
 @pytest.fixture
 def copies(ours, theirs, tmp_path):
-    return [shutil.copytree(each, tmp_path / each.name) for each in (ours, theirs)]
+    return [shutil.copytree(path, tmp_path / path.name) for path in (ours, theirs)]
 
 
 def test_what_the_other_has_comes_and_is_reported_with_its_owner(copies, run_sweep):
@@ -42,7 +42,7 @@ def test_what_the_other_has_comes_and_is_reported_with_its_owner(copies, run_swe
     own = sweeping.results(ours)
     done = sweeping.command(ours, "store", "merge", theirs)
     assert done.returncode == 0, done.stdout
-    assert "trials: 2 new, 2 there already" in done.stdout  # weights, and what is said of them
+    assert "trials: 2 new, 2 there already" in done.stdout  # weights, and their description
     assert "warning" not in done.stdout
     assert own.items() <= sweeping.results(ours).items()
     assert sweeping.results(ours).keys() == sweeping.results(ours).keys() | sweeping.results(theirs)
@@ -91,9 +91,9 @@ def test_what_is_damaged_is_left_out_and_named(copies, damage):
 def test_where_both_have_something_else_what_was_here_stays(copies):
     ours, theirs = copies
     scores = sorted(theirs.glob("scores/*/*.json"))
-    there = next(path for path in scores if (ours / path.relative_to(theirs)).exists())
-    score = ours / there.relative_to(theirs)
-    there.write_text(there.read_text() + "\n")
+    shared = next(path for path in scores if (ours / path.relative_to(theirs)).exists())
+    score = ours / shared.relative_to(theirs)
+    shared.write_text(shared.read_text() + "\n")
     before = score.read_bytes()
     done = sweeping.command(ours, "store", "merge", theirs)
     assert f"{score.relative_to(ours)} differs; what {ours} had stays" in " ".join(
@@ -103,13 +103,13 @@ def test_where_both_have_something_else_what_was_here_stays(copies):
 
 
 def test_a_folder_that_is_no_storage_is_refused(ours, tmp_path):
-    for other, said in ((tmp_path, "holds no storage"), (ours, "is this storage itself")):
+    for other, message in ((tmp_path, "holds no storage"), (ours, "is this storage itself")):
         done = sweeping.command(ours, "store", "merge", other)
         assert done.returncode == 2
-        assert said in done.stderr
+        assert message in done.stderr
 
 
-def what_is_there(storage):
+def files_of(storage):
     """Every file of a storage but locks, and its content."""
     files = (path for path in storage.rglob("*") if path.is_file())
     return {path: path.read_bytes() for path in files if "lock" not in path.name}
@@ -124,13 +124,13 @@ def merged(ours, theirs):
 def test_a_link_above_what_is_copied_is_not_followed(copies, tmp_path, capsys, above):
     ours, theirs = copies
     outside = tmp_path / "outside"
-    place = min(theirs.glob(above))
-    place.rename(outside)
+    path = min(theirs.glob(above))
+    path.rename(outside)
     (outside / "planted.json").write_text('"of somewhere else"')
-    place.symlink_to(outside)
+    path.symlink_to(outside)
     assert merged(ours, theirs) == 3
-    said = capsys.readouterr().out
-    assert f"left out, damaged: {place.relative_to(theirs)}: it is a link" in " ".join(said.split())
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"left out, damaged: {path.relative_to(theirs)}: it is a link" in out
     assert not list(ours.rglob("planted.json"))
     assert not any(path.is_symlink() for path in ours.rglob("*"))
 
@@ -138,13 +138,13 @@ def test_a_link_above_what_is_copied_is_not_followed(copies, tmp_path, capsys, a
 @pytest.mark.parametrize("above", ["sweeps", "sweeps/*", "sweeps/*/*", "sweeps/*/*/asked.json"])
 def test_a_sweep_behind_a_link_does_not_come(copies, tmp_path, capsys, above):
     ours, theirs = copies
-    asked = {path: path.read_bytes() for path in ours.glob("sweeps/*/*/asked.json")}
-    (place,) = theirs.glob(above)
-    place.rename(tmp_path / "outside")
-    place.symlink_to(tmp_path / "outside")
+    own = {path: path.read_bytes() for path in ours.glob("sweeps/*/*/asked.json")}
+    (path,) = theirs.glob(above)
+    path.rename(tmp_path / "outside")
+    path.symlink_to(tmp_path / "outside")
     assert merged(ours, theirs) == 3
-    assert f"{place.relative_to(theirs)}: it is a link" in " ".join(capsys.readouterr().out.split())
-    assert {path: path.read_bytes() for path in asked} == asked
+    assert f"{path.relative_to(theirs)}: it is a link" in " ".join(capsys.readouterr().out.split())
+    assert {path: path.read_bytes() for path in own} == own
 
 
 @pytest.mark.parametrize("sweep", ["where_to_drop", "when_to_drop"])
@@ -152,17 +152,17 @@ def test_while_a_sweep_runs_here_nothing_is_copied(copies, sweep):
     """Its own trials may be those that come, whichever sweep asked for them there."""
     ours, theirs = copies
     with hold_lock(ours / "sweeps" / sweep / "smoke/lock.json", print):
-        before = what_is_there(ours)
+        before = files_of(ours)
         with pytest.raises(SetupError, match="this sweep is run by process"):
             merged(ours, theirs)
-        assert what_is_there(ours) == before
+        assert files_of(ours) == before
     assert merged(ours, theirs) == 0
 
 
 def test_a_sweep_that_was_also_searched_has_one_lock(copies, capsys):
     ours, theirs = copies
-    (asked,) = theirs.glob("sweeps/*/*/asked.json")
-    shutil.copy(asked, asked.with_name("asked-searched.json"))
+    (record,) = theirs.glob("sweeps/*/*/asked.json")
+    shutil.copy(record, record.with_name("asked-searched.json"))
     assert merged(ours, theirs) == 0
     assert "sweeps: 2 new" in capsys.readouterr().out
     assert not list(ours.rglob("lock.json"))

@@ -1,4 +1,4 @@
-"""`raydistill prune`: only the surgery, by every way to say which layers leave."""
+"""`raydistill prune`: by every way to say which layers leave."""
 
 import json
 
@@ -46,11 +46,11 @@ def test_layers_leave_and_a_stock_folder_stays(storage, folder, tmp_path, words,
     whole, short = (AutoModelForCausalLM.from_pretrained(at) for at in (folder, tmp_path / "out"))
     kept = [layer for layer in range(6) if layer not in gone]
     assert short.config.num_hidden_layers == len(kept)
-    names = {f"model.layers.{place}.": f"model.layers.{layer}." for place, layer in enumerate(kept)}
+    names = {f"model.layers.{i}.": f"model.layers.{layer}." for i, layer in enumerate(kept)}
     state = whole.state_dict()
     for name, tensor in short.state_dict().items():
-        place = next((place for place in names if name.startswith(place)), "")
-        assert tensor.equal(state[names.get(place, "") + name.removeprefix(place)])
+        prefix = next((prefix for prefix in names if name.startswith(prefix)), "")
+        assert tensor.equal(state[names.get(prefix, "") + name.removeprefix(prefix)])
     written = read_map(tmp_path / "out/mergekit.yml")
     assert written == LayerMap(model=str(folder), kept=tuple(kept), dtype="float32")
     again = prune(storage, tmp_path / "again", "--mergekit", tmp_path / "out/mergekit.yml",
@@ -89,16 +89,16 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("code", "words", "said"), WRONG, ids=[words for _, words, _ in WRONG])
-def test_what_cannot_be_is_told_in_one_line(storage, folder, tmp_path, code, words, said):
+@pytest.mark.parametrize(("code", "words", "message"), WRONG, ids=[words for _, words, _ in WRONG])
+def test_what_cannot_be_is_told_in_one_line(storage, folder, tmp_path, code, words, message):
     done = prune(storage, tmp_path / "out", "--model", folder, *words.split())
     assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr.count("\n") == 1
-    assert said in done.stderr
+    assert message in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_row_45_a_folder_that_is_not_empty_is_refused_before_anything_is_read(storage, tmp_path):
+def test_a_folder_that_is_not_empty_is_refused_before_anything_is_read(storage, tmp_path):
     (tmp_path / "mine.txt").touch()
     done = prune(storage, tmp_path, "--model", "./nowhere", "--layers", "1")
     assert done.returncode == 2
@@ -145,20 +145,20 @@ MAPS = [
 ]
 
 
-@pytest.mark.parametrize(("content", "said"), MAPS, ids=[said for _, said in MAPS])
-def test_any_other_map_is_refused(tmp_path, monkeypatch, content, said):
+@pytest.mark.parametrize(("content", "message"), MAPS, ids=[message for _, message in MAPS])
+def test_any_other_map_is_refused(tmp_path, monkeypatch, content, message):
     monkeypatch.chdir(tmp_path)
     if isinstance(content, dict):
         content = json.dumps({"merge_method": "passthrough"} | content)
     (tmp_path / "map.yml").write_text(content)
-    with pytest.raises(DataError, match=said) as refusal:
+    with pytest.raises(DataError, match=message) as refusal:
         read_map(tmp_path / "map.yml")
     assert "\n" not in str(refusal.value)
     assert not (tmp_path / "payload").exists()
 
 
 def test_a_map_must_fit_the_model(storage, folder, tmp_path):
-    for kept, dtype, said in (
+    for kept, dtype, message in (
         ((0, 7), "", "keeps layer 7, the model has 0 to 5"),
         (tuple(range(6)), "", "keeps all 6 layers"),
         ((0, 1, 5), "float16", "dtype float16, but the model's float32 is kept"),
@@ -167,4 +167,4 @@ def test_a_map_must_fit_the_model(storage, folder, tmp_path):
         (tmp_path / "map.yml").write_text(text)
         done = prune(storage, tmp_path / "out", "--mergekit", tmp_path / "map.yml")
         assert done.returncode == 3
-        assert said in done.stderr
+        assert message in done.stderr

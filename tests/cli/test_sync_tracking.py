@@ -63,20 +63,20 @@ def test_a_server_that_hangs_is_not_waited_for_and_gets_everything_later(
 ):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     shutil.copy(migrated, tmp_path / "served.db")
-    store, port, said = Store(tmp_path), free_port(), []
+    store, port, messages = Store(tmp_path), free_port(), []
     ended = sweep_of(cell(LATE, "none", measured(LATE, "none")))
     with server(tmp_path, port) as uri:
         open_client(uri).search_experiments(max_results=1)
-        tracker = Tracker(lambda: ended, uri=uri, store=store, say=said.append, every_s=0.1)
+        tracker = Tracker(lambda: ended, uri=uri, store=store, say=messages.append, every_s=0.1)
         pids = stop_server(port)
         with tracker:  # in here, a sweep trains
-            while not said:
+            while not messages:
                 time.sleep(0.05)
-        assert "cannot be written to" in said[0]
-        assert "did not take all of the 1 cells" in said[-1]
+        assert "cannot be written to" in messages[0]
+        assert "did not take all of the 1 cells" in messages[-1]
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
-        later = Tracker(lambda: ended, uri=uri, store=store, say=said.append)
+        later = Tracker(lambda: ended, uri=uri, store=store, say=messages.append)
         while not later.close():  # it first answers what has hung
             time.sleep(0.2)
         assert runs_on(uri) == 3

@@ -15,18 +15,14 @@ import pytest
 from support import sweeping
 from support.ray_processes import head_in_repository, submit
 
-HEAD = "fffffffffffffffffffffffffffffffffffffffffffffffffff00000"
-"""The name that the fake provider gives to the head."""
-
+HEAD = "fffffffffffffffffffffffffffffffffffffffffffffffffff00000"  # the fake provider's name for it
+# By its class: the file of defaults behind its name is not in Ray's wheel.
 PROVIDER = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
-"""By its class: the file of defaults behind its name is not in Ray's wheel."""
-
+# Keys that the configuration must have; there is no machine that would run them.
 COMMANDS = (
     "setup_commands", "head_setup_commands", "worker_setup_commands", "initialization_commands",
     "head_start_ray_commands", "worker_start_ray_commands", "cluster_synced_files",
 )  # fmt: skip
-"""What a machine would be given; there is none."""
-
 IDLE_MIN = 0.1
 
 

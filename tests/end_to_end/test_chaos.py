@@ -48,10 +48,10 @@ def moment(storage):
 def test_a_driver_killed_at_twenty_moments(calm, tmp_path):
     """Random ones, two in the middle of a tracking call and one at a start.
 
-    A start takes about a tenth of the undisturbed run, so a sitting gets a few steps further.
+    A start takes about a tenth of the undisturbed run, so each attempt gets a few steps further.
     """
     undisturbed, seconds = calm
-    moments, sessions, told = random.Random(20), [], []
+    moments, sessions, kills = random.Random(20), [], []
     planned = {3: "kill@tracking=2", 9: "kill@preparing", 15: "kill@tracking=5"}
     for kill in range(KILLS):
         faults = planned.get(kill, "")
@@ -65,16 +65,16 @@ def test_a_driver_killed_at_twenty_moments(calm, tmp_path):
             process.send_signal(signal.SIGKILL)
         process.communicate()
         sessions.append(process.pid)
-        told.append((round(time.monotonic() - begun_s, 1), moment(tmp_path)))
+        kills.append((round(time.monotonic() - begun_s, 1), moment(tmp_path)))
     begun_s = time.monotonic()
     final = sweeping.run(tmp_path, *SWEEP)
-    print(json.dumps({"kills": told, "last_s": round(time.monotonic() - begun_s, 1)}))
+    print(json.dumps({"kills": kills, "last_s": round(time.monotonic() - begun_s, 1)}))
     assert final.returncode == 0, final.stdout + final.stderr
     sweeping.assert_all_gone(sessions, within_s=60)
     assert sweeping.results(tmp_path) == sweeping.results(undisturbed)
     cells = sweeping.assert_every_step_once(tmp_path, "where_to_drop")
-    asked = [(run.data.params["age"], run.data.params["location"]) for run in cells]
-    assert len(asked) == len(set(asked)) == len(sweeping.results(undisturbed))
+    cells_run = [(run.data.params["age"], run.data.params["location"]) for run in cells]
+    assert len(cells_run) == len(set(cells_run)) == len(sweeping.results(undisturbed))
 
 
 @pytest.mark.timeout(1200)
@@ -82,7 +82,7 @@ def test_fifty_trials_in_one_driver_leave_no_more_than_the_first_ten(prepared, t
     """Memory and open files of the driver and of its trials' processes, actors, storage."""
     storage = prepared(tmp_path)
     layers = [f"{a}-{a + 1}" for a in (1, 2, 3)] + ["1,3", "1,4", "2,4"]
-    flags = [word for each in layers for word in ("--location", each)]
+    flags = [word for location in layers for word in ("--location", location)]
     flags += ["--location", "none,input,output,middle", "--age", "320B", "--seed"]
     flags += [",".join(map(str, range(1, 9)))]
     process = sweeping.start(storage, *flags, "--yes", "--concurrent", "1")
@@ -107,8 +107,8 @@ def test_fifty_trials_in_one_driver_leave_no_more_than_the_first_ten(prepared, t
 
 def usual(seen, first, last):
     """The median of each number while those trials ran."""
-    some = [each for each in seen if first <= each["trials"] <= last]
-    return {name: statistics.median(each[name] for each in some) for name in some[0]}
+    samples = [sample for sample in seen if first <= sample["trials"] <= last]
+    return {name: statistics.median(sample[name] for sample in samples) for name in samples[0]}
 
 
 def measured(pid):

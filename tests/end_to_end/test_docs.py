@@ -129,6 +129,6 @@ def test_a_benchmark_finds_what_it_imports_of_us(script):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("raydistill"):
             module = importlib.import_module(node.module)
             assert all(
-                hasattr(module, each.name) or find_spec(f"{node.module}.{each.name}")
-                for each in node.names
+                hasattr(module, alias.name) or find_spec(f"{node.module}.{alias.name}")
+                for alias in node.names
             ), node.module

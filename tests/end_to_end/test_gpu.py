@@ -51,10 +51,10 @@ HALF = RECIPE.budget_tokens // 2
 MEASURED = EvalSpec(tasks=("continuation", "last-word"), heldout_windows=4, curve_windows=2)
 
 
-def close(found, wanted, share):
-    """Whether two tensors differ by at most this share of the wanted one's size."""
-    found, wanted = found.double().cpu(), wanted.double().cpu()
-    return (found - wanted).norm() <= share * wanted.norm()
+def close(actual, expected, share):
+    """Whether two tensors differ by at most this share of the norm of the expected one."""
+    actual, expected = actual.double().cpu(), expected.double().cpu()
+    return (actual - expected).norm() <= share * expected.norm()
 
 
 def heads(dtype, device="cuda"):
@@ -68,25 +68,25 @@ def heads(dtype, device="cuda"):
 
 @pytest.mark.parametrize(("dtype", "share"), [(torch.bfloat16, 0.02), (torch.float32, 1e-3)])
 def test_attention_and_its_gradients_are_those_of_a_cpu_in_float64(dtype, share):
-    here, there = heads(dtype), heads(torch.float64, "cpu")
-    attended, wanted = attend(*here), attend(*there)
-    attended.float().square().sum().backward()
-    wanted.square().sum().backward()
-    assert close(attended, wanted, share)
-    assert all(close(a.grad, b.grad, share) for a, b in zip(here, there, strict=True))
+    on_gpu, on_cpu = heads(dtype), heads(torch.float64, "cpu")
+    actual, expected = attend(*on_gpu), attend(*on_cpu)
+    actual.float().square().sum().backward()
+    expected.square().sum().backward()
+    assert close(actual, expected, share)
+    assert all(close(a.grad, b.grad, share) for a, b in zip(on_gpu, on_cpu, strict=True))
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("flash_attn"), reason="needs the gpu extra")
 def test_half_precision_goes_through_flash_attn(monkeypatch):
     import flash_attn
 
-    asked, plain = [], flash_attn.flash_attn_func
+    calls, plain = [], flash_attn.flash_attn_func
     monkeypatch.setattr(
-        flash_attn, "flash_attn_func", lambda *a, **k: asked.append(k) or plain(*a, **k)
+        flash_attn, "flash_attn_func", lambda *a, **k: calls.append(k) or plain(*a, **k)
     )
     attend(*heads(torch.bfloat16))
     attend(*heads(torch.float32))
-    assert [each["causal"] for each in asked] == [True]
+    assert [call["causal"] for call in calls] == [True]
 
 
 @pytest.fixture(scope="module")
@@ -169,18 +169,18 @@ def test_a_sharded_teacher_says_what_a_whole_one_says(tmp_path):
 
 
 def test_its_matrices_are_faster_in_half_precision():
-    here = World.here()
-    assert matmul_flops_per_s("bfloat16", here) > 2 * matmul_flops_per_s("float32", here) > 1e12
+    world = World.here()
+    assert matmul_flops_per_s("bfloat16", world) > 2 * matmul_flops_per_s("float32", world) > 1e12
 
 
 @pytest.mark.timeout(300)
 def test_a_sweep_takes_the_gpu_and_goes_on_after_a_kill_to_the_same_bits(prepared, tmp_path):
-    asked = ("--age", "320B", "--location", "none,input", "--set", "precision=bfloat16")
+    flags = ("--age", "320B", "--location", "none,input", "--set", "precision=bfloat16")
     prepared(tmp_path / "whole"), prepared(tmp_path / "killed")
-    done = sweeping.run(tmp_path / "whole", *asked)
+    done = sweeping.run(tmp_path / "whole", *flags)
     assert done.returncode == 0, done.stderr
     fault = {"RAYDISTILL_FAULTS": "kill@step=9"}
-    again = sweeping.run(tmp_path / "killed", *asked, "--checkpoint-every", "0", **fault)
+    again = sweeping.run(tmp_path / "killed", *flags, "--checkpoint-every", "0", **fault)
     assert again.returncode == 0, again.stderr
     assert [path.name for path in (tmp_path / "killed/faults").iterdir()] == [
         "kill@step=9,rank=0-1"

@@ -33,10 +33,10 @@ def storage(tmp_path_factory, prepared):
 @pytest.fixture(scope="module")
 def head(storage):
     """One head for all jobs here; scale and storage reach them by its environment."""
-    places = [str(REPOSITORY / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(REPOSITORY / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
     variables = {
         "RAYDISTILL_SCALE": "smoke", "RAYDISTILL_STORAGE": str(storage), "COLUMNS": "120",
-        "PYTHONPATH": os.pathsep.join(places),
+        "PYTHONPATH": os.pathsep.join(paths),
     }  # fmt: skip
     with head_in_repository(**variables) as (process, environment):
         yield process, environment
@@ -112,10 +112,10 @@ def test_a_job_that_is_stopped_leaves_a_checkpoint(first, head, storage):
         time.sleep(0.1)
     stopped = ray_job(head[1], "stop", "stopped")
     assert "was stopped" in stopped.stdout, stopped.stdout + stopped.stderr
-    said = ray_job(head[1], "logs", "stopped").stdout
-    assert "the same command goes on from there" in said
-    (kept,) = storage.glob("trials/*/checkpoints/step-*")
-    assert int(kept.name[5:]) >= 40
+    logs = ray_job(head[1], "logs", "stopped").stdout
+    assert "the same command goes on from there" in logs
+    (checkpoint,) = storage.glob("trials/*/checkpoints/step-*")
+    assert int(checkpoint.name[5:]) >= 40
 
 
 def test_without_the_token_nothing_is_taken(head):

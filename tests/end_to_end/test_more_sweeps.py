@@ -1,4 +1,4 @@
-"""The other sweeps for real: run, told in MLflow once a cell, and run again without a step."""
+"""The other sweeps for real: run, in MLflow once a cell, and run again without a step."""
 
 import pytest
 
@@ -46,8 +46,8 @@ def test_a_sweep_runs_and_its_repetition_trains_nothing(name, calm, run_sweep):
     assert "nothing is trained" in again.stdout
     assert sweeping.results(storage) == before
     cells = sweeping.assert_every_step_once(storage, name)
-    asked = [tuple(run.data.params[column] for column in COLUMNS[name]) for run in cells]
-    assert sorted(asked) == sorted(EXPECTED[name])
+    values = [tuple(run.data.params[column] for column in COLUMNS[name]) for run in cells]
+    assert sorted(values) == sorted(EXPECTED[name])
     assert len(cells) == len({run.info.run_name for run in cells})
 
 
@@ -62,8 +62,8 @@ def test_a_sweep_that_was_killed_ends_as_if_nothing_had_happened(
     assert final.returncode == 0, final.stderr
     assert sweeping.results(storage) == sweeping.results(calm(name))
     cells = sweeping.assert_every_step_once(storage, name)
-    asked = [tuple(run.data.params[column] for column in COLUMNS[name]) for run in cells]
-    assert sorted(asked) == sorted(EXPECTED[name])
+    values = [tuple(run.data.params[column] for column in COLUMNS[name]) for run in cells]
+    assert sorted(values) == sorted(EXPECTED[name])
 
 
 @pytest.mark.soak
@@ -90,9 +90,9 @@ def test_a_reference_stands_beside_the_students_and_is_evaluated_only(
     flags = ("--age", "320B", "--location", "none,input", "--reference", "smoke_small@320B")
     done = run_sweep("where_to_drop", storage, *flags)
     assert done.returncode == 0, done.stderr
-    said = " ".join(done.stdout.split())
-    assert "smoke_small@320B is a reference of 49.504K parameters, evaluated only" in said
-    assert "the students have 108.352K" in said
+    out = " ".join(done.stdout.split())
+    assert "smoke_small@320B is a reference of 49.504K parameters, evaluated only" in out
+    assert "the students have 108.352K" in out
     runs = sweeping.runs(storage, "where_to_drop")[1]
     (run,) = [run for run in runs if run.data.tags["role"] == "reference"]
     assert run.info.run_name == "reference smoke_small@320B"
@@ -104,5 +104,5 @@ def test_a_reference_stands_beside_the_students_and_is_evaluated_only(
     assert "smoke_small@320B" in page
     again = run_sweep("where_to_drop", storage, *flags)
     assert "nothing is trained" in again.stdout
-    told = sweeping.command(storage, "report", "--from", f"sqlite:///{storage}/mlflow.db").stdout
-    assert "smoke_small@320B" in told
+    report = sweeping.command(storage, "report", "--from", f"sqlite:///{storage}/mlflow.db").stdout
+    assert "smoke_small@320B" in report

@@ -34,7 +34,7 @@ from pathlib import Path
 import psutil, ray
 from raydistill.runners.cluster.connection import connected
 
-def said(ip, port):
+def answer_of(ip, port):
     url = f"http://{'127.0.0.1' if ip in ('::', '0.0.0.0') else ip}:{port}/"
     try:
         with urllib.request.urlopen(url, timeout=5) as response:
@@ -47,8 +47,8 @@ def said(ip, port):
 with connected(Path(sys.argv[1])):
     me = psutil.Process()
     family = [me, *me.children(recursive=True)]
-    sockets = [s for each in family for s in each.net_connections() if s.status == "LISTEN"]
-    answers = [said(s.laddr.ip, s.laddr.port) for s in sockets]
+    sockets = [s for process in family for s in process.net_connections() if s.status == "LISTEN"]
+    answers = [answer_of(s.laddr.ip, s.laddr.port) for s in sockets]
     gcs = ray.get_runtime_context().gcs_address
     join = "import ray, sys; ray.init(sys.argv[1])"
     variables = {k: v for k, v in os.environ.items() if not k.startswith("RAY")}
@@ -87,18 +87,18 @@ def test_no_secret_is_in_what_a_sweep_leaves_or_says(
         assert done.returncode == 1, done.stderr
         assert f"http://***@127.0.0.1:{port}" in done.stdout
         sweeping.command(storage, "report")
-    left = everything(tmp_path) + done.stdout.encode() + done.stderr.encode()
-    assert b"where_to_drop" in left
+    content = everything(tmp_path) + done.stdout.encode() + done.stderr.encode()
+    assert b"where_to_drop" in content
     for secret in (*SECRETS.values(), PASSWORD):
-        assert secret.encode() not in left, secret
+        assert secret.encode() not in content, secret
 
 
 def test_a_failure_hides_what_its_exception_says(planted):
-    said = f"401 for https://ann:{PASSWORD}@hub/x with {SECRETS['HF_TOKEN']}, num_tokens=4"
-    kept = _failure("key", RuntimeError(said), 3)
-    assert kept.message == "RuntimeError: 401 for https://***@hub/x with ***, num_tokens=4"
-    assert PASSWORD not in kept.traceback
-    assert SECRETS["HF_TOKEN"] not in kept.traceback
+    message = f"401 for https://ann:{PASSWORD}@hub/x with {SECRETS['HF_TOKEN']}, num_tokens=4"
+    failure = _failure("key", RuntimeError(message), 3)
+    assert failure.message == "RuntimeError: 401 for https://***@hub/x with ***, num_tokens=4"
+    assert PASSWORD not in failure.traceback
+    assert SECRETS["HF_TOKEN"] not in failure.traceback
 
 
 def test_an_error_and_its_traceback_hide_secrets(planted, tmp_path):
@@ -216,9 +216,7 @@ def test_mlflows_pages_are_on_this_machine_alone_and_answer_to_its_names(prepare
             psutil.Process(process.pid),
             *psutil.Process(process.pid).children(recursive=True),
         ]
-        sockets = [
-            s.laddr for each in family for s in each.net_connections() if s.status == "LISTEN"
-        ]
+        sockets = [s.laddr for p in family for s in p.net_connections() if s.status == "LISTEN"]
         assert {address.ip for address in sockets if address.port == port} == {"127.0.0.1"}
     finally:
         os.killpg(process.pid, 9)

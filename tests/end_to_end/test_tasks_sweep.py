@@ -12,7 +12,7 @@ FLAGS = ("--location", "none,input", "--age", "320B", "--tasks")
 
 
 def planned(run_sweep, storage, data):
-    """What `--tasks above-chance` is told."""
+    """The plan, or the error, of `--tasks above-chance`."""
     flags = (*FLAGS, "above-chance", "--task-data", str(data), "--dry-run")
     done = run_sweep("where_to_drop", storage, *flags)
     return done.stderr if done.returncode else done.stdout
@@ -23,13 +23,13 @@ def above_chance(storage):
     (ages,) = storage.glob("pretraining/*/ages.json")
     sha256s = json.loads(ages.read_text())
     folder = storage / "scores" / sha256s[max(sha256s, key=int)]
-    found = {}
+    is_above = {}
     for file in folder.glob("*.json"):
         scores = from_json(UnitScores, file.read_text())
         least = scores.value - 2 * standard_error(scores)
-        found[file.name.rpartition("-")[0]] = least > scores.chance
-    assert found.keys() >= set(PAPER13)
-    return [name for name in PAPER13 if found[name]]
+        is_above[file.name.rpartition("-")[0]] = least > scores.chance
+    assert is_above.keys() >= set(PAPER13)
+    return [name for name in PAPER13 if is_above[name]]
 
 
 def test_a_sweep_is_scored_on_the_13_tasks_and_one_more_trains_nothing(
@@ -49,12 +49,12 @@ def test_a_sweep_is_scored_on_the_13_tasks_and_one_more_trains_nothing(
     narrowed = " ".join(planned(run_sweep, storage, data).split())
     assert f" tasks {', '.join(above_chance(storage))} search " in narrowed
     trained = {path: path.stat().st_mtime_ns for path in storage.glob("trials/*/weights/*")}
-    kept = set(storage.glob("scores/*/*.json"))
+    scores = set(storage.glob("scores/*/*.json"))
     for path in data.iterdir():
         path.unlink()
     task_samples.write(data, {"copa": task_samples.SAMPLES["copa"]})
     more = run_sweep("where_to_drop", storage, *FLAGS, "copa,word-order", "--task-data", str(data))
     assert more.returncode == 0, more.stderr
-    new = {path.name.rpartition("-")[0] for path in set(storage.glob("scores/*/*.json")) - kept}
+    new = {path.name.rpartition("-")[0] for path in set(storage.glob("scores/*/*.json")) - scores}
     assert new == {"word-order"}, "the rest was kept"
     assert trained == {path: path.stat().st_mtime_ns for path in trained}

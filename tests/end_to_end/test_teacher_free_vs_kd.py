@@ -15,9 +15,9 @@ ARMS = (
 
 def by_arm(storage):
     """What the store holds of each trial, by the arm that MLflow names it after."""
-    found = sweeping.results(storage)
+    results = sweeping.results(storage)
     return {
-        run.data.params["arm"]: found[run.data.tags["trial_id"]]
+        run.data.params["arm"]: results[run.data.tags["trial_id"]]
         for run in sweeping.runs(storage, "teacher_free_vs_kd")[1]
         if "arm" in run.data.params
     }
@@ -36,7 +36,7 @@ def whole(run_sweep, prepared, tmp_path_factory):
     return storage, done
 
 
-def test_every_arm_is_trained_and_told(whole):
+def test_every_arm_is_trained_and_in_the_table(whole):
     storage, done = whole
     assert set(by_arm(storage)) == set(ARMS)
     assert all(arm in done.stdout for arm in ARMS)

@@ -56,12 +56,12 @@ def waited(cluster, prepared, tmp_path_factory):
     )  # fmt: skip
     ending = threading.Timer(500, process.kill)
     ending.start()
-    said = ""
+    out_so_far = ""
     for line in process.stdout:
-        said += line
+        out_so_far += line
         if "waiting for a node: one trial needs 2 CPU, the cluster has 1 CPU" in line:
             break
-    assert process.poll() is None, said
+    assert process.poll() is None, out_so_far
     cluster.add_node(num_cpus=1)
     out, err = process.communicate()
     ending.cancel()

@@ -55,5 +55,7 @@ def test_from_the_command_line_to_tune_a_plan_enters_few_files(run_sweep, prepar
         threading.settrace(None)
     assert done.returncode == 0, done.stderr
     assert way.is_at_tune
-    told = "\n".join(f"{file}: {', '.join(dict.fromkeys(f))}" for file, f in way.functions.items())
-    assert len(way.functions) <= MOST_FILES, told
+    listing = "\n".join(
+        f"{file}: {', '.join(dict.fromkeys(f))}" for file, f in way.functions.items()
+    )
+    assert len(way.functions) <= MOST_FILES, listing

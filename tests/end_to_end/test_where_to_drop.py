@@ -1,6 +1,6 @@
 """The sweep for real, at the smoke scale: run, repeated, widened, killed.
 
-Failing ones are in test_bad_input.py and test_job_submit.py.
+Those that fail: test_failed_trials.py and test_job_submit.py.
 """
 
 import os
@@ -41,18 +41,18 @@ def test_every_cell_is_in_mlflow_once_with_whole_curves(first, storage):
     assert [r.data.metrics["downstream_drop_pct"] for r in bases] == [0, 0]
 
 
-def test_tunes_own_table_speaks_of_the_axes_and_the_drops(first, storage):
+def test_tunes_own_table_has_the_axes_and_the_drops(first, storage):
     header = (storage / "sweeps/where_to_drop/smoke/tune.csv").read_text().splitlines()[0]
-    wanted = {"config/location", "config/count", "config/gap", "config/age"}
-    assert wanted | {"perplexity_drop_pct", "downstream_drop_pct"} <= set(header.split(","))
+    axes = {"config/location", "config/count", "config/gap", "config/age"}
+    assert axes | {"perplexity_drop_pct", "downstream_drop_pct"} <= set(header.split(","))
 
 
 def test_the_report_is_the_same_from_the_store_and_from_mlflow(first, storage, tmp_path):
     sources = [[], ["--from", f"sqlite:///{storage}/mlflow.db"]]
     words = ("report", "--format", "csv", "--to", tmp_path)
-    said = [sweeping.command(storage, *words, *source).stdout for source in sources]
-    assert said[0] == said[1]
-    assert said[0].count("\n") == 1 + len(sweeping.CELLS)
+    texts = [sweeping.command(storage, *words, *source).stdout for source in sources]
+    assert texts[0] == texts[1]
+    assert texts[0].count("\n") == 1 + len(sweeping.CELLS)
 
 
 def test_the_same_command_again_trains_nothing(first, storage, run_sweep):
@@ -117,7 +117,7 @@ def test_a_search_that_was_killed_ends_with_as_many_distinct_cells(
     assert final.returncode == 0, final.stderr
     after = {p: p.stat().st_mtime_ns for p in tmp_path.glob("trials/*/weights/*")}
     assert before.items() <= after.items()
-    asked = [run.data.params["location"] for run in sweeping.cells(tmp_path)]
-    assert len(asked) == len(set(asked)) == 4
+    locations = [run.data.params["location"] for run in sweeping.cells(tmp_path)]
+    assert len(locations) == len(set(locations)) == 4
     assert re.search(r"search +tpe", final.stdout)
     assert "half of the held-out documents that the search did not see" in final.stdout

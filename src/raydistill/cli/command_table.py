@@ -1,13 +1,14 @@
-"""The table of the commands of `raydistill`: flags, and where each begins.
+"""The commands of `raydistill`: their flags, and the function of each by name.
 
-What a command needs is imported when it runs: `--help` stays quick.
+A command's module is imported when the command runs, so `--help` stays quick.
 """
 
 import argparse
 import pkgutil
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
-from raydistill.cli.arguments.flag import TRACKING, AddFlags, flag
+from raydistill.cli.arguments.parser import AddFlags, flag
+from raydistill.cli.arguments.storage import TRACKING
 from raydistill.cli.arguments.text_flags import add_text_flags
 from raydistill.cli.arguments.values import assignment, layer_count, layer_counts, number, whole
 from raydistill.models.huggingface.checkpoint import NEWEST
@@ -15,19 +16,20 @@ from raydistill.specs.scale import scale_names
 from raydistill.storage.store import Store
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Command:
-    """One command, or what a group has, such as `track sync`."""
+    """One command, also one of a group, such as `track sync`."""
 
     name: str
     help: str
+    _: KW_ONLY
     flags: tuple[AddFlags, ...] = ()
-    main: str  # the function of store and flags that returns the exit code, as module:name
-    weights: bool = False  # whether it needs the weights of a storage too
-    storage: bool = True  # whether it has a flag for the storage
+    main: str  # module:name of a function of store and flags that returns the exit code
+    weights: bool = False  # whether it reads weights of the storage
+    storage: bool = True  # whether it has `--storage`
 
     def run(self, store: Store, flags: argparse.Namespace) -> int:
-        """Do it; returns the exit code.
+        """Run the command; returns the exit code.
 
         Raises:
             RaydistillError: if it cannot be done.
@@ -37,13 +39,9 @@ class Command:
 
 
 SWEEPS = flag("sweep", nargs="*", help="by name (all there are)")
-
 OVERWRITE = flag("--overwrite", action="store_true", help="although it is not empty")
-
 FOLDER = flag("--to", required=True, help="a folder for the model")
-
 REVISION = flag("--revision", default=NEWEST, help=f"of a checkpoint ({NEWEST})")
-
 SAMPLE = (
     flag("--text", help="to measure on: a file, a folder or embedded"),
     flag("--seq-len", type=whole("--seq-len"), help="tokens in a window (2048, on a CPU 128)"),
@@ -53,15 +51,14 @@ SAMPLE = (
         help="in a sample (64; on a CPU fewer for a large model)",
     ),
 )
-
 TOLERANCE = number(
     "--tolerance", "nats per token, a number from 0 on, such as 0.01", positive=False
 )
 
 COMMANDS = (
     Command(
-        name="base",
-        help="train the bases of a scale anew",
+        "base",
+        "train the bases of a scale anew",
         flags=(
             flag("--scale", default="laptop", help=", ".join(scale_names())),
             add_text_flags,
@@ -70,14 +67,14 @@ COMMANDS = (
         main="raydistill.cli.commands.bases:base",
     ),
     Command(
-        name="ui",
-        help="MLflow's pages on what the sweeps left",
+        "ui",
+        "MLflow's pages on what the sweeps left",
         flags=(flag("--port", type=whole("--port"), default=5000, help="on 127.0.0.1"),),
         main="raydistill.cli.commands.mlflow_ui:ui",
     ),
     Command(
-        name="rungs",
-        help="how early did the order of layer sets settle?",
+        "rungs",
+        "how early did the order of layer sets settle?",
         flags=(
             flag("sweep", nargs="?", help="whose finished trials (all sweeps')"),
             flag("--replay", action="store_true", help="what would a funnel have chosen?"),
@@ -91,8 +88,8 @@ COMMANDS = (
         main="raydistill.cli.commands.rank_stability:rungs",
     ),
     Command(
-        name="report",
-        help="tables, figures and a page of any set of sweeps",
+        "report",
+        "tables, figures and a page of any set of sweeps",
         flags=(
             SWEEPS,
             flag("--scale", help="of the sweeps (all)"),
@@ -116,14 +113,14 @@ COMMANDS = (
         main="raydistill.cli.commands.report:report",
     ),
     Command(
-        name="show",
-        help="one trial: asked, run, scored",
+        "show",
+        "one trial: asked, run, scored",
         flags=(flag("trial", help="its id, or how it begins"),),
         main="raydistill.cli.commands.report:show",
     ),
     Command(
-        name="diff",
-        help="where two trials differ, and by how much",
+        "diff",
+        "where two trials differ, and by how much",
         flags=(
             flag("one", help="a trial's id, or how it begins"),
             flag("other", help="the same of another"),
@@ -131,14 +128,14 @@ COMMANDS = (
         main="raydistill.cli.commands.report:diff",
     ),
     Command(
-        name="best",
-        help="what cannot be told apart from the best",
+        "best",
+        "what cannot be told apart from the best",
         flags=(SWEEPS,),
         main="raydistill.cli.commands.report:best",
     ),
     Command(
-        name="export",
-        help="a trial as a folder that every tool loads",
+        "export",
+        "a trial as a folder that every tool loads",
         flags=(
             flag("trial", help="its id, or how it begins; or a base: laptop@320B"),
             flag("--to", required=True, help="the folder, with weights, tokenizer and card"),
@@ -150,8 +147,8 @@ COMMANDS = (
         weights=True,
     ),
     Command(
-        name="add",
-        help="a student trained elsewhere, in a sweep's tables",
+        "add",
+        "a student trained elsewhere, in a sweep's tables",
         flags=(
             flag("folder", help="of the same family, or one that export wrote"),
             flag("--like", required=True, metavar="TRIAL", help="whose base, text and tasks"),
@@ -166,8 +163,8 @@ COMMANDS = (
         weights=True,
     ),
     Command(
-        name="rank",
-        help="which layers matter, in minutes, without training",
+        "rank",
+        "which layers matter, in minutes, without training",
         flags=(
             flag("model", help="a folder, a hub id, or a scale's base such as laptop@80B"),
             flag(
@@ -185,8 +182,8 @@ COMMANDS = (
         weights=True,
     ),
     Command(
-        name="prune",
-        help="take layers out, and train nothing",
+        "prune",
+        "take layers out, and train nothing",
         flags=(
             flag("--model", help="a folder or a hub id (a layer map's own)"),
             flag("--location", help="where layers come out; a score reads --text"),
@@ -204,8 +201,8 @@ COMMANDS = (
         weights=True,
     ),
     Command(
-        name="import",
-        help="read pickled weights once, as safetensors",
+        "import",
+        "read pickled weights once, as safetensors",
         flags=(
             flag("source", help="a folder or a hub id with pytorch_model.bin"),
             FOLDER,
@@ -216,21 +213,21 @@ COMMANDS = (
         weights=True,
     ),
     Command(
-        name="track sync",
-        help="sync: bring MLflow to what the storage holds",
+        "track sync",
+        "sync: bring MLflow to what the storage holds",
         flags=(SWEEPS, TRACKING),
         main="raydistill.cli.commands.sync_tracking:sync",
     ),
     Command(
-        name="store merge",
-        help="merge: take over what another storage holds",
+        "store merge",
+        "merge: take over what another storage holds",
         flags=(flag("other", help="a storage's folder; it is read only"),),
         main="raydistill.cli.commands.merge_stores:merge",
         weights=True,
     ),
     Command(
-        name="cluster check",
-        help="check: the files of a cluster, before it costs",
+        "cluster check",
+        "check: the files of a cluster, before it costs",
         flags=(
             flag("file", nargs="*", help="YAML or Dockerfile (all below cluster/)"),
             flag("--schemas", help="a folder with another version of KubeRay's"),
@@ -239,8 +236,8 @@ COMMANDS = (
         storage=False,
     ),
     Command(
-        name="doctor",
-        help="what a sweep would stumble over here, and what helps",
+        "doctor",
+        "what a sweep would stumble over here, and what helps",
         flags=(TRACKING,),
         main="raydistill.cli.commands.doctor:doctor",
     ),

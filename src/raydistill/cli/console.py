@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from raydistill import __version__
-from raydistill.cli.arguments.flag import STORAGE
 from raydistill.cli.arguments.parser import EXITS, Parser
-from raydistill.cli.arguments.storage import storage_of
+from raydistill.cli.arguments.storage import STORAGE, storage_of
 from raydistill.cli.command_table import COMMANDS, Command
 from raydistill.cli.exit import exit_code_of
 from raydistill.core.errors import UsageError, unknown
@@ -18,10 +17,10 @@ from raydistill.storage.store import Store
 
 def raydistill() -> NoReturn:
     """The console command. Sweeps are scripts of their own."""
-    sys.exit(exit_code_of(lambda: _console(sys.argv[1:])))
+    sys.exit(exit_code_of(lambda: _run(sys.argv[1:])))
 
 
-def _console(argv: Sequence[str]) -> int:
+def _run(argv: Sequence[str]) -> int:
     parser = Parser(
         prog="raydistill",
         description="Which layers to take out of a language model, how many, when, at what age.",

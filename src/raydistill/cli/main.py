@@ -1,9 +1,7 @@
-"""The commands: `main(sweep)` for a sweep's script, `raydistill` for everything else.
-
-Every sweep takes the same flags, written once, here.
-"""
+"""`main(sweep)`: from the command line of a sweep's script to a plan, shown or run."""
 
 import argparse
+import os
 import shlex
 import shutil
 import sys
@@ -13,7 +11,7 @@ from typing import NoReturn
 from raydistill.cli.arguments.storage import storage_of
 from raydistill.cli.arguments.sweep_flags import check_recipes, plan_of
 from raydistill.cli.arguments.sweep_parser import sweep_parser
-from raydistill.cli.exit import exit_code_of, print_text
+from raydistill.cli.exit import exit_code_of
 from raydistill.data.corpus.preparation import check_corpus
 from raydistill.data.corpus.request import corpus_request
 from raydistill.evaluation.lm_harness.task_data import missing_task_data
@@ -29,63 +27,58 @@ from raydistill.storage.store import Store
 
 def main(sweep: Sweep) -> NoReturn:
     """Run a sweep as the command line says, and exit."""
-    sys.exit(exit_code_of(lambda: run_sweep(sweep, sys.argv[1:])))
+    sys.exit(exit_code_of(lambda: _run(sweep, sys.argv[1:])))
 
 
-def run_sweep(sweep: Sweep, argv: Sequence[str]) -> int:
-    """Plan a sweep, then show it or run it; returns the exit code.
-
-    Raises:
-        RaydistillError: if the plan cannot be run.
-    """
+def _run(sweep: Sweep, argv: Sequence[str]) -> int:
     flags = sweep_parser(sweep).read(argv)
     download(storage_of(flags))
-    prepared = _prepared(sweep, flags)
+    prepared = _prepare(sweep, flags)
     if flags.probe:
         from raydistill.driver.run import probe  # noqa: PLC0415  (Ray)
 
         probe(prepared)
     if flags.dry_run:
-        print_text(_described(prepared))
+        _print_plan(prepared)
         return 0
     try:
-        check_plan(prepared, agreed=flags.yes)
+        _check(prepared, agreed=flags.yes)
     except LongError:
-        print_text(_described(prepared) + "\n")
+        _print_plan(prepared, end="\n\n")
         raise
     if missing := missing_task_data(prepared.plan.scale.evaluation):
         from raydistill.evaluation.lm_harness.download import fetch  # noqa: PLC0415  (datasets)
 
         fetch(missing, prepared.store)
-        prepared = _prepared(sweep, flags)
-    print_text(_described(prepared) + "\n")
+        prepared = _prepare(sweep, flags)
+    _print_plan(prepared, end="\n\n")
     from raydistill.driver.run import run  # noqa: PLC0415  (rich, matplotlib, mlflow)
 
     return run(prepared.plan)
 
 
-def _prepared(sweep: Sweep, flags: argparse.Namespace) -> PreparedSweep:
+def _prepare(sweep: Sweep, flags: argparse.Namespace) -> PreparedSweep:
     plan = plan_of(sweep, flags, shlex.join(["python", *sys.argv]))
     store = Store(plan.options.storage)
     return prepare(without_guessing(plan, flags.tasks, store), store)
 
 
-def _described(prepared: PreparedSweep) -> str:
-    return describe(prepared, width=shutil.get_terminal_size((100, 24)).columns)
+def _print_plan(prepared: PreparedSweep, end: str = "\n") -> None:
+    """Print every trial and what all will cost, also into a pipe that closes before the end."""
+    text = describe(prepared, width=shutil.get_terminal_size((100, 24)).columns)
+    try:
+        print(text, end=end, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def check_plan(prepared: PreparedSweep, *, agreed: bool) -> None:
-    """Refuse what cannot be planned, and, unless `agreed`, what is long or of unknown length.
-
-    Raises:
-        UsageError: naming what is wrong, or asking for `--yes` (`LongError`).
-        DataError: if the text to train on is not here.
-    """
-    plan, store, every = prepared.plan, prepared.store, with_probes(prepared)
-    check_recipes(every.plan.cells)
+def _check(prepared: PreparedSweep, *, agreed: bool) -> None:
+    """Refuse what cannot be planned, and, unless `agreed`, what is long or of unknown length."""
+    plan, store, with_rates = prepared.plan, prepared.store, with_probes(prepared)
+    check_recipes(with_rates.plan.cells)
     if not agreed:
-        bases, work = plan_work(every)
-        rates = rates_of(every.trials, store, probed=plan.options.probe)
+        bases, work = plan_work(with_rates)
+        rates = rates_of(with_rates.trials, store, probed=plan.options.probe)
         check_cost([*bases, *most_work(plan, work)], rates, plan.scale)
     if not store.has("corpora", prepared.artifacts.corpus.corpus_sha256):
         check_corpus(corpus_request(plan.scale))

@@ -1,4 +1,4 @@
-"""A model that a command names: a folder, an id of the hub, or a base of a scale (`laptop@80B`)."""
+"""The model that a command names: a folder, a hub id, or a base of a scale (`laptop@80B`)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.paths import resolve_path
 from raydistill.core.units import format_age
+from raydistill.data.sources.embedded import EMBEDDED
 from raydistill.models.decoder import Decoder
 from raydistill.models.families.hub import HubDecoder
 from raydistill.models.huggingface.checkpoint import NEWEST, HubCheckpoint, read_checkpoint
@@ -18,17 +19,15 @@ from raydistill.storage.bundled import shipped_bases
 from raydistill.storage.store import Store
 from raydistill.training.bases import base_folder
 
-EMBEDDED = "embedded"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NamedModel:
-    """A whole model, and what its text is read with."""
+    """A model with all of its layers, and the text and tokenizer that go with it."""
 
-    name: str  # as it was asked for; a scale's with its age
+    name: str  # as the command has it; a scale's with its age
     flags: tuple[str, ...]  # that name it to a sweep
     model: Decoder  # in evaluation mode
-    corpus: str  # the text, unless another is named
+    corpus: str  # its text, unless a flag names another
     tokenizer: Path | None  # None: the corpus' own
 
 
@@ -39,10 +38,11 @@ def open_model(name: str, revision: str, store: Store) -> NamedModel:
         UsageError: if a base of a scale has no such age.
         DataError: if there is no such model, or it cannot be read.
     """
-    if _is_base(name):
+    scale = name.partition("@")[0].replace("-", "_")
+    if scale in scale_names() and not Path(name).is_dir():
         if revision != NEWEST:
             raise UsageError(f"--revision goes with a checkpoint: of {name} write SCALE@AGE")
-        return _base(name, store)
+        return _open_base(name, store)
     checkpoint, decoder = open_checkpoint(name, revision)
     age = () if revision == NEWEST else ("--age", revision)
     return NamedModel(
@@ -55,7 +55,7 @@ def open_model(name: str, revision: str, store: Store) -> NamedModel:
 
 
 def open_checkpoint(name: str, revision: str) -> tuple[HubCheckpoint, HubDecoder]:
-    """A checkpoint of the Hugging Face world, whole, in evaluation mode.
+    """A Hugging Face checkpoint and its model with all layers, in evaluation mode.
 
     Raises:
         DataError: if it cannot be read.
@@ -66,12 +66,7 @@ def open_checkpoint(name: str, revision: str) -> tuple[HubCheckpoint, HubDecoder
     return checkpoint, decoder
 
 
-def _is_base(name: str) -> bool:
-    scale = name.partition("@")[0].replace("-", "_")
-    return scale in scale_names() and not Path(name).is_dir()
-
-
-def _base(name: str, store: Store) -> NamedModel:
+def _open_base(name: str, store: Store) -> NamedModel:
     """A base of a scale; without an age the oldest."""
     base = base_named(name)
     scale, age = base.scale, base.age

@@ -3,8 +3,8 @@
 import argparse
 import difflib
 import re
-from collections.abc import Iterator, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
 
 from raydistill.core.errors import UsageError
 from raydistill.core.signals import STOPPED, TERMINATED
@@ -14,9 +14,16 @@ EXITS = (
     f"{STOPPED} stopped by ^C, {TERMINATED} by SIGTERM"
 )
 
+AddFlags = Callable[[argparse._ActionsContainer], object]
+
+
+def flag(*names: str, **settings: Any) -> AddFlags:
+    """A function that adds a flag, or an argument, to a parser."""
+    return lambda parser: parser.add_argument(*names, **settings)
+
 
 class Parser(argparse.ArgumentParser):
-    """argparse that tells a mistake in one line, with the nearest flag."""
+    """argparse whose errors are one line, with the nearest flag."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; --help lists the flags")

@@ -1,19 +1,25 @@
-"""Which storage the flags or the environment name."""
+"""Which storage and which MLflow server the flags or the environment name."""
 
 import argparse
 import os
 import stat
 from pathlib import Path
 
+from raydistill.cli.arguments.parser import flag
 from raydistill.core.errors import SetupError
 from raydistill.core.paths import resolve_path
 from raydistill.storage.urls import copy_of, is_url
 
 SCALE_VARIABLE, STORAGE_VARIABLE = "RAYDISTILL_SCALE", "RAYDISTILL_STORAGE"
 
+STORAGE = flag(
+    "--storage", help=f"a folder, s3://… or gs://… (${STORAGE_VARIABLE} or ~/.raydistill)"
+)
+TRACKING = flag("--tracking-uri", help="an MLflow server (sqlite in the storage)")
+
 
 def storage_of(flags: argparse.Namespace) -> Path:
-    """The storage that the flags or the environment name; of one in an object store, the copy.
+    """The storage's folder; of one in an object store, that of its local copy.
 
     Raises:
         UsageError: if it is a URL of another kind.
@@ -32,3 +38,9 @@ def storage_of(flags: argparse.Namespace) -> Path:
     if not is_folder:
         raise SetupError(f"the storage {folder} is a file: name a folder")
     return folder
+
+
+def tracking_uri_of(flags: argparse.Namespace, storage: Path) -> str:
+    """The URI of the MLflow server, else of the storage's own database."""
+    given = flags.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    return given or f"sqlite:///{storage}/mlflow.db"

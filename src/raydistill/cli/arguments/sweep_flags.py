@@ -1,7 +1,6 @@
-"""What the flags of a sweep mean: text becomes a plan.
+"""The plan that a sweep's flags ask for.
 
-A value of an axis stands in place of the sweep's own values; of any other field it is the one
-value that every cell gets.
+Values of an axis replace the sweep's own; of any other field every cell gets the one value.
 """
 
 import argparse
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from raydistill.cli.arguments.storage import SCALE_VARIABLE, storage_of
+from raydistill.cli.arguments.storage import SCALE_VARIABLE, storage_of, tracking_uri_of
 from raydistill.cli.arguments.text_flags import with_text
 from raydistill.cli.arguments.values import axis_values
 from raydistill.core.errors import UsageError
@@ -41,16 +40,16 @@ from raydistill.storage.store import Store
 
 
 def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
-    """The plan that the flags ask for.
+    """A sweep's cells and options as the flags say.
 
     Raises:
         UsageError: if a flag's value is not allowed.
     """
-    asked = flags.scale or os.environ.get(SCALE_VARIABLE) or ""
-    scale = _scale(flags, asked or ("" if flags.model else "laptop"))
+    default = "" if flags.model else "laptop"
+    scale = _scale(flags, flags.scale or os.environ.get(SCALE_VARIABLE) or default)
     cells = sweep.cells(
         scale,
-        _chosen(sweep, flags),
+        _chosen_values(sweep, flags),
         sized=lambda size: scale if size == scale.name else _scale(flags, size),
         allow_many=flags.yes,
     )
@@ -81,34 +80,30 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         command=command,
         debug=flags.debug,
         probe=flags.probe,
-        lr_probe=_probes_rates(flags, scale, cells),
+        lr_probe=_wants_lr_probe(flags, scale, cells),
         price_per_hour="unknown" if flags.price_per_hour is None else flags.price_per_hour,
-        task_data=task_data_of(flags),
+        task_data=_task_data(flags),
     )
     return SweepPlan(sweep=sweep, scale=scale, cells=cells, options=options)
 
 
-def _probes_rates(flags: argparse.Namespace, scale: Scale, cells: Sequence[Cell]) -> bool:
-    """Whether each arm tries three peaks: as asked, or by the recipe `heal` of a brought model.
-
-    Raises:
-        UsageError: if that was asked for, and the cells name rates too.
-    """
-    by_cells = any(cell.request.peak_lr != "scale" for cell in cells)
-    if flags.lr_probe and by_cells:
+def _wants_lr_probe(flags: argparse.Namespace, scale: Scale, cells: Sequence[Cell]) -> bool:
+    """Whether each arm tries three peaks: as the flag says, else for the recipe of a `--model`."""
+    cells_have_rates = any(cell.request.peak_lr != "scale" for cell in cells)
+    if flags.lr_probe and cells_have_rates:
         raise UsageError("--lr-probe chooses the rates that lr_factor names: add --lr_factor 1")
     if flags.lr_probe is not None:
         return bool(flags.lr_probe)
-    by_flag = any(field in ("lr", "peak_lr") for field, _ in flags.set)
+    flags_have_rate = any(field in ("lr", "peak_lr") for field, _ in flags.set)
     heals = bool(scale.brought) and not scale.like and flags.recipe in (None, RECIPES[0])
-    return heals and not by_flag and not by_cells
+    return heals and not flags_have_rate and not cells_have_rates
 
 
-def _chosen(sweep: Sweep, flags: argparse.Namespace) -> dict[str, tuple[Value, ...]]:
+def _chosen_values(sweep: Sweep, flags: argparse.Namespace) -> dict[str, tuple[Value, ...]]:
     """The values that the flags name, by field or axis."""
     chosen: dict[str, tuple[Value, ...]] = {"order": (flags.order,)}
     for name in dict.fromkeys((*FIELDS, *sweep.axes)):
-        values = axis_values(name, getattr(flags, name), brought=flags.model is not None)
+        values = axis_values(name, getattr(flags, name), revisions=flags.model is not None)
         if values == ("all",):
             values = sweep.every_value(name)
         if values:
@@ -135,10 +130,10 @@ def check_recipes(cells: Sequence[Cell]) -> None:
 
 def _scale(flags: argparse.Namespace, name: str) -> Scale:
     """The scale, with the recipe's fields, the corpus and the devices that the flags name."""
-    for flag, given in (("--recipe", flags.recipe), ("--seq-len", flags.seq_len)):
-        if given and flags.model is None:
+    for flag, value in (("--recipe", flags.recipe), ("--seq-len", flags.seq_len)):
+        if value and flags.model is None:
             raise UsageError(f"{flag} goes with --model; a scale has its own")
-    scale = load_scale(name) if flags.model is None else _brought(flags, name)
+    scale = load_scale(name) if flags.model is None else _scale_of_model(flags, name)
     scale = replace(scale, heal=with_settings(scale.heal, dict(flags.set)))
     if flags.budget is not None:
         if flags.budget <= 0:
@@ -154,25 +149,19 @@ def _scale(flags: argparse.Namespace, name: str) -> Scale:
     evaluation = requested_evaluation(
         scale.evaluation,
         flags.tasks,
-        task_data_of(flags),
+        _task_data(flags),
         flags.num_fewshot,
         Store(storage_of(flags)),
     )
     return replace(scale, evaluation=evaluation)
 
 
-def task_data_of(flags: argparse.Namespace) -> Path | None:
-    """The folder that `--task-data` names."""
+def _task_data(flags: argparse.Namespace) -> Path | None:
     return None if flags.task_data is None else resolve_path(flags.task_data)
 
 
-def _brought(flags: argparse.Namespace, name: str) -> Scale:
-    """The scale of `--model`.
-
-    Raises:
-        UsageError: if another scale than one for tests was asked for too.
-        DataError: if the checkpoint cannot be read.
-    """
+def _scale_of_model(flags: argparse.Namespace, name: str) -> Scale:
+    """The scale of `--model`; `name` is that of a scale for tests, if any."""
     if name and name.replace("-", "_") not in TESTS:
         raise UsageError(
             f"--model has a scale of its own: leave --scale {name} out, or ${SCALE_VARIABLE} "
@@ -180,16 +169,16 @@ def _brought(flags: argparse.Namespace, name: str) -> Scale:
         )
     if name and flags.recipe:
         raise UsageError(f"--recipe goes with --model alone; --scale {name} has its own")
-    ages = tuple(str(age) for age in axis_values("age", flags.age, brought=True))
-    bring = CustomModel(
+    ages = tuple(str(age) for age in axis_values("age", flags.age, revisions=True))
+    model = CustomModel(
         name=flags.model,
         revisions=revisions(ages),
         seq_len=flags.seq_len or 0,
         recipe=flags.recipe or RECIPES[0],
     )
     if flags.budget is not None:
-        bring = replace(bring, budget=flags.budget)
-    return scale_of(bring, load_scale(name) if name else None)
+        model = replace(model, budget=flags.budget)
+    return scale_of(model, load_scale(name) if name else None)
 
 
 def _searching(sweep: Sweep, flags: argparse.Namespace, num_cells: int) -> SearchSettings:
@@ -199,17 +188,17 @@ def _searching(sweep: Sweep, flags: argparse.Namespace, num_cells: int) -> Searc
     check_search(name)
     if name == GRID and flags.trials is not None:
         raise UsageError("--trials goes with another --search; a grid takes every cell")
-    usual = {GRID: num_cells, FUNNEL: FINALISTS}.get(name, own.trials if name == own.name else 0)
-    if not usual and flags.trials is None:
+    default = {GRID: num_cells, FUNNEL: FINALISTS}.get(name, own.trials if name == own.name else 0)
+    if not default and flags.trials is None:
         raise UsageError(f"--search {name} needs --trials, 1 to {num_cells}")
     objectives = own.objectives
     if flags.objective is not None:
         if name != TPE:
             raise UsageError(f"--objective goes with --search {TPE}, not with {name!r}")
-        objectives = tuple(each.strip() for each in flags.objective.split(","))
+        objectives = tuple(objective.strip() for objective in flags.objective.split(","))
     check_objectives(objectives)
     return replace(
-        own, name=name, trials=min(flags.trials or usual, num_cells), objectives=objectives
+        own, name=name, trials=min(flags.trials or default, num_cells), objectives=objectives
     )
 
 
@@ -225,9 +214,3 @@ def _references(
         )
     cells = [reference_cell(name, sweep.name, scale) for name in names]
     return tuple({str(cell.values[REFERENCE]): cell for cell in cells}.values())
-
-
-def tracking_uri_of(flags: argparse.Namespace, storage: Path) -> str:
-    """The MLflow server that the flags or the environment name, or the storage's database."""
-    named = flags.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    return named or f"sqlite:///{storage}/mlflow.db"

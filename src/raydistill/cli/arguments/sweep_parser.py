@@ -2,9 +2,8 @@
 
 import argparse
 
-from raydistill.cli.arguments.flag import STORAGE, TRACKING
 from raydistill.cli.arguments.parser import EXITS, Parser
-from raydistill.cli.arguments.storage import SCALE_VARIABLE
+from raydistill.cli.arguments.storage import SCALE_VARIABLE, STORAGE, TRACKING
 from raydistill.cli.arguments.text_flags import add_text_flags
 from raydistill.cli.arguments.values import assignment, device_range, number, whole
 from raydistill.core.units import parse_tokens
@@ -16,73 +15,79 @@ from raydistill.specs.drop_plan import ORDERS
 from raydistill.specs.scale import scale_names
 from raydistill.training.jobs import CACHE_GB, CHECKPOINT_EVERY_S
 
+FIELD_HELP = {
+    "location": "input,middle or 1,2,5-8 or random-0-63 or all",
+    "count": "how many layers leave",
+    "gap": "the paper's tokens between two removals, 1B",
+    "age": "tokens the base has seen, the paper's: 80B; or revisions",
+    "loss": "a file in distillation/losses/, with settings: kd+temperature=2",
+    "seed": "of the data order, from 1 on; 1,2,3",
+}
+
 
 def sweep_parser(sweep: Sweep) -> Parser:
-    """The flags that every sweep takes."""
+    """The parser of a sweep's flags."""
     axes = ", ".join(sweep.axes)
     parser = Parser(description=sweep.question, epilog=f"axes: {axes}; {EXITS}", allow_abbrev=False)
-    cells = parser.add_argument_group(
+    _cell_flags(parser, sweep)
+    _training_flags(parser)
+    _measuring_flags(parser)
+    _running_flags(parser)
+    return parser
+
+
+def _cell_flags(parser: Parser, sweep: Sweep) -> None:
+    group = parser.add_argument_group(
         "which cells (values with commas; of an axis: instead of its own)"
     )
-    cells.add_argument(
-        "--location", action="append", help="input,middle or 1,2,5-8 or random-0-63 or all"
-    )
-    cells.add_argument("--count", action="append", help="how many layers leave")
-    cells.add_argument("--gap", action="append", help="the paper's tokens between two removals, 1B")
-    cells.add_argument(
-        "--age",
-        action="append",
-        help="tokens the base has seen, the paper's: 80B; or revisions",
-    )
-    cells.add_argument(
-        "--loss",
-        action="append",
-        help="a file in distillation/losses/, with settings: kd+temperature=2",
-    )
-    cells.add_argument("--seed", action="append", help="of the data order, from 1 on; 1,2,3")
+    for field in FIELDS:
+        group.add_argument(f"--{field}", action="append", help=FIELD_HELP[field])
     for axis in [axis for axis in sweep.axes if axis not in FIELDS]:
-        name = f"--{axis}"
-        cells.add_argument(name, f"{name}s", action="append", help="an axis of this sweep, or all")
-    cells.add_argument(
+        names = (f"--{axis}", f"--{axis}s")
+        group.add_argument(*names, action="append", help="an axis of this sweep, or all")
+    group.add_argument(
         "--reference",
         action="append",
         help="models beside them, evaluated only: SCALE[@AGE], a folder, an id of the hub",
     )
-    cells.add_argument(
+    group.add_argument(
         "--search", help=f"{', '.join(SEARCHES)} over the cells ({sweep.searching.name})"
     )
-    cells.add_argument(
+    group.add_argument(
         "--trials",
         type=whole("--trials"),
         help="how many cells a search takes, or a funnel to the end",
     )
-    cells.add_argument("--objective", help=f"of tpe, one or several: {', '.join(OBJECTIVES)}")
-    how = parser.add_argument_group("how each is trained")
-    how.add_argument("--scale", help=f"{', '.join(scale_names())} (${SCALE_VARIABLE} or laptop)")
-    how.add_argument("--model", help="your own: a folder of the Hugging Face kind, or a hub id")
-    how.add_argument(
+    group.add_argument("--objective", help=f"of tpe, one or several: {', '.join(OBJECTIVES)}")
+
+
+def _training_flags(parser: Parser) -> None:
+    group = parser.add_argument_group("how each is trained")
+    group.add_argument("--scale", help=f"{', '.join(scale_names())} (${SCALE_VARIABLE} or laptop)")
+    group.add_argument("--model", help="your own: a folder of the Hugging Face kind, or a hub id")
+    group.add_argument(
         "--seq-len",
         type=whole("--seq-len"),
         help="tokens in a window (a --model's own, at most 4096)",
     )
-    add_text_flags(how)
-    how.add_argument(
+    add_text_flags(group)
+    group.add_argument(
         "--budget",
         type=parse_tokens,
         help="tokens after the first removal, the paper's or a --model's",
     )
-    how.add_argument("--order", default=ORDERS[0], help=f"of removal: {', '.join(ORDERS)}")
-    how.add_argument("--allow-ends", action="store_true", help="first and last layer may leave")
-    how.add_argument(
+    group.add_argument("--order", default=ORDERS[0], help=f"of removal: {', '.join(ORDERS)}")
+    group.add_argument("--allow-ends", action="store_true", help="first and last layer may leave")
+    group.add_argument(
         "--teacher", help="of a loss with one: own (the trial's base), an age, or SCALE@AGE"
     )
-    how.add_argument(
+    group.add_argument(
         "--lr-probe",
         action=argparse.BooleanOptionalAction,
         help="each arm at the best of three peaks, tried first (of a --model: yes)",
     )
-    how.add_argument("--recipe", help=f"of a --model: {', '.join(RECIPES)}")
-    how.add_argument(
+    group.add_argument("--recipe", help=f"of a --model: {', '.join(RECIPES)}")
+    group.add_argument(
         "--set",
         action="append",
         type=assignment("--set", "lr=1e-5"),
@@ -90,59 +95,56 @@ def sweep_parser(sweep: Sweep) -> Parser:
         metavar="lr=1e-5",
         help="of the recipe",
     )
-    _measuring_flags(parser)
-    _running_flags(parser)
-    return parser
+
+
+def _measuring_flags(parser: Parser) -> None:
+    group = parser.add_argument_group("what is measured")
+    group.add_argument("--tasks", help="instead of the scale's: piqa,copa or paper13 or of lm-eval")
+    group.add_argument("--task-data", help="a folder with a <task>.jsonl each (the hub)")
+    group.add_argument(
+        "--num-fewshot",
+        type=whole("--num-fewshot", lowest=0),
+        help="examples before every item (as the task says)",
+    )
 
 
 def _running_flags(parser: Parser) -> None:
-    where = parser.add_argument_group("where and whether it runs")
-    STORAGE(where)
-    TRACKING(where)
-    where.add_argument(
+    group = parser.add_argument_group("where and whether it runs")
+    STORAGE(group)
+    TRACKING(group)
+    group.add_argument(
         "--teacher-placement", default=AUTO, help=f"{', '.join(PLACEMENTS)}[:FORM=SIZE]"
     )
-    where.add_argument(
+    group.add_argument(
         "--cache-gb",
         type=number("--cache-gb", "a number above 0, of gigabytes in the storage", positive=True),
         default=CACHE_GB,
         help="that cached teachers may take in the storage",
     )
-    where.add_argument(
+    group.add_argument(
         "--checkpoint-every",
         type=number("--checkpoint-every", "seconds, from 0 (after every step) on", positive=False),
         default=CHECKPOINT_EVERY_S,
         help="seconds",
     )
-    where.add_argument(
+    group.add_argument(
         "--devices-per-trial", type=device_range, help="that train one trial: 2; elastic: 1-2"
     )
-    where.add_argument(
+    group.add_argument(
         "--concurrent",
         type=whole("--concurrent"),
         help="trials at once (what the cluster can hold)",
     )
-    where.add_argument("--dry-run", action="store_true", help="show every trial, run none")
-    where.add_argument(
+    group.add_argument("--dry-run", action="store_true", help="show every trial, run none")
+    group.add_argument(
         "--probe", action="store_true", help="first measure for a few seconds what it will take"
     )
-    where.add_argument(
+    group.add_argument(
         "--price-per-hour",
         type=number(
             "--price-per-hour", "what one device costs, a number such as 2.50", positive=False
         ),
         help="of one device, in any currency: 2.50",
     )
-    where.add_argument("--yes", action="store_true", help="run although it is long or unknown")
-    where.add_argument("--debug", action="store_true", help="show a traceback with an error")
-
-
-def _measuring_flags(parser: Parser) -> None:
-    what = parser.add_argument_group("what is measured")
-    what.add_argument("--tasks", help="instead of the scale's: piqa,copa or paper13 or of lm-eval")
-    what.add_argument("--task-data", help="a folder with a <task>.jsonl each (the hub)")
-    what.add_argument(
-        "--num-fewshot",
-        type=whole("--num-fewshot", lowest=0),
-        help="examples before every item (as the task says)",
-    )
+    group.add_argument("--yes", action="store_true", help="run although it is long or unknown")
+    group.add_argument("--debug", action="store_true", help="show a traceback with an error")

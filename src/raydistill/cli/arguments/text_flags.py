@@ -8,8 +8,8 @@ from raydistill.data.sources.source import absolute
 from raydistill.specs.scale import Scale
 
 
-def add_text_flags(parser: "argparse._ActionsContainer") -> None:
-    """What a sweep and `raydistill base` ask of text."""
+def add_text_flags(parser: argparse._ActionsContainer) -> None:
+    """Add them to a sweep or to `raydistill base`."""
     parser.add_argument(
         "--corpus",
         help="embedded, smoke, a .txt, .jsonl or .parquet file, a folder, OWNER/NAME at the hub; "
@@ -26,7 +26,7 @@ def with_text(scale: Scale, flags: argparse.Namespace) -> Scale:
     """The scale with the text that the flags name.
 
     Raises:
-        DataError: if the general text to measure on is not here.
+        DataError: if the file of `--heldout-general` cannot be read.
     """
     scale = replace(
         scale,
@@ -37,5 +37,5 @@ def with_text(scale: Scale, flags: argparse.Namespace) -> Scale:
     if not flags.heldout_general:
         return scale
     text = absolute(flags.heldout_general)
-    measured = replace(scale.evaluation, general=general_text(text, scale.text_field))
-    return replace(scale, heldout_general=text, evaluation=measured)
+    evaluation = replace(scale.evaluation, general=general_text(text, scale.text_field))
+    return replace(scale, heldout_general=text, evaluation=evaluation)

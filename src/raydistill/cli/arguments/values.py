@@ -1,4 +1,4 @@
-"""Text of a flag to a value, or one line that says what is allowed."""
+"""The values of flags: text is read, or refused in one line that says what is allowed."""
 
 import math
 import re
@@ -11,15 +11,21 @@ from raydistill.specs.locations import every_location, is_list
 
 
 def axis_values(
-    name: str, given: Sequence[str] | None, *, brought: bool = False
+    name: str, texts: Sequence[str] | None, *, revisions: bool = False
 ) -> tuple[Value, ...]:
-    """What was written for one of `FIELDS`; empty where nothing was."""
+    """The values that a flag was given for an axis or a field, empty without the flag.
+
+    Args:
+        name: of the axis or field.
+        texts: one for each time that the flag was written.
+        revisions: whether ages are names of revisions, not tokens.
+    """
     values: list[Value] = []
-    for text in given or ():
+    for text in texts or ():
         items = _locations(text) if name == "location" else [i.strip() for i in text.split(",")]
         if not all(items):
             raise UsageError(f"--{name} {text!r} has an empty value: write values with commas")
-        values += items if name == "age" and brought else [_value(name, item) for item in items]
+        values += items if name == "age" and revisions else [_value(name, item) for item in items]
     return tuple(values)
 
 
@@ -39,19 +45,19 @@ def _locations(text: str) -> list[str]:
 
     `random-0-63` stands for 64 random sets.
     """
-    found: list[str] = []
+    names: list[str] = []
     for item in (item.strip() for item in text.split(",")):
         if item == "all":
-            found += every_location()
+            names += every_location()
         elif match := re.fullmatch(r"random-(\d{1,5})-(\d{1,5})", item):
             if int(match[1]) > int(match[2]):
                 raise UsageError(f"--location {item}: write the lower number first")
-            found += [f"random-{i}" for i in range(int(match[1]), int(match[2]) + 1)]
-        elif found and is_list(item) and is_list(found[-1]):
-            found[-1] += f",{item}"
+            names += [f"random-{i}" for i in range(int(match[1]), int(match[2]) + 1)]
+        elif names and is_list(item) and is_list(names[-1]):
+            names[-1] += f",{item}"
         else:
-            found.append(item)
-    return found
+            names.append(item)
+    return names
 
 
 def whole(flag: str, *, lowest: int = 1) -> Callable[[str], int]:
@@ -66,12 +72,9 @@ def whole(flag: str, *, lowest: int = 1) -> Callable[[str], int]:
 
 
 def number(flag: str, allowed: str, *, positive: bool) -> Callable[[str], float]:
-    """The type of a flag that takes finite numbers above 0, or from 0 on.
+    """The type of a flag that takes finite numbers from 0 on, or above 0 if `positive`.
 
-    Args:
-        flag: as it is written.
-        allowed: what the flag stands for and its range, for the one who wrote something else.
-        positive: whether 0 is refused.
+    `allowed` tells whoever wrote something else what the flag stands for, and its range.
     """
 
     def read(text: str) -> float:
@@ -99,7 +102,7 @@ def assignment(flag: str, example: str) -> Callable[[str], tuple[str, str]]:
 
 
 def layer_count(text: str) -> int:
-    """How many layers leave; whether they may is the model's to say.
+    """How many layers leave; negative or too many is refused where the model is known.
 
     Raises:
         UsageError: if it is no whole number.
@@ -110,7 +113,7 @@ def layer_count(text: str) -> int:
 
 
 def layer_counts(text: str) -> list[int]:
-    """Several of them: `4,8`."""
+    """Several counts: `4,8`."""
     return [layer_count(item.strip()) for item in text.split(",")]
 
 

@@ -1,4 +1,4 @@
-"""What the console command does: train bases, show MLflow's pages, read rungs off trials."""
+"""`raydistill base`: train the bases of a scale by its recipe."""
 
 import argparse
 import json
@@ -26,7 +26,7 @@ DESCRIPTION = "base.json"
 
 
 def base(store: Store, flags: argparse.Namespace) -> int:
-    """Train the bases of a scale by its recipe, and put them where `--to` says.
+    """Train the bases of a scale, and copy them to where `--to` says.
 
     Raises:
         DataError: if the text to train on is not here.
@@ -51,23 +51,23 @@ def base(store: Store, flags: argparse.Namespace) -> int:
         stages.tokenise(scale, store, console.print)
         stages.pretrain_bases(scale, store, need, console.print)
     if target:
-        publish(scale, store, target)
+        _publish(scale, store, target)
     spec = pretraining(scale, corpus_id(scale, store))
     console.print(f"bases: {store.path('pretraining', spec.trial_id, 'ages.json')}")
     return 0
 
 
-def publish(scale: Scale, store: Store, target: Path) -> None:
-    """Lay out bases as the package ships them: weights, and how they came to be; never scores."""
+def _publish(scale: Scale, store: Store, target: Path) -> None:
+    """Lay out bases as the package ships them: weights and how they were trained, no scores."""
     corpus = corpus_id(scale, store)
     run = pretraining(scale, corpus)
     folder = store.path("pretraining", run.trial_id)
-    made: dict[str, str] = json.loads((folder / "ages.json").read_text("utf-8"))
+    sha256_of_age: dict[str, str] = json.loads((folder / "ages.json").read_text("utf-8"))
     record = from_json(Record, (folder / "record.json").read_text("utf-8"))
     ages = {}
     for age in scale.ages:
         age_tokens, name = scale.age_tokens(age), format_age(age)
-        sha256 = made[str(age_tokens)]
+        sha256 = sha256_of_age[str(age_tokens)]
         shutil.copytree(store.path("bases", sha256), target / name, ignore=lambda *_: {MANIFEST})
         ages[name] = {"age_tokens": age_tokens, "weights_sha256": sha256}
     tokenizer = store.path("corpora", corpus.corpus_sha256, "tokenizer.json")

@@ -1,8 +1,9 @@
-"""`raydistill cluster check`: every mistake in the files of a cluster, before it costs anything."""
+"""`raydistill cluster check`: all that is wrong in the files of a cluster, before it costs."""
 
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 import yaml
@@ -16,11 +17,11 @@ from raydistill.runners.cluster_files.rules import check_rules
 from raydistill.runners.cluster_files.yaml_documents import Problem, YamlDocument, at, read_yaml
 from raydistill.storage.store import Store
 
+# Kinds that only the project's rules check: Kubernetes' own schemas do not come with the package.
 KUBERNETES = (
     "ConfigMap", "Deployment", "Job", "Namespace", "NetworkPolicy", "PersistentVolumeClaim",
     "Secret", "Service", "ServiceAccount", "StatefulSet",
 )  # fmt: skip
-"""Kinds that are checked by the project's rules alone: Kubernetes' own schemas are not here."""
 
 
 def check(_: Store, flags: argparse.Namespace) -> int:
@@ -36,30 +37,31 @@ def check(_: Store, flags: argparse.Namespace) -> int:
             raise UsageError(f"{path}: there is no such file")
     wrong, console = 0, open_console()
     for path in paths:
-        what, findings = check_file(path, schemas)
+        kind, findings = check_file(path, schemas)
         for finding in findings:
             print(finding, file=sys.stderr)
         wrong += len(findings)
         if not findings:
-            console.print(f"{path}: {what}, ok", soft_wrap=True)
+            console.print(f"{path}: {kind}, ok", soft_wrap=True)
     return UsageError.exit_code if wrong else 0
 
 
 def _files(folder: Path) -> list[Path]:
-    found = [p for p in sorted(folder.rglob("*")) if p.is_file() and _is_checked(p)]
-    if not found:
+    files = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and (path.suffix in (".yaml", ".yml") or path.name.startswith("Dockerfile"))
+    ]
+    if not files:
         raise UsageError(f"no files of a cluster in {folder.absolute()}: name one")
-    return found
-
-
-def _is_checked(path: Path) -> bool:
-    return path.suffix in (".yaml", ".yml") or path.name.startswith("Dockerfile")
+    return files
 
 
 def check_file(path: Path, schemas: Path | None = None) -> tuple[str, Sequence[Problem]]:
-    """What a file is, and all that is wrong in it, by line."""
+    """The kind of a file, and what is wrong in it, by line."""
     if path.name.startswith("Dockerfile"):
-        return "Dockerfile", sorted(check_dockerfile(path), key=_line)
+        return "Dockerfile", sorted(check_dockerfile(path), key=attrgetter("line"))
     try:
         documents = read_yaml(path)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -71,14 +73,10 @@ def check_file(path: Path, schemas: Path | None = None) -> tuple[str, Sequence[P
         return "", [Problem(path=path, line=1, what="it is empty")]
     kinds, findings = [], []
     for document in documents:
-        kind, found = _check_document(document, schemas)
+        kind, problems = _check_document(document, schemas)
         kinds.append(kind)
-        findings += [*found, *check_rules(document)]
-    return ", ".join(dict.fromkeys(kinds)), sorted(dict.fromkeys(findings), key=_line)
-
-
-def _line(finding: Problem) -> int:
-    return finding.line
+        findings += [*problems, *check_rules(document)]
+    return ", ".join(dict.fromkeys(kinds)), sorted(dict.fromkeys(findings), key=attrgetter("line"))
 
 
 def _check_document(document: YamlDocument, schemas: Path | None) -> tuple[str, list[Problem]]:
@@ -92,19 +90,17 @@ def _check_document(document: YamlDocument, schemas: Path | None) -> tuple[str, 
         known = unknown("kind", kind, (*KINDS, *KUBERNETES))
         return kind, [] if kind in KUBERNETES else [document.finding(("kind",), known)]
     if "cluster_name" in value:
-        return "cluster launcher", list(_check_launcher(document))
-    return "runtime environment", list(_check_runtime_env(document))
+        return "cluster launcher", list(_check_launcher(document, value))
+    return "runtime environment", list(_check_runtime_env(document, value))
 
 
-def _check_launcher(document: YamlDocument) -> Iterator[Problem]:
+def _check_launcher(document: YamlDocument, value: Mapping[str, object]) -> Iterator[Problem]:
     with interrupts_held():
         from raydistill.runners.diagnostics.launcher import launcher_problem  # noqa: PLC0415  (Ray)
 
-    value = document.value
-    assert isinstance(value, Mapping)
-    place, problem = launcher_problem(value)
+    keys, problem = launcher_problem(value)
     if problem:
-        yield document.finding(place, problem)
+        yield document.finding(keys, problem)
     kinds = at(value, "available_node_types")
     for name in kinds if isinstance(kinds, Mapping) else ():
         fewest, most = (at(kinds, name, key) for key in ("min_workers", "max_workers"))
@@ -116,13 +112,11 @@ def _check_launcher(document: YamlDocument) -> Iterator[Problem]:
         yield document.finding(("available_node_types",), what)
 
 
-def _check_runtime_env(document: YamlDocument) -> Iterator[Problem]:
+def _check_runtime_env(document: YamlDocument, value: Mapping[str, object]) -> Iterator[Problem]:
     with interrupts_held():
         from raydistill.runners.diagnostics.launcher import runtime_env_fields  # noqa: PLC0415  (Ray)
 
-    fields = runtime_env_fields()
-    value = document.value
-    assert isinstance(value, Mapping)
-    for key in value:
+    fields = sorted(runtime_env_fields())
+    for key in map(str, value):
         if key not in fields:
-            yield document.finding((str(key),), unknown("field", str(key), sorted(fields)))
+            yield document.finding((key,), unknown("field", key, fields))

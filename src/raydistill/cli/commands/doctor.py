@@ -1,4 +1,4 @@
-"""`raydistill doctor`: what a sweep would stumble over, each with its remedy, before it does."""
+"""`raydistill doctor`: what would stop or slow a sweep here, each finding with its remedy."""
 
 import argparse
 import os
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from raydistill.cli.arguments.sweep_flags import tracking_uri_of
+from raydistill.cli.arguments.storage import tracking_uri_of
 from raydistill.core.errors import RaydistillError, SetupError
 from raydistill.core.redaction import redact
 from raydistill.core.signals import interrupts_held
@@ -21,7 +21,7 @@ from raydistill.tracking.destination import check_destination
 
 
 def doctor(store: Store, flags: argparse.Namespace) -> int:
-    """Look at everything, print each finding as it comes; 4 if something is wrong."""
+    """Check everything, and print the findings as they come; 4 if something is wrong."""
     console = open_console()
     counts = dict.fromkeys(Level, 0)
     for area, finding in _findings(store, tracking_uri_of(flags, store.root)):
@@ -34,20 +34,25 @@ def doctor(store: Store, flags: argparse.Namespace) -> int:
 
 
 def _findings(store: Store, uri: str) -> Iterator[tuple[str, Finding]]:
-    yield from _of("versions", diagnose_packages())
-    yield "storage", ok(url_of(store.root) or str(store.root))
-    yield from _of("storage", diagnose_storage(store.root))
-    yield from _of("ray", _look_at_ray(store))
-    yield "tracking", _look_at_tracking(store, uri)
-    yield from _of("tokens", diagnose_token_files())
-    yield from _of("upload", _look_at_upload(Path.cwd()))
+    checks = {
+        "versions": diagnose_packages(),
+        "storage": _check_storage(store),
+        "ray": _check_ray(store),
+        "tracking": _check_tracking(store, uri),
+        "tokens": diagnose_token_files(),
+        "upload": _check_upload(Path.cwd()),
+    }
+    for area, findings in checks.items():
+        for finding in findings:
+            yield area, finding
 
 
-def _of(area: str, findings: Iterator[Finding]) -> Iterator[tuple[str, Finding]]:
-    return ((area, finding) for finding in findings)
+def _check_storage(store: Store) -> Iterator[Finding]:
+    yield ok(url_of(store.root) or str(store.root))
+    yield from diagnose_storage(store.root)
 
 
-def _look_at_ray(store: Store) -> Iterator[Finding]:
+def _check_ray(store: Store) -> Iterator[Finding]:
     with interrupts_held():
         from raydistill.runners.cluster import connection as cluster  # noqa: PLC0415  (Ray)
         from raydistill.runners.diagnostics import nodes  # noqa: PLC0415  (Ray)
@@ -61,17 +66,17 @@ def _look_at_ray(store: Store) -> Iterator[Finding]:
         yield Finding(Level.WRONG, " ".join(str(error).split()), remedy)
 
 
-def _look_at_tracking(store: Store, uri: str) -> Finding:
+def _check_tracking(store: Store, uri: str) -> Iterator[Finding]:
     try:
         line = check_destination(uri, store)
     except RaydistillError as error:
-        return Finding(Level.WRONG, str(error), "raydistill track sync, once it answers")
-    if line.startswith("warning: "):
-        return Finding(Level.NOTE, line.removeprefix("warning: "), "raydistill track sync")
-    return ok(line)
+        yield Finding(Level.WRONG, str(error), "raydistill track sync, once it answers")
+        return
+    warning = line.removeprefix("warning: ")
+    yield ok(line) if warning == line else Finding(Level.NOTE, warning, "raydistill track sync")
 
 
-def _look_at_upload(folder: Path) -> Iterator[Finding]:
+def _check_upload(folder: Path) -> Iterator[Finding]:
     if not (folder / "sweeps").is_dir():
         yield ok(f"{folder} has no sweeps/: nothing to upload from here")
         return

@@ -1,4 +1,4 @@
-"""`raydistill import`: a checkpoint with pickled weights becomes one that everything here reads."""
+"""`raydistill import`: a checkpoint with pickled weights becomes one with safetensors."""
 
 import argparse
 import shutil
@@ -42,19 +42,10 @@ def import_model(_: Store, flags: argparse.Namespace) -> int:
 
 
 def _unpickle(source: Path, draft: Path) -> None:
-    """Read the pickles in a process of their own.
-
-    Raises:
-        DataError: with what that process said.
-    """
-    command = [
-        sys.executable,
-        "-m",
-        "raydistill.models.huggingface.unpickle",
-        str(source),
-        str(draft),
-    ]
+    """Convert the pickles in a process of their own; its error is a DataError."""
+    module = "raydistill.models.huggingface.unpickle"
+    command = [sys.executable, "-m", module, str(source), str(draft)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  (our own module)
     if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
-        raise DataError(said[-1])
+        lines = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
+        raise DataError(lines[-1])

@@ -23,39 +23,35 @@ from raydistill.storage.manifest import MANIFEST, sha256_of, verify, write_bytes
 from raydistill.storage.object_store import check_storage
 from raydistill.storage.store import Store
 
-KEPT = (
+# Folders below the root, in the order in which they are merged; the sweeps' cells come last.
+KINDS = (
     "corpora", "items", "bases", "brought", "pretraining", "layer_scores", "cuts",
     "teacher_answers", "trials", "scores",
 )  # fmt: skip
-"""Below the root, in this order; a sweep's cells come after them."""
-
-LEFT = ("checkpoints", "drafts", "failure.json", "estimate.json", "ray.log")
-"""What only its own storage can go on from, or has tried, or has guessed."""
-
-WEIGHTS = "model.safetensors"
-
-TRAINED = "trained.json"
+# Only its own storage can resume from it, or it is a failure, an estimate or a log.
+NOT_MERGED = ("checkpoints", "drafts", "failure.json", "estimate.json", "ray.log")
+WEIGHTS, TRAINED = "model.safetensors", "trained.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Merged:
-    """What came of a merge, by kind, and the names of what did not come."""
+    """Counts of a merge by kind, and the names of what was not copied."""
 
     new: Counter[str] = field(default_factory=Counter)
-    there: Counter[str] = field(default_factory=Counter)  # already, the same
-    other: list[str] = field(default_factory=list)  # here with other bytes, and kept as here
+    equal: Counter[str] = field(default_factory=Counter)
+    different: list[str] = field(default_factory=list)  # what was here stays
     damaged: list[str] = field(default_factory=list)
 
 
 def merge(store: Store, flags: argparse.Namespace) -> int:
-    """Copy what `flags.other` holds and this storage lacks; 3 if something there is damaged.
+    """Copy what `flags.other` holds and this storage lacks; 3 if something in it is damaged.
 
     Raises:
-        UsageError: if there is no storage.
+        UsageError: if `flags.other` is no storage.
         SetupError: if this storage cannot be written, or one of its sweeps is running.
     """
     other = Store(resolve_path(flags.other).absolute())
-    if not any(other.path(kind).is_dir() for kind in (*KEPT, "sweeps")):
+    if not any(other.path(kind).is_dir() for kind in (*KINDS, "sweeps")):
         raise UsageError(f"{other.root} holds no storage: there is no trials/ or sweeps/ in it")
     if other.root.resolve() == store.root.resolve():
         raise UsageError(f"{other.root} is this storage itself")
@@ -63,40 +59,40 @@ def merge(store: Store, flags: argparse.Namespace) -> int:
     merged, console = Merged(), open_console()
     sweeps = _sweeps(other, merged)
     with ExitStack() as locks:
-        for folder in _to_hold(sweeps, store):
+        for folder in _folders_to_lock(sweeps, store):
             locks.enter_context(hold_lock(folder / "lock.json", console.print))
-        for kind in KEPT:
+        for kind in KINDS:
             for path in sorted(_units(other.path(kind)), key=lambda p: (p.name == TRAINED, p)):
-                _take(path, kind, other, store, merged)
-        for asked in sweeps:
-            keep(asked, store)
+                _merge_unit(path, kind, other, store, merged)
+        for sweep in sweeps:
+            keep(sweep, store)
             merged.new["sweeps"] += 1
-    _tell(merged, store, console)
+    _print_result(merged, store, console)
     return DataError.exit_code if merged.damaged else 0
 
 
 def _sweeps(other: Store, merged: Merged) -> list[SweepRecord]:
-    """What was asked of each sweep there; of none, if there is a link on the way to one."""
+    """The records of the other storage's sweeps; none if there is a link on the way to one."""
     root = other.path("sweeps")
-    on_the_way = (root, *root.glob("*"), *root.glob("*/*"), *root.glob("*/*/asked*.json"))
-    links = [path for path in on_the_way if path.is_symlink()]
+    paths = (root, *root.glob("*"), *root.glob("*/*"), *root.glob("*/*/asked*.json"))
+    links = [path for path in paths if path.is_symlink()]
     merged.damaged.extend(f"{path.relative_to(other.root)}: it is a link" for path in links)
     return [] if links else list(all_records(other))
 
 
-def _to_hold(sweeps: Sequence[SweepRecord], store: Store) -> list[Path]:
-    """The folders of the sweeps that come and of those that are here: all share their trials."""
-    coming = {store.path("sweeps", asked.name, asked.scale) for asked in sweeps}
-    return sorted(coming.union(p for p in store.path("sweeps").glob("*/*") if p.is_dir()))
+def _folders_to_lock(sweeps: Sequence[SweepRecord], store: Store) -> list[Path]:
+    """Those of the sweeps that are merged and of all others: sweeps share their trials."""
+    folders = {store.path("sweeps", sweep.name, sweep.scale) for sweep in sweeps}
+    return sorted(folders.union(p for p in store.path("sweeps").glob("*/*") if p.is_dir()))
 
 
 def _units(folder: Path) -> Iterator[Path]:
-    """What is copied whole: folders with a manifest, files outside of any; and links."""
+    """What is copied as one: folders with a manifest, and files outside of any; also links."""
     if folder.is_symlink():
         yield folder
         return
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.name.startswith(".") or path.name in LEFT:
+        if path.name.startswith(".") or path.name in NOT_MERGED:
             continue
         if path.is_symlink() or not path.is_dir() or (path / MANIFEST).is_file():
             yield path
@@ -104,7 +100,7 @@ def _units(folder: Path) -> Iterator[Path]:
             yield from _units(path)
 
 
-def _take(path: Path, kind: str, other: Store, store: Store, merged: Merged) -> None:
+def _merge_unit(path: Path, kind: str, other: Store, store: Store, merged: Merged) -> None:
     parts = path.relative_to(other.root).parts
     name = "/".join(parts)
     try:
@@ -112,30 +108,25 @@ def _take(path: Path, kind: str, other: Store, store: Store, merged: Merged) -> 
     except (DataError, ValueError, OSError) as error:
         merged.damaged.append(f"{name}: {error}")
         return
-    here = store.path(*parts)
-    if here.exists():
-        if _is_same(path, here):
-            merged.there[kind] += 1
+    own = store.path(*parts)
+    if own.exists():
+        if _content(path) == _content(own):
+            merged.equal[kind] += 1
         else:
-            merged.other.append(name)
+            merged.different.append(name)
         return
     if path.is_dir():
         with store.making(*parts) as draft:
             shutil.copytree(path, draft, dirs_exist_ok=True)
             verify(draft)
     else:
-        write_bytes(here, path.read_bytes())
+        write_bytes(own, path.read_bytes())
     merged.new[kind] += 1
 
 
 def _check(path: Path, kind: str) -> None:
-    """Read it against what states its hash.
-
-    Raises:
-        DataError: if it is not what it says it is.
-        ValueError: if it is no JSON.
-    """
-    if any(each.is_symlink() for each in (path, *path.rglob("*"))):
+    """Raise a DataError if it has another hash than it must have, a ValueError if it is no JSON."""
+    if any(inner.is_symlink() for inner in (path, *path.rglob("*"))):
         raise DataError("it is a link, or holds one")
     if path.is_dir():
         verify(path)
@@ -151,21 +142,20 @@ def _check(path: Path, kind: str) -> None:
             raise DataError(f"its weights have another sha256 than {TRAINED} states")
 
 
-def _is_same(path: Path, here: Path) -> bool:
+def _content(path: Path) -> object:
+    """By which two are compared: hashes of files; of a trial that of its weights."""
     if path.is_dir():
-        files = [json.loads((each / MANIFEST).read_text())["files"] for each in (path, here)]
-        return bool(files[0] == files[1])
+        return json.loads((path / MANIFEST).read_text())["files"]
     if path.name == TRAINED:  # the seconds that it took may differ
-        ids = [json.loads(each.read_text())["weights_sha256"] for each in (path, here)]
-        return bool(ids[0] == ids[1])
-    return sha256_of(path) == sha256_of(here)
+        return json.loads(path.read_text())["weights_sha256"]
+    return sha256_of(path)
 
 
-def _tell(merged: Merged, store: Store, console: PatientConsole) -> None:
-    for kind in (*KEPT, "sweeps"):
-        if merged.new[kind] or merged.there[kind]:
-            console.print(f"{kind}: {merged.new[kind]} new, {merged.there[kind]} there already")
-    for name in merged.other:
+def _print_result(merged: Merged, store: Store, console: PatientConsole) -> None:
+    for kind in (*KINDS, "sweeps"):
+        if merged.new[kind] or merged.equal[kind]:
+            console.print(f"{kind}: {merged.new[kind]} new, {merged.equal[kind]} there already")
+    for name in merged.different:
         console.print(f"warning: {name} differs; what {store.root} had stays")
     for line in merged.damaged:
         console.print(f"warning: left out, damaged: {line}")

@@ -13,7 +13,7 @@ from raydistill.tracking.links import experiment_url, ui_command
 
 
 def ui(store: Store, flags: argparse.Namespace) -> int:
-    """Become an MLflow server on the storage's database, on this machine alone.
+    """Replace this process by an MLflow server on the storage's database, on 127.0.0.1.
 
     Raises:
         SetupError: if nothing was tracked there yet, or the port is taken.
@@ -28,6 +28,5 @@ def ui(store: Store, flags: argparse.Namespace) -> int:
     server = f"http://127.0.0.1:{port}"
     for name, experiment_id in experiments(uri).items():
         print(f"{name}: {experiment_url(server, experiment_id)}", flush=True)
-    command = ui_command(uri, port=port).split(" ")
-    argv = [sys.executable, "-m", *command]
+    argv = [sys.executable, "-m", *ui_command(uri, port=port).split(" ")]
     os.execv(sys.executable, argv)  # noqa: S606  (no shell is the safe way)

@@ -1,4 +1,4 @@
-"""`raydistill prune`: the surgery alone. Layers leave a checkpoint, and nothing is trained."""
+"""`raydistill prune`: layers leave a checkpoint, and nothing is trained."""
 
 import argparse
 import re
@@ -8,6 +8,7 @@ from raydistill.cli.arguments.named_model import open_checkpoint
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.paths import resolve_path
 from raydistill.core.units import B, K, M, format_bytes, format_tokens
+from raydistill.data.sources.embedded import EMBEDDED
 from raydistill.models.families.hub import HubDecoder
 from raydistill.models.huggingface.checkpoint import HubCheckpoint
 from raydistill.models.huggingface.saving import check_target, write_folder
@@ -30,7 +31,7 @@ def prune(store: Store, flags: argparse.Namespace) -> int:
     """Write a checkpoint without some of its layers as a stock folder.
 
     Raises:
-        UsageError: if it is not clear which layers leave, or they may not.
+        UsageError: if the flags do not say which layers leave, or these may not leave.
         DataError: if the checkpoint, the layer map or the text cannot be read.
     """
     _check_ways(flags)
@@ -50,14 +51,14 @@ def prune(store: Store, flags: argparse.Namespace) -> int:
         )
     student = Student(decoder)
     student.remove(layers)
-    kept = LayerMap(model=_lasting(name), kept=tuple(student.kept), dtype=dtype)
+    kept = LayerMap(model=_absolute(name), kept=tuple(student.kept), dtype=dtype)
     write_folder(decoder, checkpoint.folder, to, flags.overwrite, {NAME: write_map(kept)})
     size = sum(file.stat().st_size for file in to.glob("*.safetensors"))
-    console = open_console()
-    console.print(
-        f"{name}: {layers_word(config.num_layers)}, {_size(parameters(config))} parameters; "
-        f"without {layers_text(tuple(sorted(layers)))}: {layers_word(len(student.kept))}, "
-        f"{_size(parameters(config, len(layers)))}, {format_bytes(size)}.\n{to.absolute()}",
+    before, after = (format_tokens(parameters(config, count)) for count in (0, len(layers)))
+    open_console().print(
+        f"{name}: {layers_word(config.num_layers)}, {before} parameters; without "
+        f"{layers_text(tuple(sorted(layers)))}: {layers_word(len(student.kept))}, {after}, "
+        f"{format_bytes(size)}.\n{to.absolute()}",
         soft_wrap=True,
     )
     return 0
@@ -67,9 +68,9 @@ def _check_ways(flags: argparse.Namespace) -> None:
     """Refuse anything but one way to say which layers leave."""
     ways = [way for way in ("location", "layers", "mergekit") if getattr(flags, way)]
     if len(ways) != 1:
-        said = " and ".join(f"--{way}" for way in ways) or "none"
+        given = " and ".join(f"--{way}" for way in ways) or "none"
         raise UsageError(
-            f"which layers leave? One of --location, --layers and --mergekit; there is {said}"
+            f"which layers leave? One of --location, --layers and --mergekit; there is {given}"
         )
     sizes = [size for size in (flags.count, flags.target_params) if size is not None]
     lists = flags.location is None or is_list(flags.location)
@@ -98,7 +99,7 @@ def _layers(
         return pick(flags.location, config.num_layers, count, allow_ends=ends)
     pick("input", config.num_layers, count, allow_ends=ends)  # refuses a count that cannot be
     decoder.to(device_here())
-    text = flags.text or "embedded"
+    text = flags.text or EMBEDDED
     sample = read_sample(decoder, text, checkpoint.folder, store, flags.seq_len, flags.windows)
     request = LayerRequest(score=flags.location, count=count, allow_ends=ends)
     (choice,) = choose_layers(decoder, [[ids[:, :-1] for ids in sample.scored]], [request])
@@ -129,22 +130,19 @@ def target_count(config: HubConfig, text: str) -> int:
         raise UsageError(f"--target-params {text!r}: a number of parameters, such as 0.8B or 350M")
     target = Decimal(match[1]) * _UNITS[match[2]]
     sizes = [parameters(config, count) for count in range(config.num_layers - 1)]
-    for count, size in enumerate(sizes):
-        if size <= target and count:
-            return count
-        if size <= target:
-            break
+    fitting = [count for count, size in enumerate(sizes) if size <= target]
+    if fitting and fitting[0] > 0:
+        return fitting[0]
+    whole, block, first, last = map(
+        format_tokens, (sizes[0], config.block_parameters, sizes[1], sizes[-1])
+    )
     raise UsageError(
-        f"--target-params {text}: the model has {_size(sizes[0])}; layers leave by "
-        f"{_size(config.block_parameters)}, from {_size(sizes[1])} down to {_size(sizes[-1])}"
+        f"--target-params {text}: the model has {whole}; layers leave by {block}, from {first} "
+        f"down to {last}"
     )
 
 
-def _size(number: int) -> str:
-    return format_tokens(number)
-
-
-def _lasting(name: str) -> str:
-    """A folder by its whole path, an id as it is."""
+def _absolute(name: str) -> str:
+    """The absolute path of a folder; a hub id as it is."""
     path = resolve_path(name)
     return str(path.absolute()) if path.is_dir() else name

@@ -38,23 +38,23 @@ def rank(store: Store, flags: argparse.Namespace) -> int:
     text = flags.text or named.corpus
     sample = read_sample(named.model, text, named.tokenizer, store, flags.seq_len, flags.windows)
     meter = Meter(console, "passes through the model")
-    shown = text if flags.text is None else Path(text).name
-    found = measure(
-        named.model, sample, counts, meter, name=named.name, text=shown, dear=flags.greedy
+    text_name = text if flags.text is None else Path(text).name
+    result = measure(
+        named.model, sample, counts, meter, name=named.name, text=text_name, dear=flags.greedy
     )
     text_flags = ("--corpus", text) if flags.text else ()
-    command = ranking.next_command(found, named.flags, text_flags)
-    console.print(ranking.how(found), soft_wrap=True)
-    for section in ranking.sections(found):
+    command = ranking.next_command(result, named.flags, text_flags)
+    console.print(ranking.how(result), soft_wrap=True)
+    for section in ranking.sections(result):
         print_section(section, console)
     console.print()
-    for line in ranking.words(found):
+    for line in ranking.words(result):
         console.print(line, soft_wrap=True)
     folder = _folder(flags, named.name)
     try:
-        write_text(folder / "rank.md", ranking.to_markdown(found, command))
-        write_text(folder / "rank.csv", ranking.to_csv(found))
-        pictures.save(pictures.together(picture(found)), "rank", folder)
+        write_text(folder / "rank.md", ranking.to_markdown(result, command))
+        write_text(folder / "rank.csv", ranking.to_csv(result))
+        pictures.save(pictures.together(picture(result)), "rank", folder)
     except OSError as error:
         raise SetupError(f"{folder} cannot be written: {error.strerror}") from None
     console.print(f"\nTables and picture: {folder}/rank.md, .csv, .svg, .png", soft_wrap=True)

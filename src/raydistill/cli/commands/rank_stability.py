@@ -1,4 +1,4 @@
-"""`raydistill rungs`: how early a ranking of layer sets settles."""
+"""`raydistill rungs`: after what share of the budget the order of layer sets is settled."""
 
 import argparse
 
@@ -10,17 +10,17 @@ from raydistill.storage.store import Store
 
 
 def rungs(store: Store, flags: argparse.Namespace) -> int:
-    """Say how early the order of the finished trials settled, or what a funnel would have chosen.
+    """Print how early the order of finished trials settled, or what a funnel would have chosen.
 
     Raises:
         DataError: if there are no layer sets to compare.
     """
-    found = grids(finished_trials(store, flags.sweep or ""))
-    if not found:
+    compared = grids(finished_trials(store, flags.sweep or ""))
+    if not compared:
         of = f"sweep {flags.sweep!r}" if flags.sweep else "any sweep"
         raise DataError(
             f"{store.root} has no {MIN_SETS} finished layer sets of {of} that were trained alike"
         )
     lines = replay_lines if flags.replay else settling_lines
-    print("\n".join(lines(found, flags.tolerance)), flush=True)
+    print("\n".join(lines(compared, flags.tolerance)), flush=True)
     return 0

@@ -1,4 +1,4 @@
-"""What `raydistill report`, `show`, `diff` and `best` do: read, set, print, write."""
+"""`raydistill report`, `show`, `diff` and `best`: tables of what a storage or MLflow holds."""
 
 import argparse
 from collections.abc import Sequence
@@ -31,37 +31,37 @@ def report(store: Store, flags: argparse.Namespace) -> int:
     if flags.format not in PRINTED:
         raise UsageError(unknown("--format", flags.format, PRINTED))
     reports = _read(store, flags)
-    free = free_tables(reports, _ask(flags)) if _asks(flags) else []
-    chapters = [chapter(each) for each in reports]
+    ask = _ask(flags)
+    free = free_tables(reports, ask) if ask else []
+    chapters = [chapter(sweep) for sweep in reports]
     folder = folder_to_fill(flags.to or store.path("report"))
     console = open_console()
     if flags.format == "terminal":
         _print(chapters, free, console)
     else:
-        print(_printed(chapters, free, flags.format).rstrip("\n"))
+        print(_as_text(chapters, free, flags.format).rstrip("\n"))
     for name, text in formats.texts(chapters, free).items():
         write_text(folder / name, text)
-    for each in chapters:
-        place = f"{each.report.sweep}-{each.report.scale}".replace(" ", "-").replace(",", "")
-        formats.figures(each, folder / place)
+    for part in chapters:
+        name = f"{part.report.sweep}-{part.report.scale}".replace(" ", "-").replace(",", "")
+        formats.figures(part, folder / name)
     if flags.format == "terminal":
         console.print(f"\nPage, tables and figures: {folder / 'report.html'}", soft_wrap=True)
     return 0
 
 
 def _read(store: Store, flags: argparse.Namespace) -> list[SweepReport]:
-    elsewhere = flags.experiment or flags.filter
-    if elsewhere and not flags.source:
+    if (flags.experiment or flags.filter) and not flags.source:
         raise UsageError("--experiment and --filter go with --from URI, an MLflow server")
     if flags.source:
         names, condition = flags.experiment or (), flags.filter or ""
         reports = from_mlflow(flags.source, store, flags.sweep, names, condition)
     else:
         reports = _stored(store, flags.sweep)
-    scales = sorted({each.scale for each in reports})
+    scales = sorted({report.scale for report in reports})
     if flags.scale and flags.scale not in scales:
         raise UsageError(unknown("scale", flags.scale, scales))
-    return [each for each in reports if not flags.scale or each.scale == flags.scale]
+    return [report for report in reports if not flags.scale or report.scale == flags.scale]
 
 
 def _stored(store: Store, names: Sequence[str] = ()) -> list[SweepReport]:
@@ -71,12 +71,10 @@ def _stored(store: Store, names: Sequence[str] = ()) -> list[SweepReport]:
     return reports
 
 
-def _asks(flags: argparse.Namespace) -> bool:
-    """Whether a table of one's own is asked for."""
-    return any((flags.rows, flags.cols, flags.metric, flags.seeds, flags.where))
-
-
-def _ask(flags: argparse.Namespace) -> Ask:
+def _ask(flags: argparse.Namespace) -> Ask | None:
+    """The table that the flags describe, if any."""
+    if not any((flags.rows, flags.cols, flags.metric, flags.seeds, flags.where)):
+        return None
     if not (flags.rows and flags.cols):
         raise UsageError("a table needs both --rows and --cols, such as --rows location --cols age")
     return Ask(
@@ -92,14 +90,14 @@ def _print(chapters: Sequence[Chapter], free: Sequence[FreeTable], console: Pati
     for table in free:
         print_section(table.grid, console)
         console.print(table.caption)
-    for each in () if free else chapters:
-        print_table(each.table, console)
-        for section in each.paper_tables:
+    for part in () if free else chapters:
+        print_table(part.table, console)
+        for section in part.paper_tables:
             print_section(section, console)
         console.print()
 
 
-def _printed(chapters: Sequence[Chapter], free: Sequence[FreeTable], form: str) -> str:
+def _as_text(chapters: Sequence[Chapter], free: Sequence[FreeTable], form: str) -> str:
     if free:
         return formats.free_text(free, form)
     if form == "csv":
@@ -108,15 +106,15 @@ def _printed(chapters: Sequence[Chapter], free: Sequence[FreeTable], form: str) 
 
 
 def show(store: Store, flags: argparse.Namespace) -> int:
-    """Print all that is known of a trial.
+    """Print the request, the run and the scores of a trial.
 
     Raises:
-        UsageError: if no trial, or several, begin so.
+        UsageError: if no trial's id, or that of several, begins so.
     """
-    found = find_trial(_stored(store), flags.trial)
+    cells = find_trial(_stored(store), flags.trial)
     console = open_console()
-    print_pairs(shown_trial(found), console)
-    console.print(f"{'kept in':19}{store.path('trials', found[0].trial_id)}", soft_wrap=True)
+    print_pairs(shown_trial(cells), console)
+    console.print(f"{'kept in':19}{store.path('trials', cells[0].trial_id)}", soft_wrap=True)
     return 0
 
 
@@ -124,7 +122,7 @@ def diff(store: Store, flags: argparse.Namespace) -> int:
     """Print where two trials differ.
 
     Raises:
-        UsageError: if no trial, or several, begin so.
+        UsageError: if no trial's id, or that of several, begins so.
     """
     reports = _stored(store)
     one, other = (find_trial(reports, beginning)[0] for beginning in (flags.one, flags.other))
@@ -133,17 +131,17 @@ def diff(store: Store, flags: argparse.Namespace) -> int:
 
 
 def best(store: Store, flags: argparse.Namespace) -> int:
-    """Print, for every block of every sweep, what cannot be told apart from the best.
+    """Print, for every block of every sweep's table, what cannot be told from the best.
 
     Raises:
         UsageError: if a sweep was never run here.
     """
     console = open_console()
-    for each in _stored(store, flags.sweep):
-        table = build_table(each)
+    for sweep in _stored(store, flags.sweep):
+        table = build_table(sweep)
         console.print(f"\n{table.title}", style="bold")
         for warning in table.warnings:
             console.print(warning, style="yellow")
-        for section in best_rows(each, table):
+        for section in best_rows(sweep, table):
             print_section(section, console)
     return 0

@@ -1,9 +1,9 @@
-"""`raydistill track sync`: what a storage holds, brought to MLflow by hand."""
+"""`raydistill track sync`: bring MLflow to what a storage holds, by hand."""
 
 import argparse
 from pathlib import Path
 
-from raydistill.cli.arguments.sweep_flags import tracking_uri_of
+from raydistill.cli.arguments.storage import tracking_uri_of
 from raydistill.core.errors import SetupError, UsageError, unknown
 from raydistill.core.redaction import redact
 from raydistill.driver.tracking_snapshot import for_tracker
@@ -25,10 +25,10 @@ def sync(store: Store, flags: argparse.Namespace) -> int:
         UsageError: if a sweep was never run here, or none was.
         SetupError: if MLflow does not take it, or a sweep is running: that delivers by itself.
     """
-    there = list(all_records(store))
-    if not there:
+    records = list(all_records(store))
+    if not records:
         raise UsageError(f"no sweep was run in {store.root}: nothing to deliver")
-    names = sorted({asked.name for asked in there})
+    names = sorted({record.name for record in records})
     for name in flags.sweep:
         if name not in names:
             raise UsageError(unknown("sweep", name, names))
@@ -36,30 +36,30 @@ def sync(store: Store, flags: argparse.Namespace) -> int:
     check_storage(store.root)
     console = open_console()
     console.print(check_destination(uri, store))
-    for asked in there:
-        if not flags.sweep or asked.name in flags.sweep:
-            with hold_lock(
-                store.path("sweeps", asked.name, asked.scale, "lock.json"), console.print
-            ):
-                console.print(f"{asked.name} ({asked.scale}): {_deliver(asked, uri, store)}")
+    for record in records:
+        if not flags.sweep or record.name in flags.sweep:
+            folder = store.path("sweeps", record.name, record.scale)
+            with hold_lock(folder / "lock.json", console.print):
+                delivery = _deliver(record, folder, uri, store)
+            console.print(f"{record.name} ({record.scale}): {delivery}")
     return 0
 
 
-def _deliver(asked: SweepRecord, uri: str, store: Store) -> str:
-    """Bring MLflow to what the store holds of a sweep; what that took, in words."""
+def _deliver(record: SweepRecord, folder: Path, uri: str, store: Store) -> str:
+    """Bring MLflow to what the store holds of a sweep; returns how many runs that are."""
     sweep = for_tracker(
-        read_state(asked, store),
-        command=f"python sweeps/{asked.name}.py --scale {asked.scale}",
+        read_state(record, store),
+        command=f"python sweeps/{record.name}.py --scale {record.scale}",
         running=False,
         environment=environment(Path.cwd()),
-        files=_files(store.path("sweeps", asked.name, asked.scale)),
+        files=_files(folder),
     )
     try:
         delivery = sync_sweep(sweep, uri=uri, store=store)
     except SetupError:
         raise
     except Exception as error:  # whatever MLflow raises
-        raise SetupError(f"MLflow did not take {asked.name}: {redact(str(error))}") from error
+        raise SetupError(f"MLflow did not take {record.name}: {redact(str(error))}") from error
     return f"{len(delivery.run_ids) + 1} runs, {delivery.written} of them written now"
 
 

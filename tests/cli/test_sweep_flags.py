@@ -1,0 +1,106 @@
+"""The flags that every sweep takes, and what they mean."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from raydistill.cli.arguments.sweep_flags import plan_of
+from raydistill.cli.arguments.sweep_parser import sweep_parser
+from raydistill.core.errors import UsageError
+from raydistill.core.units import B
+from raydistill.specs.locations import every_location
+
+SCRIPT = Path(__file__).parents[2] / "sweeps" / "where_to_drop.py"
+SWEEP = runpy.run_path(str(SCRIPT))["sweep"]
+
+
+def plan(*flags):
+    return plan_of(SWEEP, sweep_parser(SWEEP).read(["--scale", "smoke", *flags]), "python x.py")
+
+
+def locations(*flags):
+    return [cell.values["location"] for cell in plan("--age", "80B", *flags).cells]
+
+
+def test_these_are_the_flags():
+    flags = {flag for action in sweep_parser(SWEEP)._actions for flag in action.option_strings}
+    assert flags - {"-h", "--help"} == {
+        *("--location", "--count", "--gap", "--age", "--loss"),
+        *("--search", "--trials", "--objective"),
+        *("--scale", "--model", "--corpus", "--budget", "--order", "--allow-ends", "--seed"),
+        *("--set", "--storage", "--tracking-uri", "--devices-per-trial", "--concurrent"),
+        *("--teacher", "--teacher-placement", "--cache-gb", "--lr-probe", "--dry-run", "--probe"),
+        *("--price-per-hour", "--yes", "--debug", "--no-lr-probe", "--recipe", "--seq-len"),
+        *("--reference", "--checkpoint-every"),
+        *("--tasks", "--task-data", "--num-fewshot"),
+        *("--text-field", "--heldout", "--heldout-general"),
+    }
+
+
+def test_a_flag_stands_in_for_the_axis():
+    assert locations("--location", "input,middle") == ["input", "middle"]
+    assert {cell.request.age for cell in plan("--age", "80B").cells} == {80 * B}
+
+
+def test_numbers_with_commas_are_one_list_of_layers():
+    assert locations("--location", "input,1,3-4,output") == ["input", "1,3-4", "output"]
+    assert locations("--location", "1,2", "--location", "3,4") == ["1,2", "3,4"]
+
+
+def test_all_stands_for_every_location():
+    assert locations("--location", "all") == list(every_location())
+
+
+def test_what_is_no_axis_is_fixed_for_every_cell():
+    cells = plan("--count", "3", "--gap", "1B", "--budget", "40B", "--seed", "7").cells
+    fields = {(c.request.count, c.request.gap, c.request.budget, c.request.seed) for c in cells}
+    assert fields == {(3, 1 * B, 40 * B, 7), (0, 0, 40 * B, 7)}
+
+
+def test_ends_and_order_reach_the_request():
+    (cell,) = plan(
+        "--location", "0,5", "--age", "80B", "--allow-ends", "--order", "descending"
+    ).cells
+    assert cell.request.allow_ends
+    assert cell.request.order == "descending"
+
+
+def test_recipe_fields_are_set_for_every_trial():
+    heal = plan("--set", "lr=1e-5", "--set", "warmup_tokens=512").scale.heal
+    assert (heal.peak_lr, heal.warmup_tokens) == (1e-5, 512)
+
+
+def test_random_search_takes_the_first_of_a_permutation():
+    three, two = (plan("--search", "random", "--trials", n).cells for n in "32")
+    assert three[:2] == two
+    assert len(plan("--search", "tpe", "--trials", "2").cells) == 5
+
+
+def test_the_environment_names_scale_and_storage(monkeypatch):
+    monkeypatch.setenv("RAYDISTILL_SCALE", "paper_1b")
+    monkeypatch.setenv("RAYDISTILL_STORAGE", "~/elsewhere")
+    default = plan_of(SWEEP, sweep_parser(SWEEP).read([]), "python x.py")
+    assert default.scale.name == "paper_1b"
+    assert default.options.storage == Path.home() / "elsewhere"
+    assert default.options.tracking_uri == f"sqlite:///{Path.home()}/elsewhere/mlflow.db"
+    assert default.options.device_counts == range(8, 9)
+    assert default.options.concurrent == "auto"
+
+
+def test_a_flag_goes_before_the_environment(monkeypatch):
+    monkeypatch.setenv("RAYDISTILL_SCALE", "paper_1b")
+    assert plan().scale.name == "smoke"
+
+
+def test_devices_share_the_micro_batches():
+    flags = ["--devices-per-trial", "2", "--set", "micro_batches=2"]
+    assert plan(*flags).options.device_counts == range(2, 3)
+    with pytest.raises(UsageError, match="micro_batches=2"):
+        plan("--devices-per-trial", "2")
+
+
+def test_help_ends_with_the_exit_codes():
+    text = " ".join(sweep_parser(SWEEP).format_help().split())
+    assert "exit codes: 0 done, 1 trials failed, 2 usage, 3 data or checkpoint, 4 env" in text
+    assert "130 stopped by ^C, 143 by SIGTERM" in text
