@@ -21,7 +21,7 @@ def planned(monkeypatch, tmp_path):
     """`planned(text)` plans faults for this process, and returns where they are noted."""
 
     def plan(text):
-        faults._passings.clear()
+        faults._occurrences.clear()
         monkeypatch.setenv(faults.PLANNED, text)
         monkeypatch.setenv(faults.LOG, str(tmp_path / "faults"))
         return tmp_path / "faults"
@@ -50,7 +50,7 @@ def test_another_process_or_repetition_does_not_meet_it_again(planned):
     planned("raise@step=7")
     with pytest.raises(PlannedError):
         fault_point("step", number=7)
-    faults._passings.clear()  # as in a new process
+    faults._occurrences.clear()  # as in a new process
     fault_point("step", number=7)
 
 
@@ -74,9 +74,9 @@ def test_a_killed_process_is_gone_at_once(planned):
 
 def test_without_a_plan_a_point_is_nothing(monkeypatch):
     monkeypatch.delenv(faults.PLANNED, raising=False)
-    before = dict(faults._passings)
+    before = dict(faults._occurrences)
     fault_point("step", number=1)
-    assert dict(faults._passings) == before
+    assert dict(faults._occurrences) == before
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from raydistill.core.redaction import SHORTEST, looks_secret, redact
+from raydistill.core.redaction import MIN_SECRET_CHARACTERS, looks_secret, redact
 from raydistill.runners.cluster.connection import _logging_into
 
 AWKWARD = """pl,an"ted's; 98 7=6"""
@@ -96,7 +96,7 @@ def test_where_a_secret_lies_is_told(monkeypatch, tmp_path):
     path.touch()
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
     assert redact(f"chmod 600 {path}") == f"chmod 600 {path}"
-    monkeypatch.setenv("SOME_KEY", "a" * (SHORTEST - 1))
+    monkeypatch.setenv("SOME_KEY", "a" * (MIN_SECRET_CHARACTERS - 1))
     assert redact("aaaaaaa") == "aaaaaaa"
 
 
