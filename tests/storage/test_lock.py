@@ -111,7 +111,7 @@ def test_a_holder_on_another_host_that_is_silent_is_gone(path, monkeypatch):
 
 
 def test_a_holder_touches_its_lock(path, monkeypatch):
-    monkeypatch.setattr(lock, "BEAT_S", 0.01)
+    monkeypatch.setattr(lock, "HEARTBEAT_S", 0.01)
     with hold_lock(path, print):
         before = path.stat().st_mtime_ns
         while path.stat().st_mtime_ns == before:
@@ -129,7 +129,7 @@ def test_a_host_of_the_same_name_is_another_one(path, monkeypatch):
 def test_a_holder_whose_lock_was_taken_over_says_so_and_stops(path):
     program = HOLDING.replace(
         "with hold_lock",
-        "import raydistill.storage.lock as lock; lock.BEAT_S = 0.1\nwith hold_lock",
+        "import raydistill.storage.lock as lock; lock.HEARTBEAT_S = 0.1\nwith hold_lock",
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(path)],
