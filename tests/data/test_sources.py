@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models
 
 from raydistill.core.errors import DataError, UsageError
 from raydistill.data.corpus import draft as drafts
-from raydistill.data.corpus.heldout_split import MOST
+from raydistill.data.corpus.heldout_split import MAX_HELDOUT
 from raydistill.data.corpus.preparation import (
     build_corpus,
     check_corpus,
@@ -114,13 +114,13 @@ def test_a_line_of_50_mb_is_tokenised_in_pieces_without_an_end_between(tmp_path,
 
 
 def test_one_in_16_is_held_out_and_never_more_than_the_most(tmp_path, store, monkeypatch):
-    texts = [f"number {i} of a great many short documents" for i in range(MOST // 16 * 16)]
+    texts = [f"number {i} of a great many short documents" for i in range(MAX_HELDOUT // 16 * 16)]
     path = write_jsonl(tmp_path / "a.jsonl", texts)
-    monkeypatch.setattr("raydistill.data.corpus.heldout_split.MOST", 10)
+    monkeypatch.setattr("raydistill.data.corpus.heldout_split.MAX_HELDOUT", 10)
     lowest = heldout_texts(made(path, store))
     monkeypatch.undo()
     every = heldout_texts(made(path, Store(tmp_path / "other")))
-    assert (len(lowest), len(every)) == (10, MOST // 16)
+    assert (len(lowest), len(every)) == (10, MAX_HELDOUT // 16)
     assert set(lowest) < set(every)
 
 

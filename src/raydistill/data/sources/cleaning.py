@@ -1,4 +1,4 @@
-"""What is done to text that is not clean: mended, counted and said, never a crash.
+"""Cleaning of text that is damaged: it is mended and counted, and never a crash.
 
 Bytes that are not UTF-8 and lone surrogates become U+FFFD, NUL is dropped, every line end becomes
 a newline, and a document without a word in it is left out.
@@ -12,15 +12,15 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(kw_only=True, slots=True)
 class TextCleaner:
-    """How often something was, in one file."""
+    """Cleans the text of one file, and counts what it mends."""
 
-    replaced: int = 0
+    replaced: int = 0  # bytes that are not UTF-8
     nul: int = 0
     surrogates: int = 0
-    empty: int = 0
+    empty: int = 0  # documents
 
     def decode(self, raw: bytes) -> str:
-        """`raw` as text; what is not UTF-8 is counted."""
+        """`raw` as text."""
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError:
@@ -32,17 +32,17 @@ class TextCleaner:
         """`text` without NUL, lone surrogates and other line ends than a newline."""
         self.nul += text.count("\0")
         if not text.isascii():
-            text, found = _SURROGATE.subn("\ufffd", text)
-            self.surrogates += found
+            text, count = _SURROGATE.subn("\ufffd", text)
+            self.surrogates += count
         return text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
 
     def note(self, name: object) -> str:
-        """What there is to say of the file `name`; empty where nothing was mended."""
-        said = {
-            f"{self.replaced} bytes not UTF-8 replaced": self.replaced,
-            f"{self.nul} NUL dropped": self.nul,
-            f"{self.surrogates} lone surrogates replaced": self.surrogates,
-            f"{self.empty} empty documents left out": self.empty,
+        """A sentence on what was mended in the file `name`; empty if nothing was."""
+        counts = {
+            "bytes not UTF-8 replaced": self.replaced,
+            "NUL dropped": self.nul,
+            "lone surrogates replaced": self.surrogates,
+            "empty documents left out": self.empty,
         }
-        counted = ", ".join(each for each, count in said.items() if count)
-        return f"{name}: {counted}" if counted else ""
+        changes = ", ".join(f"{count} {change}" for change, count in counts.items() if count)
+        return f"{name}: {changes}" if changes else ""
