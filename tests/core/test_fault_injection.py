@@ -80,17 +80,17 @@ def test_without_a_plan_a_point_is_nothing(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("kil@step=7", "no action 'kil'. Did you mean 'kill'?"),
         ("kill@stepp=7", "no point 'stepp'. Did you mean 'step'?"),
         ("kill step 7", "'kill step 7' is no fault; write one as kill@step=7,rank=1"),
     ],
 )
-def test_a_plan_with_a_mistake_is_refused(text, said):
+def test_a_plan_with_a_mistake_is_refused(text, message):
     with pytest.raises(UsageError) as refusal:
         faults.parse(text)
-    assert said in str(refusal.value)
+    assert message in str(refusal.value)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_faults_of_every_kind_fail_one_trial_and_the_repetition_ends_as_if_nothi
     assert len(names(storage / "faults")) == 9
     assert "failed in training after 4 tries: its process died" in " ".join(done.stdout.split())
     assert len(sweeping.results(storage)) == 2
-    again = run()
-    assert again.returncode == 0, again.stderr
+    second = run()
+    assert second.returncode == 0, second.stderr
     assert sweeping.results(storage) == calm
     sweeping.assert_tracked_once(storage, CELLS)

@@ -73,7 +73,7 @@ def test_a_node_gets_the_checkpoints_of_its_own_trial_and_of_no_other(two, tmp_p
         load_scale("smoke"),
         runpy.run_path(str(sweeping.ROOT / sweeping.SCRIPT))["sweep"],
     )
-    own, other = [each.trial for each in distinct(sweep.cells(scale, {}), all_known(scale))][:2]
+    own, other = [cell.trial for cell in distinct(sweep.cells(scale, {}), all_known(scale))][:2]
     one, _ = two
     for trial in (own, other):
         write(one, f"trials/{trial.trial_id}/checkpoints/step-1/model.safetensors", "weights")
@@ -84,8 +84,8 @@ def test_a_node_gets_the_checkpoints_of_its_own_trial_and_of_no_other(two, tmp_p
     monkeypatch.setenv("RAYDISTILL_LOCAL_COPIES", str(tmp_path / "node"))
     monkeypatch.setenv("RAYDISTILL_REMOTE", one.url)
     with local_storage(job):
-        here = copy_of(one.url)
-        assert [p.parts[-4] for p in here.glob("trials/*/*/*/model.safetensors")] == [own.trial_id]
+        copy = copy_of(one.url)
+        assert [p.parts[-4] for p in copy.glob("trials/*/*/*/model.safetensors")] == [own.trial_id]
 
 
 def test_what_a_killed_process_left_does_not_go_over_what_came_after_it(two):
@@ -146,10 +146,10 @@ class WithoutDeletes:
 
 def test_an_object_that_could_not_be_deleted_is_deleted_later(two, monkeypatch):
     one, other = two
-    kept = write(one, "trials/ab/trained.json", "{}")
+    path = write(one, "trials/ab/trained.json", "{}")
     write(one, "trials/ab/failure.json", "{}")
     one.push()
-    kept.with_name("failure.json").unlink()
+    path.with_name("failure.json").unlink()
     opened = object_store._open_url
     with monkeypatch.context() as patch:
         patch.setattr(object_store, "_open_url", lambda url: WithoutDeletes(opened(url)))
@@ -188,13 +188,13 @@ def test_of_a_folder_the_manifest_comes_last(two, monkeypatch):
         write(one, f"corpora/ab/{name}", "{}")
     write_manifest(one.root / "corpora/ab")
     one.push()
-    taken = []
+    names = []
     download = ObjectStore._download
 
     def broken_off(self, files, name, mtime_ns):
-        if len(taken) == 2:
+        if len(names) == 2:
             raise OSError("the network is gone")
-        taken.append(name)
+        names.append(name)
         download(self, files, name, mtime_ns)
 
     monkeypatch.setattr(ObjectStore, "_download", broken_off)
@@ -216,8 +216,8 @@ def test_what_only_one_machine_can_use_stays_there(two):
         write(one, name, "{}")
     one.push()
     other.pull(everything)
-    found = [str(p.relative_to(other.root)) for p in other.root.rglob("*") if p.is_file()]
-    assert found == ["trials/ab/estimate.json"]
+    names = [str(p.relative_to(other.root)) for p in other.root.rglob("*") if p.is_file()]
+    assert names == ["trials/ab/estimate.json"]
 
 
 def test_objects_that_others_planted_neither_leave_the_copy_nor_lead_it_elsewhere(two, monkeypatch):
@@ -225,19 +225,19 @@ def test_objects_that_others_planted_neither_leave_the_copy_nor_lead_it_elsewher
     write(one, "trials/ab/trained.json", "{}")
     one.push()
     planted = dict.fromkeys(("../out.json", "trials/../../out.json", ".url", "x/.url"), (1, 1))
-    listed = object_store._objects
-    monkeypatch.setattr(object_store, "_objects", lambda files: listed(files) | planted)
+    objects = object_store._objects
+    monkeypatch.setattr(object_store, "_objects", lambda files: objects(files) | planted)
     other.pull(everything)
-    found = [str(p.relative_to(other.root)) for p in other.root.rglob("*") if p.is_file()]
-    assert found == ["trials/ab/trained.json"]
+    names = [str(p.relative_to(other.root)) for p in other.root.rglob("*") if p.is_file()]
+    assert names == ["trials/ab/trained.json"]
 
 
 def test_a_job_gets_the_weights_it_names_and_of_others_what_is_said_of_them():
-    wanted = trials_named_in("TrialJob(spec=... base_sha256='b1' trial 'd2')")
-    assert wanted("bases/b1/model.safetensors")
-    assert wanted("trials/d2/checkpoints/step-1/model.safetensors")
-    assert wanted("trials/e3/trained.json")
-    assert not wanted("bases/c4/model.safetensors")
-    assert not wanted("trials/e3/weights/model.safetensors")
+    is_read = trials_named_in("TrialJob(spec=... base_sha256='b1' trial 'd2')")
+    assert is_read("bases/b1/model.safetensors")
+    assert is_read("trials/d2/checkpoints/step-1/model.safetensors")
+    assert is_read("trials/e3/trained.json")
+    assert not is_read("bases/c4/model.safetensors")
+    assert not is_read("trials/e3/weights/model.safetensors")
     assert is_small("bases/c4/manifest.json")
     assert not is_small("corpora/aa/train.bin")

@@ -7,16 +7,16 @@ from raydistill.storage.urls import copy_of, is_url, url_of
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("ftp://host/x", "no storage is at ftp://; write a folder, s3://bucket/folder"),
         ("s3://me:secret@bucket/x", "keys come from the environment, not the URL"),
     ],
 )
-def test_row_31_a_storage_of_another_kind_is_refused(text, said):
+def test_row_31_a_storage_of_another_kind_is_refused(text, message):
     with pytest.raises(UsageError) as refusal:
         is_url(text)
-    assert said in str(refusal.value)
+    assert message in str(refusal.value)
     assert "secret" not in str(refusal.value)
 
 

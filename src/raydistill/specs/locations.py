@@ -34,15 +34,10 @@ def input_side(num_layers: int, count: int) -> Layers:
     return tuple(range(1, count + 1))
 
 
-def output_side(num_layers: int, count: int) -> Layers:
-    """The layers nearest the output: the mirror of `input_side`."""
-    return _mirrored(num_layers, input_side(num_layers, count))
-
-
 def both(num_layers: int, count: int) -> Layers:
     """Half from each side, the odd one from the input's."""
     near_input = input_side(num_layers, -(-count // 2))
-    return near_input + output_side(num_layers, count // 2)
+    return near_input + _mirrored(num_layers, input_side(num_layers, count // 2))
 
 
 def middle(num_layers: int, count: int) -> Layers:
@@ -53,20 +48,14 @@ def middle(num_layers: int, count: int) -> Layers:
 
 def alt_input(num_layers: int, count: int) -> Layers:
     """Every other layer from the input on: 1, 3, 5, …, then 2, 4, …."""
-    return _alternately(num_layers)[:count]
-
-
-def alt_output(num_layers: int, count: int) -> Layers:
-    """Every other layer from the output on: the mirror of `alt_input`."""
-    return _mirrored(num_layers, alt_input(num_layers, count))
+    return (*range(1, num_layers - 1, 2), *range(2, num_layers - 1, 2))[:count]
 
 
 def alt_both(num_layers: int, count: int) -> Layers:
     """Every other layer, half from each side."""
     near_input = alt_input(num_layers, -(-count // 2))
-    near_output = [
-        layer for layer in alt_output(num_layers, num_layers - 2) if layer not in near_input
-    ]
+    from_output = _mirrored(num_layers, alt_input(num_layers, num_layers - 2))
+    near_output = [layer for layer in from_output if layer not in near_input]
     return near_input + tuple(near_output[: count // 2])
 
 
@@ -81,10 +70,6 @@ def alt_middle(num_layers: int, count: int) -> Layers:
     return taken + tuple(nearest[: count - alternating])
 
 
-def _alternately(num_layers: int) -> Layers:
-    return (*range(1, num_layers - 1, 2), *range(2, num_layers - 1, 2))
-
-
 def _mirrored(num_layers: int, layers: Layers) -> Layers:
     return tuple(num_layers - 1 - layer for layer in layers)
 
@@ -92,11 +77,11 @@ def _mirrored(num_layers: int, layers: Layers) -> Layers:
 PRESETS: Mapping[str, Callable[[int, int], Layers]] = {
     "max-gap": max_gap,
     "input": input_side,
-    "output": output_side,
+    "output": lambda n, k: _mirrored(n, input_side(n, k)),
     "both": both,
     "middle": middle,
     "alt-input": alt_input,
-    "alt-output": alt_output,
+    "alt-output": lambda n, k: _mirrored(n, alt_input(n, k)),
     "alt-both": alt_both,
     "alt-middle": alt_middle,
 }

@@ -5,7 +5,10 @@ a newline, and a document without a word in it is left out.
 """
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+from raydistill.data.documents import Document
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -35,6 +38,15 @@ class TextCleaner:
             text, count = _SURROGATE.subn("\ufffd", text)
             self.surrogates += count
         return text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
+
+    def documents(self, name: str, texts: Iterable[tuple[int, str]]) -> Iterator[Document]:
+        """Numbered texts as documents, each its own unit; those without a word are left out."""
+        for number, text in texts:
+            cleaned = self.clean(text)
+            if cleaned.strip():
+                yield Document(collection="own", unit=f"{name}:{number}", text=cleaned)
+            else:
+                self.empty += 1
 
     def note(self, name: object) -> str:
         """A sentence on what was mended in the file `name`; empty if nothing was."""

@@ -25,14 +25,9 @@ class JsonlFile:
             DataError: naming file, line and key of the first line without a text.
         """
         with self.path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                text = cleaner.clean(self._text(cleaner.decode(line), number))
-                if text.strip():
-                    yield Document(collection="own", unit=f"{self.name}:{number}", text=text)
-                else:
-                    cleaner.empty += 1
+            lines = ((number, line) for number, line in enumerate(file, 1) if line.strip())
+            texts = ((number, self._text(cleaner.decode(line), number)) for number, line in lines)
+            yield from cleaner.documents(self.name, texts)
 
     def _text(self, line: str, number: int) -> str:
         where = f"{self.path}:{number}"

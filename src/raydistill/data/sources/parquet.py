@@ -26,16 +26,15 @@ class ParquetFile:
         Raises:
             DataError: if the file cannot be read, or has no such column, or a row has no text.
         """
+        return cleaner.documents(self.name, self._texts(cleaner))
+
+    def _texts(self, cleaner: TextCleaner) -> Iterator[tuple[int, str]]:
         for number, raw in enumerate(self._rows(), 1):
             if raw is None:
                 raise DataError(
                     f"{self.path}, row {number}: {self.field!r} is null, it must be a string"
                 )
-            text = cleaner.clean(cleaner.decode(raw))
-            if text.strip():
-                yield Document(collection="own", unit=f"{self.name}:{number}", text=text)
-            else:
-                cleaner.empty += 1
+            yield number, cleaner.decode(raw)
 
     def _rows(self) -> Iterator[bytes | None]:
         """The values of the column as bytes: not all writers check that they are UTF-8."""
