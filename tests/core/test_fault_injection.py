@@ -21,7 +21,7 @@ def planned(monkeypatch, tmp_path):
     """`planned(text)` plans faults for this process, and returns where they are noted."""
 
     def plan(text):
-        faults._passings.clear()
+        faults._occurrences.clear()
         monkeypatch.setenv(faults.PLANNED, text)
         monkeypatch.setenv(faults.LOG, str(tmp_path / "faults"))
         return tmp_path / "faults"
@@ -50,7 +50,7 @@ def test_another_process_or_repetition_does_not_meet_it_again(planned):
     planned("raise@step=7")
     with pytest.raises(PlannedError):
         fault_point("step", number=7)
-    faults._passings.clear()  # as in a new process
+    faults._occurrences.clear()  # as in a new process
     fault_point("step", number=7)
 
 
@@ -74,23 +74,23 @@ def test_a_killed_process_is_gone_at_once(planned):
 
 def test_without_a_plan_a_point_is_nothing(monkeypatch):
     monkeypatch.delenv(faults.PLANNED, raising=False)
-    before = dict(faults._passings)
+    before = dict(faults._occurrences)
     fault_point("step", number=1)
-    assert dict(faults._passings) == before
+    assert dict(faults._occurrences) == before
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("kil@step=7", "no action 'kil'. Did you mean 'kill'?"),
         ("kill@stepp=7", "no point 'stepp'. Did you mean 'step'?"),
         ("kill step 7", "'kill step 7' is no fault; write one as kill@step=7,rank=1"),
     ],
 )
-def test_a_plan_with_a_mistake_is_refused(text, said):
+def test_a_plan_with_a_mistake_is_refused(text, message):
     with pytest.raises(UsageError) as refusal:
         faults.parse(text)
-    assert said in str(refusal.value)
+    assert message in str(refusal.value)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_faults_of_every_kind_fail_one_trial_and_the_repetition_ends_as_if_nothi
     assert len(names(storage / "faults")) == 9
     assert "failed in training after 4 tries: its process died" in " ".join(done.stdout.split())
     assert len(sweeping.results(storage)) == 2
-    again = run()
-    assert again.returncode == 0, again.stderr
+    second = run()
+    assert second.returncode == 0, second.stderr
     assert sweeping.results(storage) == calm
     sweeping.assert_tracked_once(storage, CELLS)

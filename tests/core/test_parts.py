@@ -47,7 +47,7 @@ def test_the_file_of_a_part_is_found_without_importing_it(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "message"),
     [
         (LOSS, "no loss 'lmm'. Did you mean 'lm'?"),
         (MODEL_FAMILY, "no model 'lmm'"),
@@ -56,6 +56,6 @@ def test_the_file_of_a_part_is_found_without_importing_it(folder, tmp_path):
         (TASK, "no task 'lmm'"),
     ],
 )
-def test_an_unknown_name_is_told_with_its_kind(kind, said):
-    with pytest.raises(UsageError, match=said.replace("?", r"\?")):
+def test_an_unknown_name_is_told_with_its_kind(kind, message):
+    with pytest.raises(UsageError, match=message.replace("?", r"\?")):
         load_part(kind, "lmm", "anything")

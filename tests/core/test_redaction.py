@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from raydistill.core.redaction import SHORTEST, looks_secret, redact
+from raydistill.core.redaction import MIN_SECRET_CHARACTERS, looks_secret, redact
 from raydistill.runners.cluster.connection import _logging_into
 
 AWKWARD = """pl,an"ted's; 98 7=6"""
@@ -42,7 +42,7 @@ def test_what_is_no_secret_stays(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "left"),
+    ("text", "redacted"),
     [
         ("API_KEY=a,b;c\"d'e rest", "API_KEY=*** rest"),
         ('token="a\\"b,c" rest', "token=*** rest"),
@@ -65,8 +65,8 @@ def test_what_is_no_secret_stays(text):
         ("run --api-key abc --scale laptop", "run --api-key *** --scale laptop"),
     ],
 )
-def test_a_secret_is_hidden_whole_and_nothing_beside_it(text, left):
-    assert redact(text) == left
+def test_a_secret_is_hidden_whole_and_nothing_beside_it(text, redacted):
+    assert redact(text) == redacted
 
 
 @pytest.mark.parametrize(
@@ -85,10 +85,10 @@ def test_a_well_known_token_is_hidden_wherever_it_stands(token):
 def test_what_the_environment_holds_is_hidden_whole_in_any_text(monkeypatch, name):
     monkeypatch.setenv(name, AWKWARD)
     for form in (AWKWARD, repr(AWKWARD), json.dumps(AWKWARD), shlex.join([f"--x={AWKWARD}"])):
-        left = redact(f"{name}={AWKWARD} said {form} and tokens=4")
-        assert "***" in left
-        assert not any(part in left for part in ("pl,", "ted", "98", "7=6")), left
-        assert left.endswith("and tokens=4")
+        redacted = redact(f"{name}={AWKWARD} said {form} and tokens=4")
+        assert "***" in redacted
+        assert not any(part in redacted for part in ("pl,", "ted", "98", "7=6")), redacted
+        assert redacted.endswith("and tokens=4")
 
 
 def test_where_a_secret_lies_is_told(monkeypatch, tmp_path):
@@ -96,7 +96,7 @@ def test_where_a_secret_lies_is_told(monkeypatch, tmp_path):
     path.touch()
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
     assert redact(f"chmod 600 {path}") == f"chmod 600 {path}"
-    monkeypatch.setenv("SOME_KEY", "a" * (SHORTEST - 1))
+    monkeypatch.setenv("SOME_KEY", "a" * (MIN_SECRET_CHARACTERS - 1))
     assert redact("aaaaaaa") == "aaaaaaa"
 
 

@@ -1,3 +1,5 @@
+"""^C and SIGTERM end a command at a moment of its own choosing."""
+
 import re
 import signal
 import time
@@ -48,7 +50,7 @@ def stopped_at(storage, address, fault, *signals):
     while not (storage / f"faults/{fault.name}-1").exists() and time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
-    beside.append(sweeping.here("where_to_drop", storage, *LONG))
+    second_runs.append(sweeping.here("where_to_drop", storage, *LONG))
     for number in signals:
         process.send_signal(number)
         time.sleep(1)
@@ -56,42 +58,44 @@ def stopped_at(storage, address, fault, *signals):
     return process.returncode, err.splitlines()
 
 
-beside = []
-"""What became of the same command while the first one ran."""
+second_runs = []  # of the same command while the first one ran
 
 
-def steps_kept(storage):
+def checkpoint_steps(storage):
     return [int(p.name[5:]) for p in storage.glob("trials/*/checkpoints/step-*")]
 
 
-SAID = "stopping at the next step, with a checkpoint; once more stops at once"
+STOPPING = "stopping at the next step, with a checkpoint; once more stops at once"
 GO_ON = "stopped: what is done is kept; the same command goes on from there"
 
 
 def test_row_38_a_signal_ends_a_sweep_at_the_next_step_with_a_checkpoint(storage, ray_address):
     fault = Fault(action="note", point="step", number=40)
-    assert stopped_at(storage, ray_address, fault, signal.SIGINT) == (STOPPED, [SAID, GO_ON])
-    (first,) = steps_kept(storage)
+    assert stopped_at(storage, ray_address, fault, signal.SIGINT) == (STOPPED, [STOPPING, GO_ON])
+    (first,) = checkpoint_steps(storage)
     assert first >= 40
     fault = Fault(action="note", point="step", number=first + 40)
-    assert stopped_at(storage, ray_address, fault, signal.SIGTERM) == (TERMINATED, [SAID, GO_ON])
-    assert max(steps_kept(storage)) >= first + 40
+    assert stopped_at(storage, ray_address, fault, signal.SIGTERM) == (
+        TERMINATED,
+        [STOPPING, GO_ON],
+    )
+    assert max(checkpoint_steps(storage)) >= first + 40
 
 
 def test_row_38_the_second_one_ends_at_once_what_would_not_end(storage, ray_address):
-    before = steps_kept(storage)
+    before = checkpoint_steps(storage)
     fault = Fault(action="hang", point="step", number=max(before, default=0) + 10)
-    code, said = stopped_at(storage, ray_address, fault, signal.SIGINT, signal.SIGINT)
-    assert (code, said) == (STOPPED, [SAID, GO_ON])
-    assert steps_kept(storage) == before
+    code, errors = stopped_at(storage, ray_address, fault, signal.SIGINT, signal.SIGINT)
+    assert (code, errors) == (STOPPED, [STOPPING, GO_ON])
+    assert checkpoint_steps(storage) == before
 
 
 def test_row_37_the_same_sweep_beside_it_names_the_process_that_runs_it():
-    for second in beside:
+    for second in second_runs:
         assert second.returncode == 4
         assert re.fullmatch(
             r"error: this sweep is run by process \d+ on \S+ \(\S+, since [\d: -]+ UTC\); "
             "wait for its end, or stop it there\n",
             second.stderr,
         )
-    assert len(beside) == 3
+    assert len(second_runs) == 3

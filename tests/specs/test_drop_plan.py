@@ -47,7 +47,7 @@ def test_without_layers_the_plan_is_empty():
 
 
 @pytest.mark.parametrize(
-    ("how", "said"),
+    ("options", "message"),
     [
         ({"gap_tokens": -10}, "negative"),
         ({"gap_tokens": 15}, "whole steps"),
@@ -56,6 +56,6 @@ def test_without_layers_the_plan_is_empty():
         ({"order": "decending"}, "Did you mean 'descending'"),
     ],
 )
-def test_a_schedule_that_cannot_be_is_refused(how, said):
-    with pytest.raises(UsageError, match=said):
-        plan_drops((5, 1, 3), recipe=RECIPE, **how)
+def test_a_schedule_that_cannot_be_is_refused(options, message):
+    with pytest.raises(UsageError, match=message):
+        plan_drops((5, 1, 3), recipe=RECIPE, **options)

@@ -71,8 +71,10 @@ def test_a_teacher_of_another_size_costs_by_its_own():
     plan = plan_drops(range(1, 13), recipe=RECIPE)
     alone = paper_flops(student, plan, RECIPE)
     assert paper_flops(student, plan, RECIPE, [teacher]) - alone == 2 * 1_110_347_776 * 20 * B
-    asked = exact_flops(student, plan, RECIPE, [teacher]) - exact_flops(student, plan, RECIPE)
-    assert asked == forward_flops_per_token(teacher) * 20 * B
+    teacher_cost = exact_flops(student, plan, RECIPE, [teacher]) - exact_flops(
+        student, plan, RECIPE
+    )
+    assert teacher_cost == forward_flops_per_token(teacher) * 20 * B
 
 
 @pytest.mark.parametrize("frozen", [(), (1, 3), (0, 1, 2, 3, 4)])

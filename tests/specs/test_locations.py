@@ -25,8 +25,8 @@ def layers(location, num_layers, count, **how):
     return sorted(pick(location, num_layers, count, **how))
 
 
-def mirrored(found, num_layers):
-    return sorted(num_layers - 1 - layer for layer in found)
+def mirrored(picks, num_layers):
+    return sorted(num_layers - 1 - layer for layer in picks)
 
 
 def numbers(text):
@@ -58,9 +58,9 @@ def test_twelve_of_twenty_four_leave_alternately(location):
 
 def test_max_gap_is_the_only_set_with_three_between_any_two():
     wide = [
-        found
-        for found in itertools.combinations(range(1, 23), 8)
-        if all(b - a >= 3 for a, b in itertools.pairwise(found))
+        picks
+        for picks in itertools.combinations(range(1, 23), 8)
+        if all(b - a >= 3 for a, b in itertools.pairwise(picks))
     ]
     assert wide == [tuple(layers("max-gap", 24, 8))]
 
@@ -68,9 +68,9 @@ def test_max_gap_is_the_only_set_with_three_between_any_two():
 @pytest.mark.parametrize("location", [*LOCATIONS, *RANDOM_LOCATIONS])
 def test_every_preset_gives_distinct_interior_layers_at_every_size(location):
     for n, k in EVERY_SIZE:
-        found = pick(location, n, k)
-        assert len(found) == len(set(found)) == k, (n, k)
-        assert 1 <= min(found) <= max(found) <= n - 2, (n, k)
+        picks = pick(location, n, k)
+        assert len(picks) == len(set(picks)) == k, (n, k)
+        assert 1 <= min(picks) <= max(picks) <= n - 2, (n, k)
 
 
 @pytest.mark.parametrize(("one", "other"), [("input", "output"), ("alt-input", "alt-output")])
@@ -89,8 +89,8 @@ def test_the_output_side_mirrors_the_input_side(one, other):
 )
 def test_symmetric_locations_are_their_own_mirror(location, is_symmetric):
     for n, k in EVERY_SIZE:
-        found = layers(location, n, k)
-        assert not is_symmetric(n, k) or found == mirrored(found, n), (n, k)
+        picks = layers(location, n, k)
+        assert not is_symmetric(n, k) or picks == mirrored(picks, n), (n, k)
 
 
 @pytest.mark.parametrize("location", [*LOCATIONS, "random-2"])
@@ -157,7 +157,7 @@ def test_an_unknown_location_is_told_with_the_nearest():
 
 
 @pytest.mark.parametrize(
-    ("location", "num_layers", "count", "said"),
+    ("location", "num_layers", "count", "expected"),
     [
         ("alt-input", 24, 8, "alt-input"),
         ("alt-input", 24, 11, "alt-input"),
@@ -167,8 +167,8 @@ def test_an_unknown_location_is_told_with_the_nearest():
         ("input", 24, 12, "input"),
     ],
 )
-def test_a_filled_location_says_how_many_alternate(location, num_layers, count, said):
-    assert label(location, num_layers, count) == said
+def test_a_filled_location_says_how_many_alternate(location, num_layers, count, expected):
+    assert label(location, num_layers, count) == expected
 
 
 def test_the_lowest_scores_leave_first_and_the_ends_stay():

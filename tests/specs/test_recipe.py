@@ -21,7 +21,7 @@ def test_every_field_but_the_budget_can_be_set():
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"lr": "fast"}, "peak_lr is 'fast': it must be a number, above 0"),
         ({"warmup_token": "1"}, "Did you mean 'warmup_tokens'"),
@@ -29,13 +29,13 @@ def test_every_field_but_the_budget_can_be_set():
         ({"budget_tokens": "1"}, "--budget"),
     ],
 )
-def test_what_is_not_of_its_fields_type_is_refused(settings, said):
-    with pytest.raises(UsageError, match=said):
+def test_what_is_not_of_its_fields_type_is_refused(settings, message):
+    with pytest.raises(UsageError, match=message):
         with_settings(RECIPE, settings)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"peak_lr": float("nan")}, "peak_lr is nan"),
         ({"peak_lr": float("inf")}, "peak_lr is inf"),
@@ -49,8 +49,8 @@ def test_what_is_not_of_its_fields_type_is_refused(settings, said):
         ({"warmup_tokens": 704}, "warm-up of 704 tokens is longer than the budget of 640"),
     ],
 )
-def test_a_recipe_that_cannot_be_trained_is_refused(change, said):
-    with pytest.raises(UsageError, match=said):
+def test_a_recipe_that_cannot_be_trained_is_refused(change, message):
+    with pytest.raises(UsageError, match=message):
         check_recipe(replace(RECIPE, **change), context=16)
 
 

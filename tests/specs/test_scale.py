@@ -12,7 +12,7 @@ SCALES = [load_scale(name) for name in scale_names()]
 every_scale = pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.name)
 
 
-def asked(scale):
+def request(scale):
     """A trial with the paper's budget."""
     return scale.trial(age=scale.ages[0], location="input", count=scale.count)
 
@@ -32,7 +32,7 @@ def test_a_scale_is_named_as_its_file(scale):
 def test_recipes_can_be_trained(scale):
     check_recipe(scale.pretrain, context=scale.model.context)
     check_recipe(scale.heal, context=scale.model.context, devices=scale.devices_per_trial)
-    assert scale.recipe(asked(scale)) == scale.heal
+    assert scale.recipe(request(scale)) == scale.heal
 
 
 @every_scale
@@ -54,7 +54,7 @@ def test_a_longer_age_is_refused_and_not_extrapolated(scale):
 @every_scale
 def test_enough_steps_follow_the_cut_to_heal(scale):
     layers = range(1, 1 + scale.count)
-    recipe = scale.recipe(asked(scale))
+    recipe = scale.recipe(request(scale))
     plan_drops(layers, recipe=recipe, min_steps_after=scale.min_steps_after_cut)
     assert scale.min_steps_after_cut == (10 if scale.name.startswith("smoke") else 100)
 
@@ -63,7 +63,7 @@ def test_enough_steps_follow_the_cut_to_heal(scale):
 def test_the_papers_longest_gap_fits(scale):
     plan_drops(
         range(1, 1 + scale.count),
-        recipe=scale.recipe(asked(scale)),
+        recipe=scale.recipe(request(scale)),
         gap_tokens=scale.train_tokens(1 * B),
         min_steps_after=scale.min_steps_after_cut,
     )

@@ -16,7 +16,7 @@ from raydistill.tracking.destination import check_destination as check_destinati
 from support import sweeping
 from support.mlflow_server import free_port
 
-PLACES = [
+PATHS = [
     # the storage, what is said
     ("file", "file is a file: name a folder"),
     ("file/below", "Not a directory"),
@@ -25,12 +25,12 @@ PLACES = [
 ]
 
 
-@pytest.mark.parametrize(("place", "said"), PLACES, ids=[p[:9] for p, _ in PLACES])
-def test_row_31_a_storage_that_cannot_be(place, said, tmp_path):
+@pytest.mark.parametrize(("path", "message"), PATHS, ids=[p[:9] for p, _ in PATHS])
+def test_row_31_a_storage_that_cannot_be(path, message, tmp_path):
     (tmp_path / "file").write_text("")
-    storage = place if place.startswith("rel") else tmp_path / place
-    one_line(sweeping.here("where_to_drop", storage), 4, said)
-    one_line(sweeping.command(storage, "report"), 4, said)
+    storage = path if path.startswith("rel") else tmp_path / path
+    one_line(sweeping.here("where_to_drop", storage), 4, message)
+    one_line(sweeping.command(storage, "report"), 4, message)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -58,14 +58,14 @@ DESTINATIONS = [
 
 
 @pytest.mark.parametrize(
-    ("uri", "code", "said"), DESTINATIONS, ids=[uri for uri, _, _ in DESTINATIONS]
+    ("uri", "code", "message"), DESTINATIONS, ids=[uri for uri, _, _ in DESTINATIONS]
 )
-def test_row_28_a_tracking_server_that_cannot_be(uri, code, said, tmp_path):
+def test_row_28_a_tracking_server_that_cannot_be(uri, code, message, tmp_path):
     (tmp_path / "garbage.db").write_text("hi")
     known = {"folder": tmp_path, "port": free_port()}
     flags = ("--tracking-uri", uri.format(**known))
     done = sweeping.here("where_to_drop", tmp_path / "storage", *flags)
-    one_line(done, code, said.format(**known))
+    one_line(done, code, message.format(**known))
     assert "geheim" not in done.stdout
 
 
@@ -120,12 +120,14 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"), [c[1:] for c in COMMANDS], ids=[f"{c[0]} {c[1]}" for c in COMMANDS]
+    ("words", "code", "message"),
+    [c[1:] for c in COMMANDS],
+    ids=[f"{c[0]} {c[1]}" for c in COMMANDS],
 )
-def test_a_command_that_has_nothing_to_work_on(words, code, said, tmp_path):
+def test_a_command_that_has_nothing_to_work_on(words, code, message, tmp_path):
     words = words.format(folder=tmp_path, port=free_port()).split()
     done = sweeping.command(tmp_path / "storage", *words)
-    one_line(done, code, said)
+    one_line(done, code, message)
     assert not list(tmp_path.iterdir())
 
 
@@ -164,8 +166,8 @@ def test_row_43_a_secret_is_hidden_in_any_form(text, left):
     assert redact(text) == left
 
 
-def one_line(done, code, said):
+def one_line(done, code, message):
     """A mistake is told in one line on stderr, with its exit code."""
     assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr + done.stdout

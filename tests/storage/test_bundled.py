@@ -17,8 +17,8 @@ def test_what_the_package_ships_fits_its_scale(tmp_path, name):
     corpus = CorpusId(
         corpus_sha256=shipped.corpus_sha256, tokenizer_sha256=shipped.tokenizer_sha256
     )
-    found = find_bases(scale, corpus, Store(tmp_path), scale.ages, [shipped])
-    assert set(found) == set(scale.ages)
+    bases = find_bases(scale, corpus, Store(tmp_path), scale.ages, [shipped])
+    assert set(bases) == set(scale.ages)
     assert {a.age_tokens for a in shipped.ages.values()} == {
         scale.age_tokens(age) for age in scale.ages
     }

@@ -25,13 +25,13 @@ def drafts(root):
 
 
 def aged(path, seconds):
-    for each in (path, *path.rglob("*")):
-        os.utime(each, (time.time() - seconds,) * 2)
+    for entry in (path, *path.rglob("*")):
+        os.utime(entry, (time.time() - seconds,) * 2)
 
 
 def test_old_drafts_go_and_whole_files_stay(tmp_path):
-    whole = [tmp_path / "trials/t1/trained.json", tmp_path / ".url", tmp_path / "lock.json"]
-    for path in whole:
+    complete = [tmp_path / "trials/t1/trained.json", tmp_path / ".url", tmp_path / "lock.json"]
+    for path in complete:
         write_text(path, "{}")
         aged(path, 2 * IDLE_S)
     for path in drafts(tmp_path):
@@ -39,23 +39,23 @@ def test_old_drafts_go_and_whole_files_stay(tmp_path):
     assert (
         remove_leftovers(tmp_path) == "swept up 4 half-written leftover(s) of killed runs, 3.0 MB"
     )
-    assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == sorted(whole)
+    assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == sorted(complete)
     assert remove_leftovers(tmp_path) == ""
 
 
 def test_a_draft_that_somebody_writes_to_stays(tmp_path):
-    made = drafts(tmp_path)
-    for path in made:
+    leftovers = drafts(tmp_path)
+    for path in leftovers:
         aged(path, 2 * IDLE_S)
-    (made[0] / "model.safetensors").write_bytes(bytes(10))  # its folder keeps its time
-    os.utime(made[0], (0, 0))
+    (leftovers[0] / "model.safetensors").write_bytes(bytes(10))  # its folder keeps its time
+    os.utime(leftovers[0], (0, 0))
     assert remove_leftovers(tmp_path).startswith("swept up 3 ")
-    assert made[0].is_dir()
+    assert leftovers[0].is_dir()
 
 
-@pytest.mark.parametrize("place", ["mlartifacts", "ray"])
-def test_what_others_keep_in_a_storage_is_theirs(tmp_path, place):
-    theirs = tmp_path / place / f".{uuid.uuid4().hex}"
+@pytest.mark.parametrize("folder", ["mlartifacts", "ray"])
+def test_what_others_keep_in_a_storage_is_theirs(tmp_path, folder):
+    theirs = tmp_path / folder / f".{uuid.uuid4().hex}"
     write_text(theirs, "")
     aged(theirs, 2 * IDLE_S)
     assert remove_leftovers(tmp_path) == ""

@@ -1,3 +1,5 @@
+"""A lock is held by heartbeat, and taken over from a holder that is dead."""
+
 import contextlib
 import dataclasses
 import json
@@ -44,53 +46,53 @@ def held_by_another_process(path):
     process.communicate()
 
 
-def said_on_taking(path):
-    said = []
-    with hold_lock(path, said.append):
+def messages_on_taking(path):
+    messages = []
+    with hold_lock(path, messages.append):
         pass
-    return said
+    return messages
 
 
 def test_a_lock_is_given_back(path):
-    assert said_on_taking(path) == []
-    assert said_on_taking(path) == []
+    assert messages_on_taking(path) == []
+    assert messages_on_taking(path) == []
     assert not path.exists()
 
 
 def test_it_is_given_back_after_an_error_too(path):
     with pytest.raises(ZeroDivisionError), hold_lock(path, print):
         print(1 / 0)
-    assert said_on_taking(path) == []
+    assert messages_on_taking(path) == []
 
 
 def test_a_living_holder_is_named(path):
     with held_by_another_process(path) as process, pytest.raises(SetupError) as refusal:
-        said_on_taking(path)
+        messages_on_taking(path)
     assert f"this sweep is run by process {process.pid} on " in str(refusal.value)
     assert refusal.value.exit_code == 4
-    assert said_on_taking(path) == []
+    assert messages_on_taking(path) == []
 
 
 def test_the_lock_of_a_killed_process_is_taken_over_and_said(path):
     with held_by_another_process(path) as process:
         process.kill()
         process.wait()
-        (said,) = said_on_taking(path)
-    assert said.startswith(f"process {process.pid} on ")
-    assert "is gone; its lock since" in said
+        (message,) = messages_on_taking(path)
+    assert message.startswith(f"process {process.pid} on ")
+    assert "is gone; its lock since" in message
 
 
 def test_a_lock_that_a_full_disk_left_empty_is_nobodys(path):
     path.parent.mkdir()
     path.touch()
-    assert said_on_taking(path) == []
+    assert messages_on_taking(path) == []
 
 
 def test_another_process_with_the_same_number_is_not_the_holder(path):
     with hold_lock(path, print):
         stale = dataclasses.replace(lock._read(path), born="1")
     path.write_text(to_json(stale))
-    assert len(said_on_taking(path)) == 1
+    assert len(messages_on_taking(path)) == 1
 
 
 def test_a_holder_on_another_host_lives_if_it_touches_its_lock(path):
@@ -99,7 +101,7 @@ def test_a_holder_on_another_host_lives_if_it_touches_its_lock(path):
     beating = threading.Timer(0.5, os.utime, [path])
     beating.start()
     with pytest.raises(SetupError, match=r"on another \(ada, since yesterday\)"):
-        said_on_taking(path)
+        messages_on_taking(path)
     assert path.read_text() == to_json(ELSEWHERE)
 
 
@@ -107,11 +109,11 @@ def test_a_holder_on_another_host_that_is_silent_is_gone(path, monkeypatch):
     monkeypatch.setattr(lock, "DEAD_AFTER_S", 0.5)
     path.parent.mkdir()
     path.write_text(to_json(ELSEWHERE))
-    assert "process" in said_on_taking(path)[0]
+    assert "process" in messages_on_taking(path)[0]
 
 
 def test_a_holder_touches_its_lock(path, monkeypatch):
-    monkeypatch.setattr(lock, "BEAT_S", 0.01)
+    monkeypatch.setattr(lock, "HEARTBEAT_S", 0.01)
     with hold_lock(path, print):
         before = path.stat().st_mtime_ns
         while path.stat().st_mtime_ns == before:
@@ -123,13 +125,13 @@ def test_a_host_of_the_same_name_is_another_one(path, monkeypatch):
     with held_by_another_process(path):
         monkeypatch.setattr(lock, "_machine", lambda: "another kernel")
         process = Holder(**json.loads(path.read_text())).pid
-        assert f"process {process} on " in said_on_taking(path)[0]  # it beats every ten seconds
+        assert f"process {process} on " in messages_on_taking(path)[0]  # it beats every ten seconds
 
 
 def test_a_holder_whose_lock_was_taken_over_says_so_and_stops(path):
     program = HOLDING.replace(
         "with hold_lock",
-        "import raydistill.storage.lock as lock; lock.BEAT_S = 0.1\nwith hold_lock",
+        "import raydistill.storage.lock as lock; lock.HEARTBEAT_S = 0.1\nwith hold_lock",
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(path)],

@@ -1,34 +1,23 @@
-"""A storage in an object store: copies that are kept in step, and a sweep on a real S3 API."""
+"""Copies of a storage in an object store are kept in sync, against an S3 API."""
 
 import os
 import runpy
 import shutil
-import signal
 import time
 
 import pytest
 
-from raydistill.core.errors import SetupError, UsageError
+from raydistill.core.errors import SetupError
 from raydistill.planning.resolve import distinct
 from raydistill.runners.cluster.local_copy import local_storage
 from raydistill.specs.scale import load_scale
+from raydistill.storage import object_store
 from raydistill.storage.manifest import is_whole, verify, write_bytes, write_manifest
 from raydistill.storage.object_store import ObjectStore, everything, is_small, trials_named_in
-from raydistill.storage.urls import copy_of, is_url, url_of
+from raydistill.storage.urls import copy_of
 from raydistill.training.jobs import TrialJob
-from support import sweeping, trained_here
-from support.object_store import KEYS, object_store
+from support import sweeping
 from support.planned import all_known
-
-SWEEP = ("--age", "320B", "--location", "none,input", "--checkpoint-every", "0")
-
-
-@pytest.fixture(scope="module")
-def url():
-    with pytest.MonkeyPatch.context() as patch, object_store() as address:
-        for name, value in KEYS.items():
-            patch.setenv(name, value)
-        yield address
 
 
 @pytest.fixture
@@ -84,7 +73,7 @@ def test_a_node_gets_the_checkpoints_of_its_own_trial_and_of_no_other(two, tmp_p
         load_scale("smoke"),
         runpy.run_path(str(sweeping.ROOT / sweeping.SCRIPT))["sweep"],
     )
-    own, other = [each.trial for each in distinct(sweep.cells(scale, {}), all_known(scale))][:2]
+    own, other = [cell.trial for cell in distinct(sweep.cells(scale, {}), all_known(scale))][:2]
     one, _ = two
     for trial in (own, other):
         write(one, f"trials/{trial.trial_id}/checkpoints/step-1/model.safetensors", "weights")
@@ -95,8 +84,8 @@ def test_a_node_gets_the_checkpoints_of_its_own_trial_and_of_no_other(two, tmp_p
     monkeypatch.setenv("RAYDISTILL_LOCAL_COPIES", str(tmp_path / "node"))
     monkeypatch.setenv("RAYDISTILL_REMOTE", one.url)
     with local_storage(job):
-        here = copy_of(one.url)
-        assert [p.parts[-4] for p in here.glob("trials/*/*/*/model.safetensors")] == [own.trial_id]
+        copy = copy_of(one.url)
+        assert [p.parts[-4] for p in copy.glob("trials/*/*/*/model.safetensors")] == [own.trial_id]
 
 
 def test_what_a_killed_process_left_does_not_go_over_what_came_after_it(two):
@@ -142,18 +131,28 @@ def test_a_file_that_changed_amid_its_upload_goes_once_more_and_is_not_lost(two,
     assert (other.root / "sweeps/s/asked.json").read_text() == "2"
 
 
-def away(*_):
-    raise OSError("the network is gone")
+class WithoutDeletes:
+    """A file system whose network is gone whenever something is to be deleted."""
+
+    def __init__(self, files):
+        self.files = files
+
+    def __getattr__(self, name):
+        return getattr(self.files, name)
+
+    def delete_file(self, name):
+        raise OSError("the network is gone")
 
 
 def test_an_object_that_could_not_be_deleted_is_deleted_later(two, monkeypatch):
     one, other = two
-    kept = write(one, "trials/ab/trained.json", "{}")
+    path = write(one, "trials/ab/trained.json", "{}")
     write(one, "trials/ab/failure.json", "{}")
     one.push()
-    kept.with_name("failure.json").unlink()
+    path.with_name("failure.json").unlink()
+    opened = object_store._open_url
     with monkeypatch.context() as patch:
-        patch.setattr(ObjectStore, "_key", away)
+        patch.setattr(object_store, "_open_url", lambda url: WithoutDeletes(opened(url)))
         with pytest.raises(SetupError, match="the network is gone"):
             one.push()
     one.push()
@@ -189,13 +188,13 @@ def test_of_a_folder_the_manifest_comes_last(two, monkeypatch):
         write(one, f"corpora/ab/{name}", "{}")
     write_manifest(one.root / "corpora/ab")
     one.push()
-    taken = []
+    names = []
     download = ObjectStore._download
 
     def broken_off(self, files, name, mtime_ns):
-        if len(taken) == 2:
+        if len(names) == 2:
             raise OSError("the network is gone")
-        taken.append(name)
+        names.append(name)
         download(self, files, name, mtime_ns)
 
     monkeypatch.setattr(ObjectStore, "_download", broken_off)
@@ -217,8 +216,8 @@ def test_what_only_one_machine_can_use_stays_there(two):
         write(one, name, "{}")
     one.push()
     other.pull(everything)
-    found = [str(p.relative_to(other.root)) for p in other.root.rglob("*") if p.is_file()]
-    assert found == ["trials/ab/estimate.json"]
+    names = [str(p.relative_to(other.root)) for p in other.root.rglob("*") if p.is_file()]
+    assert names == ["trials/ab/estimate.json"]
 
 
 def test_objects_that_others_planted_neither_leave_the_copy_nor_lead_it_elsewhere(two, monkeypatch):
@@ -226,103 +225,19 @@ def test_objects_that_others_planted_neither_leave_the_copy_nor_lead_it_elsewher
     write(one, "trials/ab/trained.json", "{}")
     one.push()
     planted = dict.fromkeys(("../out.json", "trials/../../out.json", ".url", "x/.url"), (1, 1))
-    listed = ObjectStore._there
-    monkeypatch.setattr(ObjectStore, "_there", lambda self: listed(self) | planted)
+    objects = object_store._objects
+    monkeypatch.setattr(object_store, "_objects", lambda files: objects(files) | planted)
     other.pull(everything)
-    found = [str(p.relative_to(other.root)) for p in other.root.rglob("*") if p.is_file()]
-    assert found == ["trials/ab/trained.json"]
+    names = [str(p.relative_to(other.root)) for p in other.root.rglob("*") if p.is_file()]
+    assert names == ["trials/ab/trained.json"]
 
 
 def test_a_job_gets_the_weights_it_names_and_of_others_what_is_said_of_them():
-    wanted = trials_named_in("TrialJob(spec=... base_sha256='b1' trial 'd2')")
-    assert wanted("bases/b1/model.safetensors")
-    assert wanted("trials/d2/checkpoints/step-1/model.safetensors")
-    assert wanted("trials/e3/trained.json")
-    assert not wanted("bases/c4/model.safetensors")
-    assert not wanted("trials/e3/weights/model.safetensors")
+    is_read = trials_named_in("TrialJob(spec=... base_sha256='b1' trial 'd2')")
+    assert is_read("bases/b1/model.safetensors")
+    assert is_read("trials/d2/checkpoints/step-1/model.safetensors")
+    assert is_read("trials/e3/trained.json")
+    assert not is_read("bases/c4/model.safetensors")
+    assert not is_read("trials/e3/weights/model.safetensors")
     assert is_small("bases/c4/manifest.json")
     assert not is_small("corpora/aa/train.bin")
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("ftp://host/x", "no storage is at ftp://; write a folder, s3://bucket/folder"),
-        ("s3://me:secret@bucket/x", "keys come from the environment, not the URL"),
-    ],
-)
-def test_row_31_a_storage_of_another_kind_is_refused(text, said):
-    with pytest.raises(UsageError) as refusal:
-        is_url(text)
-    assert said in str(refusal.value)
-    assert "secret" not in str(refusal.value)
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "s3://no-such-bucket/x?endpoint_override={endpoint}",
-        "s3://sweeps/x?endpoint_override=http://127.0.0.1:1",
-    ],
-)
-def test_row_31_a_store_that_does_not_take_it_is_named_before_anything_starts(
-    url, tmp_path, address, monkeypatch
-):
-    endpoint = url.partition("endpoint_override=")[2].partition("&")[0]
-    monkeypatch.setenv("RAYDISTILL_LOCAL_COPIES", str(tmp_path))
-    given = address.format(endpoint=endpoint)
-    done = sweeping.here("where_to_drop", given, *SWEEP, RAYDISTILL_LOCAL_COPIES=str(tmp_path))
-    assert done.returncode == 4
-    assert done.stderr.startswith(f"error: the storage {given.partition('?')[0]}")
-    assert done.stderr.count("\n") == 1
-
-
-def test_a_copy_knows_its_store_and_has_a_place_of_its_own(monkeypatch, tmp_path):
-    monkeypatch.setenv("RAYDISTILL_LOCAL_COPIES", str(tmp_path))
-    one, other = copy_of("s3://b/one"), copy_of("s3://b/other")
-    assert one != other
-    assert url_of(one / "sweeps" / "x") == "s3://b/one"
-    assert url_of(tmp_path) == ""
-
-
-@pytest.mark.soak
-def test_a_sweep_on_s3_killed_and_repeated_on_an_empty_machine(
-    url, prepared, tmp_path, ray_address
-):
-    """As on a new cluster: the second command has nothing but the address."""
-    calm = prepared(tmp_path / "calm")
-    trained_here.train(calm, *SWEEP)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAYDISTILL_LOCAL_COPIES", str(tmp_path / "first"))
-        first = prepared(copy_of(url))
-        process = sweeping.start(
-            url, *SWEEP, "--concurrent", "1", RAY_ADDRESS=ray_address,
-            RAYDISTILL_LOCAL_COPIES=str(tmp_path / "first"),
-            RAYDISTILL_FAULTS="note@step=9; hang@evaluation=5",
-        )  # fmt: skip
-        begun_s = time.monotonic()
-        while not list(first.glob("trials/*/trained.json")) and time.monotonic() < begun_s + 120:
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.1)
-        time.sleep(6)  # it is uploaded every five seconds
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        patch.setenv("RAYDISTILL_LOCAL_COPIES", str(tmp_path / "second"))
-        second = copy_of(url)
-        done = sweeping.here(
-            "where_to_drop",
-            url,
-            *SWEEP,
-            "--concurrent",
-            "1",
-            RAY_ADDRESS=ray_address,
-            RAYDISTILL_LOCAL_COPIES=str(tmp_path / "second"),
-        )
-    assert done.returncode == 0, done.stderr
-    assert "making" not in done.stdout
-    assert sweeping.results(second) == sweeping.results(calm)
-    sweeping.assert_tracked_once(second, [("320B", "none"), ("320B", "input")])
-    elsewhere = ObjectStore(url, tmp_path / "third")
-    elsewhere.pull(everything)
-    assert sweeping.results(elsewhere.root) == sweeping.results(calm)
-    assert (elsewhere.root / "sweeps/where_to_drop/smoke/report.html").is_file()

@@ -1,4 +1,4 @@
-"""What a user is told, in one line, and the exit code that goes with it.
+"""Errors that a user can mend: a one-line message, and the exit code that goes with it.
 
 Exit codes: 1 when trials failed, 2 for usage and configuration, 3 for data and checkpoints,
 4 for the environment (cluster, storage, tracking server).
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 
 class RaydistillError(Exception):
-    """A mistake that the user can mend; its message is the whole explanation."""
+    """A mistake that the user can mend; the message is the whole explanation."""
 
     exit_code = 1
 
@@ -33,7 +33,7 @@ class SetupError(RaydistillError):
 
 
 def unknown(kind: str, name: str, names: Iterable[str]) -> str:
-    """The message for a name that does not exist: the names there are, and the nearest one.
+    """The message for an unknown name: the nearest name, and all there are.
 
     >>> unknown("location", "midle", ["input", "middle"])
     "no location 'midle'. Did you mean 'middle'? There are: input, middle"

@@ -1,30 +1,30 @@
-"""Planned faults, to see that nothing is lost by them: `RAYDISTILL_FAULTS`.
+"""Fault injection, to test that no work is lost: `RAYDISTILL_FAULTS`.
 
     RAYDISTILL_FAULTS="kill@step=7,rank=1; enospc@checkpoint=3; raise@removal=2; hang@evaluation"
 
-The code names its points by `reach`. A fault is an action at a point, at its n-th passing:
+The code marks its points by `fault_point`. A fault is an action at the n-th occurrence of a point:
 
     kill    the process ends by SIGKILL        step        a step of a training (n: which one)
-    raise   an exception of no kind we know    removal     layers leave (n: the how manieth time)
+    raise   an exception of no known kind      removal     layers leave (n: which occurrence)
     enospc  the disk is full                   checkpoint  a checkpoint is half written
-    hang    it never goes on                   evaluation  a score is about to be measured
-                                               preparing   corpus and bases are looked for
-    note    nothing; it is only noted          tracking    a run is about to be told to MLflow
-                                               teacher     one on devices of its own is asked
+    hang    the process never goes on          evaluation  a score is about to be measured
+    note    nothing; it is only logged         preparing   corpus and bases are looked up
+                                               tracking    a run is about to be sent to MLflow
+                                               teacher     a teacher on its own devices is queried
 
-Where the code does not count them itself, n is the n-th passing in one process. `rank=1` is that
-rank of a training alone, `times=3` so many passings, over all processes and repetitions; without
-it a fault comes once. Every fault that came is a file of `RAYDISTILL_FAULTS_LOG`, a folder: so a
-repeated command does not meet it again, and a test sees that it was there.
+Where the caller does not count them, n is the n-th occurrence in one process. `rank=1` is that
+rank of a training alone; `times=3` so many occurrences, over all processes and repetitions, once
+by default. Every injected fault is a file in the folder `RAYDISTILL_FAULTS_LOG`: so a repeated
+command does not meet it again, and a test can check that it happened.
 """
 
 import errno
-import itertools
 import os
 import re
 import signal
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -32,40 +32,28 @@ from pathlib import Path
 from raydistill.core.errors import UsageError, unknown
 
 PLANNED = "RAYDISTILL_FAULTS"
-
 LOG = "RAYDISTILL_FAULTS_LOG"
-
-VARIABLES = (PLANNED, LOG)
-"""What every worker of a driver is to know too."""
+VARIABLES = (PLANNED, LOG)  # a driver passes them to its workers
 
 ACTIONS = ("enospc", "hang", "kill", "note", "raise")
-
 POINTS = ("checkpoint", "evaluation", "preparing", "removal", "step", "teacher", "tracking")
 
-_passings: Counter[str] = Counter()
+_occurrences: Counter[str] = Counter()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """What happens where.
+    """An action at a point of the code."""
 
-    Attributes:
-        action: one of `ACTIONS`.
-        point: one of `POINTS`.
-        number: which passing of the point; 0 is every one.
-        rank: of a training on several devices.
-        times: so often at most.
-    """
-
-    action: str
-    point: str
-    number: int = 0
-    rank: int = 0
-    times: int = 1
+    action: str  # one of `ACTIONS`
+    point: str  # one of `POINTS`
+    number: int = 0  # which occurrence of the point; 0: every one
+    rank: int = 0  # of a training on several devices
+    times: int = 1  # at most
 
     @property
     def name(self) -> str:
-        """Its own, in file names."""
+        """As in the plan; the log's file names begin with it."""
         return f"{self.action}@{self.point}={self.number},rank={self.rank}"
 
 
@@ -74,12 +62,12 @@ class PlannedError(Exception):
 
 
 def fault_point(point: str, number: int = 0, rank: int = 0) -> None:
-    """Say that this process is at `point`; returns unless a fault is planned here.
+    """Inject the faults that are planned at `point`, if any.
 
     Args:
         point: one of `POINTS`.
-        number: which passing it is, from 1; 0 if this process is to count them.
-        rank: this rank among those that train together.
+        number: which occurrence this is, from 1; 0: this process counts them.
+        rank: of this process among those that train together.
 
     Raises:
         PlannedError: if that is planned.
@@ -87,20 +75,20 @@ def fault_point(point: str, number: int = 0, rank: int = 0) -> None:
     """
     if PLANNED not in os.environ:
         return
-    _passings[point] += 1
-    at = number or _passings[point]
+    _occurrences[point] += 1
+    number = number or _occurrences[point]
     for fault in parse(os.environ[PLANNED]):
-        here = fault.point == point and fault.rank == rank and fault.number in (0, at)
-        if here and _is_due(fault):
-            _happen(fault)
+        is_planned = fault.point == point and fault.rank == rank and fault.number in (0, number)
+        if is_planned and _claim(fault):
+            _inject(fault)
 
 
 @lru_cache
 def parse(text: str) -> tuple[Fault, ...]:
-    """The faults that a text plans.
+    """The faults that the text of `RAYDISTILL_FAULTS` plans.
 
     Raises:
-        UsageError: if it is not written so; the message names the part and what there is.
+        UsageError: if it is malformed; the message names the part and what is allowed.
     """
     return tuple(_fault(part.strip()) for part in text.split(";") if part.strip())
 
@@ -109,56 +97,51 @@ def _fault(text: str) -> Fault:
     form = re.fullmatch(r"(\w+)@(\w+)(?:=(\d+))?((?:,(?:rank|times)=\d+)*)", text)
     if form is None:
         raise UsageError(f"{PLANNED}: {text!r} is no fault; write one as kill@step=7,rank=1")
-    action, point, number, more = form.groups()
+    action, point, number, options = form.groups()
     if action not in ACTIONS:
         raise UsageError(f"{PLANNED}: {unknown('action', action, ACTIONS)}")
     if point not in POINTS:
         raise UsageError(f"{PLANNED}: {unknown('point', point, POINTS)}")
-    pairs = (pair.split("=") for pair in more.split(",") if pair)
+    pairs = (pair.split("=") for pair in options.split(",") if pair)
     return Fault(
         action=action, point=point, number=int(number or 0), **{key: int(n) for key, n in pairs}
     )
 
 
 def arm(folder: Path) -> str:
-    """Check what is planned and keep what comes of it in `folder`, for this process and its own.
+    """Check the plan, and have this process and its children log injected faults in `folder`.
 
     Returns:
         a line to show; empty if nothing is planned.
 
     Raises:
-        UsageError: if the plan is not written so.
+        UsageError: if the plan is malformed.
     """
     if PLANNED not in os.environ:
         return ""
-    faults = parse(os.environ[PLANNED])
-    os.environ.setdefault(LOG, str(folder))
-    told = "; ".join(f"{fault.name} ({fired(fault)} of {fault.times})" for fault in faults)
-    return f"warning: faults are planned, and came so often: {told}"
+    log = Path(os.environ.setdefault(LOG, str(folder)))
+    counts = [
+        f"{fault.name} ({len(list(log.glob(f'{fault.name}-*')))} of {fault.times})"
+        for fault in parse(os.environ[PLANNED])
+    ]
+    return f"warning: faults are planned, and came so often: {'; '.join(counts)}"
 
 
-def fired(fault: Fault) -> int:
-    """How often it has come."""
-    return len(list(Path(os.environ[LOG]).glob(f"{fault.name}-*")))
-
-
-def _is_due(fault: Fault) -> bool:
-    """Whether it is to come once more; then it is noted first, for it may leave no time after."""
+def _claim(fault: Fault) -> bool:
+    """Log one more occurrence, before it happens; False if there were as many as planned."""
     folder = Path(os.environ[LOG])
     folder.mkdir(parents=True, exist_ok=True)
-    for time_number in itertools.count(1):
-        if time_number > fault.times:
-            return False
-        try:
-            with (folder / f"{fault.name}-{time_number}").open("x") as file:
-                file.write(f"{time.time():.3f} {os.getpid()}\n")
-        except FileExistsError:
-            continue
-        return True
-    raise AssertionError
+    for occurrence in range(1, fault.times + 1):
+        with (
+            suppress(FileExistsError),
+            (folder / f"{fault.name}-{occurrence}").open("x") as file,
+        ):
+            file.write(f"{time.time():.3f} {os.getpid()}\n")
+            return True
+    return False
 
 
-def _happen(fault: Fault) -> None:
+def _inject(fault: Fault) -> None:
     match fault.action:
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)

@@ -1,6 +1,6 @@
 """Exchangeable parts, found by file name: `importance/block_influence.py` is "block-influence".
 
-There is nothing to register, and nothing is imported until it is asked for.
+Nothing is registered, and no part is imported before it is used.
 """
 
 import importlib
@@ -15,11 +15,11 @@ from raydistill.core.errors import UsageError, unknown
 
 @dataclass(frozen=True, slots=True)
 class PartKind:
-    """A kind of part: the package whose modules they are, and what people call one of them."""
+    """A kind of part: the package that holds them, and what messages call one of them."""
 
     package: str
     name: str
-    shared: str = ""  # a module whose code decides too what the parts do
+    shared: str = ""  # a module whose code also decides what the parts do
 
 
 EXCERPT = PartKind("raydistill.distillation.excerpts", "excerpt")

@@ -7,12 +7,12 @@ from raydistill.core.errors import SetupError, UsageError
 
 
 def resolve_path(text: str | Path) -> Path:
-    """The path that is meant, `~` and `~ada` being homes.
+    """`text` as a path, with `~` and `~ada` expanded.
 
     Raises:
-        UsageError: if nobody of that name has one.
+        UsageError: if there is no such home.
 
-    >>> place("~nobody-of-this-name/x")
+    >>> resolve_path("~nobody-of-this-name/x")
     Traceback (most recent call last):
     raydistill.core.errors.UsageError: '~nobody-of-this-name/x': nobody here has that home
     """
@@ -23,7 +23,7 @@ def resolve_path(text: str | Path) -> Path:
 
 
 def folder_to_fill(text: str | Path) -> Path:
-    """The folder that is meant, absolute; it is made and written to before any work.
+    """`text` as an absolute folder, made and found writable before any work.
 
     Raises:
         UsageError: as `resolve_path`.
@@ -35,11 +35,11 @@ def folder_to_fill(text: str | Path) -> Path:
 
 
 def check_writable(folder: Path, what: str) -> None:
-    """Make a folder and write into it.
+    """Make a folder, and check that it can be written.
 
     Args:
         folder: absolute.
-        what: cannot be done otherwise; the message begins with it.
+        what: begins the message, such as "/data cannot be filled".
 
     Raises:
         SetupError: if that fails.

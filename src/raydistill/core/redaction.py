@@ -1,4 +1,4 @@
-"""Nothing secret leaves this machine in a parameter, a tag, a note or a message."""
+"""Secrets are hidden in every parameter, tag, note and message that leaves this machine."""
 
 import json
 import logging
@@ -8,39 +8,31 @@ import urllib.parse
 from pathlib import Path
 
 HIDDEN = "***"
+WORKING_DIRECTORIES = ("PWD", "OLDPWD")  # of a shell: no passwords
+MIN_SECRET_CHARACTERS = 8  # a shorter value might be a word
 
-FOLDERS = ("PWD", "OLDPWD")
-"""Where a shell keeps the working directory, which is no password."""
-
-SHORTEST = 8
-"""Characters; a shorter value might be a word."""
-
-_OF_TEXT = r"(?:[\w.-]*[_.-])?(?:bos|cls|eos|mask|next|pad|page|per|sep|unk)_token(?![\w.-])"
-"""Tokens that are no secrets: a tokenizer's own, a page's, and rates by token."""
+# Tokens that are no secrets: a tokenizer's own, a page's, and rates by token.
+_TEXT_TOKEN = r"(?:[\w.-]*[_.-])?(?:bos|cls|eos|mask|next|pad|page|per|sep|unk)_token(?![\w.-])"  # noqa: S105
 
 _WORDS = (
     r"token|secret|pwd|sshpass|credentials?"
     r"|(?:access|account|api|encryption|private|secret|signing)[_-]?key"
 )
-
 _SECRET_NAME = (
-    rf"(?!{_OF_TEXT})(?:(?:[\w.-]*[_.-])?(?:{_WORDS})|[\w.-]*(?:password|passwd|passphrase)"
+    rf"(?!{_TEXT_TOKEN})(?:(?:[\w.-]*[_.-])?(?:{_WORDS})|[\w.-]*(?:password|passwd|passphrase)"
     r"|(?-i:[A-Z][A-Z0-9_]*_(?:KEY|PASS|PAT)))"  # of an environment; `cell_key` is none
 )
 
+# A quoted value is as Python, JSON or a shell writes it. A bare one ends at a space; a comma,
+# semicolon or quote belongs to it if more than a space or `x=1` follows.
 _DOUBLE, _SINGLE = r"""(?:\\.|[^"\\])*""", r"""(?:'"'"'|\\.|[^'\\])*"""
-
 _QUOTED = f"""(?:"{_DOUBLE}"|'{_SINGLE}')"""
-"""As Python, JSON or a shell writes it."""
-
 _BARE = r"""(?:[^\s,;"']|[,;"'](?=[^\s,;"'()\[\]{}])(?![A-Za-z_]\w*=[^\s,;=]))+"""
-"""Up to a space; a comma, semicolon or quote is of it if more than a space or `x=1` follows."""
-
 _VALUE = rf"(?:{_QUOTED}|{_BARE})"
-
 _HEADER = r"""\bauthorization["']?\s*[:=]\s*["']?"""
 
-_BEFORE = tuple(
+# A group that stays, and the secret after it. A bare `token: x` may be anything, and stays.
+_SECRETS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         rf"""((?<!\w)'--?{_SECRET_NAME}=){_SINGLE}(?=')""",  # a whole word of a command
@@ -56,24 +48,21 @@ _BEFORE = tuple(
         r"""(\bbearer\s+)(?:(?=\S{0,100}\d)[^\s"',;]{8,}|[^\s"',;]{20,})""",
     )
 )
-"""What stands before a secret, and the secret; of a bare `token: x` nobody knows what it is."""
 
-_KNOWN = re.compile(
+# Hugging Face, GitHub, GitLab, AWS (with its secret), OpenAI and those like it, Databricks.
+_KNOWN_TOKEN = re.compile(
     r"(?<![A-Za-z0-9])(?:hf_[A-Za-z0-9]{16,}"
     r"|gh[opsru]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}"
     r"|(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])(?:[\s,:;\"']{1,4}[A-Za-z0-9/+]{40}(?![\w/+]))?"
     r"|sk-(?=[\w-]{0,100}\d)[\w-]{20,}"
     r"|dapi[0-9a-f]{32}(?:-\d+)?)"
 )
-"""Hugging Face, GitHub, GitLab, AWS (with its secret), OpenAI and those like it, Databricks."""
-
 _USERINFO = re.compile(r"""(://)(?:[^\s"'<>]|["'](?=[^\s"'<>,;:)\]}])){0,300}@""")
-
 _LOGIN = re.compile(r"""(?<![\w/:.@-])[\w.+-]+:[^\s:@/(){}<>;"']+@(?=[\w-]+[.:])""")
 
 
 def looks_secret(name: str) -> bool:
-    """Whether a value of this name is one to hide.
+    """Whether the value of a variable, key or flag of this name is to be hidden.
 
     >>> [looks_secret(n) for n in ("HF_TOKEN", "PGPASSWORD", "num_tokens", "bytes_per_token")]
     [True, True, False, False]
@@ -82,12 +71,12 @@ def looks_secret(name: str) -> bool:
 
 
 def holds_token(text: str) -> bool:
-    """Whether a token stands in `text` that is known by its form alone.
+    """Whether `text` holds a token that its form alone gives away.
 
     >>> holds_token("hf_0123456789abcdefghij"), holds_token("hf_hub_download")
     (True, False)
     """
-    return _KNOWN.search(text) is not None
+    return _KNOWN_TOKEN.search(text) is not None
 
 
 def redact(text: str) -> str:
@@ -98,21 +87,21 @@ def redact(text: str) -> str:
     >>> redact("HF_TOKEN=hf_abc train --uri http://ann:pw@host:5000 --set num_tokens=4")
     'HF_TOKEN=*** train --uri http://***@host:5000 --set num_tokens=4'
     """
-    for value in _secrets_here():  # first: a pattern may see only half of one
+    for value in _environment_secrets():  # first: a pattern may see only half of one
         text = text.replace(value, HIDDEN)
-    for secret in _BEFORE:
-        text = secret.sub(rf"\g<1>{HIDDEN}", text)
-    text = _KNOWN.sub(HIDDEN, text)
+    for pattern in _SECRETS:
+        text = pattern.sub(rf"\g<1>{HIDDEN}", text)
+    text = _KNOWN_TOKEN.sub(HIDDEN, text)
     text = _USERINFO.sub(rf"\g<1>{HIDDEN}@", text)
     return _LOGIN.sub(f"{HIDDEN}@", text)
 
 
-def _secrets_here() -> list[str]:
-    """What this process's environment keeps under secret-looking names; longest first."""
-    named = (n for n in os.environ if looks_secret(n) and n not in FOLDERS)
-    values = {os.environ[name].strip() for name in named}
-    found = {v for v in values if len(v) >= SHORTEST and not _is_file(v)}
-    return sorted((form for v in found for form in _forms(v)), key=len, reverse=True)
+def _environment_secrets() -> list[str]:
+    """The secrets of the environment in every form, longest first."""
+    names = {name for name in os.environ if looks_secret(name)}.difference(WORKING_DIRECTORIES)
+    values = {os.environ[name].strip() for name in names}
+    secrets = {v for v in values if len(v) >= MIN_SECRET_CHARACTERS and not _is_file(v)}
+    return sorted((form for v in secrets for form in _forms(v)), key=len, reverse=True)
 
 
 def _is_file(value: str) -> bool:
@@ -124,7 +113,7 @@ def _is_file(value: str) -> bool:
 
 
 def _forms(value: str) -> set[str]:
-    """A value as it is, and within a text of Python, JSON, a shell, or a URL."""
+    """A value as it is, and as Python, JSON, a shell and a URL write it."""
     return {
         value,
         repr(value)[1:-1],
@@ -143,5 +132,5 @@ class RedactingFormatter(logging.Formatter):
 
 
 def redact_value(name: str, value: str) -> str:
-    """The value of a parameter or tag, fit to be seen by others."""
+    """The value of a parameter or tag of this name, redacted."""
     return HIDDEN if looks_secret(name) else redact(value)

@@ -1,4 +1,4 @@
-"""The values of `specs/trial.py` as JSON and back."""
+"""Frozen dataclasses as JSON and back, and digests of plain values."""
 
 import dataclasses
 import functools
@@ -22,13 +22,13 @@ def from_json(kind: type[T], text: str) -> T:
     Raises:
         ValueError: if `text` is not JSON, or its fields do not fit.
     """
-    described: Any = kind
+    described: Any = kind  # hashable, which mypy does not know
     value: T = _adapter(described).validate_json(text)
     return value
 
 
 def from_dict(kind: Any, fields: object) -> Any:
-    """The same of fields that are no longer text; `kind` may be a union."""
+    """The `kind`, which may be a union, that already parsed `fields` describe."""
     return _adapter(kind).validate_python(fields)
 
 

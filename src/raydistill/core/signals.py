@@ -1,4 +1,4 @@
-"""When ^C and SIGTERM may stop a command: not in the middle of an import or of a fork."""
+"""When ^C and SIGTERM may stop a command: never in the middle of an import or a fork."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -8,21 +8,21 @@ from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+# Exit codes of a command that ^C or SIGTERM ended, as a shell reports them.
 STOPPED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
-"""The exit codes of a command that ^C or SIGTERM ended, as a shell counts them."""
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came: a `ray job stop`, or a machine that is taken away."""
+    """SIGTERM was received: from `ray job stop`, or from a machine that shuts down."""
 
 
 def interruption(number: int) -> KeyboardInterrupt:
-    """What a signal raises."""
+    """The exception that a signal raises."""
     return Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
 
 
 def raise_on_sigterm() -> None:
-    """From now on SIGTERM raises in the main thread as ^C does, and ends nothing half-way."""
+    """From now on SIGTERM raises in the main thread, as ^C does."""
 
     def end(number: int, frame: FrameType | None) -> NoReturn:
         raise interruption(number)
@@ -31,42 +31,42 @@ def raise_on_sigterm() -> None:
 
 
 @contextmanager
-def signals_noted(note: Callable[[list[int]], None] = lambda came: None) -> Iterator[list[int]]:
-    """In the block ^C and SIGTERM are noted; at its end the first that came raises.
+def signals_noted(note: Callable[[list[int]], None] = lambda received: None) -> Iterator[list[int]]:
+    """Collect ^C and SIGTERM during the block; at its end the first one raises.
 
     Args:
-        note: called at each with all that came so far; may raise.
+        note: called on every signal with all received so far; may raise.
 
     Raises:
-        KeyboardInterrupt: at the end, if ^C came meanwhile.
-        Terminated: the same of SIGTERM.
+        KeyboardInterrupt: at the end, if ^C was received.
+        Terminated: at the end, if SIGTERM was.
     """
-    came: list[int] = []
+    received: list[int] = []
 
-    def hear(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-        note(came)
+    def handle(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        note(received)
 
-    before = {number: signal.signal(number, hear) for number in SIGNALS}
+    handlers = {number: signal.signal(number, handle) for number in SIGNALS}
     try:
-        yield came
+        yield received
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
-    if came:
-        raise interruption(came[0])
+    if received:
+        raise interruption(received[0])
 
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """^C and SIGTERM wait for the end of the block, in the main thread.
+    """Defer ^C and SIGTERM to the end of the block, in the main thread.
 
-    Where one breaks off an import or a fork, Python leaves a lock behind, for which another thread
-    that imports or logs then waits for ever.
+    One that breaks off an import or a fork leaves a lock behind, for which another thread that
+    imports or logs waits for ever.
 
     Raises:
-        KeyboardInterrupt: at the end, if ^C came meanwhile.
-        Terminated: the same of SIGTERM.
+        KeyboardInterrupt: at the end, if ^C was received.
+        Terminated: at the end, if SIGTERM was.
     """
     with signals_noted():
         yield

@@ -7,11 +7,8 @@ from decimal import Decimal
 from raydistill.core.errors import UsageError
 
 K = 1_000
-
 M = 1_000_000
-
 B = 1_000_000_000
-
 _SUFFIXES = {"": 1, "K": K, "M": M, "B": B}
 
 

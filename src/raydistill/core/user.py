@@ -1,4 +1,4 @@
-"""Who runs this, as lists and tables of several people name them."""
+"""Who runs this, by the name that shared lists and tables show."""
 
 import getpass
 import os
@@ -9,14 +9,14 @@ VARIABLE = "RAYDISTILL_OWNER"
 
 
 def owner() -> str:
-    """`$RAYDISTILL_OWNER`, else this process's user, else its number: a container may have no name.
+    """`$RAYDISTILL_OWNER`, else the user's name, else its number, as in a container without names.
 
     >>> os.environ[VARIABLE] = "ada"
     >>> owner()
     'ada'
     """
-    if named := os.environ.get(VARIABLE):
-        return redact(named)
+    if name := os.environ.get(VARIABLE):
+        return redact(name)
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -1,8 +1,7 @@
-"""A token file on disk, and the batch of any step as a pure function of (seed, step).
+"""A token file, and the batch of any step as a pure function of (seed, step).
 
-Windows do not overlap but for the one token that is the last target of one and the first
-input of the next. Every window comes once per epoch, each epoch in another order; nothing
-is kept in memory but the step number.
+Windows share no token but the one that is the last target of one and the first input of the
+next. An epoch has every window once, in an order of its own; the only state is the step number.
 """
 
 import hashlib
@@ -15,27 +14,26 @@ import torch
 from torch import Tensor
 
 from raydistill.core.errors import DataError
-from raydistill.core.serialization import from_json
-from raydistill.specs.corpus import CorpusInfo
+from raydistill.data.corpus.heldout_documents import read_info
 from raydistill.specs.model import ModelConfig
 from raydistill.specs.trial import TrainSpec
 
-ROUNDS = 4
+FEISTEL_ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some windows of a token file: their numbers, and their ids, int64 [B, context + 1]."""
+    """Windows of a token file: their numbers, and their token ids, int64 [B, context + 1]."""
 
     numbers: tuple[int, ...]
     ids: Tensor
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same on another device."""
+        """The batch on another device."""
         return Batch(self.numbers, self.ids.to(device, non_blocking=True))
 
     def micro_batches(self, parts: int) -> "list[Batch]":
-        """The same windows in equal parts, in their order."""
+        """The windows in equal parts, in order."""
         size = len(self.numbers) // parts
         return [
             Batch(self.numbers[first : first + size], self.ids[first : first + size])
@@ -44,11 +42,11 @@ class Batch:
 
 
 def open_tokens(folder: Path, model: ModelConfig) -> "TokenFile":
-    """The training tokens of a corpus, for a model that has an embedding for each of their ids.
+    """The training tokens of a corpus, for a model that knows all their ids.
 
     Raises:
         DataError: if the corpus has more ids than the model, too few tokens for one window, or
-            other tokens than it says.
+            another number of tokens than it says.
     """
     data = TokenFile(folder, model.context)
     if data.info.vocab_size > model.vocab_size:
@@ -65,10 +63,9 @@ class TokenFile:
     def __init__(self, folder: Path, context: int) -> None:
         self.folder = folder
         self.context = context
-        self.info = from_json(CorpusInfo, (folder / "corpus.json").read_text(encoding="utf-8"))
-        kind = np.dtype("<u2" if self.info.token_bytes == 2 else "<u4")
+        self.info = read_info(folder)
         self.info.check_size(folder / "train.bin", self.info.train_tokens)
-        self.tokens = np.memmap(folder / "train.bin", dtype=kind, mode="r")
+        self.tokens = np.memmap(folder / "train.bin", dtype=f"<u{self.info.token_bytes}", mode="r")
         self.num_windows = (len(self.tokens) - 1) // context
         if self.num_windows < 1:
             raise DataError(
@@ -82,19 +79,19 @@ class TokenFile:
         return Batch(tuple(numbers), self.windows(numbers))
 
     def numbers(self, seed: int, step: int, num_windows: int) -> list[int]:
-        """Which windows the batch of `step` is made of, in its order."""
+        """The numbers of the windows in the batch of `step`, in order."""
         first = step * num_windows
         return [self._window(seed, i) for i in range(first, first + num_windows)]
 
     def batches(self, train: TrainSpec, num_windows: int) -> Callable[[int], Batch]:
-        """The batch of any step of a training."""
+        """The function from steps of a training to batches."""
         return lambda step: self.batch(train.seed, step, num_windows)
 
     def windows(self, indices: list[int]) -> Tensor:
-        """The windows of those numbers, int64 [len(indices), context + 1].
+        """The token ids of the windows of these numbers, int64 [len(indices), context + 1].
 
         Raises:
-            DataError: if they hold an id that the corpus cannot have.
+            DataError: if an id is beyond the vocabulary of the corpus.
         """
         starts = np.asarray(indices)[:, None] * self.context
         ids = self.tokens[starts + np.arange(self.context + 1)]
@@ -107,16 +104,17 @@ class TokenFile:
 
 
 def shuffled(index: int, size: int, key: str) -> int:
-    """Where a permutation of range(size), chosen by `key`, sends `index`; O(1) memory.
+    """The image of `index` under a permutation of range(size) chosen by `key`, in O(1) memory.
 
-    A balanced Feistel network over the next power of four, walked until it lands inside.
+    A balanced Feistel network over the next power of four, walked until it lands inside
+    (cycle walking: Black & Rogaway 2002).
     """
     half_bits = max(1, ((size - 1).bit_length() + 1) // 2)
     mask = (1 << half_bits) - 1
     while True:
         left, right = index >> half_bits, index & mask
-        for turn in range(ROUNDS):
-            text = f"{key}/{turn}/{right}".encode()
+        for round_number in range(FEISTEL_ROUNDS):
+            text = f"{key}/{round_number}/{right}".encode()
             mixed = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
             left, right = right, left ^ (mixed & mask)
         index = left << half_bits | right

@@ -1,7 +1,7 @@
-"""A tokenizer: train one, load any, and turn documents into one run of token ids.
+"""Tokenizers: train one, load any, and encode documents as one sequence of token ids.
 
-One that is not ours is a `tokenizer.json`, or a folder that has one; what ends a text is the
-`eos_token` of the `tokenizer_config.json` beside it, else `<|endoftext|>`.
+A tokenizer is a `tokenizer.json`, or a folder that has one; its end-of-text is the `eos_token` of
+the `tokenizer_config.json` beside it, else `<|endoftext|>`.
 """
 
 import json
@@ -17,16 +17,13 @@ from raydistill.data.documents import cut_at
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-
 END_OF_TEXT = "<|endoftext|>"
-
-LONGEST_CHARACTERS = 1_000_000
-"""A longer text is tokenised in pieces, cut at a line end or a space: memory stays flat."""
+PIECE_CHARACTERS = 1_000_000  # a longer text is tokenised in pieces, so that memory stays flat
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Encoded:
-    """Documents as little-endian ids of `token_bytes` each, end-of-text after every one."""
+    """Documents as little-endian token ids, with end-of-text after every document."""
 
     data: bytes
     token_bytes: int  # 2 for a vocabulary of up to 65,536 entries, else 4
@@ -34,7 +31,7 @@ class Encoded:
 
     @property
     def tokens(self) -> int:
-        """All tokens, the end-of-text ones too."""
+        """The number of tokens, end-of-text included."""
         return len(self.data) // self.token_bytes
 
 
@@ -75,7 +72,7 @@ def tokenizer_file(path: Path) -> Path:
 
 
 def end_of_text(path: Path) -> str:
-    """The token that ends a text, by the `tokenizer_config.json` beside a tokenizer.
+    """The end-of-text token, by the `tokenizer_config.json` beside a tokenizer.
 
     Raises:
         DataError: if there is no tokenizer, or its configuration is not JSON.
@@ -84,32 +81,32 @@ def end_of_text(path: Path) -> str:
     if not config.is_file():
         return END_OF_TEXT
     try:
-        described = json.loads(config.read_text(encoding="utf-8"))
+        settings = json.loads(config.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{config} is not JSON: {error}") from None
-    eos = described.get("eos_token") if isinstance(described, dict) else None
+    eos = settings.get("eos_token") if isinstance(settings, dict) else None
     token = eos.get("content") if isinstance(eos, dict) else eos
     return token if isinstance(token, str) and token else END_OF_TEXT
 
 
 def end_of_text_id(tokenizer: "Tokenizer", path: Path) -> int:
-    """The id of what ends a text.
+    """The id of the end-of-text token.
 
     Raises:
         DataError: if the tokenizer, which was read from `path`, has no such token.
     """
     token = end_of_text(path)
-    found: int | None = tokenizer.token_to_id(token)
-    if found is None:
+    token_id: int | None = tokenizer.token_to_id(token)
+    if token_id is None:
         raise DataError(
             f"{path} has no {token}, which separates documents: name the one that does as "
             "eos_token in a tokenizer_config.json beside it"
         )
-    return found
+    return token_id
 
 
 def check_tokenizer(path: Path, vocab_size: int) -> None:
-    """Refuse a tokenizer that a model of `vocab_size` entries cannot read text with.
+    """Refuse a tokenizer that does not fit a model of `vocab_size` entries.
 
     Raises:
         DataError: if it is missing, has no end-of-text, or more entries than the model.
@@ -125,7 +122,7 @@ def check_tokenizer(path: Path, vocab_size: int) -> None:
 
 
 def load_tokenizer(path: Path) -> "Tokenizer":
-    """The tokenizer in a `tokenizer.json`, or in a folder that has one; it cuts and pads nothing.
+    """The tokenizer in a `tokenizer.json` or its folder, without truncation and padding.
 
     Raises:
         DataError: if it is missing or unreadable.
@@ -143,7 +140,7 @@ def load_tokenizer(path: Path) -> "Tokenizer":
 
 
 def encode(texts: Sequence[str], tokenizer: "Tokenizer", end: int) -> Encoded:
-    """`texts` as token ids, `end` after each. Text that spells a special token stays text.
+    """`texts` as token ids, with `end` after each. Text that spells a special token stays text.
 
     Raises:
         DataError: if the tokenizer gives an id beyond its own vocabulary.
@@ -153,23 +150,23 @@ def encode(texts: Sequence[str], tokenizer: "Tokenizer", end: int) -> Encoded:
     vocab_size = tokenizer.get_vocab_size()
     token_bytes = 2 if vocab_size <= 65_536 else 4
     tokenizer.encode_special_tokens = True
-    pieces: list[bytes] = []
+    blocks: list[bytes] = []
     spans: list[tuple[int, int]] = []
     position = 0
     for text in texts:
-        found = (tokenizer.encode(p, add_special_tokens=False).ids for p in _pieces(text))
-        ids = np.concatenate([*(np.array(each, dtype=np.int64) for each in found), [end]])
+        encoded = (tokenizer.encode(p, add_special_tokens=False).ids for p in _pieces(text))
+        ids = np.concatenate([*(np.array(piece, dtype=np.int64) for piece in encoded), [end]])
         if ids.max() >= vocab_size:
             raise DataError(f"token id {ids.max()} is beyond the vocabulary of {vocab_size}")
-        pieces.append(ids.astype(f"<u{token_bytes}").tobytes())
+        blocks.append(ids.astype(f"<u{token_bytes}").tobytes())
         spans.append((position, position + len(ids) - 1))
         position += len(ids)
-    return Encoded(data=b"".join(pieces), token_bytes=token_bytes, spans=tuple(spans))
+    return Encoded(data=b"".join(blocks), token_bytes=token_bytes, spans=tuple(spans))
 
 
 def _pieces(text: str) -> Iterator[str]:
     start = 0
     while start < len(text):
-        end = cut_at(text, start, LONGEST_CHARACTERS)
+        end = cut_at(text, start, PIECE_CHARACTERS)
         yield text[start:end]
         start = end

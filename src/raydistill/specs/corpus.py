@@ -1,4 +1,4 @@
-"""A tokenised corpus."""
+"""What is known of a tokenised corpus."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +8,7 @@ from raydistill.core.errors import DataError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CorpusInfo:
-    """A tokenised corpus.
-
-    `corpus_sha256` is that of its training tokens followed by its held-out ones: `train.bin`
-    and `heldout.bin`, byte for byte.
-    """
+    """A tokenised corpus; `corpus_sha256` is that of `train.bin` followed by `heldout.bin`."""
 
     name: str
     corpus_sha256: str
@@ -24,24 +20,24 @@ class CorpusInfo:
     train_documents: int
     heldout_documents: int
     end_of_text_id: int = 0
-    notes: tuple[str, ...] = ()  # what was mended, cut or found while it was made
+    notes: tuple[str, ...] = ()  # what was mended, cut or noticed while it was made
 
     def check_size(self, file: Path, tokens: int) -> None:
-        """Refuse a file of so many tokens that was cut, or is not wholly here.
+        """Refuse a file that does not hold exactly this many tokens.
 
         Raises:
             DataError: naming it.
         """
-        found, wanted = file.stat().st_size if file.is_file() else 0, tokens * self.token_bytes
-        if found != wanted:
+        size = file.stat().st_size if file.is_file() else 0
+        if size != (expected := tokens * self.token_bytes):
             raise DataError(
-                f"{file} has {found} bytes, not {wanted}: it was changed; delete {file.parent}"
+                f"{file} has {size} bytes, not {expected}: it was changed; delete {file.parent}"
             )
 
     def check_largest(self, token_id: int, file: Path) -> None:
-        """Refuse the largest id of a file of tokens if the vocabulary ends before it.
+        """Refuse a file whose largest id is beyond the vocabulary.
 
-        A GPU would only say that an assertion failed.
+        A GPU would only report a failed assertion.
 
         Raises:
             DataError: naming it.

@@ -1,4 +1,4 @@
-"""From layers to a plan: which leave, in which order, and after how many tokens (METHOD 4)."""
+"""From layers to a drop plan: the order of removal, and the tokens between (METHOD 4)."""
 
 from collections.abc import Sequence
 
@@ -16,11 +16,11 @@ def plan_drops(
     order: str = "ascending",
     min_steps_after: int = 0,
 ) -> DropPlan:
-    """The first layer leaves when the warm phase ends, each other one `gap_tokens` later.
+    """The plan in which one layer leaves when the warm phase ends, and one after every gap.
 
     Args:
         layers: in the order in which the location's rule takes them.
-        recipe: tells when the warm phase and the budget end.
+        recipe: gives the end of the warm phase and of the budget.
         gap_tokens: tokens between two removals, whole steps; 0: all leave at once.
         order: of removal, one of `ORDERS`. At gap 0 a plan is a set.
         min_steps_after: steps that must follow the last removal.
@@ -37,31 +37,22 @@ def plan_drops(
         raise UsageError(f"gap {gap_tokens} is negative: 0 removes all layers at once")
     if gap_tokens % recipe.batch_tokens:
         raise UsageError(f"gap {gap_tokens} is not whole steps of {recipe.batch_tokens} tokens")
-    first = recipe.warm_phase_tokens
-    drops = tuple(
-        sorted(
-            LayerDrop(at_tokens=first + i * gap_tokens, layer=layer)
-            for i, layer in enumerate(_ordered(layers, order))
-        )
-    )
-    if drops:
-        _check_last(drops[-1].at_tokens, recipe, len(drops), gap_tokens, min_steps_after)
-    return DropPlan(drops=drops)
-
-
-def _ordered(layers: Sequence[int], order: str) -> list[int]:
     if order not in ORDERS:
         raise UsageError(unknown("order", order, ORDERS))
-    if order == "as-listed":
-        return list(layers)
-    return sorted(layers, reverse=order == "descending")
+    if order != "as-listed":
+        layers = sorted(layers, reverse=order == "descending")
+    drops = sorted(
+        LayerDrop(at_tokens=recipe.warm_phase_tokens + i * gap_tokens, layer=layer)
+        for i, layer in enumerate(layers)
+    )
+    if drops and recipe.total_tokens:  # without training: the model as it stands after the cut
+        _check_last(drops[-1].at_tokens, recipe, len(drops), gap_tokens, min_steps_after)
+    return DropPlan(drops=tuple(drops))
 
 
 def _check_last(last: int, recipe: Recipe, count: int, gap_tokens: int, min_steps: int) -> None:
     """Refuse a plan whose last layer leaves after the budget, or too late to heal."""
     schedule = f"{count} removals {gap_tokens} tokens apart, the last after {last}"
-    if not recipe.total_tokens:
-        return  # nothing is trained: the model as it stands after the cut
     if last >= recipe.total_tokens:
         raise UsageError(
             f"{schedule}: training ends at {recipe.total_tokens}, so the model would keep layers"

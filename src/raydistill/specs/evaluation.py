@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskSource:
-    """The items of a task that is not made of the corpus; `data_sha256` names their copy."""
+    """A task with items of its own, not made of the corpus; `data_sha256` names their copy."""
 
     task: str
     data_sha256: str
@@ -17,10 +17,10 @@ class EvalSpec:
     """What is measured; never part of a trial's identity."""
 
     tasks: tuple[str, ...]
-    heldout_windows: int  # perplexity, spread over all held-out documents
-    curve_windows: int  # the same, for the held-out points of the curve
+    heldout_windows: int  # for perplexity, spread over all held-out documents
+    curve_windows: int  # for each held-out point of the training curve
     sources: tuple[TaskSource, ...] = ()  # of those of `tasks` that have their own data
-    general: str = ""  # a second text to measure on (`data/corpus/general_heldout.py`); empty: none
+    general: str = ""  # a second held-out text (`data/corpus/general_heldout.py`); empty: none
 
     @property
     def corpus_tasks(self) -> tuple[str, ...]:
@@ -29,5 +29,5 @@ class EvalSpec:
         return tuple(name for name in self.tasks if name not in own)
 
     def source(self, task: str) -> TaskSource | None:
-        """Where the items of `task` come from, if they are not made of the corpus."""
+        """The source of the items of `task`; None if they are made of the corpus."""
         return next((source for source in self.sources if source.task == task), None)

@@ -1,4 +1,4 @@
-"""Parameters and FLOPs of a decoder, counted with pencil and paper (METHOD 2).
+"""Parameters and FLOPs of a decoder in closed form (METHOD 2).
 
 Two rules. The paper's: 6 FLOPs a parameter and token, for the student and its budget alone.
 The exact one counts every matrix product of training, as torch's `FlopCounterMode` does under
@@ -11,10 +11,10 @@ context and V the vocabulary, a token costs
     attention of a block (QKᵀ, AV)     4·T·d         8·T·d            –
     head                               2·V·d         2·V·d            2·V·d
 
-in our own model; a block of another family has its own number of weights in products, and its
-heads together their own width.
+in the PaLM family; blocks of other families give the size of their matrices and the width of
+their attention (`HubConfig`).
 
-A frozen block so costs 4 FLOPs a parameter, not 6: gradients still pass through it, and even
+So a frozen block costs 4 FLOPs a parameter, not 6: gradients still pass through it, and even
 the first block needs its input's gradient, because the embedding always learns. Attention
 counts the whole T × T square, which the MATH backend computes.
 """
@@ -27,7 +27,7 @@ from raydistill.specs.trial import DropPlan, Recipe
 
 
 def block_parameters(dim: int) -> int:
-    """Parameters of one block: two fused projections with bias, three LayerNorms.
+    """Parameters of a PaLM block: two fused projections with bias, three LayerNorms.
 
     >>> block_parameters(1024)
     10500096
@@ -47,14 +47,14 @@ def parameters(model: ModelConfig, removed: int = 0) -> int:
     >>> parameters(paper), parameters(paper, removed=12)
     (303515648, 177514496)
     """
-    kept = model.num_layers - removed
+    num_blocks = model.num_layers - removed
     if isinstance(model, HubConfig):
-        return model.other_parameters + kept * model.block_parameters
-    return model.vocab_size * model.dim + kept * block_parameters(model.dim) + 2 * model.dim
+        return model.other_parameters + num_blocks * model.block_parameters
+    return model.vocab_size * model.dim + num_blocks * block_parameters(model.dim) + 2 * model.dim
 
 
 def _block_flops(model: ModelConfig) -> tuple[int, int]:
-    """Of one token's forward pass through a block: products with weights, and attention."""
+    """FLOPs of one token's forward pass through a block: projections, and attention."""
     if isinstance(model, HubConfig):
         return 2 * model.block_products, 4 * model.context * model.attention_width
     return 20 * model.dim**2, 4 * model.context * model.dim
@@ -65,7 +65,7 @@ def paper_flops(
 ) -> int:
     """The paper's rule: 6 · parameters left · budget, and 2 · a teacher's (Table 4)."""
     student = 6 * parameters(model, removed=len(plan.drops)) * recipe.budget_tokens
-    return student + sum(2 * parameters(each) * recipe.budget_tokens for each in teachers)
+    return student + sum(2 * parameters(teacher) * recipe.budget_tokens for teacher in teachers)
 
 
 def exact_flops(
@@ -74,19 +74,19 @@ def exact_flops(
     """Every matrix product of a training, warm phase and gaps included.
 
     A layer of the plan is frozen from the start and costs until it leaves. A teacher costs a
-    forward pass per token of the budget; the warm phase does not ask it.
+    forward pass per token of the budget; the warm phase has none.
     """
     times = sorted({0, recipe.total_tokens, *(drop.at_tokens for drop in plan.drops)})
-    kept = model.num_layers - len(plan.drops)
-    flops = sum(forward_flops_per_token(each) * recipe.budget_tokens for each in teachers)
-    for begin, end in itertools.pairwise(times):
-        frozen = len(plan.drops) - len(plan.due(begin))
-        flops += (end - begin) * training_flops_per_token(model, learning=kept, frozen=frozen)
+    learning = model.num_layers - len(plan.drops)
+    flops = sum(forward_flops_per_token(teacher) * recipe.budget_tokens for teacher in teachers)
+    for start, end in itertools.pairwise(times):
+        frozen = len(plan.drops) - len(plan.due(start))
+        flops += (end - start) * training_flops_per_token(model, learning=learning, frozen=frozen)
     return flops
 
 
 def training_flops_per_token(model: ModelConfig, *, learning: int, frozen: int) -> int:
-    """Forward and backward of one token through `learning` and `frozen` blocks and the head."""
+    """FLOPs of one token, forward and backward, through the blocks and the head."""
     projections, attention = _block_flops(model)
     head = 2 * model.vocab_size * model.dim
     blocks = learning + frozen
@@ -101,20 +101,20 @@ def equal_flops_share(student: ModelConfig, removed: int, teacher: ModelConfig) 
 
     By the paper's rule: 6·N_student / (6·N_student + 2·N_teacher).
     """
-    own = 6 * parameters(student, removed)
-    return own / (own + 2 * parameters(teacher))
+    student_flops = 6 * parameters(student, removed)
+    return student_flops / (student_flops + 2 * parameters(teacher))
 
 
 def gap_cost_tokens(model: ModelConfig, count: int, gap_tokens: int) -> float:
-    """The tokens of healing that waiting costs, by the exact rule.
+    """The tokens of healing that cost as much as the gaps do, by the exact rule.
 
-    The block that leaves i-th stays, frozen, i gaps longer than it would have.
+    The i-th block to leave, from 0, stays frozen for i gaps.
     """
     student = training_flops_per_token(model, learning=model.num_layers - count, frozen=0)
-    one_more = training_flops_per_token(model, learning=model.num_layers - count, frozen=1)
-    return gap_tokens * count * (count - 1) / 2 * (one_more - student) / student
+    with_one = training_flops_per_token(model, learning=model.num_layers - count, frozen=1)
+    return gap_tokens * count * (count - 1) / 2 * (with_one - student) / student
 
 
 def forward_flops_per_token(model: ModelConfig) -> int:
-    """One token through the whole model without gradients: what a teacher costs, exactly."""
+    """FLOPs of one token through the whole model without gradients, as in a teacher."""
     return model.num_layers * sum(_block_flops(model)) + 2 * model.vocab_size * model.dim

@@ -1,7 +1,7 @@
-"""Where layers come out: a name and a count give layers, by integers alone (METHOD, section 3).
+"""Locations: a name and a count give the layers that leave (METHOD, section 3).
 
 A location is one of nine presets, `none`, `random-0`, `random-1`, …, a list such as
-`1,2,5-8`, or a data-driven score (a file in `pruning/importance/`), known after scoring.
+`1,2,5-8`, or a data-driven score (a file in `pruning/importance/`) of the base.
 """
 
 import random
@@ -12,9 +12,7 @@ from raydistill.core.errors import UsageError, unknown
 from raydistill.core.parts import SCORE, part_names
 
 NONE = "none"
-
-RANDOM_LOCATIONS = tuple(f"random-{i}" for i in range(5))
-"""The null: without random sets to compare with, no location wins."""
+RANDOM_LOCATIONS = tuple(f"random-{i}" for i in range(5))  # the null that a winner must beat
 
 Layers = tuple[int, ...]
 
@@ -24,27 +22,22 @@ def max_gap(num_layers: int, count: int) -> Layers:
     last = num_layers - 1
     if count == 1:
         return (last // 2,)
-    steps = 2 * (count - 1)  # of half a gap; to the nearest layer, exact halves down
+    steps = 2 * (count - 1)  # half gaps; rounded to the nearest layer, exact halves down
     lower = [1 + -(((count - 1) - 2 * i * (last - 2)) // steps) for i in range(count // 2)]
     middle = [last // 2] if count % 2 else []
     return tuple(lower + middle + [last - layer for layer in reversed(lower)])
 
 
 def input_side(num_layers: int, count: int) -> Layers:
-    """From the input on, one after the other."""
+    """The layers nearest the input."""
     del num_layers
     return tuple(range(1, count + 1))
-
-
-def output_side(num_layers: int, count: int) -> Layers:
-    """From the output on: the mirror of `input_side`."""
-    return _mirrored(num_layers, input_side(num_layers, count))
 
 
 def both(num_layers: int, count: int) -> Layers:
     """Half from each side, the odd one from the input's."""
     near_input = input_side(num_layers, -(-count // 2))
-    return near_input + output_side(num_layers, count // 2)
+    return near_input + _mirrored(num_layers, input_side(num_layers, count // 2))
 
 
 def middle(num_layers: int, count: int) -> Layers:
@@ -55,20 +48,14 @@ def middle(num_layers: int, count: int) -> Layers:
 
 def alt_input(num_layers: int, count: int) -> Layers:
     """Every other layer from the input on: 1, 3, 5, …, then 2, 4, …."""
-    return _alternately(num_layers)[:count]
-
-
-def alt_output(num_layers: int, count: int) -> Layers:
-    """Every other layer from the output on: the mirror of `alt_input`."""
-    return _mirrored(num_layers, alt_input(num_layers, count))
+    return (*range(1, num_layers - 1, 2), *range(2, num_layers - 1, 2))[:count]
 
 
 def alt_both(num_layers: int, count: int) -> Layers:
     """Every other layer, half from each side."""
     near_input = alt_input(num_layers, -(-count // 2))
-    near_output = [
-        layer for layer in alt_output(num_layers, num_layers - 2) if layer not in near_input
-    ]
+    from_output = _mirrored(num_layers, alt_input(num_layers, num_layers - 2))
+    near_output = [layer for layer in from_output if layer not in near_input]
     return near_input + tuple(near_output[: count // 2])
 
 
@@ -83,10 +70,6 @@ def alt_middle(num_layers: int, count: int) -> Layers:
     return taken + tuple(nearest[: count - alternating])
 
 
-def _alternately(num_layers: int) -> Layers:
-    return (*range(1, num_layers - 1, 2), *range(2, num_layers - 1, 2))
-
-
 def _mirrored(num_layers: int, layers: Layers) -> Layers:
     return tuple(num_layers - 1 - layer for layer in layers)
 
@@ -94,17 +77,16 @@ def _mirrored(num_layers: int, layers: Layers) -> Layers:
 PRESETS: Mapping[str, Callable[[int, int], Layers]] = {
     "max-gap": max_gap,
     "input": input_side,
-    "output": output_side,
+    "output": lambda n, k: _mirrored(n, input_side(n, k)),
     "both": both,
     "middle": middle,
     "alt-input": alt_input,
-    "alt-output": alt_output,
+    "alt-output": lambda n, k: _mirrored(n, alt_input(n, k)),
     "alt-both": alt_both,
     "alt-middle": alt_middle,
 }
 
-LOCATIONS = tuple(PRESETS)
-"""The nine presets, in the order of the paper's Table 5."""
+LOCATIONS = tuple(PRESETS)  # in the order of the paper's Table 5
 
 
 def pick(location: str, num_layers: int, count: int, *, allow_ends: bool = False) -> Layers:
@@ -138,12 +120,12 @@ def pick(location: str, num_layers: int, count: int, *, allow_ends: bool = False
 
 def lowest(scores: Sequence[float], count: int, *, allow_ends: bool = False) -> Layers:
     """The `count` layers with the lowest scores, lowest first; the first and last stay."""
-    leaving = may_leave(len(scores), allow_ends=allow_ends)
-    return tuple(sorted(leaving, key=lambda layer: (scores[layer], layer))[:count])
+    candidates = may_leave(len(scores), allow_ends=allow_ends)
+    return tuple(sorted(candidates, key=lambda layer: (scores[layer], layer))[:count])
 
 
 def may_leave(num_layers: int, *, allow_ends: bool = False) -> range:
-    """The layers that a location chooses among: all but the first and the last."""
+    """The candidates of every location: all layers, without `allow_ends` but the first and last."""
     return range(num_layers) if allow_ends else range(1, num_layers - 1)
 
 
@@ -161,7 +143,7 @@ def label(location: str, num_layers: int, count: int, *, allow_ends: bool = Fals
 
 
 def every_location() -> tuple[str, ...]:
-    """What `--location all` stands for."""
+    """The locations that `--location all` stands for."""
     return (NONE, *LOCATIONS, *part_names(SCORE), *RANDOM_LOCATIONS)
 
 
@@ -171,15 +153,15 @@ def is_list(location: str) -> bool:
 
 
 def is_data_driven(location: str) -> bool:
-    """Whether a location's layers follow from scores of the base."""
+    """Whether a location's layers follow from scores of the base's layers."""
     return location in part_names(SCORE)
 
 
 def check_location(location: str) -> None:
-    """Refuse a name that is no location.
+    """Refuse an unknown location.
 
     Raises:
-        UsageError: with the names there are and the nearest one.
+        UsageError: with the nearest name, and all there are.
     """
     is_random = re.fullmatch(r"random-\d+", location) is not None
     if not is_random and not is_list(location) and location not in every_location():
@@ -187,10 +169,10 @@ def check_location(location: str) -> None:
 
 
 def check_count(count: int, num_layers: int, *, location: str, allow_ends: bool) -> None:
-    """Refuse a count that the model cannot give.
+    """Refuse a count that is not possible in the model.
 
     Raises:
-        UsageError: with the range that is allowed.
+        UsageError: with the allowed range.
     """
     most = num_layers - 1 if allow_ends else num_layers - 2
     if 1 <= count <= most:
@@ -207,7 +189,7 @@ def listed(text: str, num_layers: int, *, allow_ends: bool = False) -> Layers:
     """The layers of a list, as listed; `5-8` stands for 5, 6, 7 and 8.
 
     Raises:
-        UsageError: naming each layer that is listed twice, or is not one that may leave.
+        UsageError: naming every layer that is listed twice, or may not leave.
 
     >>> listed("9,1-3", 24)
     (9, 1, 2, 3)
@@ -219,10 +201,10 @@ def listed(text: str, num_layers: int, *, allow_ends: bool = False) -> Layers:
         "out of range": [x for x in layers if not 0 <= x < num_layers],
         "listed twice": sorted({x for x in layers if layers.count(x) > 1}),
     }
-    said = [f"{', '.join(map(str, xs))} ({reason})" for reason, xs in wrong.items() if xs]
-    if said:
+    reasons = [f"{', '.join(map(str, xs))} ({reason})" for reason, xs in wrong.items() if xs]
+    if reasons:
         raise UsageError(
-            f"layers {'; '.join(said)} in {text!r}: this model has {num_layers} layers, "
+            f"layers {'; '.join(reasons)} in {text!r}: this model has {num_layers} layers, "
             f"{end} to {num_layers - 1 - end} may leave"
         )
     if len(layers) == num_layers:

@@ -1,8 +1,8 @@
-"""Which part a file is: what it computes, not where it stands or how it is written.
+"""The identity of a part: what its file computes, not where it lies or how it is written.
 
 A part's identity is a digest of its code without imports, comments, docstrings and formatting,
-and of the parts of its kind that it imports. Other code that it uses is not in it: the version
-numbers (`NUMERICS_VERSION`, `SCORING_VERSION`, `EVALUATOR_VERSION`) stand for that.
+and of the parts of its kind that it imports. Version numbers (`NUMERICS_VERSION`,
+`SCORING_VERSION`, `EVALUATOR_VERSION`) stand for all other code that it uses.
 """
 
 import ast
@@ -20,12 +20,15 @@ from raydistill.core.parts import PartKind, part_file, part_names, shared_file
 
 
 class Shipped(NamedTuple):
-    """A part as the package ships it: the digest of its code, and the name that storages know."""
+    """A part as the package ships it: the digest of its code, and its identity in storages."""
 
     code: str
-    identity: str = ""  # nothing: a trial's id does not name it
+    identity: str = ""  # empty: trial ids do not name it
 
 
+# Storages name these parts by what they computed first, whatever their code is by now. Whoever
+# rewrites one so that it computes the same gives its new `code` (a test says which); whoever makes
+# it compute something else gives the new code as its `identity` too.
 SHIPPED = {
     "excerpt sampled": Shipped("bf4f268a566148e9"),
     "excerpt threshold": Shipped("10523d91a2869a1d"),
@@ -56,16 +59,11 @@ SHIPPED = {
     "task last-word": Shipped("e46b95e8761ee3ee", "a355b7d4e726865a"),
     "task word-order": Shipped("c955f36e003cd1e6", "8dcfdbd890a5ba33"),
 }
-"""Storages name these parts by what they computed first, whatever their code is by now.
-
-Whoever rewrites one so that it computes the same gives its new `code` (a test says which);
-whoever makes it compute something else gives the new code as its `identity` too.
-"""
 
 
-@functools.cache  # a process goes on using what it has loaded
+@functools.cache  # a process goes on using the code that it has loaded
 def part_identity(kind: PartKind, name: str) -> str:
-    """What the storage knows a part by; empty if it is one that trial ids do not name.
+    """The name of a part in storages; empty if trial ids do not name it.
 
     Raises:
         UsageError: if there is no such part.
@@ -77,9 +75,9 @@ def part_identity(kind: PartKind, name: str) -> str:
 
 
 def own_parts(parts: Iterable[tuple[PartKind, str]]) -> dict[str, str]:
-    """The identities of those parts that have one, by kind and name.
+    """The non-empty identities of parts, by kind and name.
 
-    A part whose file is gone has none: what was made with it can still be shown.
+    A part whose file is gone has none, so its results can still be shown.
 
     Raises:
         DataError: if a file is not Python.
@@ -98,15 +96,15 @@ def code_digest(kind: PartKind, name: str) -> str:
         UsageError: if there is no such part.
         DataError: if its file is not Python.
     """
-    own = part_file(kind, name)
-    waiting = [own, *([shared_file(kind)] if kind.shared else [])]
+    own_file = part_file(kind, name)
+    unread = [own_file, *([shared_file(kind)] if kind.shared else [])]
     codes: dict[Path, str] = {}
-    while waiting:
-        file = waiting.pop()
+    while unread:
+        file = unread.pop()
         if file not in codes:
             codes[file], siblings = _read(file, kind)
-            waiting += [part_file(kind, sibling) for sibling in siblings]
-    text = "\n".join([codes.pop(own), *sorted(codes.values())])
+            unread += [part_file(kind, sibling) for sibling in siblings]
+    text = "\n".join([codes.pop(own_file), *sorted(codes.values())])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -118,19 +116,19 @@ def _read(file: Path, kind: PartKind) -> tuple[str, set[str]]:
         raise DataError(f"{file} is not Python: {error}") from None
     code = _Code(kind.package)
     code.visit(tree)
-    inside = [m.split(".") for m in code.imported if m.startswith(f"{kind.package}.")]
-    depth = kind.package.count(".") + 1
-    siblings = {module[depth].replace("_", "-") for module in inside} & set(part_names(kind))
+    prefix = f"{kind.package}."
+    names = [m.removeprefix(prefix) for m in code.imports if m.startswith(prefix)]
+    siblings = {name.split(".")[0].replace("_", "-") for name in names} & set(part_names(kind))
     return json.dumps([_plain(tree), sorted(code.renamed)], sort_keys=True), siblings
 
 
 class _Code(ast.NodeTransformer):
-    """Leaves of a file what it does, and notes what it imported."""
+    """Removes what does not compute from a file's tree, and collects its imports."""
 
     def __init__(self, package: str) -> None:
         self.package = package
-        self.imported: set[str] = set()
-        self.renamed: set[str] = set()  # as the code does not tell which name is meant
+        self.imports: set[str] = set()
+        self.renamed: set[str] = set()  # `import x as y`: the code tells `y` alone
 
     def visit_Import(self, node: ast.Import) -> None:
         self._note("", node.names)
@@ -140,7 +138,7 @@ class _Code(ast.NodeTransformer):
 
     def _note(self, module: str, names: Iterable[ast.alias]) -> None:
         for alias in names:
-            self.imported.add(f"{module}.{alias.name}".removeprefix("."))
+            self.imports.add(f"{module}.{alias.name}".removeprefix("."))
             last = alias.name.rpartition(".")[2]
             if alias.asname not in (None, last):
                 self.renamed.add(f"{last} as {alias.asname}")
@@ -157,7 +155,7 @@ class _Code(ast.NodeTransformer):
         return None if is_text else node
 
     def visit_Pass(self, node: ast.Pass) -> None:
-        """A body that had a docstring needs it."""
+        """Remove it: only a body without a docstring needs one."""
 
 
 def _plain(node: object) -> object:

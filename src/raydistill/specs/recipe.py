@@ -1,4 +1,4 @@
-"""The fields of a recipe that may be set, and what they may be."""
+"""The fields of a recipe that may be set, and their allowed values."""
 
 import dataclasses
 import math
@@ -27,13 +27,13 @@ _RANGES = {  # from, below
 
 
 def settable() -> tuple[str, ...]:
-    """Names that `--set` takes; the budget has its own flag."""
+    """The names that `--set` takes; the budget has its own flag."""
     fields = (f.name for f in dataclasses.fields(Recipe) if f.name != "budget_tokens")
     return (*SHORT_NAMES, *fields)
 
 
 def with_settings(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
-    """The recipe with fields replaced by what was written for them.
+    """The recipe with fields set to values as `--set` gives them.
 
     Raises:
         UsageError: if a name is unknown or a value is not of its field's type.

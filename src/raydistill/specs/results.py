@@ -1,4 +1,4 @@
-"""What came of a trial, and where it stands: values that the store keeps as JSON."""
+"""Results of trials: scores, costs, curves and failures, which the store keeps as JSON."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -12,16 +12,16 @@ from raydistill.specs.trial import TrialSpec
 class UnitScores:
     """One score split by document: its value is `sum(sums) / sum(counts)`.
 
-    The unit is a whole document with everything made from it (METHOD 6): for perplexity
-    `sums` are nats and `counts` target tokens, for a task they are right answers and items.
-    Of F1 they are 2·TP and 2·TP + FP + FN, so that it is a ratio of sums too.
+    The unit is a whole document with everything made from it (METHOD 6). For perplexity `sums`
+    are nats and `counts` target tokens, for a task correct answers and items, for F1
+    2·TP and 2·TP + FP + FN.
     """
 
     units: tuple[str, ...]
     sums: tuple[float, ...]
     counts: tuple[int, ...]
-    counts_vary: bool = False  # with the answers, as those of F1
-    chance: float = 0.0  # what guessing gives, where only the items tell
+    counts_vary: bool = False  # with the answers, as for F1
+    chance: float = 0.0  # the score of guessing, where it depends on the items
     beside: tuple[tuple[str, float], ...] = ()  # other metrics of the same items, in no mean
 
     @property
@@ -32,7 +32,7 @@ class UnitScores:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskScore:
-    """A zero-shot score in [0, 1], its standard error, and what guessing gives."""
+    """A zero-shot score in [0, 1], its standard error, and the score of guessing."""
 
     value: float
     stderr: float
@@ -42,7 +42,7 @@ class TaskScore:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scores:
-    """What was measured on one set of weights; `nll` in nats per held-out token."""
+    """The scores of one set of weights; `nll` in nats per held-out token."""
 
     weights_sha256: str
     nll: float
@@ -55,15 +55,15 @@ class Scores:
         return sum(task.value for task in self.tasks.values()) / len(self.tasks)
 
     def over(self, tasks: Collection[str]) -> "Scores":
-        """The same on these tasks alone, as far as they were scored."""
+        """These scores without other tasks than `tasks`."""
         return replace(self, tasks={n: task for n, task in self.tasks.items() if n in tasks})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """What a trial took. FLOPs by the paper's rule and by the exact one (METHOD 2).
+    """The cost of a trial; FLOPs by the paper's rule and by the exact one (METHOD 2).
 
-    Tokens per second, utilisation and the like follow in `training/throughput.py`.
+    `training/throughput.py` derives tokens per second and utilisation.
     """
 
     tokens: int
@@ -72,12 +72,12 @@ class Cost:
     train_s: float
     evaluate_s: float
     peak_bytes: int
-    teacher_s: float = 0.0  # in which this trial wrote a cached teacher's answers, for all others
+    teacher_s: float = 0.0  # spent on writing a cached teacher's answers, for all trials
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CostEstimate:
-    """What a trial was expected to take, noted before it began; `source` says on what grounds."""
+    """The expected cost of a trial, from before it began; `source` says on what grounds."""
 
     device_s: float  # training and evaluation, over all its devices
     peak_bytes: int
@@ -86,7 +86,7 @@ class CostEstimate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """One optimizer step: `tokens` seen after it, the mean loss and the rate it was made with."""
+    """One optimizer step: the tokens seen after it, its mean loss and its learning rate."""
 
     tokens: int
     loss: float  # nats per token
@@ -104,25 +104,25 @@ class HeldoutPoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MadeBy:
-    """On what a trial was trained; says why bits may differ, never part of its identity."""
+    """The machine that trained a trial; says why bits may differ, never part of its identity."""
 
     device: str
     world_size: int
     torch: str
     host: str
-    owner: str = ""  # who ran it (`core/user.py`); empty in what older versions wrote
+    owner: str = ""  # who ran it (`core/user.py`); empty in results of older versions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trained:
-    """A finished training: what the store keeps beside the weights."""
+    """A finished training, as the store keeps it beside the weights."""
 
     trial_id: str
     spec: TrialSpec
     model: Model  # of the base
-    kept: tuple[int, ...]  # layers of the base that are still there
+    kept: tuple[int, ...]  # the remaining layers of the base
     weights_sha256: str
-    trained_in: str  # the sweep that asked for it first
+    trained_in: str  # the sweep that first requested it
     curve: tuple[Progress, ...]
     heldout_curve: tuple[HeldoutPoint, ...]
     cost: Cost
@@ -133,7 +133,7 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialResult:
-    """A trained trial with the scores of its base and of itself."""
+    """A trained trial, with the scores of its base (`before`) and its own (`after`)."""
 
     trained: Trained
     before: Scores
@@ -142,7 +142,7 @@ class TrialResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialFailure:
-    """A trial that could not be finished, as a value: a “–” with a footnote in every table."""
+    """A trial that could not be finished: a “–” with a footnote in every table."""
 
     trial_id: str
     where: str  # the stage: base, training, evaluation, …
@@ -158,7 +158,7 @@ Documents = Mapping[str, UnitScores]
 class Unfinished:
     """A trial that is not trained or not measured yet: its curves so far.
 
-    `stopped`: a search stopped it there on purpose, and may go on with it another time.
+    `stopped`: a search stopped it there on purpose, and may resume it.
     """
 
     curve: tuple[Progress, ...] = ()
@@ -168,7 +168,7 @@ class Unfinished:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
-    """A trial that is trained and measured, with every score split by document."""
+    """A trained and evaluated trial, with every score split by document."""
 
     result: TrialResult
     before: Documents

@@ -1,7 +1,7 @@
 """What a trial is: frozen values without tensors, paths or callables.
 
-Everything here can be written as JSON and read back (`core/serialization.py`). A layer is always an
-integer index in the base model. One unit of training: tokens.
+Everything here can be written as JSON and read back (`core/serialization.py`). A layer is always
+an integer index in the base model; the unit of training is the token.
 """
 
 import dataclasses
@@ -14,13 +14,13 @@ from raydistill.core.serialization import digest
 from raydistill.specs.model import Model
 from raydistill.specs.part_identity import own_parts
 
+# Part of every trial id; incremented when the same spec would train to other bits than before.
 NUMERICS_VERSION = 1
-"""Raised when the same spec would train to other bits than before; part of every trial id."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """How a model is trained (paper, sections 4.1 and 4.2). Tokens are whole steps."""
+    """How a model is trained (paper, sections 4.1 and 4.2). Token counts are whole steps."""
 
     peak_lr: float
     budget_tokens: int
@@ -39,7 +39,7 @@ class Recipe:
 
     @property
     def total_tokens(self) -> int:
-        """Warm phase and budget: what the learning-rate schedule spans."""
+        """Warm phase and budget, which the learning-rate schedule spans."""
         return self.warm_phase_tokens + self.budget_tokens
 
     @property
@@ -50,7 +50,7 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainSpec:
-    """A recipe on a corpus: everything that decides the bits, besides the base and the plan."""
+    """A recipe on a corpus: all that decides the bits, besides base, drop plan and teacher."""
 
     recipe: Recipe
     loss: str
@@ -61,7 +61,7 @@ class TrainSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PretrainedBase:
-    """A base that this project trains: `model` by `train`, as it stood after `age_tokens`."""
+    """A base that is pretrained here: `model` by `train`, after `age_tokens`."""
 
     model: Model
     train: TrainSpec
@@ -70,7 +70,7 @@ class PretrainedBase:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExternalBase:
-    """A checkpoint that exists. Only its weights are its identity; the names are for people."""
+    """An existing checkpoint. Its weights alone are its identity; the names are for people."""
 
     name: str
     revision: str
@@ -79,7 +79,7 @@ class ExternalBase:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RandomBase:
-    """Fresh weights: where pretraining and from-scratch begin."""
+    """Fresh weights, where pretraining and training from scratch begin."""
 
     model: Model
     seed: int
@@ -103,9 +103,9 @@ class NoTeacher:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CachedTeacher:
-    """A base whose answers are read from the store: `excerpt` of each, such as `top-k-tail=32`.
+    """A base whose cached answers are read: of each an `excerpt`, such as `top-k-tail=32`.
 
-    It is less than the base itself and so trains to other bits.
+    An excerpt is less than the whole answer, and so trains to other bits.
     """
 
     base: Base
@@ -114,15 +114,12 @@ class CachedTeacher:
 
 Teacher = Base | NoTeacher | CachedTeacher
 
-TEACHER_FREE = "lm"
-"""The loss without a teacher; every other one has one."""
+TEACHER_FREE = "lm"  # the loss without a teacher; every other one has one
+OWN = "own"  # the teacher that is the trial's own base, as loaded
 
-OWN = "own"
-"""The teacher that is the trial's own base, as loaded."""
-
+# Where a trial begins: at its base; at fresh weights of the student's size that train on the
+# budget; at such that train on as many tokens as base and budget together (METHOD 7).
 FROM_BASE, SCRATCH, SCRATCH_WITH_AGE = "base", "scratch", "scratch-with-age"
-"""Where a trial begins: its base; fresh weights of the student's size trained on the budget, or on
-as many tokens as base and budget together (METHOD 7)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -145,19 +142,18 @@ class DropPlan:
         return tuple(sorted(drop.layer for drop in self.drops))
 
     def due(self, seen_tokens: int) -> tuple[int, ...]:
-        """The layers whose time has come once `seen_tokens` are trained, ascending."""
+        """The layers that have left once `seen_tokens` are trained on, ascending."""
         return tuple(sorted(d.layer for d in self.drops if d.at_tokens <= seen_tokens))
 
 
-Age = int | str
-"""What a base had seen: tokens in the paper's numbers, or the revision of a brought checkpoint."""
+Age = int | str  # of a base: tokens seen, in the paper's numbers; or a checkpoint's revision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialRequest:
-    """What a researcher asks of a scale: names, and tokens in the paper's numbers.
+    """A trial of a scale, unresolved: names, and token counts in the paper's numbers.
 
-    A budget of 0 is the model as it stands after the cut: no training, not even a warm phase.
+    A budget of 0 is the model right after the cut: no training, not even a warm phase.
     """
 
     age: Age
@@ -170,14 +166,14 @@ class TrialRequest:
     order: str = "ascending"
     allow_ends: bool = False
     teacher: str = OWN  # of a loss with one: an age (`80B`), or another scale's (`laptop@80B`)
-    excerpt: str = ""  # what is cached of the teacher; empty: it is asked itself
+    excerpt: str = ""  # what is cached of the teacher's answers; empty: the teacher runs online
     start: str = FROM_BASE  # or SCRATCH, or SCRATCH_WITH_AGE
-    peak_lr: float | Literal["scale", "probe"] = "scale"  # or what its arm's probe will say
+    peak_lr: float | Literal["scale", "probe"] = "scale"  # or from the probe of its arm
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialSpec:
-    """One trial, resolved: equal work has an equal `trial_id`, however it was asked for."""
+    """One trial, resolved: equal work has an equal `trial_id`, however it was requested."""
 
     base: Base
     plan: DropPlan
@@ -186,7 +182,7 @@ class TrialSpec:
 
     @property
     def trial_id(self) -> str:
-        """Sixteen hex digits of everything that decides the trained weights."""
+        """Sixteen hex digits, the digest of everything that decides the trained weights."""
         identity = {
             "base": _identity(self.base),
             "plan": dataclasses.asdict(self.plan),
@@ -207,7 +203,7 @@ def _identity(base: Teacher) -> object:
 
 
 def _parts(base: Teacher) -> Iterator[tuple[PartKind, str]]:
-    """The parts that made a base or a teacher, as far as it names them."""
+    """The parts that a base or a teacher names."""
     if isinstance(base, CachedTeacher):
         yield EXCERPT, base.excerpt.partition("=")[0]
         yield from _parts(base.base)

@@ -1,9 +1,9 @@
-"""What the package carries, so that a sweep can start from a checkpoint at once.
+"""Checkpoints that the package ships, so that a sweep can start at once.
 
     bases/<scale>/base.json, 80B/, 320B/   the bases of a scale, by age
-    bases/<scale>/trials/<trial_id>/       a trial that trains as long as a base: from scratch
+    bases/<scale>/trials/<trial_id>/       a from-scratch trial, which trains as long as a base
 
-Never a score: what is measured is measured here.
+Scores are never shipped.
 """
 
 import shutil
@@ -30,20 +30,20 @@ class ShippedAge:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShippedBases:
-    """`bases/<scale>/base.json`: the shipped bases by age (`80B`), and the corpus they saw."""
+    """`bases/<scale>/base.json`: the shipped bases by age (`80B`), and their training corpus."""
 
     corpus_sha256: str
     tokenizer_sha256: str
     ages: Mapping[str, ShippedAge]
 
     def weights_sha256(self, age: Age) -> str:
-        """The base of that age; empty if it is not shipped."""
-        shipped = self.ages.get(format_age(age))
-        return shipped.weights_sha256 if shipped else ""
+        """The weights of the base of that age; empty if it is not shipped."""
+        base = self.ages.get(format_age(age))
+        return base.weights_sha256 if base else ""
 
 
 def shipped_bases(scale: Scale) -> list[ShippedBases]:
-    """What the package says of the bases it ships for a scale; empty if it ships none."""
+    """The description of the bases that are shipped for a scale; empty if there are none."""
     path = _folder() / scale.name / "base.json"
     if not scale.ships_base or not path.is_file():
         return []
@@ -51,15 +51,15 @@ def shipped_bases(scale: Scale) -> list[ShippedBases]:
 
 
 def copy_bundled_bases(trial_ids: Iterable[str], store: Store) -> list[str]:
-    """Put those trials that the package carries and the store lacks into the store.
+    """Copy those trials that the package ships and the store lacks into the store.
 
     Returns:
-        The trials that came from the package; what they lost is still to be measured.
+        the ids of the copied trials, which are trained but not evaluated.
 
     Raises:
         DataError: if a shipped file is not what its manifest says.
     """
-    adopted = []
+    copied_ids = []
     for trial_id in trial_ids:
         for folder in _folder().glob(f"*/trials/{trial_id}"):
             if store.trained(trial_id) is None:
@@ -68,8 +68,8 @@ def copy_bundled_bases(trial_ids: Iterable[str], store: Store) -> list[str]:
                     shutil.copy(folder / "model.safetensors", weights)
                 text = (folder / "trained.json").read_text(encoding="utf-8")
                 write_text(store.path("trials", trial_id, "trained.json"), text)
-                adopted.append(trial_id)
-    return adopted
+                copied_ids.append(trial_id)
+    return copied_ids
 
 
 def _folder() -> Path:

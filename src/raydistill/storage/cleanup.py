@@ -1,7 +1,7 @@
-"""What a killed process left half-written in a storage: drafts that nobody fills any more.
+"""Removal of drafts that a killed process left half-written in a storage.
 
-`Store.making`, checkpoints and `write_text` write beside the place of what they make, under a name
-that begins with a dot, and rename what is whole: so a draft never counts, and only takes room.
+`Store.making`, checkpoints and `write_text` write a draft beside its final path, under a name that
+begins with a dot, and rename it when it is complete: so a draft never counts, and only takes room.
 """
 
 import os
@@ -11,14 +11,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-IDLE_S = 3600.0
-"""A draft in which nothing was written for so long has no writer."""
+IDLE_S = 3600.0  # without a write for so long, a draft has no writer
 
 # SQLite puts files of its own beside a database that is being made.
 _DRAFT = re.compile(r"\.(\S+\.|probe-)?[0-9a-f]{32}(-journal|-wal|-shm)?")
-
-_OF_OTHERS = ("mlartifacts", "ray")
-"""Folders at the root where others write."""
+_FOREIGN_FOLDERS = ("mlartifacts", "ray")  # at the root, where other programs write
 
 
 def remove_leftovers(root: Path) -> str:
@@ -27,34 +24,30 @@ def remove_leftovers(root: Path) -> str:
     Returns:
         a line to show; empty if there were none.
     """
-    found = [path for path in _drafts(root) if time.time() - _last_written_s(path) > IDLE_S]
-    size = sum(file.stat().st_size for path in found for file in _files(path))
-    for path in found:
+    drafts = [path for path in _drafts(root) if time.time() - _last_written_s(path) > IDLE_S]
+    if not drafts:
+        return ""
+    files = (file for path in drafts for file in (path, *path.rglob("*")) if file.is_file())
+    size = sum(file.stat().st_size for file in files)
+    for path in drafts:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    if not found:
-        return ""
-    return f"swept up {len(found)} half-written leftover(s) of killed runs, {size / 1e6:.1f} MB"
+    return f"swept up {len(drafts)} half-written leftover(s) of killed runs, {size / 1e6:.1f} MB"
 
 
 def _drafts(root: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(root):
-        here = Path(folder)
-        drafts = [name for name in (*folders, *files) if _DRAFT.fullmatch(name)]
-        yield from (here / name for name in drafts)
-        left_out = (*drafts, *(_OF_OTHERS if here == root else ()))
-        folders[:] = [name for name in folders if name not in left_out]
-
-
-def _files(path: Path) -> Iterator[Path]:
-    return (each for each in (path, *path.rglob("*")) if each.is_file())
+    for parent, folders, files in os.walk(root):
+        names = [name for name in (*folders, *files) if _DRAFT.fullmatch(name)]
+        yield from (Path(parent, name) for name in names)
+        ignored = (*names, *(_FOREIGN_FOLDERS if Path(parent) == root else ()))
+        folders[:] = [name for name in folders if name not in ignored]
 
 
 def _last_written_s(path: Path) -> float:
-    """When something in it was last written; now, if its writer is just done with it."""
+    """The time of the last write in a draft; now, if its writer has just finished it."""
     try:
-        return max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
+        return max(entry.lstat().st_mtime for entry in (path, *path.rglob("*")))
     except FileNotFoundError:
         return time.time()

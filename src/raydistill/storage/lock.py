@@ -1,9 +1,9 @@
-"""One at a time works on something: who holds it, and whether that one still lives.
+"""Locks between processes and hosts, held by heartbeat and taken over from dead holders.
 
-The lock is a file with its holder's host and process. On the same host the process is looked for.
-On another host, or in another container, the holder must be seen to touch the file, which it does
-every few seconds: so no clocks are compared, and the lock of a machine that is gone is taken over
-after a while. A holder that was away so long itself sees that its lock was taken over, and stops.
+A lock is a file that names its holder's host and process. On the same host the process is looked
+up. On another host, or in another container, the holder must be seen to touch the file, its
+heartbeat: so no clocks are compared, and the lock of a lost machine is taken over after a while. A
+holder that was suspended meanwhile notices the takeover, and stops.
 """
 
 import fcntl
@@ -25,24 +25,22 @@ from raydistill.core.serialization import from_json, to_json
 from raydistill.core.user import owner
 from raydistill.storage.manifest import write_text
 
-BEAT_S = 10.0
-
-DEAD_AFTER_S = 3 * BEAT_S
-
-LOOK_S = 0.2
+HEARTBEAT_S = 10.0
+DEAD_AFTER_S = 3 * HEARTBEAT_S
+POLL_S = 0.2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Holder:
-    """Who holds a lock; `mark` tells two processes apart that had one number."""
+    """The holder of a lock."""
 
     host: str
     pid: int
-    born: str
+    born: str  # start time, in the kernel's count: a process id comes again
     user: str
     since: str
-    mark: str
-    machine: str = ""  # which tells hosts of one name apart, and the processes of containers
+    mark: str  # unique
+    machine: str = ""  # tells hosts of one name apart, and the processes of containers
 
 
 @contextmanager
@@ -51,47 +49,47 @@ def hold_lock(path: Path, say: Callable[[str], None]) -> Iterator[None]:
 
     Args:
         path: of the lock's file; its folder is made.
-        say: shows one line, if the lock of a holder that is gone is taken over.
+        say: shows a line, if the lock of a dead holder is taken over.
 
     Raises:
-        SetupError: if somebody who lives holds it; the message names who, where and since when.
+        SetupError: if a live holder has it; the message names who, where and since when.
     """
-    with _claimed(path, busy=_refuse, lost=_stop) as gone:
-        if gone:
-            say(f"process {gone.pid} on {gone.host} is gone; its lock since {gone.since} is taken")
+    with _claim(path, on_busy=_refuse, on_takeover=_stop) as dead:
+        if dead:
+            say(f"process {dead.pid} on {dead.host} is gone; its lock since {dead.since} is taken")
         yield
 
 
 @contextmanager
 def turn(path: Path) -> Iterator[None]:
-    """Wait until nobody who lives holds `path`, then hold it during the block.
+    """Wait until no live holder has `path`, then hold it during the block.
 
-    It spares work that two would do at once, and may fail to: one whose turn was taken over goes
-    on, so both must come to the same.
+    It spares duplicate work, without a guarantee: a holder goes on after a takeover, so both must
+    come to the same result.
     """
-    with _claimed(path, busy=lambda _: time.sleep(LOOK_S), lost=lambda _: None):
+    with _claim(path, on_busy=lambda _: time.sleep(POLL_S), on_takeover=lambda _: None):
         yield
 
 
 @contextmanager
-def _claimed(
-    path: Path, *, busy: Callable[[Holder], None], lost: Callable[[Holder], None]
+def _claim(
+    path: Path, *, on_busy: Callable[[Holder], None], on_takeover: Callable[[Holder], None]
 ) -> Iterator[Holder | None]:
-    """Hold `path` during the block, and touch it; the holder that is gone, if there was one.
+    """Hold `path` during the block, with a heartbeat; yields the dead holder before, if any.
 
     Args:
         path: of a file; its folder is made.
-        busy: called, again and again, while somebody who lives holds it.
-        lost: called once, if somebody takes it over meanwhile.
+        on_busy: called, again and again, while a live holder has it.
+        on_takeover: called once, if another process takes it over meanwhile.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     me = _me()
-    gone = _take(path, me, busy)
+    dead = _acquire(path, me, on_busy)
     ended = threading.Event()
-    beating = threading.Thread(target=_beat, args=(path, me, ended, lost), name="lock", daemon=True)
-    beating.start()
+    beat = threading.Thread(target=_beat, args=(path, me, ended, on_takeover), daemon=True)
+    beat.start()
     try:
-        yield gone
+        yield dead
     finally:
         ended.set()
         with _guard(path):
@@ -99,14 +97,14 @@ def _claimed(
                 path.unlink()
 
 
-def _take(path: Path, me: Holder, busy: Callable[[Holder], None]) -> Holder | None:
+def _acquire(path: Path, me: Holder, on_busy: Callable[[Holder], None]) -> Holder | None:
     while True:
         holder = _read(path)
-        if holder and _lives(holder, path):
-            busy(holder)
+        if holder and _is_alive(holder, path):
+            on_busy(holder)
             continue
         with _guard(path):
-            if _read(path) == holder:  # else somebody was faster, or it was given back
+            if _read(path) == holder:  # else another process was faster, or it was released
                 write_text(path, to_json(me))
                 return holder
 
@@ -131,7 +129,7 @@ def _me() -> Holder:
 
 
 def _machine() -> str:
-    """Where the number of a process means that process: this start of a kernel, this container."""
+    """The namespace of process ids: this boot of the kernel, this container."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -146,19 +144,19 @@ def _read(path: Path) -> Holder | None:
         return None
 
 
-def _lives(holder: Holder, path: Path) -> bool:
+def _is_alive(holder: Holder, path: Path) -> bool:
     if (holder.host, holder.machine) == (platform.node(), _machine()):
         return Path(f"/proc/{holder.pid}").exists() and _born(holder.pid) == holder.born
-    deadline, seen = time.monotonic() + DEAD_AFTER_S, _touched_ns(path)
+    deadline, first_ns = time.monotonic() + DEAD_AFTER_S, _touched_ns(path)
     while time.monotonic() < deadline:
-        if _touched_ns(path) not in (seen, 0):
+        if _touched_ns(path) not in (first_ns, 0):
             return True
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
     return False
 
 
 def _touched_ns(path: Path) -> int:
-    """When its holder last touched a lock; 0 if it was given back."""
+    """The time of the last heartbeat; 0 if the lock was released."""
     try:
         return path.stat().st_mtime_ns
     except FileNotFoundError:
@@ -166,7 +164,7 @@ def _touched_ns(path: Path) -> int:
 
 
 def _born(pid: int) -> str:
-    """When a process of this host began, in the kernel's count; empty if there is none."""
+    """The start time of a process of this host, in the kernel's count; empty if there is none."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
@@ -174,19 +172,21 @@ def _born(pid: int) -> str:
     return stat.rpartition(")")[2].split()[19]
 
 
-def _beat(path: Path, me: Holder, ended: threading.Event, lost: Callable[[Holder], None]) -> None:
-    while not ended.wait(BEAT_S):
+def _beat(
+    path: Path, me: Holder, ended: threading.Event, on_takeover: Callable[[Holder], None]
+) -> None:
+    while not ended.wait(HEARTBEAT_S):
         with suppress(OSError):  # a file server that is away for a moment; the next beat tells
             holder = _read(path)
-            # Not me: this machine slept, or the file server was away too long.
+            # Not me: this machine was suspended, or the file server was away too long.
             if holder and holder != me and not ended.is_set():
-                lost(holder)
+                on_takeover(holder)
                 return
             os.utime(path)
 
 
 def _stop(holder: Holder) -> None:
-    """End as at SIGTERM: with checkpoints, and before two write to one place for long."""
+    """End as at SIGTERM: with checkpoints, and before two processes write the same files."""
     print(
         f"process {holder.pid} on {holder.host} ({holder.user}) took the lock of this sweep over; "
         "this one stops",
@@ -197,15 +197,15 @@ def _stop(holder: Holder) -> None:
 
 @contextmanager
 def _guard(path: Path) -> Iterator[None]:
-    """Of those who would change a lock at the same time, one after the other."""
+    """Serialise changes of a lock on this host."""
     guard = path.with_name(f"{path.name}.guard")
     while True:
         with guard.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            there = False  # unless who had it before took it away
+            is_current = False  # where its last holder deleted it
             with suppress(FileNotFoundError):
-                there = os.path.samestat(os.fstat(file.fileno()), guard.stat())
-            if there:
+                is_current = os.path.samestat(os.fstat(file.fileno()), guard.stat())
+            if is_current:
                 try:
                     yield
                 finally:

@@ -1,7 +1,7 @@
-"""A manifest names every file of a folder with its size and sha256. It is written last.
+"""Manifests: every file of a folder with its size and sha256; and atomic writes.
 
-So a folder with a manifest is whole, and a folder without one does not count. Neither
-safetensors nor torch notices a flipped bit; only the checksum does.
+A manifest is written last: a folder with one is complete, and a folder without one does not count.
+Neither safetensors nor torch notices a flipped bit; the checksum does.
 """
 
 import hashlib
@@ -15,7 +15,6 @@ from typing import Any
 from raydistill.core.errors import DataError
 
 MANIFEST = "manifest.json"
-
 SCHEMA = 1
 
 
@@ -26,16 +25,14 @@ def sha256_of(path: Path) -> str:
 
 
 def write_manifest(folder: Path) -> None:
-    """Name every file below `folder`; all of them are on disk before it counts."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-    files = {
-        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
-    }
+    """Write the manifest of `folder`, once all its files are on disk."""
+    files = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        if path.name != MANIFEST:
+            entry = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+            files[str(path.relative_to(folder))] = entry
     write_text(folder / MANIFEST, json.dumps({"schema": SCHEMA, "files": files}, indent=1))
 
 
@@ -44,18 +41,18 @@ class NewerError(DataError):
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether `folder` was finished (its checksums are not read)."""
+    """Whether `folder` is complete; its checksums are not verified."""
     return (folder / MANIFEST).is_file()
 
 
 def steps_of(checkpoints: Path) -> list[int]:
-    """The steps of the finished checkpoints in a folder, newest first."""
-    found = (p for p in checkpoints.glob("step-*") if re.fullmatch(r"step-\d+", p.name))
-    return sorted((int(p.name.removeprefix("step-")) for p in found if is_whole(p)), reverse=True)
+    """The steps of the complete checkpoints in a folder, newest first."""
+    folders = [p for p in checkpoints.glob("step-*") if re.fullmatch(r"step-\d+", p.name)]
+    return sorted((int(p.name.removeprefix("step-")) for p in folders if is_whole(p)), reverse=True)
 
 
 def verify(folder: Path) -> None:
-    """Read every file against the manifest.
+    """Check every file against the manifest.
 
     Raises:
         DataError: if the manifest is missing, of a newer schema (`NewerError`), or a file differs.
@@ -76,11 +73,7 @@ def verify(folder: Path) -> None:
 
 
 def _entries(path: Path) -> dict[str, dict[str, Any]]:
-    """What a manifest says of each file.
-
-    Raises:
-        DataError: if it cannot be read, or was written by a later version (`NewerError`).
-    """
+    """The size and sha256 of every file in a manifest."""
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         schema = int(manifest["schema"])
@@ -96,12 +89,12 @@ def _entries(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` so that a reader sees all of it or none."""
+    """Write `text` to `path` atomically, as UTF-8."""
     write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that a reader sees all of it or none."""
+    """Write `data` to `path` atomically: a reader sees all of it or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with draft.open("wb") as file:
@@ -112,9 +105,9 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_new(path: Path, text: str) -> None:
-    """Write `text` to `path` unless something is there: of several at once, one is the first.
+    """Write `text` to `path` unless it exists; of several writers at once, the first one wins.
 
-    Where a file system has no hard links, the last one stays.
+    On a file system without hard links, the last one does.
     """
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     write_text(draft, text)

@@ -1,28 +1,28 @@
 """Everything made, under a path named by the hash of what made it.
 
-    corpora/<sha256>/        the tokens to train on and the held-out ones, and their tokenizer;
-                             the name is the sha256 of both token files
-    corpora/drafts/<key>/    of a corpus that is being made: its tokenizer, and tokens in shards
-    corpora/general/<key>/   the tokens of a second text to measure on
-    corpora/hub/<key>/       documents of a data set of the hub
-    items/<sha256>/          the questions of each task, made of that corpus' held-out text
+    corpora/<sha256>/        training and held-out tokens, and their tokenizer; the name is the
+                             sha256 of both token files
+    corpora/drafts/<key>/    a corpus in preparation: its tokenizer, and tokens in shards
+    corpora/general/<key>/   the tokens of a second held-out text
+    corpora/hub/<key>/       documents of a data set of the Hugging Face hub
+    items/<sha256>/          the items of each task, made of that corpus' held-out text
     bases/<sha256>/          weights; the name is the sha256 of `model.safetensors`
-    brought/                 which base the files of a brought checkpoint became
-    trunks/<id>/             where the schedule "wsd" begins to fall: a longer budget goes on there
+    brought/                 which base the files of an external checkpoint became
+    trunks/<id>/             the shared prefix of a "wsd" schedule, for longer budgets to branch off
     pretraining/<trial_id>/  the checkpoints of one run, and which base each age became
     layer_scores/<sha256>/   one file per data-driven location and count of a base
     cuts/<sha256>/<layers>/  held-out loss of a base without those layers, before any training
-    teacher_answers/<key>/   what a teacher says about windows of a corpus (`teacher_cache.py`)
+    teacher_answers/<key>/   cached answers of a teacher (`distillation/answer_cache.py`)
     trials/<trial_id>/       checkpoints, `estimate.json`, `trained.json`, `failure.json`,
-                             the weights; `rungs/`: held-out loss where it stopped early. Of a
-                             student that was added, `trained.json` alone
+                             weights; `rungs/`: held-out loss at each rung of early stopping. Of
+                             an external student `trained.json` alone
     scores/<sha256>/         one file per score of those weights
     devices/                 the matmul peak of each kind of device
-    probes/                  how fast a model trains, as a few steps told
-    sweeps/<name>/<scale>/   what was asked of a sweep; its log, tables, figures and page
+    probes/                  training throughput of a model, measured over a few steps
+    sweeps/<name>/<scale>/   the record of a sweep; its log, tables, figures and page
     report/                  the last `raydistill report`
 
-Nothing is overwritten by something else: so resume is running the same command again.
+Nothing overwrites anything else, so the same command again resumes.
 """
 
 import shutil
@@ -49,10 +49,10 @@ class Store:
         self.root = root
 
     def path(self, *parts: str) -> Path:
-        """The place of `parts` below the root. It need not exist.
+        """The path of `parts` below the root, which need not exist.
 
         Raises:
-            UsageError: if it is outside; names never lead there.
+            UsageError: if it is outside the root.
         """
         path = self.root.joinpath(*parts)
         if not path.is_relative_to(self.root) or ".." in path.relative_to(self.root).parts:
@@ -60,11 +60,11 @@ class Store:
         return path
 
     def save(self, value: object, *parts: str) -> None:
-        """Keep a dataclass as JSON; a reader sees all of it or none."""
+        """Write a dataclass as JSON, atomically."""
         write_text(self.path(*parts), to_json(value))
 
     def load(self, kind: type[T], *parts: str) -> T | None:
-        """The value kept at `parts`, or None where there is none."""
+        """The value saved at `parts`; None if there is none."""
         try:
             text = self.path(*parts).read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -72,14 +72,14 @@ class Store:
         return from_json(kind, text)
 
     def has(self, *parts: str) -> bool:
-        """Whether the folder at `parts` was finished."""
+        """Whether the folder at `parts` is complete."""
         return is_whole(self.path(*parts))
 
     @contextmanager
     def making(self, *parts: str) -> Iterator[Path]:
-        """An empty folder to fill; it takes its place, whole, when the block ends well.
+        """An empty folder to fill, which is renamed to `parts` when the block ends well.
 
-        Whoever comes second leaves what is already there.
+        A complete folder that another process made meanwhile stays.
         """
         final = self.path(*parts)
         draft = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
@@ -94,7 +94,7 @@ class Store:
             shutil.rmtree(draft, ignore_errors=True)
 
     def general(self, general: str, tokenizer_sha256: str) -> Path:
-        """Where the second text to measure on is (`EvalSpec.general`), for a tokenizer."""
+        """The path of a second held-out text (`EvalSpec.general`) for a tokenizer."""
         return self.path("corpora", "general", f"{general}-{tokenizer_sha256[:16]}")
 
     def trained(self, trial_id: str) -> Trained | None:
@@ -102,9 +102,9 @@ class Store:
         return self.load(Trained, "trials", trial_id, "trained.json")
 
     def failure(self, trial_id: str) -> TrialFailure | None:
-        """Why a trial was not finished, if the last try failed."""
+        """The failure of a trial's last attempt; None if it did not fail."""
         return self.load(TrialFailure, "trials", trial_id, "failure.json")
 
     def unit_scores(self, weights_sha256: str, key: str) -> UnitScores | None:
-        """One score of some weights, by document."""
+        """One score of the weights, by document."""
         return self.load(UnitScores, "scores", weights_sha256, f"{key}.json")

@@ -1,4 +1,4 @@
-"""Addresses of object stores, and where the copy of one lies."""
+"""URLs of object stores, and the local copy of each."""
 
 import hashlib
 import os
@@ -9,31 +9,29 @@ from raydistill.core.errors import UsageError
 from raydistill.core.redaction import redact
 from raydistill.storage.manifest import write_bytes
 
-COPIES = "RAYDISTILL_LOCAL_COPIES"
-"""Where a node has its copies; a folder of its own disk."""
-
+COPIES = "RAYDISTILL_LOCAL_COPIES"  # the folder of a node's copies, on its own disk
 SCHEMES = ("gs", "s3")
 
 
 def is_url(text: str) -> bool:
-    """Whether a storage is in an object store.
+    """Whether a storage is an object store, not a folder.
 
     Raises:
-        UsageError: if it is of another kind.
+        UsageError: if its scheme is unknown, or the URL holds a key.
     """
-    scheme, found, _ = text.partition("://")
-    if found and scheme not in SCHEMES:
+    scheme, separator, _ = text.partition("://")
+    if separator and scheme not in SCHEMES:
         raise UsageError(
             f"--storage {redact(text)!r}: no storage is at {scheme}://; write a folder, "
             "s3://bucket/folder or gs://bucket/folder"
         )
-    if found and "@" in urlsplit(text).netloc:
+    if separator and "@" in urlsplit(text).netloc:
         raise UsageError(f"--storage {redact(text)!r}: keys come from the environment, not the URL")
-    return bool(found)
+    return bool(separator)
 
 
 def copy_of(url: str) -> Path:
-    """This node's copy of the storage at `url`; it is made, and knows where it belongs."""
+    """This node's copy of the storage at `url`, a folder whose `.url` names its object store."""
     base = os.environ.get(COPIES) or "~/.cache/raydistill"
     root = Path(base).expanduser().absolute() / hashlib.sha256(url.encode()).hexdigest()[:16]
     if url_of(root) != url:
@@ -42,7 +40,7 @@ def copy_of(url: str) -> Path:
 
 
 def url_of(path: Path) -> str:
-    """The object store whose copy `path` is in; empty for a folder."""
+    """The object store whose copy holds `path`; empty for a folder."""
     for folder in (path, *path.parents):
         if (folder / ".url").is_file():
             return (folder / ".url").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Shards to a corpus: put one after the other in their order, with what is held out beside them."""
+"""Shards to a corpus: concatenated in order, with the held-out documents beside them."""
 
 import hashlib
 import logging
@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raydistill.core.errors import DataError
-from raydistill.core.serialization import from_json, to_json
-from raydistill.data.corpus.draft import Draft, heldout_documents
-from raydistill.data.corpus.mixture import describe, documents_taken
+from raydistill.data.corpus.draft import Draft, heldout_by_source, read_draft
+from raydistill.data.corpus.heldout_files import write_heldout
+from raydistill.data.corpus.mixture import describe_mix, documents_taken
 from raydistill.data.corpus.request import CorpusRequest
 from raydistill.data.corpus.shards import (
     FinishedShard,
     files_of_draft,
     is_made,
     make_shard,
-    read_made,
+    read_finished,
     read_shards,
 )
-from raydistill.data.corpus.spans import spans_json
 from raydistill.data.documents import Document
 from raydistill.data.sources.source import name_of, sources_of
 from raydistill.data.tokenizer import Encoded, encode, load_tokenizer
@@ -34,85 +33,84 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Shard:
-    """A shard that was tokenised, and which source it is of."""
+    """A tokenised shard and the index of its source."""
 
     source: int
     file: Path
-    made: FinishedShard
+    contents: FinishedShard
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    """The beginning of a shard's file that is taken."""
+class _Prefix:
+    """The first bytes of a shard's file."""
 
     file: Path
     num_bytes: int
 
-    def read(self) -> Iterator[bytes]:
-        """Its bytes, a little at a time."""
-        left = self.num_bytes
+    def blocks(self) -> Iterator[bytes]:
+        """The bytes, block by block."""
+        unread = self.num_bytes
         with self.file.open("rb") as file:
-            while block := file.read(min(left, _READ_BYTES)):
-                left -= len(block)
+            while block := file.read(min(unread, _READ_BYTES)):
+                unread -= len(block)
                 yield block
 
 
-def put_together(wanted: CorpusRequest, folder: Path, store: Store) -> CorpusInfo:
-    """The corpus of a draft, in the store; shards that the draft lacks are made.
+def assemble_corpus(request: CorpusRequest, folder: Path, store: Store) -> CorpusInfo:
+    """Write the corpus of the draft in `folder` into the store; missing shards are made.
 
     Raises:
         DataError: if there is too little text to train on, or none to hold out.
     """
-    draft = from_json(Draft, (folder / "draft.json").read_text(encoding="utf-8"))
+    draft = read_draft(folder)
     tokenizer = load_tokenizer(folder / "tokenizer.json")
-    shards = list(_every_shard(wanted, folder, store))
-    taken, notes = _taken(wanted, shards)
-    documents, tests = _heldout(wanted, draft, folder, store)
-    pieces = list(_pieces(shards, taken, tests.token_bytes))
-    train_tokens = sum(piece.num_bytes for piece in pieces) // tests.token_bytes
-    _check_size(wanted, train_tokens, documents)
-    notes += _overlap(shards, documents, folder)
+    shards = list(_shards(request, folder, store))
+    counts, notes = _document_counts(request, shards)
+    documents, heldout = _heldout(request, draft, folder, store)
+    prefixes = list(_prefixes(shards, counts, heldout.token_bytes))
+    train_tokens = sum(prefix.num_bytes for prefix in prefixes) // heldout.token_bytes
+    _check_size(request, train_tokens, documents)
     info = CorpusInfo(
-        name=name_of(wanted.text),
-        corpus_sha256=_sha256_of_both(pieces, tests),
+        name=name_of(request.text),
+        corpus_sha256=_sha256_of_both(prefixes, heldout),
         tokenizer_sha256=sha256_of(folder / "tokenizer.json"),
         vocab_size=tokenizer.get_vocab_size(),
-        token_bytes=tests.token_bytes,
+        token_bytes=heldout.token_bytes,
         train_tokens=train_tokens,
-        heldout_tokens=tests.tokens,
-        train_documents=sum(taken),
+        heldout_tokens=heldout.tokens,
+        train_documents=sum(counts),
         heldout_documents=len(documents),
         end_of_text_id=draft.end_of_text_id,
-        notes=(*draft.notes, *notes),
+        notes=(*draft.notes, *notes, *_contamination(shards, documents, folder)),
     )
     with store.making("corpora", info.corpus_sha256) as final:
-        (final / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes())
         with (final / "train.bin").open("wb") as file:
-            file.writelines(block for piece in pieces for block in piece.read())
-        (final / "heldout.bin").write_bytes(tests.data)
-        (final / "heldout.json").write_text(spans_json(documents, tests), encoding="utf-8")
-        (final / "corpus.json").write_text(to_json(info), encoding="utf-8")
+            file.writelines(block for prefix in prefixes for block in prefix.blocks())
+        write_heldout(final, info, folder / "tokenizer.json", documents, heldout)
     return info
 
 
 def too_short(name: str, tokens: int, context: int) -> str:
-    """What is said of a corpus that no sequence can be cut from."""
+    """The message for a corpus without one training window."""
     return f"the corpus {name} needs at least {context + 1} training tokens, has {tokens}"
 
 
-def _every_shard(wanted: CorpusRequest, folder: Path, store: Store) -> Iterator[_Shard]:
-    for file in files_of_draft(wanted, folder, store):
+def _shards(request: CorpusRequest, folder: Path, store: Store) -> Iterator[_Shard]:
+    for file in files_of_draft(request, folder, store):
         for shard in read_shards(file):
             if not is_made(folder, shard.place):
                 make_shard(folder, shard)
-            yield _Shard(file.source, folder / f"{shard.place}.bin", read_made(folder, shard.place))
+            contents = read_finished(folder, shard.place)
+            yield _Shard(file.source, folder / f"{shard.place}.bin", contents)
 
 
-def _taken(wanted: CorpusRequest, shards: Sequence[_Shard]) -> tuple[list[int], list[str]]:
-    """How many documents of each source are trained on, and what there is to say of it."""
-    sources = sources_of(wanted.text)
+def _document_counts(
+    request: CorpusRequest, shards: Sequence[_Shard]
+) -> tuple[list[int], list[str]]:
+    """The number of training documents of each source, and notes on the mix."""
+    sources = sources_of(request.text)
     lengths = [
-        [tokens for shard in shards if shard.source == source for tokens in shard.made.lengths]
+        [tokens for shard in shards if shard.source == source for tokens in shard.contents.lengths]
         for source in range(len(sources))
     ]
     if len(sources) == 1:
@@ -120,73 +118,77 @@ def _taken(wanted: CorpusRequest, shards: Sequence[_Shard]) -> tuple[list[int], 
     for source, own in zip(sources, lengths, strict=True):
         if not own:
             raise DataError(f"{source.name} has no training text, so there is no mix with it")
-    taken = documents_taken(lengths, sources)
-    return taken, [describe(lengths, taken, sources)]
+    counts = documents_taken(lengths, sources)
+    return counts, [describe_mix(lengths, counts, sources)]
 
 
-def _pieces(shards: Sequence[_Shard], taken: Sequence[int], token_bytes: int) -> Iterator[_Piece]:
-    left = list(taken)
+def _prefixes(
+    shards: Sequence[_Shard], counts: Sequence[int], token_bytes: int
+) -> Iterator[_Prefix]:
+    """The parts of the shards that hold the first documents of each source."""
+    remaining = list(counts)
     for shard in shards:
-        lengths = shard.made.lengths[: left[shard.source]]
-        left[shard.source] -= len(lengths)
+        lengths = shard.contents.lengths[: remaining[shard.source]]
+        remaining[shard.source] -= len(lengths)
         if lengths:
-            yield _Piece(shard.file, sum(lengths) * token_bytes)
+            yield _Prefix(shard.file, sum(lengths) * token_bytes)
 
 
 def _heldout(
-    wanted: CorpusRequest, draft: Draft, folder: Path, store: Store
+    request: CorpusRequest, draft: Draft, folder: Path, store: Store
 ) -> tuple[list[Document], Encoded]:
-    """What is measured on, in tokens; of a mix, in its shares."""
+    """The held-out documents and their tokens; of a mix, in its shares."""
     tokenizer = load_tokenizer(folder / "tokenizer.json")
-    found = heldout_documents(wanted, draft, store)
-    if len(found) > 1:
-        encoded = [
-            encode([d.text for d in own], tokenizer, draft.end_of_text_id).spans for own in found
+    by_source = heldout_by_source(request, draft, store)
+    if len(by_source) > 1:
+        spans = [
+            encode([d.text for d in own], tokenizer, draft.end_of_text_id).spans
+            for own in by_source
         ]
-        lengths = [[last - first + 1 for first, last in spans] for spans in encoded]
-        taken = documents_taken(lengths, sources_of(wanted.text))
-        found = [own[: max(1, count)] for own, count in zip(found, taken, strict=True)]
-    documents = [document for own in found for document in own]
+        lengths = [[last - first + 1 for first, last in own] for own in spans]
+        counts = documents_taken(lengths, sources_of(request.text))
+        by_source = [own[: max(1, n)] for own, n in zip(by_source, counts, strict=True)]
+    documents = [document for own in by_source for document in own]
     texts = [document.text for document in documents]
     return documents, encode(texts, tokenizer, draft.end_of_text_id)
 
 
-def _check_size(wanted: CorpusRequest, train_tokens: int, heldout: Sequence[Document]) -> None:
-    if train_tokens <= wanted.context:
-        raise DataError(too_short(wanted.text, train_tokens, wanted.context))
-    if not heldout and wanted.heldout:
-        raise DataError(f"the held-out text {wanted.heldout} has no document in it")
+def _check_size(request: CorpusRequest, train_tokens: int, heldout: Sequence[Document]) -> None:
+    if train_tokens <= request.context:
+        raise DataError(too_short(request.text, train_tokens, request.context))
+    if not heldout and request.heldout:
+        raise DataError(f"the held-out text {request.heldout} has no document in it")
     if not heldout:
         raise DataError(
-            f"the corpus {wanted.text} is a single short document, so nothing can be held out: "
+            f"the corpus {request.text} is a single short document, so nothing can be held out: "
             "add text, separate documents by form feeds, or name other text with --heldout"
         )
 
 
-def _overlap(shards: Sequence[_Shard], documents: Sequence[Document], folder: Path) -> list[str]:
-    """What there is to say of held-out text that stands in training too (12 words in a row)."""
+def _contamination(
+    shards: Sequence[_Shard], documents: Sequence[Document], folder: Path
+) -> list[str]:
+    """A note on held-out documents that share 12 words in a row with training, if there are any."""
     import numpy as np  # noqa: PLC0415  (a dry run needs none)
 
     from raydistill.data.corpus.decontamination import count_repeating  # noqa: PLC0415  (numpy)
 
-    seen = {run for shard in shards for run in shard.made.repeats}
+    repeats = {run for shard in shards for run in shard.contents.repeats}
     runs = np.load(folder / "runs.npy")
-    repeating = count_repeating([document.text for document in documents], runs, seen)
-    if not repeating:
+    count = count_repeating([document.text for document in documents], runs, repeats)
+    if not count:
         return []
     note = (
-        f"{repeating} of {len(documents)} held-out documents repeat 12 words in a row of training "
-        "text"
+        f"{count} of {len(documents)} held-out documents repeat 12 words in a row of training text"
     )
     _log.warning(note)
     return [note]
 
 
-def _sha256_of_both(train: Sequence[_Piece], heldout: Encoded) -> str:
-    """What names a corpus."""
+def _sha256_of_both(train: Sequence[_Prefix], heldout: Encoded) -> str:
+    """The sha256 that names a corpus."""
     hashed = hashlib.sha256()
-    for piece in train:
-        for block in piece.read():
-            hashed.update(block)
+    for block in (block for prefix in train for block in prefix.blocks()):
+        hashed.update(block)
     hashed.update(heldout.data)
     return hashed.hexdigest()

