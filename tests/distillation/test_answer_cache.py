@@ -104,7 +104,7 @@ def test_another_seed_adds_only_what_is_missing(tokens, store):
     written = asked(tokens, store, [1, 2, 3, 4], teacher=nobody)
     sizes = sorted(len(np.fromfile(f / "windows.bin", dtype="<i8")) for f in folders(store))
     assert sizes == [1, 3]
-    assert sorted(written.places) == [1, 2, 3, 4]
+    assert sorted(written.rows) == [1, 2, 3, 4]
 
 
 def test_a_window_that_was_not_written_is_named(tokens, store):
