@@ -1,4 +1,4 @@
-"""`raydistill rank`: it measures what `importance/` and plain removal say; what it leaves."""
+"""`raydistill rank`: its scores are those of `importance/`, its losses those of plain removal."""
 
 import csv
 import json
