@@ -90,10 +90,10 @@ def test_an_answer_does_not_depend_on_the_other_windows_of_a_batch(tokens, store
     alone = answers_to([3], tokens, store, spec=spec).answer([3])
     among = answers_to(range(20), tokens, store, spec=spec).answer([9, 3, 0])
     own = slice(CONTEXT, 2 * CONTEXT)
-    for window, first in ((alone.known, slice(0, CONTEXT)), (among.known, own)):
+    for window, first in ((alone.teacher, slice(0, CONTEXT)), (among.teacher, own)):
         weights = torch.zeros(CONTEXT, VOCAB)
         weights.scatter_add_(-1, window.ids[first], window.weights[first])
-        if window is alone.known:
+        if window is alone.teacher:
             expected = weights
     torch.testing.assert_close(weights, expected)
 
@@ -237,7 +237,7 @@ def test_large_vocabularies_have_wide_ids(tokens, store):
     wide[..., 69_999] += 20
     written = answers_to([1], tokens, store, spec=spec, teacher=lambda: lambda inputs_BT: wide)
     answer = written.answer([1])
-    assert (answer.known.ids == 69_999).any(-1).all()
+    assert (answer.teacher.ids == 69_999).any(-1).all()
 
 
 @pytest.mark.parametrize(

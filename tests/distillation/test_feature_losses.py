@@ -19,11 +19,11 @@ TOKENS_BT = tiny.batch_of(0).ids[:, :-1]
 
 
 def loss_of(student, teacher, **weights):
-    with watch_features(student.model) as learnt, watch_features(teacher) as taught:
+    with watch_features(student.model) as of_student, watch_features(teacher) as of_teacher:
         student.model(TOKENS_BT)
         with torch.no_grad():
             teacher(TOKENS_BT)
-    return feature_loss(weights, student, teacher, learnt, taught)
+    return feature_loss(weights, student, teacher, of_student, of_teacher)
 
 
 @pytest.mark.parametrize("term", TERMS)

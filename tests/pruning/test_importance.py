@@ -8,10 +8,10 @@ import sys
 import pytest
 import torch
 
-import raydistill.pruning.layer_scoring
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.parts import SCORE, defines, load_part, part_names
 from raydistill.models.decoder import build
+from raydistill.pruning import importance
 from raydistill.pruning.importance.angular_distance import EVERY, LAST, angular, span_distances
 from raydistill.pruning.importance.greedy import choose as greedy
 from raydistill.pruning.importance.loss_increase import loss_without
@@ -268,10 +268,10 @@ def own_score(tmp_path):
     def write(text):
         (tmp_path / "own.py").write_text(text)
 
-    raydistill.pruning.layer_scoring.__path__.append(str(tmp_path))
+    importance.__path__.append(str(tmp_path))
     yield write
-    raydistill.pruning.layer_scoring.__path__.remove(str(tmp_path))
-    sys.modules.pop("raydistill.pruning.layer_scoring.own", None)
+    importance.__path__.remove(str(tmp_path))
+    sys.modules.pop("raydistill.pruning.importance.own", None)
 
 
 @pytest.mark.parametrize(

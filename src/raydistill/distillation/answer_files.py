@@ -162,8 +162,8 @@ class WrittenTeacher:
             for name in _dtypes(self.spec)
         }
         excerpt = _excerpt(arrays, len(numbers) * self.spec.context, device)
-        known = self.form.known(excerpt, self.spec.size)
-        return SparseAnswer(known, self.spec.vocab_size, self.spec.temperature)
+        teacher = self.form.known(excerpt, self.spec.size)
+        return SparseAnswer(teacher, self.spec.vocab_size, self.spec.temperature)
 
 
 def _dtypes(spec: WrittenSpec) -> dict[str, str]:

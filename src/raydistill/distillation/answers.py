@@ -61,7 +61,7 @@ class WholeAnswer(TeacherAnswer):
 class SparseAnswer(TeacherAnswer):
     """Some ids of each token of a batch, in their order, at one temperature."""
 
-    known: SparseTeacher
+    teacher: SparseTeacher
     vocab_size: int  # ids that teacher and student share
     temperature: float = 1.0
 
@@ -78,7 +78,7 @@ class SparseAnswer(TeacherAnswer):
             )
         logits_NV, share_N = logits_BTV.flatten(0, 1), shares(targets_BT)
         divergence = weights.kl * sparse_kl(
-            logits_NV[:, : self.vocab_size], self.known, share_N, temperature=self.temperature
+            logits_NV[:, : self.vocab_size], self.teacher, share_N, temperature=self.temperature
         )
         if not weights.lm:
             return divergence

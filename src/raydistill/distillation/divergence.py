@@ -73,7 +73,7 @@ def cross_entropy(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
 
 def sparse_kl(
     logits_NV: Tensor,
-    known: SparseTeacher,
+    teacher: SparseTeacher,
     share_N: Tensor,
     *,
     temperature: float = 1.0,
@@ -84,7 +84,7 @@ def sparse_kl(
     Σ w·(log p − log q) over the known ids, and tail·(log tail − log of the student's mass on
     all other ids).
     """
-    value: Tensor = _SparseKL.apply(logits_NV, known, share_N, temperature, chunk)  # type: ignore[no-untyped-call]
+    value: Tensor = _SparseKL.apply(logits_NV, teacher, share_N, temperature, chunk)  # type: ignore[no-untyped-call]
     return value
 
 
@@ -157,36 +157,36 @@ class _SparseKL(torch.autograd.Function):
     def forward(
         ctx: Any,
         logits_NV: Tensor,
-        known: SparseTeacher,
+        teacher: SparseTeacher,
         share_N: Tensor,
         temperature: float,
         chunk: int,
     ) -> Tensor:
         norm_N = _logsumexp(logits_NV, temperature, chunk)
-        log_q_NS = _log_softmax(logits_NV.gather(-1, known.ids), norm_N, temperature)
-        known_q_N = (log_q_NS.exp() * (known.weights > 0)).sum(-1)
+        log_q_NS = _log_softmax(logits_NV.gather(-1, teacher.ids), norm_N, temperature)
+        known_q_N = (log_q_NS.exp() * (teacher.weights > 0)).sum(-1)
         rest_N = (1 - known_q_N).clamp_min(MIN_REST)
         ctx.save_for_backward(logits_NV, share_N, norm_N, log_q_NS, rest_N)
-        ctx.known, ctx.temperature, ctx.chunk = known, temperature, chunk
-        kl_N = (known.weights * (known.log_p - log_q_NS)).sum(-1)
-        kl_N += torch.xlogy(known.tail, known.tail) - known.tail * rest_N.log()
+        ctx.teacher, ctx.temperature, ctx.chunk = teacher, temperature, chunk
+        kl_N = (teacher.weights * (teacher.log_p - log_q_NS)).sum(-1)
+        kl_N += torch.xlogy(teacher.tail, teacher.tail) - teacher.tail * rest_N.log()
         return temperature**2 * _mean(kl_N, share_N)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         logits_NV, share_N, norm_N, log_q_NS, rest_N = ctx.saved_tensors
-        known: SparseTeacher = ctx.known
+        teacher: SparseTeacher = ctx.teacher
         factor_N1 = (ctx.temperature * grads[0] * share_N).unsqueeze(-1)
-        mass_N1 = (known.weights.sum(-1) + known.tail).unsqueeze(-1)
-        unknown_N1 = mass_N1 - (known.tail / rest_N).unsqueeze(-1)
+        mass_N1 = (teacher.weights.sum(-1) + teacher.tail).unsqueeze(-1)
+        unknown_N1 = mass_N1 - (teacher.tail / rest_N).unsqueeze(-1)
         gradient = torch.empty_like(logits_NV)
         for part in _slices(logits_NV, ctx.chunk):
             q = _log_softmax(logits_NV[:, part], norm_N, ctx.temperature).exp_()
             gradient[:, part] = q.mul_(unknown_N1 * factor_N1)
-        known_NS = (mass_N1 * log_q_NS.exp() - known.weights) * factor_N1
+        known_NS = (mass_N1 * log_q_NS.exp() - teacher.weights) * factor_N1
         # Padding repeats the first id, and so must write the same value.
-        known_NS = torch.where(known.weights > 0, known_NS, known_NS[:, :1])
-        gradient.scatter_(-1, known.ids, known_NS.to(gradient.dtype))
+        known_NS = torch.where(teacher.weights > 0, known_NS, known_NS[:, :1])
+        gradient.scatter_(-1, teacher.ids, known_NS.to(gradient.dtype))
         return _without_padding(gradient, share_N), None, None, None, None
 
 

@@ -40,8 +40,8 @@ def feature_loss(
     weights: Mapping[str, float],
     student: Student,
     teacher: Decoder,
-    learnt: WatchedFeatures,
-    taught: WatchedFeatures,
+    of_student: WatchedFeatures,
+    of_teacher: WatchedFeatures,
 ) -> Tensor:
     """The weighted sum of the terms that `weights` names, a float32 scalar ≥ 0.
 
@@ -49,21 +49,23 @@ def feature_loss(
         weights: of `hidden`, `embedding` and `attention`.
         student: with the layers that its blocks were in the base.
         teacher: a whole base of the student's width.
-        learnt: of the student's forward pass.
-        taught: of the teacher's, on the same inputs.
+        of_student: of the student's forward pass.
+        of_teacher: of the teacher's, on the same inputs.
     """
     layers = dict(enumerate(student.kept))
     terms = []
     if "hidden" in weights:
-        errors = [F.mse_loss(learnt.outputs[i], taught.outputs[j]) for i, j in layers.items()]
+        errors = [
+            F.mse_loss(of_student.outputs[i], of_teacher.outputs[j]) for i, j in layers.items()
+        ]
         terms.append(weights["hidden"] * torch.stack(errors).mean())
     if "embedding" in weights:
-        terms.append(weights["embedding"] * F.mse_loss(learnt.inputs[0], taught.inputs[0]))
+        terms.append(weights["embedding"] * F.mse_loss(of_student.inputs[0], of_teacher.inputs[0]))
     if "attention" in weights:
         kls = [
             attention_kl(
-                student.model.attention(i, learnt.inputs[i]),
-                teacher.attention(j, taught.inputs[j]),
+                student.model.attention(i, of_student.inputs[i]),
+                teacher.attention(j, of_teacher.inputs[j]),
             )
             for i, j in layers.items()
         ]

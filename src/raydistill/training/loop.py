@@ -53,10 +53,10 @@ class Objective:
         if not isinstance(self.teacher, OnlineTeacher):
             raise TypeError(f"{', '.join(self.features)}: the teacher must be on this device")
         teacher = self.teacher.model
-        with watch_features(teacher) as taught, watch_features(student.model) as learnt:
+        with watch_features(teacher) as of_teacher, watch_features(student.model) as of_student:
             logits_BTV, answer = model(inputs_BT), self.teacher(batch)
         value = self.loss(logits_BTV, targets_BT, lambda: answer)
-        return value + feature_loss(self.features, student, teacher, learnt, taught)
+        return value + feature_loss(self.features, student, teacher, of_student, of_teacher)
 
 
 def begin(student: Student, plan: DropPlan, recipe: Recipe) -> Training:

@@ -8,8 +8,9 @@ Importing this registers the class; a folder holds no code. The shapes are those
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +32,10 @@ from raydistill.models.student import Student
 from raydistill.specs.model import ModelConfig
 
 MODEL_TYPE = "raydistill_palm"
+_FIELDS = {  # ours → those of transformers
+    "vocab_size": "vocab_size", "dim": "hidden_size", "num_layers": "num_hidden_layers",
+    "num_heads": "num_attention_heads", "context": "max_position_embeddings",
+}  # fmt: skip
 
 
 class PalmConfig(PretrainedConfig):  # type: ignore[misc]
@@ -53,14 +58,8 @@ class PalmConfig(PretrainedConfig):  # type: ignore[misc]
     @property
     def shape(self) -> ModelConfig:
         """The same as our own config."""
-        return ModelConfig(
-            family="palm",
-            num_layers=self.num_hidden_layers,
-            dim=self.hidden_size,
-            num_heads=self.num_attention_heads,
-            vocab_size=self.vocab_size,
-            context=self.max_position_embeddings,
-        )
+        fields = {ours: getattr(self, theirs) for ours, theirs in _FIELDS.items()}
+        return ModelConfig(family="palm", **fields)
 
 
 class PalmForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
@@ -166,18 +165,11 @@ def stock_model(student: Student, end_of_text_id: int) -> PalmForCausalLM:
     """A student of our own family in transformers, its blocks renumbered from 0."""
     palm = student.model
     assert isinstance(palm, Palm), palm
-    shape = palm.config
-    config = PalmConfig(
-        vocab_size=shape.vocab_size,
-        hidden_size=shape.dim,
-        num_hidden_layers=len(palm.blocks),
-        num_attention_heads=shape.num_heads,
-        max_position_embeddings=shape.context,
-        eos_token_id=end_of_text_id,
-    )
-    model: PalmForCausalLM = PalmForCausalLM(config).eval()
+    shape = replace(palm.config, num_layers=len(palm.blocks))
+    fields = {theirs: getattr(shape, ours) for ours, theirs in _FIELDS.items()}
+    model = PalmForCausalLM(PalmConfig(**fields, eos_token_id=end_of_text_id)).eval()
     model.model.load_state_dict(palm.state_dict())
-    return model
+    return cast(PalmForCausalLM, model)
 
 
 def read_palm(folder: Path) -> tuple[Palm, Mapping[str, Any]]:
