@@ -8,9 +8,7 @@ from pathlib import Path
 from excerpt_errors import Errors, Row
 from matplotlib.figure import Figure
 
-Outcomes = dict[tuple[str, int], float]
-"""Held-out nll of the students, by who taught them and with how many ids a token."""
-
+Outcomes = dict[tuple[str, int], float]  # held-out nll of a student, by teacher and ids per token
 PANELS = (
     "KL error, %",
     "error of its gradient, %",
@@ -36,7 +34,7 @@ def _percent(value: float) -> str:
 
 
 def keep(rows: Sequence[Row], outcomes: Outcomes, path: Path) -> None:
-    """As CSV."""
+    """Write the rows as CSV."""
     names = [field.name for field in fields(Errors)]
     with path.open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file, lineterminator="\n")

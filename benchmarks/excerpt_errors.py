@@ -1,4 +1,4 @@
-"""How far the KL to an excerpt is from the exact one, as `teacher_cache.py` defines it."""
+"""The error of the KL to an excerpt, as `teacher_cache.py` defines it."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -12,13 +12,12 @@ from raydistill.distillation.answer_files import WrittenTeacher
 from raydistill.distillation.answers import TeacherAnswer
 from raydistill.models.decoder import Decoder
 
-Ask = Callable[[list[int]], TeacherAnswer]
-"""An answer to the windows of those numbers."""
+Ask = Callable[[list[int]], TeacherAnswer]  # answers windows by number
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Errors:
-    """Of one student, percent of the exact values."""
+    """The errors for one student, in percent of the exact values."""
 
     kl_bias_pct: float
     kl_noise_pct: float
@@ -27,12 +26,12 @@ class Errors:
 
     @property
     def kl_pct(self) -> float:
-        """Of the KL term, bias and noise together."""
+        """The error of the KL term, bias and noise together."""
         return float((self.kl_bias_pct**2 + self.kl_noise_pct**2) ** 0.5)
 
     @property
     def gradient_pct(self) -> float:
-        """Of its gradient."""
+        """The error of its gradient."""
         return float((self.gradient_bias_pct**2 + self.gradient_noise_pct**2) ** 0.5)
 
 
@@ -45,12 +44,12 @@ class Row:
     bytes_per_token: float
     cut: Errors
     healed: Errors
-    answer_s: float  # from the file to the gradient on the student's logits, of one step
-    write_s: float  # of one step's tokens, with the teacher's forward pass
+    answer_s: float  # of a step, from the file to the gradient on the student's logits
+    write_s: float  # of a step's tokens, with the teacher's forward pass
 
     @property
     def error_pct(self) -> float:
-        """The worst of both students."""
+        """The largest error of both students."""
         return max(e for s in (self.cut, self.healed) for e in (s.kl_pct, s.gradient_pct))
 
 
@@ -79,14 +78,14 @@ class Probe:
         return value.detach()[None], torch.cat([g.flatten() for g in gradient])
 
     def errors(self, draws: Sequence[WrittenTeacher]) -> Errors:
-        """Of one excerpt, by several draws of it."""
-        found = [
+        """The errors of one excerpt, by several draws of it."""
+        terms = [
             [self.terms(i, teacher.answer(numbers)) for teacher in draws]
             for i, numbers in enumerate(self.steps)
         ]
         (kl_bias, kl_noise), (bias, noise) = (
             bias_and_noise(
-                torch.stack([torch.stack([draw[term] for draw in step]) for step in found]),
+                torch.stack([torch.stack([draw[term] for draw in step]) for step in terms]),
                 torch.stack([exact[term] for exact in self.exact]),
             )
             for term in (0, 1)
@@ -97,28 +96,28 @@ class Probe:
         )  # fmt: skip
 
 
-def bias_and_noise(found: Tensor, exact: Tensor) -> tuple[float, float]:
-    """Percent, of values found [steps, draws, values] and exact [steps, values]."""
-    num_steps, num_draws = found.shape[:2]
-    noise2 = float(found.var(dim=1).sum(-1).mean()) if num_draws > 1 else 0.0
-    difference = (found.mean(1) - exact).mean(0)
+def bias_and_noise(drawn: Tensor, exact: Tensor) -> tuple[float, float]:
+    """In percent, of drawn values [steps, draws, values] and exact ones [steps, values]."""
+    num_steps, num_draws = drawn.shape[:2]
+    noise2 = float(drawn.var(dim=1).sum(-1).mean()) if num_draws > 1 else 0.0
+    difference = (drawn.mean(1) - exact).mean(0)
     bias2 = max(float(difference.square().sum()) - noise2 / (num_steps * num_draws), 0.0)
     size2 = float(exact.square().sum(-1).mean())
     return 100 * bias2**0.5 / float(exact.mean(0).norm()), 100 * (noise2 / size2) ** 0.5
 
 
 def seconds(work: Callable[[int], object], times: int = 9) -> float:
-    """The median of this process' CPU seconds."""
-    taken = []
+    """CPU seconds of this process, the median of several calls."""
+    durations = []
     for i in range(times):
-        began = time.process_time()
+        start_s = time.process_time()
         work(i)
-        taken.append(time.process_time() - began)
-    return sorted(taken)[times // 2]
+        durations.append(time.process_time() - start_s)
+    return sorted(durations)[times // 2]
 
 
 def answer_seconds(probe: Probe, ask: Ask) -> float:
-    """From asking to the gradient on the student's logits, one step."""
+    """CPU seconds of a step from the question to the gradient on the student's logits."""
 
     def work(i: int) -> None:
         step = i % len(probe.steps)

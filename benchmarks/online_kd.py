@@ -1,10 +1,10 @@
-"""What a teacher online costs: a step of KD beside a teacher-free one and a teacher's forward pass.
+"""The cost of an online teacher: a KD step against a teacher-free one and a teacher's forward pass.
 
     python benchmarks/online_kd.py                # the laptop scale, its shipped base as teacher
     python benchmarks/online_kd.py --rounds 40
 
-The three take turns in one process on one thread, so that a machine that slows down slows all of
-them; medians over the rounds are printed. KD should cost no more than the other two and 10 %.
+The three alternate in one process on one thread, so that a slower machine slows all of them;
+medians over the rounds are printed. KD should cost at most 10 % more than the other two together.
 """
 
 import argparse
@@ -31,37 +31,37 @@ def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     flags.add_argument("--scale", default="laptop")
     flags.add_argument("--rounds", type=int, default=30)
-    given = flags.parse_args()
-    scale, world = load_scale(given.scale), World.here()
-    parts = turns(scale, world)
+    args = flags.parse_args()
+    scale, world = load_scale(args.scale), World.here()
+    parts = contenders(scale, world)
     seconds: dict[str, list[float]] = {name: [] for name in parts}
-    for number in range(given.rounds + 3):
+    for number in range(args.rounds + 3):
         batch = random_batch(scale, number).to(world.device)
         for name, part in parts.items():
-            began_s = time.perf_counter()
+            start_s = time.perf_counter()
             part(batch)
             if world.device.type == "cuda":
                 torch.cuda.synchronize()
             if number >= 3:  # the first ones warm up
-                seconds[name].append(time.perf_counter() - began_s)
-    medians = {name: statistics.median(each) for name, each in seconds.items()}
+                seconds[name].append(time.perf_counter() - start_s)
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
     allowed = medians["teacher-free"] + medians["teacher forward"]
-    print(f"{given.scale}, {world.device_kind}, {given.rounds} rounds of one batch each, medians")
+    print(f"{args.scale}, {world.device_kind}, {args.rounds} rounds of one batch each, medians")
     for name, median in medians.items():
         print(f"{name:16} {1000 * median:8.1f} ms")
     print(f"KD / (teacher-free + teacher forward) = {medians['kd'] / allowed:.3f}")
 
 
-def turns(scale: Scale, world: World) -> dict[str, Callable[[Batch], object]]:
+def contenders(scale: Scale, world: World) -> dict[str, Callable[[Batch], object]]:
     """A teacher-free step, the teacher's forward pass, and a step of KD, each of a batch."""
     teacher = OnlineTeacher(build(scale.model, seed=0), scale.heal, world)
     students = [cut(scale, world) for _ in range(2)]
-    alone = Objective(load_loss("lm"), no_teacher, {})
-    taught = Objective(load_loss("kd"), teacher, {})
+    teacher_free = Objective(load_loss("lm"), no_teacher, {})
+    kd = Objective(load_loss("kd"), teacher, {})
     return {
-        "teacher-free": lambda batch: step(students[0], alone, batch, scale.heal),
+        "teacher-free": lambda batch: step(students[0], teacher_free, batch, scale.heal),
         "teacher forward": teacher,
-        "kd": lambda batch: step(students[1], taught, batch, scale.heal),
+        "kd": lambda batch: step(students[1], kd, batch, scale.heal),
     }
 
 
@@ -82,7 +82,7 @@ def step(state: Training, objective: Objective, batch: Batch, recipe: Recipe) ->
 
 
 def random_batch(scale: Scale, seed: int) -> Batch:
-    """A batch of the scale's size; what the tokens say takes no time."""
+    """A batch of the scale's size; its tokens do not change the time."""
     windows = scale.heal.batch_tokens // scale.model.context
     rng = torch.Generator().manual_seed(seed)
     shape = (windows, scale.model.context + 1)

@@ -3,10 +3,10 @@
     python benchmarks/scoring.py                     # a Llama of 27M parameters, 1 item in 40
     python benchmarks/scoring.py --share 0.1 --rounds 3
 
-Items are made up, as long as the real ones (`scoring_items.py`); weights are random. The two take
-turns; of every task the fastest of the rounds counts, on a CPU in CPU seconds, which what else
-runs there does not change. The mix is the 13 tasks with as many items
-each as the real ones have. Log-likelihoods must agree to 1e-3 and every decision must be the same.
+Items are synthetic, as long as the real ones (`scoring_items.py`); weights are random. The two
+alternate; the fastest round of a task counts, on a CPU in CPU seconds, which other processes do
+not change. The mix is the 13 tasks with as many items each as the real ones have.
+Log-likelihoods must agree to 1e-3 and every decision must be the same.
 """
 
 import argparse
@@ -41,24 +41,24 @@ def main() -> None:
     flags.add_argument("--batch-size", type=int, default=16, help="of HFLM")
     flags.add_argument("--tasks", default=",".join(NUM_ITEMS))
     flags.add_argument("--device", default="cpu")
-    given = flags.parse_args()
+    args = flags.parse_args()
     tokenizer = train_tokenizer([" ".join(Writer(0).words)], VOCAB_SIZE)
-    ours, theirs = models(tokenizer, given.device, given.batch_size)
+    ours, theirs = models(tokenizer, args.device, args.batch_size)
     mix = [0.0, 0.0]
     print("task           requests   ours s   HFLM s  times  largest difference")
-    for task in given.tasks.split(","):
-        size = max(16, round(given.share * NUM_ITEMS[task]))
+    for task in args.tasks.split(","):
+        size = max(16, round(args.share * NUM_ITEMS[task]))
         requests = requests_of(task, size)
-        seconds, answers = timed(ours, requests, given.rounds)
-        hflm_seconds, hflm_answers = timed(theirs, requests, given.rounds)
-        apart = max(abs(a[0] - b[0]) for a, b in zip(answers, hflm_answers, strict=True))
-        assert apart < 1e-3, (task, apart)
+        seconds, answers = timed(ours, requests, args.rounds)
+        hflm_seconds, hflm_answers = timed(theirs, requests, args.rounds)
+        difference = max(abs(a[0] - b[0]) for a, b in zip(answers, hflm_answers, strict=True))
+        assert difference < 1e-3, (task, difference)
         assert [a[1] for a in answers] == [b[1] for b in hflm_answers], task
         mix = [
-            total + NUM_ITEMS[task] / size * each
-            for total, each in zip(mix, (seconds, hflm_seconds), strict=True)
+            total + NUM_ITEMS[task] / size * task_s
+            for total, task_s in zip(mix, (seconds, hflm_seconds), strict=True)
         ]
-        line(task, len(requests), (seconds, hflm_seconds), f"{apart:20.1e}")
+        line(task, len(requests), (seconds, hflm_seconds), f"{difference:20.1e}")
     line("mix", 0, mix, "")
 
 
@@ -87,13 +87,13 @@ def models(tokenizer: Tokenizer, device: str, batch_size: int) -> tuple[DecoderL
 
 
 def requests_of(task: str, size: int) -> list[Any]:
-    """What lm-eval asks of so many items."""
+    """lm-eval's requests for `size` items."""
     with tempfile.TemporaryDirectory() as folder:
         lines = "\n".join(map(json.dumps, items(task, size)))
         Path(folder, ITEMS).write_text(lines)
-        made = paper_task(task, Path(folder), 0)
-        made.build_all_requests()
-        return list(made.instances)
+        lm_eval_task = paper_task(task, Path(folder), 0)
+        lm_eval_task.build_all_requests()
+        return list(lm_eval_task.instances)
 
 
 def timed(lm: Any, requests: list[Any], rounds: int) -> tuple[float, list[tuple[float, bool]]]:
@@ -101,9 +101,9 @@ def timed(lm: Any, requests: list[Any], rounds: int) -> tuple[float, list[tuple[
     clock = time.perf_counter if torch.cuda.is_available() else time.process_time
     seconds = []
     for _ in range(rounds):
-        began_s = clock()
+        start_s = clock()
         answers = lm.loglikelihood(requests, disable_tqdm=True)
-        seconds.append(clock() - began_s)
+        seconds.append(clock() - start_s)
     return min(seconds), answers
 
 

@@ -1,8 +1,7 @@
-"""Made-up items of the 13 tasks, in the original fields, as long as the real ones.
+"""Synthetic items of the 13 tasks, in the original fields, as long as the real ones.
 
-Words are drawn from the embedded corpus in the order of its text, so that they are tokenised as
-text is. Lengths in words are those of the real tasks, a third more or less; the items mean
-nothing, and their answers are drawn.
+Passages are drawn from the embedded corpus, so that they are tokenised like text. Lengths in
+words are those of the real tasks, a third more or less; items are meaningless, answers drawn.
 """
 
 import random
@@ -13,12 +12,11 @@ from raydistill.data.sources import embedded
 
 Document = dict[str, Any]
 
-NUM_ITEMS = {
+NUM_ITEMS = {  # of the real tasks, for the mix
     "piqa": 1838, "hellaswag": 10042, "winogrande": 1267, "boolq": 3270, "openbookqa": 500,
     "sciq": 1000, "arc_easy": 2376, "arc_challenge": 1172, "rte": 277, "cb": 56, "copa": 100,
     "mrpc": 408, "sst2": 872,
 }  # fmt: skip
-"""Of the real tasks: what the mix is made of."""
 
 
 class Writer:
@@ -92,6 +90,6 @@ MAKE: dict[str, Callable[[Writer], Document]] = {
 
 
 def items(task: str, size: int, seed: int = 0) -> list[Document]:
-    """So many items of a task; equal seeds give equal items."""
+    """`size` items of a task; equal seeds give equal items."""
     writer = Writer(seed)
     return [MAKE[task](writer) for _ in range(size)]

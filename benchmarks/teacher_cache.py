@@ -1,4 +1,4 @@
-"""What is lost when a teacher is written down, and what is saved.
+"""The error of a cached teacher, and the time that it saves.
 
     python benchmarks/teacher_cache.py                 # errors and seconds, minutes on a core
     python benchmarks/teacher_cache.py --students      # and what students become of it
@@ -10,15 +10,13 @@ training windows, through the files, against the online teacher at the same step
 The **KL error** of an excerpt has two parts, for the KL term and for its gradient with respect
 to all of the student's parameters, relative to the exact ones:
 
-    bias    what is left of the difference when steps and draws are averaged, less what their
+    bias    the difference that remains when steps and draws are averaged, less what their
             scatter alone would leave there
     noise   the scatter between draws at one step, root mean square; 0 where nothing is drawn
 
 The **error** is the largest √(bias² + noise²) of both terms and both students. That is strict:
 bias goes into every step alike, noise averages out as that of the data order does.
 """
-
-from __future__ import annotations
 
 import argparse
 import tempfile
@@ -54,10 +52,9 @@ from raydistill.training.bases import base_folder
 from raydistill.training.optimizers import Lion, lr_at
 
 SCALE = load_scale("laptop")
-PER_STEP = SCALE.heal.batch_tokens // SCALE.model.context
+WINDOWS_PER_STEP = SCALE.heal.batch_tokens // SCALE.model.context
 STEPS, HEALED_SEED, STUDENT_SEED = 60, 5, 6
 MEASURED_STEPS, DRAWS = 4, 4
-CAP_BYTES = 20_000_000_000
 
 MEASURED = {
     "top-k": (8, 32, 128, 512),
@@ -65,7 +62,7 @@ MEASURED = {
     "sampled": (12, 50, 250, 1000),
     "threshold": (8, 32, 128, 192, 256, 320),
 }
-TAUGHT = (  # the loss, who teaches, and with how many ids
+STUDENTS = (  # loss, teacher, ids of each token
     ("kd", "online", 0),
     ("lm", "nobody", 0),
     *(("kd", "top-k", size) for size in (8, 32)),
@@ -75,21 +72,20 @@ TAUGHT = (  # the loss, who teaches, and with how many ids
 )
 
 DRAWN = ("sampled", "threshold")
-
 Probes = Callable[[], tuple[Probe, Probe]]
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """A student."""
+    """A trained student's result."""
 
     nll: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """What everything is compared with."""
+    """The teacher, and the exact values that excerpts are compared with."""
 
     teacher_sha256: str
     torch: str
@@ -107,13 +103,8 @@ class Setting:
         )
 
 
-def nobody() -> TeacherAnswer:
-    """Whom a teacher-free student may ask."""
-    raise LookupError("there is no teacher")
-
-
 class Bench:
-    """A teacher, its students and the text."""
+    """The teacher, its students and the text."""
 
     def __init__(self, age: str, storage: Store, answers: Store) -> None:
         torch.set_num_threads(1)
@@ -124,14 +115,13 @@ class Bench:
         self.teacher = load_weights(base_folder(self.sha256, storage)).model.requires_grad_(False)
 
     def cut(self) -> Student:
-        """A freshly cut student."""
+        """A student right after the cut."""
         student = load_weights(base_folder(self.sha256, self.store))
-        layers = SCALE.model.num_layers
-        student.remove(pick("input", layers, layers // 2))
+        student.remove(pick("input", SCALE.model.num_layers, SCALE.model.num_layers // 2))
         return student
 
     def heal(self, loss: str, ask: Ask, seed: int) -> Student:
-        """A student after `STEPS`; `ask` answers for windows of those numbers."""
+        """A student after `STEPS`; `ask` answers for windows by number."""
         student = self.cut()
         batch = SCALE.heal.batch_tokens
         recipe = replace(
@@ -141,7 +131,7 @@ class Bench:
         model = student.model
         optimizer = Lion(model.parameters(), recipe)
         for step in range(STEPS):
-            numbers = self.tokens.numbers(seed, step, PER_STEP)
+            numbers = self.tokens.numbers(seed, step, WINDOWS_PER_STEP)
             ids = self.tokens.windows(numbers)
             value = load_loss(loss)(model(ids[:, :-1]), ids[:, 1:], partial(ask, numbers))
             value.backward()
@@ -152,12 +142,12 @@ class Bench:
         return student
 
     def online(self, numbers: list[int]) -> TeacherAnswer:
-        """The teacher itself."""
+        """The exact answer."""
         with torch.no_grad():
             return WholeAnswer(self.teacher(self.tokens.windows(numbers)[:, :-1]))
 
     def write(self, excerpt: str, size: int, draw: int, windows: Sequence[int]) -> WrittenTeacher:
-        """The teacher, written down."""
+        """The answers to some windows, cached."""
         spec = WrittenSpec(
             teacher_sha256=self.sha256,
             corpus_sha256=self.tokens.info.corpus_sha256,
@@ -170,7 +160,7 @@ class Bench:
         )
         return cached_teacher(
             spec, windows, tokens=self.tokens, teacher=lambda: self.teacher, store=self.answers,
-            cap_bytes=CAP_BYTES,
+            cap_bytes=2e10,
         )  # fmt: skip
 
     def probes(self, folder: Path) -> tuple[Probe, Probe]:
@@ -178,7 +168,7 @@ class Bench:
         if not (folder / WEIGHTS).is_file():
             folder.mkdir(parents=True)
             save_weights(folder, self.heal("lm", self.online, HEALED_SEED))
-        num_windows = MEASURED_STEPS * PER_STEP
+        num_windows = MEASURED_STEPS * WINDOWS_PER_STEP
         spread = [i * self.tokens.num_windows // num_windows for i in range(num_windows)]
         steps = [spread[i::MEASURED_STEPS] for i in range(MEASURED_STEPS)]
         students = self.cut(), load_weights(folder)
@@ -186,7 +176,7 @@ class Bench:
         return cut, partly
 
     def setting(self, probes: tuple[Probe, Probe]) -> Setting:
-        """What it costs without anything written."""
+        """The costs and KLs without a cache."""
         steps = probes[0].steps
         return Setting(
             teacher_sha256=self.sha256,
@@ -198,31 +188,32 @@ class Bench:
         )
 
     def teacher_free(self, steps: Sequence[list[int]]) -> Callable[[int], None]:
-        """A step without a teacher, but for the optimizer."""
+        """A teacher-free step without the optimizer."""
         student = self.cut().model
 
         def work(i: int) -> None:
             ids = self.tokens.windows(steps[i % len(steps)])
-            load_loss("lm")(student(ids[:, :-1]), ids[:, 1:], nobody).backward()
+            loss = load_loss("lm")(student(ids[:, :-1]), ids[:, 1:], partial(self.online, []))
+            loss.backward()
 
         return work
 
     def nll(self, model: Decoder) -> float:
         """Held-out nats per token, as a trial is measured."""
         windows = SCALE.evaluation.heldout_windows
-        scores = heldout_nll(model, self.corpus, windows=windows, context=SCALE.model.context)
-        return scores.value
+        context = SCALE.model.context
+        return heldout_nll(model, self.corpus, windows=windows, context=context).value
 
 
-def measured(bench: Bench, probes: Probes, excerpt: str, size: int) -> Row:
+def measure(bench: Bench, probes: Probes, excerpt: str, size: int) -> Row:
     """Errors, bytes and seconds of one excerpt."""
     steps = probes()[0].steps
     windows = [window for numbers in steps for window in numbers]
     draws, write_s = [], []
     for number in range(DRAWS if excerpt in DRAWN else 1):
-        began = time.process_time()
+        start_s = time.process_time()
         draws.append(bench.write(excerpt, size, number, windows))
-        write_s.append(time.process_time() - began)
+        write_s.append(time.process_time() - start_s)
     folder = bench.answers.path(ANSWERS, draws[0].spec.key)
     num_bytes = sum(file.stat().st_size for file in folder.rglob("*.bin"))
     cut, healed = (probe.errors(draws) for probe in probes())
@@ -237,17 +228,19 @@ def measured(bench: Bench, probes: Probes, excerpt: str, size: int) -> Row:
     )
 
 
-def taught(bench: Bench, loss: str, teacher: str, size: int) -> Outcome:
-    """The student that the online teacher or an excerpt taught."""
+def train(bench: Bench, loss: str, teacher: str, size: int) -> Outcome:
+    """A student of the online teacher, or of an excerpt."""
     ask: Ask = bench.online
     if teacher in MEASURED:
-        steps = [bench.tokens.numbers(STUDENT_SEED, step, PER_STEP) for step in range(STEPS)]
+        steps = [
+            bench.tokens.numbers(STUDENT_SEED, step, WINDOWS_PER_STEP) for step in range(STEPS)
+        ]
         ask = bench.write(teacher, size, 0, sorted({n for step in steps for n in step})).answer
     return Outcome(nll=bench.nll(bench.heal(loss, ask, STUDENT_SEED).model))
 
 
 def once(path: Path, kind: type[T], make: Callable[[], T]) -> T:
-    """What `make` gives, kept at `path`: a run that was stopped goes on."""
+    """The value of `make`, kept at `path`: a run that was stopped resumes."""
     if not path.is_file():
         write_text(path, to_json(make()))
     return from_json(kind, path.read_text(encoding="utf-8"))
@@ -255,7 +248,7 @@ def once(path: Path, kind: type[T], make: Callable[[], T]) -> T:
 
 def main() -> None:
     """Measure, print, draw."""
-    parser = argparse.ArgumentParser(description="What is lost when a teacher is written down.")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--age", default="320B", help="of the shipped base that teaches")
     parser.add_argument("--students", action="store_true", help="train them, too")
     parser.add_argument("--out", type=Path, default=Path("teacher-cache"), help="CSV and SVG")
@@ -269,23 +262,23 @@ def main() -> None:
 
 
 def compare(bench: Bench, args: argparse.Namespace) -> None:
-    """All peers, side by side."""
-    done = args.out / args.age
-    probes = cache(partial(bench.probes, done / "healed"))
-    setting = once(done / "setting.json", Setting, lambda: bench.setting(probes()))
+    """Every excerpt at every size."""
+    results = args.out / args.age
+    probes = cache(partial(bench.probes, results / "healed"))
+    setting = once(results / "setting.json", Setting, lambda: bench.setting(probes()))
     print(setting)
     print(HEADER)
     rows = []
     for excerpt, sizes in MEASURED.items():
         for size in sizes:
-            make = partial(measured, bench, probes, excerpt, size)
-            rows.append(once(done / f"{excerpt}-{size}.json", Row, make))
+            make = partial(measure, bench, probes, excerpt, size)
+            rows.append(once(results / f"{excerpt}-{size}.json", Row, make))
             print(line(rows[-1]), flush=True)
     print(verdict(rows))
     outcomes = {}
-    for loss, teacher, size in TAUGHT if args.students else ():
-        path = done / f"student-{teacher}-{size}.json"
-        outcome = once(path, Outcome, partial(taught, bench, loss, teacher, size))
+    for loss, teacher, size in STUDENTS if args.students else ():
+        path = results / f"student-{teacher}-{size}.json"
+        outcome = once(path, Outcome, partial(train, bench, loss, teacher, size))
         outcomes[teacher, size] = outcome.nll
         print(f"{teacher:11s}{size:5d}  held-out nll {outcomes[teacher, size]:.4f}", flush=True)
     keep(rows, outcomes, args.out / f"teacher-cache-{args.age}.csv")
@@ -293,15 +286,13 @@ def compare(bench: Bench, args: argparse.Namespace) -> None:
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """The cheapest that errs by no more than 1 %."""
+    """The cheapest excerpt with an error of at most 1 %."""
     good = [row for row in rows if row.error_pct <= 1]
     if not good:
-        return "none errs by 1 % or less: ask the teacher online"
+        return "none has an error of 1 % or less: use an online teacher"
     best = min(good, key=lambda row: row.bytes_per_token)
-    return (
-        f"cheapest with an error of at most 1 %: {best.excerpt} {best.size}, "
-        f"{best.bytes_per_token:.0f} bytes a token"
-    )
+    name, size = f"{best.excerpt} {best.size}", f"{best.bytes_per_token:.0f} bytes a token"
+    return f"cheapest with an error of at most 1 %: {name}, {size}"
 
 
 if __name__ == "__main__":

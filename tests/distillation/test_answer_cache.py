@@ -1,4 +1,4 @@
-"""A teacher's answers: written once, read by all, refused where they are not what was asked for."""
+"""A teacher's answers: written once, read by all, refused where they are not those needed."""
 
 import shutil
 import threading
@@ -51,7 +51,7 @@ def model():
     return build(tiny.CONFIG, 5).requires_grad_(False)
 
 
-def nobody():
+def no_teacher():
     pytest.fail("the teacher was loaded")
 
 
@@ -59,7 +59,7 @@ def folders(store, spec=SPEC):
     return sorted(p for p in store.path(ANSWERS, spec.key).iterdir() if p.is_dir())
 
 
-def asked(tokens, store, windows, *, spec=SPEC, teacher=model, **settings):
+def answers_to(windows, tokens, store, *, spec=SPEC, teacher=model, **settings):
     settings = {"cap_bytes": 1e9} | settings
     return cached_teacher(spec, windows, tokens=tokens, teacher=teacher, store=store, **settings)
 
@@ -79,44 +79,44 @@ def kl_of(answer, seed=0):
 @pytest.mark.parametrize("name", sorted({*FORMS} - {"sampled"}))
 def test_all_ids_written_are_the_teacher_to_half_precision(tokens, store, name):
     spec = replace(SPEC, excerpt=name, size=VOCAB)
-    answer = asked(tokens, store, [4, 0, 7], spec=spec).answer([7, 0, 4])
+    answer = answers_to([4, 0, 7], tokens, store, spec=spec).answer([7, 0, 4])
     logits = model()(tokens.windows([7, 0, 4])[:, :-1])
     torch.testing.assert_close(kl_of(answer), kl_of(WholeAnswer(logits)), rtol=2e-2, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_an_answer_does_not_depend_on_who_else_was_asked(tokens, store, name):
+def test_an_answer_does_not_depend_on_the_other_windows_of_a_batch(tokens, store, name):
     spec = replace(SPEC, excerpt=name)
-    alone = asked(tokens, store, [3], spec=spec).answer([3])
-    among = asked(tokens, store, range(20), spec=spec).answer([9, 3, 0])
+    alone = answers_to([3], tokens, store, spec=spec).answer([3])
+    among = answers_to(range(20), tokens, store, spec=spec).answer([9, 3, 0])
     own = slice(CONTEXT, 2 * CONTEXT)
-    for window, first in ((alone.known, slice(0, CONTEXT)), (among.known, own)):
+    for window, first in ((alone.teacher, slice(0, CONTEXT)), (among.teacher, own)):
         weights = torch.zeros(CONTEXT, VOCAB)
         weights.scatter_add_(-1, window.ids[first], window.weights[first])
-        if window is alone.known:
+        if window is alone.teacher:
             expected = weights
     torch.testing.assert_close(weights, expected)
 
 
 def test_another_seed_adds_only_what_is_missing(tokens, store):
-    asked(tokens, store, [1, 2, 3])
-    asked(tokens, store, [2, 3, 4])
-    written = asked(tokens, store, [1, 2, 3, 4], teacher=nobody)
+    answers_to([1, 2, 3], tokens, store)
+    answers_to([2, 3, 4], tokens, store)
+    written = answers_to([1, 2, 3, 4], tokens, store, teacher=no_teacher)
     sizes = sorted(len(np.fromfile(f / "windows.bin", dtype="<i8")) for f in folders(store))
     assert sizes == [1, 3]
-    assert sorted(written.places) == [1, 2, 3, 4]
+    assert sorted(written.rows) == [1, 2, 3, 4]
 
 
 def test_a_window_that_was_not_written_is_named(tokens, store):
     with pytest.raises(LookupError, match="window 5 were not written"):
-        asked(tokens, store, [1]).answer([1, 5])
+        answers_to([1], tokens, store).answer([1, 5])
 
 
 def test_a_training_asks_for_the_windows_after_its_warm_phase(tokens, store):
     train = tiny.SPEC
     windows = windows_of(train, tokens)
     recipe = train.recipe
-    written = asked(tokens, store, windows)
+    written = answers_to(windows, tokens, store)
     per_step = recipe.batch_tokens // CONTEXT
     for step in range(recipe.warm_phase_tokens // recipe.batch_tokens, recipe.total_steps):
         written.answer(tokens.numbers(train.seed, step, per_step))
@@ -127,7 +127,7 @@ def test_a_training_asks_for_the_windows_after_its_warm_phase(tokens, store):
 def test_answers_to_another_corpus_are_refused(tokens, store):
     other = replace(SPEC, corpus_sha256="d")
     with pytest.raises(DataError, match="windows of 8 tokens of the corpus d, not of 8 of c"):
-        asked(tokens, store, [1], spec=other, teacher=nobody)
+        answers_to([1], tokens, store, spec=other, teacher=no_teacher)
 
 
 @pytest.mark.parametrize(
@@ -135,89 +135,89 @@ def test_answers_to_another_corpus_are_refused(tokens, store):
     [("teacher_sha256", "u"), ("tokenizer_sha256", "l"), ("size", 7), ("temperature", 2.0)],
 )
 def test_another_teacher_tokenizer_or_excerpt_is_another_folder(tokens, store, field, value):
-    asked(tokens, store, [1])
+    answers_to([1], tokens, store)
     other = replace(SPEC, **{field: value})
     with pytest.raises(pytest.fail.Exception):
-        asked(tokens, store, [1], spec=other, teacher=nobody)
-    there, here = (store.path(ANSWERS, spec.key) for spec in (SPEC, other))
-    shutil.copytree(there, here, dirs_exist_ok=True)
+        answers_to([1], tokens, store, spec=other, teacher=no_teacher)
+    source, target = (store.path(ANSWERS, spec.key) for spec in (SPEC, other))
+    shutil.copytree(source, target, dirs_exist_ok=True)
     with pytest.raises(DataError, match=f"was written for {field} .*, not {value}"):
-        asked(tokens, store, [1], spec=other, teacher=nobody)
+        answers_to([1], tokens, store, spec=other, teacher=no_teacher)
 
 
 def test_a_changed_file_is_refused(tokens, store):
-    asked(tokens, store, [1])
+    answers_to([1], tokens, store)
     path = folders(store)[0] / "log_p.bin"
     data = bytearray(path.read_bytes())
     data[5] ^= 1
     path.write_bytes(data)
     with pytest.raises(DataError, match=r"log_p.bin does not have the sha256"):
-        asked(tokens, store, [1], teacher=nobody)
+        answers_to([1], tokens, store, teacher=no_teacher)
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_the_disk_is_estimated_before(tokens, store, name):
+def test_the_disk_space_is_estimated_before(tokens, store, name):
     spec = replace(SPEC, excerpt=name)
-    asked(tokens, store, range(20), spec=spec)
+    answers_to(range(20), tokens, store, spec=spec)
     written = sum(f.stat().st_size for f in folders(store, spec)[0].glob("*.bin"))
     assert written <= 20 * spec.window_bytes
     assert name == "sampled" or written == 20 * spec.window_bytes
 
 
-def test_over_the_cap_one_line_says_size_and_cap_and_nothing_is_computed(tokens, store):
-    asked(tokens, store, range(10))
+def test_over_the_cap_one_line_has_size_and_cap_and_nothing_is_computed(tokens, store):
+    answers_to(range(10), tokens, store)
     cap = 15 * SPEC.window_bytes
-    asked(tokens, store, range(15), cap_bytes=cap)
+    answers_to(range(15), tokens, store, cap_bytes=cap)
     with pytest.raises(
         SetupError, match=r"1 windows need .* GB beside .* GB .* the cap is"
-    ) as told:
-        asked(tokens, store, range(16), cap_bytes=cap, teacher=nobody)
-    assert "\n" not in str(told.value)
+    ) as error:
+        answers_to(range(16), tokens, store, cap_bytes=cap, teacher=no_teacher)
+    assert "\n" not in str(error.value)
 
 
 def test_two_at_once_load_one_teacher_and_both_end_well(tokens, store):
-    loaded, found = [], []
+    loads, answers = [], []
     both = threading.Barrier(2)
 
     def teacher():
-        loaded.append(1)
+        loads.append(1)
         return model()
 
     def ask():
         both.wait()
-        found.append(asked(tokens, store, range(20), teacher=teacher).answer([3, 9, 1]))
+        answers.append(answers_to(range(20), tokens, store, teacher=teacher).answer([3, 9, 1]))
 
     threads = [threading.Thread(target=ask) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(loaded) == 1
-    torch.testing.assert_close(*map(kl_of, found))
+    assert len(loads) == 1
+    torch.testing.assert_close(*map(kl_of, answers))
 
 
 def test_two_writers_of_the_same_windows_leave_one_folder(tokens, store):
-    """Should both believe that it is their turn."""
+    """Should both believe that they hold the claim."""
 
     def second():
         claim(store).unlink()
-        asked(tokens, store, [1, 2, 3])
+        answers_to([1, 2, 3], tokens, store)
         return model()
 
-    written = asked(tokens, store, [1, 2, 3], teacher=second)
+    written = answers_to([1, 2, 3], tokens, store, teacher=second)
     assert len(folders(store)) == 1
     written.answer([1, 2, 3])
 
 
-def test_the_turn_of_one_who_died_is_taken_over(tokens, store):
-    def look():
-        taken.append(from_json(Holder, claim(store).read_text()))
+def test_the_claim_of_a_dead_writer_is_taken_over(tokens, store):
+    def note_holder():
+        holders.append(from_json(Holder, claim(store).read_text()))
         return model()
 
-    taken = []
-    asked(tokens, store, [1], teacher=look)
-    write_text(claim(store), to_json(replace(taken[0], born="1")))
-    asked(tokens, store, [2], teacher=look)
+    holders = []
+    answers_to([1], tokens, store, teacher=note_holder)
+    write_text(claim(store), to_json(replace(holders[0], born="1")))
+    answers_to([2], tokens, store, teacher=note_holder)
     assert [p.name for p in store.path(ANSWERS).iterdir()] == [SPEC.key]
 
 
@@ -226,28 +226,28 @@ def test_a_writer_that_fails_leaves_nothing_half(tokens, store):
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError):
-        asked(tokens, store, [1], teacher=lambda: broken)
+        answers_to([1], tokens, store, teacher=lambda: broken)
     assert folders(store) == []
-    asked(tokens, store, [1]).answer([1])
+    answers_to([1], tokens, store).answer([1])
 
 
 def test_large_vocabularies_have_wide_ids(tokens, store):
     spec = replace(SPEC, vocab_size=70_000)
     wide = torch.randn(1, CONTEXT, 70_000, generator=torch.Generator().manual_seed(0))
     wide[..., 69_999] += 20
-    written = asked(tokens, store, [1], spec=spec, teacher=lambda: lambda inputs_BT: wide)
+    written = answers_to([1], tokens, store, spec=spec, teacher=lambda: lambda inputs_BT: wide)
     answer = written.answer([1])
-    assert (answer.known.ids == 69_999).any(-1).all()
+    assert (answer.teacher.ids == 69_999).any(-1).all()
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "message"),
     [
         ("excerpt", "topk", r"no excerpt 'topk'. Did you mean 'top-k'\?"),
         ("size", 0, "an excerpt of 0 ids a token: from 1 to 65,535"),
         ("size", 70_000, "from 1 to 65,535"),
     ],
 )
-def test_an_excerpt_that_cannot_be_is_refused(field, value, said):
-    with pytest.raises(UsageError, match=said):
+def test_an_excerpt_that_cannot_be_is_refused(field, value, message):
+    with pytest.raises(UsageError, match=message):
         replace(SPEC, **{field: value})

@@ -1,4 +1,4 @@
-"""The KL to a teacher, whole or in part: value and gradient, padding, vocabularies."""
+"""The KL to a teacher, complete or in part: value and gradient, padding, vocabularies."""
 
 import pytest
 import torch
@@ -51,22 +51,22 @@ def test_both_terms_at_once_are_both_terms(temperature, chunk, teachers_width):
         return 0.75 * F.cross_entropy(student_NV, TARGETS_N) + 0.5 * kl
 
     weights = Weights(lm=0.75, kl=0.5, temperature=temperature)
-    found = value_and_gradient(
+    fused = value_and_gradient(
         lambda s: distillation_loss(s, teacher, TARGETS_N, UNPADDED_N, weights, chunk=chunk),
         logits(0),
     )
-    torch.testing.assert_close(found, value_and_gradient(plain, logits(0)), rtol=5e-6, atol=1e-7)
+    torch.testing.assert_close(fused, value_and_gradient(plain, logits(0)), rtol=5e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 @pytest.mark.parametrize("chunk", [1, 7, V, 1000])
 def test_chunked_equals_unchunked(temperature, chunk):
     expected = value_and_gradient(lambda s: plain_kl(s, logits(1), temperature), logits(0))
-    found = value_and_gradient(
+    chunked = value_and_gradient(
         lambda s: exact_kl(s, logits(1), UNPADDED_N, temperature=temperature, chunk=chunk),
         logits(0),
     )
-    torch.testing.assert_close(found, expected, rtol=2e-6, atol=1e-7)
+    torch.testing.assert_close(chunked, expected, rtol=2e-6, atol=1e-7)
 
 
 def all_known(teacher_NV, temperature=1.0):
@@ -76,16 +76,16 @@ def all_known(teacher_NV, temperature=1.0):
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 @pytest.mark.parametrize("chunk", [7, 1000])
-def test_a_teacher_of_whom_every_id_is_known_is_the_whole_teacher(temperature, chunk):
+def test_an_excerpt_of_every_id_is_the_whole_teacher(temperature, chunk):
     expected = value_and_gradient(lambda s: plain_kl(s, logits(1), temperature), logits(0))
-    found = value_and_gradient(
+    chunked = value_and_gradient(
         lambda s: sparse_kl(
             s, all_known(logits(1), temperature), UNPADDED_N,
             temperature=temperature, chunk=chunk,
         ),
         logits(0),
     )  # fmt: skip
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(chunked, expected, rtol=1e-5, atol=1e-7)
 
 
 def merged_tail(student_NV, teacher_NV, ids_NS):
@@ -104,11 +104,11 @@ def test_the_tail_is_one_bucket_and_padding_repeats_an_id():
     padded = [torch.cat([x, x[:, :1]], -1) for x in (ids_NS, log_p_NS)]
     weights_NS = torch.cat([log_p_NS.exp(), torch.zeros(N, 1)], -1)
     expected = value_and_gradient(lambda s: merged_tail(s, teacher, ids_NS).float(), logits(0))
-    found = value_and_gradient(
+    chunked = value_and_gradient(
         lambda s: sparse_kl(s, SparseTeacher(*padded, weights_NS, tail_N), UNPADDED_N, chunk=7),
         logits(0),
     )
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(chunked, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_a_student_that_gives_the_tail_nothing_has_finite_numbers():
@@ -136,7 +136,7 @@ def test_padding_neither_counts_nor_learns(answer):
     targets_BT[1, 2:] = targets_BT[2] = -100
     valid_N = targets_BT.flatten() != -100
     student = logits(0)
-    student[~valid_N] = torch.nan  # whatever stands there
+    student[~valid_N] = torch.nan  # whatever the logits are
     value, gradient = value_and_gradient(
         lambda s: answer().kl(s.view(3, 4, V), targets_BT), student
     )

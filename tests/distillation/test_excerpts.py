@@ -1,4 +1,4 @@
-"""What an excerpt of a teacher promises: which are fair, which are not, and by how much."""
+"""Excerpts of a teacher: which are unbiased, which are not, and by how much."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from raydistill.distillation.teacher_placement import layout_of
 
 N, V = 6, 40
 FORMS = part_names(EXCERPT)
-FAIR = ["sampled", "threshold"]
+UNBIASED = ["sampled", "threshold"]
 TARGETS = torch.zeros(1, N, dtype=torch.long)
 
 
@@ -27,9 +27,9 @@ def known(name, size):
     return form.known(form.take(logits(1).log_softmax(-1), size, rng()), size)
 
 
-def dense(what):
+def dense(teacher):
     """The weights of all ids, [N, V]."""
-    return torch.zeros(N, V).scatter_add(-1, what.ids, what.weights)
+    return torch.zeros(N, V).scatter_add(-1, teacher.ids, teacher.weights)
 
 
 def gradient(answer, student_NV):
@@ -49,24 +49,24 @@ def test_the_forms_are_these():
 
 @pytest.mark.parametrize("name", FORMS)
 def test_weights_and_tail_are_a_distribution_over_different_ids(name):
-    what = known(name, 7)
-    torch.testing.assert_close(what.weights.sum(-1) + what.tail, torch.ones(N))
-    taken = torch.zeros(N, V).scatter_add(-1, what.ids, (what.weights > 0).float())
-    assert taken.max() == 1
+    teacher = known(name, 7)
+    torch.testing.assert_close(teacher.weights.sum(-1) + teacher.tail, torch.ones(N))
+    occurrences = torch.zeros(N, V).scatter_add(-1, teacher.ids, (teacher.weights > 0).float())
+    assert occurrences.max() == 1
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_an_excerpt_says_what_it_carries(name):
+def test_an_excerpt_has_what_its_form_says(name):
     form = load_form(name)
-    taken = form.take(logits(1).log_softmax(-1), 7, rng())
-    assert (taken.counts is not None, taken.scalar is not None) == (form.counts, form.scalar)
-    assert form.counts or taken.ids.shape == (N, 7)
+    excerpt = form.take(logits(1).log_softmax(-1), 7, rng())
+    assert (excerpt.counts is not None, excerpt.scalar is not None) == (form.counts, form.scalar)
+    assert form.counts or excerpt.ids.shape == (N, 7)
 
 
 @pytest.mark.parametrize("name", sorted({*FORMS} - {"sampled"}))
 def test_all_ids_are_the_whole_teacher(name):
-    found = gradient(SparseAnswer(known(name, V), V), logits(0))
-    torch.testing.assert_close(found, exact(logits(0)), rtol=1e-4, atol=1e-6)
+    sparse = gradient(SparseAnswer(known(name, V), V), logits(0))
+    torch.testing.assert_close(sparse, exact(logits(0)), rtol=1e-4, atol=1e-6)
 
 
 def repeated(name, times, size=5):
@@ -77,8 +77,8 @@ def repeated(name, times, size=5):
     return weights.view(times, N, V)
 
 
-@pytest.mark.parametrize("name", FAIR)
-def test_a_fair_excerpt_is_right_on_average(name):
+@pytest.mark.parametrize("name", UNBIASED)
+def test_an_unbiased_excerpt_is_exact_on_average(name):
     """No weight has a variance above p/size."""
     p_NV, times, size = logits(1).softmax(-1), 20_000, 5
     error = repeated(name, times, size).mean(0) - p_NV
@@ -86,24 +86,24 @@ def test_a_fair_excerpt_is_right_on_average(name):
 
 
 def test_the_threshold_spends_its_ids_better_than_plain_draws():
-    spread = {name: repeated(name, 500).var(0).sum() for name in FAIR}
+    spread = {name: repeated(name, 500).var(0).sum() for name in UNBIASED}
     assert spread["threshold"] < spread["sampled"] / 2
 
 
 def test_the_threshold_keeps_likely_ids_as_they_are():
-    what, p_NV = known("threshold", 10), logits(1).softmax(-1)
+    teacher, p_NV = known("threshold", 10), logits(1).softmax(-1)
     likeliest_N1, ids_N1 = p_NV.max(-1, keepdim=True)
-    torch.testing.assert_close(dense(what).gather(-1, ids_N1), likeliest_N1)
+    torch.testing.assert_close(dense(teacher).gather(-1, ids_N1), likeliest_N1)
 
 
 def test_a_student_equal_to_the_teacher_learns_from_plain_top_k_to_be_surer():
     """The known mistake; with the tail as a bucket there is nothing to learn."""
-    value, wrong = gradient(SparseAnswer(known("top-k", 5), V), logits(1))
+    value, biased = gradient(SparseAnswer(known("top-k", 5), V), logits(1))
     assert value > 0.1
-    assert wrong.norm() > 0.05
-    value, right = gradient(SparseAnswer(known("top-k-tail", 5), V), logits(1))
+    assert biased.norm() > 0.05
+    value, unbiased = gradient(SparseAnswer(known("top-k-tail", 5), V), logits(1))
     assert value == pytest.approx(0, abs=1e-6)
-    assert right.norm() < 1e-6
+    assert unbiased.norm() < 1e-6
 
 
 def test_a_tail_in_one_bucket_never_overstates_the_kl():
@@ -126,6 +126,6 @@ def test_a_plan_knows_without_torch_what_a_form_takes_on_disk(name):
     assert layout_of(name) == load_form(name).layout
 
 
-def test_a_form_of_ones_own_is_priced_at_the_most_that_any_may_take():
-    mine, dearest = (layout_of(n).bytes_per_token(300, 2_048) for n in ("mine", "sampled"))
-    assert mine == dearest + 2
+def test_a_user_s_own_form_is_priced_at_the_most_that_any_may_take():
+    mine, largest = (layout_of(n).bytes_per_token(300, 2_048) for n in ("mine", "sampled"))
+    assert mine == largest + 2

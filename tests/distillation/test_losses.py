@@ -1,4 +1,4 @@
-"""What the losses promise: no teacher where there is none, KL that vanishes at equality."""
+"""Losses by name: without a teacher where there is none, KL that vanishes at equality."""
 
 from dataclasses import replace
 
@@ -79,7 +79,7 @@ def test_presets_weigh_the_two_terms(name, lm_weight, kl_weight):
     )
 
 
-def trained(loss, steps, micro_batches=2, grad_clip=1.0):
+def state_after(steps, loss, micro_batches=2, grad_clip=1.0):
     recipe = replace(tiny.RECIPE, micro_batches=micro_batches, grad_clip=grad_clip)
     state = begin(tiny.student(), DropPlan(), recipe)
     teacher = tiny.teacher()
@@ -95,11 +95,11 @@ def trained(loss, steps, micro_batches=2, grad_clip=1.0):
 
 @pytest.mark.parametrize("name", WITH_TEACHER)
 def test_the_warm_phase_is_teacher_free_to_the_bit(name):
-    """Two steps; the third asks the teacher."""
+    """Two steps; the third uses the teacher."""
     for steps, same in ((2, True), (3, False)):
         prints = [
             tiny.fingerprint(state.student, state.optimizer)
-            for state in (trained("lm", steps), trained(name, steps))
+            for state in (state_after(steps, "lm"), state_after(steps, name))
         ]
         assert (prints[0] == prints[1]) is same
 

@@ -1,4 +1,4 @@
-"""The paper's decoder against a slow, obvious one, and its promises."""
+"""The paper's decoder against a slow, obvious one; its size, causality and determinism."""
 
 import math
 
@@ -95,7 +95,7 @@ def test_the_papers_models_have_the_parameters_that_its_flops_imply(dim, num_lay
 
 
 @pytest.mark.parametrize("family", set(part_names(MODEL_FAMILY)) - {"hub"})
-def test_no_family_of_ours_sees_the_future(family):  # the stock ones: test_hub_models.py
+def test_no_family_of_ours_sees_the_future(family):  # the stock ones: test_hub.py
     config = ModelConfig(
         family=family, num_layers=2, dim=16, num_heads=2, vocab_size=37, context=12
     )

@@ -1,7 +1,7 @@
 """Two ranks train to the bits of one process that accumulates the same two micro-batches.
 
-With KD: its warm phase is teacher-free, so both losses pass by. Of two ranks each has a share of
-the teacher; with a copy on each they are in test_two_devices.py.
+With KD, whose warm phase is teacher-free, so both losses are covered. The two ranks share one
+sharded teacher; test_two_devices.py has a copy on each.
 """
 
 import json
@@ -42,8 +42,8 @@ dist.init_process_group("gloo", init_method="file://" + sys.argv[1], rank=int(sy
 
 
 def start(*arguments, joins=False):
-    head, rest = PROGRAM.split("import tiny", 1)
-    code = head + (JOIN if joins else "") + "import tiny" + rest
+    imports, marker, rest = PROGRAM.partition("from support import tiny")
+    code = imports + (JOIN if joins else "") + marker + rest
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(HERE), "PATH": ""},

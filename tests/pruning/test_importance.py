@@ -1,4 +1,4 @@
-"""Scores: what each promises on a model small enough to check by hand."""
+"""Importance scores, on a model small enough to check by hand."""
 
 import hashlib
 import inspect
@@ -8,10 +8,10 @@ import sys
 import pytest
 import torch
 
-import raydistill.pruning.layer_scoring
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.parts import SCORE, defines, load_part, part_names
 from raydistill.models.decoder import build
+from raydistill.pruning import importance
 from raydistill.pruning.importance.angular_distance import EVERY, LAST, angular, span_distances
 from raydistill.pruning.importance.greedy import choose as greedy
 from raydistill.pruning.importance.loss_increase import loss_without
@@ -44,15 +44,15 @@ def model():
 
 @pytest.fixture
 def with_idle_block(model):
-    """A model of which layer 3 passes on what it gets."""
+    """A model whose layer 3 returns its input."""
     for p in model.blocks[IDLE].fused_out.parameters():
         p.data.zero_()
     return model
 
 
 @pytest.fixture
-def own_words(with_idle_block):
-    """Windows that this model wrote itself, so that every block which does something is missed."""
+def generated(with_idle_block):
+    """Windows that this model generated itself, so that every other block lowers the loss."""
     tokens_BT = torch.arange(CONFIG.vocab_size)[:, None]
     for _ in range(7):
         following_B1 = with_idle_block(tokens_BT)[:, -1:].argmax(-1)
@@ -77,9 +77,9 @@ def test_every_score_is_a_documented_function_of_the_agreed_signature(name):
         "score": ["model", "batches_BT"],
         "choose": ["model", "batches_BT", "count", "candidates"],
     }
-    found = [attribute for attribute in takes if defines(SCORE, name, attribute)]
-    assert found
-    for attribute in found:
+    attributes = [attribute for attribute in takes if defines(SCORE, name, attribute)]
+    assert attributes
+    for attribute in attributes:
         function = load_part(SCORE, name, attribute)
         assert list(inspect.signature(function).parameters) == takes[attribute]
         assert inspect.getdoc(function)
@@ -97,9 +97,9 @@ def test_every_score_picks_as_many_layers_as_are_asked_for(model, name, allow_en
 
 
 @pytest.mark.parametrize("name", SCORES)
-def test_a_block_that_does_nothing_leaves_first(with_idle_block, own_words, name):
-    assert layers_of(name, with_idle_block, 1, [own_words]) == (IDLE,)
-    assert IDLE in layers_of(name, with_idle_block, 2, [own_words])
+def test_a_block_that_does_nothing_leaves_first(with_idle_block, generated, name):
+    assert layers_of(name, with_idle_block, 1, [generated]) == (IDLE,)
+    assert IDLE in layers_of(name, with_idle_block, 2, [generated])
 
 
 @pytest.mark.parametrize("name", WITH_VALUES)
@@ -116,12 +116,12 @@ def test_scoring_leaves_the_model_as_it_was(model, name):
     model.train()
     model.blocks[2].eval()  # a mode of its own
     model.blocks[4].requires_grad_(False)
-    before = described(model)
+    before = state_of(model)
     layers_of(name, model, 3)
-    assert described(model) == before
+    assert state_of(model) == before
 
 
-def described(model):
+def state_of(model):
     """Every weight, its gradient and its name; every mode; which blocks, and what watches them."""
     weights = [
         (name, hashlib.sha256(p.detach().numpy().tobytes()).hexdigest(), p.grad, p.requires_grad)
@@ -153,7 +153,7 @@ def test_a_skipped_block_is_a_removed_block(model):
     assert torch.equal(skipped, model(tokens_BT))
 
 
-def test_a_failure_while_a_block_is_skipped_brings_it_back(model):
+def test_a_failure_while_a_block_is_skipped_restores_it(model):
     blocks = model.blocks
     with pytest.raises(RuntimeError), model.skipping((1,)):
         raise RuntimeError
@@ -170,7 +170,7 @@ def test_the_distance_of_a_span_is_that_of_the_slow_reference(model, positions, 
 
 def slow_distance(model, first, length, reads):
     """One window and one token at a time, the blocks called by hand."""
-    found = []
+    distances = []
     for window_T in torch.cat(BATCHES):
         x_BTD = model.embedding(window_T[None])
         states = [x_BTD]
@@ -180,8 +180,8 @@ def slow_distance(model, first, length, reads):
         for t in reads:
             a, b = states[first][0, t].tolist(), states[first + length][0, t].tolist()
             dot = sum(x * y for x, y in zip(a, b, strict=True))
-            found.append(math.acos(dot / (math.hypot(*a) * math.hypot(*b))) / math.pi)
-    return sum(found) / len(found)
+            distances.append(math.acos(dot / (math.hypot(*a) * math.hypot(*b))) / math.pi)
+    return sum(distances) / len(distances)
 
 
 def test_the_span_of_the_least_distance_leaves(model):
@@ -202,23 +202,23 @@ def test_angles_are_numbers_where_rounding_takes_the_cosine_past_1():
     assert angular(torch.zeros(3), torch.ones(3)) == 0.5  # no direction: at right angles to all
 
 
-def test_a_loss_increase_is_what_a_shorter_model_loses(model):
+def test_a_loss_increase_is_that_of_a_shorter_model(model):
     values = loss_increase(model, BATCHES)
-    whole = slow_loss(model)
+    base_loss = slow_loss(model)
     model.blocks = torch.nn.ModuleList(b for i, b in enumerate(model.blocks) if i != 2)
-    assert values[2] == pytest.approx(slow_loss(model) - whole, abs=1e-6)
+    assert values[2] == pytest.approx(slow_loss(model) - base_loss, abs=1e-6)
 
 
 def slow_loss(model):
     """Minus the mean log-probability of each token after the first of its window."""
     windows = torch.cat(BATCHES)
     probabilities = model(windows).detach().double().softmax(-1)
-    found = [
+    nats = [
         -math.log(probabilities[b, t, windows[b, t + 1]])
         for b in range(len(windows))
         for t in range(windows.shape[1] - 1)
     ]
-    return sum(found) / len(found)
+    return sum(nats) / len(nats)
 
 
 def test_the_first_greedy_layer_has_the_lowest_loss_increase():
@@ -229,14 +229,15 @@ def test_the_first_greedy_layer_has_the_lowest_loss_increase():
 
 
 def test_greedy_scores_what_remains_again_after_each_removal(model):
-    gone = greedy(model, BATCHES, 3, INTERIOR)
-    for taken in range(3):
+    removed = greedy(model, BATCHES, 3, INTERIOR)
+    for count, layer in enumerate(removed):
+        earlier = removed[:count]
         losses = {
-            layer: loss_without((*gone[:taken], layer), model, BATCHES)
-            for layer in INTERIOR
-            if layer not in gone[:taken]
+            other: loss_without((*earlier, other), model, BATCHES)
+            for other in INTERIOR
+            if other not in earlier
         }
-        assert losses[gone[taken]] == min(losses.values())
+        assert losses[layer] == min(losses.values())
 
 
 def test_a_smaller_count_takes_a_prefix_of_greedys_larger_one(model):
@@ -245,7 +246,7 @@ def test_a_smaller_count_takes_a_prefix_of_greedys_larger_one(model):
         assert greedy(model, BATCHES, count, INTERIOR) == largest[:count]
 
 
-def test_values_are_read_once_for_several_counts(model):
+def test_values_are_computed_once_for_several_counts(model):
     requests = [LayerRequest(score="loss-increase", count=count) for count in (1, 3)]
     forwards = 0
 
@@ -262,19 +263,19 @@ def test_values_are_read_once_for_several_counts(model):
 
 @pytest.fixture
 def own_score(tmp_path):
-    """Writes `scores/own.py` as a user would."""
+    """Writes `own.py` beside the scores, as a user would."""
 
     def write(text):
         (tmp_path / "own.py").write_text(text)
 
-    raydistill.pruning.layer_scoring.__path__.append(str(tmp_path))
+    importance.__path__.append(str(tmp_path))
     yield write
-    raydistill.pruning.layer_scoring.__path__.remove(str(tmp_path))
-    sys.modules.pop("raydistill.pruning.layer_scoring.own", None)
+    importance.__path__.remove(str(tmp_path))
+    sys.modules.pop("raydistill.pruning.importance.own", None)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("def score(model, batches_BT): return __import__('torch').ones(3)", "each of the 6"),
         ("def score(model, batches_BT): return model.cos_TK[0].log() / 0", "finite value"),
@@ -282,12 +283,12 @@ def own_score(tmp_path):
         ("def choose(model, batches_BT, count, candidates): return [0, 1]", "of 1 to 4"),
     ],
 )
-def test_a_score_file_that_breaks_its_promise_is_told(model, own_score, text, said):
+def test_a_score_file_that_returns_what_it_must_not_is_refused(model, own_score, text, message):
     own_score(text)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         layers_of("own", model, 2)
 
 
-def test_an_unknown_score_is_told_with_the_nearest(model):
+def test_for_an_unknown_score_the_nearest_is_suggested(model):
     with pytest.raises(UsageError, match="Did you mean 'greedy'"):
         layers_of("gredy", model, 2)

@@ -1,4 +1,4 @@
-"""`raydistill rank`: it measures what `importance/` and plain removal say; what it leaves."""
+"""`raydistill rank`: its scores are those of `importance/`, its losses those of plain removal."""
 
 import csv
 import json
@@ -11,7 +11,7 @@ from raydistill.models.decoder import build
 from raydistill.models.huggingface.checkpoint import read_checkpoint
 from raydistill.models.huggingface.loading import load_pretrained
 from raydistill.models.student import Student
-from raydistill.pruning.calibration import Sample, sample_windows
+from raydistill.pruning.calibration import Sample
 from raydistill.pruning.importance import (
     angular_distance,
     angular_distance_last,
@@ -31,7 +31,7 @@ FAMILIES = ("llama", "gpt2", "qwen2", "gemma3_text")
 
 @pytest.fixture(scope="module", params=["palm", *FAMILIES])
 def ranked(request, tmp_path_factory):
-    """A tiny model of 6 layers, its windows, and what was found."""
+    """A tiny model of 6 layers, its windows, its ranking, and the progress reported."""
     if request.param == "palm":
         model = build(load_scale("smoke").model, seed=0)
     else:
@@ -39,24 +39,26 @@ def ranked(request, tmp_path_factory):
         model = load_pretrained(read_checkpoint(str(folder), "main"))
     ids = torch.randint(1, 2048, (2, 3, 33), generator=torch.Generator().manual_seed(0))
     sample = Sample(scored=tuple(ids[0].split(2)), measured=tuple(ids[1].split(2)), windows=3)
-    steps = []
-    found = rank(model.eval(), sample, (2, 3), lambda *step: steps.append(step), name="m", text="t")
-    return model, sample, found, steps
+    reports = []
+    ranking = rank(
+        model.eval(), sample, (2, 3), lambda *passes: reports.append(passes), name="m", text="t"
+    )
+    return model, sample, ranking, reports
 
 
-def close(found, expected):
+def assert_close(values, expected):
     expected = torch.as_tensor(expected, dtype=torch.float64)
-    torch.testing.assert_close(torch.tensor(found).double(), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(torch.tensor(values).double(), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_its_scores_are_those_of_the_parts(ranked):
-    model, sample, found, _ = ranked
+    model, sample, ranking, _ = ranked
     inputs = [ids[:, :-1] for ids in sample.scored]
-    close(found.block_influence, block_influence.score(model, inputs))
-    close(found.loss_increase, loss_increase.score(model, sample.scored))
+    assert_close(ranking.block_influence, block_influence.score(model, inputs))
+    assert_close(ranking.loss_increase, loss_increase.score(model, sample.scored))
     everywhere = angular_distance.span_distances(model, inputs, 3, angular_distance.EVERY)
-    close(found.spans[3], everywhere)
-    at = {cut.location: cut.layers for cut in found.of_count(3)}
+    assert_close(ranking.spans[3], everywhere)
+    at = {cut.location: cut.layers for cut in ranking.of_count(3)}
     assert at["angular-distance"] == angular_distance.choose(model, inputs, 3, range(1, 5))
     assert at["angular-distance-last"] == angular_distance_last.choose(
         model, inputs, 3, range(1, 5)
@@ -64,52 +66,40 @@ def test_its_scores_are_those_of_the_parts(ranked):
 
 
 @torch.inference_mode()
-def test_the_dear_location_comes_if_asked_for(ranked):
-    model, sample, found, _ = ranked
-    assert not any(cut.location == "greedy" for cut in found.cuts)
+def test_greedy_is_measured_on_request_alone(ranked):
+    model, sample, ranking, _ = ranked
+    assert not any(cut.location == "greedy" for cut in ranking.cuts)
     more = rank(model, sample, (2, 3), lambda *_: None, name="m", text="t", dear=True)
     for count in (2, 3):
         (cut,) = [cut for cut in more.of_count(count) if cut.location == "greedy"]
         chosen = greedy.choose(model, sample.scored, count, range(1, 5))
         assert cut.layers == tuple(sorted(chosen))
-    assert {c for c in more.cuts if c.location != "greedy"} == set(found.cuts)
+    assert {c for c in more.cuts if c.location != "greedy"} == set(ranking.cuts)
 
 
 @torch.inference_mode()
 def test_a_cut_costs_what_the_model_without_those_layers_costs(ranked):
-    model, sample, found, _ = ranked
+    model, sample, ranking, _ = ranked
     whole = list(model.blocks)
-    assert [(cut.location, cut.count) for cut in found.cuts] == [
+    assert [(cut.location, cut.count) for cut in ranking.cuts] == [
         (name, count) for count in (2, 3) for name in locations_to_rank()
     ]
-    for cut in found.cuts:
+    for cut in ranking.cuts:
         if cut.location in ("input", "alt-output", "max-gap", "random-0"):
             assert cut.layers == tuple(sorted(pick(cut.location, 6, cut.count)))
             Student(model).remove(cut.layers)
-            close([cut.nll], [loss_increase.loss_without((), model, sample.measured)])
+            assert_close([cut.nll], [loss_increase.loss_without((), model, sample.measured)])
             model.use_blocks(whole)
-    close([found.base_nll], [loss_increase.loss_without((), model, sample.measured)])
+    assert_close([ranking.base_nll], [loss_increase.loss_without((), model, sample.measured)])
 
 
-def test_it_leaves_the_model_as_it_was_and_says_how_far_it_is(ranked):
-    model, _, found, steps = ranked
+def test_it_leaves_the_model_as_it_was_and_reports_every_pass(ranked):
+    model, _, ranking, reports = ranked
     assert len(model.blocks) == 6
     assert not any(block._forward_hooks for block in model.blocks)
-    assert steps[0][0] == 1
-    assert steps[-1][0] == steps[-1][1] == len(steps)
-    assert found.least_missed()[0] in range(1, 5)
-
-
-def test_the_two_samples_are_disjoint_and_spread(tmp_path):
-    from raydistill.data.batches import TokenFile
-    from raydistill.data.corpus.preparation import prepare_corpus
-    from raydistill.storage.store import Store
-
-    data = TokenFile(prepare_corpus("smoke", store=Store(tmp_path)), 64)
-    sample = sample_windows(data, 8, torch.device("cpu"))
-    scored, measured = torch.cat(sample.scored), torch.cat(sample.measured)
-    assert scored.shape == measured.shape == (8, 65)
-    assert not {tuple(row) for row in scored.tolist()} & {tuple(row) for row in measured.tolist()}
+    assert reports[0][0] == 1
+    assert reports[-1][0] == reports[-1][1] == len(reports)
+    assert ranking.least_missed()[0] in range(1, 5)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The one loop: when blocks leave, what learns, and that stopping is not asking for more."""
+"""The one loop: when blocks leave, what is trained, and how it stops."""
 
 import subprocess
 import sys
@@ -44,7 +44,7 @@ def test_heldout_is_measured_right_after_the_cut_and_at_the_shares_of_the_budget
     assert [p.nll for p in points] == [4, 4, 4, 4, 4]
 
 
-def test_layers_about_to_leave_are_frozen_from_the_start_and_hold_nothing():
+def test_layers_that_will_leave_are_frozen_from_the_start_without_gradient_or_momentum():
     student = tiny.student()
     doomed = student.model.blocks[1].fused_in.weight
     before = doomed.detach().clone()
@@ -68,7 +68,7 @@ def test_momentum_survives_a_cut():
     assert momenta[0].abs().sum() > 0
 
 
-def test_stopping_early_is_just_not_asking_for_more():
+def test_a_run_is_stopped_by_not_iterating_further():
     state, items = run(tiny.student(), DropPlan())
     while state.step < 3:
         next(items)

@@ -1,4 +1,4 @@
-"""A few real steps on this device, and what follows from them for a plan."""
+"""A few real steps on this device, and the estimates of a plan that follow."""
 
 import json
 import runpy
@@ -37,9 +37,9 @@ LM, KD = (
 )
 
 
-def job(store, *asked, scale=SMOKE, **changes):
+def job(store, *variants, scale=SMOKE, **changes):
     return ProbeJob(
-        model=scale.model, recipe=scale.heal, devices=1, variants=asked or (LM,),
+        model=scale.model, recipe=scale.heal, devices=1, variants=variants or (LM,),
         evaluation=replace(scale.evaluation, tasks=("continuation",)), corpus_sha256="none",
         storage=str(store.root), **changes,
     )  # fmt: skip
@@ -92,46 +92,46 @@ def test_tasks_count_once_their_questions_are_made(tmp_path, rate):
     store = Store(tmp_path)
     folder = prepare_corpus("smoke", store=store)
     make_items(["continuation"], store=store, folder=folder)
-    found = probe(replace(job(store), corpus_sha256=folder.name), world=WORLD)
-    assert found.left_out == ()
+    assert probe(replace(job(store), corpus_sha256=folder.name), world=WORLD).left_out == ()
     data = task_samples.write(tmp_path / "data", {"sst2": task_samples.SAMPLES["sst2"]})
     own = with_sources(replace(job(store).evaluation, tasks=("sst2",)), data, store)
-    asked = replace(job(store), corpus_sha256=folder.name, evaluation=own)
-    assert probe(asked, world=WORLD).left_out[0].endswith("not made yet (sst2)")
+    with_source = replace(job(store), corpus_sha256=folder.name, evaluation=own)
+    assert probe(with_source, world=WORLD).left_out[0].endswith("not made yet (sst2)")
     keep_task_data(own, data, store)
-    assert probe(asked, world=WORLD).left_out == ()
+    assert probe(with_source, world=WORLD).left_out == ()
     assert len(json.loads((folder / "corpus.json").read_text())["corpus_sha256"]) == 64
 
 
 def test_a_model_too_large_for_this_device_is_not_tried_and_no_number_is_made_up(store):
-    found = probe(job(store, Variant(loss="lm", removed=8, teachers=()), scale=PAPER), world=WORLD)
-    assert isinstance(found, Unmeasured)
-    assert "cpu" in found.reason
+    large = Variant(loss="lm", removed=8, teachers=())
+    result = probe(job(store, large, scale=PAPER), world=WORLD)
+    assert isinstance(result, Unmeasured)
+    assert "cpu" in result.reason
 
 
-def test_one_device_that_cannot_speaks_for_all(rate):
+def test_one_device_that_cannot_run_it_decides_for_all(rate):
     assert merged([rate, Unmeasured(reason="full")]) == Unmeasured(reason="full")
     assert merged([rate, rate]) == rate
 
 
 def test_the_smallest_and_the_largest_model_of_each_loss_are_probed(store):
     plan = a_plan(store, "--age", "80B", "--location", "none,input,output,1")
-    (asked,) = probe_jobs(distinct(plan.cells, all_known(SMOKE)), "none", store)
-    assert [(v.loss, v.removed) for v in asked.variants] == [("lm", 0), ("lm", 2)]
+    (planned,) = probe_jobs(distinct(plan.cells, all_known(SMOKE)), "none", store)
+    assert [(v.loss, v.removed) for v in planned.variants] == [("lm", 0), ("lm", 2)]
 
 
-def test_a_dry_run_tells_time_memory_disk_and_money_by_the_probe(store, rate):
+def test_a_dry_run_estimates_time_memory_disk_and_money_by_the_probe(store, rate):
     plan = a_plan(store, "--price-per-hour", "2.50")
     before = describe(prepare(plan, store))
     assert "Money: ?, at 2.5 for an hour" in before
     store.save(Probed(found=rate), *probe_path(SMOKE.model, SMOKE.heal))
     text = " ".join(describe(prepare(plan, store)).split())
-    for said in (
+    for line in (
         "Times from a probe without tasks whose",
         "device-hours",
         "Memory on each device: at most",
     ):
-        assert said in text
+        assert line in text
     assert "Disk: " in text
     assert "Money: 0." in text
 
@@ -145,18 +145,18 @@ def test_an_estimate_is_noted_before_a_trial_and_never_changed(tmp_path, rate):
     assert not store.path("trials").exists()
     store.save(Probed(found=rate), *probe_path(SMOKE.model, SMOKE.heal))
     keep_estimates(trials, store, probed=True)
-    place = ("trials", trials[0].trial.trial_id, ESTIMATE)
-    noted = store.load(CostEstimate, *place)
-    assert noted.device_s > 0
-    assert noted.source == rate.grounds
-    twice = replace(rate, paces=tuple(replace(p, flops_per_s=1.0) for p in rate.paces))
-    store.save(Probed(found=twice), *probe_path(SMOKE.model, SMOKE.heal))
+    key = ("trials", trials[0].trial.trial_id, ESTIMATE)
+    estimate = store.load(CostEstimate, *key)
+    assert estimate.device_s > 0
+    assert estimate.source == rate.grounds
+    slower = replace(rate, paces=tuple(replace(p, flops_per_s=1.0) for p in rate.paces))
+    store.save(Probed(found=slower), *probe_path(SMOKE.model, SMOKE.heal))
     keep_estimates(trials, store, probed=True)
-    assert store.load(CostEstimate, *place) == noted
+    assert store.load(CostEstimate, *key) == estimate
 
 
-def test_a_probe_is_read_back_as_it_was_kept(store, rate):
-    for found in (rate, Unmeasured(reason="too large")):
-        store.save(Probed(found=found), "probes", "some.json")
-        assert store.load(Probed, "probes", "some.json") == Probed(found=found)
+def test_a_probe_is_read_back_as_it_was_stored(store, rate):
+    for result in (rate, Unmeasured(reason="too large")):
+        store.save(Probed(found=result), "probes", "some.json")
+        assert store.load(Probed, "probes", "some.json") == Probed(found=result)
     assert isinstance(rate, Rate)

@@ -65,19 +65,19 @@ def test_finished_trials_of_other_shapes_are_kept_apart(store):
     assert known.pace("lm", 6).flops_per_s < known.pace("lm", 4).flops_per_s
 
 
-def test_finished_trials_go_before_an_old_probe_and_a_fresh_probe_before_them(store):
-    def found(*, probed):
+def test_finished_trials_come_before_an_old_probe_and_a_new_probe_before_them(store):
+    def rate_now(*, probed):
         return rate_of(SMOKE.model, SMOKE.heal, store, probed=probed)
 
-    assert found(probed=True) == Unmeasured()
+    assert rate_now(probed=True) == Unmeasured()
     store.save(Probed(found=rate(pace())), *probe_path(SMOKE.model, SMOKE.heal))
-    assert found(probed=False).source == "a probe"
+    assert rate_now(probed=False).source == "a probe"
     keep_finished(store, SMOKE, INPUT, train_s=10.0)
-    assert found(probed=False).source == "finished trials"
-    assert found(probed=True).source == "a probe"
+    assert rate_now(probed=False).source == "finished trials"
+    assert rate_now(probed=True).source == "a probe"
 
 
-def test_a_probe_that_could_not_leaves_its_reason_or_what_finished_trials_tell(store):
+def test_of_a_failed_probe_there_is_its_reason_or_the_rate_of_finished_trials(store):
     reason = Unmeasured(reason="too large")
     store.save(Probed(found=reason), *probe_path(SMOKE.model, SMOKE.heal))
     assert rate_of(SMOKE.model, SMOKE.heal, store, probed=True) == reason
@@ -100,7 +100,7 @@ def test_devices_side_by_side_give_the_median_and_the_most_memory():
     assert (both.flops_per_s, both.peak_bytes) == (2e9, 500)
 
 
-def test_utilisation_is_out_of_all_devices_of_a_trial():
+def test_utilisation_is_of_all_devices_of_a_trial():
     trained = finished(resolve(cell_of(SMOKE, INPUT), all_known(SMOKE)), SMOKE, train_s=10.0)
     peak = Peak(device="cpu", precision="float32", flops_per_s=trained.cost.flops_exact / 5)
     assert utilisation_pct(trained, peak) == pytest.approx(50.0)

@@ -1,9 +1,9 @@
-"""Answers of a teacher in the store: written once by whoever comes first, read by all others.
+"""A teacher's answers in the store: written by the first trial that needs them, read by all.
 
-    teacher_answers/<key>/<windows>/    some windows' answers (`distillation/answer_files.py`)
+    teacher_answers/<key>/<windows>/    the answers to some windows (`distillation/answer_files.py`)
 
-The key is of teacher, tokens and excerpt, not of the data order: trials with other seeds, and
-other students, read the same files, and add only the windows that are not there yet.
+The key covers teacher, tokens and excerpt, not the data order: trials with other seeds or
+students read the same files, and add only the windows that are missing.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,14 +21,12 @@ from raydistill.storage.manifest import is_whole
 from raydistill.storage.store import Store
 
 ANSWERS = "teacher_answers"
-
-LOGITS_AT_ONCE = 1 << 24
-
+_BATCH_LOGITS = 1 << 24
 Logits = Callable[[Tensor], Tensor]
 
 
 def windows_of(train: TrainSpec, tokens: TokenFile) -> list[int]:
-    """The windows that a training asks its teacher for, ascending: none in the warm phase."""
+    """The windows that a training needs answers to, ascending: none of the warm phase."""
     recipe = train.recipe
     per_step = recipe.batch_tokens // tokens.context
     steps = range(recipe.warm_phase_tokens // recipe.batch_tokens, recipe.total_steps)
@@ -46,19 +44,19 @@ def cached_teacher(
 ) -> WrittenTeacher:
     """The answers to `windows`, written where the store lacks them.
 
-    Of those who ask at once for the same teacher, one writes and the others wait.
+    Of several processes that need the same teacher at once, one writes and the others wait.
 
     Args:
         spec: which teacher, over which tokens, and what is written of it.
         windows: numbers of the token file.
         tokens: that file.
-        teacher: loads what gives logits [B, T, V] of inputs [B, T] on the CPU; only to write.
-        store: where answers are kept.
-        cap_bytes: what all answers in the store may take.
+        teacher: loads a function from inputs [B, T] on the CPU to logits [B, T, V], if need be.
+        store: where answers are.
+        cap_bytes: of all answers in the store.
 
     Raises:
         DataError: if the tokens are not those of `spec`, or the files were changed.
-        SetupError: if it would take more than `cap_bytes`.
+        SetupError: if the answers would take more than `cap_bytes`.
     """
     if (tokens.info.corpus_sha256, tokens.context) != (spec.corpus_sha256, spec.context):
         raise DataError(
@@ -70,45 +68,40 @@ def cached_teacher(
         with turn(store.path(ANSWERS, f"{spec.key}.claim")):
             written = _open(spec, store)
             if missing := _missing(windows, written):
-                check_room(spec, len(missing), store=store, cap_bytes=cap_bytes)
+                _check_space(spec, len(missing), store, cap_bytes)
                 with store.making(ANSWERS, spec.key, digest(missing)) as folder:
                     _write(Writer(folder, spec), missing, tokens, teacher())
                 written = _open(spec, store)
     return written
 
 
-def check_room(spec: WrittenSpec, num_windows: int, *, store: Store, cap_bytes: float) -> None:
-    """Refuse to write more than is allowed, before anything is computed.
-
-    Raises:
-        SetupError: if `num_windows` more windows would take it over `cap_bytes`.
-    """
-    there = sum(f.stat().st_size for f in store.path(ANSWERS).rglob("*.bin"))
+def _check_space(spec: WrittenSpec, num_windows: int, store: Store, cap_bytes: float) -> None:
+    """Refuse to go over the cap, before anything is computed."""
+    present = sum(f.stat().st_size for f in store.path(ANSWERS).rglob("*.bin"))
     needed = num_windows * spec.window_bytes
-    if there + needed > cap_bytes:
+    if present + needed > cap_bytes:
         raise SetupError(
             f"the teacher's answers to {num_windows} windows need {needed / 1e9:.3g} GB beside "
-            f"{there / 1e9:.3g} GB that are there, and the cap is {cap_bytes / 1e9:.3g} GB: raise "
-            "--cache-gb, write less of each token, or ask the teacher online"
+            f"{present / 1e9:.3g} GB that are there, and the cap is {cap_bytes / 1e9:.3g} GB: "
+            "raise --cache-gb, write less of each token, or ask the teacher online"
         )
 
 
 def _open(spec: WrittenSpec, store: Store) -> WrittenTeacher:
-    """All that is there."""
-    folder = store.path(ANSWERS, spec.key)
-    whole = [path for path in sorted(folder.glob("[!.]*")) if is_whole(path)]
-    return WrittenTeacher(spec, [Segment(path, spec) for path in whole])
+    """All answers in the store."""
+    folders = sorted(store.path(ANSWERS, spec.key).glob("[!.]*"))
+    return WrittenTeacher(spec, [Segment(path, spec) for path in folders if is_whole(path)])
 
 
 def _missing(windows: Sequence[int], written: WrittenTeacher) -> list[int]:
-    return sorted(set(windows) - written.places.keys())
+    return sorted(set(windows) - written.rows.keys())
 
 
 def _write(writer: Writer, windows: Sequence[int], tokens: TokenFile, logits: Logits) -> None:
     spec = writer.spec
-    at_once = max(1, LOGITS_AT_ONCE // (spec.context * spec.vocab_size))
-    for first in range(0, len(windows), at_once):
-        numbers = list(windows[first : first + at_once])
+    size = max(1, _BATCH_LOGITS // (spec.context * spec.vocab_size))
+    for first in range(0, len(windows), size):
+        numbers = list(windows[first : first + size])
         with torch.no_grad():
             logits_BTV = logits(tokens.windows(numbers)[:, :-1])
         for number, logits_TV in zip(numbers, logits_BTV, strict=True):

@@ -1,12 +1,12 @@
-"""A teacher's answers in files: some windows of a token file, whole, memory-mapped.
+"""A teacher's answers in memory-mapped files: all tokens of some windows of a token file.
 
-    written.json   what was written: by which teacher, over which tokens, and how
+    written.json   the `WrittenSpec`: of which teacher, over which tokens, and how
     windows.bin    the windows' numbers, ascending, int64
-    ids.bin        of every token the ids taken, 16 bits where they fit, else 32
+    ids.bin        the ids taken of every token, 16 bits where they fit, else 32
     log_p.bin      the teacher's log-probability of each, float16
     counts.bin     how often each was drawn, and sizes.bin, how many ids each token has: only
-                   where tokens differ in that
-    scalars.bin    one float16 a token, where the excerpt has one
+                   where that number varies
+    scalars.bin    one float16 per token, where the excerpt has one
     manifest.json  last
 
 Shapes: T positions of a window, N tokens, V vocabulary, S ids of a token.
@@ -30,24 +30,20 @@ from raydistill.core.serialization import digest, from_json, to_json
 from raydistill.data.batches import Batch
 from raydistill.distillation.answers import SparseAnswer
 from raydistill.distillation.excerpt import Excerpt, load_form
-from raydistill.distillation.teacher_placement import MOST_IDS, count_bytes, id_bytes
+from raydistill.distillation.teacher_placement import MAX_IDS, count_bytes, id_bytes
 from raydistill.specs.part_identity import own_parts
 from raydistill.storage.manifest import verify
 
 DESCRIPTION = "written.json"
-
 FORMAT_VERSION = 1
-
-PER_TOKEN = ("sizes", "scalars")
-
+PER_TOKEN = ("sizes", "scalars")  # files with one entry per token
 CPU = torch.device("cpu")
-
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WrittenSpec:
-    """Everything that decides what stands in the files, but for which windows."""
+    """All that determines the content of the files, except which windows."""
 
     teacher_sha256: str  # of its weights
     corpus_sha256: str
@@ -55,22 +51,22 @@ class WrittenSpec:
     context: int
     vocab_size: int  # ids that teacher and student share
     excerpt: str
-    size: int  # ids, or draws, a token
+    size: int  # ids, or draws, per token
     temperature: float = 1.0
-    precision: str = "float32"  # that the teacher computes in
-    draw: int = 0  # where ids are drawn, another number draws others
+    precision: str = "float32"  # of the teacher's forward pass
+    draw: int = 0  # a seed: where ids are drawn, another number draws others
     format: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
-        """Refuse what the files cannot hold.
+        """Check that the files can hold it.
 
         Raises:
             UsageError: if there is no such excerpt, or its size is out of range.
         """
         load_form(self.excerpt)
-        if not 1 <= self.size <= MOST_IDS:
+        if not 1 <= self.size <= MAX_IDS:
             raise UsageError(
-                f"an excerpt of {self.size} ids a token: from 1 to {MOST_IDS:,}, the vocabulary "
+                f"an excerpt of {self.size} ids a token: from 1 to {MAX_IDS:,}, the vocabulary "
                 f"has {self.vocab_size}"
             )
 
@@ -81,7 +77,7 @@ class WrittenSpec:
 
     @property
     def window_bytes(self) -> int:
-        """What a window takes on disk; at most, where tokens differ."""
+        """Bytes on disk per window; where the number of ids varies, at most."""
         layout = load_form(self.excerpt).layout
         return layout.window_bytes(self.size, self.vocab_size, self.context)
 
@@ -95,18 +91,15 @@ class Writer:
         (folder / DESCRIPTION).write_text(to_json(spec), encoding="utf-8")
 
     def write(self, number: int, logits_TV: Tensor) -> None:
-        """What the teacher says of one window; the draws depend on its number alone."""
+        """Append the teacher's answer to one window; the draws depend on its number alone."""
         spec = self.spec
         scaled_TV = logits_TV[:, : spec.vocab_size].float() / spec.temperature
         rng = torch.Generator(device=logits_TV.device).manual_seed(_seed(spec, number))
-        taken = self.form.take(scaled_TV.log_softmax(-1), spec.size, rng)
-        self._append("windows", np.array([number], dtype="<i8"))
-        for name, array in _arrays(taken, spec).items():
-            self._append(name, array)
-
-    def _append(self, name: str, array: Array) -> None:
-        with (self.folder / f"{name}.bin").open("ab") as file:
-            file.write(array.tobytes())
+        excerpt = self.form.take(scaled_TV.log_softmax(-1), spec.size, rng)
+        window = np.array([number], dtype="<i8")
+        for name, array in {"windows": window, **_arrays(excerpt, spec)}.items():
+            with (self.folder / f"{name}.bin").open("ab") as file:
+                file.write(array.tobytes())
 
 
 class Segment:
@@ -116,17 +109,17 @@ class Segment:
         """Open it.
 
         Raises:
-            DataError: if it was damaged, or written for something else.
+            DataError: if it is damaged, or was written for another spec.
         """
         verify(folder)
-        found = from_json(WrittenSpec, (folder / DESCRIPTION).read_text(encoding="utf-8"))
-        if found != spec:
-            raise DataError(f"{folder} was written for {_difference(found, spec)}; delete it")
+        written = from_json(WrittenSpec, (folder / DESCRIPTION).read_text(encoding="utf-8"))
+        if written != spec:
+            raise DataError(f"{folder} was written for {_difference(written, spec)}; delete it")
         self.spec = spec
         self.windows: list[int] = np.fromfile(folder / "windows.bin", dtype="<i8").tolist()
         self.files: dict[str, Array] = {
-            name: np.memmap(folder / f"{name}.bin", dtype=kind, mode="r")
-            for name, kind in _kinds(spec).items()
+            name: np.memmap(folder / f"{name}.bin", dtype=dtype, mode="r")
+            for name, dtype in _dtypes(spec).items()
         }
         if "sizes" in self.files:
             sizes = self.files["sizes"].reshape(-1, spec.context).sum(axis=1, dtype=np.int64)
@@ -135,7 +128,7 @@ class Segment:
         self.starts: list[int] = [0, *np.cumsum(sizes).tolist()]
 
     def entries(self, name: str, row: int) -> Array:
-        """What stands in a file of the window in that place."""
+        """The entries in a file of the window in that row."""
         context = self.spec.context
         if name in PER_TOKEN:
             return self.files[name][row * context : (row + 1) * context]
@@ -143,80 +136,78 @@ class Segment:
 
 
 class WrittenTeacher:
-    """Answers for all windows of some segments; a loss may ask it."""
+    """A `Teacher` with the answers to all windows of some segments."""
 
     def __init__(self, spec: WrittenSpec, segments: Iterable[Segment]) -> None:
         self.spec = spec
         self.form = load_form(spec.excerpt)
-        self.places = {n: (s, row) for s in segments for row, n in enumerate(s.windows)}
+        self.rows = {n: (s, row) for s in segments for row, n in enumerate(s.windows)}
 
     def __call__(self, batch: Batch) -> SparseAnswer:
-        """What the teacher says of the windows of a batch, on their device."""
+        """The answer to a batch, on its device."""
         return self.answer(batch.numbers, batch.ids.device)
 
     def answer(self, numbers: Sequence[int], device: torch.device = CPU) -> SparseAnswer:
-        """What the teacher says of these windows, in their order.
+        """The answer to these windows, in their order.
 
         Raises:
             LookupError: if one of them was not written.
         """
-        missing = [number for number in numbers if number not in self.places]
+        missing = [number for number in numbers if number not in self.rows]
         if missing:
             raise LookupError(f"the teacher's answers to window {missing[0]} were not written")
-        places = [self.places[number] for number in numbers]
-        found = {
-            name: np.concatenate([segment.entries(name, row) for segment, row in places])
-            for name in _kinds(self.spec)
+        rows = [self.rows[number] for number in numbers]
+        arrays = {
+            name: np.concatenate([segment.entries(name, row) for segment, row in rows])
+            for name in _dtypes(self.spec)
         }
-        excerpt = _excerpt(found, len(numbers) * self.spec.context, device)
-        known = self.form.known(excerpt, self.spec.size)
-        return SparseAnswer(known, self.spec.vocab_size, self.spec.temperature)
+        excerpt = _excerpt(arrays, len(numbers) * self.spec.context, device)
+        teacher = self.form.known(excerpt, self.spec.size)
+        return SparseAnswer(teacher, self.spec.vocab_size, self.spec.temperature)
 
 
-def _kinds(spec: WrittenSpec) -> dict[str, str]:
-    """The files there are, and what they hold."""
+def _dtypes(spec: WrittenSpec) -> dict[str, str]:
+    """The dtype of each file, by name."""
     form = load_form(spec.excerpt)
-    kinds = {"ids": f"<u{id_bytes(spec.vocab_size)}", "log_p": "<f2"}
+    dtypes = {"ids": f"<u{id_bytes(spec.vocab_size)}", "log_p": "<f2"}
     if form.counts:
-        kinds |= {"counts": f"<u{count_bytes(spec.size)}", "sizes": "<u2"}
+        dtypes |= {"counts": f"<u{count_bytes(spec.size)}", "sizes": "<u2"}
     if form.scalar:
-        kinds |= {"scalars": "<f2"}
-    return kinds
+        dtypes |= {"scalars": "<f2"}
+    return dtypes
 
 
-def _arrays(taken: Excerpt, spec: WrittenSpec) -> dict[str, Array]:
-    """What goes into each file."""
-    written_NS = torch.ones_like(taken.ids, dtype=torch.bool)
-    found = {"ids": taken.ids, "log_p": taken.log_p}
-    if taken.counts is not None:
-        written_NS = taken.counts > 0
-        found |= {"counts": taken.counts}
-    found = {name: tensor[written_NS] for name, tensor in found.items()}
-    found["sizes"] = written_NS.sum(-1)
-    if taken.scalar is not None:
-        found["scalars"] = taken.scalar
-    return {name: found[name].cpu().numpy().astype(kind) for name, kind in _kinds(spec).items()}
+def _arrays(excerpt: Excerpt, spec: WrittenSpec) -> dict[str, Array]:
+    """The content of each file, without padding."""
+    ids, counts, scalar = excerpt.ids, excerpt.counts, excerpt.scalar
+    valid_NS = torch.ones_like(ids, dtype=torch.bool) if counts is None else counts > 0
+    tensors = {"ids": ids[valid_NS], "log_p": excerpt.log_p[valid_NS], "sizes": valid_NS.sum(-1)}
+    if counts is not None:
+        tensors["counts"] = counts[valid_NS]
+    if scalar is not None:
+        tensors["scalars"] = scalar
+    return {n: tensors[n].cpu().numpy().astype(dtype) for n, dtype in _dtypes(spec).items()}
 
 
-def _excerpt(found: Mapping[str, Array], num_tokens: int, device: torch.device) -> Excerpt:
-    """Back from the files, each token padded to the longest."""
-    if "sizes" in found:
-        taken_NS = np.arange(found["sizes"].max())[None, :] < found["sizes"][:, None]
+def _excerpt(arrays: Mapping[str, Array], num_tokens: int, device: torch.device) -> Excerpt:
+    """The excerpt in files, each token padded to the longest."""
+    if "sizes" in arrays:
+        valid_NS = np.arange(arrays["sizes"].max())[None, :] < arrays["sizes"][:, None]
     else:
-        taken_NS = np.ones((num_tokens, len(found["ids"]) // num_tokens), dtype=np.bool_)
+        valid_NS = np.ones((num_tokens, len(arrays["ids"]) // num_tokens), dtype=np.bool_)
 
     def padded(name: str) -> Array:
-        values = np.zeros(taken_NS.shape, dtype=found[name].dtype)
-        values[taken_NS] = found[name]
+        values = np.zeros(valid_NS.shape, dtype=arrays[name].dtype)
+        values[valid_NS] = arrays[name]
         return values
 
     ids_NS = padded("ids")
-    ids_NS = np.where(taken_NS, ids_NS, ids_NS[:, :1])
+    ids_NS = np.where(valid_NS, ids_NS, ids_NS[:, :1])
     return Excerpt(
         ids=torch.from_numpy(ids_NS.astype(np.int64)).to(device),
-        log_p=torch.from_numpy(padded("log_p")).to(device).float(),
-        counts=_floats(padded("counts"), device) if "counts" in found else None,
-        scalar=_floats(found["scalars"], device) if "scalars" in found else None,
+        log_p=_floats(padded("log_p"), device),
+        counts=_floats(padded("counts"), device) if "counts" in arrays else None,
+        scalar=_floats(arrays["scalars"], device) if "scalars" in arrays else None,
     )
 
 
@@ -229,8 +220,8 @@ def _seed(spec: WrittenSpec, number: int) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "little")
 
 
-def _difference(found: WrittenSpec, wanted: WrittenSpec) -> str:
+def _difference(written: WrittenSpec, spec: WrittenSpec) -> str:
     """The first field that differs, in words."""
-    names = [field.name for field in dataclasses.fields(WrittenSpec)]
-    name = next(name for name in names if getattr(found, name) != getattr(wanted, name))
-    return f"{name} {getattr(found, name)}, not {getattr(wanted, name)}"
+    fields, expected = dataclasses.asdict(written), dataclasses.asdict(spec)
+    name = next(name for name in fields if fields[name] != expected[name])
+    return f"{name} {fields[name]}, not {expected[name]}"

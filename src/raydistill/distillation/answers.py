@@ -1,8 +1,7 @@
-"""What a teacher says about a batch, and how far a student is from it.
+"""A teacher's answer to a batch, and the divergence of a student from it.
 
-A teacher is asked for one batch and gives one `Answer`; a loss sees nothing else of it. So it
-is all the same to a loss whether the teacher stands on this device, on another one, or was
-written down before.
+A loss sees nothing of a teacher but its `TeacherAnswer` to a batch, so it does not depend on
+where the teacher is: on this device, on another one, or cached.
 
 Shapes: B windows, T positions, N = B·T tokens, V vocabulary.
 """
@@ -24,13 +23,13 @@ from raydistill.distillation.divergence import (
 
 
 class TeacherAnswer(ABC):
-    """The teacher's distribution at every position of a batch, or what is known of it."""
+    """The teacher's distribution at every position of a batch, complete or in part."""
 
     @abstractmethod
     def loss(self, logits_BTV: Tensor, targets_BT: Tensor, weights: Weights) -> Tensor:
         """`lm`·CE + `kl`·T²·KL(teacher ‖ student), nats per valid token, a float32 scalar.
 
-        The KL is summed over the vocabulary; both are averaged over the tokens with a target
+        The KL is summed over the vocabulary; both terms are averaged over the tokens with a target
         (not -100). The others get no gradient. Without a valid token it is 0.
         """
 
@@ -39,8 +38,7 @@ class TeacherAnswer(ABC):
         return self.loss(logits_BTV, targets_BT, Weights(lm=0.0, kl=1.0, temperature=temperature))
 
 
-Ask = Callable[[], TeacherAnswer]
-"""What a loss gets: asking costs the teacher's forward pass, so only who needs it asks."""
+Ask = Callable[[], TeacherAnswer]  # costs the teacher's forward pass: only a loss with one calls it
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +59,9 @@ class WholeAnswer(TeacherAnswer):
 
 @dataclass(frozen=True, slots=True)
 class SparseAnswer(TeacherAnswer):
-    """Some ids of each token, in the order of the batch's tokens, at one temperature."""
+    """Some ids of each token of a batch, in their order, at one temperature."""
 
-    known: SparseTeacher
+    teacher: SparseTeacher
     vocab_size: int  # ids that teacher and student share
     temperature: float = 1.0
 
@@ -80,7 +78,7 @@ class SparseAnswer(TeacherAnswer):
             )
         logits_NV, share_N = logits_BTV.flatten(0, 1), shares(targets_BT)
         divergence = weights.kl * sparse_kl(
-            logits_NV[:, : self.vocab_size], self.known, share_N, temperature=self.temperature
+            logits_NV[:, : self.vocab_size], self.teacher, share_N, temperature=self.temperature
         )
         if not weights.lm:
             return divergence

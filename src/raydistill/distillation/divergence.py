@@ -1,6 +1,6 @@
-"""CE and T²·KL(teacher ‖ student) in float32, some tokens and a slice of the vocabulary at a time.
+"""CE and T²·KL(teacher ‖ student) in float32, in chunks of tokens and of the vocabulary.
 
-Of a large vocabulary only the logits and the student's gradient are ever whole: no float32
+Of a large vocabulary only the logits and the student's gradient are ever complete: no float32
 copies, no probabilities. Shapes: N tokens, V vocabulary, S ids known of each token.
 
 A token's weight is its share of the mean: one over the number of valid tokens, or 0 for
@@ -15,17 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-VOCABULARY_CHUNK = 8_192
-"""Vocabulary entries at a time."""
-
-LOGITS_AT_ONCE = {False: 1 << 17, True: 1 << 26}
-"""Logits at a time, on a CPU such that its cache holds them, and on a GPU."""
-
-NO_TARGET = -100
-"""Stands where a token is padding."""
-
-LEAST_REST = 1e-7
-"""What is left of a probability of 1 in float32."""
+VOCABULARY_CHUNK = 8_192  # vocabulary entries at a time
+CPU_LOGITS, GPU_LOGITS = 1 << 17, 1 << 26  # at a time; on a CPU they fit its cache
+NO_TARGET = -100  # the target of padding
+MIN_REST = 1e-7  # of a probability: 1 minus this is below 1 in float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +27,13 @@ class SparseTeacher:
 
     ids: Tensor  # int64 [N, S]; padding repeats the first
     log_p: Tensor  # [N, S], finite
-    weights: Tensor  # [N, S], what each id counts for; 0 is padding, never the first
+    weights: Tensor  # [N, S], of each id; 0 is padding, never the first
     tail: Tensor  # [N], the mass of all other ids as one bucket; 0: no such term
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What the two terms of a loss with a teacher count for, and the temperature of the KL."""
+    """The weights of the two terms of a loss with a teacher, and the temperature of the KL."""
 
     lm: float
     kl: float
@@ -56,17 +49,17 @@ def distillation_loss(
     *,
     chunk: int = VOCABULARY_CHUNK,
 ) -> Tensor:
-    """`lm`·CE + `kl`·T²·KL to all of the teacher's logits, nats per token, in one sweep.
+    """`lm`·CE + `kl`·T²·KL to all of the teacher's logits, nats per token, in one pass.
 
-    Where one vocabulary is padded further than the other, the KL is of the ids that they share,
+    Where one vocabulary is padded further than the other, the KL is over the shared ids,
     renormalised. T² keeps the gradient's size (Hinton et al., 2015).
     """
     shared = min(logits_NV.shape[-1], teacher_NV.shape[-1])
     if weights.lm and shared < logits_NV.shape[-1]:
-        alone = Weights(lm=0.0, kl=weights.kl, temperature=weights.temperature)
-        kl = distillation_loss(logits_NV, teacher_NV, targets_N, share_N, alone, chunk=chunk)
+        kl_only = Weights(lm=0.0, kl=weights.kl, temperature=weights.temperature)
+        kl = distillation_loss(logits_NV, teacher_NV, targets_N, share_N, kl_only, chunk=chunk)
         return kl + weights.lm * cross_entropy(logits_NV, targets_N)
-    value: Tensor = _Taught.apply(
+    value: Tensor = _DenseLoss.apply(
         logits_NV[:, :shared], teacher_NV[:, :shared].detach(), targets_N, share_N, weights, chunk
     )  # type: ignore[no-untyped-call]
     return value
@@ -80,7 +73,7 @@ def cross_entropy(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
 
 def sparse_kl(
     logits_NV: Tensor,
-    known: SparseTeacher,
+    teacher: SparseTeacher,
     share_N: Tensor,
     *,
     temperature: float = 1.0,
@@ -91,12 +84,12 @@ def sparse_kl(
     Σ w·(log p − log q) over the known ids, and tail·(log tail − log of the student's mass on
     all other ids).
     """
-    value: Tensor = _Sparse.apply(logits_NV, known, share_N, temperature, chunk)  # type: ignore[no-untyped-call]
+    value: Tensor = _SparseKL.apply(logits_NV, teacher, share_N, temperature, chunk)  # type: ignore[no-untyped-call]
     return value
 
 
-class _Taught(torch.autograd.Function):
-    """The gradient is made on the way forward, while a few tokens' logits are at hand."""
+class _DenseLoss(torch.autograd.Function):
+    """The gradient is computed in the forward pass, chunk by chunk, while logits are in cache."""
 
     @staticmethod
     def forward(
@@ -109,11 +102,12 @@ class _Taught(torch.autograd.Function):
         chunk: int,
     ) -> Tensor:
         gradient, nats_N = torch.empty_like(student_NV), torch.empty_like(share_N)
-        at_once = max(1, LOGITS_AT_ONCE[student_NV.is_cuda] // min(chunk, student_NV.shape[-1]))
-        for first in range(0, len(student_NV), at_once):
-            some = slice(first, first + at_once)
-            nats_N[some] = _some(
-                student_NV[some], teacher_NV[some], share_N[some], gradient[some], weights, chunk
+        logits = GPU_LOGITS if student_NV.is_cuda else CPU_LOGITS
+        size = max(1, logits // min(chunk, student_NV.shape[-1]))
+        for first in range(0, len(student_NV), size):
+            n = slice(first, first + size)
+            nats_N[n] = _dense_terms(
+                student_NV[n], teacher_NV[n], share_N[n], gradient[n], weights, chunk
             )
         if weights.lm:
             valid_N = targets_N.clamp_min(0).unsqueeze(-1)
@@ -129,7 +123,7 @@ class _Taught(torch.autograd.Function):
         return gradient.mul_(grads[0]), None, None, None, None, None
 
 
-def _some(
+def _dense_terms(
     student_NV: Tensor,
     teacher_NV: Tensor,
     share_N: Tensor,
@@ -137,7 +131,7 @@ def _some(
     weights: Weights,
     chunk: int,
 ) -> Tensor:
-    """Both terms of some tokens, but for the target's own logit; `gradient_NV` is filled in."""
+    """Both terms of some tokens, without the target's logit; fills `gradient_NV` in place."""
     temperature = weights.temperature
     norm_N = _logsumexp(student_NV, 1.0, chunk)
     warm_N = norm_N if temperature == 1 else _logsumexp(student_NV, temperature, chunk)
@@ -158,41 +152,41 @@ def _some(
     return weights.lm * norm_N + weights.kl * temperature**2 * kl_N
 
 
-class _Sparse(torch.autograd.Function):
+class _SparseKL(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
         logits_NV: Tensor,
-        known: SparseTeacher,
+        teacher: SparseTeacher,
         share_N: Tensor,
         temperature: float,
         chunk: int,
     ) -> Tensor:
         norm_N = _logsumexp(logits_NV, temperature, chunk)
-        log_q_NS = _log_softmax(logits_NV.gather(-1, known.ids), norm_N, temperature)
-        known_q_N = (log_q_NS.exp() * (known.weights > 0)).sum(-1)
-        rest_N = (1 - known_q_N).clamp_min(LEAST_REST)
+        log_q_NS = _log_softmax(logits_NV.gather(-1, teacher.ids), norm_N, temperature)
+        known_q_N = (log_q_NS.exp() * (teacher.weights > 0)).sum(-1)
+        rest_N = (1 - known_q_N).clamp_min(MIN_REST)
         ctx.save_for_backward(logits_NV, share_N, norm_N, log_q_NS, rest_N)
-        ctx.known, ctx.temperature, ctx.chunk = known, temperature, chunk
-        kl_N = (known.weights * (known.log_p - log_q_NS)).sum(-1)
-        kl_N += torch.xlogy(known.tail, known.tail) - known.tail * rest_N.log()
+        ctx.teacher, ctx.temperature, ctx.chunk = teacher, temperature, chunk
+        kl_N = (teacher.weights * (teacher.log_p - log_q_NS)).sum(-1)
+        kl_N += torch.xlogy(teacher.tail, teacher.tail) - teacher.tail * rest_N.log()
         return temperature**2 * _mean(kl_N, share_N)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         logits_NV, share_N, norm_N, log_q_NS, rest_N = ctx.saved_tensors
-        known: SparseTeacher = ctx.known
+        teacher: SparseTeacher = ctx.teacher
         factor_N1 = (ctx.temperature * grads[0] * share_N).unsqueeze(-1)
-        mass_N1 = (known.weights.sum(-1) + known.tail).unsqueeze(-1)
-        unknown_N1 = mass_N1 - (known.tail / rest_N).unsqueeze(-1)
+        mass_N1 = (teacher.weights.sum(-1) + teacher.tail).unsqueeze(-1)
+        unknown_N1 = mass_N1 - (teacher.tail / rest_N).unsqueeze(-1)
         gradient = torch.empty_like(logits_NV)
         for part in _slices(logits_NV, ctx.chunk):
             q = _log_softmax(logits_NV[:, part], norm_N, ctx.temperature).exp_()
             gradient[:, part] = q.mul_(unknown_N1 * factor_N1)
-        known_NS = (mass_N1 * log_q_NS.exp() - known.weights) * factor_N1
-        # Padding repeats the first id, and so must write the same.
-        known_NS = torch.where(known.weights > 0, known_NS, known_NS[:, :1])
-        gradient.scatter_(-1, known.ids, known_NS.to(gradient.dtype))
+        known_NS = (mass_N1 * log_q_NS.exp() - teacher.weights) * factor_N1
+        # Padding repeats the first id, and so must write the same value.
+        known_NS = torch.where(teacher.weights > 0, known_NS, known_NS[:, :1])
+        gradient.scatter_(-1, teacher.ids, known_NS.to(gradient.dtype))
         return _without_padding(gradient, share_N), None, None, None, None
 
 
@@ -213,12 +207,12 @@ def _log_softmax(logits_NV: Tensor, norm_N: Tensor, temperature: float) -> Tenso
 
 
 def _scaled(logits_NV: Tensor, temperature: float) -> Tensor:
-    """In float32; no copy where there is nothing to do."""
+    """In float32, without a copy where it already is."""
     return logits_NV.float() if temperature == 1 else logits_NV.float() / temperature
 
 
 def _mean(kl_N: Tensor, share_N: Tensor) -> Tensor:
-    """Not a matrix product: autocast would round that to bfloat16."""
+    """The weighted sum; no matrix product, which autocast would round to bfloat16."""
     return (kl_N.masked_fill(share_N == 0, 0) * share_N).sum()
 
 

@@ -1,7 +1,7 @@
-"""What is written of a teacher's distribution: some ids of each token, and what they stand for.
+"""Excerpts of a teacher's distribution: some ids of each token, and their weights.
 
-An excerpt is a file of this folder that defines `form`: how to take `size` ids from a
-distribution, and what a loss may then know of it. Shapes: N tokens, V vocabulary, S ids taken.
+An excerpt is a file of `distillation/excerpts/` that defines `form`: how to take `size` ids from
+a distribution, and what a loss then knows of it. Shapes: N tokens, V vocabulary, S ids taken.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ from raydistill.distillation.teacher_placement import Layout
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """What is written of N tokens."""
+    """The distributions of N tokens, as far as they are written."""
 
-    ids: Tensor  # int64 [N, S], the first of a token always one of those taken
+    ids: Tensor  # int64 [N, S], the first of a token never padding
     log_p: Tensor  # [N, S]
-    counts: Tensor | None = None  # [N, S], how often each was drawn; 0: not at all, not written
+    counts: Tensor | None = None  # [N, S], how often each was drawn; 0 is padding, not written
     scalar: Tensor | None = None  # [N]
 
 
@@ -32,12 +32,12 @@ class Form:
 
     take: Callable[[Tensor, int, torch.Generator], Excerpt]  # of log-probabilities [N, V]
     known: Callable[[Excerpt, int], SparseTeacher]
-    counts: bool = False  # whether excerpts have them; then tokens differ in how many ids they have
+    counts: bool = False  # whether excerpts have them; then the number of ids varies by token
     scalar: bool = False
 
     @property
     def layout(self) -> Layout:
-        """What it takes on disk."""
+        """The layout on disk."""
         return Layout(counts=self.counts, scalar=self.scalar)
 
 

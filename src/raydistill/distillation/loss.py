@@ -1,9 +1,9 @@
-"""Objectives. A loss is a file that defines one function.
+"""Losses by name. A loss is a file of `distillation/losses/` that defines one function.
 
     loss(logits_BTV, targets_BT, ask) -> Tensor
 
-is in nats per token, a float32 scalar. `ask()` gives the teacher's `Answer` to the same inputs;
-only a loss with a teacher asks. Keyword arguments are settings (`kd+temperature=2`).
+in nats per token, a float32 scalar. `ask()` gives the `TeacherAnswer` to the same inputs; only a
+loss with a teacher calls it. Keyword arguments are settings (`kd+temperature=2`).
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Loss = Callable[[Tensor, Tensor, Ask], Tensor]
 
 
 def load_loss(name: str) -> Loss:
-    """The loss of that name, with the settings that the name carries (`kd+temperature=2`).
+    """The function of a loss, with the settings in its name (`kd+temperature=2`).
 
     Raises:
         UsageError: if there is no such loss or setting.

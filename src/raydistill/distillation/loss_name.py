@@ -1,7 +1,7 @@
 """The name of a loss, with settings if need be: `kd`, or `kd+temperature=2+hidden=0.1`.
 
-A loss is a file of `distillation/losses/`. Its settings replace those that the file gives to
-`losses.kd.mixed` (METHOD 5); they stand in the name, and so in every table and in the trial's id.
+A loss is a file of `distillation/losses/`. Settings replace the defaults of its function
+(METHOD 5); they are part of the name, and so of every table and of the trial's id.
 """
 
 import math
@@ -11,22 +11,18 @@ from raydistill.core.errors import UsageError, unknown
 from raydistill.core.parts import LOSS, part_names
 from raydistill.specs.trial import TEACHER_FREE
 
-FEATURE_TERMS = ("hidden", "embedding", "attention")
-"""Terms that look inside student and teacher; `distillation/feature_losses.py` has them."""
-
-WEIGHTS = ("lm", "kl", *FEATURE_TERMS)
-"""Of the terms of a loss with a teacher, each from 0 to 1."""
-
+FEATURE_TERMS = ("hidden", "embedding", "attention")  # `distillation/feature_losses.py`
+TERMS = ("lm", "kl", *FEATURE_TERMS)  # each with a weight from 0 to 1
 TEMPERATURE = "temperature"
 
 
 def has_teacher(loss: str) -> bool:
-    """Whether a loss asks a teacher."""
+    """Whether a loss needs a teacher."""
     return loss != TEACHER_FREE
 
 
 def canonical_loss(loss: str) -> str:
-    """The one way to write a loss: settings sorted, numbers as short as they can be.
+    """A loss in its canonical form: settings sorted, numbers as short as possible.
 
     Raises:
         UsageError: if there is no such loss or setting, or a value is out of range.
@@ -44,24 +40,24 @@ def loss_settings(loss: str) -> tuple[str, Mapping[str, float]]:
     Raises:
         UsageError: if there is no such loss or setting, or a value is out of range.
     """
-    name, *given = loss.split("+")
+    name, *settings = loss.split("+")
     names = part_names(LOSS)
     if name not in names:
         raise UsageError(unknown("loss", name, names))
-    if given and not has_teacher(name):
+    if settings and not has_teacher(name):
         raise UsageError(f"loss {loss!r}: {name!r} has no teacher, and so no settings")
-    return name, dict(_setting(item, loss) for item in given)
+    return name, dict(_setting(item, loss) for item in settings)
 
 
 def feature_weights(loss: str) -> Mapping[str, float]:
-    """The terms of `FEATURE_TERMS` that a loss has, with their weights."""
+    """The feature terms of a loss, with their weights."""
     settings = loss_settings(loss)[1]
     return {name: settings[name] for name in FEATURE_TERMS if settings.get(name)}
 
 
 def _setting(item: str, loss: str) -> tuple[str, float]:
     key, _, text = item.partition("=")
-    known = (*WEIGHTS, TEMPERATURE)
+    known = (*TERMS, TEMPERATURE)
     if key not in known:
         raise UsageError(f"loss {loss!r}: {unknown('setting', key, known)}")
     try:

@@ -1,7 +1,7 @@
-"""Whom a loss may ask. A teacher gets the windows of a batch and gives an `Answer`.
+"""Teachers: each gives a `TeacherAnswer` to the windows of a batch.
 
-It does not matter to the loop where the teacher stands: `OnlineTeacher` is a frozen copy on this
-rank's own device, `runners/teacher_actors.py` asks one that stands on devices of its own.
+`OnlineTeacher` is a frozen copy on this rank's device, `runners/teacher_actors.py` has one on
+devices of its own, `distillation/answer_files.py` reads stored answers.
 """
 
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from raydistill.specs.trial import Recipe
 
 
 class Teacher(Protocol):
-    """Asked once per micro-batch, by losses that need it."""
+    """Called once per micro-batch, by losses that need it."""
 
     def __call__(self, batch: Batch) -> TeacherAnswer:
-        """What the teacher says at every position of the windows but their last."""
+        """The answer at every position of the windows but their last."""
 
 
 def no_teacher(batch: Batch) -> TeacherAnswer:
-    """Stands where teacher-free training has no teacher.
+    """The teacher of teacher-free training.
 
     Raises:
         LookupError: always.
@@ -37,8 +37,8 @@ def no_teacher(batch: Batch) -> TeacherAnswer:
 class OnlineTeacher:
     """A frozen copy of a base in eval mode, in the precision of the trial.
 
-    Each rank has a copy, or with `sharded` a share of one: FSDP2 brings the others' for as long as
-    a block computes, so that the logits are the same to the bit.
+    Each rank has a copy, or with `sharded` a share of one: FSDP2 gathers each block for as long as
+    it computes, so the logits are the same bit for bit.
     """
 
     model: Decoder
@@ -52,17 +52,17 @@ class OnlineTeacher:
             self.world.shard(self.model, self.model.blocks)
 
     def __call__(self, batch: Batch) -> TeacherAnswer:
-        """All that the teacher says of these windows."""
+        """The teacher's logits for these windows."""
         return WholeAnswer(self.logits(batch.ids[:, :-1]))
 
     def logits(self, inputs_BT: Tensor) -> Tensor:
-        """All logits [B, T, V] of inputs [B, T], of one forward pass without gradients."""
+        """Logits [B, T, V] of inputs [B, T], from a forward pass without gradients."""
         with torch.no_grad(), autocast(self.recipe, self.world):
-            out_BTV: Tensor = self.model(inputs_BT.to(self.world.device))
-        return out_BTV
+            logits_BTV: Tensor = self.model(inputs_BT.to(self.world.device))
+        return logits_BTV
 
 
 def autocast(recipe: Recipe, world: World) -> torch.autocast:
-    """The precision that a recipe computes in; weights and momentum stay float32."""
+    """Autocast to the precision of a recipe; weights and momentum stay float32."""
     mixed = recipe.precision == "bfloat16"
     return torch.autocast(world.device.type, dtype=torch.bfloat16, enabled=mixed)

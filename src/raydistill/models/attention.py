@@ -13,7 +13,7 @@ def attend(
     value_BTHK: Tensor,
     visible_BTT: Tensor | None = None,
 ) -> Tensor:
-    """Softmax attention, float [B, T, H, K], scaled by 1/√K: causal, or to what is visible."""
+    """Softmax attention, float [B, T, H, K], scaled by 1/√K; causal unless `visible_BTT` says."""
     half = query_BTHK.is_cuda and query_BTHK.dtype.itemsize == 2
     if visible_BTT is None and half and has_flash_attn():
         from flash_attn import flash_attn_func  # noqa: PLC0415  (needs a GPU to import)

@@ -1,9 +1,9 @@
-"""Decoders. A family is a file of this folder with `build(config) -> Decoder`."""
+"""Decoders. A family is a file of `models/families/` with `build(config) -> Decoder`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,13 +33,13 @@ class Decoder(nn.Module, ABC):
 
         Args:
             tokens_BT: int64 in [0, vocab_size).
-            positions_BT: int64 in [0, context), where each token stands; None: at its index.
+            positions_BT: int64 in [0, context), the position of each token; None: its index.
             visible_BTT: bool, whether position t sees s, t itself always; None: all s up to t.
         """
 
     @property
     def mask_reach(self) -> int:
-        """Up to which position `visible_BTT` is all that decides: below every block's window."""
+        """Positions within which `visible_BTT` alone decides: the smallest window of a block."""
         return self.config.context
 
     @abstractmethod
@@ -48,13 +48,13 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def attention(self, position: int, inputs_BTD: Tensor) -> Tensor:
-        """What the block at `position` attends to, given its input: log shares [B, H, T, T].
+        """Log attention weights [B, H, T, T] of the block at `position`, given its input.
 
-        Zero past the diagonal, where a causal model sees nothing.
+        Zero past the diagonal, which a causal model does not see.
         """
 
     def use_blocks(self, blocks: Sequence[nn.Module] | nn.ModuleList) -> None:
-        """Be the model of these of its blocks, in this order."""
+        """Become the model of these of its blocks, in this order."""
         self.blocks = blocks if isinstance(blocks, nn.ModuleList) else nn.ModuleList(blocks)
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
@@ -65,58 +65,85 @@ class Decoder(nn.Module, ABC):
     def generate(
         self, tokens_BT: Tensor, max_new_tokens: int, ended: Callable[[list[int]], bool]
     ) -> list[list[int]]:
-        """The likeliest token after each row, again and again; every step reads the whole row.
+        """Greedy decoding without a cache: every step reads the whole row.
 
         Args:
             tokens_BT: int64, not padded.
-            max_new_tokens: no row gets more.
-            ended: whether the new tokens of a row are its end; asked after each of them.
+            max_new_tokens: of each row, at most.
+            ended: whether a row ends, given its new tokens; called after each of them.
 
         Returns:
             The new tokens of each row.
         """
         new: list[list[int]] = [[] for _ in tokens_BT]
-        going = list(range(len(new)))
+        open_rows = list(range(len(new)))
         with self.evaluating():
             for _ in range(max_new_tokens):
-                if not going:
+                if not open_rows:
                     break
                 last_BD = self.hidden(tokens_BT)[:, -1]
                 next_B1 = self.head(last_BD).argmax(dim=-1, keepdim=True)
-                for row, token in zip(going, next_B1.flatten().tolist(), strict=True):
+                for row, token in zip(open_rows, next_B1.flatten().tolist(), strict=True):
                     new[row].append(token)
-                left = [place for place, row in enumerate(going) if not ended(new[row])]
-                tokens_BT = torch.cat([tokens_BT, next_B1], dim=1)[left]
-                going = [going[place] for place in left]
+                still_open = [i for i, row in enumerate(open_rows) if not ended(new[row])]
+                tokens_BT = torch.cat([tokens_BT, next_B1], dim=1)[still_open]
+                open_rows = [open_rows[i] for i in still_open]
         return new
 
     @contextmanager
     def watching_blocks(self, watch: WatchBlock) -> Iterator[None]:
         """Call `watch(position, inputs_BTD, outputs_BTD)` for each block of every forward."""
 
-        def hook(position: int) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-            return lambda _block, inputs, output: watch(position, inputs[0], output)
+        def hook(position: int) -> Callable[..., None]:
+            return lambda _block, *call: watch(position, *self.block_states(position, *call))
 
-        handles = [b.register_forward_hook(hook(i)) for i, b in enumerate(self.blocks)]
+        handles = [
+            block.register_forward_hook(hook(position), with_kwargs=True)
+            for position, block in enumerate(self.blocks)
+        ]
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
 
+    def block_states(
+        self, position: int, inputs: tuple[Any, ...], named: dict[str, Any], output: Any
+    ) -> tuple[Tensor, Tensor]:
+        """The hidden states that go into and come out of a block, from a call of it."""
+        del position, named
+        return inputs[0], output
+
+    def states(
+        self, tokens_BT: Tensor, positions: slice = slice(None)
+    ) -> tuple[list[Tensor], Tensor]:
+        """What goes into each block and out of the last, [B, T, D], and what the head reads.
+
+        The former at some `positions` of a window alone.
+        """
+        states_BTD: list[Tensor] = []
+
+        def keep(position: int, inputs_BTD: Tensor, outputs_BTD: Tensor) -> None:
+            states_BTD.append(inputs_BTD[:, positions])
+            if position == len(self.blocks) - 1:
+                states_BTD.append(outputs_BTD[:, positions])
+
+        with self.watching_blocks(keep):
+            return states_BTD, self.hidden(tokens_BT)
+
     @contextmanager
     def skipping(self, positions: Collection[int]) -> Iterator[None]:
         """The model without the blocks at `positions`; afterwards it is as it was."""
-        whole = self.blocks
-        self.use_blocks([b for i, b in enumerate(whole) if i not in positions])
+        blocks = self.blocks
+        self.use_blocks([b for i, b in enumerate(blocks) if i not in positions])
         try:
             yield
         finally:
-            self.use_blocks(whole)
+            self.use_blocks(blocks)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Every module in evaluation mode; afterwards each is in its own mode again."""
+        """Every module in evaluation mode; afterwards each is in its former mode."""
         training = [module for module in self.modules() if module.training]
         self.eval()
         try:

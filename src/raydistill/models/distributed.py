@@ -1,4 +1,4 @@
-"""Who else trains this trial: rank, size, device, and what ranks do together."""
+"""The processes that train a trial together: rank, size, device, and their collectives."""
 
 import contextlib
 import os
@@ -22,11 +22,11 @@ class World:
 
     @staticmethod
     def here() -> "World":
-        """The world of this process, read from torch alone; one thread per rank on a CPU."""
-        joined = dist.is_available() and dist.is_initialized()
-        rank, size = (dist.get_rank(), dist.get_world_size()) if joined else (0, 1)
+        """The world of this process, as torch has it; one thread per rank on a CPU."""
+        distributed = dist.is_available() and dist.is_initialized()
+        rank, size = (dist.get_rank(), dist.get_world_size()) if distributed else (0, 1)
         if torch.cuda.is_available():
-            _add_in_one_order()
+            _use_deterministic_kernels()
             # Ray Train has set this rank's device; alone, it is the only visible one.
             device = torch.device("cuda", torch.cuda.current_device())
             return World(rank=rank, size=size, device=device)
@@ -35,22 +35,22 @@ class World:
 
     @property
     def leads(self) -> bool:
-        """Whether this rank writes what all ranks made."""
+        """Whether this rank writes for all."""
         return self.rank == 0
 
     @property
     def device_kind(self) -> str:
-        """What the numbers were made on, such as "cpu" or "NVIDIA H100"."""
+        """The kind of device, such as "cpu" or "NVIDIA H100"."""
         if self.device.type == "cuda":
             return torch.cuda.get_device_name(self.device)
         return self.device.type
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """`model` with gradients averaged over ranks. Freeze before, remove blocks after."""
+        """`model` with gradients averaged over ranks. Freeze layers before, remove them after."""
         return DistributedDataParallel(model) if self.size > 1 else model
 
     def shard(self, model: nn.Module, blocks: Iterable[nn.Module]) -> None:
-        """Leave this rank a share of `model`, block by block (FSDP2)."""
+        """Shard `model` over the ranks, block by block (FSDP2)."""
         from torch.distributed.device_mesh import init_device_mesh  # noqa: PLC0415  (a second)
         from torch.distributed.fsdp import fully_shard  # noqa: PLC0415
 
@@ -68,7 +68,7 @@ class World:
         return value.item()
 
     def agreed(self, number: int) -> int:
-        """Rank 0's `number`, on every rank: ranks never decide on their own."""
+        """Rank 0's `number` on every rank: one rank decides for all."""
         if self.size == 1:
             return number
         value = torch.tensor(number, device=self.device)
@@ -76,24 +76,24 @@ class World:
         return int(value.item())
 
 
-def _add_in_one_order() -> None:
-    """Of a GPU's kernels take those that give the same bits each time.
+def _use_deterministic_kernels() -> None:
+    """Use GPU kernels that give the same bits each time.
 
-    A step takes some 5 % longer (the paper's 300M model on an H200). An operation that has no such
-    kernel raises, with its name. The variables are read at the first product of matrices, and by
-    the models of transformers.
+    A step takes some 5 % longer (the paper's 300M model on an H200). An operation without such a
+    kernel raises, with its name. The variables are read at the first matrix product, and by the
+    models of transformers.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     os.environ.setdefault("FLASH_ATTENTION_DETERMINISTIC", "1")
-    # Told to warn only, torch leaves the backward pass of attention as it is.
+    # With warn_only, torch leaves the backward pass of attention nondeterministic.
     torch.use_deterministic_algorithms(True)
-    # Every new tensor would be filled besides, and nothing of ours reads one before it is written.
+    # It would also fill every new tensor; nothing of ours reads one before it is written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def without_sync(model: nn.Module, last: bool) -> AbstractContextManager[None]:
-    """Gradients of all but the last micro-batch stay on their rank."""
+    """No all-reduce of gradients, except for the last micro-batch."""
     if last or not isinstance(model, DistributedDataParallel):
         return contextlib.nullcontext()
-    waits: AbstractContextManager[None] = model.no_sync()
-    return waits
+    no_sync: AbstractContextManager[None] = model.no_sync()
+    return no_sync

@@ -1,4 +1,4 @@
-"""Take blocks out of a decoder in place, and keep those about to leave from learning."""
+"""A decoder that loses blocks: removed in place, frozen before they leave."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from raydistill.models.decoder import Decoder
 
 
 class Student:
-    """A decoder whose blocks keep the index they had in the base model.
+    """A decoder whose blocks keep the index that they had in the base model.
 
     Removal is idempotent: `remove((3,))` twice leaves the model as after the first.
     """
@@ -23,18 +23,18 @@ class Student:
             self.model.blocks[self.kept.index(layer)].requires_grad_(False)
 
     def remove(self, layers: Sequence[int]) -> None:
-        """Take out those of `layers` still present."""
+        """Remove those of `layers` still present."""
         if not set(layers).isdisjoint(self.kept):
             blocks = dict(zip(self.kept, self.model.blocks, strict=True))
             self.kept = [layer for layer in self.kept if layer not in layers]
             self.model.use_blocks([blocks[layer] for layer in self.kept])
 
     def named_parameters(self) -> dict[str, nn.Parameter]:
-        """Parameters by name, where `blocks.7.` is layer 7 of the base whatever has left."""
+        """Parameters by name, where `blocks.7.` is layer 7 of the base whichever layers left."""
         return {self._name(name): p for name, p in self.model.named_parameters()}
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Copy in the values that `named_parameters` named.
+        """Copy in values by the names of `named_parameters`.
 
         Raises:
             KeyError: if a parameter is missing from `tensors`.

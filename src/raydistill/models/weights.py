@@ -1,6 +1,11 @@
-"""Weights on disk: safetensors with the layers that stay, checked by name and shape when read."""
+"""Weights on disk: safetensors, checked by name and shape when read.
+
+The file's own metadata has the base's config and the layers kept, so its sha256 covers them too.
+Tensors are named by the layer of the base (`blocks.7.…`), whichever layers have left.
+"""
 
 import json
+import uuid
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,17 +19,30 @@ from raydistill.core.serialization import from_dict
 from raydistill.models.decoder import build
 from raydistill.models.student import Student
 from raydistill.specs.model import Model
+from raydistill.storage.manifest import sha256_of
+from raydistill.storage.store import Store
 
 WEIGHTS = "model.safetensors"
-
 _METADATA = "raydistill"
 
 
 def save_weights(folder: Path, student: Student) -> None:
-    """Write the weights and what they are; `folder` exists."""
-    about = {"model": asdict(student.model.config), "kept": student.kept}
+    """Write the weights with their metadata into an existing folder."""
+    metadata = {"model": asdict(student.model.config), "kept": student.kept}
     tensors = {name: p.data for name, p in student.named_parameters().items()}
-    write_safetensors(folder / WEIGHTS, tensors, {_METADATA: json.dumps(about, sort_keys=True)})
+    write_safetensors(folder / WEIGHTS, tensors, {_METADATA: json.dumps(metadata, sort_keys=True)})
+
+
+def store_base(student: Student, store: Store) -> str:
+    """Put the weights into the store as a base; their sha256, which names it."""
+    draft = store.path("bases", f".{uuid.uuid4().hex}")
+    draft.mkdir(parents=True)
+    save_weights(draft, student)
+    sha256 = sha256_of(draft / WEIGHTS)
+    with store.making("bases", sha256) as base:
+        (draft / WEIGHTS).rename(base / WEIGHTS)
+    draft.rmdir()
+    return sha256
 
 
 def load_weights(folder: Path) -> Student:
@@ -37,39 +55,36 @@ def load_weights(folder: Path) -> Student:
     if not path.is_file():
         raise DataError(f"no {WEIGHTS} in {folder}")
     try:
-        about, tensors = metadata_of(path), load_file(path)
+        metadata, tensors = metadata_of(path), load_file(path)
     except Exception as error:
         raise DataError(f"{path} holds no readable weights: {error}") from error
-    model = from_dict(Model, about["model"])
+    model = from_dict(Model, metadata["model"])
     student = Student(build(model, seed=0))
-    student.remove([layer for layer in range(model.num_layers) if layer not in about["kept"]])
-    _check_names(folder, set(student.named_parameters()), set(tensors))
+    student.remove([layer for layer in range(model.num_layers) if layer not in metadata["kept"]])
+    expected, given = set(student.named_parameters()), set(tensors)
+    for kind, names in (("misses", expected - given), ("does not know", given - expected)):
+        if names:
+            first = ", ".join(sorted(names)[:5])
+            raise DataError(f"{path} {kind} {len(names)} tensors: {first}")
     student.load(tensors)
     return student
 
 
 def config_of(folder: Path) -> Model:
-    """The shape of the base whose weights `folder` holds, before anything left it."""
+    """The shape of the base whose weights `folder` has, before layers left it."""
     model: Model = from_dict(Model, metadata_of(folder / WEIGHTS)["model"])
     return model
 
 
 def metadata_of(path: Path) -> dict[str, Any]:
-    """What a file of weights says about itself."""
+    """The base's config and the layers kept, from a file of weights."""
     with safe_open(path, framework="pt") as file:
-        about: dict[str, Any] = json.loads(file.metadata()[_METADATA])
-        return about
+        metadata: dict[str, Any] = json.loads(file.metadata()[_METADATA])
+        return metadata
 
 
 def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors of any device, readable by all."""
+    """Write tensors of any device to a file that all users may read."""
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_file(on_cpu, path, metadata=metadata)
     path.chmod(0o644)  # safetensors lets only the owner read
-
-
-def _check_names(folder: Path, wanted: set[str], found: set[str]) -> None:
-    for kind, names in (("misses", wanted - found), ("does not know", found - wanted)):
-        if names:
-            shown = ", ".join(sorted(names)[:5])
-            raise DataError(f"{folder / WEIGHTS} {kind} {len(names)} tensors: {shown}")

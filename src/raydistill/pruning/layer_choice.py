@@ -1,4 +1,4 @@
-"""Which layers a data-driven location takes from a base: what is asked, and what was found."""
+"""Which layers a data-driven location takes from a base: the request, and the choice."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,13 @@ from raydistill.core.parts import SCORE
 from raydistill.core.serialization import digest
 from raydistill.specs.part_identity import part_identity
 
+# Raised when scores would take other layers than before though their own code has not changed.
 SCORING_VERSION = 1
-"""Raised when a score would take other layers than before though its own code has not changed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
 class LayerRequest:
-    """`count` layers by the data-driven location `score`; with `allow_ends`, of all layers."""
+    """`count` layers by the location `score`; with `allow_ends`, the first and last too."""
 
     score: str
     count: int
@@ -21,9 +21,9 @@ class LayerRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerChoice:
-    """What several disjoint samples of training windows gave; the first sample's layers leave.
+    """The layers chosen by each of several disjoint samples of training windows.
 
-    `values` has a value for every layer and sample, the lowest least missed; it is empty
+    `values` has a value for every layer by sample, the lowest least important; it is empty
     where a score chooses layers together and gives none a value of its own.
     """
 
@@ -33,14 +33,14 @@ class LayerChoice:
 
     @property
     def layers(self) -> tuple[int, ...]:
-        """The layers that leave, in the order in which the score takes them."""
+        """The layers that leave, those of the first sample, in the order of the score."""
         return self.samples[0]
 
 
 def layer_choice_path(
     weights_sha256: str, corpus_sha256: str, request: LayerRequest
 ) -> tuple[str, ...]:
-    """Where the store keeps what a request takes from a base, by training windows of a corpus.
+    """Where the store keeps the `LayerChoice` for a base, by training windows of a corpus.
 
     Raises:
         UsageError: if there is no such score.

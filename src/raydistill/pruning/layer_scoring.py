@@ -1,11 +1,11 @@
-"""Data-driven locations. A score is a file that says which layers are least missed.
+"""Data-driven locations. A score is a file of `pruning/importance/` that finds unimportant layers.
 
     score(model, batches_BT) -> Tensor[num_layers]
     choose(model, batches_BT, count, candidates) -> layers
 
 It defines one of these. By `score` the layers of the lowest values leave; `choose` picks layers
 that only make sense together, among `candidates`, those that may leave, ascending. Where a file
-defines both, `choose` picks, and `score` is what the file thinks of layers that it did not pick.
+defines both, `choose` picks, and `score` gives the values of layers that were not picked.
 
 `batches_BT` are training windows, int64 [B, context], never held-out text (METHOD 3). The model
 comes in evaluation mode, and a score leaves it as it was (`Decoder.skipping`).
@@ -24,16 +24,14 @@ from raydistill.pruning.layer_choice import LayerChoice, LayerRequest
 from raydistill.specs.locations import lowest, may_leave
 
 Batches = Sequence[Tensor]
-
 Score = Callable[[Decoder, Batches], Tensor]
-
 Choose = Callable[[Decoder, Batches, int, Sequence[int]], Sequence[int]]
 
 
 def choose_layers(
     model: Decoder, samples: Sequence[Batches], requests: Iterable[LayerRequest]
 ) -> Iterator[LayerChoice]:
-    """What each request takes from `model`, by each of `samples` alone.
+    """The layers of each request in `model`, by each of `samples` alone.
 
     Raises:
         UsageError: if there is no such score.
@@ -50,7 +48,7 @@ def choose_layers(
 
 
 def _values(name: str, model: Decoder, samples: Sequence[Batches]) -> tuple[tuple[float, ...], ...]:
-    """The values of every layer by sample; none where the score gives none."""
+    """A value of every layer by sample; nothing where the score has no `score`."""
     if defines(SCORE, name, "choose") and not defines(SCORE, name, "score"):
         load_part(SCORE, name, "choose")
         return ()

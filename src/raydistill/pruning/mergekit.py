@@ -1,13 +1,13 @@
-"""Layer maps as mergekit writes them: a passthrough file whose slices name the layers that stay.
+"""Layer maps in mergekit's format: a passthrough file whose slices name the layers that stay.
 
     slices:
       - sources: [{model: NAME, layer_range: [0, 8]}]     # layers 0 to 7
     merge_method: passthrough
 
-Of one model, each layer at most once, ascending: that is depth pruning. All else is refused.
+Of one model, each layer at most once, ascending: that is depth pruning. Other files are refused.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from typing import Any
 import yaml
 
 from raydistill.core.errors import DataError
+from raydistill.pruning.ranking_result import layer_runs
 
 NAME = "mergekit.yml"
-
 _KEYS = {"slices", "merge_method", "dtype"}
 
 
@@ -27,18 +27,18 @@ class LayerMap:
 
     model: str
     kept: tuple[int, ...]
-    dtype: str = ""  # empty: not named
+    dtype: str = ""  # empty: none named
 
 
 def write_map(layers: LayerMap) -> str:
-    """The file's text.
+    """The text of a mergekit file.
 
     >>> print(write_map(LayerMap(model="m", kept=(0, 1, 4))).splitlines()[3])
         layer_range: [0, 2]
     """
     slices = "".join(
-        f"- sources:\n  - model: {_quoted(layers.model)}\n    layer_range: [{first}, {end}]\n"
-        for first, end in _runs(layers.kept)
+        f"- sources:\n  - model: {_quoted(layers.model)}\n    layer_range: [{first}, {last + 1}]\n"
+        for first, last in layer_runs(layers.kept)
     )
     dtype = f"dtype: {layers.dtype}\n" if layers.dtype else ""
     return f"slices:\n{slices}merge_method: passthrough\n{dtype}"
@@ -53,22 +53,22 @@ def read_map(path: Path) -> LayerMap:
     try:
         text = path.read_text(encoding="utf-8")
         _refuse_repeated(path, yaml.compose(text, Loader=yaml.SafeLoader))
-        found = yaml.safe_load(text)
+        content = yaml.safe_load(text)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise DataError(f"{path} is no mergekit file: {' '.join(str(error).split())}") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise DataError(f"{path} is no mergekit file: it has no keys")
-    _refuse_others(path, "", found, _KEYS)
-    if found.get("merge_method") != "passthrough":
-        raise DataError(f"{path}: merge_method {found.get('merge_method')!r}, only passthrough")
-    sources = list(_sources(path, found.get("slices")))
+    _refuse_other_keys(path, "", content, _KEYS)
+    if content.get("merge_method") != "passthrough":
+        raise DataError(f"{path}: merge_method {content.get('merge_method')!r}, only passthrough")
+    sources = list(_sources(path, content.get("slices")))
     models = sorted({model for model, _ in sources})
     if len(models) != 1:
         raise DataError(f"{path} names {len(models)} models ({', '.join(models)}), not one")
     kept = tuple(layer for _, layers in sources for layer in layers)
     if list(kept) != sorted(set(kept)):
         raise DataError(f"{path}: each layer at most once, in ascending order; it has {kept}")
-    return LayerMap(model=models[0], kept=kept, dtype=str(found.get("dtype") or ""))
+    return LayerMap(model=models[0], kept=kept, dtype=str(content.get("dtype") or ""))
 
 
 def _sources(path: Path, slices: object) -> Iterator[tuple[str, range]]:
@@ -76,32 +76,32 @@ def _sources(path: Path, slices: object) -> Iterator[tuple[str, range]]:
     if not isinstance(slices, list) or not slices:
         raise DataError(f"{path} has no list of slices")
     for number, item in enumerate(slices):
-        where = f"slices[{number}]"
+        key = f"slices[{number}]"
         sources = item.get("sources") if isinstance(item, dict) else None
         if not isinstance(sources, list) or len(sources) != 1 or not isinstance(sources[0], dict):
-            raise DataError(f"{path}: {where} must have one source")
-        _refuse_others(path, f"{where}.", item, {"sources"})
-        _refuse_others(path, f"{where}.sources[0].", sources[0], {"model", "layer_range"})
-        yield str(sources[0].get("model")), _range(path, where, sources[0].get("layer_range"))
+            raise DataError(f"{path}: {key} must have one source")
+        _refuse_other_keys(path, f"{key}.", item, {"sources"})
+        _refuse_other_keys(path, f"{key}.sources[0].", sources[0], {"model", "layer_range"})
+        yield str(sources[0].get("model")), _range(path, key, sources[0].get("layer_range"))
 
 
-def _range(path: Path, where: str, ends: object) -> range:
+def _range(path: Path, key: str, ends: object) -> range:
     match ends:
         case [int(first), int(end)] if 0 <= first < end <= 10_000:
             return range(first, end)
-    raise DataError(f"{path}: {where} has layer_range {ends!r}, not [first, end]")
+    raise DataError(f"{path}: {key} has layer_range {ends!r}, not [first, end]")
 
 
-def _refuse_others(path: Path, where: str, found: Mapping[str, Any], known: set[str]) -> None:
-    if others := sorted(map(str, set(found) - known)):
+def _refuse_other_keys(path: Path, prefix: str, fields: Mapping[str, Any], known: set[str]) -> None:
+    if others := sorted(map(str, set(fields) - known)):
         raise DataError(
-            f"{path}: {where}{others[0]} is more than which layers stay; "
+            f"{path}: {prefix}{others[0]} is more than which layers stay; "
             f"only {', '.join(sorted(known))} are read"
         )
 
 
 def _refuse_repeated(path: Path, node: Any) -> None:
-    """PyYAML takes the last of two equal keys."""
+    """Refuse a key that stands twice in one mapping, of which PyYAML takes the last."""
     if node is None or isinstance(node.value, str):
         return
     children = node.value
@@ -113,13 +113,6 @@ def _refuse_repeated(path: Path, node: Any) -> None:
         children = [child for _, child in children]
     for child in children:
         _refuse_repeated(path, child)
-
-
-def _runs(kept: Sequence[int]) -> list[tuple[int, int]]:
-    """First layer and end of each run of neighbours."""
-    starts = [layer for layer in kept if layer - 1 not in kept]
-    ends = [layer + 1 for layer in kept if layer + 1 not in kept]
-    return list(zip(starts, ends, strict=True))
 
 
 def _quoted(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What `raydistill rank` finds out about a model, as values without tensors."""
+"""The result of `raydistill rank`, as values without tensors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from raydistill.core.parts import SCORE, part_names
 from raydistill.specs.locations import LOCATIONS, RANDOM_LOCATIONS, Layers, check_count, may_leave
 
-SHARES = (1 / 8, 1 / 4, 1 / 3, 1 / 2)
-"""Of the layers, that leave unless counts are named."""
-
-DEAR = "greedy"
-"""The one location that is left out unless asked for: it costs count times layers passes."""
+DEFAULT_COUNT_SHARES = (1 / 8, 1 / 4, 1 / 3, 1 / 2)  # of the layers
+DEAR = "greedy"  # measured on request alone: it costs count times layers passes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cut:
-    """The model without the layers that a location takes, before any training."""
+    """The loss of a model without the layers of a location, before any training."""
 
     location: str
     layers: Layers  # ascending
@@ -23,7 +20,7 @@ class Cut:
 
     @property
     def count(self) -> int:
-        """How many layers left."""
+        """How many layers are removed."""
         return len(self.layers)
 
 
@@ -33,7 +30,7 @@ class Ranking:
 
     model: str
     text: str
-    windows: int  # that layers are scored by, and as many others that cuts are measured on
+    windows: int  # to score layers, and as many others to measure cuts
     context: int  # tokens in each
     device: str
     seconds: float
@@ -41,16 +38,16 @@ class Ranking:
     block_influence: tuple[float, ...]  # by layer, 0 to 2
     loss_increase: tuple[float, ...]  # by layer, nats per token when it alone is skipped
     spans: Mapping[int, tuple[float, ...]]  # length → angular distance by first layer, 0 to 1
-    base_nll: float  # of the whole model where the cuts were measured
+    base_nll: float  # of the whole model, on the windows of the cuts
     cuts: tuple[Cut, ...]  # by count, then in the order of `locations_to_rank`
 
     @property
     def num_layers(self) -> int:
-        """Of the whole model."""
+        """How many layers the whole model has."""
         return len(self.block_influence)
 
     def of_count(self, count: int) -> tuple[Cut, ...]:
-        """The cuts of so many layers, the lowest loss first."""
+        """The cuts of `count` layers, the lowest loss first."""
         return tuple(sorted((c for c in self.cuts if c.count == count), key=lambda c: c.nll))
 
     def least_missed(self) -> tuple[int, ...]:
@@ -59,13 +56,13 @@ class Ranking:
 
 
 def locations_to_rank(*, dear: bool = False) -> tuple[str, ...]:
-    """Every location, the dear one only if asked for: presets, scores, random sets."""
+    """Every location, `greedy` only if `dear`: presets, scores, random sets."""
     scores = tuple(name for name in part_names(SCORE) if dear or name != DEAR)
     return (*LOCATIONS, *scores, *RANDOM_LOCATIONS)
 
 
-def counts_of(asked: Sequence[int], num_layers: int) -> tuple[int, ...]:
-    """The counts that were asked for, or a few shares of the layers; ascending, each once.
+def counts_of(requested: Sequence[int], num_layers: int) -> tuple[int, ...]:
+    """The requested counts, or a few shares of the layers; ascending, each once.
 
     Raises:
         UsageError: if the model cannot give one of them.
@@ -73,8 +70,10 @@ def counts_of(asked: Sequence[int], num_layers: int) -> tuple[int, ...]:
     >>> counts_of((), 30)
     (4, 8, 10, 15)
     """
-    usual = (min(max(1, round(share * num_layers)), num_layers - 2) for share in SHARES)
-    counts = tuple(sorted(set(asked or usual)))
+    defaults = (
+        min(max(1, round(share * num_layers)), num_layers - 2) for share in DEFAULT_COUNT_SHARES
+    )
+    counts = tuple(sorted(set(requested or defaults)))
     for count in counts:
         check_count(count, num_layers, location="all", allow_ends=False)
     return counts
@@ -86,14 +85,18 @@ def layers_text(layers: Sequence[int]) -> str:
     >>> layers_text((1, 2, 3, 7))
     '1-3,7'
     """
-    starts = [layer for layer in layers if layer - 1 not in layers]
-    ends = [layer for layer in layers if layer + 1 not in layers]
-    runs = zip(starts, ends, strict=True)
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in layer_runs(layers))
+
+
+def layer_runs(layers: Sequence[int]) -> list[tuple[int, int]]:
+    """The first and the last layer of each run of neighbours, for ascending layers."""
+    firsts = [layer for layer in layers if layer - 1 not in layers]
+    lasts = [layer for layer in layers if layer + 1 not in layers]
+    return list(zip(firsts, lasts, strict=True))
 
 
 def layers_word(count: int) -> str:
-    """So many layers.
+    """A count of layers in words.
 
     >>> layers_word(1)
     '1 layer'

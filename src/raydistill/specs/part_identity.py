@@ -31,29 +31,29 @@ class Shipped(NamedTuple):
 # it compute something else gives the new code as its `identity` too.
 SHIPPED = {
     "excerpt sampled": Shipped("bf4f268a566148e9"),
-    "excerpt threshold": Shipped("10523d91a2869a1d"),
+    "excerpt threshold": Shipped("06a8401526c24baa"),
     "excerpt top-k": Shipped("0e90954eef919b58"),
-    "excerpt top-k-tail": Shipped("d74116f774e71a62"),
+    "excerpt top-k-tail": Shipped("592eae80d85ce0be"),
     "loss kd": Shipped("e5cb05b060e9cc9d"),
     "loss lm": Shipped("57e000969040fd52"),
     "loss logits-only": Shipped("eb1d6c638c67ff23"),
     "loss minima": Shipped("a02caad291c46c60"),
-    "model hub": Shipped("4fc0dbb83f93a228"),
-    "model palm": Shipped("bd3245312c7f87b0"),
+    "model hub": Shipped("1d5c2fc28c89df42"),
+    "model palm": Shipped("473ee2e15f05be51"),
     "score angular-distance": Shipped(
-        "37be002b97148baa", "c49d887675edf20808b12497ca21b6a2cff77461f73487221dd34eec6546a5ac"
+        "e3d4c8bf5f84c62e", "c49d887675edf20808b12497ca21b6a2cff77461f73487221dd34eec6546a5ac"
     ),
     "score angular-distance-last": Shipped(
-        "85114132cfc0b6df", "2ae776f0d773808cf2452848400c2d0480046a85d13268e4d8ef01bb46f85535"
+        "ab6f00d436cddc56", "2ae776f0d773808cf2452848400c2d0480046a85d13268e4d8ef01bb46f85535"
     ),
     "score block-influence": Shipped(
         "d6b6d2c5115c271b", "b68aad99bdc1801e2329832205ac1233d5aeb300c03fbbffa300dd0acac3b0d1"
     ),
     "score greedy": Shipped(
-        "4003afa3e41a1fd9", "5dc863edbb66a2ac7e050f7ddf6117b9f69c7bb0fc186339d58d9ebb529e3cf4"
+        "6c506615a2fff62d", "5dc863edbb66a2ac7e050f7ddf6117b9f69c7bb0fc186339d58d9ebb529e3cf4"
     ),
     "score loss-increase": Shipped(
-        "d610bc53748d0822", "772455a5e316463233cb573e82c5283f19edc0c47ad02e826d9aa0e92b79ea06"
+        "82f9b7eafa032d6e", "772455a5e316463233cb573e82c5283f19edc0c47ad02e826d9aa0e92b79ea06"
     ),
     "task continuation": Shipped("f7c74e621ecbf44a", "af0d8cf2e23a4fbc"),
     "task last-word": Shipped("e46b95e8761ee3ee", "a355b7d4e726865a"),

@@ -1,4 +1,4 @@
-"""Layer sets measured by taking them out of a base, without any training."""
+"""Bases on a worker: verified, measured whole and after cuts, their layers scored."""
 
 from importlib import resources
 from pathlib import Path
@@ -20,7 +20,7 @@ from raydistill.training.jobs import BaseJob, CutJob
 
 
 def measure_cuts(job: CutJob, *, world: World) -> None:
-    """Keep the held-out nats of the base without each of the job's layer sets.
+    """Store the held-out nats of the base without each of the job's layer sets, untrained.
 
     Raises:
         DataError: if the base is missing or damaged.
@@ -33,12 +33,12 @@ def measure_cuts(job: CutJob, *, world: World) -> None:
         model.use_blocks(blocks)
         Student(model).remove(layers)
         nll = heldout_nll(model, corpus, windows=windows, context=context)
-        place = cut_path(job.weights_sha256, layers, job.corpus_sha256, job.evaluation, store)
-        store.save(nll, *place)
+        key = cut_path(job.weights_sha256, layers, job.corpus_sha256, job.evaluation, store)
+        store.save(nll, *key)
 
 
 def base_folder(weights_sha256: str, store: Store) -> Path:
-    """The weights folder of a base: from the store, or one that the package ships.
+    """The folder of a base's weights, in the store or shipped with the package.
 
     Raises:
         DataError: if there is none, or its bytes are not those of the name.
@@ -54,10 +54,10 @@ def base_folder(weights_sha256: str, store: Store) -> Path:
 
 
 def load_verified(folder: Path, weights_sha256: str) -> Student:
-    """The student in `folder`, if its bytes are those that were asked for.
+    """The student in `folder`.
 
     Raises:
-        DataError: if they are not.
+        DataError: if its weights do not have that sha256.
     """
     if sha256_of(folder / WEIGHTS) != weights_sha256:
         raise DataError(f"{folder / WEIGHTS} has not the sha256 {weights_sha256}: it was changed")
@@ -65,10 +65,10 @@ def load_verified(folder: Path, weights_sha256: str) -> Student:
 
 
 def measure(job: BaseJob, *, world: World) -> None:
-    """Measure a base as trials will be, and choose its layers by training windows.
+    """Score a base as trials will be, and store the layers that data-driven locations choose.
 
     Raises:
-        DataError: if the corpus is too short, or a score breaks its promise.
+        DataError: if the corpus is too short, or a score returns what it must not.
     """
     store = Store(Path(job.storage))
     corpus = store.path("corpora", job.corpus_sha256)
@@ -76,5 +76,5 @@ def measure(job: BaseJob, *, world: World) -> None:
     scores_of(job.weights_sha256, lambda: model, store=store, folder=corpus, spec=job.evaluation)
     samples = calibration_samples(open_tokens(corpus, model.config), world.device)
     for choice in choose_layers(model, samples, job.layers):
-        place = layer_choice_path(job.weights_sha256, job.corpus_sha256, choice.request)
-        store.save(choice, *place)
+        key = layer_choice_path(job.weights_sha256, job.corpus_sha256, choice.request)
+        store.save(choice, *key)

@@ -1,8 +1,7 @@
-"""Weights on disk, and checkpoints from which training goes on bit for bit.
+"""Checkpoints from which training resumes bit for bit.
 
-`model.safetensors` says in its own metadata what it is (the base's config and the layers kept),
-so its sha256 covers that too. Tensors are named by the layer of the base (`blocks.7.…`),
-whatever has left. A checkpoint adds what the optimizer keeps and what was measured so far.
+A folder `step-<n>` has the weights (`models/weights.py`), the optimizer's tensors by slot and
+parameter, the `Record` of what was measured so far, and last its manifest.
 """
 
 import shutil
@@ -14,25 +13,25 @@ from safetensors.torch import load_file
 
 from raydistill.core.errors import DataError
 from raydistill.core.fault_injection import fault_point
+from raydistill.core.serialization import from_json, to_json
 from raydistill.models.distributed import World
 from raydistill.models.weights import WEIGHTS, metadata_of, save_weights, write_safetensors
+from raydistill.specs.training_record import Record
 from raydistill.storage.manifest import NewerError, steps_of, verify, write_manifest
 from raydistill.training.loop import Training
 
-OPTIMIZER = "optimizer.safetensors"
-
-NOTES = "notes.json"
+OPTIMIZER, NOTES = "optimizer.safetensors", "notes.json"
 
 
-def save_checkpoint(folder: Path, state: Training, notes: str) -> None:
-    """Write everything that training needs to go on; `notes` is the caller's own JSON.
+def save_checkpoint(folder: Path, state: Training, record: Record) -> None:
+    """Write all that training needs to resume, into `folder`/step-<n>.
 
-    Two are kept: should the newest be damaged, the one before it serves.
+    The newest two stay: should the last be damaged, the one before it serves.
     """
     draft, final = folder / f".{uuid.uuid4().hex}", folder / f"step-{state.step}"
     draft.mkdir(parents=True)
     try:
-        _write(draft, state, notes)
+        _write(draft, state, record)
         shutil.rmtree(final, ignore_errors=True)
         draft.replace(final)
     finally:  # on a full disk, what could be written makes room again
@@ -41,58 +40,60 @@ def save_checkpoint(folder: Path, state: Training, notes: str) -> None:
         shutil.rmtree(folder / f"step-{old}", ignore_errors=True)
 
 
-def _write(draft: Path, state: Training, notes: str) -> None:
+def _write(draft: Path, state: Training, record: Record) -> None:
     save_weights(draft, state.student)
     fault_point("checkpoint")
-    kept = {
+    slots = {
         f"{slot}/{name}": tensor
         for name, p in state.student.named_parameters().items()
         for slot, tensor in state.optimizer.state.get(p, {}).items()
     }
-    write_safetensors(draft / OPTIMIZER, kept, {})
-    (draft / NOTES).write_text(notes, encoding="utf-8")
+    write_safetensors(draft / OPTIMIZER, slots, {})
+    (draft / NOTES).write_text(to_json(record), encoding="utf-8")
     write_manifest(draft)
 
 
 def load_checkpoint(
-    folder: Path, state: Training, world: World, *, most_steps: int = sys.maxsize
-) -> str:
-    """Bring `state` to the newest verified checkpoint in `folder`; returns its notes.
+    folder: Path, state: Training, world: World, *, max_steps: int = sys.maxsize
+) -> Record:
+    """Bring `state` to the newest intact checkpoint of at most `max_steps` steps in `folder`.
 
-    One of more steps than `most_steps` does not count.
+    Damaged and half-written ones are passed over. Rank 0 chooses for all: ranks may not see the
+    folder alike.
 
-    Damaged and half-written ones are passed over; without any, `state` stays as it is and
-    the notes are empty. Rank 0 chooses for all: they may not see the folder alike.
+    Returns:
+        What was measured until then; empty if there is no such checkpoint, and `state` as it was.
 
     Raises:
         NewerError: if a later version of this package wrote the newest.
     """
-    step = world.agreed(_newest_verified(folder, most_steps) if world.leads else 0)
+    step = world.agreed(_newest_intact(folder, max_steps) if world.leads else 0)
     if step == 0:
-        return ""
+        return Record()
     path = folder / f"step-{step}"
     kept = metadata_of(path / WEIGHTS)["kept"]
     state.student.remove([layer for layer in state.student.kept if layer not in kept])
     state.student.load(load_file(path / WEIGHTS))
     parameters = state.student.named_parameters()
-    for name, tensor in load_file(path / OPTIMIZER).items():
-        slot, _, of = name.partition("/")
-        kept = state.optimizer.state.setdefault(parameters[of], {})
-        # A copy: what is loaded is the file itself, mapped, which is to be deleted later.
-        kept[slot] = tensor.to(parameters[of].device, copy=True) if tensor.dim() else tensor.clone()
+    for key, tensor in load_file(path / OPTIMIZER).items():
+        slot, _, name = key.partition("/")
+        slots = state.optimizer.state.setdefault(parameters[name], {})
+        # A copy: the loaded tensor is a memory map of a file that will be deleted.
+        device = parameters[name].device
+        slots[slot] = tensor.to(device, copy=True) if tensor.dim() else tensor.clone()
     state.step = step
-    return (path / NOTES).read_text(encoding="utf-8")
+    return from_json(Record, (path / NOTES).read_text(encoding="utf-8"))
 
 
-def _newest_verified(folder: Path, most_steps: int) -> int:
-    """Its step; 0 if there is none."""
+def _newest_intact(folder: Path, max_steps: int) -> int:
+    """The step of that checkpoint; 0 if there is none."""
     for step in steps_of(folder):
-        if step > most_steps:
+        if step > max_steps:
             continue
         try:
             verify(folder / f"step-{step}")
         except NewerError:
-            raise  # it is whole, and would be written over
+            raise  # it is intact, and would be written over
         except DataError:
             continue
         return step

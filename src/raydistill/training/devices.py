@@ -9,62 +9,57 @@ import torch
 
 from raydistill.models.distributed import World
 from raydistill.storage.store import Store
-from raydistill.training.throughput import Peak, known_peak, peak_path
+from raydistill.training.throughput import Peak, Unmeasured, known_peak, peak_path
 
-_SIDE = {"cuda": 8192, "cpu": 1024}
-
-_TRIES = 8
-
-_ENOUGH_S = 2.0
+_MATMUL_SIDE = {"cuda": 8192, "cpu": 1024}
+_MAX_PRODUCTS, _ENOUGH_S = 9, 2.0  # whichever comes first
 
 
 def keep_peak(precision: str, store: Store, world: World) -> Peak:
-    """The peak of this kind of device, measured by whoever comes first and never again."""
-    kept = known_peak(world.device_kind, precision, store)
-    if isinstance(kept, Peak):
-        return kept
-    flops_per_s = matmul_flops_per_s(precision, world)
-    peak = Peak(device=world.device_kind, precision=precision, flops_per_s=flops_per_s)
-    store.save(peak, *peak_path(peak.device, precision))
+    """The peak of this kind of device, measured once per store."""
+    peak = known_peak(world.device_kind, precision, store)
+    if isinstance(peak, Unmeasured):
+        flops_per_s = matmul_flops_per_s(precision, world)
+        peak = Peak(device=world.device_kind, precision=precision, flops_per_s=flops_per_s)
+        store.save(peak, *peak_path(peak.device, precision))
     return peak
 
 
 def matmul_flops_per_s(precision: str, world: World) -> float:
-    """The best of a few square matrix products; of fewer where each takes long."""
-    side = _SIDE[world.device.type]
+    """FLOP/s of the fastest of a few square matrix products, fewer where one takes long."""
+    side = _MATMUL_SIDE[world.device.type]
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     left, right = (torch.ones(side, side, dtype=dtype, device=world.device) for _ in range(2))
-    took_s = [timed(lambda: left @ right, world)]
-    while len(took_s) <= _TRIES and sum(took_s) < _ENOUGH_S:
-        took_s.append(timed(lambda: left @ right, world))
-    return 2 * side**3 / min(took_s)
+    seconds: list[float] = []
+    while len(seconds) < _MAX_PRODUCTS and sum(seconds) < _ENOUGH_S:
+        seconds.append(timed(lambda: left @ right, world))
+    return 2 * side**3 / min(seconds)
 
 
 def timed(work: Callable[[], object], world: World) -> float:
-    """Seconds of `work`, until the device has done it."""
-    _wait(world)
-    began_s = time.perf_counter()
+    """Seconds of `work`, until the device has finished it."""
+    _synchronize(world)
+    start_s = time.perf_counter()
     work()
-    _wait(world)
-    return time.perf_counter() - began_s
+    _synchronize(world)
+    return time.perf_counter() - start_s
 
 
-def _wait(world: World) -> None:
+def _synchronize(world: World) -> None:
     if world.device.type == "cuda":
         torch.cuda.synchronize(world.device)
 
 
 def forget_peak_bytes(world: World) -> None:
-    """Count `peak_bytes` from now on; a CPU's process cannot forget."""
+    """Count `peak_bytes` anew; on a CPU the process keeps its count."""
     if world.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(world.device)
 
 
 def peak_bytes(world: World) -> int:
-    """The most that was held: on the GPU by this trial, on a CPU by the process so far.
+    """The most memory in use: on a GPU by this trial, on a CPU by the process since its start.
 
-    On a CPU that is the resident size, with Python and its libraries, and of whatever the
-    process did before.
+    On a CPU that is the resident size, Python and its libraries included.
     """
     if world.device.type == "cuda":
         return torch.cuda.max_memory_allocated(world.device)
@@ -72,7 +67,7 @@ def peak_bytes(world: World) -> int:
 
 
 def free_bytes(world: World) -> int:
-    """Memory that is free: of the GPU, or of the machine."""
+    """Free memory of the GPU, or of the machine."""
     if world.device.type == "cuda":
         return torch.cuda.mem_get_info(world.device)[0]
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -10,47 +10,44 @@ from raydistill.specs.trial import Recipe, TrialSpec
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Whole:
-    """To the end of the recipe."""
+    """Train to the end of the recipe."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StopAt:
-    """No further than `tokens`; a checkpoint stays, from which the same trial goes on later."""
+    """Train no further than `tokens` and leave a checkpoint, from which the trial can resume."""
 
     tokens: int  # whole steps
 
 
-CHECKPOINT_EVERY_S = 15.0
-"""Between two checkpoints, unless said otherwise; of a large model's time at most a twentieth."""
-
-CACHE_GB = 8.0
-"""What cached teachers may take in a storage, all together, unless said otherwise."""
+CHECKPOINT_EVERY_S = 15.0  # by default; saving takes at most a twentieth of a run's time
+CACHE_GB = 8.0  # by default, what all cached teachers together may take in a storage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialJob:
-    """Train a trial, if the store has not got it, and measure it.
+    """Train a trial unless the store has it, and measure it.
 
-    How far it goes now is not part of the trial: its schedule is that of the whole budget.
+    How far this job goes is not part of the trial: the schedule is that of the whole budget.
     """
 
     spec: TrialSpec
-    base_sha256: str  # what it lost is against these weights
+    base_sha256: str  # of the weights that drops are measured against
     evaluation: EvalSpec
     storage: str
-    sweep: str  # on whose behalf; the first one is kept with the trial
+    sweep: str  # that asks for it; the first one is noted with the trial
     owner: str = ""  # who runs it
-    tasks_averaged: tuple[str, ...] = ()  # that the downstream mean it reports is over
+    tasks_averaged: tuple[str, ...] = ()  # in the downstream mean that it reports
     until: Whole | StopAt = Whole()
     checkpoint_every_s: float = CHECKPOINT_EVERY_S
-    teacher_actor: str = ""  # its name, if the teacher stands on devices of its own
+    teacher_actor: str = ""  # its name, if the teacher has devices of its own
     teacher_sharded: bool = False  # over the ranks, instead of a copy on each
-    cache_gb: float = CACHE_GB  # that cached teachers may take in the storage, all together
+    cache_gb: float = CACHE_GB
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PretrainJob:
-    """Train the bases of some ages, which are whole steps of one run."""
+    """Pretrain one run, and keep a base at each age, a whole step of it."""
 
     spec: TrialSpec
     ages_tokens: tuple[int, ...]
@@ -76,7 +73,7 @@ class Variant:
 
     loss: str
     removed: int
-    teachers: tuple[ModelConfig, ...]  # whole, frozen, beside the student
+    teachers: tuple[ModelConfig, ...]  # frozen, on the student's device
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

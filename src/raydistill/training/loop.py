@@ -1,7 +1,7 @@
-"""The one loop, as a generator: it yields progress and never calls out.
+"""The one training loop, as a generator that yields progress.
 
 Pretraining a base, teacher-free distillation and the control are this loop with another plan
-and another base. Stop iterating to stop training; whoever iterates decides what to keep.
+and another base. Stop iterating to stop training; the caller decides what to save.
 """
 
 import math
@@ -24,13 +24,13 @@ from raydistill.specs.results import HeldoutPoint, Progress
 from raydistill.specs.trial import TEACHER_FREE, DropPlan, Recipe, TrainSpec
 from raydistill.training.optimizers import Optimizer, lr_at, optimizer_of
 
+# Shares of the budget after which held-out nll is measured; 0 is right after the cut.
 HELDOUT_AT = (0.0, 0.05, 0.1, 0.25, 0.5, 1.0)
-"""Shares of the budget after which held-out nll is measured; 0 is right after the cut."""
 
 
 @dataclass(slots=True)
 class Training:
-    """All that lives between two steps, and so all that a checkpoint holds."""
+    """The state between two steps, and so what a checkpoint holds."""
 
     student: Student
     optimizer: Optimizer
@@ -39,30 +39,31 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A loss, whom it may ask, and the weights of its terms that look inside (feature losses)."""
+    """A loss, its teacher, and the weights of its feature losses by name."""
 
     loss: Loss
     teacher: Teacher
-    inside: Mapping[str, float]
+    features: Mapping[str, float]
 
     def __call__(self, student: Student, model: nn.Module, batch: Batch) -> Tensor:
-        """The loss on some windows, a scalar; `model` is the student's, wrapped."""
+        """The loss on some windows, a scalar; `model` is the student's, as wrapped by `World`."""
         inputs_BT, targets_BT = batch.ids[:, :-1], batch.ids[:, 1:]
-        if not self.inside:
+        if not self.features:
             return self.loss(model(inputs_BT), targets_BT, lambda: self.teacher(batch))
         if not isinstance(self.teacher, OnlineTeacher):
-            raise TypeError(f"{', '.join(self.inside)}: the teacher must stand on this device")
-        with watch_features(self.teacher.model) as taught, watch_features(student.model) as seen:
+            raise TypeError(f"{', '.join(self.features)}: the teacher must be on this device")
+        teacher = self.teacher.model
+        with watch_features(teacher) as of_teacher, watch_features(student.model) as of_student:
             logits_BTV, answer = model(inputs_BT), self.teacher(batch)
         value = self.loss(logits_BTV, targets_BT, lambda: answer)
-        return value + feature_loss(self.inside, student, self.teacher.model, seen, taught)
+        return value + feature_loss(self.features, student, teacher, of_student, of_teacher)
 
 
 def begin(student: Student, plan: DropPlan, recipe: Recipe) -> Training:
-    """The state before the first step: doomed layers frozen, no momentum yet."""
+    """The state before the first step: layers that will leave are frozen, no momentum yet."""
     student.freeze(plan.layers)
-    learning = [p for p in student.model.parameters() if p.requires_grad]
-    return Training(student, optimizer_of(learning, recipe))
+    trainable = [p for p in student.model.parameters() if p.requires_grad]
+    return Training(student, optimizer_of(trainable, recipe))
 
 
 def train(
@@ -78,13 +79,13 @@ def train(
     """Train `state` in place to the end of its recipe, removing layers when `plan` says so.
 
     Args:
-        state: where to go on; between two yields it is always whole.
+        state: where to start; it is complete whenever the generator yields.
         batch_of: the global batch of a step.
         plan: which layers leave, and when.
-        spec: the recipe and the loss; the warm phase trains on the LM loss whatever it is.
+        spec: the recipe and the loss; the warm phase always trains on the LM loss.
         world: this rank among those that train together.
-        heldout_nll: nats per held-out token of a model, asked for at `HELDOUT_AT`.
-        teacher: whom a loss may ask.
+        heldout_nll: nats per held-out token of a model, called at `HELDOUT_AT`.
+        teacher: answers a loss that needs one.
 
     Raises:
         FloatingPointError: if the loss is not finite.
@@ -93,11 +94,11 @@ def train(
     warm = Objective(load_loss(TEACHER_FREE), no_teacher, {})
     healing = Objective(load_loss(spec.loss), teacher, feature_weights(spec.loss))
     model = world.wrap(student.model)
-    marks = heldout_steps(recipe)
+    heldout_at = heldout_steps(recipe)
     while True:
         tokens = state.step * recipe.batch_tokens
-        _take_out(student, plan, tokens, world)
-        if state.step in marks:
+        _remove_due(student, plan, tokens, world)
+        if state.step in heldout_at:
             yield HeldoutPoint(tokens=tokens, nll=heldout_nll(student.model))
         if state.step >= recipe.total_steps:
             return
@@ -115,8 +116,8 @@ def train(
         )
 
 
-def _take_out(student: Student, plan: DropPlan, tokens: int, world: World) -> None:
-    """Remove the layers whose time has come, if they are still there."""
+def _remove_due(student: Student, plan: DropPlan, tokens: int, world: World) -> None:
+    """Remove the layers that are due after `tokens`, if they are still there."""
     if not set(plan.due(tokens)).isdisjoint(student.kept):
         times = {drop.at_tokens for drop in plan.drops if drop.at_tokens <= tokens}
         fault_point("removal", number=len(times), rank=world.rank)
@@ -141,10 +142,10 @@ def _step(
     own = batch.micro_batches(recipe.micro_batches)[world.rank :: world.size]
     total = torch.zeros((), device=world.device)
     for number, micro_batch in enumerate(own, start=1):
-        there = micro_batch.to(world.device)
+        on_device = micro_batch.to(world.device)
         with without_sync(model, number == len(own)):
             with autocast(recipe, world):
-                value = objective(state.student, model, there) / len(own)
+                value = objective(state.student, model, on_device) / len(own)
             value.backward()
         total += value.detach()
     mean_loss = world.mean(total)

@@ -1,68 +1,69 @@
 """Lion with decoupled decay, AdamW, and the learning rate as a function of the token count."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from raydistill.specs.trial import Recipe
 
-DECAY_SHARE = 0.2
-"""Of the schedule "wsd": its last fifth falls linearly to `final_lr_ratio` of the peak."""
+WSD_DECAY_SHARE = 0.2  # of the steps, at the end of the schedule "wsd"
 
 
-class Optimizer(Protocol):
-    """What the loop asks of an optimizer.
-
-    Attributes:
-        parameters: what is trained.
-        state: by parameter what is kept of it between steps, by name; whole once it had a step.
-    """
-
-    parameters: tuple[nn.Parameter, ...]
-    state: Any
-
-    def step(self) -> None:
-        """Update every parameter that has a gradient."""
-
-    def set_lr(self, lr: float) -> None:
-        """Use `lr` from the next step on."""
-
-    def zero_grad(self) -> None:
-        """Forget every gradient."""
-
-
-def optimizer_of(parameters: Iterable[nn.Parameter], recipe: Recipe) -> Optimizer:
-    """The one that a recipe names."""
-    kind = AdamW if recipe.optimizer == "adamw" else Lion
-    return kind(parameters, recipe)
-
-
-class Lion:
-    """Lion (Chen et al., 2023) with Composer's decoupled weight decay.
-
-    p ← p·(1 − (lr/peak)·decay) − lr·sign(β₁·m + (1 − β₁)·g);  m ← β₂·m + (1 − β₂)·g.
-    Norms and biases, the parameters of one dimension, do not decay (paper, section 4.1).
+class Optimizer(ABC):
+    """What the loop needs of an optimizer.
 
     No `torch.optim.Optimizer`: to make one imports torch._dynamo and sympy, over a second of CPU
     in every process that trains.
 
     Attributes:
         parameters: what is trained.
-        state: `momentum` of every parameter that has had one.
+        state: by parameter, the tensors kept between steps by name; none before its first step.
+    """
+
+    state: Any
+
+    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
+        self.parameters = tuple(parameters)
+
+    @abstractmethod
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+
+    @abstractmethod
+    def set_lr(self, lr: float) -> None:
+        """Use `lr` from the next step on."""
+
+    def zero_grad(self) -> None:
+        """Forget every gradient."""
+        for p in self.parameters:
+            p.grad = None
+
+
+def optimizer_of(parameters: Iterable[nn.Parameter], recipe: Recipe) -> Optimizer:
+    """The optimizer that a recipe names."""
+    kind = AdamW if recipe.optimizer == "adamw" else Lion
+    return kind(parameters, recipe)
+
+
+class Lion(Optimizer):
+    """Lion (Chen et al., 2023) with Composer's decoupled weight decay.
+
+    p ← p·(1 − (lr/peak)·decay) − lr·sign(β₁·m + (1 − β₁)·g);  m ← β₂·m + (1 − β₂)·g.
+    Norms and biases, the parameters of one dimension, do not decay (paper, section 4.1).
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], recipe: Recipe) -> None:
+        super().__init__(parameters)
         self.recipe = recipe
-        self.parameters = tuple(parameters)
         self.state: dict[Tensor, dict[str, Tensor]] = {}
         self._lr = recipe.peak_lr
 
     @torch.no_grad()
     def step(self) -> None:
-        """Update every parameter that has a gradient."""
         beta1, beta2 = self.recipe.beta1, self.recipe.beta2
         keep = 1 - self._lr / self.recipe.peak_lr * self.recipe.weight_decay
         for p in self.parameters:
@@ -81,23 +82,14 @@ class Lion:
         return self.state[parameter]["momentum"]
 
     def set_lr(self, lr: float) -> None:
-        """Use `lr` from the next step on."""
         self._lr = lr
 
-    def zero_grad(self) -> None:
-        """Forget every gradient."""
-        for p in self.parameters:
-            p.grad = None
 
-
-class AdamW:
-    """torch's AdamW (Loshchilov & Hutter, 2019): p ← p·(1 − lr·decay), none on norms and biases.
-
-    Attributes: see `Optimizer`.
-    """
+class AdamW(Optimizer):
+    """torch's AdamW (Loshchilov & Hutter, 2019): p ← p·(1 − lr·decay), none on norms and biases."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], recipe: Recipe) -> None:
-        self.parameters = tuple(parameters)
+        super().__init__(parameters)
         matrices = [p for p in self.parameters if p.dim() > 1]
         others = [p for p in self.parameters if p.dim() <= 1]
         groups = [
@@ -112,31 +104,26 @@ class AdamW:
         self.state = self._inner.state
 
     def step(self) -> None:
-        """Update every parameter that has a gradient."""
         self._inner.step()
 
     def set_lr(self, lr: float) -> None:
-        """Use `lr` from the next step on."""
         for group in self._inner.param_groups:
             group["lr"] = lr
 
-    def zero_grad(self) -> None:
-        """Forget every gradient."""
-        self._inner.zero_grad(set_to_none=True)
-
 
 def decay_start(recipe: Recipe) -> int:
-    """The tokens at which the schedule "wsd" begins to fall: whole steps.
+    """The tokens, whole steps, at which the rate begins to fall under "wsd".
 
     Until then a run and a longer one of the same recipe are the same.
     """
-    return int((1 - DECAY_SHARE) * recipe.total_steps) * recipe.batch_tokens
+    return int((1 - WSD_DECAY_SHARE) * recipe.total_steps) * recipe.batch_tokens
 
 
 def lr_at(recipe: Recipe, tokens: int) -> float:
-    """The rate of the step that ends at `tokens`: linear warm-up, then what the schedule says.
+    """The learning rate of the step that ends at `tokens`: linear warm-up, then the schedule.
 
-    "cosine" falls to the last step, "wsd" stays and falls over the last fifth.
+    To `final_lr_ratio` of the peak, "cosine" falls from the warm-up on, and "wsd"
+    (warm-up–stable–decay) linearly over the last fifth of the steps.
 
     >>> recipe = Recipe(peak_lr=1.0, budget_tokens=100, batch_tokens=10, micro_batches=1,
     ...                 warmup_tokens=20)
@@ -146,8 +133,8 @@ def lr_at(recipe: Recipe, tokens: int) -> float:
     if tokens < recipe.warmup_tokens:
         return recipe.peak_lr * tokens / recipe.warmup_tokens
     wsd, floor = recipe.schedule == "wsd", recipe.final_lr_ratio
-    begin = max(decay_start(recipe), recipe.warmup_tokens) if wsd else recipe.warmup_tokens
-    done = min(max(tokens - begin, 0) / max(recipe.total_tokens - begin, 1), 1.0)
+    start = max(decay_start(recipe), recipe.warmup_tokens) if wsd else recipe.warmup_tokens
+    progress = min(max(tokens - start, 0) / max(recipe.total_tokens - start, 1), 1.0)
     if wsd:
-        return recipe.peak_lr * (1 - (1 - floor) * done)
-    return recipe.peak_lr * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done)))
+        return recipe.peak_lr * (1 - (1 - floor) * progress)
+    return recipe.peak_lr * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress)))

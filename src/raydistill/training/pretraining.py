@@ -1,7 +1,6 @@
-"""Bases: one pretraining run saves every age; a base is found by the sha256 of its weights."""
+"""Pretraining: one run makes the base of every age, each named by the sha256 of its weights."""
 
 import json
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,10 +8,10 @@ from raydistill.core.serialization import to_json
 from raydistill.models.decoder import build
 from raydistill.models.distributed import World
 from raydistill.models.student import Student
-from raydistill.models.weights import WEIGHTS, save_weights
+from raydistill.models.weights import store_base
 from raydistill.specs.results import HeldoutPoint, Progress
 from raydistill.specs.trial import RandomBase
-from raydistill.storage.manifest import sha256_of, write_text
+from raydistill.storage.manifest import write_text
 from raydistill.storage.store import Store
 from raydistill.training.jobs import PretrainJob
 from raydistill.training.resume import resume_or_start
@@ -21,10 +20,10 @@ AGES, RECORD = "ages.json", "record.json"
 
 
 def pretrain(job: PretrainJob, *, world: World) -> Iterator[Progress | HeldoutPoint]:
-    """Train a base from fresh weights; as each age passes, its weights become a base.
+    """Train from fresh weights; at each age the weights become a base in the store.
 
-    Which base each age became stands in `pretraining/<trial_id>/ages.json`. A run that was
-    interrupted goes on from its newest checkpoint.
+    `pretraining/<trial_id>/ages.json` says which. An interrupted run resumes from its newest
+    checkpoint.
 
     Raises:
         DataError: if the corpus is too short, or has ids that the model does not know.
@@ -39,33 +38,15 @@ def pretrain(job: PretrainJob, *, world: World) -> Iterator[Progress | HeldoutPo
     folder = store.path("pretraining", spec.trial_id)
     student = Student(build(spec.base.model, spec.base.seed))
     student.model.to(world.device)
-    sitting = resume_or_start(student, job, folder, world)
-    for item in sitting.items:
+    run = resume_or_start(student, job, folder, world)
+    for item in run.items:
         if world.leads and isinstance(item, Progress) and item.tokens in job.ages_tokens:
-            keep_base(student, item.tokens, folder=folder, store=store)
+            _note_age(folder / AGES, item.tokens, store_base(student, store))
         yield item
     if world.leads:
-        write_text(folder / RECORD, to_json(sitting.record))
+        write_text(folder / RECORD, to_json(run.record))
 
 
-def keep_base(student: Student, age_tokens: int, *, folder: Path, store: Store) -> None:
-    """Put the weights into the store as a base, and note which age they are."""
-    ages = read_ages(folder)
-    draft = folder / f".{uuid.uuid4().hex}"
-    draft.mkdir(parents=True)
-    save_weights(draft, student)
-    sha256 = sha256_of(draft / WEIGHTS)
-    with store.making("bases", sha256) as base:
-        for file in draft.iterdir():
-            file.rename(base / file.name)
-    draft.rmdir()
-    write_text(folder / AGES, json.dumps({**ages, str(age_tokens): sha256}, indent=1))
-
-
-def read_ages(folder: Path) -> dict[str, str]:
-    """Age in tokens → sha256 of the base's weights, for the ages that have passed."""
-    path = folder / AGES
-    if not path.is_file():
-        return {}
-    ages: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-    return ages
+def _note_age(path: Path, age_tokens: int, sha256: str) -> None:
+    ages = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    write_text(path, json.dumps({**ages, str(age_tokens): sha256}, indent=1))

@@ -1,6 +1,6 @@
 """A few seconds on a device: its matmul peak, and real steps of a plan's models.
 
-The models are fresh and the tokens random: neither changes how long a step takes.
+Weights are fresh and tokens random: neither changes how long a step takes.
 """
 
 import functools
@@ -8,7 +8,7 @@ import itertools
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,65 +35,60 @@ from raydistill.training.jobs import ProbeJob, Variant
 from raydistill.training.loop import HELDOUT_AT, begin, train
 from raydistill.training.throughput import PROBE, Pace, Peak, Rate, Unmeasured
 
-STEP_S = 20.0
-"""A step that would take longer at the device's peak is not tried."""
-
-_SECONDS, _FEWEST = 1.0, 3  # of steps, for each variant
-
-_MICRO_BATCHES = 4  # of a step at most: more of them go on alike
-
-_ITEMS = 24  # of each task
+STEP_S = 20.0  # a step that would take longer at the device's peak is not tried
+_MIN_SECONDS, _MIN_STEPS = 1.0, 3  # of each variant
+_MAX_MICRO_BATCHES = 4  # of a step: further ones take as long
+_MAX_ITEMS = 24  # of each task
 
 
 def probe(job: ProbeJob, *, world: World) -> Rate | Unmeasured:
-    """How fast this device trains and measures each variant, or why that cannot be tried here."""
+    """How fast this device trains and measures each variant, or why that cannot be tried."""
     peak = keep_peak(job.recipe.precision, Store(Path(job.storage)), world)
     recipe = _short(job.recipe, job.devices)
     for variant in job.variants:
         if reason := _too_large(job, variant, recipe, peak, world):
             return Unmeasured(reason=reason)
-    # From the smallest on: on a CPU the most that was held never shrinks.
+    # The smallest first: on a CPU the peak memory never shrinks.
     variants = sorted(job.variants, key=lambda v: (-v.removed, len(v.teachers)))
     paces = tuple(_pace(job, variant, recipe, world) for variant in variants)
     return Rate(device=world.device_kind, source=PROBE, paces=paces, left_out=tuple(_left_out(job)))
 
 
 def _left_out(job: ProbeJob) -> Iterator[str]:
-    there = {*_items(job), *(source.task for source in _sources(job))}
-    if missing := sorted(set(job.evaluation.tasks) - there):
+    available = {*_items(job), *(source.task for source in _sources(job))}
+    if missing := sorted(set(job.evaluation.tasks) - available):
         yield f"tasks whose questions are not made yet ({', '.join(missing)})"
     if job.devices > 1:
         yield "what the devices of a trial tell each other"
 
 
 def _short(recipe: Recipe, devices: int) -> Recipe:
-    """What one device does of a step, with no more micro-batches than it takes to know."""
-    own = min(max(1, recipe.micro_batches // devices), _MICRO_BATCHES)
+    """One device's share of a step, at most `_MAX_MICRO_BATCHES` of it."""
+    own = min(max(1, recipe.micro_batches // devices), _MAX_MICRO_BATCHES)
     tokens = recipe.batch_tokens // recipe.micro_batches * own
-    endless = tokens * 1_000_000
     return replace(
         recipe,
         micro_batches=own,
         batch_tokens=tokens,
         warmup_tokens=0,
         warm_phase_tokens=0,
-        budget_tokens=endless,
+        budget_tokens=tokens * 1_000_000,  # more than are ever run
     )
 
 
 def _step_flops(job: ProbeJob, variant: Variant, recipe: Recipe) -> int:
-    left = replace(job.model, num_layers=job.model.num_layers - variant.removed)
-    step = replace(recipe, budget_tokens=recipe.batch_tokens)
-    return exact_flops(left, DropPlan(), step, variant.teachers)
+    student = replace(job.model, num_layers=job.model.num_layers - variant.removed)
+    one_step = replace(recipe, budget_tokens=recipe.batch_tokens)
+    return exact_flops(student, DropPlan(), one_step, variant.teachers)
 
 
 def _too_large(job: ProbeJob, variant: Variant, recipe: Recipe, peak: Peak, world: World) -> str:
     """Why a variant cannot be tried on this device; empty if it can."""
-    student = 12 * parameters(job.model, variant.removed)  # weights, gradients, momentum
-    least = student + sum(4 * parameters(teacher) for teacher in variant.teachers)
-    if least > (free := free_bytes(world)):
+    needed = 12 * parameters(job.model, variant.removed)  # weights, gradients, momentum
+    needed += sum(4 * parameters(teacher) for teacher in variant.teachers)
+    if needed > (free := free_bytes(world)):
         return (
-            f"weights, gradients and momentum alone need {least / 1e9:.3g} GB, "
+            f"weights, gradients and momentum alone need {needed / 1e9:.3g} GB, "
             f"{world.device_kind} has {free / 1e9:.3g} GB free"
         )
     seconds = _step_flops(job, variant, recipe) / peak.flops_per_s
@@ -125,38 +120,34 @@ def _pace(job: ProbeJob, variant: Variant, recipe: Recipe, world: World) -> Pace
 def _step_s(
     student: Student, job: ProbeJob, variant: Variant, recipe: Recipe, world: World
 ) -> float:
-    """Seconds of one step of the real loop, its first one aside."""
-    model = job.model
+    """Seconds of one step of the real loop, without the first."""
     spec = TrainSpec(
         recipe=recipe, loss=variant.loss, seed=0, corpus_sha256="", tokenizer_sha256=""
     )
-    windows = recipe.batch_tokens // model.context
-    steps = train(
+    windows = recipe.batch_tokens // job.model.context
+    items = train(
         begin(student, DropPlan(), recipe),
-        functools.partial(_random_batch, model, windows),
+        functools.partial(_random_batch, job.model, windows),
         plan=DropPlan(),
         spec=spec,
         world=world,
         heldout_nll=lambda _: 0.0,
         teacher=_teacher(variant, recipe, world),
     )
-    return _seconds_each(item for item in steps if isinstance(item, Progress))
-
-
-def _seconds_each(steps: Iterator[Progress]) -> float:
+    steps = (item for item in items if isinstance(item, Progress))
     next(steps)
-    began_s = time.perf_counter()
-    for done in itertools.count(1):
+    start_s = time.perf_counter()
+    for count in itertools.count(1):
         next(steps)
-        elapsed_s = time.perf_counter() - began_s
-        if done >= _FEWEST and elapsed_s >= _SECONDS:
+        elapsed_s = time.perf_counter() - start_s
+        if count >= _MIN_STEPS and elapsed_s >= _MIN_SECONDS:
             break
-    return elapsed_s / done
+    return elapsed_s / count
 
 
 def _random_batch(model: ModelConfig, windows: int, step: int) -> Batch:
-    shape, drawn = (windows, model.context + 1), torch.Generator().manual_seed(step)
-    ids = torch.randint(model.vocab_size, shape, generator=drawn)
+    rng = torch.Generator().manual_seed(step)
+    ids = torch.randint(model.vocab_size, (windows, model.context + 1), generator=rng)
     return Batch(tuple(range(windows)), ids)
 
 
@@ -166,39 +157,20 @@ def _teacher(variant: Variant, recipe: Recipe, world: World) -> Teacher:
 
 
 def _evaluate_s(model: Decoder, job: ProbeJob, world: World) -> float:
-    """Seconds of all held-out windows of a trial and, where their items are made, all tasks."""
-    context, asked = model.config.context, job.evaluation
+    """Seconds of all held-out windows of a trial, and of all tasks that have their items."""
+    context, evaluation = model.config.context, job.evaluation
     per_batch = max(1, TOKENS_PER_BATCH // context)
     ids = torch.randint(model.config.vocab_size, (per_batch, context + 1)).to(world.device)
     seconds = min(timed(lambda: window_nats(model, ids[:, :-1], ids[:, 1:]), world) for _ in "12")
-    windows = asked.heldout_windows + len(HELDOUT_AT) * asked.curve_windows
-    tasks_s = _tasks_s(model, job, world) + _sources_s(model, job, world)
-    return windows * seconds / per_batch + tasks_s
+    windows = evaluation.heldout_windows + len(HELDOUT_AT) * evaluation.curve_windows
+    return windows * seconds / per_batch + _tasks_s(model, job, world)
 
 
 def _items(job: ProbeJob) -> dict[str, list[str]]:
-    """The lines of each task's file of items, of those that are made."""
+    """The items of each task made of held-out text, where they are made: a line each."""
     tasks = [name for name in job.evaluation.tasks if name in TASKS]
     files = item_files(tasks, job.corpus_sha256, Store(Path(job.storage)))
     return {name: f.read_text("utf-8").splitlines() for name, f in files.items() if f.is_file()}
-
-
-def _tasks_s(model: Decoder, job: ProbeJob, world: World) -> float:
-    tasks, seconds = _items(job), 0.0
-    if not tasks:
-        return seconds
-    from raydistill.evaluation.lm_harness.zeroshot import score_tasks  # noqa: PLC0415  (lm_eval is seconds)
-
-    corpus = Store(Path(job.storage)).path("corpora", job.corpus_sha256)
-    with tempfile.TemporaryDirectory() as folder:
-        for name, items in tasks.items():
-            size = min(_ITEMS, len(items))
-            some = {name: Path(folder, f"{name}.jsonl")}
-            chosen = (items[i * len(items) // size] for i in range(size))
-            some[name].write_text("\n".join(chosen), "utf-8")
-            answer = functools.partial(score_tasks, model, corpus, some)
-            seconds += timed(answer, world) * len(items) / size
-    return seconds
 
 
 def _sources(job: ProbeJob) -> list[TaskSource]:
@@ -209,20 +181,34 @@ def _sources(job: ProbeJob) -> list[TaskSource]:
     return [s for s in job.evaluation.sources if store.has("task_data", s.data_sha256)]
 
 
-def _sources_s(model: Decoder, job: ProbeJob, world: World) -> float:
-    """Seconds of all items of those tasks."""
-    store, seconds = Store(Path(job.storage)), 0.0
-    corpus = store.path("corpora", job.corpus_sha256)
-    for source in _sources(job):
-        from raydistill.evaluation.lm_harness.zeroshot import score_source  # noqa: PLC0415  (lm_eval is seconds)
+def _tasks_s(model: Decoder, job: ProbeJob, world: World) -> float:
+    """Seconds of all items of all tasks, from a sample of each task's."""
+    text_tasks, sources, seconds = _items(job), _sources(job), 0.0
+    if not text_tasks and not sources:
+        return seconds
+    from raydistill.evaluation.lm_harness.zeroshot import score_source, score_tasks  # noqa: PLC0415  (lm_eval is seconds)
 
-        with tempfile.TemporaryDirectory() as folder:
-            some = Path(folder, source.task)
-            shutil.copytree(data_folder(source, store), some)
-            items = [*filter(None, (some / ITEMS).read_text("utf-8").split("\n"))]
-            size = min(_ITEMS, len(items))
-            chosen = (items[i * len(items) // size] for i in range(size))
-            (some / ITEMS).write_text("\n".join(chosen), "utf-8")
-            answer = functools.partial(score_source, model, corpus, source, some)
-            seconds += timed(answer, world) * len(items) / size
+    store = Store(Path(job.storage))
+    corpus = store.path("corpora", job.corpus_sha256)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, items in text_tasks.items():
+            path = Path(folder, f"{name}.jsonl")
+            share = _write_sample(items, path)
+            run_task = functools.partial(score_tasks, model, corpus, {name: path})
+            seconds += timed(run_task, world) / share
+        for source in sources:
+            data = Path(folder, source.task)
+            shutil.copytree(data_folder(source, store), data)
+            items = [*filter(None, (data / ITEMS).read_text("utf-8").split("\n"))]
+            share = _write_sample(items, data / ITEMS)
+            run_source = functools.partial(score_source, model, corpus, source, data)
+            seconds += timed(run_source, world) / share
     return seconds
+
+
+def _write_sample(items: Sequence[str], path: Path) -> float:
+    """Write at most `_MAX_ITEMS` of the items, spread over them; their share of all."""
+    size = min(_MAX_ITEMS, len(items))
+    sample = (items[i * len(items) // size] for i in range(size))
+    path.write_text("\n".join(sample), "utf-8")
+    return size / len(items)

@@ -1,4 +1,4 @@
-"""How fast a device is: what finished trials and probes measured of it, and its own peak."""
+"""How fast a device trains a model, by finished trials and probes, and its matmul peak."""
 
 import re
 import statistics
@@ -14,17 +14,14 @@ from raydistill.specs.results import CostEstimate, Finished, Outcome, Trained
 from raydistill.specs.trial import CachedTeacher, Recipe
 from raydistill.storage.store import Store
 
-ESTIMATE = "estimate.json"
-"""With a trial in the store: what it was expected to take."""
-
-_NEWEST = 20
-
+ESTIMATE = "estimate.json"  # beside a trial in the store: what it was expected to take
 FINISHED_TRIALS, PROBE = "finished trials", "a probe"
+_NEWEST = 20  # finished trials that are read
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Peak:
-    """The fastest large matrix product of one device, as measured: what utilisation is out of."""
+    """The fastest large matrix product of one device as measured, against which it is utilised."""
 
     device: str
     precision: str
@@ -33,7 +30,7 @@ class Peak:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pace:
-    """How one device trains with a loss while `blocks` blocks are there, as measured."""
+    """How fast one device trains `blocks` blocks with a loss, as measured."""
 
     loss: str
     blocks: int
@@ -45,7 +42,7 @@ class Pace:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rate:
-    """How fast one device of a kind trains one model, by what was measured."""
+    """How fast one device of a kind trains one model, as measured."""
 
     device: str
     source: str
@@ -54,51 +51,49 @@ class Rate:
 
     @property
     def grounds(self) -> str:
-        """What the seconds come from, and what they lack."""
+        """What the seconds are based on, and what they lack."""
         without = f" without {' and '.join(self.left_out)}" if self.left_out else ""
         return self.source + without
 
     def pace(self, loss: str, blocks: int) -> Pace:
-        """The measured pace that comes nearest: of that loss if there is one, then in blocks."""
+        """The nearest measured pace: of that loss if there is one, then in blocks."""
         return min(self.paces, key=lambda p: (p.loss != loss, abs(p.blocks - blocks)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unmeasured:
-    """Nothing tells how fast that is; `reason` says why a probe could not."""
+    """No measurement; `reason` says why a probe could not run."""
 
     reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Probed:
-    """What a probe found out, as the store keeps it: a rate, or why there is none."""
+    """A probe's result, as the store keeps it: a rate, or why there is none."""
 
     found: Rate | Unmeasured
 
 
 def rate_of(model: ModelConfig, recipe: Recipe, store: Store, *, probed: bool) -> Rate | Unmeasured:
-    """What is known of a model's speed: from finished trials, else from a probe.
+    """The speed of a model by finished trials, else by a probe.
 
     Args:
         model: of the base.
         recipe: of the trials; a probe holds for its batch and precision.
-        store: where both are looked for.
-        probed: whether the probe goes first, because somebody has just asked for it.
+        store: that has both.
+        probed: whether the probe goes first, because it has just been run.
     """
-    kept = store.load(Probed, *probe_path(model, recipe))
-    known = kept.found if kept else Unmeasured()
-    measured = measured_rate(model, store)
-    first, second = (known, measured) if probed else (measured, known)
-    if isinstance(first, Unmeasured) and isinstance(second, Rate):
-        return second
-    return known if isinstance(first, Unmeasured) else first
+    probe = store.load(Probed, *probe_path(model, recipe))
+    by_probe = probe.found if probe else Unmeasured()
+    by_trials = measured_rate(model, store)
+    rates = (by_probe, by_trials) if probed else (by_trials, by_probe)
+    return next((rate for rate in rates if isinstance(rate, Rate)), by_probe)
 
 
 def measured_rate(model: ModelConfig, store: Store) -> Rate | Unmeasured:
-    """From the newest finished trials of `model`, on the kind of device of the last one.
+    """The speed by the newest finished trials of `model`, on the kind of device of the last one.
 
-    One of its shape from scratch, with fewer blocks, tells as well.
+    Trials from scratch of its shape with fewer blocks count too.
     """
     shape = replace(model, num_layers=0)
     files = sorted(store.path("trials").glob("*/trained.json"), key=lambda f: f.stat().st_mtime)
@@ -109,17 +104,17 @@ def measured_rate(model: ModelConfig, store: Store) -> Rate | Unmeasured:
     if not trained:
         return Unmeasured()
     device = trained[-1].made_by.device
-    alike: dict[tuple[str, int], list[Trained]] = {}
-    for each in trained:
-        if each.made_by.device == device:
-            loss = paced_as(each.spec.train.loss, isinstance(each.spec.teacher, CachedTeacher))
-            alike.setdefault((loss, len(each.kept)), []).append(each)
-    paces = tuple(_pace(loss, blocks, each) for (loss, blocks), each in alike.items())
+    groups: dict[tuple[str, int], list[Trained]] = {}
+    for t in trained:
+        if t.made_by.device == device:
+            loss = paced_as(t.spec.train.loss, isinstance(t.spec.teacher, CachedTeacher))
+            groups.setdefault((loss, len(t.kept)), []).append(t)
+    paces = tuple(_pace(loss, blocks, group) for (loss, blocks), group in groups.items())
     return Rate(device=device, source=FINISHED_TRIALS, paces=paces)
 
 
 def paced_as(loss: str, cached: bool) -> str:
-    """What has a pace of its own: a loss, and one whose teacher is read from the store."""
+    """The name by which a loss has a pace; another one where its teacher is cached."""
     return f"{loss} cached" if cached else loss
 
 
@@ -137,36 +132,36 @@ def _pace(loss: str, blocks: int, trained: Sequence[Trained]) -> Pace:
 
 def typical(rates: Iterable[Rate]) -> Rate:
     """One rate for several devices that were probed side by side: medians, and the most bytes."""
-    all_of = list(rates)
-    paces = [
+    by_device = list(rates)
+    paces = (
         replace(
-            same[0],
-            flops_per_s=statistics.median(p.flops_per_s for p in same),
-            tokens_per_s=statistics.median(p.tokens_per_s for p in same),
-            evaluate_s=statistics.median(p.evaluate_s for p in same),
-            peak_bytes=max(p.peak_bytes for p in same),
+            paces[0],
+            flops_per_s=statistics.median(p.flops_per_s for p in paces),
+            tokens_per_s=statistics.median(p.tokens_per_s for p in paces),
+            evaluate_s=statistics.median(p.evaluate_s for p in paces),
+            peak_bytes=max(p.peak_bytes for p in paces),
         )
-        for same in zip(*(rate.paces for rate in all_of), strict=True)
-    ]
-    return replace(all_of[0], paces=tuple(paces))
+        for paces in zip(*(rate.paces for rate in by_device), strict=True)
+    )
+    return replace(by_device[0], paces=tuple(paces))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
-    """What follows from a finished trial's cost and from what is known besides."""
+    """A finished trial's utilisation and the estimate of its cost, as far as they are known."""
 
     utilisation_pct: float | Literal["unknown"] = "unknown"
     estimate: CostEstimate | Literal["none"] = "none"
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Those that are known, by the names that a tracker shows."""
-        found = {}
+        """The known ones, by the names that a tracker shows."""
+        metrics = {}
         if self.utilisation_pct != "unknown":
-            found["utilisation_pct"] = self.utilisation_pct
+            metrics["utilisation_pct"] = self.utilisation_pct
         if self.estimate != "none":
-            found["estimated_device_s"] = self.estimate.device_s
-        return found
+            metrics["estimated_device_s"] = self.estimate.device_s
+        return metrics
 
 
 def figures_of(trial_id: str, outcome: Outcome, store: Store) -> Figures:
@@ -182,27 +177,27 @@ def figures_of(trial_id: str, outcome: Outcome, store: Store) -> Figures:
 
 
 def device_s(trained: Trained) -> float:
-    """Seconds of training, evaluation and a teacher's pass, over all devices that a trial held."""
+    """Seconds of training, evaluation and a teacher's pass, summed over a trial's devices."""
     cost = trained.cost
     return (cost.train_s + cost.evaluate_s + cost.teacher_s) * trained.made_by.world_size
 
 
 def tokens_per_s(trained: Trained) -> float:
-    """Tokens of training a second, on all devices of a trial together."""
+    """Training tokens a second, on all devices of a trial together."""
     return trained.cost.tokens / trained.cost.train_s if trained.cost.train_s > 0 else 0.0
 
 
 def utilisation_pct(trained: Trained, peak: Peak) -> float:
-    """Exact FLOPs of the training over what its devices could have multiplied meanwhile, in %.
+    """Exact FLOPs of the training over what its devices could have done at their peak, in %.
 
     Attention counts the whole square of positions, also where a kernel skips half.
     """
-    training_s = max(trained.cost.train_s, 1e-9) * trained.made_by.world_size
-    return 100 * trained.cost.flops_exact / (training_s * peak.flops_per_s)
+    train_device_s = max(trained.cost.train_s, 1e-9) * trained.made_by.world_size
+    return 100 * trained.cost.flops_exact / (train_device_s * peak.flops_per_s)
 
 
 def known_peak(device: str, precision: str, store: Store) -> Peak | Unmeasured:
-    """The peak of a kind of device, if it was measured here."""
+    """The peak of a kind of device, if the store has it."""
     return store.load(Peak, *peak_path(device, precision)) or Unmeasured()
 
 

@@ -1,7 +1,7 @@
 """One trial from its spec to its scores: base, student, training, evaluation.
 
-Each stage reads what the store has and makes only what it lacks, so a trial that was killed
-goes on, and a finished one costs nothing.
+Each stage reads what the store has and makes only what it lacks, so a killed trial resumes,
+and a finished one costs nothing.
 """
 
 import platform
@@ -57,15 +57,15 @@ Item = Progress | HeldoutPoint | TrialResult
 
 
 def trial(job: TrialJob, *, world: World, teacher: Teacher | None = None) -> Iterator[Item]:
-    """Walk the path once; on the leading rank the last item is the `TrialResult`.
+    """Train and measure a trial; on the leading rank the last item is the `TrialResult`.
 
-    A job that stops early ends without one: the store then knows its held-out loss there
-    (`results.rung_path`), unless it had been trained further before.
+    A job that stops early ends without one: the store then has its held-out loss there
+    (`rung_path`), unless the trial had been trained further before.
 
     Args:
         job: what to train and to measure.
         world: this rank among those that train it.
-        teacher: one that stands elsewhere; by default a copy of the spec's on this device.
+        teacher: one on other devices; by default the spec's own.
 
     Raises:
         DataError: if the base or the corpus is missing or damaged.
@@ -75,7 +75,7 @@ def trial(job: TrialJob, *, world: World, teacher: Teacher | None = None) -> Ite
     if world.agreed(store.trained(job.spec.trial_id) is None):
         yield from _training(job, store, world, teacher)
     if world.leads and not isinstance(job.until, StopAt):
-        yield _evaluated(job, store, world)
+        yield _result(job, store, world)
 
 
 def _training(
@@ -87,22 +87,22 @@ def _training(
     student = _student(spec.base, store)
     student.model.to(world.device)
     folder = store.path("trials", spec.trial_id, "checkpoints")
-    began_s = time.perf_counter()
-    taught = teacher or _teacher(job, student.model.config, store, world)
-    cached_s = time.perf_counter() - began_s if isinstance(spec.teacher, CachedTeacher) else 0.0
-    sitting = resume_or_start(student, job, folder, world, taught)
-    sitting.record.teacher_s += cached_s
-    yield from sitting.items
+    start_s = time.perf_counter()
+    teacher = teacher or _teacher(job, student.model.config, store, world)
+    cached_s = time.perf_counter() - start_s if isinstance(spec.teacher, CachedTeacher) else 0.0
+    run = resume_or_start(student, job, folder, world, teacher)
+    run.record.teacher_s += cached_s
+    yield from run.items
     if not world.leads:
         return
     if not isinstance(job.until, StopAt):
-        _keep(job, student, sitting.record, world)
-    elif sitting.record.tokens == job.until.tokens:
-        _keep_rung(job, student, job.until.tokens)
+        _save(job, student, run.record, store, world)
+    elif run.record.tokens == job.until.tokens:
+        _measure_rung(job, student, job.until.tokens, store)
 
 
 def _student(base: Base, store: Store) -> Student:
-    """The model that is trained: a base as it is loaded, or fresh weights."""
+    """The model to train: a base, or fresh weights."""
     if isinstance(base, RandomBase):
         return Student(build(base.model, base.seed))
     assert isinstance(base, ExternalBase), "bases are pretrained before trials start"
@@ -110,14 +110,16 @@ def _student(base: Base, store: Store) -> Student:
 
 
 def _teacher(job: TrialJob, model: ModelConfig, store: Store, world: World) -> Teacher:
-    """None, a frozen copy on this rank's device, or its answers in the store."""
+    """No teacher, a frozen copy on this rank's device, or its answers in the store."""
     spec = job.spec
     if isinstance(spec.teacher, NoTeacher):
         return no_teacher
-    base = teacher_base(spec.teacher)
+    base = spec.teacher.base if isinstance(spec.teacher, CachedTeacher) else spec.teacher
+    assert isinstance(base, ExternalBase), base
+    base_weights = base_folder(base.weights_sha256, store)
 
     def load() -> OnlineTeacher:
-        teacher = load_weights(base_folder(base.weights_sha256, store)).model
+        teacher = load_weights(base_weights).model
         return OnlineTeacher(teacher, spec.train.recipe, world, job.teacher_sharded)
 
     if not isinstance(spec.teacher, CachedTeacher):
@@ -130,7 +132,7 @@ def _teacher(job: TrialJob, model: ModelConfig, store: Store, world: World) -> T
             corpus_sha256=spec.train.corpus_sha256,
             tokenizer_sha256=spec.train.tokenizer_sha256,
             context=model.context,
-            vocab_size=min(model.vocab_size, teacher_config(base, store).vocab_size),
+            vocab_size=min(model.vocab_size, config_of(base_weights).vocab_size),
             excerpt=form,
             size=size,
             temperature=loss_settings(spec.train.loss)[1].get(TEMPERATURE, 1.0),
@@ -144,30 +146,18 @@ def _teacher(job: TrialJob, model: ModelConfig, store: Store, world: World) -> T
     )
 
 
-def teacher_base(teacher: Base | CachedTeacher) -> ExternalBase:
-    """The checkpoint behind a teacher."""
-    base = teacher.base if isinstance(teacher, CachedTeacher) else teacher
-    assert isinstance(base, ExternalBase), base
-    return base
-
-
-def teacher_config(base: ExternalBase, store: Store) -> ModelConfig:
-    """The shape of a teacher, read from its weights' own description."""
-    return config_of(base_folder(base.weights_sha256, store))
-
-
-def _keep(job: TrialJob, student: Student, record: Record, world: World) -> None:
-    """Put the weights and then their description into the store; checkpoints have served."""
-    store, place = Store(Path(job.storage)), ("trials", job.spec.trial_id)
+def _save(job: TrialJob, student: Student, record: Record, store: Store, world: World) -> None:
+    """Store the weights, then what they are, and delete the checkpoints."""
+    key = ("trials", job.spec.trial_id)
     keep_peak(job.spec.train.recipe.precision, store, world)
-    with store.making(*place, "weights") as folder:
+    with store.making(*key, "weights") as folder:
         save_weights(folder, student)
     trained = Trained(
         trial_id=job.spec.trial_id,
         spec=job.spec,
         model=student.model.config,
         kept=tuple(student.kept),
-        weights_sha256=sha256_of(store.path(*place, "weights", WEIGHTS)),
+        weights_sha256=sha256_of(store.path(*key, "weights", WEIGHTS)),
         trained_in=job.sweep,
         curve=record.thinned_curve(job.spec.train.recipe),
         heldout_curve=tuple(record.heldout_curve),
@@ -182,17 +172,16 @@ def _keep(job: TrialJob, student: Student, record: Record, world: World) -> None
         started_s=record.started_s,
         ended_s=time.time(),
     )
-    store.save(trained, *place, "trained.json")
-    shutil.rmtree(store.path(*place, "checkpoints"), ignore_errors=True)
+    store.save(trained, *key, "trained.json")
+    shutil.rmtree(store.path(*key, "checkpoints"), ignore_errors=True)
 
 
-def _keep_rung(job: TrialJob, student: Student, tokens: int) -> None:
-    """Measure what stopped here, as the next step would find it, and keep that."""
-    store, corpus_sha256 = Store(Path(job.storage)), job.spec.train.corpus_sha256
+def _measure_rung(job: TrialJob, student: Student, tokens: int, store: Store) -> None:
+    """Store the held-out loss at `tokens`, without the layers that the next step would lack."""
     student.remove(job.spec.plan.due(tokens))
     nll = heldout_nll(
         student.model,
-        store.path("corpora", corpus_sha256),
+        store.path("corpora", job.spec.train.corpus_sha256),
         windows=job.evaluation.heldout_windows,
         context=student.model.config.context,
     )
@@ -201,12 +190,9 @@ def _keep_rung(job: TrialJob, student: Student, tokens: int) -> None:
 
 def _cost(spec: TrialSpec, model: ModelConfig, record: Record, store: Store, world: World) -> Cost:
     recipe = spec.train.recipe
-    # What a cached teacher took is shared by all who read it, and stands in `teacher_s`.
-    teachers = (
-        ()
-        if isinstance(spec.teacher, NoTeacher | CachedTeacher)
-        else (teacher_config(teacher_base(spec.teacher), store),)
-    )
+    teachers: tuple[ModelConfig, ...] = ()
+    if isinstance(spec.teacher, ExternalBase):  # a cached one is shared, see `teacher_s`
+        teachers = (config_of(base_folder(spec.teacher.weights_sha256, store)),)
     return Cost(
         tokens=recipe.total_tokens,
         flops_paper=paper_flops(model, spec.plan, recipe, teachers),
@@ -218,7 +204,8 @@ def _cost(spec: TrialSpec, model: ModelConfig, record: Record, store: Store, wor
     )
 
 
-def _evaluated(job: TrialJob, store: Store, world: World) -> TrialResult:
+def _result(job: TrialJob, store: Store, world: World) -> TrialResult:
+    """The scores before and after, measured where the store lacks them."""
     spec, trained = job.spec, store.trained(job.spec.trial_id)
     assert trained is not None, "trained before it is measured"
     corpus = store.path("corpora", spec.train.corpus_sha256)
@@ -233,16 +220,12 @@ def _evaluated(job: TrialJob, store: Store, world: World) -> TrialResult:
         )
 
     before = scores(job.base_sha256, base_folder(job.base_sha256, store))
-    began_s = time.perf_counter()
-    known = measured(trained.weights_sha256, spec.train.corpus_sha256, job.evaluation, store)
+    start_s = time.perf_counter()
+    stored = measured(trained.weights_sha256, spec.train.corpus_sha256, job.evaluation, store)
     after = scores(trained.weights_sha256, store.path("trials", trained.trial_id, "weights"))
-    if known is None:
-        trained = _with_seconds(trained, time.perf_counter() - began_s)
+    if stored is None:
+        evaluate_s = trained.cost.evaluate_s + time.perf_counter() - start_s
+        cost = replace(trained.cost, evaluate_s=evaluate_s)
+        trained = replace(trained, cost=cost, ended_s=time.time())
         store.save(trained, "trials", trained.trial_id, "trained.json")
     return TrialResult(trained=trained, before=before, after=after)
-
-
-def _with_seconds(trained: Trained, evaluate_s: float) -> Trained:
-    """The same with the seconds that its scores took."""
-    cost = replace(trained.cost, evaluate_s=trained.cost.evaluate_s + evaluate_s)
-    return replace(trained, cost=cost, ended_s=time.time())

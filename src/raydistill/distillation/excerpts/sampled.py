@@ -1,4 +1,4 @@
-"""Ids drawn from the teacher, each as often as it comes: random sampling KD.
+"""Ids drawn from the teacher's distribution: random sampling KD.
 
 Anshumann et al. (2025), Sparse Logit Sampling, with the teacher itself as the proposal. An id
 drawn c times in n weighs c/n, which on average is its probability: so the gradient is unbiased.
@@ -12,7 +12,7 @@ from raydistill.distillation.excerpt import Excerpt, Form
 
 
 def take(log_p_NV: Tensor, size: int, rng: torch.Generator) -> Excerpt:
-    """`size` draws with replacement; S is the most different ids that a token has."""
+    """`size` draws with replacement; S is the largest number of different ids of a token."""
     drawn_NS = torch.multinomial(log_p_NV.exp(), size, replacement=True, generator=rng)
     counts_NV = torch.zeros_like(log_p_NV, dtype=torch.int32)
     counts_NV.scatter_add_(-1, drawn_NS, torch.ones_like(drawn_NS, dtype=torch.int32))

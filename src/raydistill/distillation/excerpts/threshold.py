@@ -1,4 +1,4 @@
-"""The likely ids as they are, and of the unlikely ones a fair sample that stands for the rest.
+"""The likely ids as they are, and an unbiased sample of the unlikely ones for the rest.
 
 With a threshold c, an id above it is certain to be taken and weighs its probability p; one
 below is taken with probability p/c and weighs c. On average each weighs p, so value and
@@ -19,15 +19,15 @@ def take(log_p_NV: Tensor, size: int, rng: torch.Generator) -> Excerpt:
     size = min(size, log_p_NV.shape[-1])
     p_NV = log_p_NV.double().exp()
     threshold_N1 = _threshold(p_NV, size)
-    reached_NV = (p_NV / threshold_N1).clamp_max(1).cumsum(-1)
+    cumulative_NV = (p_NV / threshold_N1).clamp_max(1).cumsum(-1)
     start_N1 = torch.rand_like(p_NV[:, :1], generator=rng)
     marks_NS = torch.arange(size, device=p_NV.device) + start_N1
-    ids_NS = torch.searchsorted(reached_NV, marks_NS, right=True).clamp_max(p_NV.shape[-1] - 1)
+    ids_NS = torch.searchsorted(cumulative_NV, marks_NS, right=True).clamp_max(p_NV.shape[-1] - 1)
     return Excerpt(ids_NS, log_p_NV.gather(-1, ids_NS), scalar=threshold_N1[:, 0].log().float())
 
 
 def known(excerpt: Excerpt, size: int) -> SparseTeacher:
-    """Rounded on disk, the weights need not add up to 1; here they do."""
+    """The weights, renormalised after rounding on disk."""
     del size
     assert excerpt.scalar is not None, "taken with a threshold"
     weights_NS = torch.maximum(excerpt.log_p, excerpt.scalar[:, None]).softmax(-1)
@@ -38,7 +38,7 @@ def known(excerpt: Excerpt, size: int) -> SparseTeacher:
 def _threshold(p_NV: Tensor, size: int) -> Tensor:
     """[N, 1], such that the sum of min(1, p/c) is `size`.
 
-    With the h likeliest above it, the others share size − h places: c = (their mass)/(size − h).
+    With the h likeliest above it, the others share size − h draws: c = (their mass)/(size − h).
     """
     likeliest_NS = p_NV.topk(size).values
     above = torch.arange(size, device=p_NV.device)
@@ -46,7 +46,7 @@ def _threshold(p_NV: Tensor, size: int) -> Tensor:
     others_NS = mass_N1 - likeliest_NS.cumsum(-1) + likeliest_NS
     thresholds_NS = others_NS / (size - above)
     fits_NS = likeliest_NS <= thresholds_NS
-    fits_NS[:, -1] = True  # with one place left, whatever rounding says
+    fits_NS[:, -1] = True  # with one draw for all others, despite rounding
     first_N1 = fits_NS.to(torch.int8).argmax(-1, keepdim=True)
     return thresholds_NS.gather(-1, first_N1)
 

@@ -1,6 +1,6 @@
-"""The likeliest ids, renormalised: the plain way, and biased where the teacher is uncertain.
+"""The likeliest ids, renormalised: biased where the teacher is uncertain.
 
-What is left out is said to be impossible, so the student is taught to be surer than the teacher.
+All other ids count as impossible, so the student is taught to be surer than the teacher.
 """
 
 import torch
@@ -18,7 +18,7 @@ def take(log_p_NV: Tensor, size: int, rng: torch.Generator) -> Excerpt:
 
 
 def known(excerpt: Excerpt, size: int) -> SparseTeacher:
-    """As if there were no other ids."""
+    """A distribution without other ids."""
     del size
     log_p_NS = excerpt.log_p.log_softmax(-1)
     tail_N = torch.zeros_like(log_p_NS[:, 0])

@@ -7,6 +7,6 @@ from raydistill.distillation.divergence import cross_entropy
 
 
 def loss(logits_BTV: Tensor, targets_BT: Tensor, ask: Ask) -> Tensor:
-    """Mean cross-entropy over the targets that are not -100, 0 without any; nobody is asked."""
+    """Mean cross-entropy over the targets that are not -100, 0 without any; `ask` is not called."""
     del ask
     return cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten())

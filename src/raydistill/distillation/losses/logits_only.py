@@ -1,4 +1,4 @@
-"""KD without the text's own next token: KL to the teacher's distribution alone."""
+"""KD without the LM loss: the KL to the teacher's distribution alone."""
 
 from functools import partial
 

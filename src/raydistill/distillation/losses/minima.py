@@ -1,4 +1,4 @@
-"""KD as MiniMA weighs it: half cross-entropy, half KL (Zhang et al., 2023, capacity gap)."""
+"""KD with the weights of MiniMA: half LM loss, half KL (Zhang et al., 2023, capacity gap)."""
 
 from functools import partial
 

@@ -1,16 +1,14 @@
-"""Decoders of the Hugging Face world: any of transformers that is a plain list of equal blocks.
+"""Decoders of transformers: any family that is a plain list of equal blocks.
 
-The stock model does the work. What is added here is what removing blocks has to mend: every
+The stock model does the work. What is added here is what removing blocks must correct: every
 module's `layer_idx`, `num_hidden_layers`, and whatever the config keeps per layer.
 """
 
-import copy
 import difflib
 import functools
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,19 +16,18 @@ from torch import Tensor, nn
 
 from raydistill.core.errors import DataError
 from raydistill.models.attention import has_flash_attn
-from raydistill.models.decoder import Decoder, WatchBlock
+from raydistill.models.decoder import Decoder
 from raydistill.specs.model import HubConfig, ModelConfig
 
 _log = logging.getLogger(__name__)
-
-_TINY = 1e-30  # below any share of attention that float32 can tell from none
+_MIN_WEIGHT = 1e-30  # of attention, below which float32 cannot tell it from none
 
 
 class HubDecoder(Decoder):
-    """A transformers model behind the names that everything here calls a decoder by.
+    """A transformers model as a `Decoder`.
 
     Attributes:
-        inner: the stock model, always one that `save_pretrained` writes as it stands.
+        inner: the stock model, always in a state that `save_pretrained` can write.
     """
 
     config: HubConfig
@@ -41,7 +38,7 @@ class HubDecoder(Decoder):
         self._list = _block_list(inner, config.num_layers)
         self._base: tuple[nn.Module, ...] = tuple(inner.get_submodule(self._list).children())
         self._per_layer = _per_layer(inner.config, config.num_layers)
-        self._called_with: dict[int, dict[str, Any]] = {}
+        self._block_arguments: dict[int, dict[str, Any]] = {}
         self.use_blocks(self._base)
 
     def use_blocks(self, blocks: Sequence[nn.Module] | nn.ModuleList) -> None:
@@ -58,7 +55,7 @@ class HubDecoder(Decoder):
             setattr(settings, key, values)
 
     def per_layer(self) -> dict[str, list[Any]]:
-        """What the config keeps for each layer, of those that are left."""
+        """The config's lists with a value per layer, of the layers that stay."""
         layers = [self._base.index(block) for block in self.blocks]
         return {key: [values[layer] for layer in layers] for key, values in self._per_layer.items()}
 
@@ -68,15 +65,15 @@ class HubDecoder(Decoder):
         positions_BT: Tensor | None = None,
         visible_BTT: Tensor | None = None,
     ) -> Tensor:
-        told: dict[str, Tensor] = {}
+        arguments: dict[str, Tensor] = {}
         if positions_BT is not None:
-            told["position_ids"] = positions_BT
+            arguments["position_ids"] = positions_BT
         if visible_BTT is not None:
             mask = visible_BTT[:, None]
-            adds = self.inner.config._attn_implementation == "eager"  # Gemma 2
-            told["attention_mask"] = _added(mask, self.inner.dtype) if adds else mask
-        found: Tensor = self.inner.base_model(tokens_BT, use_cache=False, **told)[0]
-        return found
+            eager = self.inner.config._attn_implementation == "eager"  # Gemma 2
+            arguments["attention_mask"] = _additive(mask, self.inner.dtype) if eager else mask
+        hidden_BTD: Tensor = self.inner.base_model(tokens_BT, use_cache=False, **arguments)[0]
+        return hidden_BTD
 
     @property
     def mask_reach(self) -> int:
@@ -87,20 +84,20 @@ class HubDecoder(Decoder):
     def generate(
         self, tokens_BT: Tensor, max_new_tokens: int, ended: Callable[[list[int]], bool]
     ) -> list[list[int]]:
-        """As every decoder; keys and values of what was read are kept."""
+        """See `Decoder`; with a cache of keys and values."""
         new: list[list[int]] = [[] for _ in tokens_BT]
-        over = [False] * len(new)
-        kept, feed_BT = None, tokens_BT
+        is_open = [True] * len(new)
+        cache, next_BT = None, tokens_BT
         with self.evaluating():
             for _ in range(max_new_tokens):
-                read = self.inner.base_model(feed_BT, past_key_values=kept, use_cache=True)
-                kept = read.past_key_values
-                feed_BT = self.head(read[0][:, -1]).argmax(dim=-1, keepdim=True)
-                for row, token in enumerate(feed_BT.flatten().tolist()):
-                    if not over[row]:
+                output = self.inner.base_model(next_BT, past_key_values=cache, use_cache=True)
+                cache = output.past_key_values
+                next_BT = self.head(output[0][:, -1]).argmax(dim=-1, keepdim=True)
+                for row, token in enumerate(next_BT.flatten().tolist()):
+                    if is_open[row]:
                         new[row].append(token)
-                        over[row] = ended(new[row])
-                if all(over):
+                        is_open[row] = not ended(new[row])
+                if not any(is_open):
                     break
         return new
 
@@ -109,48 +106,30 @@ class HubDecoder(Decoder):
         cap = getattr(self.inner.config, "final_logit_softcapping", None)
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
-    @contextmanager
-    def watching_blocks(self, watch: WatchBlock) -> Iterator[None]:
-        """As every decoder; what a block is called with besides is kept for `attention`."""
-
-        def hook(position: int) -> Callable[..., None]:
-            def seen(
-                _block: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Any], output: Any
-            ) -> None:
-                self._called_with[position] = named
-                out_BTD = output if isinstance(output, Tensor) else output[0]
-                watch(position, inputs[0] if inputs else named["hidden_states"], out_BTD)
-
-            return seen
-
-        handles = [
-            block.register_forward_hook(hook(i), with_kwargs=True)
-            for i, block in enumerate(self.blocks)
-        ]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+    def block_states(
+        self, position: int, inputs: tuple[Any, ...], named: dict[str, Any], output: Any
+    ) -> tuple[Tensor, Tensor]:
+        """See `Decoder`; the block's other arguments are kept for `attention`."""
+        self._block_arguments[position] = named
+        inputs_BTD = inputs[0] if inputs else named["hidden_states"]
+        return inputs_BTD, output if isinstance(output, Tensor) else output[0]
 
     def attention(self, position: int, inputs_BTD: Tensor) -> Tensor:
         """See `Decoder`; after a forward pass that was watched, at the same length."""
-        block, named = self.blocks[position], dict(self._called_with[position])
-        named.pop("hidden_states", None)
-        named["attention_mask"] = _additive(named.get("attention_mask"), inputs_BTD)
+        block, arguments = self.blocks[position], dict(self._block_arguments[position])
+        arguments.pop("hidden_states", None)
+        arguments["attention_mask"] = _block_mask(arguments.get("attention_mask"), inputs_BTD)
         (attention,) = (m for m in block.modules() if type(m).__name__.endswith("Attention"))
-        found: list[Tensor] = []
-        handle = attention.register_forward_hook(lambda _m, _i, output: found.append(output[1]))
+        weights: list[Tensor] = []
+        handle = attention.register_forward_hook(lambda _m, _i, output: weights.append(output[1]))
         settings = self.inner.config
         usual, settings._attn_implementation = settings._attn_implementation, "eager"
         try:
-            block(inputs_BTD, **named)
+            block(inputs_BTD, **arguments)
         finally:
             settings._attn_implementation = usual
             handle.remove()
-        shares_BHTT = found[0].float()
-        future_TT = torch.ones(shares_BHTT.shape[-2:], device=shares_BHTT.device).triu(1) > 0
-        return shares_BHTT.clamp_min(_TINY).log().masked_fill(future_TT, 0.0)
+        return weights[0].float().clamp_min(_MIN_WEIGHT).log().tril()
 
 
 def build(config: ModelConfig) -> HubDecoder:
@@ -168,9 +147,9 @@ def build(config: ModelConfig) -> HubDecoder:
 
 
 def settings_of(config: HubConfig) -> Any:
-    """That model's config as transformers has it: so many layers, and no dropout.
+    """The config of transformers for that many layers, without dropout.
 
-    flash-attn that is not installed is done without, and that is said.
+    Where it names flash-attn that is not installed, torch's attention is used, with a warning.
 
     Raises:
         DataError: if transformers has no such family.
@@ -183,7 +162,7 @@ def settings_of(config: HubConfig) -> Any:
             fields[key] = 0.0
     for key in ("attn_implementation", "_attn_implementation"):
         if str(fields.get(key)).startswith("flash") and not has_flash_attn():
-            _say_no_flash(fields.pop(key))
+            _warn_no_flash(fields.pop(key))
     family = fields.pop("model_type")
     try:
         settings = AutoConfig.for_model(family, **fields)
@@ -197,11 +176,10 @@ def settings_of(config: HubConfig) -> Any:
     return settings
 
 
-@functools.cache
-def _say_no_flash(wanted: str) -> None:
-    """Once."""
+@functools.cache  # once a process
+def _warn_no_flash(name: str) -> None:
     _log.warning(
-        '%s is not installed (pip install "raydistill[gpu]"): torch\'s own attention', wanted
+        '%s is not installed (pip install "raydistill[gpu]"): torch\'s own attention', name
     )
 
 
@@ -220,42 +198,38 @@ def original_settings(config: HubConfig) -> Mapping[str, Any]:
 
 
 def _block_list(inner: nn.Module, num_layers: int) -> str:
-    """Where the blocks are, such as `model.layers`.
-
-    Raises:
-        DataError: if there is not exactly one list of so many blocks.
-    """
-    found = [
+    """The name of the one list of that many blocks, such as `model.layers`."""
+    names = [
         name
         for name, module in inner.named_modules()
         if isinstance(module, nn.ModuleList) and len(module) == num_layers
     ]
-    if len(found) != 1:
+    if len(names) != 1:
         raise DataError(
-            f"{type(inner).__name__} has {len(found)} lists of {num_layers} blocks, not one: "
+            f"{type(inner).__name__} has {len(names)} lists of {num_layers} blocks, not one: "
             "layers cannot be taken out of it"
         )
-    return str(found[0])
+    return str(names[0])
 
 
 def _per_layer(settings: Any, num_layers: int) -> dict[str, list[Any]]:
-    """What a config keeps for each layer."""
+    """The lists of a config that have a value per layer."""
     return {
         key: list(values)
-        for key, values in copy.copy(vars(settings)).items()
+        for key, values in vars(settings).items()
         if isinstance(values, list) and len(values) == num_layers and key != "architectures"
     }
 
 
-def _additive(mask: Tensor | None, inputs_BTD: Tensor) -> Tensor:
-    """A mask that eager attention adds: what a block was told, or plain causal, [·, 1, T, T]."""
+def _block_mask(mask: Tensor | None, inputs_BTD: Tensor) -> Tensor:
+    """The additive mask [·, 1, T, T] for a block that was called with `mask`; None: causal."""
     length = inputs_BTD.shape[1]
     if mask is None:
         mask = inputs_BTD.new_ones(length, length, dtype=torch.bool).tril()[None, None]
-    return mask if mask.dtype != torch.bool else _added(mask, inputs_BTD.dtype)
+    return mask if mask.dtype != torch.bool else _additive(mask, inputs_BTD.dtype)
 
 
-def _added(visible: Tensor, dtype: torch.dtype) -> Tensor:
-    """What is added to scores so that only the visible count."""
-    unseen = torch.zeros_like(visible, dtype=dtype)
-    return unseen.masked_fill(~visible, torch.finfo(dtype).min)
+def _additive(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """The same mask, to be added to attention scores."""
+    zeros = torch.zeros_like(visible, dtype=dtype)
+    return zeros.masked_fill(~visible, torch.finfo(dtype).min)

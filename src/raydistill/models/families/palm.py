@@ -16,12 +16,12 @@ from raydistill.specs.model import ModelConfig
 
 ROTARY_BASE = 10_000.0
 
-Join = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Keys and values [B, T, H, K] of some positions → with those of earlier ones before them."""
+# Keys and values [B, T, H, K] of some positions → with those of earlier positions before them.
+JoinCache = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-def alone(key_BTHK: Tensor, value_BTHK: Tensor) -> tuple[Tensor, Tensor]:
-    """The `Join` of a model that keeps nothing."""
+def without_cache(key_BTHK: Tensor, value_BTHK: Tensor) -> tuple[Tensor, Tensor]:
+    """The `JoinCache` of a model without a cache."""
     return key_BTHK, value_BTHK
 
 
@@ -43,12 +43,12 @@ class Block(nn.Module):
         x_BTD: Tensor,
         rotary_TK: tuple[Tensor, Tensor],
         visible_BTT: Tensor | None = None,
-        join: Join = alone,
+        join: JoinCache = without_cache,
     ) -> Tensor:
         """The block's output, of its input's shape; `rotary_TK` are cosines and sines."""
         query, key, value, gate, up = self.fused_in(self.norm(x_BTD)).split(self.split, dim=-1)
         heads = (*x_BTD.shape[:2], self.num_heads, -1)
-        # Under autocast a norm gives float32, and flash-attn takes one half precision.
+        # Under autocast a norm gives float32, and flash-attn takes half precision alone.
         query_BTHK, key_BTHK = (
             rotate(normed.to(value.dtype).view(heads), rotary_TK)
             for normed in (self.query_norm(query), self.key_norm(key))
@@ -67,12 +67,12 @@ class Block(nn.Module):
         scores_BHTT = torch.einsum("bthk,bshk->bhts", query_BTHK, key_BTHK)
         scores_BHTT = scores_BHTT / query_BTHK.shape[-1] ** 0.5
         future_TT = torch.ones(scores_BHTT.shape[-2:], device=x_BTD.device).triu(1) > 0
-        log_shares: Tensor = scores_BHTT.masked_fill(future_TT, float("-inf")).log_softmax(-1)
-        return log_shares.masked_fill(future_TT, 0.0)
+        log_weights: Tensor = scores_BHTT.masked_fill(future_TT, float("-inf")).log_softmax(-1)
+        return log_weights.tril()
 
 
 class Palm(Decoder):
-    """Token embedding, blocks, a final LayerNorm, and the embedding again as the head."""
+    """Token embedding, blocks, a final LayerNorm, and the tied embedding as the head."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)

@@ -1,6 +1,5 @@
-"""A brought checkpoint becomes a base in the store, in the precision that it came in."""
+"""Checkpoints read as decoders, and put into the store as bases, in their own precision."""
 
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,35 +16,24 @@ from raydistill.models.huggingface.checkpoint import (
     read_path,
 )
 from raydistill.models.student import Student
-from raydistill.models.weights import WEIGHTS, save_weights
-from raydistill.storage.manifest import sha256_of
+from raydistill.models.weights import store_base
 from raydistill.storage.store import Store
 
-LONGEST = 300
-"""Characters of what transformers has to say."""
-
-TOLERANCE = 1e-3
-"""How far the logits of the stock model may lie from those of ours, in the dtype of the weights."""
+_ERROR_LENGTH = 300  # characters of a message from transformers, at most
+_TOLERANCE = 1e-3  # of our logits against the stock model's, in the dtype of the weights
 
 
 def read_base(name: str, revision: str, context: int, store: Store) -> str:
     """Put a checkpoint into the store as a base; the sha256 of its weights there.
 
     Raises:
-        DataError: if it is not there, not whole, holds NaN or Inf, or is no plain list of blocks.
+        DataError: if it is missing, incomplete, has NaN or Inf, or is no plain list of blocks.
     """
     checkpoint = read_checkpoint(name, revision, context)
-    kept = store.load(ReadBase, *read_path(checkpoint))
-    if kept is not None and store.has("bases", kept.weights_sha256):
-        return kept.weights_sha256
-    student = Student(load_pretrained(checkpoint))
-    draft = store.path("bases", f".reading.{uuid.uuid4().hex}")
-    draft.mkdir(parents=True, exist_ok=True)
-    save_weights(draft, student)
-    sha256 = sha256_of(draft / WEIGHTS)
-    with store.making("bases", sha256) as base:
-        (draft / WEIGHTS).rename(base / WEIGHTS)
-    draft.rmdir()
+    base = store.load(ReadBase, *read_path(checkpoint))
+    if base is not None and store.has("bases", base.weights_sha256):
+        return base.weights_sha256
+    sha256 = store_base(Student(load_pretrained(checkpoint)), store)
     store.save(ReadBase(weights_sha256=sha256), *read_path(checkpoint))
     return sha256
 
@@ -54,14 +42,14 @@ def load_pretrained(checkpoint: HubCheckpoint) -> HubDecoder:
     """The stock model in a checkpoint's folder, as a decoder, in the dtype of its weights.
 
     Raises:
-        DataError: if its tensors are not the model's, are not finite, or its family is none that
-            is a plain list of blocks between an embedding and a head.
+        DataError: if its tensors are not the model's or not finite, or its family is no plain
+            list of blocks between an embedding and a head.
     """
     from transformers import AutoModelForCausalLM  # noqa: PLC0415  (seconds)
 
     be_quiet()
     try:
-        model, about = AutoModelForCausalLM.from_pretrained(
+        model, loading_info = AutoModelForCausalLM.from_pretrained(
             checkpoint.folder,
             config=settings_of(checkpoint.model),
             dtype="auto",
@@ -69,57 +57,53 @@ def load_pretrained(checkpoint: HubCheckpoint) -> HubDecoder:
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are told below, by name
+            ignore_mismatched_sizes=True,  # `check_tensors` names them
         )
     except DataError:
         raise
     except Exception as error:  # transformers raises OSError, ValueError, RuntimeError and more
         why = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{checkpoint.folder} cannot be loaded: {why[:LONGEST]}") from error
-    check_tensors(checkpoint.folder, model, about)
+        raise DataError(f"{checkpoint.folder} cannot be loaded: {why[:_ERROR_LENGTH]}") from error
+    check_tensors(checkpoint.folder, model, loading_info)
     decoder = HubDecoder(checkpoint.model, model)
     _check_same(checkpoint, decoder)
     return decoder
 
 
-def check_tensors(folder: Path, model: nn.Module, about: Mapping[str, Any]) -> None:
-    """Refuse a model whose tensors are not those of its files, or are not numbers.
+def check_tensors(folder: Path, model: nn.Module, loading_info: Mapping[str, Any]) -> None:
+    """Refuse a model whose tensors are not those of its files, or are not finite.
 
     Raises:
         DataError: naming the first five, or the first with NaN or Inf.
     """
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-        if names := sorted(map(_told, about.get(kind) or ())):
-            shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+        if names := sorted(map(_described, loading_info.get(kind) or ())):
+            first = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
             word = kind.removesuffix("_keys")
-            raise DataError(f"the weights in {folder} have {len(names)} {word} tensors: {shown}")
-    bad = {name: _not_finite(p) for name, p in model.named_parameters()}
-    if bad := {name: count for name, count in bad.items() if count}:
-        name, count = next(iter(bad.items()))
+            raise DataError(f"the weights in {folder} have {len(names)} {word} tensors: {first}")
+    counts = {n: int((~torch.isfinite(p)).sum()) for n, p in model.named_parameters()}
+    if bad := [name for name, count in counts.items() if count]:
         raise DataError(
-            f"{len(bad)} tensors in {folder} hold NaN or Inf, the first {name} ({count} of them)"
+            f"{len(bad)} tensors in {folder} hold NaN or Inf, the first {bad[0]} "
+            f"({counts[bad[0]]} of them)"
         )
 
 
-def _told(key: str | tuple[str, Any, Any]) -> str:
-    """A tensor's name; of one of another shape, both."""
+def _described(key: str | tuple[str, Any, Any]) -> str:
+    """A tensor's name, with both shapes where they differ."""
     if isinstance(key, str):
         return key
-    name, found, wanted = key
-    return f"{name} ({list(found)}, not {list(wanted)})"
-
-
-def _not_finite(values: torch.Tensor) -> int:
-    return values.numel() - int(torch.isfinite(values).sum())
+    name, shape, expected = key
+    return f"{name} ({list(shape)}, not {list(expected)})"
 
 
 @torch.no_grad()
 def _check_same(checkpoint: HubCheckpoint, decoder: HubDecoder) -> None:
-    """Refuse a family whose head does more than we know of."""
+    """Refuse a family whose head does more than `HubDecoder.head`."""
     tokens_BT = torch.arange(8)[None] % checkpoint.model.vocab_size
     with decoder.evaluating():
         ours, stock = decoder(tokens_BT), decoder.inner(tokens_BT).logits
-    if not torch.allclose(ours.float(), stock.float(), atol=TOLERANCE, rtol=TOLERANCE):
+    if not torch.allclose(ours.float(), stock.float(), atol=_TOLERANCE, rtol=_TOLERANCE):
         raise DataError(
             f"{checkpoint.folder}: the head of a {type(decoder.inner).__name__} does more than a "
             "product with the last hidden state; this family is not supported"

@@ -1,4 +1,4 @@
-"""A decoder of the Hugging Face world goes out as it came: a stock folder that every tool loads.
+"""A decoder of transformers written as a stock folder, which every tool loads.
 
 The weights are in the dtype of the checkpoint that they came from, `config.json` is that
 checkpoint's own but for the layers, and tokenizer and generation config are copied.
@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,15 +19,11 @@ from torch import Tensor
 from raydistill.core.errors import DataError, UsageError
 from raydistill.models.families.hub import HubDecoder, be_quiet, original_settings
 
-COPIED = (
+COPIED = (  # from the folder of the checkpoint, as they are
     "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt",
     "*.model", "chat_template*", "generation_config.json",
 )  # fmt: skip
-"""What goes from a checkpoint's folder into the new one as it is."""
-
 LARGEST_FILE = "5GB"
-
-_NO_NOTES: Mapping[str, str] = MappingProxyType({})
 
 
 def write_folder(
@@ -36,32 +31,40 @@ def write_folder(
     checkpoint_folder: Path,
     to: Path,
     overwrite: bool = False,
-    notes: Mapping[str, str] = _NO_NOTES,
+    notes: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a decoder, whatever has left it, so that `AutoModelForCausalLM` loads it.
+    """Write a decoder, whichever layers left it, so that `AutoModelForCausalLM` loads it.
 
     Args:
-        decoder: as it is to be loaded; cast to the dtype of its checkpoint, itself unchanged.
+        decoder: what to write, cast to the dtype of its checkpoint; itself unchanged.
         checkpoint_folder: where it came from, with tokenizer and generation config.
-        to: made if it is not there; it has all files at once, or none.
-        overwrite: whether files that are there may be replaced; others stay.
+        to: made if missing; it gets all files at once, or none.
+        overwrite: whether existing files may be replaced; others stay.
         notes: more files, name → text, such as a model card.
 
     Raises:
         UsageError: if `to` may not be written (`check_target`).
-        DataError: if it cannot be.
+        DataError: if writing fails.
     """
+    be_quiet()
     with filling(to, overwrite, checkpoint_folder) as draft:
-        _fill(draft, decoder, checkpoint_folder, notes)
+        texts = {"config.json": json.dumps(_settings(decoder), indent=2) + "\n", **(notes or {})}
+        tensors = _cast(decoder, written_dtype(decoder))
+        decoder.inner.save_pretrained(draft, state_dict=tensors, max_shard_size=LARGEST_FILE)
+        decoder.inner.config.dtype = decoder.inner.dtype  # saving leaves its name there
+        (draft / "generation_config.json").unlink(missing_ok=True)
+        copy_beside(checkpoint_folder, draft)
+        for name, text in texts.items():
+            (draft / name).write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def filling(to: Path, overwrite: bool, source: Path) -> Iterator[Path]:
-    """A folder to fill; its files take their places in `to` when the block ends well.
+    """A draft folder to fill; its files move to `to` when the block ends without an error.
 
     Raises:
         UsageError: if `to` may not be written (`check_target`).
-        DataError: if it cannot be.
+        DataError: if writing fails.
     """
     check_target(to, overwrite, source)
     try:
@@ -79,7 +82,7 @@ def filling(to: Path, overwrite: bool, source: Path) -> Iterator[Path]:
 
 
 def copy_beside(source: Path, to: Path) -> None:
-    """Copy tokenizer and generation config of a checkpoint."""
+    """Copy a checkpoint's tokenizer and generation config."""
     for pattern in COPIED:
         for file in source.glob(pattern):
             if file.is_file():
@@ -87,10 +90,10 @@ def copy_beside(source: Path, to: Path) -> None:
 
 
 def check_target(to: Path, overwrite: bool, source: Path | None = None) -> None:
-    """Refuse a folder that is not for this to write.
+    """Check that `to` may be written.
 
     Raises:
-        UsageError: if `to` is a file, holds anything without `overwrite`, or is the source.
+        UsageError: if it is a file, is not empty without `overwrite`, or is the source.
     """
     if source is not None and to.resolve() == source.resolve():
         raise UsageError(f"--to {to} is the folder that the model comes from: name another")
@@ -100,26 +103,8 @@ def check_target(to: Path, overwrite: bool, source: Path | None = None) -> None:
         raise UsageError(f"{to.absolute()} is not empty: --overwrite replaces what is written anew")
 
 
-def _fill(
-    draft: Path, decoder: HubDecoder, checkpoint_folder: Path, notes: Mapping[str, str]
-) -> None:
-    settings = _settings(decoder)
-    dtype = written_dtype(decoder)
-    be_quiet()
-    decoder.inner.save_pretrained(
-        draft, state_dict=_cast(decoder, dtype), max_shard_size=LARGEST_FILE
-    )
-    decoder.inner.config.dtype = decoder.inner.dtype  # saving leaves its name there
-    for beside in (draft / "config.json", draft / "generation_config.json"):
-        beside.unlink(missing_ok=True)
-    copy_beside(checkpoint_folder, draft)
-    texts = {"config.json": json.dumps(settings, indent=2) + "\n", **notes}
-    for name, text in texts.items():
-        (draft / name).write_text(text, encoding="utf-8")
-
-
 def _settings(decoder: HubDecoder) -> dict[str, Any]:
-    """The config that came with the checkpoint, of the layers that are left."""
+    """The config that came with the checkpoint, for the layers that stay."""
     settings = {"architectures": [type(decoder.inner).__name__]}
     settings |= original_settings(decoder.config)
     depth = "num_hidden_layers" if "num_hidden_layers" in settings else "n_layer"
@@ -127,16 +112,16 @@ def _settings(decoder: HubDecoder) -> dict[str, Any]:
 
 
 def written_dtype(decoder: HubDecoder) -> torch.dtype:
-    """That of the checkpoint that a decoder came from."""
+    """The dtype of the checkpoint that a decoder came from."""
     settings = original_settings(decoder.config)
-    named = settings.get("dtype") or settings.get("torch_dtype")
-    found = getattr(torch, str(named), decoder.inner.dtype)
-    assert isinstance(found, torch.dtype), named
-    return found
+    name = settings.get("dtype") or settings.get("torch_dtype")
+    dtype = getattr(torch, str(name), decoder.inner.dtype)
+    assert isinstance(dtype, torch.dtype), name
+    return dtype
 
 
 def _cast(decoder: HubDecoder, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The stock model's tensors; what is tied is one tensor still."""
+    """The stock model's tensors in `dtype`; tied ones stay one tensor."""
     cast: dict[int, Tensor] = {}
     tensors: dict[str, Tensor] = decoder.inner.state_dict(keep_vars=True)
     for tensor in tensors.values():
@@ -146,11 +131,7 @@ def _cast(decoder: HubDecoder, dtype: torch.dtype) -> dict[str, Tensor]:
 
 
 def _check_leftovers(to: Path, draft: Path) -> None:
-    """Refuse weights that would lie beside the new ones and be read with them.
-
-    Raises:
-        UsageError: naming them.
-    """
+    """Refuse older weights in `to` that would be read together with the new ones."""
     new = {file.name for file in draft.iterdir()}
     old = [file.name for file in sorted(to.glob("*.safetensors")) if file.name not in new]
     if old:

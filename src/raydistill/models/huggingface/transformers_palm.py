@@ -1,4 +1,4 @@
-"""Our own decoder as transformers knows models: a config and a class, and folders of both.
+"""Our own decoder in transformers: a config, a model class, and folders written and read.
 
     import raydistill.hf
     model = AutoModelForCausalLM.from_pretrained(folder)
@@ -8,8 +8,9 @@ Importing this registers the class; a folder holds no code. The shapes are those
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -26,11 +27,15 @@ from transformers import (
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from raydistill.core.errors import DataError
-from raydistill.models.families.palm import Join, Palm, rotary
+from raydistill.models.families.palm import JoinCache, Palm, rotary, without_cache
 from raydistill.models.student import Student
 from raydistill.specs.model import ModelConfig
 
 MODEL_TYPE = "raydistill_palm"
+_FIELDS = {  # ours → those of transformers
+    "vocab_size": "vocab_size", "dim": "hidden_size", "num_layers": "num_hidden_layers",
+    "num_heads": "num_attention_heads", "context": "max_position_embeddings",
+}  # fmt: skip
 
 
 class PalmConfig(PretrainedConfig):  # type: ignore[misc]
@@ -52,19 +57,13 @@ class PalmConfig(PretrainedConfig):  # type: ignore[misc]
 
     @property
     def shape(self) -> ModelConfig:
-        """The same in our own words."""
-        return ModelConfig(
-            family="palm",
-            num_layers=self.num_hidden_layers,
-            dim=self.hidden_size,
-            num_heads=self.num_attention_heads,
-            vocab_size=self.vocab_size,
-            context=self.max_position_embeddings,
-        )
+        """The same as our own config."""
+        fields = {ours: getattr(self, theirs) for ours, theirs in _FIELDS.items()}
+        return ModelConfig(family="palm", **fields)
 
 
 class PalmForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
-    """`Palm` with what every tool of transformers expects of a causal language model."""
+    """`Palm` with the interface of a causal language model in transformers."""
 
     config_class = PalmConfig
     base_model_prefix = "model"
@@ -78,18 +77,18 @@ class PalmForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, Palm):  # buffers that no file keeps
+        if isinstance(module, Palm):  # its buffers are in no file
             shape = module.config
             tables = rotary(shape.context, shape.dim // shape.num_heads)
             for name, table_TK in zip(("cos_TK", "sin_TK"), tables, strict=True):
                 initialization.copy_(module.get_buffer(name), table_TK)
 
     def get_input_embeddings(self) -> nn.Module:
-        """The embedding, which is the head too."""
+        """The embedding, tied with the head."""
         return self.model.embedding
 
     def set_input_embeddings(self, value: nn.Embedding) -> None:
-        """Be a model of that embedding."""
+        """Use that embedding, also as the head."""
         self.model.embedding = value
 
     def forward(
@@ -106,13 +105,13 @@ class PalmForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         """Logits [B, T, V], of the last `logits_to_keep` positions unless that is 0.
 
         Args:
-            input_ids: int64 [B, T], behind what the cache holds.
-            attention_mask: [B, S], 0 where a token is padding; S counts the cached ones too.
-            position_ids: int64 [B, T] in [0, context); by default one after the other.
-            past_key_values: keys and values of earlier tokens; these are added to it.
-            labels: int64 [B, T], the same tokens, −100 where none counts; then there is a loss.
-            use_cache: whether to begin a cache where there is none.
-            logits_to_keep: 0 is all.
+            input_ids: int64 [B, T], following the tokens in the cache.
+            attention_mask: [B, S], 0 where a token is padding; S includes the cached tokens.
+            position_ids: int64 [B, T] in [0, context); by default consecutive.
+            past_key_values: keys and values of earlier tokens, to which these are added.
+            labels: int64 [B, T], the same tokens, −100 where none counts; gives a loss.
+            use_cache: whether to start a cache if none is given.
+            logits_to_keep: 0 for all.
         """
         if past_key_values is None and (self.config.use_cache if use_cache is None else use_cache):
             past_key_values = DynamicCache(config=self.config)
@@ -120,77 +119,67 @@ class PalmForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[misc]
         visible_BTS = _visible(input_ids, attention_mask, past)
         if position_ids is None:
             position_ids = torch.arange(past, past + input_ids.shape[1], device=input_ids.device)
-        tables = (self.model.get_buffer(name)[position_ids] for name in ("cos_TK", "sin_TK"))
-        cos_TK, sin_TK = tables
+        rotary_TK = tuple(
+            self.model.get_buffer(name)[position_ids] for name in ("cos_TK", "sin_TK")
+        )
         x_BTD = self.model.embedding(input_ids)
         for position, block in enumerate(self.model.blocks):
-            x_BTD = block(x_BTD, (cos_TK, sin_TK), visible_BTS, _joined(past_key_values, position))
+            x_BTD = block(x_BTD, rotary_TK, visible_BTS, _join(past_key_values, position))
         hidden_BTD = self.model.final_norm(x_BTD)[:, -logits_to_keep:]
         logits_BTV = self.model.head(hidden_BTD)
-        return CausalLMOutputWithPast(
-            loss=None if labels is None else _loss(logits_BTV, labels),
-            logits=logits_BTV,
-            past_key_values=past_key_values,
-        )
+        loss = None
+        if labels is not None:
+            targets = labels[:, 1:].flatten()
+            loss = F.cross_entropy(logits_BTV[:, :-1].flatten(0, 1).float(), targets)
+        return CausalLMOutputWithPast(loss, logits_BTV, past_key_values)
 
 
 def _visible(tokens_BT: Tensor, mask_BS: Tensor | None, past: int) -> Tensor | None:
-    """Who sees whom, bool [B, T, S]; None where every token sees just those before it."""
-    whole = mask_BS is None or bool(mask_BS.all())
-    if whole and not past:
+    """Whether position t sees s, bool [B, T, S]; None where attention is plainly causal."""
+    no_padding = mask_BS is None or bool(mask_BS.all())
+    if no_padding and not past:
         return None
     batch, length = tokens_BT.shape
     total = past + length
     causal_TS = torch.ones(length, total, dtype=torch.bool, device=tokens_BT.device).tril(past)
-    if whole or mask_BS is None:
+    if no_padding or mask_BS is None:
         return causal_TS.expand(batch, -1, -1)
     own_TS = torch.eye(total, dtype=torch.bool, device=tokens_BT.device)[past:]
     return causal_TS & mask_BS[:, None].bool() | own_TS
 
 
-def _joined(cache: DynamicCache | None, position: int) -> Join:
-    """What a block's keys and values become; the cache has its heads before its positions."""
+def _join(cache: DynamicCache | None, position: int) -> JoinCache:
+    """Adds a block's keys and values to the cache, which has heads before positions."""
+    if cache is None:
+        return without_cache
 
     def join(key_BTHK: Tensor, value_BTHK: Tensor) -> tuple[Tensor, Tensor]:
-        if cache is None:
-            return key_BTHK, value_BTHK
-        both = cache.update(key_BTHK.transpose(1, 2), value_BTHK.transpose(1, 2), position)
-        key_BHTK, value_BHTK = both
+        pair = cache.update(key_BTHK.transpose(1, 2), value_BTHK.transpose(1, 2), position)
+        key_BHTK, value_BHTK = pair
         return key_BHTK.transpose(1, 2), value_BHTK.transpose(1, 2)
 
     return join
 
 
-def _loss(logits_BTV: Tensor, labels_BT: Tensor) -> Tensor:
-    return F.cross_entropy(logits_BTV[:, :-1].flatten(0, 1).float(), labels_BT[:, 1:].flatten())
-
-
 def stock_model(student: Student, end_of_text_id: int) -> PalmForCausalLM:
-    """A student of our own family as transformers has it: its blocks counted anew from 0."""
+    """A student of our own family in transformers, its blocks renumbered from 0."""
     palm = student.model
     assert isinstance(palm, Palm), palm
-    shape = palm.config
-    config = PalmConfig(
-        vocab_size=shape.vocab_size,
-        hidden_size=shape.dim,
-        num_hidden_layers=len(palm.blocks),
-        num_attention_heads=shape.num_heads,
-        max_position_embeddings=shape.context,
-        eos_token_id=end_of_text_id,
-    )
-    model: PalmForCausalLM = PalmForCausalLM(config).eval()
+    shape = replace(palm.config, num_layers=len(palm.blocks))
+    fields = {theirs: getattr(shape, ours) for ours, theirs in _FIELDS.items()}
+    model = PalmForCausalLM(PalmConfig(**fields, eos_token_id=end_of_text_id)).eval()
     model.model.load_state_dict(palm.state_dict())
-    return model
+    return cast(PalmForCausalLM, model)
 
 
 def read_palm(folder: Path) -> tuple[Palm, Mapping[str, Any]]:
-    """The decoder in a folder that a `stock_model` was saved to, and what was wrong with it.
+    """The decoder in a folder that a `stock_model` was saved to, and transformers' loading info.
 
     Raises:
         DataError: if transformers cannot load it.
     """
     try:
-        stock, about = PalmForCausalLM.from_pretrained(
+        stock, loading_info = PalmForCausalLM.from_pretrained(
             folder,
             dtype=torch.float32,
             use_safetensors=True,
@@ -201,7 +190,7 @@ def read_palm(folder: Path) -> tuple[Palm, Mapping[str, Any]]:
         why = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise DataError(f"{folder} cannot be loaded: {why}") from error
     palm: Palm = stock.model
-    return palm, about
+    return palm, loading_info
 
 
 AutoConfig.register(MODEL_TYPE, PalmConfig)

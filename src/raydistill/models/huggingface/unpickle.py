@@ -1,7 +1,7 @@
-"""Pickled weights become safetensors, in a process of its own: `python -m` and this module.
+"""Pickled weights converted to safetensors, in a process of its own: `python -m` this module.
 
-torch reads them with `weights_only`: a pickle that asks for anything but tensors is refused, and
-what it asks for does not run. A process of its own keeps what goes wrong away from the command.
+torch reads them with `weights_only`: a pickle that refers to anything but tensors is refused, and
+that code does not run. A separate process keeps crashes away from the command.
 """
 
 import json
@@ -19,28 +19,27 @@ from raydistill.core.errors import DataError
 from raydistill.models.huggingface.checkpoint import PICKLES
 
 _NO_WEIGHTS = re.compile(r"(training_args|optimizer|scheduler|rng_state|scaler).*")
-
-_WITHIN = ("state_dict", "model_state_dict", "model")
+_NESTED = ("state_dict", "model_state_dict", "model")  # keys that trainers put weights under
 
 
 def convert(folder: Path, draft: Path) -> None:
-    """Write the pickled weights in `folder` into `draft`, each file as one of safetensors.
+    """Write each file of pickled weights in `folder` as one of safetensors in `draft`.
 
     Raises:
         DataError: if there are none, or they hold anything but tensors.
     """
     files = pickles_in(folder)
-    where: dict[str, str] = {}
+    weight_map: dict[str, str] = {}
     for number, file in enumerate(files, 1):
         part = f"-{number:05d}-of-{len(files):05d}" if len(files) > 1 else ""
         name = f"model{part}.safetensors"
         tensors = {key: t.clone().contiguous() for key, t in _tensors(file).items()}
-        if twice := sorted(set(where) & set(tensors)):
-            raise DataError(f"{file} has the tensor {twice[0]} once more")
-        where |= dict.fromkeys(tensors, name)
+        if duplicates := sorted(set(weight_map) & set(tensors)):
+            raise DataError(f"{file} has the tensor {duplicates[0]} once more")
+        weight_map |= dict.fromkeys(tensors, name)
         save_file(tensors, draft / name, metadata={"format": "pt"})
     if len(files) > 1:
-        index = {"metadata": {}, "weight_map": where}
+        index = {"metadata": {}, "weight_map": weight_map}
         (draft / "model.safetensors.index.json").write_text(json.dumps(index, indent=1), "utf-8")
 
 
@@ -53,36 +52,37 @@ def pickles_in(folder: Path) -> list[Path]:
     shards = sorted(folder.glob("pytorch_model*.bin"))
     if shards:
         return shards
-    found = sorted(
+    files = sorted(
         file
         for pattern in PICKLES
         for file in folder.glob(pattern)
         if not _NO_WEIGHTS.fullmatch(file.name)
     )
-    if len(found) != 1:
-        names = ", ".join(file.name for file in found[:5]) or "none"
+    if len(files) != 1:
+        names = ", ".join(file.name for file in files[:5]) or "none"
         raise DataError(
             f"{folder} must have pytorch_model*.bin, or one of {', '.join(PICKLES)}; it has {names}"
         )
-    return found
+    return files
 
 
 def _tensors(file: Path) -> dict[str, Tensor]:
     try:
-        found: Any = torch.load(
+        content: Any = torch.load(
             file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file)
         )
     except Exception as error:  # noqa: BLE001  (torch and pickle raise a dozen kinds)
-        asked = re.search(r"GLOBAL (\S+)", str(error))
-        why = f"it asks for {asked[1]}" if asked else next(iter(str(error).splitlines()), "")
+        code = re.search(r"GLOBAL (\S+)", str(error))
+        why = f"it asks for {code[1]}" if code else next(iter(str(error).splitlines()), "")
         raise DataError(f"{file} is not weights alone, and was not run: {why}") from None
-    while isinstance(found, dict) and (inner := next(filter(found.get, _WITHIN), None)):
-        found = found[inner]
-    others = [] if isinstance(found, dict) else ["no tensors by name"]
-    others = others or [str(key) for key, value in found.items() if not isinstance(value, Tensor)]
+    while isinstance(content, dict) and (key := next(filter(content.get, _NESTED), None)):
+        content = content[key]
+    others = ["no tensors by name"]
+    if isinstance(content, dict):
+        others = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
     if others:
         raise DataError(f"{file} holds more than tensors: {', '.join(others[:5])}")
-    return dict(found)
+    return dict(content)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from raydistill.models.decoder import Decoder
 
-EVERY, LAST = slice(None), slice(-1, None)
-"""Which positions of a window are read."""
+EVERY, LAST = slice(None), slice(-1, None)  # positions of a window
 
 
 def score(model: Decoder, batches_BT: Sequence[Tensor]) -> Tensor:
@@ -42,7 +41,7 @@ def span_distances(
     distance_sum = torch.zeros(num_spans, dtype=torch.float64)
     num_read = 0
     for tokens_BT in batches_BT:
-        states_BPD = _states(model, tokens_BT, positions)
+        states_BPD, _ = model.states(tokens_BT, positions)
         num_read += states_BPD[0].shape[:-1].numel()
         for first in range(num_spans):
             distance_BP = angular(states_BPD[first], states_BPD[first + length])
@@ -64,17 +63,3 @@ def angular(left_D: Tensor, right_D: Tensor) -> Tensor:
     """
     cosine = torch.cosine_similarity(left_D.double(), right_D.double(), dim=-1)
     return cosine.clamp(-1, 1).arccos() / math.pi
-
-
-def _states(model: Decoder, tokens_BT: Tensor, positions: slice) -> list[Tensor]:
-    """What goes into each block, and what comes out of the last one."""
-    states_BPD: list[Tensor] = []
-
-    def keep(layer: int, inputs_BTD: Tensor, outputs_BTD: Tensor) -> None:
-        states_BPD.append(inputs_BTD[:, positions])
-        if layer == len(model.blocks) - 1:
-            states_BPD.append(outputs_BTD[:, positions])
-
-    with model.watching_blocks(keep):
-        model.hidden(tokens_BT)
-    return states_BPD

@@ -16,27 +16,27 @@ from raydistill.models.decoder import Decoder
 
 @torch.inference_mode()
 def score(model: Decoder, batches_BT: Sequence[Tensor]) -> Tensor:
-    """Loss without each block − loss, nats per token, float64 [num_layers]; below 0: it hinders.
+    """Loss without each block − loss, nats per token, float64 [num_layers]; negative: it harms.
 
     Costs num_layers + 1 forward passes over the windows.
     """
-    whole = loss_without((), model, batches_BT)
-    skipped = [loss_without((layer,), model, batches_BT) for layer in range(len(model.blocks))]
-    return torch.tensor(skipped, dtype=torch.float64) - whole
+    base_loss = loss_without((), model, batches_BT)
+    losses = [loss_without((layer,), model, batches_BT) for layer in range(len(model.blocks))]
+    return torch.tensor(losses, dtype=torch.float64) - base_loss
 
 
 @torch.inference_mode()
 def loss_without(layers: Collection[int], model: Decoder, batches_BT: Sequence[Tensor]) -> float:
     """Mean loss of the model while it skips `layers`, nats per token.
 
-    Each window asks for its own tokens from the second on.
+    The targets are each window's own tokens from the second on.
     """
     nats, targets = 0.0, 0
     with model.skipping(layers):
         for tokens_BT in batches_BT:
             logits_NV = model(tokens_BT[:, :-1]).flatten(0, 1).float()
-            wanted_N = tokens_BT[:, 1:].flatten()
-            losses_N = F.cross_entropy(logits_NV, wanted_N, reduction="none")
+            targets_N = tokens_BT[:, 1:].flatten()
+            losses_N = F.cross_entropy(logits_NV, targets_N, reduction="none")
             nats += losses_N.double().sum().item()
-            targets += len(wanted_N)
+            targets += len(targets_N)
     return nats / targets

@@ -1,4 +1,4 @@
-"""Every family of the Hugging Face world that is a plain list of blocks, on the real classes."""
+"""Every family of transformers that is a plain list of blocks, on the real classes."""
 
 import dataclasses
 
@@ -69,10 +69,15 @@ def test_without_some_layers_it_is_the_stock_model_of_fewer(family, location, tm
     try:
         expected = stock_without(name, CUTS[location])
         torch.testing.assert_close(decoder(x_BT), expected(x_BT).logits, atol=1e-5, rtol=1e-4)
-        told = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
-        cached = decoder.inner.generate(x_BT, use_cache=True, **told)
-        assert torch.equal(cached, decoder.inner.generate(x_BT, use_cache=False, **told))
-        assert torch.equal(cached, expected.generate(x_BT, use_cache=True, **told))
+        arguments = {
+            "max_new_tokens": 8,
+            "do_sample": False,
+            "pad_token_id": 0,
+            "eos_token_id": None,
+        }
+        cached = decoder.inner.generate(x_BT, use_cache=True, **arguments)
+        assert torch.equal(cached, decoder.inner.generate(x_BT, use_cache=False, **arguments))
+        assert torch.equal(cached, expected.generate(x_BT, use_cache=True, **arguments))
         decoder.inner.save_pretrained(tmp_path)
         again = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
         assert torch.equal(again(x_BT).logits, decoder(x_BT))
@@ -82,7 +87,7 @@ def test_without_some_layers_it_is_the_stock_model_of_fewer(family, location, tm
 
 @pytest.mark.parametrize("location", CUTS)
 @torch.no_grad()
-def test_it_goes_out_as_a_stock_folder(family, location, tmp_path):
+def test_it_is_written_as_a_stock_folder(family, location, tmp_path):
     """Equal logits after a way through the store; the rest of the folder is the checkpoint's."""
     from transformers import AutoModelForCausalLM
 
@@ -96,9 +101,9 @@ def test_it_goes_out_as_a_stock_folder(family, location, tmp_path):
         assert torch.equal(stock(x_BT).logits, decoder(x_BT))
     finally:
         decoder.use_blocks(whole)
-    told = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
-    cached = stock.generate(x_BT, use_cache=True, **told)
-    assert torch.equal(cached, stock.generate(x_BT, use_cache=False, **told))
+    arguments = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
+    cached = stock.generate(x_BT, use_cache=True, **arguments)
+    assert torch.equal(cached, stock.generate(x_BT, use_cache=False, **arguments))
     again = read_checkpoint(str(to), "main").model
     assert again.num_layers == LAYERS - len(CUTS[location])
     assert flops.parameters(again) == flops.parameters(decoder.config, len(CUTS[location]))
@@ -147,18 +152,18 @@ def test_it_does_not_see_the_future(family):
 
 
 @torch.no_grad()
-def test_it_can_be_looked_into(family):
+def test_its_hidden_states_and_attention_can_be_watched(family):
     """Hidden states chain, and what a block attends to sums to one."""
     _, _, decoder = family
     x_BT = tokens(12)
-    with watch_features(decoder) as seen:
+    with watch_features(decoder) as features:
         decoder(x_BT)
     for position in range(1, LAYERS):
-        assert torch.equal(seen.inputs[position], seen.outputs[position - 1])
+        assert torch.equal(features.inputs[position], features.outputs[position - 1])
     past_TT = torch.ones(12, 12).tril() > 0
     for position in range(LAYERS):
-        shares = decoder.attention(position, seen.inputs[position]).exp() * past_TT
-        torch.testing.assert_close(shares.sum(-1), torch.ones(2, 4, 12))
+        weights = decoder.attention(position, features.inputs[position]).exp() * past_TT
+        torch.testing.assert_close(weights.sum(-1), torch.ones(2, 4, 12))
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The shipped bases: whole, of the corpus that they name, and worth measuring."""
+"""The shipped bases: intact, of the corpus that they name, and worth measuring."""
 
 import json
 import runpy
@@ -26,7 +26,7 @@ from raydistill.training.bases import base_folder
 
 FOLDER = Path(raydistill.__file__).parent / "bases"
 LAPTOP, SMALL = load_scale("laptop"), load_scale("laptop_small")
-each = pytest.mark.parametrize("scale", [LAPTOP, SMALL], ids=lambda scale: scale.name)
+for_each_scale = pytest.mark.parametrize("scale", [LAPTOP, SMALL], ids=lambda scale: scale.name)
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +39,8 @@ def test_all_that_is_shipped_is_small():
     assert sum(sizes) < 12_000_000
 
 
-@each
-def test_it_says_how_it_came_to_be_and_holds_no_result(scale):
+@for_each_scale
+def test_its_description_has_the_recipe_and_no_result(scale):
     verify(FOLDER / scale.name)
     about = json.loads((FOLDER / scale.name / "base.json").read_text())
     assert about["command"] == f"raydistill base --scale {scale.name}"
@@ -51,14 +51,14 @@ def test_it_says_how_it_came_to_be_and_holds_no_result(scale):
     assert not {"scores", "nll", "perplexity", "tasks", "heldout_curve"} & about.keys()
 
 
-@each
+@for_each_scale
 def test_its_name_is_the_sha256_of_its_weights(store, scale):
     for age in shipped_bases(scale)[0].ages.values():
         folder = base_folder(age.weights_sha256, store)
         assert sha256_of(folder / "model.safetensors") == age.weights_sha256
 
 
-@each
+@for_each_scale
 def test_the_installed_text_is_the_text_it_was_trained_on(store, scale):
     """Other versions of the text packages would make other tokens, and be refused."""
     shipped = shipped_bases(scale)[0]

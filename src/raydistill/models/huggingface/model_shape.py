@@ -1,0 +1,151 @@
+"""The shape of a checkpoint's model, from config.json and the headers of its weights."""
+
+import json
+import math
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from raydistill.core.errors import DataError
+from raydistill.specs.model import HubConfig
+
+LONGEST_CONTEXT = 4096  # unless the user asks for more
+FLOATS = ("F64", "F32", "F16", "BF16")  # dtypes of weights, as safetensors names them
+_NO_PARAMETERS = re.compile(r"\.(rotary_emb\.inv_freq|attn\.bias|attention\.bias|masked_bias)$")
+_BLOCK = re.compile(r"(.*?)\.(\d+)\.")
+
+Shapes = Mapping[str, Sequence[int]]  # by the name of a tensor
+
+
+def hub_config(folder: Path, fields: Mapping[str, Any], seq_len: int = 0) -> HubConfig:
+    """The shape of the model in a checkpoint's folder.
+
+    Args:
+        folder: with the weights.
+        fields: of its config.json.
+        seq_len: tokens in a training window; 0: the model's own context, at most 4,096.
+
+    Raises:
+        DataError: if config and weights disagree, the blocks are not alike, a file is damaged or
+            quantised, or `seq_len` is above the model's context.
+    """
+    files = filter(Path.is_file, sorted(folder.glob("*.safetensors")))
+    shapes = {name: shape for path in files for name, shape in tensor_shapes(path).items()}
+    num_layers = _field(folder, fields, "num_hidden_layers", "n_layer")
+    dim = _field(folder, fields, "hidden_size", "n_embd")
+    heads = _field(folder, fields, "num_attention_heads", "n_head")
+    context = _optional(fields, "max_position_embeddings", "n_positions") or LONGEST_CONTEXT
+    if seq_len > context:
+        raise DataError(f"--seq-len {seq_len} is more than the context of {folder}: {context}")
+    sizes = {n: math.prod(s) for n, s in shapes.items() if not _NO_PARAMETERS.search(n)}
+    if fields.get("tie_word_embeddings"):
+        sizes.pop("lm_head.weight", None)
+    prefix = _blocks_prefix(folder, shapes, num_layers)
+    block = {n: size for n, size in sizes.items() if n.startswith(f"{prefix}.0.")}
+    others = sum(size for n, size in sizes.items() if not n.startswith(f"{prefix}."))
+    unrelated = ("_name_or_path", "transformers_version")
+    settings = {key: value for key, value in fields.items() if key not in unrelated}
+    return HubConfig(
+        family="hub",
+        num_layers=num_layers,
+        dim=dim,
+        num_heads=heads,
+        vocab_size=_field(folder, fields, "vocab_size"),
+        context=seq_len or min(LONGEST_CONTEXT, context),
+        config=json.dumps(settings, sort_keys=True),
+        block_parameters=sum(block.values()),
+        block_products=sum(size for n, size in block.items() if len(shapes[n]) > 1),
+        other_parameters=others,
+        attention_width=heads * (_optional(fields, "head_dim") or dim // heads),
+    )
+
+
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Name → shape of every tensor of a safetensors file, from its header alone.
+
+    Raises:
+        DataError: if the file is shorter or longer than its header says, or has none, or if a
+            tensor does not hold floats, as in a quantised model.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
+        if length > size - 8:
+            raise DataError(f"{path} has {size} bytes, less than its own header: it is truncated")
+        try:
+            header: dict[str, Any] = json.loads(file.read(length))
+            header.pop("__metadata__", None)
+            ends = [entry["data_offsets"][1] for entry in header.values()]
+            shapes = {name: tuple(map(int, entry["shape"])) for name, entry in header.items()}
+            dtypes = {name: str(entry["dtype"]) for name, entry in header.items()}
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            raise DataError(f"{path} has no readable safetensors header") from None
+    if size != (expected := 8 + length + max(ends, default=0)):
+        raise DataError(
+            f"{path} has {size} bytes, its header says {expected}: it is truncated or was changed"
+        )
+    odd = [n for n in sorted(dtypes) if dtypes[n] not in FLOATS and not _NO_PARAMETERS.search(n)]
+    if odd:
+        raise DataError(
+            f"{len(odd)} tensors in {path} are none of {', '.join(FLOATS)}, the first {odd[0]} "
+            f"({dtypes[odd[0]]}): quantised weights are not read"
+        )
+    return shapes
+
+
+def _optional(fields: Mapping[str, Any], *names: str) -> int:
+    """The first of these fields that is a positive integer; 0 if none is."""
+    values = (fields.get(name) for name in names)
+    return next((value for value in values if isinstance(value, int) and value > 0), 0)
+
+
+def _field(folder: Path, fields: Mapping[str, Any], *names: str) -> int:
+    if value := _optional(fields, *names):
+        return value
+    raise DataError(
+        f"{folder / 'config.json'} has no whole {' or '.join(names)}: "
+        f"a {fields['model_type']!r} is no plain list of blocks"
+    )
+
+
+def _blocks_prefix(folder: Path, shapes: Shapes, num_layers: int) -> str:
+    """The names of blocks up to their number, such as `model.layers`; all are of one shape."""
+    lists: dict[str, dict[int, dict[str, Sequence[int]]]] = {}
+    for name, shape in shapes.items():
+        if match := _BLOCK.match(name):
+            blocks = lists.setdefault(match[1], {})
+            blocks.setdefault(int(match[2]), {})[name[match.end() :]] = shape
+    if not lists:
+        raise DataError(f"the tensors in {folder} have no numbered blocks")
+    prefix = max(lists, key=lambda name: len(lists[name]))
+    blocks = lists[prefix]
+    if set(blocks) != set(range(num_layers)):
+        missing = sorted(set(range(num_layers)) - set(blocks))
+        more = sorted(set(blocks) - set(range(num_layers)))
+        raise DataError(
+            f"config.json in {folder} says {num_layers} layers, the weights have {len(blocks)}: "
+            f"{_counted('missing', missing)}{_counted('unexpected', more)}".rstrip(", ")
+        )
+    for layer, block in blocks.items():
+        for name in sorted(set(block) | set(blocks[0])):
+            if block.get(name) != blocks[0].get(name):
+                raise DataError(
+                    f"the blocks of {folder} are not all of one shape, so none can be left out: "
+                    f"{prefix}.{layer}.{name} {_difference(block.get(name), blocks[0].get(name))}"
+                )
+    return prefix
+
+
+def _difference(shape: Sequence[int] | None, first: Sequence[int] | None) -> str:
+    if shape is None:
+        return "is missing"
+    return f"has the shape {list(shape)}, layer 0 " + (f"{list(first)}" if first else "has none")
+
+
+def _counted(kind: str, layers: Sequence[int]) -> str:
+    if not layers:
+        return ""
+    return f"{len(layers)} {kind} ({', '.join(map(str, layers[:5]))}), "

@@ -1,0 +1,60 @@
+"""A base is measured whole and without some layers, and its layers are chosen."""
+
+import pytest
+
+from raydistill.core.parts import SCORE, part_names
+from raydistill.evaluation.stored_scores import cut_path, measured, selection_nll
+from raydistill.pruning.calibration import SAMPLES
+from raydistill.pruning.layer_choice import LayerChoice, LayerRequest, layer_choice_path
+from raydistill.specs.results import UnitScores
+from raydistill.training.bases import measure, measure_cuts
+from raydistill.training.jobs import BaseJob, CutJob
+from support.small_trials import EVALUATION, MODEL, WORLD, pretrained, smoke_store, smoke_training
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return smoke_store(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
+def base(store):
+    """The sha256 of the base of 1024 tokens."""
+    return pretrained(store)[1]
+
+
+def measure_base(base, store, *requests):
+    """Measure the base and choose the layers; the sha256 of its corpus."""
+    corpus = smoke_training(store).corpus_sha256
+    job = BaseJob(
+        weights_sha256=base, corpus_sha256=corpus, evaluation=EVALUATION, layers=requests,
+        storage=str(store.root),
+    )  # fmt: skip
+    measure(job, world=WORLD)
+    return corpus
+
+
+@pytest.mark.parametrize("score", part_names(SCORE))
+def test_layers_are_chosen_by_training_windows_and_stored(store, base, score):
+    request = LayerRequest(score=score, count=2)
+    corpus = measure_base(base, store, request)
+    choice = store.load(LayerChoice, *layer_choice_path(base, corpus, request))
+    assert set(choice.layers) == {1, 2}
+    assert len(choice.samples) == SAMPLES
+    assert {len(values) for values in choice.values} <= {MODEL.num_layers}
+
+
+def test_layer_sets_are_measured_without_training(store, base):
+    """Each is taken out of the whole base: the empty set has the base's own loss."""
+    corpus = measure_base(base, store)
+    sets = ((1,), (2,), (1, 2), ())
+    job = CutJob(
+        weights_sha256=base, corpus_sha256=corpus, evaluation=EVALUATION, layer_sets=sets,
+        storage=str(store.root),
+    )  # fmt: skip
+    measure_cuts(job, world=WORLD)
+    keys = [cut_path(base, layers, corpus, EVALUATION, store) for layers in sets]
+    losses = [selection_nll(key, store) for key in keys]
+    assert len(set(losses)) == 4
+    _, documents = measured(base, corpus, EVALUATION, store)
+    assert store.load(UnitScores, *keys[-1]) == documents["perplexity"]
