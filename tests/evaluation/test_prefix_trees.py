@@ -6,8 +6,8 @@ import torch
 from raydistill.evaluation.likelihood import prefix_trees as trees
 from raydistill.evaluation.likelihood.continuations import Request, score_requests
 from raydistill.evaluation.likelihood.prefix_trees import (
-    LONGEST_ROW,
-    SHARED,
+    MAX_TREE_TOKENS,
+    MIN_SHARED_TOKENS,
     rows_of,
     shape_of,
     tokens_of,
@@ -43,9 +43,9 @@ def questions(contexts, choices, lengths):
     ]
 
 
-@pytest.mark.parametrize("shared", [1, SHARED])
+@pytest.mark.parametrize("shared", [1, MIN_SHARED_TOKENS])
 def test_a_tree_gives_what_plain_rows_give(model, monkeypatch, shared):
-    monkeypatch.setattr(trees, "SHARED", shared)
+    monkeypatch.setattr(trees, "MIN_SHARED_TOKENS", shared)
     requests = questions((30, 60, 80, 3, 1, 95), 4, (1, 7, 12, 30))
     requests += [Request(context=ids(70, 1)[:n], continuation=ids(9, n)) for n in (40, 50, 60)]
     requests += [Request(context=(5,), continuation=ids(120, 3)), requests[2]]
@@ -67,24 +67,29 @@ def test_a_long_context_is_read_once(model):
 
 def test_a_short_context_is_read_again(model):
     shapes = []
-    requests = questions((SHARED - 2,), 2, (5, 9))
+    requests = questions((MIN_SHARED_TOKENS - 2,), 2, (5, 9))
     with model.watching_blocks(lambda layer, x_BTD, _: shapes.append((layer, tuple(x_BTD.shape)))):
         score_requests(model, requests)
-    assert shapes[0] == (0, (2, SHARED - 2 + 8, 32))
+    assert shapes[0] == (0, (2, MIN_SHARED_TOKENS - 2 + 8, 32))
 
 
 def test_a_branch_sees_its_ancestors_and_nobody_else():
-    stem = tuple(range(SHARED))
+    stem = tuple(range(MIN_SHARED_TOKENS))
     (row,) = rows_of([(*stem, 50, 51), (*stem, 60), stem], 99)
     positions_BT, visible_BTT = shape_of([row])
     tokens = tokens_of([row])[0].tolist()
     assert tokens == [*stem, 60, 50, 51]
-    assert positions_BT[0].tolist() == [*range(SHARED), SHARED, SHARED, SHARED + 1]
+    assert positions_BT[0].tolist() == [
+        *range(MIN_SHARED_TOKENS),
+        MIN_SHARED_TOKENS,
+        MIN_SHARED_TOKENS,
+        MIN_SHARED_TOKENS + 1,
+    ]
     seen = [[tokens[s] for s in range(row.size) if visible_BTT[0, t, s]] for t in range(row.size)]
-    assert seen[SHARED] == [*stem, 60]
-    assert seen[SHARED + 2] == [*stem, 50, 51]
+    assert seen[MIN_SHARED_TOKENS] == [*stem, 60]
+    assert seen[MIN_SHARED_TOKENS + 2] == [*stem, 50, 51]
     assert [row.positions[2][-1], row.positions[0][-1], row.positions[1][-1]] == [
-        SHARED - 1, SHARED + 2, SHARED,
+        MIN_SHARED_TOKENS - 1, MIN_SHARED_TOKENS + 2, MIN_SHARED_TOKENS,
     ]  # fmt: skip
 
 
@@ -96,15 +101,15 @@ def test_every_input_stands_in_one_row_token_for_token():
     placed = {i: [flat[p][at] for at in places] for p, row in enumerate(rows)
               for i, places in row.positions.items()}  # fmt: skip
     assert placed == {i: list(tokens) for i, tokens in enumerate(inputs)}
-    assert all(row.size <= LONGEST_ROW for row in rows)
+    assert all(row.size <= MAX_TREE_TOKENS for row in rows)
     assert sum(row.size for row in rows) < sum(map(len, inputs)) / 3
 
 
 def test_a_mask_stands_for_no_more_than_it_reaches():
-    stem = tuple(range(SHARED))
-    assert len(rows_of([(*stem, 50), (*stem, 60)], SHARED + 1)) == 1
-    assert len(rows_of([(*stem, 50), (*stem, 60)], SHARED)) == 2
-    assert len(rows_of([(*stem, 50, 51), (*stem, 60)], SHARED + 1)) == 2
+    stem = tuple(range(MIN_SHARED_TOKENS))
+    assert len(rows_of([(*stem, 50), (*stem, 60)], MIN_SHARED_TOKENS + 1)) == 1
+    assert len(rows_of([(*stem, 50), (*stem, 60)], MIN_SHARED_TOKENS)) == 2
+    assert len(rows_of([(*stem, 50, 51), (*stem, 60)], MIN_SHARED_TOKENS + 1)) == 2
 
 
 def test_generation_is_greedy_and_ends_where_it_is_told(model):

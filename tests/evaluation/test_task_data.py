@@ -13,7 +13,7 @@ from raydistill.data.corpus.preparation import prepare_corpus
 from raydistill.evaluation.lm_harness import download as hub
 from raydistill.evaluation.lm_harness import task_data
 from raydistill.evaluation.lm_harness.catalogue import named_tasks
-from raydistill.evaluation.lm_harness.download import fetch
+from raydistill.evaluation.lm_harness.download import download_task_data
 from raydistill.evaluation.lm_harness.paper13 import PAPER13
 from raydistill.evaluation.lm_harness.task_data import (
     FEWSHOT,
@@ -208,7 +208,7 @@ def test_what_the_hub_does_not_give_is_named_together(store, monkeypatch):
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(DataError, match=r"no local data for cb, copa, .*--task-data") as refusal:
-        fetch(["cb", "copa"], store)
+        download_task_data(["cb", "copa"], store)
     assert "with cb.jsonl, copa.jsonl" in str(refusal.value)
     assert not store.path("task_data", "hub").exists()
 
@@ -221,7 +221,7 @@ def test_data_of_the_hub_is_kept_like_ones_own(tmp_path, monkeypatch):
     monkeypatch.setattr(hub, "PAPER13", {"sst2": task})
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     store = Store(tmp_path / "store")
-    fetch(["sst2"], store)
+    download_task_data(["sst2"], store)
     spec = EvalSpec(tasks=("sst2",), heldout_windows=1, curve_windows=1)
     (source,) = with_sources(spec, None, store).sources
     kept = task_data.data_folder(source, store)

@@ -186,7 +186,7 @@ def test_positions_and_a_mask_place_two_choices_in_one_row(family):
 def test_it_scores_choices_as_the_stock_model_does_one_by_one(family, monkeypatch):
     """Also where a window slides: what is behind it is not seen, with or without a mask."""
     _, _, decoder = family
-    monkeypatch.setattr(trees, "SHARED", 4)
+    monkeypatch.setattr(trees, "MIN_SHARED_TOKENS", 4)
     ids = [tuple(tokens(size, seed=size)[0].tolist()) for size in (5, 10, 40, 7, 3, 90)]
     requests = [Request(context=c, continuation=d) for c in (*ids[:3], ids[5]) for d in ids[3:5]]
     for request, given in zip(requests, score_requests(decoder, requests), strict=True):

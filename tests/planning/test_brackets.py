@@ -9,11 +9,11 @@ import pytest
 from raydistill.cli.commands.rank_stability import rungs
 from raydistill.core.errors import DataError
 from raydistill.planning.outcomes import finished_trials
-from raydistill.planning.search.brackets import open_funnel
-from raydistill.planning.search.conclusions import funnel_lines
+from raydistill.planning.search.brackets import open_halving
+from raydistill.planning.search.conclusions import halving_lines
 from raydistill.planning.search.halving import DEFAULT_SHARES
-from raydistill.planning.search.rank_stability import grids, settling_rungs
-from raydistill.runners.halving import run_funnel
+from raydistill.planning.search.rank_stability import grids, rung_qualities
+from raydistill.runners.halving import run_halving
 from raydistill.storage.manifest import write_manifest
 from raydistill.storage.store import Store
 from support import finished
@@ -44,12 +44,12 @@ def a_funnel(store, *flags, nll=nll, fails=()):
     plan = finished.plan("where_to_drop", store, *FLAGS, *flags)
     trainer = finished.Trainer(store, plan, nll, fails)
     trainer.cut_all()
-    return open_funnel(finished.prepared(plan, store)), trainer
+    return open_halving(finished.prepared(plan, store)), trainer
 
 
 def go(funnel, trainer):
     lines = []
-    failures = run_funnel(funnel, trainer.candidates, {"CPU": 1}, trainer.run, lines.append)
+    failures = run_halving(funnel, trainer.candidates, {"CPU": 1}, trainer.run, lines.append)
     return failures, lines
 
 
@@ -103,7 +103,7 @@ def test_killed_anywhere_and_repeated_it_resumes_to_the_same_end(tmp_path, after
         return {}
 
     with pytest.raises(KilledError):
-        run_funnel(funnel, first.candidates, {"CPU": 1}, until_killed, lambda _: None)
+        run_halving(funnel, first.candidates, {"CPU": 1}, until_killed, lambda _: None)
     funnel, second = a_funnel(killed)
     go(funnel, second)
     assert sorted(first.spent + second.spent) == sorted(trainer.spent)
@@ -126,7 +126,7 @@ def test_rungs_come_from_finished_trials_of_the_same_scale_and_budget(store):
     for key, request in trainer.requests.items():
         trainer.finish(trainer.candidates[key].job.spec, request)
     (evidence,) = grids(finished_trials(store))
-    assert [row.tau for row in settling_rungs(evidence)] == [1.0] * 5
+    assert [row.tau for row in rung_qualities(evidence)] == [1.0] * 5
     funnel, _ = a_funnel(store)
     ((_, schedule),) = funnel.brackets
     assert schedule.shares == (0.05,) != DEFAULT_SHARES
@@ -170,7 +170,7 @@ def test_other_ages_and_counts_are_other_brackets(store):
         "search", store, "--search", "funnel", "--age", "80B,320B", "--count", "1,2",
         "--location", "input,middle,output", "--loss", "lm", "--lr_factor", "1",
     )  # fmt: skip
-    funnel = open_funnel(finished.prepared(plan, store))
+    funnel = open_halving(finished.prepared(plan, store))
     titles = [bracket.title for bracket, _ in funnel.brackets]
     assert titles == [f"smoke, age {a}, count {c}" for a in ("80B", "320B") for c in (1, 2)]
     trials = sum(len(bracket.contenders) for bracket, _ in funnel.brackets)
@@ -180,7 +180,7 @@ def test_other_ages_and_counts_are_other_brackets(store):
 def test_the_conclusion_names_the_best_set(store):
     funnel, trainer = a_funnel(store, "--seed", "1,2,3", nll=lambda r, s: nll(r, s) * 1.0)
     go(funnel, trainer)
-    first, second = funnel_lines(funnel)
+    first, second = halving_lines(funnel)
     assert first.startswith("smoke, age 320B, count 2: input, +0.2")
     assert first.endswith("nats per token against the base (seeds 1, 2, 3).")
     assert second == "  Nothing is tied with it: 1 other finalist is worse."
@@ -202,7 +202,7 @@ def test_the_conclusion_says_what_would_separate_a_tie(store, seeds, hint):
 
     funnel, trainer = a_funnel(store, "--seed", seeds, nll=close)
     go(funnel, trainer)
-    _, tied, how_to_separate = funnel_lines(funnel)
+    _, tied, how_to_separate = halving_lines(funnel)
     assert tied.startswith("  Not distinguishable from it: ")
     assert hint in how_to_separate
 

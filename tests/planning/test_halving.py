@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raydistill.core.errors import UsageError
-from raydistill.planning.search.halving import advance, ladder, rung_tokens
+from raydistill.planning.search.halving import advance, halving_schedule, rung_tokens
 from raydistill.specs.trial import DropPlan, LayerDrop, Recipe
 
 NAMES = [f"set-{n}" for n in range(12)]
@@ -30,7 +30,7 @@ def run_through(known, keeps, passed=(), start=None):
 
 @given(st.integers(1, 500), st.integers(1, 20))
 def test_a_schedule_narrows_to_the_finalists(contenders, finalists):
-    keeps = ladder(contenders, finalists).keeps
+    keeps = halving_schedule(contenders, finalists).keeps
     assert list(keeps) == sorted(keeps, reverse=True)
     assert keeps[0] <= contenders
     assert keeps[-1] == min(finalists, contenders)
@@ -39,12 +39,12 @@ def test_a_schedule_narrows_to_the_finalists(contenders, finalists):
 @pytest.mark.parametrize("shares", [(0.25, 0.05), (0.0, 0.5), (0.5, 1.0), (0.1, 0.1)])
 def test_rungs_that_do_not_ascend_within_the_budget_are_refused(shares):
     with pytest.raises(UsageError, match="ascending shares"):
-        ladder(8, 2, shares)
+        halving_schedule(8, 2, shares)
 
 
 @given(stages)
 def test_each_stage_keeps_its_best_and_measures_nothing_twice(known):
-    keeps = ladder(len(NAMES), 3).keeps
+    keeps = halving_schedule(len(NAMES), 3).keeps
     requests, end, _ = run_through(known, keeps)
     assert len(requests) == len(set(requests)) == len(NAMES) + sum(keeps[:-1])
     assert len(end.members) == 3
@@ -56,7 +56,7 @@ def test_each_stage_keeps_its_best_and_measures_nothing_twice(known):
 
 @given(stages, st.integers(0, 30))
 def test_a_search_that_is_killed_resumes_alike_and_measures_only_the_rest(known, num_known):
-    keeps = ladder(len(NAMES), 3).keeps
+    keeps = halving_schedule(len(NAMES), 3).keeps
     requests, end, _ = run_through(known, keeps)
     known_losses = [{} for _ in keeps]
     for stage, name in requests[:num_known]:
@@ -68,7 +68,7 @@ def test_a_search_that_is_killed_resumes_alike_and_measures_only_the_rest(known,
 
 @given(stages, some)
 def test_contenders_trained_further_go_on_in_addition_to_those_kept(known, passed):
-    keeps = ladder(len(NAMES), 3).keeps
+    keeps = halving_schedule(len(NAMES), 3).keeps
     requests, end, _ = run_through(known, keeps, passed)
     assert not {name for _, name in requests} & passed
     assert passed <= set(end.members)

@@ -27,7 +27,7 @@ from raydistill.planning.lr_probe import (
 from raydistill.planning.prepared import prepare
 from raydistill.planning.preview.dry_run import describe
 from raydistill.planning.resolve import distinct, resolve
-from raydistill.reports.sources.from_state import for_report
+from raydistill.reports.sources.from_state import report_of
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.results import TrialFailure, UnitScores
 from raydistill.specs.scale import load_scale, scale_names
@@ -193,7 +193,7 @@ def test_the_table_says_what_was_probed_and_flags_the_edge(store, plan):
         fail(store, cell)
     state = read_state(record_of(settled), store)
     assert state.asked.probing_s == 6 * 2.0
-    report = for_report(state)
+    report = report_of(state)
     assert len(report.remarks) == 2
     assert all(AT_EDGE in cell.note for cell in report.cells)
 

@@ -4,14 +4,14 @@ import dataclasses
 
 import pytest
 
-from raydistill.planning.search.halving import DEFAULT_SHARES, HalvingSchedule, ladder
+from raydistill.planning.search.halving import DEFAULT_SHARES, HalvingSchedule, halving_schedule
 from raydistill.planning.search.rank_stability import (
     SHARES,
     Grid,
     HealingCurve,
-    proposed,
+    propose_rungs,
     replay,
-    settling_rungs,
+    rung_qualities,
 )
 from raydistill.reports.rank_stability import replay_lines, settling_lines
 
@@ -37,37 +37,37 @@ CROSSING = grid(
 
 
 def test_an_order_that_never_changes_is_settled_at_once():
-    for row in settling_rungs(STILL):
+    for row in rung_qualities(STILL):
         assert (row.tau, row.best_regret, row.half_regret) == (1.0, 0.0, 0.0)
-    assert proposed([STILL]) == (0.05,)
+    assert propose_rungs([STILL]) == (0.05,)
 
 
 def test_curves_that_cross_cost_regret_until_they_have_crossed():
-    rows = {row.share: row for row in settling_rungs(CROSSING)}
+    rows = {row.share: row for row in rung_qualities(CROSSING)}
     assert rows[0.05].best_regret == pytest.approx(0.1)
     assert rows[0.05].half_regret == pytest.approx(0.1)
     assert rows[0.05].tau == pytest.approx(0.0)
     assert rows[0.25].best_regret == 0.0
-    assert proposed([CROSSING]) == (0.25,)
+    assert propose_rungs([CROSSING]) == (0.25,)
 
 
 def test_halving_may_come_before_choosing_one():
     close = grid(healed(3.0, at_5=3.15), healed(3.1), healed(3.2), healed(3.4))
-    assert proposed([close]) == (0.05, 0.1)
+    assert propose_rungs([close]) == (0.05, 0.1)
 
 
 def test_rungs_are_as_late_as_the_latest_grid_needs_them():
-    assert proposed([STILL, CROSSING]) == (0.25,)
+    assert propose_rungs([STILL, CROSSING]) == (0.25,)
 
 
 def test_a_larger_tolerance_gives_earlier_rungs_and_no_evidence_gives_none():
-    assert proposed([CROSSING], tolerance=0.2) == (0.05,)
-    assert proposed([]) == ()
+    assert propose_rungs([CROSSING], tolerance=0.2) == (0.05,)
+    assert propose_rungs([]) == ()
 
 
 def test_without_a_cheap_rung_there_is_none():
     late = {f"at_{100 * share:.0f}": 9.0 for share in (0.0, *SHARES)}
-    assert proposed([grid(healed(3.0, **late), healed(3.1), healed(3.2), healed(3.4))]) == ()
+    assert propose_rungs([grid(healed(3.0, **late), healed(3.1), healed(3.2), healed(3.4))]) == ()
 
 
 def test_a_replay_counts_the_tokens_of_every_prefix():
@@ -92,14 +92,14 @@ def test_a_replay_pays_for_the_warm_phase_once():
 
 
 def test_a_replay_loses_what_its_rungs_lose():
-    result = replay(CROSSING, ladder(4, 1, DEFAULT_SHARES))
+    result = replay(CROSSING, halving_schedule(4, 1, DEFAULT_SHARES))
     assert result.regret == pytest.approx(0.1)
-    assert replay(CROSSING, ladder(4, 4, DEFAULT_SHARES)).regret == 0.0
+    assert replay(CROSSING, halving_schedule(4, 4, DEFAULT_SHARES)).regret == 0.0
 
 
 def test_the_choice_is_made_on_one_half_of_the_documents_and_reported_on_the_other():
     lucky = dataclasses.replace(healed(3.05), selection=2.0)
-    result = replay(grid(healed(3.0), lucky, healed(3.2)), ladder(3, 3, (0.5,)))
+    result = replay(grid(healed(3.0), lucky, healed(3.2)), halving_schedule(3, 3, (0.5,)))
     assert result.chosen == ("2",)
     assert result.regret == pytest.approx(0.05)
 

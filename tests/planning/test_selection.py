@@ -15,7 +15,7 @@ from raydistill.planning.outcomes import averaged_over
 from raydistill.planning.search.conclusions import winner_lines
 from raydistill.planning.search.selection import Point, continue_hint, points, winner, winner_again
 from raydistill.reports.figures.pareto import front_lines, save_pareto
-from raydistill.reports.sources.from_state import for_report
+from raydistill.reports.sources.from_state import report_of
 from raydistill.reports.tables.table import build_table
 from raydistill.storage.store import Store
 from support import finished
@@ -121,7 +121,7 @@ def test_the_winner_has_a_control_in_the_table(store):
     again = winner_again(sweep)
     finish(plan, store, again)
     whole = sweep.with_cells((*plan.cells, *again))
-    table = build_table(for_report(read_state(record_of(whole), store)))
+    table = build_table(report_of(read_state(record_of(whole), store)))
     rows = [row for block in table.blocks for row in block.rows if row.name.startswith("input")]
     assert rows
     assert all(isinstance(row.against_control.delta_nll, Estimate) for row in rows)
@@ -152,7 +152,7 @@ def test_table_mlflow_and_search_average_over_the_same_tasks(store):
     store.save(guessed, "scores", sha256, f"{key}.json")
     state = read_state(record_of(sweep), store)
     tracked = for_tracker(state, command="", running=False, environment={}, files={})
-    table = build_table(for_report(state))
+    table = build_table(report_of(state))
     assert table.tasks == tracked.tasks_averaged == averaged_over(sweep)
     assert table.tasks == ("continuation", "word-order")
     by_tasks = finished.plan("search", store, *FLAGS, "--objective", "downstream")

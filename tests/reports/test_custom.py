@@ -5,13 +5,13 @@ import dataclasses
 import pytest
 
 from raydistill.core.errors import UsageError
-from raydistill.reports.tables.custom import Ask, free_tables
+from raydistill.reports.tables.custom import TableRequest, custom_tables
 from support.reported import FAILURE, TRAIN, cell, sweep, whole_sweep
 from support.swept import counted
 
 
 def test_a_table_of_one_s_own_has_its_rows_columns_and_sentence():
-    (table,) = free_tables([counted()], Ask(rows="count", cols="age"))
+    (table,) = custom_tables([counted()], TableRequest(rows="count", cols="age"))
     assert table.grid.headers == ("count \\ age", "80B", "320B")
     assert [row[0] for row in table.grid.rows] == ["2", "4", "8"]
     assert " ± " in table.grid.rows[0][1]
@@ -29,7 +29,7 @@ def test_a_table_of_one_s_own_has_its_rows_columns_and_sentence():
     ],
 )
 def test_any_measure_may_be_in_its_cells(metric, shows):
-    (table,) = free_tables([counted()], Ask(rows="count", cols="age", metric=metric))
+    (table,) = custom_tables([counted()], TableRequest(rows="count", cols="age", metric=metric))
     assert table.grid.rows[0][1].startswith(shows)
 
 
@@ -37,7 +37,7 @@ def test_budgets_are_never_mixed_in_a_table():
     longer = dataclasses.replace(TRAIN.recipe, budget_tokens=1_200_128)
     late = dataclasses.replace(TRAIN, recipe=longer)
     report = sweep([cell("input"), cell("middle"), cell("input", train=late)])
-    tables = free_tables([report], Ask(rows="location", cols="age"))
+    tables = custom_tables([report], TableRequest(rows="location", cols="age"))
     assert [len(table.grid.rows) for table in tables] == [2, 1]
     assert "budget 319.488K" in tables[0].caption
     assert "budget 1.2M" in tables[1].caption
@@ -45,7 +45,7 @@ def test_budgets_are_never_mixed_in_a_table():
 
 def test_what_is_missing_in_a_table_is_a_dash_with_its_reason():
     report = sweep([cell("input"), cell("middle", outcome=FAILURE)])
-    (table,) = free_tables([report], Ask(rows="location", cols="age"))
+    (table,) = custom_tables([report], TableRequest(rows="location", cols="age"))
     assert ("middle", "–") in table.grid.rows
     assert "– failed in training after 3 tries" in table.caption
 
@@ -53,7 +53,7 @@ def test_what_is_missing_in_a_table_is_a_dash_with_its_reason():
 def test_seeds_may_have_a_table_each():
     second = dataclasses.replace(TRAIN, seed=2)
     report = sweep([cell("input"), cell("input", train=second)])
-    one, two = free_tables([report], Ask(rows="location", cols="age", seeds="each"))
+    one, two = custom_tables([report], TableRequest(rows="location", cols="age", seeds="each"))
     assert "Over data seed 1" in one.caption
     assert "Over data seed 2" in two.caption
 
@@ -68,4 +68,4 @@ def test_seeds_may_have_a_table_each():
 )
 def test_a_table_that_cannot_be_is_refused_with_the_nearest(fields, message):
     with pytest.raises(UsageError, match=message):
-        free_tables([whole_sweep()], Ask(**fields))
+        custom_tables([whole_sweep()], TableRequest(**fields))

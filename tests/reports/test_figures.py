@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from raydistill.reports.figures.panels import together
+from raydistill.reports.figures.panels import draw_together
 from raydistill.reports.figures.sweep import draw_drops, draw_healing, save_figures
 from raydistill.reports.results.paper_numbers import LOCATIONS
-from raydistill.reports.sweep_report import chapter
+from raydistill.reports.sweep_report import report_content
 from raydistill.reports.tables.table import build_table
 from support.reported import LATE, LAYERS, YOUNG, sweep, whole_sweep
 from support.swept import counted, gapped
@@ -31,12 +31,12 @@ def test_figures_hold_every_location(tmp_path):
 
 
 def pictures(report):
-    return {picture.name: picture for picture in chapter(report).pictures}
+    return {picture.name: picture for picture in report_content(report).pictures}
 
 
 def test_figure_1_has_the_gap_on_x_and_a_line_an_age():
     picture = pictures(gapped())["figure-1"]
-    axes = together(picture).axes
+    axes = draw_together(picture).axes
     assert [tick.get_text() for tick in axes[0].get_xticklabels()] == ["0", "100M", "1B"]
     lines = [text.get_text() for text in axes[1].get_legend().get_texts()]
     assert lines == ["age 80B", "age 320B"]
@@ -44,7 +44,7 @@ def test_figure_1_has_the_gap_on_x_and_a_line_an_age():
 
 
 def test_figure_2_draws_every_location_in_the_order_of_table_5():
-    (axes,) = together(pictures(whole_sweep())["figure-2"]).axes
+    (axes,) = draw_together(pictures(whole_sweep())["figure-2"]).axes
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names[:3] == ["max-gap", "input", "output"]
     assert "none" not in names
@@ -54,7 +54,7 @@ def test_figure_2_draws_every_location_in_the_order_of_table_5():
 def test_figure_3_has_the_count_on_x_and_a_row_a_model_size():
     small = [dataclasses.replace(cell, scale="small") for cell in counted().cells]
     bases = [*counted().bases, *(dataclasses.replace(b, scale="small") for b in (YOUNG, LATE))]
-    axes = together(pictures(sweep([*counted().cells, *small], bases))["figure-3"]).axes
+    axes = draw_together(pictures(sweep([*counted().cells, *small], bases))["figure-3"]).axes
     assert len(axes) == 4
     assert [tick.get_text() for tick in axes[0].get_xticklabels()] == ["2", "4", "8"]
     titles = {ax.get_legend().get_title().get_text() for ax in axes}

@@ -11,7 +11,7 @@ from raydistill.reports.formats import all_formats as formats
 from raydistill.reports.formats.csv import to_csv
 from raydistill.reports.formats.latex import escaped
 from raydistill.reports.formats.markdown import to_markdown
-from raydistill.reports.sweep_report import chapter
+from raydistill.reports.sweep_report import report_content
 from raydistill.reports.tables.table import build_table
 from support.reported import FAILURE, LATE, cell, sweep, whole_sweep
 from support.swept import armed
@@ -27,7 +27,7 @@ def test_markdown_says_the_same_and_escapes_what_a_name_may_hold():
 
 
 def test_tables_3_and_4_stand_where_there_are_arms():
-    scores, costs = chapter(armed()).paper_tables
+    scores, costs = report_content(armed()).paper_tables
     assert scores.headers == (
         "method", "model", "continuation", "last-word", "word-order", "mean", "perplexity",
     )  # fmt: skip
@@ -42,20 +42,20 @@ def test_tables_3_and_4_stand_where_there_are_arms():
 
 
 def test_a_sweep_over_locations_has_table_5_alone():
-    (table,) = chapter(whole_sweep()).paper_tables
+    (table,) = report_content(whole_sweep()).paper_tables
     assert "Table 5" in table.title
 
 
 def test_latex_sets_every_character_as_it_is():
     assert escaped(r"50 % of a_b & {c} \d") == r"50 \% of a\_b \& \{c\} \textbackslash{}d"
     assert escaped("-4.8 [1 2] alt-input") == "$-$4.8 {[}1 2] alt-input"
-    text = formats.as_latex([chapter(whole_sweep())])
+    text = formats.as_latex([report_content(whole_sweep())])
     assert text.count("\\toprule") == text.count("\\bottomrule") > 5
     assert text.count("\\begin{tabular}") == text.count("\\caption{")
 
 
 def test_csv_has_a_line_a_row_and_numbers_without_signs():
-    lines = list(csv.DictReader(io.StringIO(to_csv([chapter(whole_sweep())]))))
+    lines = list(csv.DictReader(io.StringIO(to_csv([report_content(whole_sweep())]))))
     assert len(lines) == 15
     output = next(line for line in lines if line["name"] == "output")
     assert float(output["delta_nll_low"]) < float(output["delta_nll"])
@@ -69,5 +69,5 @@ def test_csv_has_a_line_a_row_and_numbers_without_signs():
 def test_a_report_of_nothing_is_a_report_in_every_format(form):
     for report in (sweep([], []), sweep([cell("input", outcome=FAILURE)], [])):
         write = {"markdown": formats.as_markdown, "csv": to_csv, "latex": formats.as_latex}[form]
-        text = write([chapter(report)])
+        text = write([report_content(report)])
         assert "nan" not in text.lower()

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from raydistill.reports.formats.html import to_page
-from raydistill.reports.sweep_report import chapter
+from raydistill.reports.sweep_report import report_content
 from support import browser
 from support.reported import FAILURE, LATE, cell, sweep, whole_sweep
 
@@ -21,7 +21,8 @@ def page(tmp_path_factory):
     hostile = dataclasses.replace(cell("input"), **changes)
     report = whole_sweep()
     (folder / "report.html").write_text(
-        to_page([chapter(dataclasses.replace(report, cells=(*report.cells, hostile)))]), "utf-8"
+        to_page([report_content(dataclasses.replace(report, cells=(*report.cells, hostile)))]),
+        "utf-8",
     )
     with browser.chromium(folder / "profile") as driver:
         browser.requests(driver)
@@ -111,11 +112,11 @@ def test_contradictions_are_said_in_words(page):
 
 @pytest.mark.parametrize("report", [sweep([], []), sweep([cell("input", outcome=FAILURE)], [])])
 def test_a_page_of_nothing_is_a_page(report):
-    text = to_page([chapter(report)])
+    text = to_page([report_content(report)])
     assert re.search("no cells|failed in training", text)
     assert "NaN" not in text
 
 
 def test_the_same_report_is_the_same_page():
     report = sweep([cell("input"), cell("none")])
-    assert to_page([chapter(report)]) == to_page([chapter(report)])
+    assert to_page([report_content(report)]) == to_page([report_content(report)])

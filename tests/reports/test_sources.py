@@ -10,7 +10,7 @@ import pytest
 from raydistill.core.errors import DataError, SetupError, UsageError
 from raydistill.core.serialization import from_json, to_json
 from raydistill.driver.from_mlflow import from_mlflow
-from raydistill.planning.history.sweep_record import SweepRecord, all_records, keep
+from raydistill.planning.history.sweep_record import SweepRecord, all_records, save_record
 from raydistill.reports.results.cells import Measured
 from raydistill.reports.results.records import (
     BaseRecord,
@@ -110,7 +110,7 @@ def record_of(cells=()):
 
 def test_a_store_that_never_ran_a_sweep_says_which_it_has(tmp_path):
     store = Store(tmp_path)
-    keep(record_of(), store)
+    save_record(record_of(), store)
     with pytest.raises(UsageError, match="Did you mean 'where_to_drop'"):
         from_store(store, ["where_to_dorp"])
 
@@ -118,7 +118,7 @@ def test_a_store_that_never_ran_a_sweep_says_which_it_has(tmp_path):
 @pytest.mark.parametrize("text", ["{", '{"name": 1}'])
 def test_a_record_that_was_changed_is_an_error_with_its_path(tmp_path, text):
     store = Store(tmp_path)
-    keep(record_of(), store)
+    save_record(record_of(), store)
     store.path("sweeps/where_to_drop/smoke/asked.json").write_text(text)
     with pytest.raises(DataError, match=r"asked\.json is not readable"):
         list(all_records(store))
@@ -126,7 +126,7 @@ def test_a_record_that_was_changed_is_an_error_with_its_path(tmp_path, text):
 
 def test_a_record_of_a_newer_version_is_refused(tmp_path):
     store = Store(tmp_path)
-    keep(dataclasses.replace(record_of(), schema=9), store)
+    save_record(dataclasses.replace(record_of(), schema=9), store)
     with pytest.raises(DataError, match="written by schema 9, this reads 1"):
         list(all_records(store))
 

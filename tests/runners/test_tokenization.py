@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from raydistill.data.corpus import draft as drafts
 from raydistill.data.corpus.preparation import begin_corpus, build_corpus
 from raydistill.data.corpus.request import CorpusRequest
-from raydistill.data.corpus.shards import files_of_draft, is_made, make_shard, read_shards
+from raydistill.data.corpus.shards import files_of_draft, is_finished, make_shard, read_shards
 from raydistill.data.tokenizer import END_OF_TEXT, shipped_tokenizer
 from raydistill.storage.store import Store
 from support.texts import essays, write_jsonl, write_txt
@@ -52,9 +52,9 @@ def test_shards_by_ray_data_are_those_of_one_process(folder, tmp_path, ray_here,
     shards = [shard for file in files for shard in read_shards(file)]
     for shard in shards[::3]:  # a run that was killed made these
         make_shard(draft, shard)
-    missing = [shard for shard in shards if not is_made(draft, shard.place)]
+    missing = [shard for shard in shards if not is_finished(draft, shard.place)]
     assert tokenise_shards(request, draft, store, lines.append) == len(missing) > 5
-    assert all(is_made(draft, shard.place) for shard in shards)
+    assert all(is_finished(draft, shard.place) for shard in shards)
     assert lines[-1].endswith("M characters")
     monkeypatch.setattr("raydistill.data.corpus.assembly.make_shard", None)  # none is missing
     together = build_corpus(request, store)

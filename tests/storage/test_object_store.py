@@ -13,7 +13,7 @@ from raydistill.runners.cluster.local_copy import local_storage
 from raydistill.specs.scale import load_scale
 from raydistill.storage import object_store
 from raydistill.storage.manifest import is_whole, verify, write_bytes, write_manifest
-from raydistill.storage.object_store import ObjectStore, everything, is_small, trials_named_in
+from raydistill.storage.object_store import ObjectStore, is_any, is_small, trials_named_in
 from raydistill.storage.urls import copy_of
 from raydistill.training.jobs import TrialJob
 from support import sweeping
@@ -59,12 +59,12 @@ def test_what_left_one_copy_leaves_the_store_and_nothing_else_does(two):
     for step in (1, 2):
         write(one, f"trials/ab/checkpoints/step-{step}/notes.json", "{}")
     one.push()
-    other.pull(everything)
+    other.pull(is_any)
     shutil.rmtree(one.root / "trials/ab/checkpoints/step-1")
     one.push()
     other.push()  # a node that was behind takes nothing away, and brings nothing back
     third = ObjectStore(one.url, one.root.parent / "three")
-    third.pull(everything)
+    third.pull(is_any)
     assert [p.name for p in third.root.glob("trials/ab/checkpoints/*")] == ["step-2"]
 
 
@@ -98,7 +98,7 @@ def test_what_a_killed_process_left_does_not_go_over_what_came_after_it(two):
     write(again, "trials/cd/weights/model.safetensors", "new")
     again.push()
     third = ObjectStore(one.url, one.root.parent / "three")
-    third.pull(everything)
+    third.pull(is_any)
     texts = [p.read_text() for p in sorted(third.root.glob("trials/*/weights/model.safetensors"))]
     assert texts == ["final", "new"]
 
@@ -109,7 +109,7 @@ def test_what_was_uploaded_is_not_downloaded_again_however_long_it_took(two, mon
     os.utime(path, (1, 1))  # long before the object's time
     one.push()
     monkeypatch.setattr(ObjectStore, "_download", lambda *_: pytest.fail("downloaded"))
-    one.pull(everything)
+    one.pull(is_any)
 
 
 def test_a_file_that_changed_amid_its_upload_goes_once_more_and_is_not_lost(two, monkeypatch):
@@ -178,7 +178,7 @@ def test_a_copy_that_is_gone_takes_nothing_out_of_the_store(two):
     with pytest.raises(SetupError, match="is gone"):
         one.push()
     third = ObjectStore(one.url, one.root.parent / "three")
-    third.pull(everything)
+    third.pull(is_any)
     assert (third.root / "trials/ab/trained.json").is_file()
 
 
@@ -215,7 +215,7 @@ def test_what_only_one_machine_can_use_stays_there(two):
     for name in (*stays, "trials/ab/estimate.json"):
         write(one, name, "{}")
     one.push()
-    other.pull(everything)
+    other.pull(is_any)
     names = [str(p.relative_to(other.root)) for p in other.root.rglob("*") if p.is_file()]
     assert names == ["trials/ab/estimate.json"]
 
@@ -227,7 +227,7 @@ def test_objects_that_others_planted_neither_leave_the_copy_nor_lead_it_elsewher
     planted = dict.fromkeys(("../out.json", "trials/../../out.json", ".url", "x/.url"), (1, 1))
     objects = object_store._objects
     monkeypatch.setattr(object_store, "_objects", lambda files: objects(files) | planted)
-    other.pull(everything)
+    other.pull(is_any)
     names = [str(p.relative_to(other.root)) for p in other.root.rglob("*") if p.is_file()]
     assert names == ["trials/ab/trained.json"]
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from raydistill.storage.object_store import ObjectStore, everything
+from raydistill.storage.object_store import ObjectStore, is_any
 from raydistill.storage.urls import copy_of
 from support import sweeping, trained_here
 
@@ -69,6 +69,6 @@ def test_a_sweep_on_s3_killed_and_repeated_on_an_empty_machine(
     assert sweeping.results(second) == sweeping.results(calm)
     sweeping.assert_tracked_once(second, [("320B", "none"), ("320B", "input")])
     elsewhere = ObjectStore(url, tmp_path / "third")
-    elsewhere.pull(everything)
+    elsewhere.pull(is_any)
     assert sweeping.results(elsewhere.root) == sweeping.results(calm)
     assert (elsewhere.root / "sweeps/where_to_drop/smoke/report.html").is_file()

@@ -15,7 +15,12 @@ from raydistill.evaluation.scoring import PERPLEXITY, score_key
 from raydistill.export.lineage import of_trial
 from raydistill.planning.cell import ADDED
 from raydistill.planning.history.state import read_state
-from raydistill.planning.history.sweep_record import CellRequest, all_records, keep, record_of
+from raydistill.planning.history.sweep_record import (
+    CellRequest,
+    all_records,
+    record_of,
+    save_record,
+)
 from raydistill.planning.lr_probe import peak_of, probe_cells, with_best_rates
 from raydistill.planning.prepared import prepare
 from raydistill.planning.resolve import distinct
@@ -61,7 +66,7 @@ class Storage:
             self._finish(sorted(probes, key=lambda c: -peak_of(c) * (c.request.location == NONE)))
             sweep = with_best_rates(sweep)
         self._finish([cell for cell in sweep.plan.cells if not without(cell)])
-        keep(record_of(sweep), self.store)
+        save_record(record_of(sweep), self.store)
         return self
 
     def add(self, like):
@@ -79,7 +84,7 @@ class Storage:
         cell = dataclasses.replace(model.cell, values={ADDED: "mine"}, request=request)
         self._keep_trained(spec, model.cell.scale)
         added = CellRequest(cell=cell, spec=spec, base_sha256=model.base_sha256)
-        keep(dataclasses.replace(record, cells=(added,)), self.store)
+        save_record(dataclasses.replace(record, cells=(added,)), self.store)
         return self
 
     def _finish(self, cells):

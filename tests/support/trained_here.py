@@ -8,7 +8,7 @@ from raydistill.cli.arguments.sweep_parser import sweep_parser
 from raydistill.core.user import owner
 from raydistill.models.distributed import World
 from raydistill.planning.artifacts import ages_by_scale
-from raydistill.planning.history.sweep_record import keep, record_of
+from raydistill.planning.history.sweep_record import record_of, save_record
 from raydistill.planning.prepared import prepare
 from raydistill.runners import stages
 from raydistill.storage.store import Store
@@ -43,5 +43,5 @@ def train(storage, *words, script="where_to_drop"):
             sweep=planned.sweep.name, owner=owner(),
         )  # fmt: skip
         results[each.cells[0].request.location] = run_trial(job, world=World.here())
-    keep(record_of(sweep), store)
+    save_record(record_of(sweep), store)
     return results

@@ -19,7 +19,7 @@ from raydistill.planning.artifacts import corpus_id, find_artifacts
 from raydistill.planning.resolve import distinct
 from raydistill.specs.results import Trained
 from raydistill.specs.scale import load_scale
-from raydistill.storage.bundled import copy_bundled_bases, shipped_bases
+from raydistill.storage.bundled import copy_bundled_trials, shipped_bases
 from raydistill.storage.manifest import sha256_of, verify
 from raydistill.storage.store import Store
 from raydistill.training.bases import base_folder
@@ -90,6 +90,6 @@ def test_the_trial_that_is_as_long_as_a_base_ships_without_a_result(store):
     cells = sweep.cells(LAPTOP, {"arm": ("scratch-with-age",)})
     (planned,) = distinct(cells, find_artifacts(LAPTOP, cells, store))
     assert planned.trial == trained.spec
-    assert copy_bundled_bases([folder.name], store) == [folder.name]
+    assert copy_bundled_trials([folder.name], store) == [folder.name]
     assert store.trained(folder.name) == trained
-    assert copy_bundled_bases([folder.name], store) == []
+    assert copy_bundled_trials([folder.name], store) == []

@@ -11,7 +11,7 @@ from raydistill.cli.arguments.storage import STORAGE, storage_of
 from raydistill.cli.command_table import COMMANDS, Command
 from raydistill.cli.exit import exit_code_of
 from raydistill.core.errors import UsageError, unknown
-from raydistill.storage.object_store import download, everything, is_small, upload
+from raydistill.storage.object_store import download, is_any, is_small, upload
 from raydistill.storage.store import Store
 
 
@@ -39,7 +39,7 @@ def _run(argv: Sequence[str]) -> int:
         parser.print_help()
         return 0
     store = Store(storage_of(flags))
-    download(store.root, everything if flags.command.weights else is_small)
+    download(store.root, is_any if flags.command.weights else is_small)
     code: int = flags.command.run(store, flags)
     upload(store.root)
     return code

@@ -47,9 +47,9 @@ def _run(sweep: Sweep, argv: Sequence[str]) -> int:
         _print_plan(prepared, end="\n\n")
         raise
     if missing := missing_task_data(prepared.plan.scale.evaluation):
-        from raydistill.evaluation.lm_harness.download import fetch  # noqa: PLC0415  (datasets)
+        from raydistill.evaluation.lm_harness.download import download_task_data  # noqa: PLC0415  (datasets)
 
-        fetch(missing, prepared.store)
+        download_task_data(missing, prepared.store)
         prepared = _prepare(sweep, flags)
     _print_plan(prepared, end="\n\n")
     from raydistill.driver.run import run  # noqa: PLC0415  (rich, matplotlib, mlflow)

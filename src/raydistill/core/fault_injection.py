@@ -31,9 +31,9 @@ from pathlib import Path
 
 from raydistill.core.errors import UsageError, unknown
 
-PLANNED = "RAYDISTILL_FAULTS"
-LOG = "RAYDISTILL_FAULTS_LOG"
-VARIABLES = (PLANNED, LOG)  # a driver passes them to its workers
+PLAN_VARIABLE = "RAYDISTILL_FAULTS"
+LOG_VARIABLE = "RAYDISTILL_FAULTS_LOG"
+VARIABLES = (PLAN_VARIABLE, LOG_VARIABLE)  # a driver passes them to its workers
 
 ACTIONS = ("enospc", "hang", "kill", "note", "raise")
 POINTS = ("checkpoint", "evaluation", "preparing", "removal", "step", "teacher", "tracking")
@@ -73,11 +73,11 @@ def fault_point(point: str, number: int = 0, rank: int = 0) -> None:
         PlannedError: if that is planned.
         OSError: ENOSPC, if that is planned.
     """
-    if PLANNED not in os.environ:
+    if PLAN_VARIABLE not in os.environ:
         return
     _occurrences[point] += 1
     number = number or _occurrences[point]
-    for fault in parse(os.environ[PLANNED]):
+    for fault in parse(os.environ[PLAN_VARIABLE]):
         is_planned = fault.point == point and fault.rank == rank and fault.number in (0, number)
         if is_planned and _claim(fault):
             _inject(fault)
@@ -96,12 +96,12 @@ def parse(text: str) -> tuple[Fault, ...]:
 def _fault(text: str) -> Fault:
     form = re.fullmatch(r"(\w+)@(\w+)(?:=(\d+))?((?:,(?:rank|times)=\d+)*)", text)
     if form is None:
-        raise UsageError(f"{PLANNED}: {text!r} is no fault; write one as kill@step=7,rank=1")
+        raise UsageError(f"{PLAN_VARIABLE}: {text!r} is no fault; write one as kill@step=7,rank=1")
     action, point, number, options = form.groups()
     if action not in ACTIONS:
-        raise UsageError(f"{PLANNED}: {unknown('action', action, ACTIONS)}")
+        raise UsageError(f"{PLAN_VARIABLE}: {unknown('action', action, ACTIONS)}")
     if point not in POINTS:
-        raise UsageError(f"{PLANNED}: {unknown('point', point, POINTS)}")
+        raise UsageError(f"{PLAN_VARIABLE}: {unknown('point', point, POINTS)}")
     pairs = (pair.split("=") for pair in options.split(",") if pair)
     return Fault(
         action=action, point=point, number=int(number or 0), **{key: int(n) for key, n in pairs}
@@ -117,19 +117,19 @@ def arm(folder: Path) -> str:
     Raises:
         UsageError: if the plan is malformed.
     """
-    if PLANNED not in os.environ:
+    if PLAN_VARIABLE not in os.environ:
         return ""
-    log = Path(os.environ.setdefault(LOG, str(folder)))
+    log = Path(os.environ.setdefault(LOG_VARIABLE, str(folder)))
     counts = [
         f"{fault.name} ({len(list(log.glob(f'{fault.name}-*')))} of {fault.times})"
-        for fault in parse(os.environ[PLANNED])
+        for fault in parse(os.environ[PLAN_VARIABLE])
     ]
     return f"warning: faults are planned, and came so often: {'; '.join(counts)}"
 
 
 def _claim(fault: Fault) -> bool:
     """Log one more occurrence, before it happens; False if there were as many as planned."""
-    folder = Path(os.environ[LOG])
+    folder = Path(os.environ[LOG_VARIABLE])
     folder.mkdir(parents=True, exist_ok=True)
     for occurrence in range(1, fault.times + 1):
         with (

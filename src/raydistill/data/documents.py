@@ -24,7 +24,7 @@ class Document:
     text: str
 
 
-def cut_at(text: str, start: int, max_characters: int) -> int:
+def end_of_piece(text: str, start: int, max_characters: int) -> int:
     """The end of a piece that begins at `start`: after a line, else a word, else anywhere."""
     end = start + max_characters
     if end >= len(text):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raydistill.core.errors import DataError
-from raydistill.data.documents import cut_at
+from raydistill.data.documents import end_of_piece
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -167,6 +167,6 @@ def encode(texts: Sequence[str], tokenizer: "Tokenizer", end: int) -> Encoded:
 def _pieces(text: str) -> Iterator[str]:
     start = 0
     while start < len(text):
-        end = cut_at(text, start, PIECE_CHARACTERS)
+        end = end_of_piece(text, start, PIECE_CHARACTERS)
         yield text[start:end]
         start = end

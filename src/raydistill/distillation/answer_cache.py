@@ -16,7 +16,7 @@ from raydistill.core.serialization import digest
 from raydistill.data.batches import TokenFile
 from raydistill.distillation.answer_files import Segment, Writer, WrittenSpec, WrittenTeacher
 from raydistill.specs.trial import TrainSpec
-from raydistill.storage.lock import turn
+from raydistill.storage.lock import wait_for_lock
 from raydistill.storage.manifest import is_whole
 from raydistill.storage.store import Store
 
@@ -65,7 +65,7 @@ def cached_teacher(
         )
     written = _open(spec, store)
     if _missing(windows, written):
-        with turn(store.path(ANSWERS, f"{spec.key}.claim")):
+        with wait_for_lock(store.path(ANSWERS, f"{spec.key}.claim")):
             written = _open(spec, store)
             if missing := _missing(windows, written):
                 _check_space(spec, len(missing), store, cap_bytes)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from raydistill.core.units import format_tokens
-from raydistill.planning.cell import REFERENCE, cell_name, shown
+from raydistill.planning.cell import REFERENCE, cell_name, format_value
 from raydistill.reports.console.live import ProgressView, RunningTrial
 from raydistill.runners.cluster.work import FINISHED, AxisValue, Candidate, Metrics
 from raydistill.training.jobs import StopAt, TrialJob
@@ -31,7 +31,7 @@ class ProgressReporter:
     def update(self, key: str, metrics: Metrics) -> None:
         """Show a trial's report; the last one has what the trial lost."""
         candidate, tokens = self._candidates[key], int(metrics.get("tokens", 0))
-        name, age = self._name(candidate.axes), shown("age", candidate.axes["age"])
+        name, age = self._name(candidate.axes), format_value("age", candidate.axes["age"])
         now_s = time.monotonic()
         began_s, began_tokens = self._first_reports.setdefault(key, (now_s, tokens))
         elapsed_s = max(now_s - began_s, 1e-9)

@@ -16,22 +16,22 @@ from raydistill.driver.session import has_bases, is_finished, train_missing
 from raydistill.driver.tracking_snapshot import for_tracker
 from raydistill.evaluation.lm_harness.task_data import keep_task_data
 from raydistill.planning.history.state import SweepState, read_state
-from raydistill.planning.history.sweep_record import SweepRecord, keep, record_of, with_added
+from raydistill.planning.history.sweep_record import SweepRecord, record_of, save_record, with_added
 from raydistill.planning.lr_probe import with_best_rates
 from raydistill.planning.outcomes import study_url
 from raydistill.planning.plan import SweepPlan
 from raydistill.planning.prepared import PreparedSweep, prepare
-from raydistill.planning.search.brackets import open_funnel
-from raydistill.planning.search.conclusions import funnel_lines, winner_lines
+from raydistill.planning.search.brackets import open_halving
+from raydistill.planning.search.conclusions import halving_lines, winner_lines
 from raydistill.planning.search.selection import continue_hint, points, winner, winner_again
 from raydistill.planning.search_settings import FUNNEL, TPE
-from raydistill.reports.console.console import PatientConsole, open_console
+from raydistill.reports.console.console import PipeSafeConsole, open_console
 from raydistill.reports.figures.pareto import front_lines, save_pareto
 from raydistill.reports.formats import all_formats as formats
 from raydistill.reports.formats.markdown import to_markdown
 from raydistill.reports.formats.terminal import print_table
-from raydistill.reports.sources.from_state import for_report
-from raydistill.reports.sweep_report import chapter
+from raydistill.reports.sources.from_state import report_of
+from raydistill.reports.sweep_report import report_content
 from raydistill.specs.results import TrialFailure
 from raydistill.storage.cleanup import remove_leftovers
 from raydistill.storage.lock import hold_lock
@@ -86,7 +86,7 @@ def full_disk_named(root: Path) -> Iterator[None]:
         ) from error
 
 
-def _run(plan: SweepPlan, store: Store, console: PatientConsole) -> int:
+def _run(plan: SweepPlan, store: Store, console: PipeSafeConsole) -> int:
     _keep_task_data(plan, store)
     for message in (faults.arm(store.path("faults")), remove_leftovers(store.root)):
         if message:
@@ -163,7 +163,7 @@ class SweepSnapshot:
 
     def keep(self) -> None:
         """Keep what is known of every cell, so that a report can be made while trials run."""
-        keep(_record(self.prepared), self.prepared.store)
+        save_record(_record(self.prepared), self.prepared.store)
 
     def state(self) -> SweepState:
         """The sweep as the store holds it now."""
@@ -195,9 +195,9 @@ def _keep_task_data(plan: SweepPlan, store: Store) -> None:
         keep_task_data(evaluation, plan.options.task_data, store)
 
 
-def write_report(state: SweepState, store: Store, console: PatientConsole) -> dict[str, str]:
+def write_report(state: SweepState, store: Store, console: PipeSafeConsole) -> dict[str, str]:
     """Print the table, and keep it with its figures and its page; returns the files by name."""
-    report = chapter(for_report(state))
+    report = report_content(report_of(state))
     print_table(report.table, console)
     folder = store.path("sweeps", state.asked.name, state.asked.scale)
     files = {"table.md": to_markdown(report.table), "table.json": to_json(report.table)}
@@ -211,13 +211,13 @@ def _svg_texts(paths: Iterable[Path]) -> dict[str, str]:
     return {path.name: path.read_text("utf-8") for path in paths if path.suffix == ".svg"}
 
 
-def write_verdict(prepared: PreparedSweep, console: PatientConsole) -> dict[str, str]:
+def write_verdict(prepared: PreparedSweep, console: PipeSafeConsole) -> dict[str, str]:
     """Print the conclusions of a funnel or a search by Optuna; returns their files by name."""
     options, folder = prepared.plan.options, prepared.folder
     lines: list[str] = []
     pictures: tuple[Path, ...] = ()
     if options.search == FUNNEL and has_bases(prepared):
-        lines += funnel_lines(open_funnel(prepared))
+        lines += halving_lines(open_halving(prepared))
     if options.search == TPE:
         trained = points(prepared)
         lines += front_lines(trained, options.objectives)
@@ -233,7 +233,7 @@ def write_verdict(prepared: PreparedSweep, console: PatientConsole) -> dict[str,
     return {"verdict.md": f"{text}\n"} | _svg_texts(pictures)
 
 
-def _print_next(plan: SweepPlan, tracker: Tracker, console: PatientConsole) -> None:
+def _print_next(plan: SweepPlan, tracker: Tracker, console: PipeSafeConsole) -> None:
     """Print where the results are and what to run next."""
     uri = plan.options.tracking_uri
     folder = plan.options.storage / "sweeps" / plan.sweep.name / plan.scale.name

@@ -10,20 +10,20 @@ from raydistill.core.user import owner
 from raydistill.distillation.teacher_placement import SHARDED
 from raydistill.driver.progress import ProgressReporter, tokens_of
 from raydistill.planning.lr_probe import probe_cells, with_best_rates
-from raydistill.planning.outcomes import averaged_over, metrics, outcome_of, reached
+from raydistill.planning.outcomes import averaged_over, lasting_progress, metrics, outcome_of
 from raydistill.planning.prepared import PreparedSweep, prepare
 from raydistill.planning.preview.costs import keep_estimates
 from raydistill.planning.resolve import PlannedTrial
-from raydistill.planning.search.brackets import open_funnel
+from raydistill.planning.search.brackets import open_halving
 from raydistill.planning.search.selection import winner_again
 from raydistill.planning.search_settings import FUNNEL, GRID, TPE
 from raydistill.planning.sweep import MOST_CELLS
-from raydistill.reports.console.console import PatientConsole
+from raydistill.reports.console.console import PipeSafeConsole
 from raydistill.reports.console.live import progress_view
 from raydistill.runners.cluster.work import Candidate, Metrics
 from raydistill.specs.results import Finished, TrialFailure
 from raydistill.specs.trial import TrialSpec
-from raydistill.storage.bundled import copy_bundled_bases
+from raydistill.storage.bundled import copy_bundled_trials
 from raydistill.training.jobs import TrialJob
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ ALWAYS_SHOWN = ("location", "count", "gap", "age")  # axes in Tune's tables, eve
 def is_finished(prepared: PreparedSweep) -> bool:
     """Whether there is nothing to train or measure."""
     if prepared.plan.options.search == FUNNEL:
-        return has_bases(prepared) and open_funnel(prepared).is_done()
+        return has_bases(prepared) and open_halving(prepared).is_done()
     if len(_finished_metrics(prepared)) < _trials_to_finish(prepared):
         return False
     reruns = prepared.with_cells(winner_again(prepared))
@@ -58,7 +58,7 @@ def _trials_to_finish(prepared: PreparedSweep) -> int:
 
 
 def train_missing(
-    prepared: PreparedSweep, console: PatientConsole, begin: Callable[[PreparedSweep], None]
+    prepared: PreparedSweep, console: PipeSafeConsole, begin: Callable[[PreparedSweep], None]
 ) -> None:
     """Make everything that needs a cluster: corpus, bases, trials.
 
@@ -110,14 +110,14 @@ class Session:
     """The training of a sweep, on a cluster that is connected, from bases that exist."""
 
     prepared: PreparedSweep
-    console: PatientConsole
+    console: PipeSafeConsole
     setup: "Setup"
 
     def train(self) -> None:
         """Train what is missing; failures are stored too."""
         store = self.prepared.store
         if not self.prepared.plan.options.anew:
-            copy_bundled_bases([trial.trial_id for trial in self.prepared.trials], store)
+            copy_bundled_trials([trial.trial_id for trial in self.prepared.trials], store)
         for trial_id, failure in self._failures().items():
             where = "training" if store.trained(trial_id) is None else "evaluation"
             store.save(replace(failure, where=where), "trials", trial_id, "failure.json")
@@ -149,10 +149,10 @@ class Session:
         return failures
 
     def _funnel(self) -> dict[str, TrialFailure]:
-        from raydistill.runners.halving import run_funnel  # noqa: PLC0415  (Ray)
+        from raydistill.runners.halving import run_halving  # noqa: PLC0415  (Ray)
 
-        return run_funnel(
-            open_funnel(self.prepared),
+        return run_halving(
+            open_halving(self.prepared),
             {candidate.key: candidate for candidate in self.candidates(self.prepared.trials)},
             self.setup.need,
             self.run_all,
@@ -202,7 +202,7 @@ class Session:
                 work=stages.trial_work,
                 setup=self.setup,
                 on_progress=ProgressReporter(candidates, view).update,
-                reached=partial(reached, store=store),
+                reached=partial(lasting_progress, store=store),
             )
         return dict(result.failures)
 

@@ -19,7 +19,7 @@ from raydistill.planning.preview.dry_run import layer_map
 from raydistill.reports.results.cells import is_control
 from raydistill.reports.results.controls import control_of
 from raydistill.reports.results.records import CellRecord
-from raydistill.reports.sources.from_state import records_for_report
+from raydistill.reports.sources.from_state import records_of
 from raydistill.specs.results import NoControl, Scores, TrialFailure
 from raydistill.tracking.records import Role, TrackedBase, TrackedCell, TrackedSweep
 
@@ -33,7 +33,7 @@ def for_tracker(
     files: Mapping[str, str],
 ) -> TrackedSweep:
     """What MLflow is to hold: every base, and every cell that has begun."""
-    sweep, records = state.asked, records_for_report(state)
+    sweep, records = state.asked, records_of(state)
     controls = [record for record in records.cells if record.cell.role == "control"]
     ended = iter(records.cells)
     return TrackedSweep(

@@ -26,11 +26,11 @@ from raydistill.models.huggingface.checkpoint import NEWEST
 from raydistill.models.student import Student
 from raydistill.models.weights import WEIGHTS, save_weights
 from raydistill.planning.cell import ADDED, REFERENCE, Cell
-from raydistill.planning.history.sweep_record import CellRequest, keep
+from raydistill.planning.history.sweep_record import CellRequest, save_record
 from raydistill.reports.console.console import open_console
 from raydistill.reports.formats.terminal import print_pairs
 from raydistill.reports.sources.from_store import from_store
-from raydistill.reports.trials import find_trial, shown_trial
+from raydistill.reports.trials import find_trial, trial_section
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.locations import NONE
 from raydistill.specs.model import Model
@@ -80,9 +80,9 @@ def add_student(store: Store, flags: argparse.Namespace) -> int:
     trained = _trained(spec, sweep.name, *_shape(folder, model, like.base_sha256), began_s)
     store.save(trained, "trials", spec.trial_id, "trained.json")
     cell = _reference(like, name, trained) if flags.reference else _added(like, name, spec)
-    keep(replace(sweep, cells=(cell,)), store)
+    save_record(replace(sweep, cells=(cell,)), store)
     trials = find_trial(from_store(store, (sweep.name,)), spec.trial_id)
-    print_pairs(shown_trial(trials), open_console())
+    print_pairs(trial_section(trials), open_console())
     return 0
 
 

@@ -96,7 +96,7 @@ def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRe
     return dataclasses.replace(request, count=len(layers))
 
 
-def shown(name: str, value: Value) -> str:
+def format_value(name: str, value: Value) -> str:
     """A value of a request as text: token counts with K, M or B.
 
     >>> shown("age", 80_000_000_000), shown("count", 4), shown("gap", 0)

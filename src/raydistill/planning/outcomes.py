@@ -83,7 +83,7 @@ def _unfinished(spec: TrialSpec, store: Store) -> Unfinished:
     )
 
 
-def reached(trial_id: str, store: Store) -> tuple[int, ...]:
+def lasting_progress(trial_id: str, store: Store) -> tuple[int, ...]:
     """The progress of a trial in the store, from which a retry resumes; it only grows.
 
     The step of its newest checkpoint; once it is trained, more than any step, and how many scores.

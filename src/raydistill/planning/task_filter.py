@@ -10,7 +10,7 @@ from raydistill.core.errors import UsageError
 from raydistill.evaluation.lm_harness.catalogue import ABOVE_CHANCE
 from raydistill.evaluation.lm_harness.paper13 import PAPER13
 from raydistill.planning.artifacts import find_artifacts
-from raydistill.planning.cell import bases_of, shown
+from raydistill.planning.cell import bases_of, format_value
 from raydistill.planning.plan import SweepPlan
 from raydistill.specs.scale import Scale
 from raydistill.storage.store import Store
@@ -34,8 +34,8 @@ def without_guessing(plan: SweepPlan, tasks: str | None, store: Store) -> SweepP
         stored = measured(weights.weights_sha256, corpus, paper13, store) if weights else None
         if stored is None:
             raise UsageError(
-                f"--tasks {ABOVE_CHANCE}: the base of age {shown('age', base.age)} is not scored "
-                "on all 13 yet; run once with --tasks paper13"
+                f"--tasks {ABOVE_CHANCE}: the base of age {format_value('age', base.age)} is not "
+                "scored on all 13 yet; run once with --tasks paper13"
             )
         all_scores.append(stored.scores)
     above = above_chance(all_scores)

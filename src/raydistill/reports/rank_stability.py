@@ -3,8 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 from raydistill.core.units import format_tokens
-from raydistill.planning.search.halving import DEFAULT_SHARES, FINALISTS, ladder, percents
-from raydistill.planning.search.rank_stability import Grid, named, proposed, replay, settling_rungs
+from raydistill.planning.search.halving import DEFAULT_SHARES, FINALISTS, halving_schedule, percents
+from raydistill.planning.search.rank_stability import (
+    Grid,
+    preset_name,
+    propose_rungs,
+    replay,
+    rung_qualities,
+)
 
 ABOUT = """\
 tau: Kendall's, with the final order. Regret, in nats per token: what is lost in the end by
@@ -19,7 +25,7 @@ def settling_lines(grids: Sequence[Grid], tolerance: float) -> Iterator[str]:
         budget = format_tokens(grid.budget_tokens)
         yield f"{grid.title}: {len(grid.sets)} layer sets, {_seeds(grid)}, {budget} tokens"
         yield f"{'of the budget':>15} {'tau':>8} {'regret, best':>14} {'better half':>13}"
-        for row in settling_rungs(grid):
+        for row in rung_qualities(grid):
             yield (
                 f"{row.share:>15.0%} {row.tau:>+8.2f} {row.best_regret:>14.4f} "
                 f"{row.half_regret:>13.4f}"
@@ -27,7 +33,7 @@ def settling_lines(grids: Sequence[Grid], tolerance: float) -> Iterator[str]:
         yield ""
     yield ABOUT
     yield ""
-    shares = proposed(grids, tolerance)
+    shares = propose_rungs(grids, tolerance)
     if shares:
         yield f"Rungs for a funnel: {percents(shares)} (regret at most {tolerance:g} in every grid)"
     else:
@@ -39,9 +45,9 @@ def replay_lines(grids: Sequence[Grid], tolerance: float) -> Iterator[str]:
     for grid in grids:
         yield f"{grid.title}: {len(grid.sets)} layer sets, {_seeds(grid)}"
         for origin, shares in _ladders(grids, tolerance):
-            steps = ladder(len(grid.sets), FINALISTS, shares)
+            steps = halving_schedule(len(grid.sets), FINALISTS, shares)
             outcome = replay(grid, steps)
-            chosen = dict.fromkeys(named(name, grid.num_layers) for name in outcome.chosen)
+            chosen = dict.fromkeys(preset_name(name, grid.num_layers) for name in outcome.chosen)
             widths = " → ".join(map(str, (len(grid.sets), *steps.keeps)))
             yield f"  rungs {percents(shares)} ({origin}), sets {widths}:"
             yield (
@@ -56,7 +62,7 @@ def replay_lines(grids: Sequence[Grid], tolerance: float) -> Iterator[str]:
 def _ladders(grids: Sequence[Grid], tolerance: float) -> list[tuple[str, tuple[float, ...]]]:
     """The shares of rungs that are replayed, each with its origin."""
     ladders: list[tuple[str, tuple[float, ...]]] = [("by default", DEFAULT_SHARES)]
-    evidence = proposed(grids, tolerance)
+    evidence = propose_rungs(grids, tolerance)
     if evidence and evidence != DEFAULT_SHARES:
         ladders.append(("read off these same trials", evidence))
     return ladders

@@ -20,7 +20,7 @@ def sections(ranking: Ranking) -> tuple[Section, Section]:
     return _by_layer(ranking), _by_location(ranking)
 
 
-def how(ranking: Ranking) -> str:
+def summary_line(ranking: Ranking) -> str:
     """One line: the model, the text, the device and the seconds taken."""
     has_dear = any(cut.location == DEAR for cut in ranking.cuts)
     omitted = "" if has_dear else f" {DEAR!r} is left out: --{DEAR} measures it too."
@@ -32,7 +32,7 @@ def how(ranking: Ranking) -> str:
     )
 
 
-def words(ranking: Ranking) -> list[str]:
+def findings(ranking: Ranking) -> list[str]:
     """Sentences on the layers least and most missed, and on the best location of each count."""
     increase = ranking.loss_increase
     order = ranking.least_missed()
@@ -67,8 +67,8 @@ def next_command(ranking: Ranking, model_flags: Sequence[str], text_flags: Seque
 
 def to_markdown(ranking: Ranking, command: str) -> str:
     """The whole report as GitHub-flavoured Markdown, with a link to `rank.svg`."""
-    parts = [f"# Which layers of {ranking.model} matter", how(ranking)]
-    parts.append("\n".join(f"- {line}" for line in words(ranking)))
+    parts = [f"# Which layers of {ranking.model} matter", summary_line(ranking)]
+    parts.append("\n".join(f"- {line}" for line in findings(ranking)))
     parts.append("![scores and one-shot perplexity](rank.svg)")
     for section in sections(ranking):
         rows = [section.headers, ("---", *["---:"] * (len(section.headers) - 1)), *section.rows]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from raydistill.reports.figures.panels import Picture
+from raydistill.reports.figures.panels import PanelFigure
 from raydistill.reports.figures.paper import paper_figures
 from raydistill.reports.figures.sweep import healing
 from raydistill.reports.results.cells import SweepReport
@@ -13,17 +13,17 @@ from raydistill.reports.tables.table import Table, build_table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Chapter:
+class ReportContent:
     """A sweep: its table, and those of the paper's tables and figures whose axes it has."""
 
     report: SweepReport
     table: Table
     points: tuple[Point, ...]  # its rows, for tables and figures over an axis
     paper_tables: tuple[Section, ...]
-    pictures: tuple[Picture, ...]
+    pictures: tuple[PanelFigure, ...]
 
 
-def chapter(report: SweepReport) -> Chapter:
+def report_content(report: SweepReport) -> ReportContent:
     """The chapter of a sweep."""
     table = build_table(report)
     rows = points(report, table)
@@ -31,7 +31,7 @@ def chapter(report: SweepReport) -> Chapter:
     locations = {point.fields["location"] for point in rows}
     if len(locations) > 2 and len(readable(table.blocks)) == len(table.blocks) and not tables:
         tables = [matrix(table, table.columns)]
-    return Chapter(
+    return ReportContent(
         report=report,
         table=table,
         points=tuple(rows),

@@ -19,7 +19,7 @@ from raydistill.specs.results import Scores, TrialFailure
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FoundTrial:
+class TrialMatch:
     """A cell and the report that it is in."""
 
     report: SweepReport
@@ -31,13 +31,13 @@ class FoundTrial:
         return self.cell.trial_id
 
 
-def find_trial(reports: Sequence[SweepReport], beginning: str) -> list[FoundTrial]:
+def find_trial(reports: Sequence[SweepReport], beginning: str) -> list[TrialMatch]:
     """Every cell of the trial whose id begins with `beginning`, those on all documents first.
 
     Raises:
         UsageError: if there is none, or more than one.
     """
-    cells = [FoundTrial(report=report, cell=cell) for report in reports for cell in report.cells]
+    cells = [TrialMatch(report=report, cell=cell) for report in reports for cell in report.cells]
     matches = [trial for trial in cells if trial.trial_id.startswith(beginning)]
     ids = sorted({trial.trial_id for trial in matches})
     if not ids:
@@ -47,7 +47,7 @@ def find_trial(reports: Sequence[SweepReport], beginning: str) -> list[FoundTria
     return sorted(matches, key=lambda trial: trial.report.searched)
 
 
-def shown_trial(matches: Sequence[FoundTrial]) -> Section:
+def trial_section(matches: Sequence[TrialMatch]) -> Section:
     """One trial as lines of name and text: its sweeps, its settings, its outcome.
 
     Args:
@@ -58,7 +58,7 @@ def shown_trial(matches: Sequence[FoundTrial]) -> Section:
     return Section(title=f"trial {first.trial_id}", headers=("", ""), rows=tuple(lines))
 
 
-def _sweep(trial: FoundTrial) -> tuple[str, str]:
+def _sweep(trial: TrialMatch) -> tuple[str, str]:
     values = {"location": trial.cell.location, **trial.cell.values, "age": age_text(trial.cell)}
     axes = ", ".join(f"{axis} {value}" for axis, value in values.items())
     return "asked by", f"{trial.report.sweep} at scale {trial.report.scale}: {axes}"
@@ -77,7 +77,7 @@ def _as_run(cell: ReportCell) -> Iterator[tuple[str, str]]:
     )
 
 
-def _outcome(trial: FoundTrial) -> Iterator[tuple[str, str]]:
+def _outcome(trial: TrialMatch) -> Iterator[tuple[str, str]]:
     outcome = trial.cell.outcome
     if isinstance(outcome, TrialFailure):
         yield "failed", failure_reason(outcome)
@@ -122,7 +122,7 @@ def _drops(before: DocumentScores, after: Measured, scores: Scores) -> Iterator[
     yield "lost, downstream %", with_interval(lost.downstream_drop_pct, 2)
 
 
-def differences(one: FoundTrial, other: FoundTrial) -> Section:
+def differences(one: TrialMatch, other: TrialMatch) -> Section:
     """The settings in which two trials differ, and what the second lost against the first."""
     left, right = _flat(one.cell), _flat(other.cell)
     rows = [

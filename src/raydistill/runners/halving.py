@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from raydistill.planning.search.brackets import Bracket, Funnel, cut_jobs, stop_at
+from raydistill.planning.search.brackets import Bracket, HalvingSearch, cut_jobs, stop_at
 from raydistill.planning.search.halving import BracketState, HalvingSchedule, percents
 from raydistill.runners.cluster.connection import Need
 from raydistill.runners.cluster.tasks import run_each_once
@@ -16,8 +16,8 @@ Run = Callable[[Sequence[Candidate]], dict[str, TrialFailure]]
 """Runs candidates as far as their jobs say; returns those that failed."""
 
 
-def run_funnel(
-    funnel: Funnel, candidates: Mapping[str, Candidate], need: Need, run: Run, say: Say
+def run_halving(
+    funnel: HalvingSearch, candidates: Mapping[str, Candidate], need: Need, run: Run, say: Say
 ) -> dict[str, TrialFailure]:
     """Train and measure what the store lacks, stage by stage; brackets run side by side.
 
@@ -54,7 +54,7 @@ class OpenBracket:
     state: BracketState
 
 
-def _missing(funnel: Funnel, failed: Mapping[str, TrialFailure]) -> list[OpenBracket]:
+def _missing(funnel: HalvingSearch, failed: Mapping[str, TrialFailure]) -> list[OpenBracket]:
     return [
         OpenBracket(bracket, schedule, state)
         for (bracket, schedule), state in zip(funnel.brackets, funnel.states(failed), strict=True)
@@ -66,7 +66,7 @@ def _stopping(
     work: OpenBracket, candidates: Mapping[str, Candidate], say: Say
 ) -> Iterator[Candidate]:
     """The trials of a stage, each as far as it goes there."""
-    state, to_the_end = work.state, work.state.stage == work.schedule.to_the_end
+    state, to_the_end = work.state, work.state.stage == work.schedule.final_stage
     share = "the end" if to_the_end else f"{_share(work)} of the budget"
     say(
         f"{work.bracket.title}: {len(state.missing)} of {len(state.members)} layer sets "
@@ -86,7 +86,7 @@ def _share(work: OpenBracket) -> str:
     return percents((work.schedule.shares[work.state.stage - 1],))
 
 
-def _score(funnel: Funnel, work: Sequence[OpenBracket], need: Need, say: Say) -> None:
+def _score(funnel: HalvingSearch, work: Sequence[OpenBracket], need: Need, say: Say) -> None:
     jobs = [
         job
         for opened in work

@@ -19,7 +19,7 @@ from raydistill.data.corpus.shards import (
     FileSlice,
     Shard,
     files_of_draft,
-    is_made,
+    is_finished,
     make_shard,
     read_shards,
 )
@@ -78,7 +78,7 @@ def _read(row: dict[str, Any], files: list[FileSlice]) -> Iterator[dict[str, str
     """On a worker: the missing shards of a file."""
     file = files[row["number"]]
     for shard in read_shards(file):
-        if not is_made(Path(file.folder), shard.place):
+        if not is_finished(Path(file.folder), shard.place):
             yield {"place": shard.place, "texts": json.dumps(shard.texts)}
 
 

@@ -50,7 +50,7 @@ def shipped_bases(scale: Scale) -> list[ShippedBases]:
     return [from_json(ShippedBases, path.read_text("utf-8"))]
 
 
-def copy_bundled_bases(trial_ids: Iterable[str], store: Store) -> list[str]:
+def copy_bundled_trials(trial_ids: Iterable[str], store: Store) -> list[str]:
     """Copy those trials that the package ships and the store lacks into the store.
 
     Returns:

@@ -61,7 +61,7 @@ def hold_lock(path: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextmanager
-def turn(path: Path) -> Iterator[None]:
+def wait_for_lock(path: Path) -> Iterator[None]:
     """Wait until no live holder has `path`, then hold it during the block.
 
     It spares duplicate work, without a guarantee: a holder goes on after a takeover, so both must

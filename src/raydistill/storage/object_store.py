@@ -45,7 +45,7 @@ def is_small(name: str) -> bool:
     return not _LARGE.search(name)
 
 
-def everything(name: str) -> bool:
+def is_any(name: str) -> bool:
     """All files of a storage."""
     del name
     return True

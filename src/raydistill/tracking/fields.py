@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 
 from raydistill.core.units import ratio_drop_pct, ratio_rise_pct
-from raydistill.planning.cell import ADDED, REFERENCE, shown
+from raydistill.planning.cell import ADDED, REFERENCE, format_value
 from raydistill.specs.results import Cost, HeldoutPoint, Progress, Scores
 from raydistill.specs.trial import TrialSpec
 from raydistill.tracking.records import TrackedBase, TrackedCell, TrackedSweep
@@ -18,7 +18,7 @@ from raydistill.tracking.records import TrackedBase, TrackedCell, TrackedSweep
 
 def requested_values(cell: TrackedCell | TrackedBase) -> dict[str, str]:
     """The values that a sweep asked for; at location `none` nothing leaves (METHOD 3)."""
-    values = {name: shown(name, value) for name, value in cell.values.items()}
+    values = {name: format_value(name, value) for name, value in cell.values.items()}
     if isinstance(cell, TrackedBase) or values.get("location") == "none":
         values |= {"location": "none", "count": "0", "gap": "0"}
     return values

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.paths import resolve_path
-from raydistill.planning.history.sweep_record import SweepRecord, all_records, keep
-from raydistill.reports.console.console import PatientConsole, open_console
+from raydistill.planning.history.sweep_record import SweepRecord, all_records, save_record
+from raydistill.reports.console.console import PipeSafeConsole, open_console
 from raydistill.storage.lock import hold_lock
 from raydistill.storage.manifest import MANIFEST, sha256_of, verify, write_bytes
 from raydistill.storage.object_store import check_storage
@@ -65,7 +65,7 @@ def merge(store: Store, flags: argparse.Namespace) -> int:
             for path in sorted(_units(other.path(kind)), key=lambda p: (p.name == TRAINED, p)):
                 _merge_unit(path, kind, other, store, merged)
         for sweep in sweeps:
-            keep(sweep, store)
+            save_record(sweep, store)
             merged.new["sweeps"] += 1
     _print_result(merged, store, console)
     return DataError.exit_code if merged.damaged else 0
@@ -151,7 +151,7 @@ def _content(path: Path) -> object:
     return sha256_of(path)
 
 
-def _print_result(merged: Merged, store: Store, console: PatientConsole) -> None:
+def _print_result(merged: Merged, store: Store, console: PipeSafeConsole) -> None:
     for kind in (*KINDS, "sweeps"):
         if merged.new[kind] or merged.equal[kind]:
             console.print(f"{kind}: {merged.new[kind]} new, {merged.equal[kind]} there already")

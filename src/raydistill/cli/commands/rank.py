@@ -15,7 +15,7 @@ from raydistill.pruning.ranking_result import counts_of
 from raydistill.reports import ranking
 from raydistill.reports.console.console import Meter, open_console
 from raydistill.reports.figures import panels as pictures
-from raydistill.reports.figures.ranking import picture
+from raydistill.reports.figures.ranking import ranking_figure
 from raydistill.reports.formats.terminal import print_section
 from raydistill.storage.manifest import write_text
 from raydistill.storage.store import Store
@@ -44,17 +44,17 @@ def rank(store: Store, flags: argparse.Namespace) -> int:
     )
     text_flags = ("--corpus", text) if flags.text else ()
     command = ranking.next_command(result, named.flags, text_flags)
-    console.print(ranking.how(result), soft_wrap=True)
+    console.print(ranking.summary_line(result), soft_wrap=True)
     for section in ranking.sections(result):
         print_section(section, console)
     console.print()
-    for line in ranking.words(result):
+    for line in ranking.findings(result):
         console.print(line, soft_wrap=True)
     folder = _folder(flags, named.name)
     try:
         write_text(folder / "rank.md", ranking.to_markdown(result, command))
         write_text(folder / "rank.csv", ranking.to_csv(result))
-        pictures.save(pictures.together(picture(result)), "rank", folder)
+        pictures.save(pictures.draw_together(ranking_figure(result)), "rank", folder)
     except OSError as error:
         raise SetupError(f"{folder} cannot be written: {error.strerror}") from None
     console.print(f"\nTables and picture: {folder}/rank.md, .csv, .svg, .png", soft_wrap=True)

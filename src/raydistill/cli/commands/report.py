@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from raydistill.core.errors import UsageError, unknown
 from raydistill.core.paths import folder_to_fill
 from raydistill.driver.from_mlflow import from_mlflow
-from raydistill.reports.console.console import PatientConsole, open_console
+from raydistill.reports.console.console import PipeSafeConsole, open_console
 from raydistill.reports.formats import all_formats as formats
 from raydistill.reports.formats.csv import to_csv
 from raydistill.reports.formats.terminal import print_pairs, print_section, print_table
 from raydistill.reports.results.cells import SweepReport
 from raydistill.reports.sources.from_store import from_store
-from raydistill.reports.sweep_report import Chapter, chapter
-from raydistill.reports.tables.custom import Ask, FreeTable, free_tables
+from raydistill.reports.sweep_report import ReportContent, report_content
+from raydistill.reports.tables.custom import CustomTable, TableRequest, custom_tables
 from raydistill.reports.tables.table import build_table
-from raydistill.reports.trials import best_rows, differences, find_trial, shown_trial
+from raydistill.reports.trials import best_rows, differences, find_trial, trial_section
 from raydistill.storage.manifest import write_text
 from raydistill.storage.store import Store
 
@@ -32,8 +32,8 @@ def report(store: Store, flags: argparse.Namespace) -> int:
         raise UsageError(unknown("--format", flags.format, PRINTED))
     reports = _read(store, flags)
     ask = _ask(flags)
-    free = free_tables(reports, ask) if ask else []
-    chapters = [chapter(sweep) for sweep in reports]
+    free = custom_tables(reports, ask) if ask else []
+    chapters = [report_content(sweep) for sweep in reports]
     folder = folder_to_fill(flags.to or store.path("report"))
     console = open_console()
     if flags.format == "terminal":
@@ -71,13 +71,13 @@ def _stored(store: Store, names: Sequence[str] = ()) -> list[SweepReport]:
     return reports
 
 
-def _ask(flags: argparse.Namespace) -> Ask | None:
+def _ask(flags: argparse.Namespace) -> TableRequest | None:
     """The table that the flags describe, if any."""
     if not any((flags.rows, flags.cols, flags.metric, flags.seeds, flags.where)):
         return None
     if not (flags.rows and flags.cols):
         raise UsageError("a table needs both --rows and --cols, such as --rows location --cols age")
-    return Ask(
+    return TableRequest(
         rows=flags.rows,
         cols=flags.cols,
         metric=flags.metric or "delta_nll",
@@ -86,7 +86,9 @@ def _ask(flags: argparse.Namespace) -> Ask | None:
     )
 
 
-def _print(chapters: Sequence[Chapter], free: Sequence[FreeTable], console: PatientConsole) -> None:
+def _print(
+    chapters: Sequence[ReportContent], free: Sequence[CustomTable], console: PipeSafeConsole
+) -> None:
     for table in free:
         print_section(table.grid, console)
         console.print(table.caption)
@@ -97,9 +99,9 @@ def _print(chapters: Sequence[Chapter], free: Sequence[FreeTable], console: Pati
         console.print()
 
 
-def _as_text(chapters: Sequence[Chapter], free: Sequence[FreeTable], form: str) -> str:
+def _as_text(chapters: Sequence[ReportContent], free: Sequence[CustomTable], form: str) -> str:
     if free:
-        return formats.free_text(free, form)
+        return formats.custom_tables_text(free, form)
     if form == "csv":
         return to_csv(chapters)
     return (formats.as_latex if form == "latex" else formats.as_markdown)(chapters)
@@ -113,7 +115,7 @@ def show(store: Store, flags: argparse.Namespace) -> int:
     """
     cells = find_trial(_stored(store), flags.trial)
     console = open_console()
-    print_pairs(shown_trial(cells), console)
+    print_pairs(trial_section(cells), console)
     console.print(f"{'kept in':19}{store.path('trials', cells[0].trial_id)}", soft_wrap=True)
     return 0
 

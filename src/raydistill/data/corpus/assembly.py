@@ -14,7 +14,7 @@ from raydistill.data.corpus.request import CorpusRequest
 from raydistill.data.corpus.shards import (
     FinishedShard,
     files_of_draft,
-    is_made,
+    is_finished,
     make_shard,
     read_finished,
     read_shards,
@@ -98,7 +98,7 @@ def too_short(name: str, tokens: int, context: int) -> str:
 def _shards(request: CorpusRequest, folder: Path, store: Store) -> Iterator[_Shard]:
     for file in files_of_draft(request, folder, store):
         for shard in read_shards(file):
-            if not is_made(folder, shard.place):
+            if not is_finished(folder, shard.place):
                 make_shard(folder, shard)
             contents = read_finished(folder, shard.place)
             yield _Shard(file.source, folder / f"{shard.place}.bin", contents)

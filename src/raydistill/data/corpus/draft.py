@@ -110,7 +110,7 @@ def heldout_by_source(request: CorpusRequest, draft: Draft, store: Store) -> lis
 def all_units(text: str, files: tuple[File, ...]) -> tuple[tuple[str, ...], list[str]]:
     """The units of a text that is only measured on, and notes on its files."""
     if text in embedded.NAMES:
-        return embedded.held_units(text), []
+        return embedded.heldout_units_of(text), []
     return choose_units(files, every=1)
 
 
@@ -121,7 +121,7 @@ def _choose_heldout(
     held, notes = [], []
     for source, files in zip(sources_of(request.text), open_sources(request, store), strict=True):
         if source.text in embedded.NAMES:
-            held.append(embedded.held_units(source.text))
+            held.append(embedded.heldout_units_of(source.text))
             continue
         units, source_notes = choose_units(files)
         held.append(() if request.heldout else units)

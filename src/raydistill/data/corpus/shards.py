@@ -75,7 +75,7 @@ def read_shards(of: FileSlice) -> Iterator[Shard]:
         yield Shard(f"{of.source}-{of.file}-{number}", texts)
 
 
-def is_made(folder: Path, name: str) -> bool:
+def is_finished(folder: Path, name: str) -> bool:
     """Whether a shard is tokenised."""
     return (folder / f"{name}.json").is_file()
 

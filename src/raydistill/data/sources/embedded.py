@@ -92,7 +92,7 @@ def _document(translation: str, unit: str, verses: Sequence[str]) -> Document:
     return Document(collection=translation, unit=unit, text=_clean("".join(verses)))
 
 
-def held_units(name: str) -> tuple[str, ...]:
+def heldout_units_of(name: str) -> tuple[str, ...]:
     """The held-out chapters of "embedded", or of its slice "smoke"."""
     return heldout_units()[: SMOKE_CHAPTERS if name == SMOKE else HELDOUT_CHAPTERS]
 

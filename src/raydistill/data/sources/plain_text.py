@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from raydistill.data.documents import Document, cut_at
+from raydistill.data.documents import Document, end_of_piece
 from raydistill.data.sources.cleaning import TextCleaner
 
 MAX_CHARACTERS = 8_000  # of a piece
@@ -94,7 +94,7 @@ def _pieces(part: Iterator[str], max_characters: int) -> Iterator[str]:
         buffer += text
         start = 0
         while len(buffer) - start > max_characters:
-            end = cut_at(buffer, start, max_characters)
+            end = end_of_piece(buffer, start, max_characters)
             yield buffer[start:end]
             start = end
         buffer = buffer[start:]

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-SHARED = 24  # tokens from which sharing pays: below, a mask costs more than reading them again
-LONGEST_ROW = 1024  # tokens of a tree; a single input may be longer
+MIN_SHARED_TOKENS = (
+    24  # tokens from which sharing pays: below, a mask costs more than reading them again
+)
+MAX_TREE_TOKENS = 1024  # tokens of a tree; a single input may be longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def rows_of(inputs: Sequence[tuple[int, ...]], deepest: int) -> list[Row]:
     """Rows that hold every input once; no row is empty.
 
     An input that is a prefix of another one has no tokens of its own. Sharing is chosen for each
-    input: from `SHARED` tokens on, while the row is short enough and no deeper than `deepest`.
+    input: from `MIN_SHARED_TOKENS` on, while the row is short enough and no deeper than `deepest`.
     """
     rows: list[Row] = []
     previous: tuple[int, ...] = ()
@@ -56,7 +58,7 @@ def rows_of(inputs: Sequence[tuple[int, ...]], deepest: int) -> list[Row]:
         tokens = inputs[i]
         shared = _shared_prefix(previous, tokens)
         new = len(tokens) - shared
-        if new and not (shared >= SHARED and _fits(rows[-1], len(tokens), new, deepest)):
+        if new and not (shared >= MIN_SHARED_TOKENS and _fits(rows[-1], len(tokens), new, deepest)):
             rows.append(Row())
             shared, path = 0, []
         path = path[:shared]
@@ -68,7 +70,7 @@ def rows_of(inputs: Sequence[tuple[int, ...]], deepest: int) -> list[Row]:
 
 
 def _fits(row: Row, depth: int, new: int, deepest: int) -> bool:
-    return row.size + new <= LONGEST_ROW and max(row.depth, depth) <= deepest
+    return row.size + new <= MAX_TREE_TOKENS and max(row.depth, depth) <= deepest
 
 
 def _shared_prefix(left: tuple[int, ...], right: tuple[int, ...]) -> int:

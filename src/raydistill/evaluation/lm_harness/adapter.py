@@ -35,7 +35,7 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
         self.model = model
         self.tokenizer = tokenizer
         self.end_of_text_id = end_of_text_id
-        self.prefix_ids = begins_with(tokenizer)
+        self.prefix_ids = prefix_ids_of(tokenizer)
 
     @property
     def eot_token_id(self) -> int:
@@ -134,7 +134,7 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
         return str(self.tokenizer.decode(ids, skip_special_tokens=False))
 
 
-def begins_with(tokenizer: "Tokenizer") -> list[int]:
+def prefix_ids_of(tokenizer: "Tokenizer") -> list[int]:
     """The token that a tokenizer puts before every text; empty if it puts none."""
     ids = list(tokenizer.encode("", add_special_tokens=True).ids)
     return ids if len(ids) == 1 and tokenizer.encode("a").ids[0] == ids[0] else []

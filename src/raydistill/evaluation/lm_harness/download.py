@@ -25,7 +25,7 @@ from raydistill.storage.store import Store
 MOST_EXAMPLES = 1_000  # that few-shot examples are drawn from
 
 
-def fetch(names: Sequence[str], store: Store) -> None:
+def download_task_data(names: Sequence[str], store: Store) -> None:
     """Download the data of tasks from the hub into the store.
 
     Raises:

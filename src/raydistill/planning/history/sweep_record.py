@@ -100,7 +100,7 @@ def _cell_request(
     )
 
 
-def keep(record: SweepRecord, store: Store) -> None:
+def save_record(record: SweepRecord, store: Store) -> None:
     """Add the cells of a record to the store's record of that sweep; the newest come last."""
     stored = _stored(record, store)
     cells = {_key(cell): cell for cell in (stored.cells if stored else ())}

@@ -12,7 +12,7 @@ from raydistill.planning.cell import BaseKey
 from raydistill.planning.plan import SweepPlan
 from raydistill.planning.prepared import PreparedSweep
 from raydistill.planning.resolve import PlannedTrial, stand_in_plan
-from raydistill.planning.search.halving import ladder
+from raydistill.planning.search.halving import halving_schedule
 from raydistill.planning.search_settings import FUNNEL, TPE
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.flops import exact_flops, paper_flops, parameters
@@ -127,7 +127,7 @@ def _trainings(plan: SweepPlan, distinct_trials: int, done: int) -> float:
     seeds = len({cell.request.seed for cell in plan.cells})
     brackets = len({(c.scale.name, c.request.age, c.request.count) for c in plan.cells})
     sets = math.ceil(distinct_trials / seeds / brackets)
-    per_bracket = ladder(sets, options.trials).trainings + (seeds - 1) * options.trials
+    per_bracket = halving_schedule(sets, options.trials).trainings + (seeds - 1) * options.trials
     return brackets * per_bracket
 
 

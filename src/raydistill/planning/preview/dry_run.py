@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from raydistill.core.units import format_bytes, format_flops, format_seconds, format_tokens
 from raydistill.data.sources.source import sources_of
 from raydistill.evaluation.lm_harness.task_data import missing_task_data
-from raydistill.planning.cell import REFERENCE, BaseRequest, bases_of, shown
+from raydistill.planning.cell import REFERENCE, BaseRequest, bases_of, format_value
 from raydistill.planning.lr_probe import FACTORS, probe_cells, with_probes
 from raydistill.planning.plan import SweepPlan
 from raydistill.planning.prepared import PreparedSweep
@@ -128,7 +128,7 @@ def _row(planned: PlannedTrial, work: Work, names: Sequence[str], rates: Rates) 
         layers=layers,
         location=", ".join(dict.fromkeys(locations)),
         values=(
-            *(shown(name, getattr(requests[0], name)) for name in names),
+            *(format_value(name, getattr(requests[0], name)) for name in names),
             format_tokens(int(float(f"{work.tokens:.3g}"))),
             format_flops(work.flops_exact),
             "done" if work.done else format_seconds(work.seconds(rates)),

@@ -21,10 +21,10 @@ from raydistill.planning.search.halving import (
     HalvingSchedule,
     advance,
     finish,
-    ladder,
+    halving_schedule,
     rung_tokens,
 )
-from raydistill.planning.search.rank_stability import grids, proposed
+from raydistill.planning.search.rank_stability import grids, propose_rungs
 from raydistill.specs.locations import NONE
 from raydistill.specs.results import Finished, Outcome
 from raydistill.specs.scale import Scale
@@ -61,7 +61,7 @@ class Bracket:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Funnel:
+class HalvingSearch:
     """The brackets of a plan with their schedules, and the sweep whose store has their losses."""
 
     brackets: tuple[tuple[Bracket, HalvingSchedule], ...]
@@ -97,7 +97,7 @@ class Funnel:
         return outcome_of(planned, self.prepared)
 
 
-def open_funnel(prepared: PreparedSweep) -> Funnel:
+def open_halving(prepared: PreparedSweep) -> HalvingSearch:
     """The brackets of a sweep, with the schedules of its first run.
 
     The rungs come from the store's finished trials of the same scale and budget, if these settle
@@ -105,7 +105,7 @@ def open_funnel(prepared: PreparedSweep) -> Funnel:
     """
     brackets, alone = brackets_of(prepared.trials)
     with_schedules = tuple((bracket, _schedule(bracket, prepared)) for bracket in brackets)
-    return Funnel(brackets=with_schedules, alone=alone, prepared=prepared)
+    return HalvingSearch(brackets=with_schedules, alone=alone, prepared=prepared)
 
 
 def _schedule(bracket: Bracket, prepared: PreparedSweep) -> HalvingSchedule:
@@ -123,9 +123,9 @@ def _schedule(bracket: Bracket, prepared: PreparedSweep) -> HalvingSchedule:
         for grid in grids(finished_trials(store))
         if (grid.scale, grid.budget_tokens) == (bracket.scale.name, budget)
     ]
-    shares = proposed(evidence)
+    shares = propose_rungs(evidence)
     untrained = [name for name in bracket.contenders if store.trained(name) is None]
-    schedule = ladder(len(untrained), finalists, shares or DEFAULT_SHARES)
+    schedule = halving_schedule(len(untrained), finalists, shares or DEFAULT_SHARES)
     if shares:
         sets = sum(len(grid.sets) for grid in evidence)
         schedule = replace(schedule, origin=f"as {sets} finished layer sets settled")
@@ -184,7 +184,7 @@ def bracket_state(
 
     Contenders that `failed` could not be trained further in this run; they leave.
     """
-    stages, store = range(schedule.to_the_end + 1), prepared.store
+    stages, store = range(schedule.final_stage + 1), prepared.store
     losses = [_losses(bracket, schedule, stage, prepared) for stage in stages]
     passed = [
         {name for name in bracket.contenders if _is_beyond(bracket, schedule, name, stage, store)}
@@ -203,7 +203,7 @@ def stop_at(
 ) -> tuple[TrialSpec, int]:
     """A contender's trial, and after how many tokens it stops for a stage."""
     spec = bracket.spec(name)
-    if stage in (0, schedule.to_the_end):
+    if stage in (0, schedule.final_stage):
         return spec, spec.train.recipe.total_tokens if stage else 0
     return spec, rung_tokens(spec.plan, spec.train.recipe, schedule.shares[stage - 1])
 
@@ -217,7 +217,7 @@ def _losses(
 
     def loss(name: str) -> float | None:
         spec, tokens = stop_at(bracket, schedule, name, stage)
-        if stage == schedule.to_the_end:
+        if stage == schedule.final_stage:
             end = outcome_of(bracket.contenders[name][0], prepared)
             return final_nll(end, "selection") if isinstance(end, Finished) else None
         if stage:

@@ -25,7 +25,7 @@ from raydistill.evaluation.statistical_power import (
 from raydistill.planning.outcomes import delta_nll, final_nll, outcome_of
 from raydistill.planning.prepared import PreparedSweep
 from raydistill.planning.resolve import PlannedTrial
-from raydistill.planning.search.brackets import Bracket, Funnel
+from raydistill.planning.search.brackets import Bracket, HalvingSearch
 from raydistill.planning.search.halving import BracketState
 from raydistill.planning.search.selection import Winner, name_of
 from raydistill.specs.results import Finished, UnitScores
@@ -55,7 +55,7 @@ class Finalist:
         return {seed: bootstrap.values(_reported(end)) for seed, end in self.ends.items()}
 
 
-def funnel_lines(funnel: Funnel) -> Iterator[str]:
+def halving_lines(funnel: HalvingSearch) -> Iterator[str]:
     """For every bracket: the best set, those tied with it, and how much would separate them."""
     for (bracket, _), state in zip(funnel.brackets, funnel.states(), strict=True):
         yield from _bracket_lines(bracket, state, funnel.prepared)

@@ -40,7 +40,7 @@ class HalvingSchedule:
         return sum(keep * step for keep, step in zip(self.keeps, steps, strict=True))
 
     @property
-    def to_the_end(self) -> int:
+    def final_stage(self) -> int:
         """The last stage, in which contenders train to the end; the other seeds follow it."""
         return len(self.keeps)
 
@@ -61,7 +61,7 @@ class BracketState:
     missing: tuple[str, ...]
 
 
-def ladder(
+def halving_schedule(
     contenders: int, finalists: int = FINALISTS, shares: Sequence[float] = DEFAULT_SHARES
 ) -> HalvingSchedule:
     """A schedule that narrows by about the same factor at every stage, down to `finalists`.

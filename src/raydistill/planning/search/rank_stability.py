@@ -152,7 +152,7 @@ def _curve(finished: Finished) -> HealingCurve:
     )
 
 
-def settling_rungs(grid: Grid) -> tuple[RungQuality, ...]:
+def rung_qualities(grid: Grid) -> tuple[RungQuality, ...]:
     """How well the ranking at each of `SHARES`, and at the end, predicts the final order.
 
     The last ranking is by the other half of the documents: its regret is due to measuring, not
@@ -180,14 +180,14 @@ def _regret(losses: Mapping[str, float], final: Mapping[str, float], keep: int) 
     return min(final[name] for name in better) - min(final.values())
 
 
-def proposed(evidence: Sequence[Grid], tolerance: float = TOLERANCE) -> tuple[float, ...]:
+def propose_rungs(evidence: Sequence[Grid], tolerance: float = TOLERANCE) -> tuple[float, ...]:
     """The rungs that finished grids settle: for halving, and for choosing one; none without grids.
 
     The first is the earliest share at which keeping the better half costs at most `tolerance`
     in every grid, the second the earliest at which keeping the best alone does. A decision that
     is nowhere that cheap gets no rung.
     """
-    tables = [settling_rungs(grid) for grid in evidence]
+    tables = [rung_qualities(grid) for grid in evidence]
     rungs = []
     for measure in ("half_regret", "best_regret"):
         cheap = [
@@ -231,7 +231,7 @@ def _choose(grid: Grid, schedule: HalvingSchedule, seed: int) -> tuple[str, floa
     return min(members, key=grid.selection), tokens
 
 
-def named(layers: str, num_layers: int) -> str:
+def preset_name(layers: str, num_layers: int) -> str:
     """A layer set by the preset that removes it, if one does.
 
     >>> named("1,2,3,4", 12), named("1,2,4", 12)

@@ -11,7 +11,7 @@ from rich.console import Console
 from raydistill.core.units import format_seconds
 
 
-class PatientConsole(Console):
+class PipeSafeConsole(Console):
     """A rich console that survives a closed pipe."""
 
     def on_broken_pipe(self) -> None:
@@ -21,7 +21,7 @@ class PatientConsole(Console):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def open_console(file: TextIO | None = None) -> PatientConsole:
+def open_console(file: TextIO | None = None) -> PipeSafeConsole:
     """A console on `file`, standard output by default; NO_COLOR and COLUMNS are respected.
 
     A character outside the encoding of the file is printed as `?`.
@@ -29,7 +29,7 @@ def open_console(file: TextIO | None = None) -> PatientConsole:
     target = sys.stdout if file is None else file
     if isinstance(target, io.TextIOWrapper):
         target.reconfigure(errors="replace")
-    return PatientConsole(file=file, highlight=False, markup=False, emoji=False)
+    return PipeSafeConsole(file=file, highlight=False, markup=False, emoji=False)
 
 
 _INTERVAL_S = {True: 0.2, False: 30.0}  # on a terminal, and elsewhere
@@ -38,7 +38,7 @@ _INTERVAL_S = {True: 0.2, False: 30.0}  # on a terminal, and elsewhere
 class Meter:
     """Prints progress: how much is done, and how long the rest will take at this pace."""
 
-    def __init__(self, console: PatientConsole, what: str) -> None:
+    def __init__(self, console: PipeSafeConsole, what: str) -> None:
         self._console, self._what = console, what
         self._began_s = time.monotonic()
         self._printed_s = self._began_s - _INTERVAL_S[True]

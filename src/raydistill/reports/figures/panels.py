@@ -40,7 +40,7 @@ class Panel:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Picture:
+class PanelFigure:
     """A figure: its file's name, its caption, and its panels, row by row."""
 
     name: str
@@ -56,7 +56,7 @@ def empty_figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def together(picture: Picture) -> "Figure":
+def draw_together(picture: PanelFigure) -> "Figure":
     """All panels in one figure."""
     columns = min(picture.columns, len(picture.panels))
     rows = [picture.panels[i : i + columns] for i in range(0, len(picture.panels), columns)]
@@ -69,7 +69,7 @@ def together(picture: Picture) -> "Figure":
     return figure
 
 
-def alone(panel: Panel) -> str:
+def panel_svg(panel: Panel) -> str:
     """One panel as SVG."""
     figure = empty_figure(panel.width, panel.height)
     panel.draw(figure.add_subplot())

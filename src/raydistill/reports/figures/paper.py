@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from raydistill.evaluation.bootstrap import Estimate
-from raydistill.planning.cell import shown
-from raydistill.reports.figures.panels import COLOURS, GREY, MARKERS, Panel, Picture, line_style
+from raydistill.planning.cell import format_value
+from raydistill.reports.figures.panels import COLOURS, GREY, MARKERS, Panel, PanelFigure, line_style
 from raydistill.reports.results.cells import CONTROL
 from raydistill.reports.tables.points import Point, Value, in_order, number, varying
 
@@ -20,7 +20,7 @@ EQUAL = "equal"  # the axis of what gaps have in common, tokens or FLOPs: no mea
 LONG_NAME = 16  # letters of a line's name, above which a legend has one column
 
 
-def paper_figures(points: Sequence[Point]) -> list[Picture]:
+def paper_figures(points: Sequence[Point]) -> list[PanelFigure]:
     """Those of the three figures whose axes differ among the points."""
     swept = {axis for point in points for axis in point.cells[0].values}
     removals = [point for point in points if point.row.role == "candidate"]
@@ -33,8 +33,8 @@ def paper_figures(points: Sequence[Point]) -> list[Picture]:
     return [picture for picture in pictures if picture.panels]
 
 
-def _figure_1(removals: Sequence[Point]) -> Picture:
-    return Picture(
+def _figure_1(removals: Sequence[Point]) -> PanelFigure:
+    return PanelFigure(
         name="figure-1",
         caption="As Figure 1 of the paper: what is lost against the base over the tokens between "
         "two removals (the paper's tokens), a line an age. Bars are 95 % intervals; up is worse.",
@@ -42,7 +42,7 @@ def _figure_1(removals: Sequence[Point]) -> Picture:
     )
 
 
-def _figure_3(removals: Sequence[Point]) -> Picture:
+def _figure_3(removals: Sequence[Point]) -> PanelFigure:
     sizes = in_order([point.fields["scale"] for point in removals])
     panels = [
         panel
@@ -54,7 +54,7 @@ def _figure_3(removals: Sequence[Point]) -> Picture:
             str(size) if len(sizes) > 1 else "",
         )
     ]
-    return Picture(
+    return PanelFigure(
         name="figure-3",
         caption="As Figure 3 of the paper: what is lost against the base over the number of layers "
         "that leave, a line an age, a row a model size. Bars are 95 % intervals; up is worse.",
@@ -117,7 +117,7 @@ def _draw_lines(
         axes.plot(xs, [y.value for y in ys], dashes, color=colour, marker=marker)
         axes.vlines(xs, [y.low for y in ys], [y.high for y in ys], colour)
         axes.plot([], [], dashes, color=colour, marker=marker, label=name)
-    axes.set_xticks(range(len(ticks)), [shown(axis, tick) for tick in ticks])
+    axes.set_xticks(range(len(ticks)), [format_value(axis, tick) for tick in ticks])
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     axes.grid(axis="y", alpha=0.3)
@@ -132,7 +132,7 @@ def _draw_lines(
     )
 
 
-def _figure_2(points: Sequence[Point]) -> Picture:
+def _figure_2(points: Sequence[Point]) -> PanelFigure:
     order = in_order([point.fields["location"] for point in points])
     points = sorted(points, key=lambda point: order.index(point.fields["location"]))
     removals = [point for point in points if point.row.location != CONTROL]
@@ -148,7 +148,7 @@ def _figure_2(points: Sequence[Point]) -> Picture:
         height=0.9 + 0.26 * len(maps),
         width=2.0 + 0.17 * max(widest, 16),
     )
-    return Picture(
+    return PanelFigure(
         name="figure-2",
         caption="As Figure 2 of the paper: the layers that leave (green, hollow) and those that "
         "stay (blue); layer 0 is at the input.",

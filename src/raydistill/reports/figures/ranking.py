@@ -3,16 +3,16 @@
 from typing import TYPE_CHECKING
 
 from raydistill.pruning.ranking_result import Ranking
-from raydistill.reports.figures.panels import COLOURS, GREY, Panel, Picture, line_style
+from raydistill.reports.figures.panels import COLOURS, GREY, Panel, PanelFigure, line_style
 from raydistill.specs.locations import RANDOM_LOCATIONS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def picture(ranking: Ranking) -> Picture:
+def ranking_figure(ranking: Ranking) -> PanelFigure:
     """Three measures of the layers, and the locations."""
-    return Picture(
+    return PanelFigure(
         name="rank",
         caption=f"{ranking.model}: which layers matter, without any training.",
         panels=(

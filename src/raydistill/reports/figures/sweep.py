@@ -10,11 +10,11 @@ from raydistill.reports.figures.panels import (
     COLOURS,
     GREY,
     Panel,
-    Picture,
+    PanelFigure,
+    draw_together,
     empty_figure,
     line_style,
     save,
-    together,
 )
 from raydistill.reports.results.blocks import row_blocks
 from raydistill.reports.results.cells import CONTROL, SweepReport
@@ -93,12 +93,12 @@ def draw_healing(report: SweepReport) -> "Figure":
     picture = healing(report)
     if not picture.panels:
         return empty_figure(1, 1)
-    figure = together(picture)
+    figure = draw_together(picture)
     figure.suptitle(f"{report.sweep}: healing", x=0.01, ha="left", fontsize=11)
     return figure
 
 
-def healing(report: SweepReport) -> Picture:
+def healing(report: SweepReport) -> PanelFigure:
     """The panels of `draw_healing`: two for every block that has curves."""
     panels = []
     for block in row_blocks(report.cells):
@@ -107,7 +107,7 @@ def healing(report: SweepReport) -> Picture:
             continue
         if tokens := sorted(set.intersection(*map(set, curves.values()))):
             panels += _healing_panels(curves, tokens, f"Age {block.label}")
-    return Picture(
+    return PanelFigure(
         name=HEALING,
         caption="Healing: the held-out loss of every cell over its tokens of training, and the "
         "order of the cells; where lines cross, a short healing gives another order.",

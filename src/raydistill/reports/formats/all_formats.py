@@ -3,21 +3,21 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from raydistill.reports.figures.panels import save, together
+from raydistill.reports.figures.panels import draw_together, save
 from raydistill.reports.figures.sweep import HEALING, save_figures
 from raydistill.reports.formats.csv import section_csv, to_csv
 from raydistill.reports.formats.html import to_page
 from raydistill.reports.formats.latex import PREAMBLE, to_latex
 from raydistill.reports.formats.markdown import grid, to_markdown
-from raydistill.reports.sweep_report import Chapter
+from raydistill.reports.sweep_report import ReportContent
 from raydistill.reports.tables import grids
-from raydistill.reports.tables.custom import FreeTable
+from raydistill.reports.tables.custom import CustomTable
 from raydistill.reports.tables.grids import Section
 
 FORMATS = ("markdown", "csv", "latex")
 
 
-def texts(chapters: Sequence[Chapter], free: Sequence[FreeTable] = ()) -> dict[str, str]:
+def texts(chapters: Sequence[ReportContent], free: Sequence[CustomTable] = ()) -> dict[str, str]:
     """The files `report.md`, `.csv`, `.tex` and `.html`; `free.csv` if there are free tables."""
     files = {
         "report.md": as_markdown(chapters, free),
@@ -26,31 +26,31 @@ def texts(chapters: Sequence[Chapter], free: Sequence[FreeTable] = ()) -> dict[s
         "report.html": to_page(chapters, free),
     }
     if free:
-        files["free.csv"] = free_text(free, "csv")
+        files["free.csv"] = custom_tables_text(free, "csv")
     return files
 
 
-def figures(chapter: Chapter, folder: Path) -> list[Path]:
+def figures(chapter: ReportContent, folder: Path) -> list[Path]:
     """Write the figures of a sweep as PNG and SVG."""
     written = list(save_figures(chapter.report, folder))
     for picture in chapter.pictures:
         if picture.name != HEALING:
-            written += save(together(picture), picture.name, folder)
+            written += save(draw_together(picture), picture.name, folder)
     return written
 
 
-def as_markdown(chapters: Sequence[Chapter], free: Sequence[FreeTable] = ()) -> str:
+def as_markdown(chapters: Sequence[ReportContent], free: Sequence[CustomTable] = ()) -> str:
     """The free tables, then every sweep with the paper's tables that it has."""
-    parts = [free_text(free, "markdown")] if free else []
+    parts = [custom_tables_text(free, "markdown")] if free else []
     for chapter in chapters:
         parts.append(to_markdown(chapter.table))
         parts += [grid(section) for section in chapter.paper_tables]
     return "\n".join(parts)
 
 
-def as_latex(chapters: Sequence[Chapter], free: Sequence[FreeTable] = ()) -> str:
+def as_latex(chapters: Sequence[ReportContent], free: Sequence[CustomTable] = ()) -> str:
     """A table float for each grid of the report."""
-    parts = [PREAMBLE, *([free_text(free, "latex")] if free else [])]
+    parts = [PREAMBLE, *([custom_tables_text(free, "latex")] if free else [])]
     for chapter in chapters:
         table, about = chapter.table, chapter.table.title.replace("\n", " ")
         notes = grids.footnote_lines(table.footnotes)
@@ -63,7 +63,7 @@ def as_latex(chapters: Sequence[Chapter], free: Sequence[FreeTable] = ()) -> str
     return "\n".join(parts)
 
 
-def free_text(free: Sequence[FreeTable], form: str) -> str:
+def custom_tables_text(free: Sequence[CustomTable], form: str) -> str:
     """Free tables in one of `FORMATS`, each with its caption."""
     if form == "latex":
         return "\n".join(to_latex(table.grid, table.caption) for table in free)
@@ -72,7 +72,7 @@ def free_text(free: Sequence[FreeTable], form: str) -> str:
     return "\n".join(f"{grid(table.grid)}\n{table.caption}\n" for table in free)
 
 
-def _captioned(table: FreeTable) -> Section:
+def _captioned(table: CustomTable) -> Section:
     """A grid with its caption in a last column, as CSV has no captions."""
     grid_rows = enumerate(table.grid.rows)
     rows = tuple((*row, "" if index else table.caption) for index, row in grid_rows)

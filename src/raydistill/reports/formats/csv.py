@@ -5,12 +5,12 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 
 from raydistill.evaluation.bootstrap import Estimate, Missing
-from raydistill.reports.sweep_report import Chapter
+from raydistill.reports.sweep_report import ReportContent
 from raydistill.reports.tables.grids import Section
 from raydistill.reports.tables.points import LOST, MEASURED, VS_CONTROL, Point, number
 
 
-def to_csv(chapters: Sequence[Chapter]) -> str:
+def to_csv(chapters: Sequence[ReportContent]) -> str:
     """Every row of every sweep, with all drops, their intervals, and the measurements.
 
     A missing value is empty; `note` says why.
@@ -34,7 +34,7 @@ def _text(header: Iterable[str], lines: Sequence[Mapping[str, object]]) -> str:
     return file.getvalue()
 
 
-def _line(chapter: Chapter, point: Point) -> dict[str, object]:
+def _line(chapter: ReportContent, point: Point) -> dict[str, object]:
     row = point.row
     line: dict[str, object] = {"name": row.name, "role": row.role, **point.fields}
     line["layers"] = " ".join(map(str, row.layers))

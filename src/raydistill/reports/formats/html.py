@@ -14,10 +14,10 @@ from raydistill import __version__
 from raydistill.core.units import format_tokens
 from raydistill.evaluation.bootstrap import Entry, Estimate, Missing
 from raydistill.evaluation.performance_drops import Drops
-from raydistill.reports.figures.panels import Panel, alone
-from raydistill.reports.sweep_report import Chapter
+from raydistill.reports.figures.panels import Panel, panel_svg
+from raydistill.reports.sweep_report import ReportContent
 from raydistill.reports.tables import grids
-from raydistill.reports.tables.custom import FreeTable
+from raydistill.reports.tables.custom import CustomTable
 from raydistill.reports.tables.table import Block, Row
 
 DROPS = (("delta_nll", "nats/token"), ("perplexity", "drop %"), ("downstream", "drop %"))
@@ -65,7 +65,7 @@ class PageBlock:
     words: tuple[str, ...]
 
 
-def to_page(chapters: Sequence[Chapter], free: Sequence[FreeTable] = ()) -> str:
+def to_page(chapters: Sequence[ReportContent], free: Sequence[CustomTable] = ()) -> str:
     """The whole report as HTML.
 
     Args:
@@ -96,14 +96,14 @@ def to_page(chapters: Sequence[Chapter], free: Sequence[FreeTable] = ()) -> str:
     )
 
 
-def _title(chapters: Sequence[Chapter]) -> str:
+def _title(chapters: Sequence[ReportContent]) -> str:
     if len(chapters) == 1:
         return chapters[0].report.question
     names = dict.fromkeys(chapter.report.sweep for chapter in chapters)
     return f"raydistill: {', '.join(names) or 'no sweep'}"
 
 
-def _chapter(chapter: Chapter) -> dict[str, object]:
+def _chapter(chapter: ReportContent) -> dict[str, object]:
     question, _, about = chapter.table.title.partition("\n")
     return {
         "name": f"{chapter.report.sweep} ({chapter.report.scale})",
@@ -119,7 +119,7 @@ def _chapter(chapter: Chapter) -> dict[str, object]:
 
 def _data_uri(panel: Panel) -> str:
     """A panel by itself, small enough for a phone."""
-    return f"data:image/svg+xml;base64,{base64.b64encode(alone(panel).encode()).decode()}"
+    return f"data:image/svg+xml;base64,{base64.b64encode(panel_svg(panel).encode()).decode()}"
 
 
 def _block(block: Block) -> PageBlock:

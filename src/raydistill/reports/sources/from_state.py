@@ -26,7 +26,7 @@ from raydistill.specs.results import Documents, Outcome, TrialFailure, Unfinishe
 from raydistill.specs.trial import SCRATCH_WITH_AGE
 
 
-def for_report(state: SweepState) -> SweepReport:
+def report_of(state: SweepState) -> SweepReport:
     """The report that tables and figures are made from: finished and failed cells."""
     record = state.asked
     waiting = [cell for cell in state.cells if isinstance(cell.outcome, Unfinished)]
@@ -62,9 +62,9 @@ def for_report(state: SweepState) -> SweepReport:
     )
 
 
-def records_for_report(state: SweepState) -> ReportRecords:
+def records_of(state: SweepState) -> ReportRecords:
     """The report as single records, each with all that a table needs, as MLflow holds them."""
-    report, sweep = for_report(state), (state.asked.name, state.asked.scale)
+    report, sweep = report_of(state), (state.asked.name, state.asked.scale)
     about = SweepHeader(
         sweep=report.sweep,
         question=report.question,

@@ -7,7 +7,7 @@ from raydistill.planning.history.state import read_state
 from raydistill.planning.history.sweep_record import all_records
 from raydistill.reports.results.cells import SweepReport
 from raydistill.reports.results.records import ReportRecords, assemble
-from raydistill.reports.sources.from_state import records_for_report
+from raydistill.reports.sources.from_state import records_of
 from raydistill.storage.store import Store
 
 
@@ -21,7 +21,7 @@ def from_store(store: Store, names: Sequence[str]) -> list[SweepReport]:
     sweeps = list(all_records(store, names))
     every = [sweep.name for sweep in all_records(store)]
     check_names(names, [sweep.name for sweep in sweeps], every)
-    parts = [records_for_report(read_state(sweep, store)) for sweep in sweeps]
+    parts = [records_of(read_state(sweep, store)) for sweep in sweeps]
     return assemble(
         ReportRecords(
             bases=tuple(base for part in parts for base in part.bases),

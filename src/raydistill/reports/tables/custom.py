@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from raydistill.core.errors import UsageError, unknown
 from raydistill.evaluation.bootstrap import Estimate, Missing
-from raydistill.planning.cell import shown
+from raydistill.planning.cell import format_value
 from raydistill.reports.results.cells import SweepReport
 from raydistill.reports.tables.grids import ABSENT, Section, with_interval, with_sign
 from raydistill.reports.tables.points import (
@@ -27,7 +27,7 @@ SEPARATE_FIELDS = ("sweep", "scale", "age", "budget", "text")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ask:
+class TableRequest:
     """The fields in the rows and columns of a table, the metric in its cells, and which rows."""
 
     rows: str
@@ -42,14 +42,14 @@ class Ask:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FreeTable:
+class CustomTable:
     """A grid and its caption."""
 
     grid: Section
     caption: str
 
 
-def free_tables(reports: Sequence[SweepReport], ask: Ask) -> list[FreeTable]:
+def custom_tables(reports: Sequence[SweepReport], ask: TableRequest) -> list[CustomTable]:
     """The tables of a request: one for each combination of other fields that must not be mixed.
 
     Raises:
@@ -71,11 +71,11 @@ def free_tables(reports: Sequence[SweepReport], ask: Ask) -> list[FreeTable]:
     return [_table(panel, ask) for panel in panels.values()]
 
 
-def _where(ask: Ask) -> str:
+def _where(ask: TableRequest) -> str:
     return " and ".join(f"{name} is {text}" for name, text in ask.where.items()) or "asked"
 
 
-def _split(reports: Sequence[SweepReport], ask: Ask) -> Iterator[SweepReport]:
+def _split(reports: Sequence[SweepReport], ask: TableRequest) -> Iterator[SweepReport]:
     """The reports as they are, or one for each data seed."""
     for report in reports:
         seeds = sorted({cell.train.seed for cell in report.cells})
@@ -88,7 +88,7 @@ def _split(reports: Sequence[SweepReport], ask: Ask) -> Iterator[SweepReport]:
             yield replace(report, cells=tuple(with_seed))
 
 
-def _separate_fields(selected: Sequence[Point], ask: Ask) -> list[str]:
+def _separate_fields(selected: Sequence[Point], ask: TableRequest) -> list[str]:
     """Fields that differ within one cell of the grid, or must not differ at all."""
     grid: dict[tuple[str, str], list[Point]] = {}
     for point in selected:
@@ -103,20 +103,23 @@ def _separate_fields(selected: Sequence[Point], ask: Ask) -> list[str]:
     ]
 
 
-def _table(panel: Sequence[Point], ask: Ask) -> FreeTable:
+def _table(panel: Sequence[Point], ask: TableRequest) -> CustomTable:
     rows, cols = (in_order([p.fields[name] for p in panel]) for name in (ask.rows, ask.cols))
     by_field = {(p.fields[ask.rows], p.fields[ask.cols]): p for p in panel}
     reasons: dict[str, None] = {}  # in order
     lines = tuple(
-        (shown(ask.rows, row), *(_entry(by_field.get((row, col)), ask, reasons) for col in cols))
+        (
+            format_value(ask.rows, row),
+            *(_entry(by_field.get((row, col)), ask, reasons) for col in cols),
+        )
         for row in rows
     )
-    headers = (f"{ask.rows} \\ {ask.cols}", *(shown(ask.cols, col) for col in cols))
+    headers = (f"{ask.rows} \\ {ask.cols}", *(format_value(ask.cols, col) for col in cols))
     grid = Section(title=f"{ask.metric} by {ask.rows} and {ask.cols}", headers=headers, rows=lines)
-    return FreeTable(grid=grid, caption=_caption(panel, ask, tuple(reasons)))
+    return CustomTable(grid=grid, caption=_caption(panel, ask, tuple(reasons)))
 
 
-def _entry(point: Point | None, ask: Ask, reasons: dict[str, None]) -> str:
+def _entry(point: Point | None, ask: TableRequest, reasons: dict[str, None]) -> str:
     if point is None:
         return ""
     entry = number(point, ask.metric)
@@ -142,7 +145,7 @@ def _with_noise(entry: Estimate, digits: int, seeds: str) -> str:
     return with_interval(entry, digits)
 
 
-def _caption(panel: Sequence[Point], ask: Ask, reasons: Sequence[str]) -> str:
+def _caption(panel: Sequence[Point], ask: TableRequest, reasons: Sequence[str]) -> str:
     """The metric, the fields in common, the seeds, the fields that differ, and what is missing."""
     differ = [name for name in varying(panel) if name not in (ask.rows, ask.cols)]
     names = ("sweep", "scale", "age", "location", "count", "budget", "data seed")
@@ -169,7 +172,7 @@ def _meaning(metric: str) -> str:
     return meaning[0].upper() + meaning[1:]
 
 
-def _noise(panel: Sequence[Point], ask: Ask) -> str:
+def _noise(panel: Sequence[Point], ask: TableRequest) -> str:
     seeds = sorted({seed for point in panel for seed in point.row.seeds})
     over = f"data seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
     if not seeds:
@@ -189,4 +192,4 @@ def _noise(panel: Sequence[Point], ask: Ask) -> str:
 
 def _values(panel: Sequence[Point], name: str) -> str:
     values = in_order([point.fields[name] for point in panel if name in point.fields])
-    return f"{name} ({', '.join(shown(name, value) for value in values)})"
+    return f"{name} ({', '.join(format_value(name, value) for value in values)})"

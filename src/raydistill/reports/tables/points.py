@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from raydistill.core.errors import UsageError, unknown
 from raydistill.evaluation.bootstrap import Entry, Estimate, Missing
-from raydistill.planning.cell import shown
+from raydistill.planning.cell import format_value
 from raydistill.reports.results import paper_numbers as paper
 from raydistill.reports.results.blocks import RowCells, row_blocks
 from raydistill.reports.results.cells import CONTROL, Measured, ReportCell, SweepReport
@@ -53,7 +53,7 @@ class Point:
 
     def text(self, field: str) -> str:
         """A field as people write it; empty where the row has none."""
-        return shown(field, self.fields.get(field, ""))
+        return format_value(field, self.fields.get(field, ""))
 
     @property
     def results(self) -> list[TrialResult]:
