@@ -64,10 +64,10 @@ def alt_middle(num_layers: int, count: int) -> Layers:
     interior = num_layers - 2
     alternating = min(count, -(-interior // 2))
     first = 1 + (interior - 2 * alternating + 1) // 2
-    taken = tuple(range(first, first + 2 * alternating, 2))
-    skipped = [layer for layer in range(1, num_layers - 1) if layer not in taken]
+    alternate = tuple(range(first, first + 2 * alternating, 2))
+    skipped = [layer for layer in range(1, num_layers - 1) if layer not in alternate]
     nearest = sorted(skipped, key=lambda layer: (abs(2 * layer - (num_layers - 1)), layer))
-    return taken + tuple(nearest[: count - alternating])
+    return alternate + tuple(nearest[: count - alternating])
 
 
 def _mirrored(num_layers: int, layers: Layers) -> Layers:
