@@ -33,7 +33,7 @@ def train(storage, *words, script="where_to_drop"):
         stages.make_corpus(scale, str(storage))
     for each, ages in ages_by_scale(planned.cells):
         for age in ages if each.brought else ():
-            stages.read_base_of(each.brought, str(age), each.model.context, str(storage))
+            stages.store_checkpoint(each.brought, str(age), each.model.context, str(storage))
     sweep = prepare(planned, store)
     results = {}
     for each in sweep.trials:

@@ -57,14 +57,14 @@ def run(plan: SweepPlan) -> int:
     check_storage(store.root)
     console = open_console()
     lock = store.path("sweeps", plan.sweep.name, plan.scale.name, "lock.json")
-    with hold_lock(lock, console.print), full_disk_named(store.root):
+    with hold_lock(lock, console.print), full_disk_reported(store.root):
         code = _run(plan, store, console)
     upload(store.root)
     return code
 
 
 @contextmanager
-def full_disk_named(root: Path) -> Iterator[None]:
+def full_disk_reported(root: Path) -> Iterator[None]:
     """An error in the block says so if the storage is full.
 
     Ray reads its own half-written files there too, whose errors tell nothing.

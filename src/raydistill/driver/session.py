@@ -30,7 +30,12 @@ if TYPE_CHECKING:
     from raydistill.runners.tune.in_order import InOrder
     from raydistill.runners.tune.trials import Setup
 
-ALWAYS_SHOWN = ("location", "count", "gap", "age")  # axes in Tune's tables, even if they never vary
+ALWAYS_LISTED_AXES = (
+    "location",
+    "count",
+    "gap",
+    "age",
+)  # axes in Tune's tables, even if they never vary
 
 
 def is_finished(prepared: PreparedSweep) -> bool:
@@ -224,7 +229,7 @@ def _candidate(
     assert isinstance(spec, TrialSpec), "every layer score is known once the stages are done"
     return Candidate(
         key=spec.trial_id,
-        axes=dict(cell.values) | {name: getattr(request, name) for name in ALWAYS_SHOWN},
+        axes=dict(cell.values) | {name: getattr(request, name) for name in ALWAYS_LISTED_AXES},
         job=TrialJob(
             spec=spec,
             base_sha256=bases[cell.base.key].weights_sha256,

@@ -8,7 +8,7 @@ from raydistill.planning.search.halving import BracketState, HalvingSchedule, pe
 from raydistill.runners.cluster.connection import Need
 from raydistill.runners.cluster.tasks import run_each_once
 from raydistill.runners.cluster.work import Candidate
-from raydistill.runners.stages import Say, measure_cuts_of
+from raydistill.runners.stages import Say, measure_layer_sets
 from raydistill.specs.results import Finished, TrialFailure
 from raydistill.training.jobs import StopAt, TrialJob
 
@@ -94,7 +94,7 @@ def _score(funnel: HalvingSearch, work: Sequence[OpenBracket], need: Need, say: 
     ]
     sets = sum(len(job.layer_sets) for job in jobs)
     say(f"scoring {sets} layer sets without training")
-    run_each_once(measure_cuts_of, need, jobs)
+    run_each_once(measure_layer_sets, need, jobs)
 
 
 def _narrowing(bracket: Bracket, schedule: HalvingSchedule) -> str:

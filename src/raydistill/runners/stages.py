@@ -114,7 +114,7 @@ def make_bases(scale: Scale, ages: Sequence[Age], store: Store, need: Need, say:
     for age in ages:
         say(f"reading {scale.brought}, revision {age}")
         context = scale.model.context
-        run_once(read_base_of, {"CPU": 1}, scale.brought, str(age), context, str(store.root))
+        run_once(store_checkpoint, {"CPU": 1}, scale.brought, str(age), context, str(store.root))
 
 
 def pretrain_bases(scale: Scale, store: Store, need: Need, say: Say) -> None:
@@ -184,7 +184,7 @@ def make_corpus(scale: Scale, storage: str) -> None:
         make_general(scale.heldout_general, scale.text_field, folder, store)
 
 
-def read_base_of(name: str, revision: str, context: int, storage: str) -> None:
+def store_checkpoint(name: str, revision: str, context: int, storage: str) -> None:
     """On a worker: store a checkpoint that the user gave as a base."""
     from raydistill.models.huggingface.loading import read_base  # noqa: PLC0415  (torch, on the worker only)
 
@@ -259,7 +259,7 @@ def device_bytes() -> int:
     return cuda.get_device_properties(0).total_memory if cuda.is_available() else 0
 
 
-def measure_cuts_of(job: CutJob) -> None:
+def measure_layer_sets(job: CutJob) -> None:
     """On a worker: held-out loss of a base without some layers, before any training."""
     from raydistill.models.distributed import World  # noqa: PLC0415
     from raydistill.training.bases import measure_cuts  # noqa: PLC0415  (torch, on the worker only)

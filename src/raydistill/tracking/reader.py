@@ -23,7 +23,7 @@ _FOR_COMPARISON = "tags.role = 'base'", "tags.role = 'control'"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FoundRun:
+class SweepRun:
     """A run of a sweep; `record` is empty until it has ended."""
 
     role: str  # one of `_ROLES`
@@ -33,7 +33,7 @@ class FoundRun:
     record: str
 
 
-def read_runs(uri: str, names: Sequence[str], condition: str = "") -> list[FoundRun]:
+def read_runs(uri: str, names: Sequence[str], condition: str = "") -> list[SweepRun]:
     """The runs of experiments, the oldest first.
 
     Bases and controls are read whatever the condition: cells are compared with them.
@@ -60,7 +60,7 @@ def read_runs(uri: str, names: Sequence[str], condition: str = "") -> list[Found
     children = [run for run in runs if run.data.tags.get("role") in _ROLES]
     with tempfile.TemporaryDirectory() as folder:
         return [
-            FoundRun(
+            SweepRun(
                 role=run.data.tags["role"],
                 sweep=run.data.tags["sweep"],
                 scale=run.data.tags["scale"],
