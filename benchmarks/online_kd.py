@@ -23,7 +23,7 @@ from raydistill.models.student import Student
 from raydistill.specs.locations import input_side
 from raydistill.specs.scale import Scale, load_scale
 from raydistill.specs.trial import DropPlan, Recipe
-from raydistill.training.loop import Objective, Training, begin
+from raydistill.training.loop import Objective, Training, initial_state
 
 
 def main() -> None:
@@ -70,7 +70,7 @@ def cut(scale: Scale, world: World) -> Training:
     student = Student(build(scale.model, seed=0))
     student.model.to(world.device)
     student.remove(input_side(scale.model.num_layers, scale.model.num_layers // 2))
-    return begin(student, DropPlan(), scale.heal)
+    return initial_state(student, DropPlan(), scale.heal)
 
 
 def step(state: Training, objective: Objective, batch: Batch, recipe: Recipe) -> None:

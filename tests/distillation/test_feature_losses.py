@@ -11,7 +11,7 @@ from raydistill.models.distributed import World
 from raydistill.models.student import Student
 from raydistill.specs.results import Progress
 from raydistill.specs.trial import DropPlan, LayerDrop
-from raydistill.training.loop import begin, train
+from raydistill.training.loop import initial_state, train
 from support import tiny
 
 TERMS = ("hidden", "embedding", "attention")
@@ -95,7 +95,7 @@ def test_the_loop_trains_with_every_term_through_a_removal():
     plan = DropPlan(drops=(LayerDrop(at_tokens=64, layer=2),))
     loss = "kd+attention=0.5+embedding=0.5+hidden=0.5"
     spec = replace(tiny.SPEC, loss=loss)
-    state = begin(tiny.student(), plan, tiny.RECIPE)
+    state = initial_state(tiny.student(), plan, tiny.RECIPE)
     items = train(
         state, tiny.batch_of, plan=plan, spec=spec, world=World.here(),
         heldout_nll=lambda _: 0.0, teacher=tiny.teacher(),

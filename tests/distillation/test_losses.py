@@ -12,7 +12,7 @@ from raydistill.distillation.teachers import no_teacher
 from raydistill.models.distributed import World
 from raydistill.specs.results import Progress
 from raydistill.specs.trial import DropPlan
-from raydistill.training.loop import begin, train
+from raydistill.training.loop import initial_state, train
 from support import tiny
 
 LOSSES = part_names(LOSS)
@@ -81,7 +81,7 @@ def test_presets_weigh_the_two_terms(name, lm_weight, kl_weight):
 
 def state_after(steps, loss, micro_batches=2, grad_clip=1.0):
     recipe = replace(tiny.RECIPE, micro_batches=micro_batches, grad_clip=grad_clip)
-    state = begin(tiny.student(), DropPlan(), recipe)
+    state = initial_state(tiny.student(), DropPlan(), recipe)
     teacher = tiny.teacher()
     items = train(
         state, tiny.batch_of, plan=DropPlan(), spec=replace(tiny.SPEC, recipe=recipe, loss=loss),
@@ -111,7 +111,7 @@ def test_accumulation_gives_kds_gradient_of_the_whole_batch():
         recipe = replace(
             tiny.RECIPE, micro_batches=micro_batches, grad_clip=1e9, warm_phase_tokens=0
         )
-        state = begin(tiny.student(), DropPlan(), recipe)
+        state = initial_state(tiny.student(), DropPlan(), recipe)
         teacher = tiny.teacher()
         items = train(
             state, tiny.batch_of, plan=DropPlan(),

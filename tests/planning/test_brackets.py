@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from raydistill.cli.commands.rank_stability import rungs
+from raydistill.cli.commands.rank_stability import rank_stability
 from raydistill.core.errors import DataError
 from raydistill.planning.outcomes import finished_trials
 from raydistill.planning.search.brackets import open_halving
@@ -210,12 +210,12 @@ def test_the_conclusion_says_what_would_separate_a_tie(store, seeds, hint):
 def test_the_command_reads_rungs_off_a_store_and_replays_the_funnel(store, capsys):
     flags = {"sweep": "some", "tolerance": 0.01}
     with pytest.raises(DataError, match="has no 3 finished layer sets of sweep 'some'"):
-        rungs(store, argparse.Namespace(**flags, replay=False))
+        rank_stability(store, argparse.Namespace(**flags, replay=False))
     grid = finished.plan("where_to_drop", store, "--age", "80B", "--location", SETS)
     trainer = finished.Trainer(store, grid, nll)
     for key, request in trainer.requests.items():
         trainer.finish(trainer.candidates[key].job.spec, request)
-    assert rungs(store, argparse.Namespace(**flags, replay=False)) == 0
+    assert rank_stability(store, argparse.Namespace(**flags, replay=False)) == 0
     assert "Rungs for a funnel: 5 % (regret at most 0.01 in every grid)" in capsys.readouterr().out
-    assert rungs(store, argparse.Namespace(**flags, replay=True)) == 0
+    assert rank_stability(store, argparse.Namespace(**flags, replay=True)) == 0
     assert "chose input: regret 0.0000 nats per token" in capsys.readouterr().out

@@ -11,12 +11,12 @@ from raydistill.data.batches import Batch
 from raydistill.models.distributed import World
 from raydistill.specs.results import HeldoutPoint, Progress
 from raydistill.specs.trial import DropPlan
-from raydistill.training.loop import begin, train
+from raydistill.training.loop import initial_state, train
 from support import tiny
 
 
 def run(student, plan, spec=tiny.SPEC, heldout_nll=lambda model: float(len(model.blocks))):
-    state = begin(student, plan, spec.recipe)
+    state = initial_state(student, plan, spec.recipe)
     items = train(
         state, tiny.batch_of, plan=plan, spec=spec, world=World.here(), heldout_nll=heldout_nll
     )
@@ -104,7 +104,7 @@ def test_the_gradient_is_clipped_to_its_norm():
 def test_it_learns():
     recipe = replace(tiny.RECIPE, budget_tokens=6400, peak_lr=3e-3)
     always = Batch((0, 0, 0, 0), torch.arange(9).repeat(4, 1))
-    state = begin(tiny.student(), DropPlan(), recipe)
+    state = initial_state(tiny.student(), DropPlan(), recipe)
     steps = train(
         state, lambda _: always, plan=DropPlan(), spec=replace(tiny.SPEC, recipe=recipe),
         world=World.here(), heldout_nll=lambda _: 0.0,

@@ -25,7 +25,7 @@ from raydistill.storage.store import Store
 from raydistill.training.devices import keep_peak
 from raydistill.training.jobs import ProbeJob, Variant
 from raydistill.training.probe import probe
-from raydistill.training.throughput import ESTIMATE, Peak, Probed, Rate, Unmeasured, probe_path
+from raydistill.training.throughput import ESTIMATE_FILE, Peak, Probed, Rate, Unmeasured, probe_path
 from support import task_samples
 from support.planned import all_known, keep_ages
 
@@ -145,7 +145,7 @@ def test_an_estimate_is_noted_before_a_trial_and_never_changed(tmp_path, rate):
     assert not store.path("trials").exists()
     store.save(Probed(found=rate), *probe_path(SMOKE.model, SMOKE.heal))
     keep_estimates(trials, store, probed=True)
-    key = ("trials", trials[0].trial.trial_id, ESTIMATE)
+    key = ("trials", trials[0].trial.trial_id, ESTIMATE_FILE)
     estimate = store.load(CostEstimate, *key)
     assert estimate.device_s > 0
     assert estimate.source == rate.grounds

@@ -14,7 +14,7 @@ from raydistill.models.distributed import World
 from raydistill.specs.results import Progress
 from raydistill.specs.training_record import Record
 from raydistill.training.checkpoint import load_checkpoint, save_checkpoint
-from raydistill.training.loop import begin, train
+from raydistill.training.loop import initial_state, train
 from raydistill.training.optimizers import decay_start
 from raydistill.training.resume import saving_prefix, stopping_at, with_checkpoints
 from support import tiny
@@ -37,7 +37,7 @@ class Killed(BaseException):
 
 def start(folder, every_s=0.0, batch_of=tiny.batch_of):
     """A run from the newest checkpoint in `folder`: its state, its record and its items."""
-    state, world = begin(tiny.student(), PLAN, tiny.RECIPE), World.here()
+    state, world = initial_state(tiny.student(), PLAN, tiny.RECIPE), World.here()
     record = load_checkpoint(folder, state, world)
     steps = train(state, batch_of, plan=PLAN, spec=tiny.SPEC, world=world, heldout_nll=norm_sum)
     items = with_checkpoints(steps, state, record, folder=folder, every_s=every_s, world=world)
@@ -161,7 +161,7 @@ def test_removed_layers_leave_no_momentum_in_a_checkpoint(tmp_path):
     assert momentum_bytes(state) == learning
     record = Record(train_s=1.5)
     save_checkpoint(tmp_path / "again", state, record)
-    fresh = begin(tiny.student(), PLAN, tiny.RECIPE)
+    fresh = initial_state(tiny.student(), PLAN, tiny.RECIPE)
     assert load_checkpoint(tmp_path / "again", fresh, World.here()) == record
     assert fresh.student.kept == [0, 2, 3, 5]
     assert momentum_bytes(fresh) == learning
@@ -188,7 +188,7 @@ def heal(folder, budget, prefix, *, stop_after=None, from_prefix=False):
     Returns the bits at the end, and the steps at the start.
     """
     recipe, world = replace(HEAL, budget_tokens=budget), World.here()
-    state, at = begin(tiny.student(), CUT, recipe), decay_start(recipe)
+    state, at = initial_state(tiny.student(), CUT, recipe), decay_start(recipe)
     record = load_checkpoint(folder, state, world)
     if from_prefix and not record.tokens:
         record = load_checkpoint(prefix, state, world, max_steps=at // recipe.batch_tokens)

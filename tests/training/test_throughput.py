@@ -10,7 +10,7 @@ from raydistill.specs.scale import load_scale
 from raydistill.specs.trial import TrialRequest
 from raydistill.storage.store import Store
 from raydistill.training.throughput import (
-    ESTIMATE,
+    ESTIMATE_FILE,
     Figures,
     Pace,
     Peak,
@@ -20,10 +20,10 @@ from raydistill.training.throughput import (
     device_s,
     figures_of,
     measured_rate,
+    median_rate,
     peak_path,
     probe_path,
     rate_of,
-    typical,
     utilisation_pct,
 )
 from support.planned import all_known, cell_of, finished, keep_finished
@@ -96,7 +96,7 @@ def test_a_probe_holds_for_its_batch_and_precision_only():
 def test_devices_side_by_side_give_the_median_and_the_most_memory():
     slow, fast, odd = (rate(pace(flops_per_s=f)) for f in (1e9, 2e9, 9e9))
     odd = replace(odd, paces=(replace(odd.paces[0], peak_bytes=500),))
-    (both,) = typical([odd, slow, fast]).paces
+    (both,) = median_rate([odd, slow, fast]).paces
     assert (both.flops_per_s, both.peak_bytes) == (2e9, 500)
 
 
@@ -120,7 +120,7 @@ def test_figures_are_known_once_the_peak_and_an_estimate_are(store):
         Peak(device="cpu", precision="float32", flops_per_s=1e12), *peak_path("cpu", "float32")
     )
     guess = CostEstimate(device_s=12.0, peak_bytes=7, source="a probe")
-    store.save(guess, "trials", spec.trial_id, ESTIMATE)
+    store.save(guess, "trials", spec.trial_id, ESTIMATE_FILE)
     known = figures_of(spec.trial_id, outcome, store)
     assert known.estimate == guess
     assert known.metrics.keys() == {"utilisation_pct", "estimated_device_s"}

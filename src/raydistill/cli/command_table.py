@@ -11,7 +11,7 @@ from raydistill.cli.arguments.parser import AddFlags, flag
 from raydistill.cli.arguments.storage import TRACKING
 from raydistill.cli.arguments.text_flags import add_text_flags
 from raydistill.cli.arguments.values import assignment, layer_count, layer_counts, number, whole
-from raydistill.models.huggingface.checkpoint import NEWEST
+from raydistill.models.huggingface.checkpoint import DEFAULT_REVISION
 from raydistill.specs.scale import scale_names
 from raydistill.storage.store import Store
 
@@ -41,7 +41,9 @@ class Command:
 SWEEPS = flag("sweep", nargs="*", help="by name (all there are)")
 OVERWRITE = flag("--overwrite", action="store_true", help="although it is not empty")
 FOLDER = flag("--to", required=True, help="a folder for the model")
-REVISION = flag("--revision", default=NEWEST, help=f"of a checkpoint ({NEWEST})")
+REVISION = flag(
+    "--revision", default=DEFAULT_REVISION, help=f"of a checkpoint ({DEFAULT_REVISION})"
+)
 SAMPLE = (
     flag("--text", help="to measure on: a file, a folder or embedded"),
     flag("--seq-len", type=whole("--seq-len"), help="tokens in a window (2048, on a CPU 128)"),
@@ -85,7 +87,7 @@ COMMANDS = (
                 help="nats per token a decision may cost",
             ),
         ),
-        main="raydistill.cli.commands.rank_stability:rungs",
+        main="raydistill.cli.commands.rank_stability:rank_stability",
     ),
     Command(
         "report",

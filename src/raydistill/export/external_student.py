@@ -22,7 +22,7 @@ from raydistill.export.source import find_cell
 from raydistill.export.student_folder import read_student
 from raydistill.models.decoder import Decoder
 from raydistill.models.distributed import World
-from raydistill.models.huggingface.checkpoint import NEWEST
+from raydistill.models.huggingface.checkpoint import DEFAULT_REVISION
 from raydistill.models.student import Student
 from raydistill.models.weights import WEIGHTS, save_weights
 from raydistill.planning.cell import ADDED, REFERENCE, Cell
@@ -175,8 +175,10 @@ def _added(like: CellRequest, name: str, spec: TrialSpec) -> CellRequest:
 
 def _reference(like: CellRequest, name: str, trained: Trained) -> CellRequest:
     """A cell of a base of its own, to be compared with all others."""
-    scale = replace(like.cell.scale, name=name, model=trained.model, ages=(NEWEST,), brought=name)
-    request = replace(_nothing(like.cell.request), age=NEWEST)
+    scale = replace(
+        like.cell.scale, name=name, model=trained.model, ages=(DEFAULT_REVISION,), brought=name
+    )
+    request = replace(_nothing(like.cell.request), age=DEFAULT_REVISION)
     cell = Cell(sweep=like.cell.sweep, scale=scale, values={REFERENCE: name}, request=request)
     return CellRequest(cell=cell, spec=trained.spec, base_sha256=trained.weights_sha256)
 

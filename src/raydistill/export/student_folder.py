@@ -17,9 +17,9 @@ from raydistill.core.errors import DataError
 from raydistill.data.tokenizer import end_of_text, end_of_text_id, load_tokenizer, tokenizer_file
 from raydistill.models.decoder import Decoder
 from raydistill.models.families.hub import HubDecoder, be_quiet, original_settings
-from raydistill.models.huggingface.checkpoint import NEWEST, read_checkpoint
+from raydistill.models.huggingface.checkpoint import DEFAULT_REVISION, read_checkpoint
 from raydistill.models.huggingface.loading import check_tensors, load_pretrained
-from raydistill.models.huggingface.saving import filling, write_folder, written_dtype
+from raydistill.models.huggingface.saving import draft_folder, write_folder, written_dtype
 from raydistill.models.student import Student
 
 
@@ -78,7 +78,7 @@ def write_student(
         "tokenizer_config.json": json.dumps(about, indent=2) + "\n",
         **notes,
     }
-    with filling(to, overwrite, tokenizer) as draft:
+    with draft_folder(to, overwrite, tokenizer) as draft:
         stock.save_pretrained(draft)
         for name, text in texts.items():
             (draft / name).write_text(text, encoding="utf-8")
@@ -91,7 +91,7 @@ def read_student(folder: Path, seq_len: int) -> Decoder:
         DataError: if it is missing, incomplete, holds NaN or Inf, or is no plain list of blocks.
         UsageError: if its context is shorter.
     """
-    checkpoint = read_checkpoint(str(folder), NEWEST, seq_len)
+    checkpoint = read_checkpoint(str(folder), DEFAULT_REVISION, seq_len)
     if json.loads(checkpoint.model.config)["model_type"] != "raydistill_palm":
         return load_pretrained(checkpoint)
     from raydistill.models.huggingface.transformers_palm import read_palm  # noqa: PLC0415  (transformers, seconds)

@@ -8,7 +8,7 @@ from raydistill.core.errors import DataError
 from raydistill.core.units import format_age
 from raydistill.data.corpus.preparation import find_corpus
 from raydistill.data.corpus.request import corpus_request
-from raydistill.models.huggingface.checkpoint import ReadBase, read_checkpoint, read_path
+from raydistill.models.huggingface.checkpoint import ReadBase, read_checkpoint, stored_base_path
 from raydistill.planning.cell import BaseKey, Cell, bases_of
 from raydistill.pruning.layer_choice import LayerChoice, LayerRequest, layer_choice_path
 from raydistill.specs.corpus import CorpusInfo
@@ -156,7 +156,7 @@ def _read_bases(scale: Scale, store: Store, ages: Sequence[Age]) -> dict[Age, Ex
     sha256s: dict[Age, str] = {}
     for age in ages:
         checkpoint = read_checkpoint(scale.brought, str(age), scale.model.context)
-        base = store.load(ReadBase, *read_path(checkpoint))
+        base = store.load(ReadBase, *stored_base_path(checkpoint))
         if base is not None and store.has("bases", base.weights_sha256):
             sha256s[age] = base.weights_sha256
     return _external_bases(scale, sha256s)

@@ -16,7 +16,11 @@ from raydistill.core.errors import UsageError, unknown
 from raydistill.core.paths import resolve_path
 from raydistill.core.serialization import digest
 from raydistill.core.units import B, format_tokens
-from raydistill.models.huggingface.checkpoint import NEWEST, HubCheckpoint, read_checkpoint
+from raydistill.models.huggingface.checkpoint import (
+    DEFAULT_REVISION,
+    HubCheckpoint,
+    read_checkpoint,
+)
 from raydistill.specs.evaluation import EvalSpec
 from raydistill.specs.scale import Scale
 from raydistill.specs.trial import Recipe
@@ -45,7 +49,7 @@ def scale_of(custom: CustomModel, scale: Scale | None) -> Scale:
         UsageError: if the recipe is unknown, or the budget is too short to train on.
         DataError: if the checkpoint cannot be read.
     """
-    folder, ages = resolve_path(custom.name), custom.revisions or (NEWEST,)
+    folder, ages = resolve_path(custom.name), custom.revisions or (DEFAULT_REVISION,)
     name = str(folder.absolute()) if folder.is_dir() else custom.name
     seq_len = custom.seq_len or (scale.model.context if scale is not None else 0)
     checkpoint = read_checkpoint(name, ages[0], seq_len)

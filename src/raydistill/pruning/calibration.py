@@ -141,7 +141,7 @@ def _check_installed(text: str) -> None:
         ) from None
 
 
-def device_here() -> torch.device:
+def default_device() -> torch.device:
     """A GPU if there is one, else this machine's CPU, with a thread for each idle core.
 
     More threads would wait for one another at every matrix product.

@@ -17,7 +17,7 @@ import yaml
 from raydistill.core.errors import DataError
 from raydistill.pruning.ranking_result import layer_runs
 
-NAME = "mergekit.yml"
+FILE_NAME = "mergekit.yml"
 _KEYS = {"slices", "merge_method", "dtype"}
 
 

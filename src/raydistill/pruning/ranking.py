@@ -21,7 +21,7 @@ from raydistill.pruning.importance.angular_distance import angular, nearest_span
 from raydistill.pruning.importance.greedy import choose as choose_greedily
 from raydistill.pruning.layer_choice import LayerRequest
 from raydistill.pruning.layer_scoring import choose_layers
-from raydistill.pruning.ranking_result import DEAR, Cut, Ranking, counts_of, locations_to_rank
+from raydistill.pruning.ranking_result import GREEDY, Cut, Ranking, counts_of, locations_to_rank
 from raydistill.specs.locations import Layers, is_data_driven, lowest, may_leave, pick
 
 _HEAD_TOKENS = 2_048  # logits of a large vocabulary fill a memory
@@ -165,7 +165,7 @@ def _layers(location: str, count: int, scores: _Scores, model: Decoder, sample: 
         layers = nearest_span(torch.tensor(scores.spans[count]), count, candidates)
     elif location == "angular-distance-last":
         layers = nearest_span(torch.tensor(scores.last_spans[count]), count, candidates)
-    elif location == DEAR:
+    elif location == GREEDY:
         layers = scores.greedy[:count]
     else:  # a score that somebody added
         request = LayerRequest(score=location, count=count)

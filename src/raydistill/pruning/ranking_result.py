@@ -7,7 +7,7 @@ from raydistill.core.parts import SCORE, part_names
 from raydistill.specs.locations import LOCATIONS, RANDOM_LOCATIONS, Layers, check_count, may_leave
 
 DEFAULT_COUNT_SHARES = (1 / 8, 1 / 4, 1 / 3, 1 / 2)  # of the layers
-DEAR = "greedy"  # measured on request alone: it costs count times layers passes
+GREEDY = "greedy"  # measured on request alone: it costs count times layers passes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +57,7 @@ class Ranking:
 
 def locations_to_rank(*, dear: bool = False) -> tuple[str, ...]:
     """Every location, `greedy` only if `dear`: presets, scores, random sets."""
-    scores = tuple(name for name in part_names(SCORE) if dear or name != DEAR)
+    scores = tuple(name for name in part_names(SCORE) if dear or name != GREEDY)
     return (*LOCATIONS, *scores, *RANDOM_LOCATIONS)
 
 

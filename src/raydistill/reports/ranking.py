@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from raydistill.core.units import format_seconds
-from raydistill.pruning.ranking_result import DEAR, Cut, Ranking, layers_text
+from raydistill.pruning.ranking_result import GREEDY, Cut, Ranking, layers_text
 from raydistill.reports.tables.grids import Section
 from raydistill.specs.locations import RANDOM_LOCATIONS
 
@@ -22,8 +22,8 @@ def sections(ranking: Ranking) -> tuple[Section, Section]:
 
 def summary_line(ranking: Ranking) -> str:
     """One line: the model, the text, the device and the seconds taken."""
-    has_dear = any(cut.location == DEAR for cut in ranking.cuts)
-    omitted = "" if has_dear else f" {DEAR!r} is left out: --{DEAR} measures it too."
+    has_dear = any(cut.location == GREEDY for cut in ranking.cuts)
+    omitted = "" if has_dear else f" {GREEDY!r} is left out: --{GREEDY} measures it too."
     windows = f"{ranking.windows} windows of {ranking.context} tokens"
     return (
         f"{ranking.model}, {ranking.num_layers} layers. Scores on {windows} of {ranking.text}, "

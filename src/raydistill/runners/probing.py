@@ -12,7 +12,7 @@ from raydistill.specs.model import ModelConfig
 from raydistill.specs.trial import TEACHER_FREE, NoTeacher
 from raydistill.storage.store import Store
 from raydistill.training.jobs import ProbeJob, Variant
-from raydistill.training.throughput import Probed, Rate, Unmeasured, probe_path, typical
+from raydistill.training.throughput import Probed, Rate, Unmeasured, median_rate, probe_path
 
 MOST_DEVICES = 8  # probed at once
 
@@ -86,7 +86,7 @@ def merged(results: Sequence[Rate | Unmeasured]) -> Rate | Unmeasured:
     for result in results:
         if isinstance(result, Unmeasured):
             return result
-    return typical([result for result in results if isinstance(result, Rate)])
+    return median_rate([result for result in results if isinstance(result, Rate)])
 
 
 def probe_work(job: ProbeJob) -> Rate | Unmeasured:

@@ -9,7 +9,7 @@ from raydistill.specs.trial import Recipe, TrialSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Whole:
+class ToTheEnd:
     """Train to the end of the recipe."""
 
 
@@ -38,7 +38,7 @@ class TrialJob:
     sweep: str  # that asks for it; the first one is noted with the trial
     owner: str = ""  # who runs it
     tasks_averaged: tuple[str, ...] = ()  # in the downstream mean that it reports
-    until: Whole | StopAt = Whole()
+    until: ToTheEnd | StopAt = ToTheEnd()
     checkpoint_every_s: float = CHECKPOINT_EVERY_S
     teacher_actor: str = ""  # its name, if the teacher has devices of its own
     teacher_sharded: bool = False  # over the ranks, instead of a copy on each

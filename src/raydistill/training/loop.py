@@ -59,7 +59,7 @@ class Objective:
         return value + feature_loss(self.features, student, teacher, of_student, of_teacher)
 
 
-def begin(student: Student, plan: DropPlan, recipe: Recipe) -> Training:
+def initial_state(student: Student, plan: DropPlan, recipe: Recipe) -> Training:
     """The state before the first step: layers that will leave are frozen, no momentum yet."""
     student.freeze(plan.layers)
     trainable = [p for p in student.model.parameters() if p.requires_grad]

@@ -32,7 +32,7 @@ from raydistill.specs.trial import DropPlan, Recipe, TrainSpec
 from raydistill.storage.store import Store
 from raydistill.training.devices import forget_peak_bytes, free_bytes, keep_peak, peak_bytes, timed
 from raydistill.training.jobs import ProbeJob, Variant
-from raydistill.training.loop import HELDOUT_AT, begin, train
+from raydistill.training.loop import HELDOUT_AT, initial_state, train
 from raydistill.training.throughput import PROBE, Pace, Peak, Rate, Unmeasured
 
 STEP_S = 20.0  # a step that would take longer at the device's peak is not tried
@@ -126,7 +126,7 @@ def _step_s(
     )
     windows = recipe.batch_tokens // job.model.context
     items = train(
-        begin(student, DropPlan(), recipe),
+        initial_state(student, DropPlan(), recipe),
         functools.partial(_random_batch, job.model, windows),
         plan=DropPlan(),
         spec=spec,

@@ -15,7 +15,7 @@ from raydistill.specs.training_record import Record
 from raydistill.storage.store import Store
 from raydistill.training.checkpoint import load_checkpoint, save_checkpoint
 from raydistill.training.jobs import PretrainJob, StopAt, TrialJob
-from raydistill.training.loop import Training, begin, train
+from raydistill.training.loop import Training, initial_state, train
 from raydistill.training.optimizers import decay_start
 
 Items = Iterator[Progress | HeldoutPoint]
@@ -46,7 +46,7 @@ def resume_or_start(
     store = Store(Path(job.storage))
     corpus = store.path("corpora", spec.train.corpus_sha256)
     tokens = open_tokens(corpus, model)
-    state = begin(student, spec.plan, recipe)
+    state = initial_state(student, spec.plan, recipe)
     record = load_checkpoint(folder, state, world)
     prefix = shared_prefix_folder(job, store) if recipe.schedule == "wsd" else None
     if prefix and not record.tokens:

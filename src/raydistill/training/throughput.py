@@ -14,7 +14,7 @@ from raydistill.specs.results import CostEstimate, Finished, Outcome, Trained
 from raydistill.specs.trial import CachedTeacher, Recipe
 from raydistill.storage.store import Store
 
-ESTIMATE = "estimate.json"  # beside a trial in the store: what it was expected to take
+ESTIMATE_FILE = "estimate.json"  # beside a trial in the store: what it was expected to take
 FINISHED_TRIALS, PROBE = "finished trials", "a probe"
 _NEWEST = 20  # finished trials that are read
 
@@ -107,13 +107,13 @@ def measured_rate(model: ModelConfig, store: Store) -> Rate | Unmeasured:
     groups: dict[tuple[str, int], list[Trained]] = {}
     for t in trained:
         if t.made_by.device == device:
-            loss = paced_as(t.spec.train.loss, isinstance(t.spec.teacher, CachedTeacher))
+            loss = pace_name(t.spec.train.loss, isinstance(t.spec.teacher, CachedTeacher))
             groups.setdefault((loss, len(t.kept)), []).append(t)
     paces = tuple(_pace(loss, blocks, group) for (loss, blocks), group in groups.items())
     return Rate(device=device, source=FINISHED_TRIALS, paces=paces)
 
 
-def paced_as(loss: str, cached: bool) -> str:
+def pace_name(loss: str, cached: bool) -> str:
     """The name by which a loss has a pace; another one where its teacher is cached."""
     return f"{loss} cached" if cached else loss
 
@@ -130,7 +130,7 @@ def _pace(loss: str, blocks: int, trained: Sequence[Trained]) -> Pace:
     )
 
 
-def typical(rates: Iterable[Rate]) -> Rate:
+def median_rate(rates: Iterable[Rate]) -> Rate:
     """One rate for several devices that were probed side by side: medians, and the most bytes."""
     by_device = list(rates)
     paces = (
@@ -172,7 +172,7 @@ def figures_of(trial_id: str, outcome: Outcome, store: Store) -> Figures:
     peak = known_peak(trained.made_by.device, trained.spec.train.recipe.precision, store)
     return Figures(
         utilisation_pct=utilisation_pct(trained, peak) if isinstance(peak, Peak) else "unknown",
-        estimate=store.load(CostEstimate, "trials", trial_id, ESTIMATE) or "none",
+        estimate=store.load(CostEstimate, "trials", trial_id, ESTIMATE_FILE) or "none",
     )
 
 

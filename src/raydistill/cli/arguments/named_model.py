@@ -9,7 +9,11 @@ from raydistill.core.units import format_age
 from raydistill.data.sources.embedded import EMBEDDED
 from raydistill.models.decoder import Decoder
 from raydistill.models.families.hub import HubDecoder
-from raydistill.models.huggingface.checkpoint import NEWEST, HubCheckpoint, read_checkpoint
+from raydistill.models.huggingface.checkpoint import (
+    DEFAULT_REVISION,
+    HubCheckpoint,
+    read_checkpoint,
+)
 from raydistill.models.huggingface.loading import load_pretrained
 from raydistill.models.weights import load_weights
 from raydistill.planning.artifacts import corpus_id, find_bases
@@ -40,11 +44,11 @@ def open_model(name: str, revision: str, store: Store) -> NamedModel:
     """
     scale = name.partition("@")[0].replace("-", "_")
     if scale in scale_names() and not Path(name).is_dir():
-        if revision != NEWEST:
+        if revision != DEFAULT_REVISION:
             raise UsageError(f"--revision goes with a checkpoint: of {name} write SCALE@AGE")
         return _open_base(name, store)
     checkpoint, decoder = open_checkpoint(name, revision)
-    age = () if revision == NEWEST else ("--age", revision)
+    age = () if revision == DEFAULT_REVISION else ("--age", revision)
     return NamedModel(
         name=name,
         flags=("--model", name, *age),

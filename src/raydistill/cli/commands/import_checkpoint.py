@@ -11,7 +11,7 @@ from raydistill.core.paths import resolve_path
 from raydistill.core.units import format_bytes
 from raydistill.models.huggingface.checkpoint import locate, read_checkpoint, read_config
 from raydistill.models.huggingface.loading import load_pretrained
-from raydistill.models.huggingface.saving import copy_beside, filling
+from raydistill.models.huggingface.saving import copy_tokenizer_files, draft_folder
 from raydistill.pruning.ranking_result import layers_word
 from raydistill.reports.console.console import open_console
 from raydistill.storage.store import Store
@@ -29,10 +29,10 @@ def import_model(_: Store, flags: argparse.Namespace) -> int:
     if list(source.glob("*.safetensors")):
         raise DataError(f"{source} has safetensors already: it needs no import")
     to = resolve_path(flags.to)
-    with filling(to, flags.overwrite, source) as draft:
+    with draft_folder(to, flags.overwrite, source) as draft:
         _unpickle(source, draft)
         shutil.copyfile(source / "config.json", draft / "config.json")
-        copy_beside(source, draft)
+        copy_tokenizer_files(source, draft)
         checkpoint = read_checkpoint(str(draft), "main")
         load_pretrained(checkpoint)
         size = sum(file.stat().st_size for file in draft.iterdir())

@@ -13,10 +13,10 @@ from raydistill.models.families.hub import HubDecoder
 from raydistill.models.huggingface.checkpoint import HubCheckpoint
 from raydistill.models.huggingface.saving import check_target, write_folder
 from raydistill.models.student import Student
-from raydistill.pruning.calibration import device_here, read_sample
+from raydistill.pruning.calibration import default_device, read_sample
 from raydistill.pruning.layer_choice import LayerRequest
 from raydistill.pruning.layer_scoring import choose_layers
-from raydistill.pruning.mergekit import NAME, LayerMap, read_map, write_map
+from raydistill.pruning.mergekit import FILE_NAME, LayerMap, read_map, write_map
 from raydistill.pruning.ranking_result import layers_text, layers_word
 from raydistill.reports.console.console import open_console
 from raydistill.specs.flops import parameters
@@ -52,7 +52,7 @@ def prune(store: Store, flags: argparse.Namespace) -> int:
     student = Student(decoder)
     student.remove(layers)
     kept = LayerMap(model=_absolute(name), kept=tuple(student.kept), dtype=dtype)
-    write_folder(decoder, checkpoint.folder, to, flags.overwrite, {NAME: write_map(kept)})
+    write_folder(decoder, checkpoint.folder, to, flags.overwrite, {FILE_NAME: write_map(kept)})
     size = sum(file.stat().st_size for file in to.glob("*.safetensors"))
     before, after = (format_tokens(parameters(config, count)) for count in (0, len(layers)))
     open_console().print(
@@ -98,7 +98,7 @@ def _layers(
     if not is_data_driven(flags.location):
         return pick(flags.location, config.num_layers, count, allow_ends=ends)
     pick("input", config.num_layers, count, allow_ends=ends)  # refuses a count that cannot be
-    decoder.to(device_here())
+    decoder.to(default_device())
     text = flags.text or EMBEDDED
     sample = read_sample(decoder, text, checkpoint.folder, store, flags.seq_len, flags.windows)
     request = LayerRequest(score=flags.location, count=count, allow_ends=ends)

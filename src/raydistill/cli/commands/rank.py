@@ -9,7 +9,7 @@ import torch
 from raydistill.cli.arguments.named_model import open_model
 from raydistill.core.errors import SetupError
 from raydistill.core.paths import resolve_path
-from raydistill.pruning.calibration import device_here, read_sample
+from raydistill.pruning.calibration import default_device, read_sample
 from raydistill.pruning.ranking import rank as measure
 from raydistill.pruning.ranking_result import counts_of
 from raydistill.reports import ranking
@@ -31,7 +31,7 @@ def rank(store: Store, flags: argparse.Namespace) -> int:
     counts, console = flags.count, open_console()
     named = open_model(flags.model, flags.revision, store)
     counts_of(counts, len(named.model.blocks))
-    device = device_here()
+    device = default_device()
     named.model.to(device)
     if device.type == "cpu" and next(named.model.parameters()).dtype is torch.float16:
         named.model.float()  # CPUs are slow in that precision

@@ -9,7 +9,7 @@ from raydistill.reports.rank_stability import replay_lines, settling_lines
 from raydistill.storage.store import Store
 
 
-def rungs(store: Store, flags: argparse.Namespace) -> int:
+def rank_stability(store: Store, flags: argparse.Namespace) -> int:
     """Print how early the order of finished trials settled, or what a funnel would have chosen.
 
     Raises:

@@ -17,7 +17,7 @@ from raydistill.core.serialization import digest
 from raydistill.models.huggingface.model_shape import hub_config
 from raydistill.specs.model import HubConfig
 
-NEWEST = "main"  # the revision unless one is named
+DEFAULT_REVISION = "main"  # the revision unless one is named
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -64,7 +64,7 @@ def read_checkpoint(name: str, revision: str, seq_len: int = 0) -> HubCheckpoint
     )
 
 
-def locate(name: str, revision: str = NEWEST, *, pickles: bool = False) -> Path:
+def locate(name: str, revision: str = DEFAULT_REVISION, *, pickles: bool = False) -> Path:
     """The local folder of a checkpoint; from the hub, safetensors and JSON are downloaded.
 
     Args:
@@ -77,7 +77,7 @@ def locate(name: str, revision: str = NEWEST, *, pickles: bool = False) -> Path:
     """
     path = resolve_path(name)
     if path.is_dir():
-        folder = path if revision == NEWEST else path / revision
+        folder = path if revision == DEFAULT_REVISION else path / revision
         if folder.is_dir():
             return folder.absolute()
         revisions = ", ".join(_revisions_within(path)) or "none"
@@ -154,6 +154,6 @@ class ReadBase:
     weights_sha256: str
 
 
-def read_path(checkpoint: HubCheckpoint) -> tuple[str, str]:
+def stored_base_path(checkpoint: HubCheckpoint) -> tuple[str, str]:
     """Where the store keeps the `ReadBase` of a checkpoint's files."""
     return "brought", f"{checkpoint.key}.json"

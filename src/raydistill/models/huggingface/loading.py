@@ -13,7 +13,7 @@ from raydistill.models.huggingface.checkpoint import (
     HubCheckpoint,
     ReadBase,
     read_checkpoint,
-    read_path,
+    stored_base_path,
 )
 from raydistill.models.student import Student
 from raydistill.models.weights import store_base
@@ -30,11 +30,11 @@ def read_base(name: str, revision: str, context: int, store: Store) -> str:
         DataError: if it is missing, incomplete, has NaN or Inf, or is no plain list of blocks.
     """
     checkpoint = read_checkpoint(name, revision, context)
-    base = store.load(ReadBase, *read_path(checkpoint))
+    base = store.load(ReadBase, *stored_base_path(checkpoint))
     if base is not None and store.has("bases", base.weights_sha256):
         return base.weights_sha256
     sha256 = store_base(Student(load_pretrained(checkpoint)), store)
-    store.save(ReadBase(weights_sha256=sha256), *read_path(checkpoint))
+    store.save(ReadBase(weights_sha256=sha256), *stored_base_path(checkpoint))
     return sha256
 
 

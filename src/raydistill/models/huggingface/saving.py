@@ -47,19 +47,19 @@ def write_folder(
         DataError: if writing fails.
     """
     be_quiet()
-    with filling(to, overwrite, checkpoint_folder) as draft:
+    with draft_folder(to, overwrite, checkpoint_folder) as draft:
         texts = {"config.json": json.dumps(_settings(decoder), indent=2) + "\n", **(notes or {})}
         tensors = _cast(decoder, written_dtype(decoder))
         decoder.inner.save_pretrained(draft, state_dict=tensors, max_shard_size=LARGEST_FILE)
         decoder.inner.config.dtype = decoder.inner.dtype  # saving leaves its name there
         (draft / "generation_config.json").unlink(missing_ok=True)
-        copy_beside(checkpoint_folder, draft)
+        copy_tokenizer_files(checkpoint_folder, draft)
         for name, text in texts.items():
             (draft / name).write_text(text, encoding="utf-8")
 
 
 @contextmanager
-def filling(to: Path, overwrite: bool, source: Path) -> Iterator[Path]:
+def draft_folder(to: Path, overwrite: bool, source: Path) -> Iterator[Path]:
     """A draft folder to fill; its files move to `to` when the block ends without an error.
 
     Raises:
@@ -81,7 +81,7 @@ def filling(to: Path, overwrite: bool, source: Path) -> Iterator[Path]:
         raise DataError(f"{to.absolute()} cannot be written: {error}") from None
 
 
-def copy_beside(source: Path, to: Path) -> None:
+def copy_tokenizer_files(source: Path, to: Path) -> None:
     """Copy a checkpoint's tokenizer and generation config."""
     for pattern in COPIED:
         for file in source.glob(pattern):

@@ -20,7 +20,7 @@ from raydistill.specs.results import CostEstimate
 from raydistill.specs.scale import Scale
 from raydistill.specs.trial import TEACHER_FREE, Age, DropPlan, NoTeacher, RandomBase, TrialSpec
 from raydistill.storage.store import Store
-from raydistill.training.throughput import ESTIMATE, Rate, Unmeasured, paced_as, rate_of
+from raydistill.training.throughput import ESTIMATE_FILE, Rate, Unmeasured, pace_name, rate_of
 
 MOST_DEVICE_HOURS = 8.0  # that need no `--yes`
 
@@ -87,7 +87,7 @@ def trial_work(planned: PlannedTrial, store: Store) -> Work:
     before, after = parameters(model), parameters(model, removed=len(plan.drops))
     return Work(
         scale=planned.scale.name,
-        loss=paced_as(cell.request.loss, cached),
+        loss=pace_name(cell.request.loss, cached),
         blocks=model.num_layers - len(plan.drops),
         tokens=recipe.total_tokens,
         flops_exact=exact_flops(model, plan, recipe, teachers),
@@ -204,7 +204,7 @@ def keep_estimates(trials: Sequence[PlannedTrial], store: Store, *, probed: bool
         rate = rates[work.scale]
         if work.done or isinstance(rate, Unmeasured) or not isinstance(planned.trial, TrialSpec):
             continue
-        store_key = ("trials", planned.trial.trial_id, ESTIMATE)
+        store_key = ("trials", planned.trial.trial_id, ESTIMATE_FILE)
         if store.load(CostEstimate, *store_key) is None:
             estimate = CostEstimate(
                 device_s=work.device_s(rates),
