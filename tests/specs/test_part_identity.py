@@ -250,6 +250,8 @@ def test_shipped_parts_give_the_ids_of_old_storages(copied):
         (part_file(LOSS, "minima"), "0.5", "0.25", {"minima"}),
         (part_file(LOSS, "lm"), "return ", "return 2 * ",
          {"lm", "scratch", "young", "cached young"}),
+        (shared_file(LOSS), "VOCABULARY_CHUNK = ", "VOCABULARY_CHUNK = 0 or ",
+         {"lm", "kd", "minima", "cached", "scratch", "young", "cached young"}),
         (part_file(EXCERPT, "top-k-tail"), "return ", "return 0 or ", {"cached", "cached young"}),
         (part_file(MODEL_FAMILY, "palm"), "return ", "return 0 or ",
          {"scratch", "young", "cached young", "probe"}),

@@ -23,7 +23,7 @@ class PartKind:
 
 
 EXCERPT = PartKind("raydistill.distillation.excerpts", "excerpt")
-LOSS = PartKind("raydistill.distillation.losses", "loss")
+LOSS = PartKind("raydistill.distillation.losses", "loss", "raydistill.distillation.divergence")
 MODEL_FAMILY = PartKind("raydistill.models.families", "model")
 SCALE = PartKind("raydistill.specs.scales", "scale")
 SCORE = PartKind("raydistill.pruning.importance", "score")

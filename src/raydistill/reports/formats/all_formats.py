@@ -10,7 +10,7 @@ from raydistill.reports.formats.html import to_page
 from raydistill.reports.formats.latex import PREAMBLE, to_latex
 from raydistill.reports.formats.markdown import grid, to_markdown
 from raydistill.reports.sweep_report import ReportContent
-from raydistill.reports.tables import grids
+from raydistill.reports.tables import footnotes, grids
 from raydistill.reports.tables.custom import CustomTable
 from raydistill.reports.tables.grids import Section
 
@@ -53,12 +53,12 @@ def as_latex(chapters: Sequence[ReportContent], free: Sequence[CustomTable] = ()
     parts = [PREAMBLE, *([custom_tables_text(free, "latex")] if free else [])]
     for chapter in chapters:
         table, about = chapter.table, chapter.table.title.replace("\n", " ")
-        notes = grids.footnote_lines(table.footnotes)
+        notes = footnotes.footnote_lines(table.footnotes)
         for section in (*chapter.paper_tables, grids.removed_layers(table)):
             parts.append(to_latex(section, f"{about}. {section.title}."))
         for block in grids.readable(table.blocks):
             for section in (grids.against_base(block), grids.against_control(block)):
-                caption = f"{about}. {block.title}; {section.title}. {grids.LEGEND}"
+                caption = f"{about}. {block.title}; {section.title}. {footnotes.LEGEND}"
                 parts.append(to_latex(section, caption, notes))
     return "\n".join(parts)
 

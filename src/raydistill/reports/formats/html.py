@@ -16,7 +16,7 @@ from raydistill.evaluation.bootstrap import Entry, Estimate, Missing
 from raydistill.evaluation.performance_drops import Drops
 from raydistill.reports.figures.panels import Panel, panel_svg
 from raydistill.reports.sweep_report import ReportContent
-from raydistill.reports.tables import grids
+from raydistill.reports.tables import footnotes, grids
 from raydistill.reports.tables.custom import CustomTable
 from raydistill.reports.tables.table import Block, Row
 
@@ -90,7 +90,7 @@ def to_page(chapters: Sequence[ReportContent], free: Sequence[CustomTable] = ())
         script=Markup(script),  # noqa: S704  (our own file)
         script_sha256=base64.b64encode(digest).decode(),
         heads={"base": (*DROPS, RETENTION), "control": DROPS},
-        legend=grids.LEGEND,
+        legend=footnotes.LEGEND,
         free=free,
         chapters=[_chapter(chapter) for chapter in chapters],
     )

@@ -1,6 +1,6 @@
 """The table of a sweep as Markdown, for a tracking server, a README or a paper's appendix."""
 
-from raydistill.reports.tables import grids
+from raydistill.reports.tables import footnotes, grids
 from raydistill.reports.tables.grids import Section
 from raydistill.reports.tables.table import Table
 
@@ -20,7 +20,7 @@ def to_markdown(table: Table) -> str:
         parts += [*_section(grids.against_base(block)), *_section(grids.against_control(block))]
         parts.append(_list(block.words))
     if table.blocks:
-        parts += [_escaped(grids.LEGEND), _list(grids.footnote_lines(table.footnotes))]
+        parts += [_escaped(footnotes.LEGEND), _list(footnotes.footnote_lines(table.footnotes))]
     if table.spending.trials:
         parts += [*_section(grids.spending(table)), _list(table.spending.words)]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -8,7 +8,7 @@ from rich.measure import Measurement
 from rich.table import Table as Grid
 from rich.text import Text
 
-from raydistill.reports.tables import grids
+from raydistill.reports.tables import footnotes, grids
 from raydistill.reports.tables.grids import Section
 from raydistill.reports.tables.table import Table
 
@@ -49,8 +49,8 @@ def _parts(table: Table, console: Console) -> Iterator[RenderableType]:
         yield from _fitted(grids.against_control(block), console)
         yield Text("")
         yield from (Text(sentence) for sentence in block.words)
-    yield Text(f"\n{grids.LEGEND}", style="dim")
-    yield from (Text(line, style="dim") for line in grids.footnote_lines(table.footnotes))
+    yield Text(f"\n{footnotes.LEGEND}", style="dim")
+    yield from (Text(line, style="dim") for line in footnotes.footnote_lines(table.footnotes))
 
 
 def _cost(table: Table, console: Console) -> Iterator[RenderableType]:

@@ -7,6 +7,7 @@ from raydistill.core.units import format_tokens
 from raydistill.evaluation.bootstrap import Entry, Missing
 from raydistill.evaluation.performance_drops import Drops
 from raydistill.reports.results.spending import HEADERS
+from raydistill.reports.tables.footnotes import BEST
 from raydistill.reports.tables.table import Block, Row, Table
 
 
@@ -52,11 +53,6 @@ def _rows(start: str, blocks: Sequence[Block]) -> list[Row]:
 
 
 ABSENT = "–"
-BEST = "*"
-LEGEND = (
-    "Positive is worse. [95 % interval]. * not distinguishable from the best of its table "
-    "(paired bootstrap, Holm, 5 %; control and base are no candidates)."
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,11 +142,6 @@ def _row_header(rows: Sequence[Row]) -> str:
 
 
 _DROPS = ("delta_nll, nats/token", "perplexity, drop %", "downstream, drop %")
-
-
-def footnote_lines(footnotes: Sequence[str]) -> list[str]:
-    """The footnotes, numbered as the rows refer to them."""
-    return [f"({number}) {text}" for number, text in enumerate(footnotes, start=1)]
 
 
 def with_interval(entry: Entry, digits: int, *, best: bool = False, signed: bool = True) -> str:

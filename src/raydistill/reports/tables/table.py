@@ -7,17 +7,18 @@ which cells are a row, and which rows are compared.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from raydistill.evaluation.bootstrap import Entry, Estimate, Missing
+from raydistill.evaluation.bootstrap import Estimate, Missing
 from raydistill.evaluation.performance_drops import Drops
 from raydistill.reports.results.agreement import Removal, how_many, teacher_or_not, wait_or_not
 from raydistill.reports.results.amortised_teacher import teacher_prices
 from raydistill.reports.results.blocks import RowBlock, RowCells, age_text, row_blocks
-from raydistill.reports.results.caveats import joined, warnings
+from raydistill.reports.results.caveats import warnings
 from raydistill.reports.results.cells import ReportBase, ReportCell, Role, SweepReport
 from raydistill.reports.results.common_tasks import table_tasks
-from raydistill.reports.results.comparison import Comparison, compare, failure_reason, shared_seeds
+from raydistill.reports.results.comparison import Comparison, compare, shared_seeds
 from raydistill.reports.results.spending import Spending
 from raydistill.reports.tables import sentences
+from raydistill.reports.tables.footnotes import footnote_number, footnotes_of
 from raydistill.reports.tables.score_predictions import predictions
 from raydistill.reports.tables.titles import base_level, block_title, table_title
 
@@ -186,12 +187,6 @@ def _block(
 def _row(row: RowCells, comparison: Comparison, footnotes: list[str]) -> Row:
     cell = row.first
     against_base, against_control = comparison.against_base, comparison.against_control
-    reasons = [
-        cell.note,
-        *_seed_notes(row, comparison),
-        *_reasons(against_base),
-        *_reasons(against_control),
-    ]
     return Row(
         name=row.name,
         role=row.role,
@@ -205,42 +200,8 @@ def _row(row: RowCells, comparison: Comparison, footnotes: list[str]) -> Row:
         best_nll=comparison.best_nll,
         best_downstream=comparison.best_downstream,
         paper_drop_pct=_paper_drop_pct(cell),
-        notes=tuple(
-            _footnote_number(reason, footnotes) for reason in dict.fromkeys(reasons) if reason
-        ),
+        notes=tuple(footnote_number(text, footnotes) for text in footnotes_of(row, comparison)),
     )
-
-
-def _seed_notes(row: RowCells, comparison: Comparison) -> list[str]:
-    """Seeds that failed, and those that the control does not have."""
-    if not row.runs:
-        return []
-    notes = [f"data seed {seed} {failure_reason(f)}" for seed, f in row.failures.items()]
-    if set(row.for_seeds) - row.runs.keys() - row.failures.keys():
-        notes.append(f"on data seed {joined(row.runs)} only")
-    if row.first.for_every_seed and row.first.train.recipe.budget_tokens and len(row.runs) > 1:
-        notes.append("trained once, as bases are: its training noise is not included")
-    if comparison.control_seeds and len(comparison.control_seeds) < len(row.runs):
-        notes.append(f"against the control on data seed {joined(comparison.control_seeds)} only")
-    return notes
-
-
-def _reasons(drops: Drops) -> list[str]:
-    """Why an entry is missing."""
-    entries: tuple[Entry, ...] = (
-        drops.delta_nll,
-        drops.perplexity_drop_pct,
-        drops.downstream_drop_pct,
-        drops.retention,
-    )
-    return [entry.reason for entry in entries if isinstance(entry, Missing)]
-
-
-def _footnote_number(reason: str, footnotes: list[str]) -> int:
-    """The number of the footnote with this text, which joins `footnotes` if it is new."""
-    if reason not in footnotes:
-        footnotes.append(reason)
-    return footnotes.index(reason) + 1
 
 
 def _paper_drop_pct(cell: ReportCell) -> float | Missing:
