@@ -22,8 +22,8 @@ def planned(monkeypatch, tmp_path):
 
     def plan(text):
         faults._occurrences.clear()
-        monkeypatch.setenv(faults.PLANNED, text)
-        monkeypatch.setenv(faults.LOG, str(tmp_path / "faults"))
+        monkeypatch.setenv(faults.PLAN_VARIABLE, text)
+        monkeypatch.setenv(faults.LOG_VARIABLE, str(tmp_path / "faults"))
         return tmp_path / "faults"
 
     return plan
@@ -73,7 +73,7 @@ def test_a_killed_process_is_gone_at_once(planned):
 
 
 def test_without_a_plan_a_point_is_nothing(monkeypatch):
-    monkeypatch.delenv(faults.PLANNED, raising=False)
+    monkeypatch.delenv(faults.PLAN_VARIABLE, raising=False)
     before = dict(faults._occurrences)
     fault_point("step", number=1)
     assert dict(faults._occurrences) == before

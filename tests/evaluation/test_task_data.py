@@ -132,8 +132,8 @@ def score(root, folder, spec):
 def test_an_evaluation_killed_after_five_tasks_does_eight_more(
     store, folder, measured, monkeypatch, tmp_path
 ):
-    monkeypatch.setenv(faults.LOG, str(tmp_path / "faults"))
-    monkeypatch.setenv(faults.PLANNED, "kill@evaluation=7")  # the perplexity is the first
+    monkeypatch.setenv(faults.LOG_VARIABLE, str(tmp_path / "faults"))
+    monkeypatch.setenv(faults.PLAN_VARIABLE, "kill@evaluation=7")  # the perplexity is the first
     child = multiprocessing.get_context("spawn").Process(
         target=score, args=(store.root, folder, measured)
     )
