@@ -18,13 +18,13 @@ import torch.distributed as dist
 from support import tiny
 from dataclasses import replace
 from raydistill.models.decoder import build
-from raydistill.training.loop import begin, train
+from raydistill.training.loop import initial_state, train
 from raydistill.models.distributed import World
 
 world = World.here()
 plan = tiny.plan(1, 4, gap=64)
 teacher = replace(tiny.teacher(), sharded=True)
-state = begin(tiny.student(), plan, tiny.RECIPE)
+state = initial_state(tiny.student(), plan, tiny.RECIPE)
 curve = [
     getattr(item, "loss", None)
     for item in train(
