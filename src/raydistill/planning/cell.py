@@ -99,7 +99,7 @@ def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRe
 def format_value(name: str, value: Value) -> str:
     """A value of a request as text: token counts with K, M or B.
 
-    >>> shown("age", 80_000_000_000), shown("count", 4), shown("gap", 0)
+    >>> format_value("age", 80_000_000_000), format_value("count", 4), format_value("gap", 0)
     ('80B', '4', '0')
     """
     if name in _TOKEN_FIELDS and isinstance(value, int):

@@ -69,7 +69,7 @@ def halving_schedule(
     Raises:
         UsageError: if a share is no part of the budget, or they do not ascend.
 
-    >>> ladder(64).keeps
+    >>> halving_schedule(64).keeps
     (23, 8, 3)
     """
     if list(shares) != sorted(set(shares)) or not all(0 < share < 1 for share in shares):

@@ -234,7 +234,7 @@ def _choose(grid: Grid, schedule: HalvingSchedule, seed: int) -> tuple[str, floa
 def preset_name(layers: str, num_layers: int) -> str:
     """A layer set by the preset that removes it, if one does.
 
-    >>> named("1,2,3,4", 12), named("1,2,4", 12)
+    >>> preset_name("1,2,3,4", 12), preset_name("1,2,4", 12)
     ('input', '1,2,4')
     """
     removed = [int(layer) for layer in layers.split(",")]
