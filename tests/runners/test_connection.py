@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -47,3 +50,20 @@ def test_a_wait_ends_when_a_node_is_added_which_must_see_the_storage(
     with pytest.raises(SetupError, match="not shared"):
         require_shared(Path("/proc/self/cwd"))
     assert not list(tmp_path.iterdir())
+
+
+PINNED = """
+from pathlib import Path
+from raydistill.runners.cluster.connection import connected, present
+with connected(Path(__import__("sys").argv[1])):
+    print(present({"CPU": 1.0}))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux has affinity")
+def test_a_ray_of_our_own_trains_one_at_a_time_where_this_process_may_use_one_cpu(tmp_path):
+    one = ["taskset", "-c", str(min(os.sched_getaffinity(0)))]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY")}
+    command = [*one, sys.executable, "-c", PINNED, str(tmp_path / "ray.log")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"

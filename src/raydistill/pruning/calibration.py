@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from raydistill.core.cpus import available_cpus
 from raydistill.core.errors import DataError, UsageError
 from raydistill.data.batches import TokenFile, open_tokens
 from raydistill.data.corpus.preparation import prepare_corpus
@@ -142,13 +143,14 @@ def _check_installed(text: str) -> None:
 
 
 def default_device() -> torch.device:
-    """A GPU if there is one, else this machine's CPU, with a thread for each idle core.
+    """A GPU if there is one, else this machine's CPU, with a thread for each idle core it may use.
 
     More threads would wait for one another at every matrix product.
     """
     if torch.cuda.is_available():
         return torch.device("cuda")
     if "OMP_NUM_THREADS" not in os.environ:
-        idle = (os.cpu_count() or 1) - os.getloadavg()[0]
-        torch.set_num_threads(min(torch.get_num_threads(), max(1, round(idle))))
+        idle = (os.cpu_count() or 1) - os.getloadavg()[0]  # of the machine, as the load is
+        threads = min(torch.get_num_threads(), available_cpus(), round(idle))
+        torch.set_num_threads(max(1, threads))
     return torch.device("cpu")

@@ -24,6 +24,7 @@ from ray.experimental.internal_kv import _internal_kv_get
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raydistill.core import fault_injection as faults
+from raydistill.core.cpus import available_cpus
 from raydistill.core.errors import SetupError, UsageError
 from raydistill.core.redaction import RedactingFormatter, redact
 from raydistill.core.signals import interrupts_held, raise_on_sigterm
@@ -82,7 +83,8 @@ def _join(url: str) -> None:
     environment |= {name: os.environ[name] for name in passed_on if name in os.environ}
     environment |= {REMOTE: url} if url else {}
     address = os.environ.get("RAY_ADDRESS", "local")
-    local = {"num_cpus": os.cpu_count(), "include_dashboard": False} if address == "local" else {}
+    own = {"num_cpus": available_cpus(), "include_dashboard": False}
+    local = own if address == "local" else {}
     try:
         ray.init(
             address=address, runtime_env={"env_vars": environment}, log_to_driver=False, **local
