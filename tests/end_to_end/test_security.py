@@ -30,11 +30,13 @@ PASSWORD = "planted-geheim-987"
 RAYDISTILL = "from raydistill.cli.console import raydistill; raydistill()"
 LISTENING = """
 import json, os, subprocess, sys, urllib.error, urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import psutil, ray
 from raydistill.runners.cluster.connection import connected
 
-def answer_of(ip, port):
+def answer_of(socket):
+    ip, port = socket.laddr
     url = f"http://{'127.0.0.1' if ip in ('::', '0.0.0.0') else ip}:{port}/"
     try:
         with urllib.request.urlopen(url, timeout=5) as response:
@@ -48,7 +50,7 @@ with connected(Path(sys.argv[1])):
     me = psutil.Process()
     family = [me, *me.children(recursive=True)]
     sockets = [s for process in family for s in process.net_connections() if s.status == "LISTEN"]
-    answers = [answer_of(s.laddr.ip, s.laddr.port) for s in sockets]
+    answers = list(ThreadPoolExecutor(len(sockets)).map(answer_of, sockets))
     gcs = ray.get_runtime_context().gcs_address
     join = "import ray, sys; ray.init(sys.argv[1])"
     variables = {k: v for k, v in os.environ.items() if not k.startswith("RAY")}
