@@ -5,11 +5,9 @@ import dataclasses
 import pytest
 
 from raydistill.core.units import B
-from raydistill.reports.results.agreement import Removal, how_many, teacher_or_not, wait_or_not
+from raydistill.reports.results.agreement import how_many, removal, teacher_or_not, wait_or_not
 from raydistill.reports.results.blocks import row_blocks
-from support.reported import DELTA_NLL, FAILURE, cell
-
-SMALL, LARGE = 300, 1_000
+from support.reported import DELTA_NLL, FAILURE, LATE, YOUNG, cell, documents
 
 
 def rows(cells):
@@ -55,35 +53,69 @@ def test_an_arm_that_failed_is_compared_with_nothing():
     assert teacher_or_not(rows([failed, as_arm(MOST, "kd")])) == ()
 
 
+def test_arms_with_the_same_scores_are_not_told_apart():
+    same = as_arm(LEAST_CUT, "teacher-free"), as_arm(LEAST_CUT, "kd")
+    (sentence,) = teacher_or_not(rows(same))
+    assert sentence.startswith("Neither for nor against the paper (Table 3")
+    assert "the two are not told apart at equal tokens (KD minus teacher-free +0.000 [0" in sentence
+
+
 @pytest.mark.parametrize(
-    ("at_once", "waited", "sentence"),
-    [(LEAST_CUT, MOST, "As in the paper (Figure 1), no gap"), (MOST, LEAST_CUT, "waiting helps")],
+    ("at_once", "waited", "begin", "side"),
+    [
+        (LEAST_CUT, MOST, "As in", "above it gap 2.048K"),
+        (MOST, LEAST_CUT, "Unlike", "below it gap 2.048K"),
+        (MOST, MOST, "Neither for nor against", "not told apart from it gap 2.048K"),
+    ],
 )
-def test_figure_1_is_confirmed_or_contradicted(at_once, waited, sentence):
-    assert sentence in wait_or_not(rows([as_gap(at_once, 0), as_gap(waited, 1024)]))[0]
+def test_figure_1_is_confirmed_or_contradicted(at_once, waited, begin, side):
+    (sentence,) = wait_or_not(rows([as_gap(at_once, 0), as_gap(waited, 2048)]))
+    assert sentence.startswith(f"{begin} the paper (Figure 1: waiting does not help)")
+    assert side in sentence
 
 
-def removal(count, delta_nll, *, age=320 * B, size=LARGE):
-    return Removal(
-        name=f"{size}, {age // B}B, {count}", scale=str(size), num_params=size, age=age,
-        count=count, delta_nll=delta_nll,
-    )  # fmt: skip
+def removed(count, delta_nll, start=LATE, *, size="laptop", location="input"):
+    split = documents(start.scores.nll + delta_nll, 0.7, 1)
+    sample = cell("input", start)
+    sample = dataclasses.replace(
+        sample,
+        scale=size,
+        location=location,
+        layers=tuple(range(count)),
+        num_params=sample.num_params // (1 + (size == "small")),
+        values={"age": start.age, "count": count, "location": location},
+        outcome=dataclasses.replace(sample.outcome, documents=split),
+    )
+    (row,) = rows([sample])
+    return removal(f"{count} at {start.age // B}B {size}", row, start, delta_nll)
 
 
 def test_figure_3_has_three_claims():
-    sentences = how_many(
-        [
-            removal(4, 0.3), removal(8, 0.7), removal(4, 0.1, age=80 * B),
-            removal(8, 0.3, age=80 * B), removal(4, 0.4, size=SMALL), removal(8, 0.6, size=SMALL),
-        ]
-    )  # fmt: skip
-    assert sentences[0].startswith("As in the paper (Figure 3), more layers cost more: 3 of 3")
-    assert sentences[1].startswith("As in the paper (Figure 3), the older base loses more: 2 of 2")
-    assert sentences[2].startswith(
-        "Unlike the paper (Figure 3), the larger model loses less: 1 of 2"
+    lost = ((4, 0.1, YOUNG), (8, 0.3, YOUNG), (4, 0.3, LATE), (8, 0.7, LATE))
+    removals = [removed(*of_row) for of_row in lost]
+    removals += [removed(4, 0.4, size="small"), removed(8, 0.6, size="small")]
+    counts, ages, sizes = how_many(removals)
+    assert counts == (
+        "As in the paper (Figure 3: more layers cost more). Neighbouring pairs by delta_nll "
+        "(paired bootstrap, Holm, 5 %): 3 of 3 agree."
     )
-    assert sentences[2].endswith("not at 300, 320B, 8.")
+    assert ages.startswith("As in the paper (Figure 3: the older base loses more)")
+    assert ages.endswith(": 2 of 2 agree.")
+    assert sizes.startswith("Partly as in, partly unlike the paper (Figure 3: the larger model")
+    contradiction = "8 at 320B laptop and 8 at 320B small"
+    assert sizes.endswith(f"1 of 2 agree, 1 of 2 contradict it ({contradiction}).")
+
+
+def test_a_pair_that_is_not_told_apart_agrees_with_nothing():
+    assert how_many([removed(4, 0.3), removed(8, 0.3)]) == (
+        "Neither for nor against the paper (Figure 3: more layers cost more). Neighbouring pairs "
+        "by delta_nll (paired bootstrap, Holm, 5 %): 1 of 1 are not told apart.",
+    )
+
+
+def test_rows_that_differ_in_more_than_the_count_are_no_neighbours():
+    assert how_many([removed(4, 0.3), removed(8, 0.7, location="output")]) == ()
 
 
 def test_one_count_says_nothing_of_figure_3():
-    assert how_many([removal(4, 0.3), removal(4, 0.2, age=80 * B)]) == ()
+    assert how_many([removed(4, 0.3), removed(4, 0.2, YOUNG)]) == ()

@@ -37,10 +37,14 @@ def nats(value):
 
 
 def sets_of_two(delta_nll, **changes):
-    """Four sets of two layers, in the order of the sums of `VALUES`, with what they lost."""
+    """Four sets of two layers, in the order of the sums of `VALUES`, with what they lost.
+
+    All but one are told apart from the best.
+    """
     cells = [removed(1, 2, choice=CHOICE), removed(1, 3), removed(2, 3), removed(3, 4)]
     changed = (dataclasses.replace(cell, **changes) for cell in cells)
-    return list(zip(changed, map(nats, delta_nll), strict=True))
+    apart = [lost > min(delta_nll) for lost in delta_nll]
+    return list(zip(changed, map(nats, delta_nll), apart, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +52,7 @@ def sets_of_two(delta_nll, **changes):
 )
 def test_a_score_is_compared_by_the_order_of_its_sums(lost, tau):
     (sentence,) = predictions(sets_of_two(lost))
-    assert "4 sets of 2 layers" in sentence
+    assert "4 sets of 2 layers, 3 of them told apart from the best" in sentence
     assert sentence.endswith(f"block-influence {tau}.")
 
 
@@ -58,13 +62,13 @@ def test_fewer_than_four_sets_have_no_order():
 
 def test_equal_sets_count_once():
     once = sets_of_two((0.1, 0.2, 0.3, 0.4))[:3]
-    assert predictions([*once, (removed(2, 1, layers=(1, 2)), nats(0.1))]) == ()
+    assert predictions([*once, (removed(2, 1, layers=(1, 2)), nats(0.1), True)]) == ()
 
 
 def test_what_was_not_measured_or_had_nothing_removed_is_no_set():
     three = sets_of_two((0.1, 0.2, 0.3, 0.4))[:3]
-    assert predictions([*three, (removed(), nats(0.0))]) == ()
-    assert predictions([*three, (removed(3, 4), Missing(reason="failed"))]) == ()
+    assert predictions([*three, (removed(), nats(0.0), True)]) == ()
+    assert predictions([*three, (removed(3, 4), Missing(reason="failed"), True)]) == ()
 
 
 @pytest.mark.parametrize(
@@ -80,14 +84,19 @@ def test_what_was_not_measured_or_had_nothing_removed_is_no_set():
 def test_what_was_asked_otherwise_is_not_ranked_with_the_rest(other):
     measured = sets_of_two((0.1, 0.2, 0.3, 0.4))
     last = dataclasses.replace(measured[3][0], **other)
-    assert predictions([*measured[:3], (last, nats(0.4))]) == ()
+    assert predictions([*measured[:3], (last, nats(0.4), True)]) == ()
 
 
 def test_without_a_score_that_has_values_nothing_is_said():
     greedy = dataclasses.replace(CHOICE, values=())
     measured = sets_of_two((0.1, 0.2, 0.3, 0.4))
-    cells = [dataclasses.replace(cell, choice=greedy) for cell, _ in measured]
-    assert predictions(zip(cells, (lost for _, lost in measured), strict=True)) == ()
+    scored = [(dataclasses.replace(cell, choice=greedy), *rest) for cell, *rest in measured]
+    assert predictions(scored) == ()
+
+
+def test_sets_that_are_all_tied_have_no_order_to_predict():
+    tied = [(cell, lost, False) for cell, lost, _ in sets_of_two((0.1, 0.2, 0.3, 0.4))]
+    assert predictions(tied) == ()
 
 
 def test_values_that_tell_no_set_from_another_have_no_agreement():

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from raydistill.core.serialization import from_json, to_json
-from raydistill.evaluation.bootstrap import DocumentScores, Missing
+from raydistill.evaluation.bootstrap import MIN_DOCUMENTS, DocumentScores, Missing
 from raydistill.reports.figures.sweep import draw_drops, draw_healing
 from raydistill.reports.formats.markdown import to_markdown
 from raydistill.reports.results.paper_numbers import LOCATIONS
@@ -58,9 +58,10 @@ def test_the_title_leads_with_tokens_per_parameter_and_the_limits_follow(table):
     assert "large model" not in printed(large)
 
 
-def test_where_the_order_contradicts_the_paper_both_are_said(table):
+def test_no_extreme_of_the_paper_is_claimed_where_tasks_do_not_tell_it_apart(table):
     text = " ".join(printed(table).split())
-    assert "(300M-320B: output loses most downstream, +10.97 %), here max-gap does" in text
+    assert "Neither for nor against the paper (300M-320B: output loses most" in text
+    assert "As in the paper (300M" not in text
     assert "A short healing does not give the order of a long one" in text
 
 
@@ -120,6 +121,37 @@ def test_if_no_task_is_above_chance_all_are_taken_and_that_is_said():
     table = build_table(sweep([cell("input")], [weak_at(LATE, *TASKS)]))
     assert table.tasks == TASKS
     assert "so means are over all tasks" in printed(table, 200)
+
+
+def test_where_all_tasks_are_at_chance_they_tell_no_cell_from_the_best():
+    cells = [cell(name) for name in ("input", "output", "block-influence", "random-0")]
+    (above,) = build_table(sweep(cells)).blocks
+    assert not all(row.best_downstream for row in above.rows)
+    (at_chance,) = build_table(sweep(cells, [weak_at(LATE, *TASKS)])).blocks
+    assert all(row.best_downstream for row in at_chance.rows)
+    assert any("tasks tell no location from another" in words for words in at_chance.words)
+
+
+def on_few(sample, units):
+    """The documents of a sample, its loss of the first `units` alone."""
+    nll = sample.nll
+    few = UnitScores(units=nll.units[:units], sums=nll.sums[:units], counts=nll.counts[:units])
+    return dataclasses.replace(sample, nll=few)
+
+
+@pytest.mark.parametrize(("units", "told"), [(MIN_DOCUMENTS - 1, False), (MIN_DOCUMENTS, True)])
+def test_the_items_of_tasks_are_no_documents_of_the_loss(units, told):
+    cells = [cell(location) for location in ("alt-middle", "random-0")]
+    cells = [
+        dataclasses.replace(c, outcome=dataclasses.replace(c.outcome, documents=on_few(d, units)))
+        for c in cells
+        for d in [c.outcome.documents]
+    ]
+    table = build_table(
+        sweep(cells, [dataclasses.replace(LATE, documents=on_few(LATE.documents, units))])
+    )
+    assert [row.best_nll for row in table.blocks[0].rows] == [True, not told]
+    assert told != any("no cell can be told apart" in words for words in table.warnings)
 
 
 def test_a_task_that_one_base_lacks_is_in_no_mean():

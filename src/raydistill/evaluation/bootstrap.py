@@ -144,36 +144,49 @@ def _finite_resamples(values_R: FloatArray) -> FloatArray:
     return values_R[1:][np.isfinite(values_R[1:])]
 
 
+def told_apart(differences: Mapping[str, FloatArray], *, documents: int) -> frozenset[str]:
+    """The differences that are not 0 over all documents like these, as far as these tell.
+
+    Each hypothesis "the difference is 0" is tested two-sided: with d the measured difference and
+    d* that in a resample of whole documents, p is the share of resamples in which
+    |d* − d| ≥ |d|, counting the measurement as one. Holm's step-down over all of them keeps the
+    chance of any wrong rejection at 5 %. Whatever a report says of an order rests on this test.
+
+    Args:
+        differences: by name, from one `PairedBootstrap`; one without a finite measurement is
+            never told apart.
+        documents: how many the scores are of; below `MIN_DOCUMENTS` nothing is told apart.
+    """
+    if documents < MIN_DOCUMENTS:
+        return frozenset()
+    finite = {name: d_R for name, d_R in differences.items() if np.isfinite(d_R[0])}
+    return holm_rejected({name: _p_equal(d_R) for name, d_R in finite.items()})
+
+
 def not_distinguishable_from_best(
     losses: Mapping[str, FloatArray], *, documents: int
 ) -> frozenset[str]:
     """The candidates that these documents do not tell apart from the best one.
 
     The best is the candidate with the lowest measured loss (the first name, if several have
-    it). For each other candidate the hypothesis "its loss over all documents like these is
-    that of the best" is tested two-sided, because which one is best was read off the same
-    documents: with d the measured difference and d* the difference in a resample of whole
-    documents, p is the share of resamples in which |d* − d| ≥ |d|, counting the measurement
-    as one. Holm's step-down over all candidates keeps the chance of any wrong rejection at
-    5 %. Rejected candidates are outside; all others, the best included, are returned. With
-    losses of one seed only the choice of documents is random here: another data seed may
-    change the set. With losses from `PairedBootstrap.over_seeds`, d* is random in both.
+    it). Every other one is tested by `told_apart` against it, two-sided, because which one is
+    best was read off the same documents. Those told apart are outside; all others, the best
+    included, are returned. With losses of one seed only the choice of documents is random here:
+    another data seed may change the set. With losses from `PairedBootstrap.over_seeds` both are
+    random.
 
     Args:
         losses: by candidate, from one `PairedBootstrap`, over the same seeds; lower is better.
             Base and control are no candidates. One without a finite loss is never in the set.
-        documents: how many there are; below `MIN_DOCUMENTS` none are told apart.
+        documents: as in `told_apart`.
     """
     candidates = {name: loss_R for name, loss_R in losses.items() if np.isfinite(loss_R[0])}
-    if not candidates or documents < MIN_DOCUMENTS:
-        return frozenset(candidates)
+    if not candidates:
+        return frozenset()
     best = min(candidates, key=lambda name: (float(candidates[name][0]), name))
-    p_values = {
-        name: _p_equal(loss_R - candidates[best])
-        for name, loss_R in candidates.items()
-        if name != best
-    }
-    return frozenset(candidates) - holm_rejected(p_values)
+    others = candidates.keys() - {best}
+    differences = {name: candidates[name] - candidates[best] for name in others}
+    return frozenset(candidates) - told_apart(differences, documents=documents)
 
 
 def _p_equal(differences_R: FloatArray) -> float:

@@ -131,7 +131,7 @@ def no_drops(reason: str) -> Drops:
 
 
 def _nll_drops(before: Runs, after: Runs, bootstrap: PairedBootstrap) -> tuple[Entry, Entry]:
-    if not all(_same_items(before[seed].nll, run.nll) for seed, run in after.items()):
+    if not all(same_items(before[seed].nll, run.nll) for seed, run in after.items()):
         missing = Missing(reason="perplexity was not measured on the same held-out text")
         return missing, missing
     delta_R = mean_nll(after, bootstrap) - mean_nll(before, bootstrap)
@@ -166,7 +166,7 @@ def _why_unpaired(before: DocumentScores, after: DocumentScores, tasks: Sequence
     for task in tasks:
         if task not in before.tasks or task not in after.tasks:
             return f"task {task!r} was not scored: no mean over fewer tasks"
-        if not _same_items(before.tasks[task], after.tasks[task]):
+        if not same_items(before.tasks[task], after.tasks[task]):
             return f"task {task!r} was not scored on the same items"
     return "" if tasks else "no tasks were scored"
 
@@ -176,7 +176,8 @@ def _ratio(after_R: FloatArray, before_R: FloatArray) -> FloatArray:
     return np.divide(after_R, before_R, out=np.full_like(before_R, np.nan), where=before_R > 0)
 
 
-def _same_items(left: UnitScores, right: UnitScores) -> bool:
+def same_items(left: UnitScores, right: UnitScores) -> bool:
+    """Whether two scores are of the same documents, with as many items in each."""
     if left.counts_vary:
         return set(left.units) == set(right.units)
     return dict(zip(left.units, left.counts, strict=True)) == dict(

@@ -29,7 +29,7 @@ def warnings(report: SweepReport, blocks: Sequence[RowBlock], tasks: TableTasks)
         limits.append("Reported on the half of the held-out documents that the search did not see.")
     return (
         *limits,
-        *_documents(report),
+        *_documents(report, tasks),
         *_means(tasks),
         *_constant(report),
         *_unlike(report, blocks),
@@ -65,11 +65,26 @@ def _intervals(blocks: Sequence[RowBlock]) -> str:
     )
 
 
-def _documents(report: SweepReport) -> list[str]:
-    units = {unit for base in report.bases for unit in base.documents.nll.units}
-    if not report.bases or len(units) >= MIN_DOCUMENTS:
-        return []
-    return [f"Only {len(units)} held-out documents: no cell can be told apart from the best."]
+def _documents(report: SweepReport, tasks: TableTasks) -> list[str]:
+    """Where there are too few documents to tell anything apart, by loss or by tasks."""
+    bases = [base.documents for base in report.bases]
+    of_loss = {unit for base in bases for unit in base.nll.units}
+    of_tasks = {
+        unit
+        for base in bases
+        for task in tasks.chance.keys() & base.tasks.keys()
+        for unit in base.tasks[task].units
+    }
+    limits = []
+    if bases and len(of_loss) < MIN_DOCUMENTS:
+        limits.append(
+            f"Only {len(of_loss)} held-out documents: no cell can be told apart from the best."
+        )
+    if of_tasks and len(of_tasks) < MIN_DOCUMENTS <= len(of_loss):
+        limits.append(
+            f"Tasks have only {len(of_tasks)} documents: they tell no cell from the best."
+        )
+    return limits
 
 
 def _means(tasks: TableTasks) -> list[str]:

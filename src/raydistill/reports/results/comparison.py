@@ -1,14 +1,17 @@
 """Every row of a block against its base, against its control, and against the best."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from raydistill.evaluation.bootstrap import (
+    DocumentScores,
     Estimate,
     FloatArray,
     Missing,
     PairedBootstrap,
+    estimate,
     not_distinguishable_from_best,
+    told_apart,
 )
 from raydistill.evaluation.performance_drops import (
     Drops,
@@ -17,9 +20,11 @@ from raydistill.evaluation.performance_drops import (
     mean_nll,
     mean_score,
     no_drops,
+    same_items,
 )
 from raydistill.reports.results.blocks import RowCells
 from raydistill.reports.results.cells import ReportBase
+from raydistill.reports.results.common_tasks import TableTasks
 from raydistill.reports.results.controls import control_runs
 from raydistill.specs.results import TrialFailure
 
@@ -39,17 +44,19 @@ class Comparison:
 
 
 def compare(
-    rows: Sequence[RowCells], base: ReportBase | None, chance: Mapping[str, float]
+    rows: Sequence[RowCells], base: ReportBase | None, tasks: TableTasks
 ) -> tuple[Comparison, ...]:
     """The comparison of each row of a block.
 
-    One bootstrap serves them all. Controls and references are no candidates for the best.
+    One bootstrap serves them all. Controls and references are no candidates for the best. Tasks at
+    chance tell no row from the best.
 
     Args:
         rows: finished or failed.
         base: where they started, or None where it was not evaluated.
-        chance: what guessing gives, for every task of the table.
+        tasks: of the table.
     """
+    chance = tasks.chance
     runs = [run for row in rows for run in row.runs.values()]
     bootstrap = PairedBootstrap.over([*([base.documents] if base else []), *runs])
     against_base = [_against(_base_runs(base, row), row, chance, bootstrap) for row in rows]
@@ -58,14 +65,14 @@ def compare(
         _against(control, row, chance, bootstrap)
         for control, row in zip(controls, rows, strict=True)
     ]
-    best_by_nll, best_by_tasks = _best(rows, against_base, sorted(chance), bootstrap)
+    best_by_nll, best_by_tasks = _best(rows, against_base, tasks, bootstrap)
     return tuple(
         Comparison(
             against_base=against_base[index],
             against_control=against_control[index],
             control_seeds=() if isinstance(control, Missing) else tuple(sorted(control)),
-            best_nll=index in best_by_nll,
-            best_downstream=index in best_by_tasks,
+            best_nll=rows[index].name in best_by_nll,
+            best_downstream=rows[index].name in best_by_tasks,
         )
         for index, control in enumerate(controls)
     )
@@ -83,14 +90,61 @@ def _on_seeds(row: RowCells, seeds: Sequence[int]) -> Runs:
     return {seed: runs[seed] for seed in seeds}
 
 
-def drops_between(reference: RowCells, row: RowCells, chance: Mapping[str, float]) -> Drops:
-    """What `row` lost against another row, on the data seeds that both finished."""
-    seeds = sorted(reference.runs.keys() & row.runs.keys())
-    if not seeds:
-        return no_drops("no data seed was finished in both")
-    before, after = _on_seeds(reference, seeds), _on_seeds(row, seeds)
-    bootstrap = PairedBootstrap.over([*before.values(), *after.values()])
-    return drops(before, after, chance=chance, bootstrap=bootstrap)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Losses:
+    """Runs by data seed, and the base that their losses are against; None: as measured."""
+
+    runs: Runs
+    base: DocumentScores | None = None
+
+    def nats(self, seeds: Sequence[int], bootstrap: PairedBootstrap) -> FloatArray:
+        """Nats per token, lost or measured, the mean over `seeds`, in every resample."""
+        nll_R = mean_nll({seed: self.runs[seed] for seed in seeds}, bootstrap)
+        return nll_R if self.base is None else nll_R - bootstrap.values(self.base.nll)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Excess:
+    """How many nats per token one row ends above another.
+
+    `sign` is 1 or −1 where the two are told apart, by the test and by the interval as printed.
+    """
+
+    nats: Estimate
+    sign: int
+
+    def __str__(self) -> str:
+        return f"{self.nats.value:+.3f} [{self.nats.low:.3f} {self.nats.high:.3f}]"
+
+
+def excesses(pairs: Mapping[str, tuple[Losses, Losses]]) -> dict[str, Excess]:
+    """How far the second of each pair ends above the first, on the data seeds of both.
+
+    The test is that of the best set, with Holm over all pairs. A pair that has no seed in
+    common, or was not measured on the same text, is left out.
+    """
+    seeds = {name: sorted(a.runs.keys() & b.runs.keys()) for name, (a, b) in pairs.items()}
+    runs = [side.runs[s] for name, pair in pairs.items() for side in pair for s in seeds[name]]
+    bases = [side.base for pair in pairs.values() for side in pair if side.base is not None]
+    bootstrap = PairedBootstrap.over([*runs, *bases])
+    differences_R = {
+        name: after.nats(seeds[name], bootstrap) - before.nats(seeds[name], bootstrap)
+        for name, (before, after) in pairs.items()
+        if seeds[name]
+        if all(same_items(before.runs[s].nll, after.runs[s].nll) for s in seeds[name])
+    }
+    apart = told_apart(differences_R, documents=_documents([dict(enumerate(runs))]))
+    entries = {name: estimate(d_R, "not a number") for name, d_R in differences_R.items()}
+    return {
+        name: Excess(nats=nats, sign=_printed_sign(nats) if name in apart else 0)
+        for name, nats in entries.items()
+        if isinstance(nats, Estimate)
+    }
+
+
+def _printed_sign(nats: Estimate) -> int:
+    """On which side of 0 an interval lies in three digits; 0 if it holds 0."""
+    return int(round(nats.low, 3) > 0) - int(round(nats.high, 3) < 0)
 
 
 def failure_reason(failure: TrialFailure) -> str:
@@ -132,29 +186,61 @@ def _against(
     return drops(reference, _on_seeds(row, tuple(reference)), chance=chance, bootstrap=bootstrap)
 
 
+def tied_by_tasks(
+    rows: Sequence[RowCells], chance: Mapping[str, float], *, worst: bool
+) -> frozenset[str]:
+    """The rows that their tasks do not tell apart from the best one, or from the worst one.
+
+    Args:
+        rows: scored on all tasks of `chance`; all are tied if their data seeds differ.
+        chance: what guessing gives, by task.
+        worst: from which end.
+    """
+    seeds, sign = shared_seeds(rows), 1 if worst else -1
+    runs = {row.name: _on_seeds(row, seeds) for row in rows}
+    bootstrap = PairedBootstrap.over(run for of_row in runs.values() for run in of_row.values())
+    same_seeds = bool(seeds) and all(len(row.runs) == len(seeds) for row in rows)
+    return _tied_by_tasks(runs, chance, bootstrap, sign) if same_seeds else frozenset(runs)
+
+
 def _best(
     rows: Sequence[RowCells],
     against_base: Sequence[Drops],
-    tasks: Sequence[str],
+    tasks: TableTasks,
     bootstrap: PairedBootstrap,
-) -> tuple[frozenset[int], frozenset[int]]:
-    """The indices of the rows not distinguishable from the best, by loss and by tasks."""
-    candidates = {i: row for i, row in enumerate(rows) if row.role == "candidate"}
-    with_nll = [i for i in candidates if isinstance(against_base[i].delta_nll, Estimate)]
-    with_tasks = [
-        i for i in candidates if isinstance(against_base[i].downstream_drop_pct, Estimate)
+) -> tuple[frozenset[str], frozenset[str]]:
+    """The names of the rows not distinguishable from the best, by loss and by tasks."""
+    candidates = [
+        (row, lost) for row, lost in zip(rows, against_base, strict=True) if row.role == "candidate"
     ]
-    seeds = shared_seeds(list(candidates.values()))
+    with_nll = [row for row, lost in candidates if isinstance(lost.delta_nll, Estimate)]
+    with_tasks = [row for row, lost in candidates if isinstance(lost.downstream_drop_pct, Estimate)]
+    seeds = shared_seeds([row for row, _ in candidates])
     if len(candidates) < 2:
         return frozenset(), frozenset()
     if not seeds:
-        return frozenset(with_nll), frozenset(with_tasks)
-    by_nll = {i: mean_nll(_on_seeds(rows[i], seeds), bootstrap) for i in with_nll}
-    by_tasks = {i: -mean_score(_on_seeds(rows[i], seeds), tasks, bootstrap) for i in with_tasks}
-    return _best_set(by_nll, bootstrap), _best_set(by_tasks, bootstrap)
+        return frozenset(row.name for row in with_nll), frozenset(row.name for row in with_tasks)
+    runs = {row.name: _on_seeds(row, seeds) for row in with_nll}
+    losses = {name: mean_nll(of_row, bootstrap) for name, of_row in runs.items()}
+    tied = not_distinguishable_from_best(losses, documents=_documents(runs.values()))
+    of_tasks = {row.name: _on_seeds(row, seeds) for row in with_tasks}
+    if tasks.all_at_chance:
+        return tied, frozenset(of_tasks)
+    return tied, _tied_by_tasks(of_tasks, tasks.chance, bootstrap, -1)
 
 
-def _best_set(losses: Mapping[int, FloatArray], bootstrap: PairedBootstrap) -> frozenset[int]:
-    by_name = {f"{index:06d}": loss_R for index, loss_R in losses.items()}
-    best = not_distinguishable_from_best(by_name, documents=len(bootstrap.units))
-    return frozenset(map(int, best))
+def _tied_by_tasks(
+    runs: Mapping[str, Runs], chance: Mapping[str, float], bootstrap: PairedBootstrap, sign: int
+) -> frozenset[str]:
+    losses = {
+        name: sign * mean_score(of_row, sorted(chance), bootstrap) for name, of_row in runs.items()
+    }
+    return not_distinguishable_from_best(losses, documents=_documents(runs.values(), chance))
+
+
+def _documents(rows: Iterable[Runs], tasks: Collection[str] = ()) -> int:
+    """How many documents there are of the held-out loss, or of tasks; the fewest of any run."""
+    scores = (
+        [run.tasks[task] for task in tasks] or [run.nll] for runs in rows for run in runs.values()
+    )
+    return min((len(set().union(*(of.units for of in of_run))) for of_run in scores), default=0)

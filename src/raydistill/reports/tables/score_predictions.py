@@ -53,45 +53,54 @@ def stability(choice: LayerChoice) -> str:
     )
 
 
-def predictions(delta_nll: Iterable[tuple[ReportCell, Entry]]) -> tuple[str, ...]:
+def predictions(delta_nll: Iterable[tuple[ReportCell, Entry, bool]]) -> tuple[str, ...]:
     """How well the values of each score rank the layer sets that were measured, in sentences.
 
     A score predicts for a set the sum of its layers' values. Sets are ranked among those of
-    one size that were trained alike, where there are four or more.
+    one size that were trained alike, where there are four or more, of which one at least is told
+    apart from the best: otherwise there is no order to predict.
 
     Args:
-        delta_nll: cells of one base and text, with the delta_nll of each against the base.
+        delta_nll: cells of one base and text, with the delta_nll of each against the base, and
+            whether it is told apart from the best of the table.
     """
     measured = list(delta_nll)
     values = {
         cell.choice.request.score: cell.choice.values[0]
-        for cell, _ in measured
+        for cell, _, _ in measured
         if cell.choice and cell.choice.values
     }
     sentences = [
         _correlation(values, by_layers)
         for by_layers in _trained_alike(measured)
-        if len(by_layers) >= MIN_RANKED
+        if len(by_layers) >= MIN_RANKED and any(apart for _, apart in by_layers.values())
     ]
     return tuple(filter(None, sentences))
 
 
-def _trained_alike(measured: Iterable[tuple[ReportCell, Entry]]) -> list[dict[Layers, float]]:
-    """The delta_nll of each set of layers, by size of the set and by the cells' other settings."""
+def _trained_alike(
+    measured: Iterable[tuple[ReportCell, Entry, bool]],
+) -> list[dict[Layers, tuple[float, bool]]]:
+    """The delta_nll of each set of layers, by size of the set and by the cells' other settings.
+
+    With each, whether it is told apart from the best.
+    """
     removal = ("location", "count", "seed")
-    groups: dict[Hashable, dict[Layers, float]] = {}
-    for cell, entry in measured:
+    groups: dict[Hashable, dict[Layers, tuple[float, bool]]] = {}
+    for cell, entry, apart in measured:
         if cell.layers and isinstance(entry, Estimate):
             others = {axis: v for axis, v in cell.values.items() if axis not in removal}
             training = (cell.gap_tokens, cell.train.loss, cell.train.recipe)
             key = (len(cell.layers), training, frozenset(others.items()))
-            groups.setdefault(key, {})[cell.layers] = entry.value
+            groups.setdefault(key, {})[cell.layers] = entry.value, apart
     return list(groups.values())
 
 
-def _correlation(values: Mapping[str, Sequence[float]], measured: Mapping[Layers, float]) -> str:
+def _correlation(
+    values: Mapping[str, Sequence[float]], measured: Mapping[Layers, tuple[float, bool]]
+) -> str:
     """The sentence on sets of one size; empty where no score tells any two of them apart."""
-    nats = list(measured.values())
+    nats = [value for value, _ in measured.values()]
     taus = {
         score: kendall_tau([sum(by_layer[x] for x in layers) for layers in measured], nats)
         for score, by_layer in sorted(values.items())
@@ -99,8 +108,9 @@ def _correlation(values: Mapping[str, Sequence[float]], measured: Mapping[Layers
     parts = [f"{score} {tau:+.2f}" for score, tau in taus.items() if math.isfinite(tau)]
     if not parts:
         return ""
-    size = len(next(iter(measured)))
+    size, apart = len(next(iter(measured))), sum(apart for _, apart in measured.values())
     return (
         f"What scores said before healing (the sum over the layers that leave) against delta_nll "
-        f"after it, Kendall tau over {len(measured)} sets of {size} layers: {', '.join(parts)}."
+        f"after it, Kendall tau over {len(measured)} sets of {size} layers, {apart} of them told "
+        f"apart from the best: {', '.join(parts)}."
     )

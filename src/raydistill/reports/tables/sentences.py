@@ -1,6 +1,5 @@
-"""Sentences below a block: general text, references, seeds, agreement with Table 5, healing."""
+"""Sentences below a block: general text, references, seeds, agreement with Table 5."""
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -9,10 +8,12 @@ from raydistill.core.units import format_tokens
 from raydistill.evaluation.bootstrap import Estimate
 from raydistill.evaluation.rank_agreement import kendall_tau
 from raydistill.reports.results import paper_numbers as paper
+from raydistill.reports.results.agreement import TEST
 from raydistill.reports.results.blocks import RowBlock, RowCells
 from raydistill.reports.results.caveats import joined
 from raydistill.reports.results.cells import Measured, ReportBase, ReportCell
-from raydistill.reports.results.comparison import Comparison, drops_between, shared_seeds
+from raydistill.reports.results.common_tasks import TableTasks
+from raydistill.reports.results.comparison import Comparison, shared_seeds, tied_by_tasks
 from raydistill.specs.flops import parameters
 from raydistill.specs.results import Scores
 from raydistill.specs.trial import TEACHER_FREE
@@ -92,10 +93,10 @@ def different_seeds(block: RowBlock) -> tuple[str, ...]:
 
 
 def beside_the_paper(
-    rows: Sequence[RowCells], comparisons: Sequence[Comparison], chance: Mapping[str, float]
+    rows: Sequence[RowCells], comparisons: Sequence[Comparison], tasks: TableTasks
 ) -> tuple[str, ...]:
-    """Where the order of the locations agrees with Table 5, and where it contradicts it."""
-    drops: dict[str, float] = {}
+    """Whether Table 5's extremes are ours, and its order, where tasks tell locations apart."""
+    drops: dict[str, Estimate] = {}
     paper_drops: dict[str, float] = {}
     by_location: dict[str, RowCells] = {}
     checkpoint = ""
@@ -103,72 +104,70 @@ def beside_the_paper(
         line, drop = paper_row(row.first), comparison.against_base.downstream_drop_pct
         location = row.first.location
         if line and isinstance(drop, Estimate) and location in line.downstream_drop_pct:
-            drops[location] = drop.value
+            drops[location] = drop
             paper_drops[location] = line.downstream_drop_pct[location]
             by_location[location] = row
             checkpoint = line.checkpoint
     if len(drops) < 2:
         return ()
-    sentences = [
-        _extreme(drops, paper_drops, checkpoint, by_location, chance, largest=largest)
-        for largest in ((True, False) if len(drops) > 2 else (True,))  # of two, one implies both
-    ]
-    if len(drops) >= MIN_RANKED:
-        tau = kendall_tau(list(drops.values()), list(paper_drops.values()))
+    if tasks.all_at_chance:
+        return (
+            f"Neither for nor against the paper ({checkpoint}): no task is above chance at every "
+            "base, so tasks tell no location from another.",
+        )
+    locations = {row.name: location for location, row in by_location.items()}
+    sentences, tied = [], {}
+    for worst in (True, False) if len(drops) > 2 else (True,):  # of two, one implies both
+        names = tied_by_tasks(list(by_location.values()), tasks.chance, worst=worst)
+        tied[worst] = sorted(locations[name] for name in names)
+        sentences.append(_extreme(drops, paper_drops, checkpoint, tied[worst], worst=worst))
+    apart = len(drops) - len(tied[True])
+    if len(drops) >= MIN_RANKED and apart:
+        ours = [drop.value for drop in drops.values()]
+        tau = kendall_tau(ours, list(paper_drops.values()))
         sentences.append(
             f"Rank agreement with {checkpoint} over {len(drops)} locations: Kendall tau {tau:+.2f} "
-            f"(much of the paper's own order is within its noise)."
+            f"(told apart from the largest loss here: {apart}; much of the paper's own order is "
+            "within its noise)."
         )
     return tuple(sentences)
 
 
 def _extreme(
-    drops: dict[str, float],
-    paper_drops: dict[str, float],
+    drops: Mapping[str, Estimate],
+    paper_drops: Mapping[str, float],
     checkpoint: str,
-    rows: Mapping[str, RowCells],
-    chance: Mapping[str, float],
+    tied: Sequence[str],
     *,
-    largest: bool,
+    worst: bool,
 ) -> str:
-    choose, least_or_most = (max, "most") if largest else (min, "least")
-    ours = choose(drops, key=lambda location: (drops[location], location))
+    """Whether the location that loses most (or least) in the paper does so here.
+
+    Args:
+        drops: downstream, in percent, by location.
+        paper_drops: the same in the paper.
+        checkpoint: of the paper.
+        tied: the locations that tasks do not tell apart from the most (or least) loss here.
+        worst: whether the most is looked at.
+    """
+    choose, most = (max, "most") if worst else (min, "least")
     theirs = choose(paper_drops, key=lambda location: (paper_drops[location], location))
-    if ours == theirs:
+    ours = choose(drops, key=lambda location: (drops[location].value, location))
+    own, other = (round(drops[location].value, 1) + 0.0 for location in (theirs, ours))
+    claim = f"{checkpoint}: {theirs} loses {most} downstream, {paper_drops[theirs]:+.2f} %"
+    is_loss = not worst or round(drops[theirs].low, 1) > 0
+    if tied == [theirs] and is_loss:
         return (
-            f"As in the paper ({checkpoint}), {ours} loses {least_or_most} downstream: "
-            f"{drops[ours]:+.1f} % (paper {paper_drops[ours]:+.2f} %)."
+            f"As in the paper ({claim}), it does here, {own:+.1f} %, told apart from all others "
+            f"({TEST})."
         )
-    # The 95 % interval of the difference in mean score, on shared seeds.
-    difference = drops_between(rows[ours], rows[theirs], chance).downstream_drop_pct
-    apart = isinstance(difference, Estimate) and not difference.low <= 0 <= difference.high
+    if theirs not in tied and (other > own if worst else other < own):
+        return (
+            f"Unlike the paper ({claim}), here {ours} loses {'more' if worst else 'less'}: "
+            f"{other:+.1f} %, {theirs} {own:+.1f} %, told apart ({TEST})."
+        )
+    ties = joined(sorted({*tied, theirs})) if is_loss or len(tied) > 1 else "no loss at all"
     return (
-        f"Unlike the paper ({checkpoint}: {theirs} loses {least_or_most} downstream, "
-        f"{paper_drops[theirs]:+.2f} %), here {ours} does: {drops[ours]:+.1f} %, {theirs} "
-        f"{drops[theirs]:+.1f} %; the intervals {'tell' if apart else 'do not tell'} the two apart."
-    )
-
-
-def healing(rows: Sequence[RowCells]) -> tuple[str, ...]:
-    """Whether the order of the candidates during healing is that at its end."""
-    curves = {row.name: row.curve for row in rows if row.role == "candidate" and row.curve}
-    points = sorted(set.intersection(*map(set, curves.values()))) if curves else []
-    healed = points[1:]  # the first is before any healing
-    if len(curves) < 2 or len(healed) < 2:
-        return ()
-    since, end = format_tokens(healed[0]), healed[-1]
-    last_ahead = {
-        (loser, winner): max((n for n in healed if curves[loser][n] < curves[winner][n]), default=0)
-        for loser, winner in itertools.permutations(curves, 2)
-        if curves[loser][end] > curves[winner][end]
-    }
-    crossed = [pair for pair, tokens in last_ahead.items() if tokens]
-    if not crossed:
-        return (f"No two healing curves cross after {since} tokens.",)
-    loser, winner = max(crossed, key=lambda pair: curves[pair[0]][end] - curves[pair[1]][end])
-    return (
-        f"Healing curves cross after {since} tokens for {len(crossed)} of {len(last_ahead)} pairs: "
-        f"{loser} was ahead of {winner} as late as {format_tokens(last_ahead[loser, winner])} "
-        f"tokens and ends {curves[loser][end] - curves[winner][end]:.3f} nats behind (points of a "
-        f"curve carry no interval). A short healing does not give the order of a long one.",
+        f"Neither for nor against the paper ({claim}): here it loses {own:+.1f} %. Not told apart "
+        f"from the {most}: {ties} ({TEST})."
     )

@@ -9,18 +9,26 @@ from dataclasses import dataclass, replace
 
 from raydistill.evaluation.bootstrap import Estimate, Missing
 from raydistill.evaluation.performance_drops import Drops
-from raydistill.reports.results.agreement import Removal, how_many, teacher_or_not, wait_or_not
+from raydistill.reports.results.agreement import (
+    Removal,
+    how_many,
+    removal,
+    teacher_or_not,
+    wait_or_not,
+)
 from raydistill.reports.results.amortised_teacher import teacher_prices
 from raydistill.reports.results.blocks import RowBlock, RowCells, age_text, row_blocks
 from raydistill.reports.results.caveats import warnings
 from raydistill.reports.results.cells import ReportBase, ReportCell, Role, SweepReport
-from raydistill.reports.results.common_tasks import table_tasks
+from raydistill.reports.results.common_tasks import TableTasks, table_tasks
 from raydistill.reports.results.comparison import Comparison, compare, shared_seeds
 from raydistill.reports.results.spending import Spending
 from raydistill.reports.tables import sentences
 from raydistill.reports.tables.footnotes import footnote_number, footnotes_of
+from raydistill.reports.tables.healing import healing
 from raydistill.reports.tables.score_predictions import predictions
 from raydistill.reports.tables.titles import base_level, block_title, table_title
+from raydistill.specs.trial import Age
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,13 +105,13 @@ def build_table(report: SweepReport) -> Table:
         _block(
             block,
             bases.get((block.first.scale, block.first.age)),
-            tasks.chance,
+            tasks,
             footnotes,
             sizes=sizes,
         )
         for block in row_groups
     ]
-    if about_all := how_many(_removals(row_groups, blocks)):
+    if about_all := how_many(_removals(row_groups, blocks, bases)):
         blocks[-1] = replace(blocks[-1], words=(*blocks[-1].words, *about_all))
     return Table(
         title=table_title(report),
@@ -116,19 +124,21 @@ def build_table(report: SweepReport) -> Table:
     )
 
 
-def _removals(row_groups: Sequence[RowBlock], blocks: Sequence[Block]) -> list[Removal]:
+def _removals(
+    row_groups: Sequence[RowBlock],
+    blocks: Sequence[Block],
+    bases: Mapping[tuple[str, Age], ReportBase],
+) -> list[Removal]:
     """The loss of every candidate; rows at equal FLOPs and arms have budgets of their own."""
     return [
-        Removal(
-            name=f"{block.label}, {row.name}",
-            scale=block.scale,
-            num_params=block.num_params,
-            age=group.first.age,
-            count=len(row.layers),
-            delta_nll=row.against_base.delta_nll.value,
+        removal(
+            f"{block.label}, {row.name}",
+            cells,
+            bases[group.first.scale, group.first.age],
+            row.against_base.delta_nll.value,
         )
         for group, block in zip(row_groups, blocks, strict=True)
-        for row in block.rows
+        for cells, row in zip(group.rows, block.rows, strict=True)
         if row.role == "candidate" and not block.mixed_budgets
         if isinstance(row.against_base.delta_nll, Estimate)
     ]
@@ -145,23 +155,27 @@ def _columns(blocks: Sequence[RowBlock]) -> tuple[str, ...]:
 def _block(
     block: RowBlock,
     base: ReportBase | None,
-    chance: Mapping[str, float],
+    tasks: TableTasks,
     footnotes: list[str],
     *,
     sizes: bool,
 ) -> Block:
-    comparisons = compare(block.rows, base, chance)
+    chance, comparisons = tasks.chance, compare(block.rows, base, tasks)
     cell = block.first
     printed = (sentences.paper_row(row.first) for row in block.rows)
-    delta_nll = [comparison.against_base.delta_nll for comparison in comparisons]
+    measured = [
+        (row.first, lost.against_base.delta_nll, not lost.best_nll)
+        for row, lost in zip(block.rows, comparisons, strict=True)
+        if row.role == "candidate"
+    ]
     words = (
         *sentences.references(block),
         *sentences.different_seeds(block),
-        *sentences.beside_the_paper(block.rows, comparisons, chance),
+        *sentences.beside_the_paper(block.rows, comparisons, tasks),
         *teacher_or_not(block.rows),
         *wait_or_not(block.rows),
-        *predictions(zip([row.first for row in block.rows], delta_nll, strict=True)),
-        *(() if block.mixed_budgets else sentences.healing(block.rows)),
+        *predictions(measured),
+        *(() if block.mixed_budgets else healing(block.rows, comparisons)),
         *sentences.on_general_text(block.rows, base),
         *teacher_prices([cell for row in block.rows for cell in row.cells]),
     )
