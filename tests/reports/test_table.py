@@ -124,7 +124,7 @@ def test_if_no_task_is_above_chance_all_are_taken_and_that_is_said():
 
 
 def test_where_all_tasks_are_at_chance_they_tell_no_cell_from_the_best():
-    cells = [cell(name) for name in ("input", "output", "block-influence", "random-0")]
+    cells = [cell(name) for name in ("max-gap", "middle", "alt-middle")]
     (above,) = build_table(sweep(cells)).blocks
     assert not all(row.best_downstream for row in above.rows)
     (at_chance,) = build_table(sweep(cells, [weak_at(LATE, *TASKS)])).blocks
