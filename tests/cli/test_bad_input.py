@@ -23,6 +23,7 @@ PLANNING = [
     ("--search funel", "no search 'funel'. Did you mean 'funnel'?"),
     ("--recipe paper", "--recipe goes with --model; a scale has its own"),
     ("--seq-len 32", "--seq-len goes with --model; a scale has its own"),
+    ("--max-length 32", "--max-length goes with --model; a scale has its own"),
     ("--model mine --recipe paper", "--recipe goes with --model alone; --scale smoke has its"),
     ("--model mine --scale laptop", "--model has a scale of its own: leave --scale laptop out"),
     ("--location input --count 5", "this model has 6 layers; the first and last stay: 1 to 4"),

@@ -11,11 +11,12 @@ from raydistill.evaluation.scoring import (
     PERPLEXITY,
     score_key,
     scores_of,
+    source_key,
     standard_error,
 )
 from raydistill.evaluation.text_tasks import TASKS
 from raydistill.specs.corpus import CorpusInfo
-from raydistill.specs.evaluation import EvalSpec
+from raydistill.specs.evaluation import EvalSpec, TaskSource
 from raydistill.specs.results import UnitScores
 
 SPEC = EvalSpec(tasks=TASKS, heldout_windows=16, curve_windows=8)
@@ -61,6 +62,11 @@ def test_the_key_of_a_score_names_what_was_measured():
         score_key("last-wrd", corpus, 8)
     assert score_key("last-word", corpus, 8) == score_key("last-word", corpus, 16)
     assert score_key(PERPLEXITY, corpus, 8) != score_key(PERPLEXITY, corpus, 16)
+    lengths = {score_key("last-word", corpus, 8, max_length=length) for length in (0, 64, 96)}
+    assert len(lengths) == 3, "what was read up to another length is another score"
+    assert score_key(PERPLEXITY, corpus, 8, max_length=64) == score_key(PERPLEXITY, corpus, 8)
+    source = TaskSource(task="boolq", data_sha256="3")
+    assert len({source_key(source, corpus, length) for length in (0, 64, 96)}) == 3
 
 
 def test_importing_the_evaluation_imports_neither_torch_nor_lm_eval():

@@ -36,8 +36,12 @@ def requested_scores(spec: EvalSpec) -> tuple[str, ...]:
     return (PERPLEXITY, *([GENERAL] if spec.general else []), *spec.tasks)
 
 
-def score_key(name: str, corpus: CorpusInfo, windows: int, general: str = "") -> str:
+def score_key(
+    name: str, corpus: CorpusInfo, windows: int, general: str = "", max_length: int = 0
+) -> str:
     """The store's name of a score on a corpus: a perplexity of `windows`, or a task made of it.
+
+    The weights name a window's length. A task's `max_length` is that of `EvalSpec`.
 
     Raises:
         UsageError: if there is no such task.
@@ -46,21 +50,27 @@ def score_key(name: str, corpus: CorpusInfo, windows: int, general: str = "") ->
         text = [EVALUATOR_VERSION, general, corpus.tokenizer_sha256]
         return f"{name}-{digest([*text, windows])}"
     text = [EVALUATOR_VERSION, corpus.corpus_sha256, corpus.tokenizer_sha256]
-    of_text = windows if name == PERPLEXITY else part_identity(TASK, name)
-    return f"{name}-{digest([*text, of_text])}"
+    if name == PERPLEXITY:
+        return f"{name}-{digest([*text, windows])}"
+    return f"{name}-{digest([*text, part_identity(TASK, name), *_length(max_length)])}"
 
 
-def source_key(source: TaskSource, corpus: CorpusInfo) -> str:
+def source_key(source: TaskSource, corpus: CorpusInfo, max_length: int = 0) -> str:
     """The store's name of a score on a task's own data: of the corpus only the tokenizer counts."""
     data = [source.data_sha256, source.num_fewshot, corpus.tokenizer_sha256]
-    return f"{source.task}-{digest([EVALUATOR_VERSION, *data])}"
+    return f"{source.task}-{digest([EVALUATOR_VERSION, *data, *_length(max_length)])}"
+
+
+def _length(max_length: int) -> list[str]:
+    """What tells scores apart from those of a training window's length, which have no part here."""
+    return [f"up to {max_length} tokens"] if max_length else []
 
 
 def _key(name: str, corpus: CorpusInfo, spec: EvalSpec) -> str:
     source = spec.source(name)
     if source:
-        return source_key(source, corpus)
-    return score_key(name, corpus, spec.heldout_windows, spec.general)
+        return source_key(source, corpus, spec.max_length)
+    return score_key(name, corpus, spec.heldout_windows, spec.general, spec.max_length)
 
 
 def scores_of(
@@ -152,10 +162,10 @@ def _measure(
             text = store.general(spec.general, corpus.tokenizer_sha256)
         windows, context = spec.heldout_windows, model.config.context
         return heldout_nll(model, text, windows=windows, context=context)
-    source = spec.source(name)
+    source, max_length = spec.source(name), spec.tokens_read(model.config)
     if source is not None:
-        return score_source(model, folder, source, data_folder(source, store))
-    return score_tasks(model, folder, {name: items[name]})[name]
+        return score_source(model, folder, source, data_folder(source, store), max_length)
+    return score_tasks(model, folder, {name: items[name]}, max_length)[name]
 
 
 def standard_error(scores: UnitScores) -> float:

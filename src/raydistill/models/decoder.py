@@ -33,14 +33,14 @@ class Decoder(nn.Module, ABC):
 
         Args:
             tokens_BT: int64 in [0, vocab_size).
-            positions_BT: int64 in [0, context), the position of each token; None: its index.
+            positions_BT: int64 in [0, max_length), the position of each token; None: its index.
             visible_BTT: bool, whether position t sees s, t itself always; None: all s up to t.
         """
 
     @property
     def mask_reach(self) -> int:
         """Positions within which `visible_BTT` alone decides: the smallest window of a block."""
-        return self.config.context
+        return self.config.max_length
 
     @abstractmethod
     def head(self, hidden_D: Tensor) -> Tensor:

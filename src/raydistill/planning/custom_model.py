@@ -22,6 +22,7 @@ from raydistill.models.huggingface.checkpoint import (
     read_checkpoint,
 )
 from raydistill.specs.evaluation import EvalSpec
+from raydistill.specs.model import ModelConfig
 from raydistill.specs.scale import Scale
 from raydistill.specs.trial import Recipe
 
@@ -29,6 +30,7 @@ RECIPES = ("heal", "paper")
 TESTS = ("smoke", "smoke_small")  # scales whose recipe, text and clocks test a user's model
 OWN_TASKS = ("continuation", "last-word", "word-order")  # made of the held-out text: always there
 WINDOWS_PER_STEP = 64
+LONGEST_REQUEST = 16_384  # tokens of a task's request that are read, unless the user says how many
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +40,7 @@ class CustomModel:
     name: str  # a folder, or an id of the hub
     revisions: tuple[str, ...]  # the ages; none: the checkpoint as it is
     seq_len: int = 0  # of training windows; 0: the model's own, at most 4,096
+    max_length: int = 0  # of tasks' requests; 0: the model's own, at most `LONGEST_REQUEST`
     recipe: str = "heal"
     budget: int = 2 * B
 
@@ -46,7 +49,8 @@ def scale_of(custom: CustomModel, scale: Scale | None) -> Scale:
     """The scale of a model; by the recipe of `scale`, one of `TESTS`, if that is given.
 
     Raises:
-        UsageError: if the recipe is unknown, or the budget is too short to train on.
+        UsageError: if the recipe is unknown, the budget is too short to train on, or the model
+            does not read `max_length` tokens.
         DataError: if the checkpoint cannot be read.
     """
     folder, ages = resolve_path(custom.name), custom.revisions or (DEFAULT_REVISION,)
@@ -83,7 +87,25 @@ def scale_of(custom: CustomModel, scale: Scale | None) -> Scale:
         brought=checkpoint.name,
         tokenizer=str(checkpoint.folder),
         ships_base=False,
+        evaluation=up_to(scale.evaluation, custom.max_length, checkpoint.model),
     )
+
+
+def up_to(evaluation: EvalSpec, max_length: int, model: ModelConfig) -> EvalSpec:
+    """An evaluation of which tasks are read up to `max_length` tokens; 0: as many as usual.
+
+    Raises:
+        UsageError: if the model does not read so many.
+    """
+    if max_length > model.max_length:
+        raise UsageError(f"--max-length {max_length}: the model reads up to {model.max_length}")
+    tokens = max_length or usual_max_length(model)
+    return replace(evaluation, max_length=0 if tokens == model.context else tokens)
+
+
+def usual_max_length(model: ModelConfig) -> int:
+    """The tokens of a task's request that a model reads unless the user says how many."""
+    return min(model.max_length, LONGEST_REQUEST)
 
 
 def _slug(checkpoint: HubCheckpoint) -> str:

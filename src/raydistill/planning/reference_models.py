@@ -12,14 +12,14 @@ from raydistill.core.errors import UsageError
 from raydistill.core.paths import resolve_path
 from raydistill.data.tokenizer import load_tokenizer, shipped_tokenizer
 from raydistill.planning.cell import REFERENCE, BaseRequest, Cell, base_named, reading_alike, settle
-from raydistill.planning.custom_model import CustomModel, revisions, scale_of
+from raydistill.planning.custom_model import CustomModel, revisions, scale_of, up_to
 from raydistill.specs.locations import NONE
 from raydistill.specs.scale import Scale, with_text_of
 
 _SHIPPED = ("embedded", "smoke")  # corpora whose default tokenizer is the package's own
 
 
-def reference_cell(name: str, sweep: str, own: Scale) -> Cell:
+def reference_cell(name: str, sweep: str, own: Scale, max_length: int = 0) -> Cell:
     """The cell of a model that is evaluated like the bases of `own`.
 
     Args:
@@ -27,12 +27,13 @@ def reference_cell(name: str, sweep: str, own: Scale) -> Cell:
             Or a folder, or an id of the hub, of any model: `org/name@revision`.
         sweep: the name of the cell's sweep.
         own: the scale that is swept.
+        max_length: tokens of a task's request that are read, at most; 0: the model's own.
 
     Raises:
         UsageError: if there is no such base, or it reads its text with another tokenizer.
         DataError: if a checkpoint cannot be read.
     """
-    base = _checkpoint(name, own) if _is_model(name) else _base(name, own)
+    base = _checkpoint(name, own, max_length) if _is_model(name) else _base(name, own)
     base.scale.age_tokens(base.age)  # refuses an age that the scale does not have
     untrained = base.scale.trial(age=base.age, location=NONE, count=0, share=0)
     request = settle(untrained, base.scale, count_given=False)
@@ -52,7 +53,7 @@ def _is_model(name: str) -> bool:
     return is_id or resolve_path(name).is_dir()
 
 
-def _checkpoint(name: str, own: Scale) -> BaseRequest:
+def _checkpoint(name: str, own: Scale, max_length: int) -> BaseRequest:
     """A checkpoint as a scale with the text of `own`, in windows of the same length."""
     is_folder = resolve_path(name).is_dir()
     model, _, revision = (name, "", "") if is_folder else name.partition("@")
@@ -64,7 +65,9 @@ def _checkpoint(name: str, own: Scale) -> BaseRequest:
             f"reference {name!r} has another tokenizer: compare its tasks alone, once a trial is "
             f"done: raydistill add {name} --like TRIAL --reference"
         )
-    alike = replace(with_text_of(scale, own), cheap=own.cheap, evaluation=own.evaluation)
+    max_length = min(max_length, scale.model.max_length)
+    evaluation = up_to(own.evaluation, max_length, scale.model)
+    alike = replace(with_text_of(scale, own), cheap=own.cheap, evaluation=evaluation)
     return BaseRequest(scale=alike, age=scale.ages[-1])
 
 

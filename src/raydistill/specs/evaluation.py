@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from raydistill.specs.model import ModelConfig
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskSource:
@@ -21,6 +23,11 @@ class EvalSpec:
     curve_windows: int  # for each held-out point of the training curve
     sources: tuple[TaskSource, ...] = ()  # of those of `tasks` that have their own data
     general: str = ""  # a second held-out text (`data/corpus/general_heldout.py`); empty: none
+    max_length: int = 0  # tokens of a task's request, at most; 0: a training window's
+
+    def tokens_read(self, model: ModelConfig) -> int:
+        """The most tokens of a task's request that `model` reads; longer ones lose their start."""
+        return min(self.max_length or model.context, model.max_length)
 
     @property
     def corpus_tasks(self) -> tuple[str, ...]:

@@ -1,6 +1,9 @@
 """The shape of a decoder (METHOD 2)."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -13,6 +16,11 @@ class ModelConfig:
     num_heads: int
     vocab_size: int
     context: int
+
+    @property
+    def max_length(self) -> int:
+        """The most tokens that it reads at once."""
+        return self.context
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +35,17 @@ class HubConfig(ModelConfig):
     block_products: int  # those of them in matrices
     other_parameters: int  # embedding, last norm and head; tied weights count once
     attention_width: int  # number of heads times their width
+
+    @property
+    def max_length(self) -> int:
+        """The positions of its own config, as lm-eval's `HFLM` reads them."""
+        return max_positions(json.loads(self.config)) or self.context
+
+
+def max_positions(fields: Mapping[str, Any]) -> int:
+    """How many positions a config.json says that the model has; 0 if it does not say."""
+    values = (fields.get(name) for name in ("n_positions", "max_position_embeddings", "n_ctx"))
+    return next((value for value in values if isinstance(value, int) and value > 0), 0)
 
 
 Model = HubConfig | ModelConfig

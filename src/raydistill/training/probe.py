@@ -188,20 +188,20 @@ def _tasks_s(model: Decoder, job: ProbeJob, world: World) -> float:
         return seconds
     from raydistill.evaluation.lm_harness.zeroshot import score_source, score_tasks  # noqa: PLC0415  (lm_eval is seconds)
 
-    store = Store(Path(job.storage))
+    store, max_length = Store(Path(job.storage)), job.evaluation.tokens_read(model.config)
     corpus = store.path("corpora", job.corpus_sha256)
     with tempfile.TemporaryDirectory() as folder:
         for name, items in text_tasks.items():
             path = Path(folder, f"{name}.jsonl")
             share = _write_sample(items, path)
-            run_task = functools.partial(score_tasks, model, corpus, {name: path})
+            run_task = functools.partial(score_tasks, model, corpus, {name: path}, max_length)
             seconds += timed(run_task, world) / share
         for source in sources:
             data = Path(folder, source.task)
             shutil.copytree(data_folder(source, store), data)
             items = [*filter(None, (data / ITEMS).read_text("utf-8").split("\n"))]
             share = _write_sample(items, data / ITEMS)
-            run_source = functools.partial(score_source, model, corpus, source, data)
+            run_source = functools.partial(score_source, model, corpus, source, data, max_length)
             seconds += timed(run_source, world) / share
     return seconds
 

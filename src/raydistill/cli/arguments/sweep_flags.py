@@ -130,8 +130,8 @@ def check_recipes(cells: Sequence[Cell]) -> None:
 
 def _scale(flags: argparse.Namespace, name: str) -> Scale:
     """The scale, with the recipe's fields, the corpus and the devices that the flags name."""
-    for flag, value in (("--recipe", flags.recipe), ("--seq-len", flags.seq_len)):
-        if value and flags.model is None:
+    for flag in ("--recipe", "--seq-len", "--max-length"):
+        if getattr(flags, flag[2:].replace("-", "_")) and flags.model is None:
             raise UsageError(f"{flag} goes with --model; a scale has its own")
     scale = load_scale(name) if flags.model is None else _scale_of_model(flags, name)
     scale = replace(scale, heal=with_settings(scale.heal, dict(flags.set)))
@@ -174,6 +174,7 @@ def _scale_of_model(flags: argparse.Namespace, name: str) -> Scale:
         name=flags.model,
         revisions=revisions(ages),
         seq_len=flags.seq_len or 0,
+        max_length=flags.max_length or 0,
         recipe=flags.recipe or RECIPES[0],
     )
     if flags.budget is not None:
@@ -212,5 +213,5 @@ def _references(
             f"--reference goes with --search {GRID} or {RANDOM}: {searching.name!r} chooses "
             "what it trains, and a reference is not trained"
         )
-    cells = [reference_cell(name, sweep.name, scale) for name in names]
+    cells = [reference_cell(name, sweep.name, scale, flags.max_length or 0) for name in names]
     return tuple({str(cell.values[REFERENCE]): cell for cell in cells}.values())

@@ -106,6 +106,11 @@ def _measuring_flags(parser: Parser) -> None:
         type=whole("--num-fewshot", lowest=0),
         help="examples before every item (as the task says)",
     )
+    group.add_argument(
+        "--max-length",
+        type=whole("--max-length"),
+        help="tokens of a task that a --model reads at once (its own, at most 16384)",
+    )
 
 
 def _running_flags(parser: Parser) -> None:

@@ -35,15 +35,18 @@ class RequestScores:
 
 
 @torch.inference_mode()
-def score_requests(model: Decoder, requests: Sequence[Request]) -> list[RequestScores]:
+def score_requests(
+    model: Decoder, requests: Sequence[Request], max_length: int | None = None
+) -> list[RequestScores]:
     """The scores of each request, in order.
 
     A shared prefix is read once where that pays (`prefix_trees.py`): a context with all its
     choices is one row, and four one-token choices cost nothing beyond it. Rows are batched by
-    length, and the head sees only scored positions. Requests longer than the model's context
-    lose their beginning.
+    length, and the head sees only scored positions. Requests of which more than `max_length`
+    tokens would be read, by default more than the model can, lose their beginning.
     """
-    inputs = [_input(request, model.config.context) for request in requests]
+    longest = max_length or model.config.max_length
+    inputs = [_input(request, longest) for request in requests]
     on_cpu = next(model.parameters()).device.type == "cpu"
     tokens = CPU_TOKENS_PER_BATCH if on_cpu else TOKENS_PER_BATCH
     scores: dict[int, RequestScores] = {}
@@ -53,10 +56,10 @@ def score_requests(model: Decoder, requests: Sequence[Request]) -> list[RequestS
     return [scores[i] for i in range(len(requests))]
 
 
-def _input(request: Request, context: int) -> tuple[int, ...]:
+def _input(request: Request, max_length: int) -> tuple[int, ...]:
     assert request.context, request
     assert request.continuation, request
-    return (request.context + request.continuation)[:-1][-context:]
+    return (request.context + request.continuation)[:-1][-max_length:]
 
 
 def _batches(rows: Sequence[Row], tokens: int) -> Iterator[list[Row]]:

@@ -28,10 +28,18 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
     """Answers lm-eval's requests with a decoder, as lm-eval's own `HFLM` would.
 
     Where a tokenizer begins every text with a token of its own (Llama's, Gemma's), this does too.
+    `max_length` are the most tokens that the model reads at once, by default all that it can.
     """
 
-    def __init__(self, model: Decoder, tokenizer: "Tokenizer", end_of_text_id: int) -> None:
+    def __init__(
+        self,
+        model: Decoder,
+        tokenizer: "Tokenizer",
+        end_of_text_id: int,
+        max_length: int | None = None,
+    ) -> None:
         super().__init__()
+        self.max_length = max_length or model.config.max_length
         self.model = model
         self.tokenizer = tokenizer
         self.end_of_text_id = end_of_text_id
@@ -87,7 +95,8 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
             Request(context=tuple(context), continuation=tuple(continuation))
             for _, context, continuation in requests
         ]
-        return [(s.log_probability, s.greedy) for s in score_requests(self.model, own_requests)]
+        scores = score_requests(self.model, own_requests, self.max_length)
+        return [(score.log_probability, score.greedy) for score in scores]
 
     def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
         """Not supported: perplexity is measured by `likelihood/perplexity.py`."""
@@ -100,8 +109,9 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
         for i, request in enumerate(requests):
             context, settings = request.args
             size = settings.get("max_gen_toks", settings.get("max_new_tokens", MAX_NEW_TOKENS))
-            size = min(size, self.model.config.context // 2)
-            ids = self.tok_encode(context)[-(self.model.config.context - size) :]
+            if size >= self.max_length:  # where `HFLM` gives up
+                size = self.max_length // 2
+            ids = self.tok_encode(context)[-(self.max_length - size) :]
             ids = ids or [self.prefix_token_id]
             until = settings.get("until") or []
             stops = (until,) if isinstance(until, str) else tuple(until)

@@ -36,18 +36,21 @@ PREFERRED_METRICS = ("pmi_dc", "acc_norm", "acc", "exact_match", "f1")
 Sample = Mapping[str, Any]
 
 
-def score_tasks(model: Decoder, folder: Path, items: Mapping[str, Path]) -> dict[str, UnitScores]:
+def score_tasks(
+    model: Decoder, folder: Path, items: Mapping[str, Path], max_length: int | None = None
+) -> dict[str, UnitScores]:
     """Right answers and items of each held-out unit, for every task made of the corpus.
 
     Args:
         model: scored as it is, in evaluation mode.
         folder: the corpus, whose tokenizer is used.
         items: the file of items of each task, from `make_items`.
+        max_length: tokens that the model reads at once, at most; None: all that it can.
 
     Raises:
         UsageError: if there is no such task.
     """
-    lm = _lm(model, folder)
+    lm = _lm(model, folder, max_length)
     scores = {}
     for name, file in items.items():
         samples = _samples(lm, corpus_task(name, file, metric(name)))
@@ -55,7 +58,9 @@ def score_tasks(model: Decoder, folder: Path, items: Mapping[str, Path]) -> dict
     return scores
 
 
-def score_source(model: Decoder, folder: Path, source: TaskSource, data: Path) -> UnitScores:
+def score_source(
+    model: Decoder, folder: Path, source: TaskSource, data: Path, max_length: int | None = None
+) -> UnitScores:
     """The score of a task that has its own data; every item is a unit.
 
     Args:
@@ -63,12 +68,13 @@ def score_source(model: Decoder, folder: Path, source: TaskSource, data: Path) -
         folder: the corpus, whose tokenizer is used.
         source: the task.
         data: where its items are.
+        max_length: tokens that the model reads at once, at most; None: all that it can.
 
     Raises:
         DataError: if the task has no metric that is a mean over its items.
     """
     load = paper_task if source.task in PAPER13 else lm_eval_task
-    lm = _lm(model, folder)
+    lm = _lm(model, folder, max_length)
     return score_with(lm, load(source.task, data, source.num_fewshot))
 
 
@@ -163,8 +169,9 @@ def _other_means(
     return ((key, sum(numbers) / len(numbers)) for key, numbers in values.items())
 
 
-def _lm(model: Decoder, folder: Path) -> DecoderLM:
-    return DecoderLM(model, _tokenizer(folder), read_info(folder).end_of_text_id)
+def _lm(model: Decoder, folder: Path, max_length: int | None) -> DecoderLM:
+    end_of_text_id = read_info(folder).end_of_text_id
+    return DecoderLM(model, _tokenizer(folder), end_of_text_id, max_length)
 
 
 @functools.cache

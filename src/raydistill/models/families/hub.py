@@ -77,8 +77,8 @@ class HubDecoder(Decoder):
 
     @property
     def mask_reach(self) -> int:
-        window = getattr(self.inner.config, "sliding_window", None) or self.config.context
-        return min(int(window), self.config.context)
+        window = getattr(self.inner.config, "sliding_window", None) or self.config.max_length
+        return min(int(window), self.config.max_length)
 
     @torch.inference_mode()
     def generate(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from raydistill.core.errors import DataError
-from raydistill.specs.model import HubConfig
+from raydistill.specs.model import HubConfig, max_positions
 
 LONGEST_CONTEXT = 4096  # unless the user asks for more
 FLOATS = ("F64", "F32", "F16", "BF16")  # dtypes of weights, as safetensors names them
@@ -36,7 +36,7 @@ def hub_config(folder: Path, fields: Mapping[str, Any], seq_len: int = 0) -> Hub
     num_layers = _field(folder, fields, "num_hidden_layers", "n_layer")
     dim = _field(folder, fields, "hidden_size", "n_embd")
     heads = _field(folder, fields, "num_attention_heads", "n_head")
-    context = _optional(fields, "max_position_embeddings", "n_positions") or LONGEST_CONTEXT
+    context = max_positions(fields) or LONGEST_CONTEXT
     if seq_len > context:
         raise DataError(f"--seq-len {seq_len} is more than the context of {folder}: {context}")
     sizes = {n: math.prod(s) for n, s in shapes.items() if not _NO_PARAMETERS.search(n)}

@@ -1,0 +1,112 @@
+"""How much of a task a custom model reads: its own length, whatever a training window has."""
+
+import random
+
+import pytest
+
+from raydistill.core.errors import UsageError
+from raydistill.evaluation.lm_harness.file_tasks import paper_task
+from raydistill.evaluation.lm_harness.task_data import data_folder, keep_task_data
+from raydistill.evaluation.lm_harness.zeroshot import score_with
+from raydistill.models.weights import load_weights
+from raydistill.planning.history.rerun_command import command_of
+from raydistill.planning.history.sweep_record import CellRequest
+from raydistill.planning.reference_models import reference_cell
+from raydistill.storage.store import Store
+from support import task_samples, trained_here
+from support.hub_models import save_model
+
+POSITIONS = 256
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return save_model(tmp_path / "mine", max_position_embeddings=POSITIONS, initializer_range=0.2)
+
+
+def scale_of(folder, tmp_path, *flags):
+    flags = ("--model", str(folder), "--location", "none,input", *flags)
+    return trained_here.plan(tmp_path / "storage", *flags).scale
+
+
+def test_tasks_are_read_up_to_the_models_own_length(folder, tmp_path):
+    scale = scale_of(folder, tmp_path)
+    assert (scale.model.context, scale.evaluation.tokens_read(scale.model)) == (64, POSITIONS)
+    scale = scale_of(folder, tmp_path, "--seq-len", str(POSITIONS))
+    assert scale.evaluation.max_length == 0, "scores at the model's own length keep their key"
+    scale = scale_of(folder, tmp_path, "--max-length", "100")
+    assert scale.evaluation.tokens_read(scale.model) == 100
+    scale = scale_of(folder, tmp_path, "--max-length", "64")
+    assert scale.evaluation.max_length == 0
+    with pytest.raises(UsageError, match=f"--max-length 257: the model reads up to {POSITIONS}"):
+        scale_of(folder, tmp_path, "--max-length", "257")
+
+
+def test_a_very_long_model_reads_16384_tokens_unless_more_are_named(tmp_path):
+    folder = save_model(tmp_path / "long", max_position_embeddings=131_072)
+    scale = scale_of(folder, tmp_path)
+    assert scale.evaluation.tokens_read(scale.model) == 16_384
+    scale = scale_of(folder, tmp_path, "--max-length", "100000")
+    assert scale.evaluation.tokens_read(scale.model) == 100_000
+
+
+def test_a_reference_reads_as_much_as_it_can(folder, tmp_path):
+    own = scale_of(save_model(tmp_path / "short"), tmp_path)
+    assert own.evaluation.tokens_read(own.model) == 64
+    for asked, tokens in ((0, POSITIONS), (100, 100), (999, POSITIONS)):
+        scale = reference_cell(str(folder), "some", own, asked).scale
+        assert scale.evaluation.tokens_read(scale.model) == tokens
+
+
+@pytest.mark.parametrize("flags", [(), ("--max-length", "100"), ("--max-length", "64")])
+def test_the_command_of_a_trial_names_another_length(folder, tmp_path, flags):
+    flags = ("--model", str(folder), "--location", "input", *flags)
+    (cell,) = trained_here.plan(tmp_path / "storage", *flags).cells
+    sweep = type("Sweep", (), {"name": "where_to_drop", "scale": cell.scale.name})()
+    words = command_of(sweep, CellRequest(cell=cell, spec=None, base_sha256="")).split()
+    named = ("--max-length", words[words.index("--max-length") + 1]) if len(flags) > 4 else ()
+    assert named == flags[4:]
+    assert ("--max-length" in words) == bool(named)
+
+
+def long_questions(folder):
+    """BoolQ with passages of 20 to 300 words: most beyond a training window, some beyond all."""
+    draw = random.Random(0)
+    words = ("go", "in", "peace", "unto", "the", "LORD", "thy", "servant", "is", "with")
+    documents = [
+        {
+            "passage": " ".join(draw.choice(words) for _ in range(20 * n)),
+            "question": "is it so", "label": n % 2,
+        }
+        for n in range(1, 16)
+    ]  # fmt: skip
+    return task_samples.write(folder, {"boolq": documents})
+
+
+def test_scores_of_base_and_students_are_those_of_hflm(folder, prepared, tmp_path):
+    from lm_eval.models.huggingface import HFLM
+    from transformers import AutoTokenizer
+
+    storage, data = prepared(tmp_path / "storage"), long_questions(tmp_path / "data")
+    flags = (
+        *("--model", str(folder), "--location", "none,input", "--no-lr-probe"),
+        *("--tasks", "boolq", "--task-data", str(data)),
+    )
+    evaluation, store = trained_here.plan(storage, *flags).scale.evaluation, Store(storage)
+    keep_task_data(evaluation, data, store)
+    results = trained_here.train(storage, *flags)
+    (source,) = evaluation.sources
+    task = paper_task("boolq", data_folder(source, store), 0)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    values = set()
+    for result in results.values():
+        for scores, weights in (
+            (result.before, ("bases", result.before.weights_sha256)),
+            (result.after, ("trials", result.trained.trial_id, "weights")),
+        ):
+            stock = load_weights(store.path(*weights)).model.inner.eval()
+            theirs = score_with(HFLM(pretrained=stock, tokenizer=tokenizer, batch_size=4), task)
+            ours = scores.tasks["boolq"]
+            assert (ours.value, ours.chance) == (theirs.value, theirs.chance)
+            values.add(ours.value)
+    assert len(values) > 1
