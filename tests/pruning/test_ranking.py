@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from raydistill.core.progress import listening
 from raydistill.models.decoder import build
 from raydistill.models.huggingface.checkpoint import read_checkpoint
 from raydistill.models.huggingface.loading import load_pretrained
@@ -40,9 +41,8 @@ def ranked(request, tmp_path_factory):
     ids = torch.randint(1, 2048, (2, 3, 33), generator=torch.Generator().manual_seed(0))
     sample = Sample(scored=tuple(ids[0].split(2)), measured=tuple(ids[1].split(2)), windows=3)
     reports = []
-    ranking = rank(
-        model.eval(), sample, (2, 3), lambda *passes: reports.append(passes), name="m", text="t"
-    )
+    with listening(reports.append):
+        ranking = rank(model.eval(), sample, (2, 3), name="m", text="t")
     return model, sample, ranking, reports
 
 
@@ -69,7 +69,7 @@ def test_its_scores_are_those_of_the_parts(ranked):
 def test_greedy_is_measured_on_request_alone(ranked):
     model, sample, ranking, _ = ranked
     assert not any(cut.location == "greedy" for cut in ranking.cuts)
-    more = rank(model, sample, (2, 3), lambda *_: None, name="m", text="t", dear=True)
+    more = rank(model, sample, (2, 3), name="m", text="t", dear=True)
     for count in (2, 3):
         (cut,) = [cut for cut in more.of_count(count) if cut.location == "greedy"]
         chosen = greedy.choose(model, sample.scored, count, range(1, 5))
@@ -97,9 +97,18 @@ def test_it_leaves_the_model_as_it_was_and_reports_every_pass(ranked):
     model, _, ranking, reports = ranked
     assert len(model.blocks) == 6
     assert not any(block._forward_hooks for block in model.blocks)
-    assert reports[0][0] == 1
-    assert reports[-1][0] == reports[-1][1] == len(reports)
+    assert reports[0].done == 1
+    assert reports[-1].done == reports[-1].total == len(reports)
     assert ranking.least_missed()[0] in range(1, 5)
+
+
+def test_the_passes_of_greedy_are_reported_too(ranked):
+    model, sample, _, without = ranked
+    reports = []
+    with listening(reports.append):
+        rank(model, sample, (2, 3), name="m", text="t", dear=True)
+    assert len(reports) > len(without)
+    assert reports[-1].done == reports[-1].total == len(reports)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -57,3 +58,44 @@ def test_no_time_is_promised_before_the_first_token():
         view.update("a", trial(0))
     assert console.file.getvalue().startswith("0 of 1 trials")
     assert "left" not in console.file.getvalue()
+
+
+def test_a_sweep_that_trains_nothing_is_measured_by_what_it_measures():
+    now_s = [0.0]
+    console = Console(file=io.StringIO(), width=80)
+    one_shot = replace(trial(0), total_tokens=0, stage="measuring: boolq")
+    with progress_view(4, 0, console, measured_tokens=1_000_000, clock=lambda: now_s[0]) as view:
+        for tenth in range(1, 11):
+            now_s[0] += 3
+            view.update("input", replace(one_shot, share=tenth / 10, measured=tenth / 10))
+        view.finished("input", "input at 320B: perplexity +23.0 %")
+    assert console.file.getvalue().splitlines() == [
+        "0 of 4 trials, 15 s gone, about 1 min 45 s left",
+        "0 of 4 trials, 30 s gone, about 1 min 30 s left",
+        "[1/4] input at 320B: perplexity +23.0 %",
+    ]
+
+
+def test_the_time_left_counts_what_is_measured_after_training():
+    now_s = [0.0]
+    console = Console(file=io.StringIO(), width=80)
+    with progress_view(
+        2, 600_000, console, measured_tokens=900_000, clock=lambda: now_s[0]
+    ) as view:
+        for second in range(1, 31):
+            now_s[0] = second
+            view.update("input", trial(10_000 * second))
+    # as many tokens are read to measure a trial as are read and learnt from to train it
+    assert console.file.getvalue().splitlines()[-1].endswith("30 s gone, about 1 min 30 s left")
+
+
+def test_a_trial_that_measures_says_what_and_how_far():
+    console = Console(file=io.StringIO(), width=80, force_terminal=True)
+    with progress_view(2, 0, console, measured_tokens=10) as view:
+        one_shot = replace(trial(0), total_tokens=0, stage="measuring: boolq", share=0.34)
+        view.update("a", one_shot)
+        shown = Console(file=io.StringIO(), width=80)
+        shown.print(view.render())
+    _, line, running = shown.file.getvalue().splitlines()
+    assert line.startswith("0 of 2 trials, 0 s gone")
+    assert running.split() == ["input", "320B", "measuring:", "boolq,", "34", "%"]

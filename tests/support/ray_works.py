@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from raydistill.core.progress import tracked
+
 Metrics = Mapping[str, float | int | str]
 
 
@@ -40,6 +42,19 @@ def doze(job: Nap) -> Iterator[Metrics]:
             raise ValueError(f"step {step} went wrong")
         yield {**here, "tokens": 100 * step, "loss": job.value}
     yield {**here, "tokens": 100 * job.steps, "loss": job.value, "delta_nll_selection": job.value}
+
+
+def measure(parts: int) -> int:
+    """Work that says how far it is, each part in half a second."""
+    for _ in tracked(range(parts), "measuring", "tokens", size=lambda _part: 100):
+        time.sleep(0.5)
+    return parts
+
+
+def nap_and_measure(job: Nap) -> Iterator[Metrics]:
+    """A trial that is measured at its end."""
+    yield from doze(job)
+    measure(4)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

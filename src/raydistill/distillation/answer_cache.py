@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from raydistill.core.errors import DataError, SetupError
+from raydistill.core.progress import tracked
 from raydistill.core.serialization import digest
 from raydistill.data.batches import TokenFile
 from raydistill.distillation.answer_files import Segment, Writer, WrittenSpec, WrittenTeacher
@@ -100,8 +101,8 @@ def _missing(windows: Sequence[int], written: WrittenTeacher) -> list[int]:
 def _write(writer: Writer, windows: Sequence[int], tokens: TokenFile, logits: Logits) -> None:
     spec = writer.spec
     size = max(1, _BATCH_LOGITS // (spec.context * spec.vocab_size))
-    for first in range(0, len(windows), size):
-        numbers = list(windows[first : first + size])
+    batches = [list(windows[first : first + size]) for first in range(0, len(windows), size)]
+    for numbers in tracked(batches, "caching the teacher's answers", "windows", size=len):
         with torch.no_grad():
             logits_BTV = logits(tokens.windows(numbers)[:, :-1])
         for number, logits_TV in zip(numbers, logits_BTV, strict=True):

@@ -25,7 +25,7 @@ from raydistill.planning.search.brackets import open_halving
 from raydistill.planning.search.conclusions import halving_lines, winner_lines
 from raydistill.planning.search.selection import continue_hint, points, winner, winner_again
 from raydistill.planning.search_settings import FUNNEL, TPE
-from raydistill.reports.console.console import PipeSafeConsole, open_console
+from raydistill.reports.console.console import PipeSafeConsole, open_console, progress_shown
 from raydistill.reports.figures.pareto import front_lines, save_pareto
 from raydistill.reports.formats import all_formats as formats
 from raydistill.reports.formats.markdown import to_markdown
@@ -57,7 +57,11 @@ def run(plan: SweepPlan) -> int:
     check_storage(store.root)
     console = open_console()
     lock = store.path("sweeps", plan.sweep.name, plan.scale.name, "lock.json")
-    with hold_lock(lock, console.print), full_disk_reported(store.root):
+    with (
+        hold_lock(lock, console.print),
+        full_disk_reported(store.root),
+        progress_shown(console),
+    ):
         code = _run(plan, store, console)
     upload(store.root)
     return code
@@ -127,7 +131,9 @@ def probe(prepared: PreparedSweep) -> None:
     with interrupts_held():
         from raydistill.runners.probing import probe_plan  # noqa: PLC0415  (Ray)
 
-    probe_plan(prepared, open_console().print)
+    console = open_console()
+    with progress_shown(console):
+        probe_plan(prepared, console.print)
 
 
 class SweepSnapshot:

@@ -1,5 +1,6 @@
 """What the store lacks of a sweep, run on a cluster: a grid, a search by Optuna, or a funnel."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,6 +10,7 @@ from raydistill.core.signals import interrupts_held
 from raydistill.core.user import owner
 from raydistill.distillation.teacher_placement import SHARDED
 from raydistill.driver.progress import ProgressReporter, tokens_of
+from raydistill.evaluation.scoring import unmeasured_tokens
 from raydistill.planning.lr_probe import probe_cells, with_best_rates
 from raydistill.planning.outcomes import averaged_over, lasting_progress, metrics, outcome_of
 from raydistill.planning.prepared import PreparedSweep, prepare
@@ -21,10 +23,11 @@ from raydistill.planning.sweep import MOST_CELLS
 from raydistill.reports.console.console import PipeSafeConsole
 from raydistill.reports.console.live import progress_view
 from raydistill.runners.cluster.work import Candidate, Metrics
+from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.results import Finished, TrialFailure
 from raydistill.specs.trial import TrialSpec
 from raydistill.storage.bundled import copy_bundled_trials
-from raydistill.training.jobs import TrialJob
+from raydistill.training.jobs import ToTheEnd, TrialJob
 
 if TYPE_CHECKING:
     from raydistill.runners.tune.in_order import InOrder
@@ -174,6 +177,20 @@ class Session:
         trained = self.prepared.store.path("trials", candidate.key, "trained.json").is_file()
         return 0 if trained else tokens_of(candidate)
 
+    def _measured_tokens(self, candidates: Sequence[Candidate]) -> int:
+        """About how many tokens a trial is measured on at its end, on average."""
+        store, context = self.prepared.store, self.prepared.plan.scale.model.context
+        sha256 = self.prepared.artifacts.corpus.corpus_sha256
+        corpus = store.load(CorpusInfo, "corpora", sha256, "corpus.json")
+        assert corpus is not None, "the corpus is made before trials start"
+        jobs = [c.job for c in candidates if isinstance(c.job, TrialJob)]
+        evaluations = Counter(job.evaluation for job in jobs if job.until == ToTheEnd())
+        tokens = sum(
+            trials * unmeasured_tokens("", evaluation, context, corpus, store)
+            for evaluation, trials in evaluations.items()
+        )
+        return tokens // max(len(jobs), 1)
+
     def run_all(self, candidates: Sequence[Candidate]) -> dict[str, TrialFailure]:
         """Train every candidate, in order; returns those that failed, by id."""
         from raydistill.runners.tune.in_order import InOrder  # noqa: PLC0415  (Ray)
@@ -198,15 +215,19 @@ class Session:
         apart = stages.teachers_apart(plan.cells, plan.options.teacher_placement, need)
         specs = [c.job.spec for c in candidates if apart and isinstance(c.job, TrialJob)]
         with (
-            progress_view(missing, tokens, self.console) as view,
             teacher_actors.teacher_actors(specs, need, str(store.root)) as actors,
+            progress_view(
+                missing, tokens, self.console, measured_tokens=self._measured_tokens(candidates)
+            ) as view,
         ):
+            reporter = ProgressReporter(candidates, view)
             result = tune.run_jobs(
                 [_with_teacher(candidate, actors) for candidate in candidates],
                 searcher,
                 work=stages.trial_work,
                 setup=self.setup,
-                on_progress=ProgressReporter(candidates, view).update,
+                on_progress=reporter.update,
+                on_stages=reporter.update_stages,
                 reached=partial(lasting_progress, store=store),
             )
         return dict(result.failures)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from raydistill.core.fault_injection import fault_point
 from raydistill.core.parts import TASK
+from raydistill.core.progress import tracked
 from raydistill.core.serialization import digest, from_json
-from raydistill.evaluation.lm_harness.task_data import data_folder
-from raydistill.evaluation.task_items import make_items
+from raydistill.evaluation.lm_harness.task_data import ITEMS, data_folder
+from raydistill.evaluation.task_items import item_files, make_items
 from raydistill.evaluation.text_tasks import chance, is_text_task
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.evaluation import EvalSpec, TaskSource
@@ -29,6 +30,9 @@ EVALUATOR_VERSION = 1  # raised when the same weights would get other scores tha
 
 PERPLEXITY = "perplexity"
 GENERAL = "general"  # the perplexity on a second, general text (`EvalSpec.general`)
+
+MEASURING = "measuring"  # the stage, as its progress names it
+BYTES_PER_TOKEN = 3  # about, of a task's items
 
 
 def requested_scores(spec: EvalSpec) -> tuple[str, ...]:
@@ -101,7 +105,12 @@ def scores_of(
             [name for name in spec.corpus_tasks if name in missing], store=store, folder=folder
         )
         model = load_model()
-        for name in missing:
+        context = model.config.context
+
+        def size(name: str) -> int:
+            return expected_tokens(name, spec, context, corpus, store)
+
+        for name in tracked(missing, MEASURING, "tokens", size=size, name=str):
             fault_point("evaluation")
             scores = _measure(
                 model, name, items, store=store, folder=folder, corpus=corpus, spec=spec
@@ -109,6 +118,29 @@ def scores_of(
             store.save(scores, "scores", weights_sha256, f"{_key(name, corpus, spec)}.json")
             documents[name] = scores
     return scores_from(weights_sha256, documents)
+
+
+def expected_tokens(
+    name: str, spec: EvalSpec, context: int, corpus: CorpusInfo, store: Store
+) -> int:
+    """About how many tokens a model reads for a score, before its requests are made."""
+    if name in (PERPLEXITY, GENERAL):
+        return min(spec.heldout_windows * context, corpus.heldout_tokens)
+    source = spec.source(name)
+    if source is not None:
+        file, texts = data_folder(source, store) / ITEMS, 1 + source.num_fewshot
+    else:
+        file, texts = item_files([name], corpus.corpus_sha256, store)[name], 1
+    return texts * file.stat().st_size // BYTES_PER_TOKEN if file.is_file() else 0
+
+
+def unmeasured_tokens(
+    weights_sha256: str, spec: EvalSpec, context: int, corpus: CorpusInfo, store: Store
+) -> int:
+    """About how many tokens a model reads for those of its scores that the store lacks."""
+    kept = kept_documents(weights_sha256, store=store, corpus=corpus, spec=spec)
+    missing = (name for name in requested_scores(spec) if name not in kept)
+    return sum(expected_tokens(name, spec, context, corpus, store) for name in missing)
 
 
 def kept_documents(

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from raydistill.core.errors import DataError
+from raydistill.core.progress import growing, in_parts
 from raydistill.core.serialization import from_dict
 from raydistill.models.decoder import build
 from raydistill.models.student import Student
@@ -30,17 +31,23 @@ def save_weights(folder: Path, student: Student) -> None:
     """Write the weights with their metadata into an existing folder."""
     metadata = {"model": asdict(student.model.config), "kept": student.kept}
     tensors = {name: p.data for name, p in student.named_parameters().items()}
-    write_safetensors(folder / WEIGHTS, tensors, {_METADATA: json.dumps(metadata, sort_keys=True)})
+    size_bytes = sum(tensor.nbytes for tensor in tensors.values())
+    about = {_METADATA: json.dumps(metadata, sort_keys=True)}
+    with growing(folder, "writing", size_bytes):
+        write_safetensors(folder / WEIGHTS, tensors, about)
 
 
 def store_base(student: Student, store: Store) -> str:
     """Put the weights into the store as a base; their sha256, which names it."""
     draft = store.path("bases", f".{uuid.uuid4().hex}")
     draft.mkdir(parents=True)
-    save_weights(draft, student)
-    sha256 = sha256_of(draft / WEIGHTS)
-    with store.making("bases", sha256) as base:
-        (draft / WEIGHTS).rename(base / WEIGHTS)
+    with in_parts("storing weights", "passes", 3) as part:
+        with part(1, "writing"):
+            save_weights(draft, student)
+        with part(1):
+            sha256 = sha256_of(draft / WEIGHTS)
+        with part(1), store.making("bases", sha256) as base:
+            (draft / WEIGHTS).rename(base / WEIGHTS)
     draft.rmdir()
     return sha256
 

@@ -2,10 +2,12 @@
 
     score(model, batches_BT) -> Tensor[num_layers]
     choose(model, batches_BT, count, candidates) -> layers
+    passes(num_layers, count) -> int
 
 It defines one of these. By `score` the layers of the lowest values leave; `choose` picks layers
 that only make sense together, among `candidates`, those that may leave, ascending. Where a file
-defines both, `choose` picks, and `score` gives the values of layers that were not picked.
+defines both, `choose` picks, and `score` gives the values of layers that were not picked. One that
+reads the batches more than once says by `passes` how often, so that the time left can be shown.
 
 `batches_BT` are training windows, int64 [B, context], never held-out text (METHOD 3). The model
 comes in evaluation mode, and a score leaves it as it was (`Decoder.skipping`).
@@ -19,6 +21,7 @@ from torch import Tensor
 
 from raydistill.core.errors import DataError
 from raydistill.core.parts import SCORE, defines, load_part
+from raydistill.core.progress import StageProgress, report
 from raydistill.models.decoder import Decoder
 from raydistill.pruning.layer_choice import LayerChoice, LayerRequest
 from raydistill.specs.locations import lowest, may_leave
@@ -26,6 +29,20 @@ from raydistill.specs.locations import lowest, may_leave
 Batches = Sequence[Tensor]
 Score = Callable[[Decoder, Batches], Tensor]
 Choose = Callable[[Decoder, Batches, int, Sequence[int]], Sequence[int]]
+
+
+class CountedBatches(list[Tensor]):
+    """Batches that call `on_read` whenever one of them was read."""
+
+    def __init__(self, batches: Batches, on_read: Callable[[], None]) -> None:
+        super().__init__(batches)
+        self._on_read = on_read
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """The batches, in order."""
+        for batch in super().__iter__():
+            yield batch
+            self._on_read()
 
 
 def choose_layers(
@@ -37,7 +54,9 @@ def choose_layers(
         UsageError: if there is no such score.
         DataError: if a score has no finite value for a layer, or picks what may not leave.
     """
+    requests = list(requests)
     values: dict[str, tuple[tuple[float, ...], ...]] = {}
+    samples = _reported(samples, total_passes(requests, len(model.blocks)))
     for request in requests:
         name = request.score
         with model.evaluating():
@@ -45,6 +64,39 @@ def choose_layers(
                 values[name] = _values(name, model, samples)
             picked = _picked(request, values[name], model, samples)
         yield LayerChoice(request=request, samples=picked, values=values[name])
+
+
+def total_passes(requests: Sequence[LayerRequest], num_layers: int) -> int:
+    """How often every batch is read for these requests, as far as their scores say."""
+    total = 0
+    for kind in ("score", "choose"):
+        once = {request.score: request for request in requests}.values()
+        for request in once if kind == "score" else requests:
+            if defines(SCORE, request.score, kind):
+                total += _passes(request, num_layers)
+    return total
+
+
+def _passes(request: LayerRequest, num_layers: int) -> int:
+    if not defines(SCORE, request.score, "passes"):
+        return 1
+    passes = cast(Callable[[int, int], int], load_part(SCORE, request.score, "passes"))
+    return passes(num_layers, request.count)
+
+
+def _reported(samples: Sequence[Batches], passes: int) -> list[Batches]:
+    """The samples, with what is read of them reported."""
+    done, total = 0, passes * sum(map(len, samples))
+
+    def on_read() -> None:
+        nonlocal done
+        done += 1
+        progress = StageProgress(
+            stage="layer scores", done=min(done, total), total=total, unit="passes"
+        )
+        report(progress)
+
+    return [CountedBatches(sample, on_read) for sample in samples]
 
 
 def _values(name: str, model: Decoder, samples: Sequence[Batches]) -> tuple[tuple[float, ...], ...]:

@@ -15,18 +15,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from raydistill.core.progress import StageProgress, report
 from raydistill.models.decoder import Decoder
 from raydistill.pruning.calibration import Sample
 from raydistill.pruning.importance.angular_distance import angular, nearest_span
 from raydistill.pruning.importance.greedy import choose as choose_greedily
+from raydistill.pruning.importance.greedy import passes as greedy_passes
 from raydistill.pruning.layer_choice import LayerRequest
-from raydistill.pruning.layer_scoring import choose_layers
+from raydistill.pruning.layer_scoring import CountedBatches, choose_layers
 from raydistill.pruning.ranking_result import GREEDY, Cut, Ranking, counts_of, locations_to_rank
 from raydistill.specs.locations import Layers, is_data_driven, lowest, may_leave, pick
 
 _HEAD_TOKENS = 2_048  # logits of a large vocabulary fill a memory
-
-ReportProgress = Callable[[int, int], None]  # called after every pass: passes done, of how many
 
 
 @torch.inference_mode()
@@ -34,7 +34,6 @@ def rank(
     model: Decoder,
     sample: Sample,
     counts: Sequence[int],
-    report: ReportProgress,
     *,
     name: str,
     text: str,
@@ -46,7 +45,6 @@ def rank(
         model: whole, on the device of the sample; afterwards it is as it was.
         sample: windows tokenised by the model's tokenizer.
         counts: how many layers leave; empty: a few shares of them.
-        report: called after every pass.
         name: of the model.
         text: name of the text.
         dear: also by `greedy`, which takes count times layers passes.
@@ -60,12 +58,15 @@ def rank(
     names = locations_to_rank(dear=dear)
     total = len(sample.scored) * (1 + num_layers)
     total += len(sample.measured) * (1 + len(counts) * len(names))
-    passes = _Passes(total, report)
+    if dear:
+        total += len(sample.scored) * greedy_passes(num_layers, max(counts))
+    passes = _Passes(total)
     with model.evaluating():
         scores = _scores(model, sample.scored, counts, passes)
         if dear:  # a smaller count takes the first of these
             candidates = may_leave(num_layers)
-            chosen = choose_greedily(model, sample.scored, max(counts), candidates)
+            windows = CountedBatches(sample.scored, passes.add)
+            chosen = choose_greedily(model, windows, max(counts), candidates)
             scores = replace(scores, greedy=chosen)
         cuts = {(n, k): _layers(n, k, scores, model, sample) for k in counts for n in names}
         layer_sets = tuple(dict.fromkeys(((), *cuts.values())))
@@ -95,12 +96,12 @@ def rank(
 @dataclass(slots=True)
 class _Passes:
     total: int
-    report: ReportProgress
     count: int = 0
 
     def add(self) -> None:
         self.count += 1
-        self.report(self.count, self.total)
+        stage = "passes through the model"
+        report(StageProgress(stage=stage, done=self.count, total=self.total, unit="passes"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

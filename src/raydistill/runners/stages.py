@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from raydistill.core.fault_injection import fault_point
+from raydistill.core.progress import StageProgress, report, tracked
 from raydistill.core.units import format_age, format_tokens
 from raydistill.data.corpus.general_heldout import make_general
 from raydistill.data.corpus.preparation import begin_corpus, build_corpus, find_corpus, is_large
@@ -111,7 +112,7 @@ def make_bases(scale: Scale, ages: Sequence[Age], store: Store, need: Need, say:
     if not scale.brought:
         pretrain_bases(scale, store, need, say)
         return
-    for age in ages:
+    for age in tracked(ages, "reading", "checkpoints", name=str):
         say(f"reading {scale.brought}, revision {age}")
         context = scale.model.context
         run_once(store_checkpoint, {"CPU": 1}, scale.brought, str(age), context, str(store.root))
@@ -134,7 +135,7 @@ def pretrain_bases(scale: Scale, store: Store, need: Need, say: Say) -> None:
         pretrain_work,
         job,
         need,
-        _tenths_to(say, total_tokens),
+        lambda metrics: _report_pretraining(metrics, total_tokens),
         reached=lambda _: tuple(steps_of(folder)[:1]),
     )
 
@@ -161,18 +162,9 @@ def _is_missing(job: BaseJob, store: Store) -> bool:
     return scores is None or len(job.layers) > 0
 
 
-def _tenths_to(say: Say, total_tokens: int) -> Callable[[Metrics], None]:
-    """One line for every tenth of a pretraining."""
-    reported_tenths = 0
-
-    def report(metrics: Metrics) -> None:
-        nonlocal reported_tenths
-        tenths = int(10 * float(metrics.get("tokens", 0)) / total_tokens)
-        if tenths > reported_tenths:
-            reported_tenths = tenths
-            say(f"pretraining: {10 * tenths} % of {format_tokens(total_tokens)} tokens")
-
-    return report
+def _report_pretraining(metrics: Metrics, total_tokens: int) -> None:
+    done = float(metrics.get("tokens", 0))
+    report(StageProgress(stage="pretraining", done=done, total=total_tokens, unit="tokens"))
 
 
 def make_corpus(scale: Scale, storage: str) -> None:

@@ -18,6 +18,7 @@ from raydistill.core.fault_injection import fault_point
 from raydistill.runners.cluster.connection import Need, ray_options
 from raydistill.runners.cluster.failures import ATTEMPTS, readable_error
 from raydistill.runners.cluster.local_copy import local_storage
+from raydistill.runners.cluster.progress import progress_sent, tasks_shown
 from raydistill.specs.trial import ExternalBase, Recipe, TrialSpec
 from raydistill.storage.store import Store
 
@@ -57,7 +58,7 @@ def teacher_actors(
     try:
         for name, spec in first.items():
             named_teacher = remote_teacher.options(name=name)
-            actors.append(named_teacher.remote(spec.teacher, spec.train.recipe, storage))
+            actors.append(named_teacher.remote(name, spec.teacher, spec.train.recipe, storage))
         _wait_until_loaded(actors)
         yield by_trial
     finally:
@@ -67,7 +68,8 @@ def teacher_actors(
 
 def _wait_until_loaded(actors: Sequence[Any]) -> None:
     try:
-        ray.get([actor.load.remote() for actor in actors])
+        with tasks_shown(len(actors)):
+            ray.get([actor.load.remote() for actor in actors])
     except RayError as error:
         raise readable_error(error, "loading a teacher") from None
 
@@ -75,12 +77,13 @@ def _wait_until_loaded(actors: Sequence[Any]) -> None:
 class _TeacherActor:
     """On a worker: the frozen teacher. Torch is imported with the first call."""
 
-    def __init__(self, teacher: ExternalBase, recipe: Recipe, storage: str) -> None:
-        self._arguments = teacher, recipe, storage
+    def __init__(self, name: str, teacher: ExternalBase, recipe: Recipe, storage: str) -> None:
+        self._name, self._arguments = name, (teacher, recipe, storage)
 
     def load(self) -> bool:
         """Load the weights, or raise a DataError that says why they cannot be had."""
-        return self._teacher is not None
+        with progress_sent(self._name):
+            return self._teacher is not None
 
     def logits(self, batch: "Batch") -> "torch.Tensor":
         """The logits (B, T, V) of a batch, on the CPU."""

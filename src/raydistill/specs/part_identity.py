@@ -50,10 +50,10 @@ SHIPPED = {
         "d6b6d2c5115c271b", "b68aad99bdc1801e2329832205ac1233d5aeb300c03fbbffa300dd0acac3b0d1"
     ),
     "score greedy": Shipped(
-        "6c506615a2fff62d", "5dc863edbb66a2ac7e050f7ddf6117b9f69c7bb0fc186339d58d9ebb529e3cf4"
+        "577072cd6479f764", "5dc863edbb66a2ac7e050f7ddf6117b9f69c7bb0fc186339d58d9ebb529e3cf4"
     ),
     "score loss-increase": Shipped(
-        "82f9b7eafa032d6e", "772455a5e316463233cb573e82c5283f19edc0c47ad02e826d9aa0e92b79ea06"
+        "a2eef59b26985cb4", "772455a5e316463233cb573e82c5283f19edc0c47ad02e826d9aa0e92b79ea06"
     ),
     "task continuation": Shipped("f7c74e621ecbf44a", "af0d8cf2e23a4fbc"),
     "task last-word": Shipped("e46b95e8761ee3ee", "a355b7d4e726865a"),

@@ -13,15 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from raydistill.core.errors import DataError
+from raydistill.core.progress import tracked
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
+_READ_BYTES = 1 << 20
 
 
 def sha256_of(path: Path) -> str:
     """The sha256 of a file, in hex."""
+    hashed, buffer = hashlib.sha256(), memoryview(bytearray(_READ_BYTES))
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        blocks = range(path.stat().st_size // _READ_BYTES + 1)
+        for _ in tracked(blocks, "hashing", "bytes", size=lambda _block: _READ_BYTES):
+            hashed.update(buffer[: file.readinto(buffer)])
+    return hashed.hexdigest()
 
 
 def write_manifest(folder: Path) -> None:

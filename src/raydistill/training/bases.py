@@ -4,16 +4,17 @@ from importlib import resources
 from pathlib import Path
 
 from raydistill.core.errors import DataError
+from raydistill.core.progress import in_parts, tracked
 from raydistill.data.batches import open_tokens
 from raydistill.evaluation.likelihood.perplexity import heldout_nll
-from raydistill.evaluation.scoring import scores_of
+from raydistill.evaluation.scoring import MEASURING, scores_of, unmeasured_tokens
 from raydistill.evaluation.stored_scores import cut_path
 from raydistill.models.distributed import World
 from raydistill.models.student import Student
 from raydistill.models.weights import WEIGHTS, load_weights
 from raydistill.pruning.calibration import calibration_samples
 from raydistill.pruning.layer_choice import layer_choice_path
-from raydistill.pruning.layer_scoring import choose_layers
+from raydistill.pruning.layer_scoring import choose_layers, total_passes
 from raydistill.storage.manifest import sha256_of
 from raydistill.storage.store import Store
 from raydistill.training.jobs import BaseJob, CutJob
@@ -29,7 +30,7 @@ def measure_cuts(job: CutJob, *, world: World) -> None:
     model = load_weights(base_folder(job.weights_sha256, store)).model.to(world.device)
     corpus, blocks = store.path("corpora", job.corpus_sha256), list(model.blocks)
     windows, context = job.evaluation.heldout_windows, model.config.context
-    for layers in job.layer_sets:
+    for layers in tracked(job.layer_sets, "scoring layer sets", "sets"):
         model.use_blocks(blocks)
         Student(model).remove(layers)
         nll = heldout_nll(model, corpus, windows=windows, context=context)
@@ -73,8 +74,16 @@ def measure(job: BaseJob, *, world: World) -> None:
     store = Store(Path(job.storage))
     corpus = store.path("corpora", job.corpus_sha256)
     model = load_weights(base_folder(job.weights_sha256, store)).model.to(world.device)
-    scores_of(job.weights_sha256, lambda: model, store=store, folder=corpus, spec=job.evaluation)
-    samples = calibration_samples(open_tokens(corpus, model.config), world.device)
-    for choice in choose_layers(model, samples, job.layers):
-        key = layer_choice_path(job.weights_sha256, job.corpus_sha256, choice.request)
-        store.save(choice, *key)
+    tokens = open_tokens(corpus, model.config)
+    samples = calibration_samples(tokens, world.device)
+    layer_tokens = sum(ids.numel() for sample in samples for ids in sample)
+    layer_tokens *= total_passes(job.layers, len(model.blocks))
+    weights, spec = job.weights_sha256, job.evaluation
+    score_tokens = unmeasured_tokens(weights, spec, model.config.context, tokens.info, store)
+    with in_parts(MEASURING, "tokens", score_tokens + layer_tokens) as part:
+        with part(score_tokens):
+            scores_of(weights, lambda: model, store=store, folder=corpus, spec=spec)
+        with part(layer_tokens):
+            for choice in choose_layers(model, samples, job.layers):
+                key = layer_choice_path(weights, job.corpus_sha256, choice.request)
+                store.save(choice, *key)

@@ -13,7 +13,7 @@ from raydistill.pruning.calibration import default_device, read_sample
 from raydistill.pruning.ranking import rank as measure
 from raydistill.pruning.ranking_result import counts_of
 from raydistill.reports import ranking
-from raydistill.reports.console.console import Meter, open_console
+from raydistill.reports.console.console import open_console
 from raydistill.reports.figures import panels as pictures
 from raydistill.reports.figures.ranking import ranking_figure
 from raydistill.reports.formats.terminal import print_section
@@ -37,10 +37,9 @@ def rank(store: Store, flags: argparse.Namespace) -> int:
         named.model.float()  # CPUs are slow in that precision
     text = flags.text or named.corpus
     sample = read_sample(named.model, text, named.tokenizer, store, flags.seq_len, flags.windows)
-    meter = Meter(console, "passes through the model")
     text_name = text if flags.text is None else Path(text).name
     result = measure(
-        named.model, sample, counts, meter, name=named.name, text=text_name, dear=flags.greedy
+        named.model, sample, counts, name=named.name, text=text_name, dear=flags.greedy
     )
     text_flags = ("--corpus", text) if flags.text else ()
     command = ranking.next_command(result, named.flags, text_flags)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from raydistill.core.progress import tracked
 from raydistill.evaluation.likelihood.prefix_trees import Row, rows_of, shape_of, tokens_of
 from raydistill.models.decoder import Decoder
 
@@ -51,7 +52,8 @@ def score_requests(
     tokens = CPU_TOKENS_PER_BATCH if on_cpu else TOKENS_PER_BATCH
     scores: dict[int, RequestScores] = {}
     with model.evaluating():
-        for batch in _batches(rows_of(inputs, model.mask_reach), tokens):
+        batches = list(_batches(rows_of(inputs, model.mask_reach), tokens))
+        for batch in tracked(batches, "", "tokens", size=_num_tokens):
             scores.update(_score_batch(model, batch, requests))
     return [scores[i] for i in range(len(requests))]
 
@@ -76,6 +78,10 @@ def _batches(rows: Sequence[Row], tokens: int) -> Iterator[list[Row]]:
             batch.append(row)
         if batch:
             yield batch
+
+
+def _num_tokens(rows: Sequence[Row]) -> int:
+    return sum(row.size for row in rows)
 
 
 def _score_batch(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from raydistill.core.errors import DataError
+from raydistill.core.progress import tracked
 from raydistill.data.corpus.heldout_documents import Span, TokenIds, read_spans, read_tokens
 from raydistill.evaluation.likelihood.continuations import TOKENS_PER_BATCH
 from raydistill.models.decoder import Decoder
@@ -40,8 +41,8 @@ def heldout_nll(model: Decoder, folder: Path, *, windows: int, context: int) -> 
     tokens = read_tokens(folder)
     per_batch = max(1, TOKENS_PER_BATCH // context)
     device = next(model.parameters()).device
-    for first in range(0, len(chosen), per_batch):
-        batch = chosen[first : first + per_batch]
+    batches = [chosen[i : i + per_batch] for i in range(0, len(chosen), per_batch)]
+    for batch in tracked(batches, "perplexity", "tokens", size=_num_tokens):
         inputs_BT, targets_BT = _padded([tokens[window.start : window.end] for window in batch])
         nats_B = window_nats(model, inputs_BT.to(device), targets_BT.to(device))
         for window, value in zip(batch, nats_B.tolist(), strict=True):
@@ -91,6 +92,10 @@ def _evenly_spaced(windows: Sequence[Span], most: int) -> list[Span]:
         raise DataError("the corpus has no held-out text to measure perplexity on")
     size = min(most, len(windows))
     return [windows[i * len(windows) // size] for i in range(size)]
+
+
+def _num_tokens(windows: Sequence[Span]) -> int:
+    return sum(window.end - window.start for window in windows)
 
 
 def _padded(rows: Sequence[TokenIds]) -> tuple[Tensor, Tensor]:

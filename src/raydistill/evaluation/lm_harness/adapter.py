@@ -9,6 +9,7 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 
+from raydistill.core.progress import tracked
 from raydistill.evaluation.likelihood.continuations import Request, score_requests
 from raydistill.models.decoder import Decoder
 
@@ -116,11 +117,15 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
             until = settings.get("until") or []
             stops = (until,) if isinstance(until, str) else tuple(until)
             alike.setdefault((len(ids), size, stops), []).append((i, ids))
-        for (_, size, stops), rows in alike.items():
-            for first in range(0, len(rows), GENERATION_BATCH):
-                indices, contexts = zip(*rows[first : first + GENERATION_BATCH], strict=True)
-                texts = self._generated(contexts, size, tuple(filter(None, stops)))
-                answers.update(zip(indices, texts, strict=True))
+        batches = [
+            (size, stops, rows[first : first + GENERATION_BATCH])
+            for (_, size, stops), rows in alike.items()
+            for first in range(0, len(rows), GENERATION_BATCH)
+        ]
+        for size, stops, rows in tracked(batches, "", "tokens", size=lambda batch: batch[0]):
+            indices, contexts = zip(*rows, strict=True)
+            texts = self._generated(contexts, size, tuple(filter(None, stops)))
+            answers.update(zip(indices, texts, strict=True))
         return [answers[i] for i in range(len(requests))]
 
     def _generated(

@@ -1,6 +1,7 @@
 """Checkpoints read as decoders, and put into the store as bases, in their own precision."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from raydistill.core.errors import DataError
+from raydistill.core.progress import in_parts, tracked
 from raydistill.models.families.hub import HubDecoder, be_quiet, settings_of
 from raydistill.models.huggingface.checkpoint import (
     HubCheckpoint,
@@ -33,7 +35,11 @@ def read_base(name: str, revision: str, context: int, store: Store) -> str:
     base = store.load(ReadBase, *stored_base_path(checkpoint))
     if base is not None and store.has("bases", base.weights_sha256):
         return base.weights_sha256
-    sha256 = store_base(Student(load_pretrained(checkpoint)), store)
+    with in_parts(f"reading {name}", "passes", 5) as part:
+        with part(2):
+            student = Student(load_pretrained(checkpoint))
+        with part(3):
+            sha256 = store_base(student, store)
     store.save(ReadBase(weights_sha256=sha256), *stored_base_path(checkpoint))
     return sha256
 
@@ -48,26 +54,47 @@ def load_pretrained(checkpoint: HubCheckpoint) -> HubDecoder:
     from transformers import AutoModelForCausalLM  # noqa: PLC0415  (seconds)
 
     be_quiet()
-    try:
-        model, loading_info = AutoModelForCausalLM.from_pretrained(
-            checkpoint.folder,
-            config=settings_of(checkpoint.model),
-            dtype="auto",
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # `check_tensors` names them
-        )
-    except DataError:
-        raise
-    except Exception as error:  # transformers raises OSError, ValueError, RuntimeError and more
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{checkpoint.folder} cannot be loaded: {why[:_ERROR_LENGTH]}") from error
-    check_tensors(checkpoint.folder, model, loading_info)
+    with in_parts("loading weights", "passes", 2) as part:
+        try:
+            with part(1), _tensors_tracked():
+                model, loading_info = AutoModelForCausalLM.from_pretrained(
+                    checkpoint.folder,
+                    config=settings_of(checkpoint.model),
+                    dtype="auto",
+                    use_safetensors=True,
+                    local_files_only=True,
+                    trust_remote_code=False,
+                    output_loading_info=True,
+                    ignore_mismatched_sizes=True,  # `check_tensors` names them
+                )
+        except DataError:
+            raise
+        except Exception as error:  # transformers raises OSError, ValueError, RuntimeError and more
+            why = " ".join(str(error).split()) or type(error).__name__
+            why = why[:_ERROR_LENGTH]
+            raise DataError(f"{checkpoint.folder} cannot be loaded: {why}") from error
+        with part(1, "checking"):
+            check_tensors(checkpoint.folder, model, loading_info)
     decoder = HubDecoder(checkpoint.model, model)
     _check_same(checkpoint, decoder)
     return decoder
+
+
+@contextmanager
+def _tensors_tracked() -> Iterator[None]:
+    """Progress of what transformers loads, in place of the bar that it would draw."""
+    from transformers.utils import logging  # noqa: PLC0415  (seconds)
+
+    def tracking(factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not args:
+            return factory(*args, **kwargs)
+        return tracked(args[0], "", "tensors")
+
+    before = logging.set_tqdm_hook(tracking)
+    try:
+        yield
+    finally:
+        logging.set_tqdm_hook(before)
 
 
 def check_tensors(folder: Path, model: nn.Module, loading_info: Mapping[str, Any]) -> None:
@@ -81,7 +108,11 @@ def check_tensors(folder: Path, model: nn.Module, loading_info: Mapping[str, Any
             first = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
             word = kind.removesuffix("_keys")
             raise DataError(f"the weights in {folder} have {len(names)} {word} tensors: {first}")
-    counts = {n: int((~torch.isfinite(p)).sum()) for n, p in model.named_parameters()}
+    parameters = list(model.named_parameters())
+    counts = {
+        name: int((~torch.isfinite(p)).sum())
+        for name, p in tracked(parameters, "", "values", size=lambda pair: pair[1].numel())
+    }
     if bad := [name for name, count in counts.items() if count]:
         raise DataError(
             f"{len(bad)} tensors in {folder} hold NaN or Inf, the first {bad[0]} "

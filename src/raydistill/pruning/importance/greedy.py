@@ -23,3 +23,8 @@ def choose(
         losses = {layer: loss_without((*removed, layer), model, batches_BT) for layer in remaining}
         removed = (*removed, min(remaining, key=losses.__getitem__))
     return removed
+
+
+def passes(num_layers: int, count: int) -> int:
+    """How often the windows are read, if the first and the last layer stay."""
+    return sum(num_layers - 2 - i for i in range(count))

@@ -25,6 +25,12 @@ def score(model: Decoder, batches_BT: Sequence[Tensor]) -> Tensor:
     return torch.tensor(losses, dtype=torch.float64) - base_loss
 
 
+def passes(num_layers: int, count: int) -> int:
+    """How often the windows are read."""
+    del count
+    return num_layers + 1
+
+
 @torch.inference_mode()
 def loss_without(layers: Collection[int], model: Decoder, batches_BT: Sequence[Tensor]) -> float:
     """Mean loss of the model while it skips `layers`, nats per token.

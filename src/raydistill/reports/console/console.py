@@ -4,11 +4,14 @@ import io
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 from rich.console import Console
 
-from raydistill.core.units import format_seconds
+from raydistill.core.progress import UNKNOWN, Pace, StageProgress, listening
+from raydistill.core.units import format_bytes, format_tokens
 
 
 class PipeSafeConsole(Console):
@@ -32,24 +35,106 @@ def open_console(file: TextIO | None = None) -> PipeSafeConsole:
     return PipeSafeConsole(file=file, highlight=False, markup=False, emoji=False)
 
 
-_INTERVAL_S = {True: 0.2, False: 30.0}  # on a terminal, and elsewhere
+TERMINAL_EVERY_S, PLAIN_EVERY_S = 0.2, 15.0  # between two lines of progress
+SHORT_S = 1.0  # a stage that takes less shows nothing on a terminal
 
 
-class Meter:
-    """Prints progress: how much is done, and how long the rest will take at this pace."""
+@contextmanager
+def progress_shown(console: PipeSafeConsole) -> Iterator[None]:
+    """While the block runs, what it reports is a line of `console`."""
+    line = ProgressLine(console)
+    try:
+        with listening(line):
+            yield
+    finally:
+        line.clear()
 
-    def __init__(self, console: PipeSafeConsole, what: str) -> None:
-        self._console, self._what = console, what
-        self._began_s = time.monotonic()
-        self._printed_s = self._began_s - _INTERVAL_S[True]
 
-    def __call__(self, done: int, total: int) -> None:
-        """Print a line, unless the last one is too recent."""
-        now_s, terminal = time.monotonic(), self._console.is_terminal
-        if done == total and terminal:
-            self._console.print(" " * (self._console.width - 1), end="\r")
-        elif now_s - self._printed_s >= _INTERVAL_S[terminal] and done < total:
+class ProgressLine:
+    """Prints how far a stage is, and how long the rest takes at this pace.
+
+    On a terminal it is one line that changes, elsewhere a new one every 15 s.
+    """
+
+    def __init__(
+        self, console: PipeSafeConsole, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._console, self._clock = console, clock
+        self._stage, self._done, self._pace = "", 0.0, Pace()
+        self._printed_s, self._on_screen = clock(), False
+
+    def __call__(self, progress: StageProgress) -> None:
+        """Show it, unless the last line is too recent."""
+        now_s = self._clock()
+        if progress.stage != self._stage or progress.done < self._done:
+            self.clear()
+            self._stage, self._pace, self._printed_s = progress.stage, Pace(), now_s
+        self._done = progress.done
+        self._pace.add(now_s, progress.done)
+        if progress.is_done:
+            self.clear()
+        elif self._is_due(now_s):
             self._printed_s = now_s
-            left_s = (now_s - self._began_s) / done * (total - done)
-            line = f"{self._what}: {done} of {total}, {format_seconds(left_s)} left"
-            self._console.print(line, end="  \r" if terminal else "\n", overflow="ellipsis")
+            self._print(progress_text(progress, self._pace))
+
+    def clear(self) -> None:
+        """Take the line off a terminal."""
+        if self._on_screen:
+            self._on_screen = False
+            self._console.print(" " * (self._console.width - 1), end="\r")
+
+    def _is_due(self, now_s: float) -> bool:
+        if not self._console.is_terminal:
+            return now_s - self._printed_s >= PLAIN_EVERY_S
+        return now_s - self._printed_s >= (TERMINAL_EVERY_S if self._on_screen else SHORT_S)
+
+    def _print(self, text: str) -> None:
+        if not self._console.is_terminal:
+            self._console.print(text, soft_wrap=True)
+            return
+        self._on_screen = True
+        width = self._console.width - 1
+        line = text if len(text) <= width else f"{text[: width - 1]}…"
+        self._console.print(line.ljust(width), end="\r")
+
+
+def progress_text(progress: StageProgress, pace: Pace) -> str:
+    """The stage, the part at work, how much is done, and the time left if it is known."""
+    done, total, unit = progress.done, progress.total, progress.unit
+    name = ": ".join(filter(None, (progress.stage, progress.part)))
+    if total == UNKNOWN:
+        return f"{name}: {_amount(done, unit)} so far"
+    if unit in _SHARES or done != int(done):
+        amount = f"{100 * done / total:.0f} % of {_amount(total, unit)}" if total else "0 %"
+    else:
+        amount = f"{done:,.0f} of {_amount(total, unit)}"
+    left_s = pace.seconds_left(total)
+    return f"{name}: {amount}" + ("" if left_s is None else f", about {duration(left_s)} left")
+
+
+_SHARES = ("tokens", "bytes")  # of which a share says more than a number
+
+
+def _amount(amount: float, unit: str) -> str:
+    if unit == "bytes":
+        return format_bytes(round(amount))
+    return f"{format_tokens(three_digits(amount)) if unit == 'tokens' else f'{amount:,.0f}'} {unit}"
+
+
+def three_digits(amount: float) -> int:
+    """The nearest number of three digits and zeros."""
+    return int(float(f"{amount:.3g}"))
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> [duration(s) for s in (42, 330, 7_260)]
+    ['42 s', '5 min 30 s', '2 h 1 min']
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

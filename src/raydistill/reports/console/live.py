@@ -13,16 +13,25 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table as Grid
 from rich.text import Text
 
+from raydistill.core.progress import Pace
 from raydistill.core.units import format_tokens
+from raydistill.reports.console.console import PLAIN_EVERY_S, duration
 
-PLAIN_EVERY_S = 15.0
+TRAINING_PASSES = 3  # a token costs: forward once, backward twice; to measure it costs one
 
 Clock = Callable[[], float]  # seconds, only ever growing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunningTrial:
-    """Progress of a trial; `heldout_nll` is None before its first held-out point."""
+    """Progress of a trial.
+
+    Attributes:
+        heldout_nll: None before its first held-out point.
+        stage: what else it does than train, `measuring boolq`; empty while it trains.
+        share: of that stage that is done, 0 to 1.
+        measured: of the measuring at its end, 0 to 1.
+    """
 
     location: str
     age: str
@@ -30,6 +39,9 @@ class RunningTrial:
     total_tokens: int
     tokens_per_s: float
     heldout_nll: float | None
+    stage: str = ""
+    share: float = 0.0
+    measured: float = 0.0
 
 
 class ProgressView(Protocol):
@@ -50,6 +62,7 @@ def progress_view(
     total_tokens: int,
     console: Console,
     *,
+    measured_tokens: int = 0,
     clock: Clock = time.monotonic,
 ) -> AbstractContextManager[ProgressView]:
     """The view that fits `console`: live on a terminal, else at most a line every 15 s.
@@ -58,28 +71,40 @@ def progress_view(
         total_cells: trials that will be trained, without those the store has.
         total_tokens: that these train on together.
         console: to print to.
+        measured_tokens: that a trial is measured on at its end, about.
         clock: for tests.
     """
-    work = _Work(total_cells, total_tokens, clock)
+    work = _Work(total_cells, total_tokens, measured_tokens, clock)
     return _LiveView(work, console) if console.is_terminal else _PlainView(work, console)
 
 
 class _Work:
     """How much is done, and how long the rest takes at this pace."""
 
-    def __init__(self, total_cells: int, total_tokens: int, clock: Clock) -> None:
+    def __init__(
+        self, total_cells: int, total_tokens: int, measured_tokens: int, clock: Clock
+    ) -> None:
         self.total_cells, self.total_tokens = total_cells, total_tokens
         self.running: dict[str, RunningTrial] = {}
         self.ended = 0
         self._ended_tokens = 0
+        self._measured_tokens = measured_tokens
         self.clock = clock
         self._start_s = clock()
+        self._pace = Pace()
+        self._pace.add(self._start_s, 0.0)
+
+    def update(self, cell_key: str, trial: RunningTrial) -> None:
+        """Take a trial's progress over."""
+        self.running[cell_key] = trial
+        self._pace.add(self.clock(), self._done)
 
     def end(self, cell_key: str) -> None:
         """Count a trial and all its tokens as done, even if it failed."""
         last = self.running.pop(cell_key, None)
         self.ended += 1
         self._ended_tokens += last.total_tokens if last else 0
+        self._pace.add(self.clock(), self._done)
 
     @property
     def tokens(self) -> int:
@@ -87,15 +112,32 @@ class _Work:
         done = self._ended_tokens + sum(trial.tokens for trial in self.running.values())
         return min(done, self.total_tokens)
 
+    @property
+    def share(self) -> float:
+        """Of all the work, 0 to 1."""
+        return self._done / self._total if self._total else 0.0
+
+    @property
+    def _done(self) -> float:
+        """Tokens through a model, forward or backward, as far as they are known beforehand."""
+        measured = self.ended + sum(trial.measured for trial in self.running.values())
+        done = TRAINING_PASSES * self.tokens + measured * self._measured_tokens
+        return min(done, self._total)
+
+    @property
+    def _total(self) -> float:
+        return TRAINING_PASSES * self.total_tokens + self.total_cells * self._measured_tokens
+
     def line(self) -> str:
         """The whole sweep in one line."""
-        elapsed_s = self.clock() - self._start_s
+        now_s = self.clock()
         parts = [f"{self.ended} of {self.total_cells} trials"]
-        parts.append(f"{format_tokens(self.tokens)} of {format_tokens(self.total_tokens)} tokens")
-        parts.append(f"{_duration(elapsed_s)} gone")
-        if self.tokens:
-            left_s = elapsed_s * (self.total_tokens - self.tokens) / self.tokens
-            parts.append(f"about {_duration(left_s)} left")
+        if self.total_tokens:  # none where nothing is trained
+            done, total = map(format_tokens, (self.tokens, self.total_tokens))
+            parts.append(f"{done} of {total} tokens")
+        parts.append(f"{duration(now_s - self._start_s)} gone")
+        if (left_s := self._pace.seconds_left(self._total)) is not None:
+            parts.append(f"about {duration(left_s)} left")
         return ", ".join(parts)
 
 
@@ -110,7 +152,7 @@ class _PlainView(AbstractContextManager[ProgressView]):
 
     def update(self, cell_key: str, metrics: RunningTrial) -> None:
         with self._lock:
-            self._work.running[cell_key] = metrics
+            self._work.update(cell_key, metrics)
             if self._work.clock() - self._last_s >= PLAIN_EVERY_S:
                 self._last_s = self._work.clock()
                 self.note(self._work.line())
@@ -143,7 +185,7 @@ class _LiveView:
 
     def update(self, cell_key: str, metrics: RunningTrial) -> None:
         with self._lock:
-            self._work.running[cell_key] = metrics
+            self._work.update(cell_key, metrics)
 
     def finished(self, cell_key: str, summary: str) -> None:
         with self._lock:
@@ -157,10 +199,10 @@ class _LiveView:
     def render(self) -> Group:
         """The lines at the bottom of the terminal."""
         with self._lock:
-            done, total = self._work.tokens, self._work.total_tokens
+            share = self._work.share
             line, running = self._work.line(), list(self._work.running.values())
         bar = Grid.grid(expand=True)  # a bar alone does not end its line
-        bar.add_row(ProgressBar(total=max(total, 1), completed=done))
+        bar.add_row(ProgressBar(total=1.0, completed=share))
         return Group(bar, Text(line), _running_lines(running))
 
 
@@ -170,20 +212,9 @@ def _running_lines(running: list[RunningTrial]) -> Grid:
     for trial in running:
         nll = "" if trial.heldout_nll is None else f"nll {trial.heldout_nll:.3f}"
         share = f"{format_tokens(trial.tokens)}/{format_tokens(trial.total_tokens)}"
-        speed = f"{trial.tokens_per_s:,.0f} tokens/s"
-        grid.add_row(*map(Text, (trial.location, trial.age, share, nll, speed)))
+        doing = f"{trial.tokens_per_s:,.0f} tokens/s"
+        if trial.stage:
+            share = share if trial.total_tokens else ""
+            doing = f"{trial.stage}, {100 * trial.share:.0f} %"
+        grid.add_row(*map(Text, (trial.location, trial.age, share, nll, doing)))
     return grid
-
-
-def _duration(seconds: float) -> str:
-    """Seconds as people say them.
-
-    >>> [_duration(s) for s in (42, 330, 7_260)]
-    ['42 s', '5 min 30 s', '2 h 1 min']
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -15,6 +15,7 @@ from raydistill.runners.cluster.failures import (
     readable_error,
 )
 from raydistill.runners.cluster.local_copy import local_storage, sync_object_store
+from raydistill.runners.cluster.progress import progress_sent, tasks_shown
 from raydistill.runners.cluster.stop_signal import stop_on_signal, unless_stopped
 from raydistill.runners.cluster.work import Metrics, Work, paced
 
@@ -32,7 +33,8 @@ def run_once(function: Callable[P, T], need: Need, *args: P.args, **kwargs: P.kw
         RayTaskError: any other error, with the worker's traceback.
     """
     sync_object_store()
-    result: T = _results(function, [_task(need).remote(function, *args, **kwargs)])[0]
+    task = _task(need).remote(function.__name__, function, *args, **kwargs)
+    result: T = _results(function, [task])[0]
     return result
 
 
@@ -45,22 +47,24 @@ def run_each_once(function: Callable[[J], T], need: Need, jobs: Sequence[J]) -> 
     """
     sync_object_store()
     task = _task(need)
-    return _results(function, [task.remote(function, job) for job in jobs])
+    tasks = [task.remote(f"{function.__name__} {n}", function, job) for n, job in enumerate(jobs)]
+    return _results(function, tasks)
 
 
 def _task(need: Need) -> Any:
     return ray.remote(**ray_options(need), max_retries=ATTEMPTS - 1)(_call)
 
 
-def _call(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+def _call(name: str, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """On a worker: call the function with this node's copy of the storage."""
-    with local_storage(*args) as local_args:
+    with progress_sent(name), local_storage(*args) as local_args:
         return function(*local_args, **kwargs)
 
 
 def _results(function: Callable[..., Any], tasks: list[Any]) -> list[Any]:
     try:
-        results: list[Any] = ray.get(tasks)
+        with tasks_shown(len(tasks)):
+            results: list[Any] = ray.get(tasks)
     except RayError as error:
         raise readable_error(error, function.__name__) from None
     sync_object_store()

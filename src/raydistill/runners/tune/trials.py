@@ -27,6 +27,7 @@ from raydistill.core.redaction import redact
 from raydistill.runners.cluster.connection import WORKER_CPU, configured, device_need
 from raydistill.runners.cluster.failures import ATTEMPTS, DIED, Reached, Retries, nothing_kept
 from raydistill.runners.cluster.local_copy import local_storage, sync_object_store
+from raydistill.runners.cluster.progress import Reports, progress_received, progress_sent
 from raydistill.runners.cluster.stop_signal import stop_on_signal, unless_stopped
 from raydistill.runners.cluster.work import FINISHED, Candidate, Metrics, Work, paced
 from raydistill.runners.tune.in_order import InOrder
@@ -106,6 +107,7 @@ def run_jobs(
     work: Work,
     setup: Setup,
     on_progress: Callable[[str, Metrics], None],
+    on_stages: Callable[[Reports], None] = lambda _reports: None,
     reached: Reached = nothing_kept,
 ) -> TuneOutcome:
     """Run the cells that `searcher` suggests, until it suggests no more; a failure stops no other.
@@ -116,6 +118,8 @@ def run_jobs(
         work: the generator function that a trial runs.
         setup: where, and on how many devices.
         on_progress: called here, in the driver, with a cell's key and its newest report.
+        on_stages: called here about once a second, in another thread, with the newest progress
+            of what cells do besides, by key.
         reached: a cell's stored progress, by its key.
 
     Raises:
@@ -137,7 +141,13 @@ def run_jobs(
     )
     sync_object_store()
     cleanup = orphans_removed() if max(setup.device_counts) > 1 else nullcontext()
-    with _cache(setup.folder) as cache, _environment(searcher), stop_on_signal(), cleanup:
+    with (
+        _cache(setup.folder) as cache,
+        _environment(searcher),
+        stop_on_signal(),
+        cleanup,
+        progress_received(on_stages),
+    ):
         grid = tune.Tuner(
             function,
             tune_config=tune.TuneConfig(
@@ -175,9 +185,9 @@ def _trial(
     if max(devices) > 1:
         from raydistill.runners.tune.worker_group import train  # noqa: PLC0415  (Ray Train is seconds)
 
-        train(work, jobs[key], devices=devices, gpu=gpu, name=f"train-{key}", folder=folder)
+        train(work, jobs[key], devices=devices, gpu=gpu, key=key, folder=folder)
         return
-    with local_storage(jobs[key]) as (job,):
+    with progress_sent(key), local_storage(jobs[key]) as (job,):
         for metrics in paced(work(job), agree=unless_stopped):
             tune.report(dict(metrics))
 

@@ -3,6 +3,7 @@
 import functools
 import os
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import ray
@@ -12,11 +13,12 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from raydistill.runners.cluster.connection import WORKER_CPU
 from raydistill.runners.cluster.local_copy import local_storage
+from raydistill.runners.cluster.progress import progress_sent
 from raydistill.runners.cluster.stop_signal import unless_stopped
 from raydistill.runners.cluster.work import Work, paced
 
 
-def train(work: Work, job: object, *, devices: range, gpu: bool, name: str, folder: Path) -> None:
+def train(work: Work, job: object, *, devices: range, gpu: bool, key: str, folder: Path) -> None:
     """Run `work` on `devices` ranks; its reports become those of this Tune trial.
 
     Args:
@@ -25,26 +27,28 @@ def train(work: Work, job: object, *, devices: range, gpu: bool, name: str, fold
         devices: how many ranks; of several counts, as many as the cluster has room for, and
             when nodes come or go it resumes from its newest checkpoint with another count.
         gpu: whether each rank holds a GPU.
-        name: of the run; the same for every attempt of the same work.
+        key: of the work; the same for every attempt.
         folder: absolute, seen by every node; for Train's own files.
     """
     forward = TuneReportCallback()
     trainer = TorchTrainer(
-        functools.partial(_on_every_rank, work, job),
+        functools.partial(_on_every_rank, work, job, key),
         scaling_config=ScalingConfig(
             num_workers=(min(devices), max(devices)) if len(devices) > 1 else max(devices),
             elastic_resize_monitor_interval_s=float(os.environ["RAYDISTILL_RESIZE_S"]),
             use_gpu=gpu,
             resources_per_worker={"CPU": WORKER_CPU} | ({"GPU": 1} if gpu else {}),
         ),
-        run_config=RunConfig(name=name, storage_path=str(folder), callbacks=[forward]),
+        run_config=RunConfig(name=f"train-{key}", storage_path=str(folder), callbacks=[forward]),
     )
     trainer.fit()
     _wait_until_reported(forward)
 
 
-def _on_every_rank(work: Work, job: object) -> None:
-    with local_storage(job) as (local_job,):
+def _on_every_rank(work: Work, job: object, key: str) -> None:
+    leads = ray.train.get_context().get_world_rank() == 0
+    sent = progress_sent(key) if leads else nullcontext()
+    with sent, local_storage(job) as (local_job,):
         for metrics in paced(work(local_job), agree=_number_of_rank_0):
             ray.train.report(dict(metrics))
 
