@@ -105,6 +105,34 @@ def test_a_folder_that_is_not_empty_is_refused_before_anything_is_read(storage, 
     assert "is not empty: --overwrite" in done.stderr
 
 
+def test_killed_between_its_renames_it_leaves_no_map_of_one_model_with_weights_of_another(
+    storage, folder, tmp_path
+):
+    from transformers import AutoModelForCausalLM
+
+    to = tmp_path / "out"
+    assert prune(storage, to, "--model", folder, "--layers", "1,3-4").returncode == 0
+    words = ("--model", folder, "--layers", "2", "--overwrite")
+    assert sweeping.killed_by_plan(storage, "kill@output=2", "prune", *words, "--to", to)
+    assert not to.exists()
+    done = prune(storage, to, *words)
+    assert done.returncode == 0, done.stderr
+    assert read_map(to / "mergekit.yml").kept == (0, 1, 3, 4, 5)
+    short = AutoModelForCausalLM.from_pretrained(to)
+    assert len(short.model.layers) == short.config.num_hidden_layers == 5
+    whole = AutoModelForCausalLM.from_pretrained(folder).state_dict()
+    assert short.state_dict()["model.layers.2.mlp.up_proj.weight"].equal(
+        whole["model.layers.3.mlp.up_proj.weight"]
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_link_to_nothing_is_refused_before_anything_is_read(storage, tmp_path):
+    (tmp_path / "out").symlink_to(tmp_path / "nothing")
+    done = prune(storage, tmp_path / "out", "--model", "./nowhere", "--layers", "1")
+    assert (done.returncode, "out is a link to" in done.stderr) == (2, True)
+
+
 def test_only_a_checkpoint_is_pruned(storage, tmp_path):
     done = prune(storage, tmp_path / "out", "--layers", "1")
     assert (done.returncode, "prune needs --model" in done.stderr) == (2, True)

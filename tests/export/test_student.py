@@ -14,7 +14,7 @@ from raydistill.core.serialization import from_json, to_json
 from raydistill.data.tokenizer import train_tokenizer
 from raydistill.export.lineage import Lineage
 from raydistill.export.model_card import model_card
-from raydistill.export.student_folder import dtype_of, in_float32, read_student, write_student
+from raydistill.export.student_folder import dtype_of, fill_student, in_float32, read_student
 from raydistill.models.huggingface.checkpoint import read_checkpoint
 from raydistill.models.huggingface.loading import load_pretrained
 from raydistill.models.student import Student
@@ -136,7 +136,8 @@ def test_half_precision_is_exported_as_it_came_or_in_float32(tmp_path):
         if name == "whole":
             in_float32(student)
         assert dtype_of(student) == dtype
-        write_student(student, tmp_path / name, tokenizer=folder, overwrite=False, notes={})
+        (tmp_path / name).mkdir()
+        fill_student(student, tmp_path / name, tokenizer=folder, notes={})
         again = read_student(tmp_path / name, 32)
         assert next(again.parameters()).dtype == dtype
         for name_of, p in again.named_parameters():
@@ -244,6 +245,18 @@ def test_what_cannot_be_exported_or_added_is_refused_in_one_line(exported, tmp_p
         assert message in done.stderr
     assert not new.exists()
     assert sorted(storage.rglob("*")) == before
+
+
+@pytest.mark.parametrize("exported", ["palm"], indirect=True)
+def test_killed_at_its_rename_the_same_export_succeeds(exported, tmp_path):
+    storage, result, to = exported
+    words = ("export", result.trained.trial_id, "--to", tmp_path / "out", "--no-measure")
+    assert sweeping.killed_by_plan(storage, "kill@output=1", *words)
+    assert not (tmp_path / "out").exists()
+    done = sweeping.command(storage, *words)
+    assert done.returncode == 0, done.stderr
+    assert torch.equal(reloaded(tmp_path / "out")(tokens()).logits, reloaded(to)(tokens()).logits)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_base_of_the_package_is_exported_from_an_empty_storage(tmp_path):

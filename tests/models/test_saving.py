@@ -9,9 +9,8 @@ import torch
 from raydistill.core.errors import UsageError
 from raydistill.models.huggingface.checkpoint import read_checkpoint
 from raydistill.models.huggingface.loading import load_pretrained
-from raydistill.models.huggingface.saving import write_folder
 from raydistill.models.student import Student
-from support.hub_models import save_model
+from support.hub_models import save_model, write_folder
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def test_it_keeps_dtype_dropout_and_what_lies_beside(checkpoint, tmp_path):
     folder, decoder = checkpoint
     Student(decoder).remove((1, 4))
     weights = {n: p.clone() for n, p in decoder.float().named_parameters()}
-    write_folder(decoder, folder, tmp_path / "out", notes={"mergekit.yml": "slices: []"})
+    write_folder(decoder, folder, tmp_path / "out", **{"mergekit.yml": "slices: []"})
     came, went = (json.loads((at / "config.json").read_text()) for at in (folder, tmp_path / "out"))
     assert {k for k in came | went if came.get(k) != went.get(k)} == {
         "num_hidden_layers", "transformers_version",
@@ -38,6 +37,7 @@ def test_it_keeps_dtype_dropout_and_what_lies_beside(checkpoint, tmp_path):
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
         "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
         "chat_template.jinja", "generation_config.json", "mergekit.yml",
+        "manifest.json",
     }  # fmt: skip
     again = load_pretrained(read_checkpoint(str(tmp_path / "out"), "main"))
     assert again.inner.dtype == torch.bfloat16

@@ -53,6 +53,19 @@ def test_a_draft_that_somebody_writes_to_stays(tmp_path):
     assert leftovers[0].is_dir()
 
 
+@pytest.mark.parametrize("hours", [2, -2])
+def test_a_machine_whose_clock_goes_wrong_deletes_no_draft_that_is_seconds_old(
+    tmp_path, monkeypatch, hours
+):
+    fresh, (leftover, *_) = drafts(tmp_path / "fresh"), drafts(tmp_path / "left")
+    aged(leftover, 2 * IDLE_S)
+    now_s = time.time()
+    monkeypatch.setattr(time, "time", lambda: now_s + hours * 3600)
+    assert remove_leftovers(tmp_path).startswith("swept up 1 ")
+    assert all(path.exists() for path in fresh)
+    assert not leftover.exists()
+
+
 @pytest.mark.parametrize("folder", ["mlartifacts", "ray"])
 def test_what_others_keep_in_a_storage_is_theirs(tmp_path, folder):
     theirs = tmp_path / folder / f".{uuid.uuid4().hex}"

@@ -53,3 +53,12 @@ def save_tokenizer(folder):
     (folder / "tokenizer.json").write_text(shipped_tokenizer().read_text("utf-8"), "utf-8")
     about = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|endoftext|>"}
     (folder / "tokenizer_config.json").write_text(json.dumps(about), "utf-8")
+
+
+def write_folder(decoder, checkpoint_folder, to, overwrite=False, **notes):
+    """A decoder in a folder, as `raydistill prune` writes it."""
+    from raydistill.models.huggingface.saving import fill_folder, model_folder
+
+    others = {"the folder that the model comes from": checkpoint_folder}
+    with model_folder(to, overwrite, others) as draft:
+        fill_folder(decoder, checkpoint_folder, draft, notes)

@@ -65,6 +65,7 @@ COMMANDS = (
             flag("--scale", default="laptop", help=", ".join(scale_names())),
             add_text_flags,
             flag("--to", help="a folder to put them in, as the package ships them"),
+            OVERWRITE,
         ),
         main="raydistill.cli.commands.bases:base",
     ),

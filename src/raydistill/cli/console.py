@@ -10,6 +10,7 @@ from raydistill.cli.arguments.parser import EXITS, Parser
 from raydistill.cli.arguments.storage import STORAGE, storage_of
 from raydistill.cli.command_table import COMMANDS, Command
 from raydistill.cli.exit import exit_code_of
+from raydistill.core import fault_injection
 from raydistill.core.errors import UsageError, unknown
 from raydistill.storage.object_store import download, is_any, is_small, upload
 from raydistill.storage.store import Store
@@ -39,6 +40,8 @@ def _run(argv: Sequence[str]) -> int:
         parser.print_help()
         return 0
     store = Store(storage_of(flags))
+    if message := fault_injection.arm(store.path("faults")):
+        print(message, file=sys.stderr)
     download(store.root, is_any if flags.command.weights else is_small)
     code: int = flags.command.run(store, flags)
     upload(store.root)

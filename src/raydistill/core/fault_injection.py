@@ -11,6 +11,7 @@ The code marks its points by `fault_point`. A fault is an action at the n-th occ
     note    nothing; it is only logged         preparing   corpus and bases are looked up
                                                tracking    a run is about to be sent to MLflow
                                                teacher     a teacher on its own devices is queried
+                                               output      a folder that is written is renamed
 
 Where the caller does not count them, n is the n-th occurrence in one process. `rank=1` is that
 rank of a training alone; `times=3` so many occurrences, over all processes and repetitions, once
@@ -36,7 +37,16 @@ LOG_VARIABLE = "RAYDISTILL_FAULTS_LOG"
 VARIABLES = (PLAN_VARIABLE, LOG_VARIABLE)  # a driver passes them to its workers
 
 ACTIONS = ("enospc", "hang", "kill", "note", "raise")
-POINTS = ("checkpoint", "evaluation", "preparing", "removal", "step", "teacher", "tracking")
+POINTS = (
+    "checkpoint",
+    "evaluation",
+    "output",
+    "preparing",
+    "removal",
+    "step",
+    "teacher",
+    "tracking",
+)
 
 _occurrences: Counter[str] = Counter()
 

@@ -22,18 +22,6 @@ def resolve_path(text: str | Path) -> Path:
         raise UsageError(f"{str(text)!r}: nobody here has that home") from None
 
 
-def folder_to_fill(text: str | Path) -> Path:
-    """`text` as an absolute folder, made and found writable before any work.
-
-    Raises:
-        UsageError: as `resolve_path`.
-        SetupError: if it cannot be written.
-    """
-    folder = resolve_path(text).absolute()
-    check_writable(folder, f"{folder} cannot be filled")
-    return folder
-
-
 def check_writable(folder: Path, what: str) -> None:
     """Make a folder, and check that it can be written.
 

@@ -11,10 +11,10 @@ from raydistill.export.inference_speed import measure_speeds
 from raydistill.export.lineage import FILE, Lineage, Speeds
 from raydistill.export.model_card import model_card
 from raydistill.export.source import ExportSource, find_source
-from raydistill.export.student_folder import dtype_of, in_float32, stock_of, write_student
+from raydistill.export.student_folder import dtype_of, fill_student, in_float32, stock_of
 from raydistill.models.distributed import World
 from raydistill.models.families.hub import HubDecoder
-from raydistill.models.huggingface.saving import check_target
+from raydistill.models.huggingface.saving import model_folder
 from raydistill.models.student import Student
 from raydistill.reports.console.console import open_console
 from raydistill.storage.store import Store
@@ -30,27 +30,23 @@ def export_student(store: Store, flags: argparse.Namespace) -> int:
         UsageError: if there is no such trial or base, or the folder may not be written.
         DataError: if its weights are damaged or missing, or the checkpoint that it came from.
     """
-    to = resolve_path(flags.to)
     if flags.dtype not in DTYPES:
         raise UsageError(unknown("--dtype", flags.dtype, DTYPES))
-    check_target(to, flags.overwrite)
+    to = resolve_path(flags.to).absolute()
     source = find_source(store, flags.trial)
-    student = load_verified(source.weights, source.lineage.weights_sha256)
-    if flags.dtype == "float32":
-        in_float32(student)
-    dtype = str(dtype_of(student)).removeprefix("torch.")
-    lineage = replace(source.lineage, dtype=dtype)
-    if not flags.no_measure:
-        lineage = replace(lineage, speeds=_speeds(student, source, store))
-    write_student(
-        student,
-        to,
-        tokenizer=source.tokenizer,
-        overwrite=flags.overwrite,
-        notes=_notes(lineage, to.absolute().name, student),
-    )
+    others = {"the folder that the model comes from": source.tokenizer, "the storage": store.root}
+    with model_folder(flags.to, flags.overwrite, others) as draft:
+        student = load_verified(source.weights, source.lineage.weights_sha256)
+        if flags.dtype == "float32":
+            in_float32(student)
+        dtype = str(dtype_of(student)).removeprefix("torch.")
+        lineage = replace(source.lineage, dtype=dtype)
+        if not flags.no_measure:
+            lineage = replace(lineage, speeds=_speeds(student, source, store))
+        notes = _notes(lineage, to.name, student)
+        fill_student(student, draft, tokenizer=source.tokenizer, notes=notes)
     layers = f"{len(lineage.kept)} of {lineage.base.num_layers} layers"
-    open_console().print(f"{to.absolute()}: {layers}, in {dtype}", soft_wrap=True)
+    open_console().print(f"{to}: {layers}, in {dtype}", soft_wrap=True)
     return 0
 
 

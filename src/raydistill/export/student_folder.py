@@ -19,7 +19,11 @@ from raydistill.models.decoder import Decoder
 from raydistill.models.families.hub import HubDecoder, be_quiet, original_settings
 from raydistill.models.huggingface.checkpoint import DEFAULT_REVISION, read_checkpoint
 from raydistill.models.huggingface.loading import check_tensors, load_pretrained
-from raydistill.models.huggingface.saving import draft_folder, write_folder, written_dtype
+from raydistill.models.huggingface.saving import (
+    fill_folder,
+    model_write_errors,
+    written_dtype,
+)
 from raydistill.models.student import Student
 
 
@@ -47,24 +51,22 @@ def in_float32(student: Student) -> None:
         student.model.config = replace(student.model.config, config=config)
 
 
-def write_student(
-    student: Student, to: Path, *, tokenizer: Path, overwrite: bool, notes: Mapping[str, str]
+def fill_student(
+    student: Student, folder: Path, *, tokenizer: Path, notes: Mapping[str, str]
 ) -> None:
     """Write a student with its tokenizer and the token that ends a generated text.
 
     Args:
         student: in the precision that its base came in.
-        to: the folder, which gets all files at once or none.
+        folder: an empty one.
         tokenizer: a folder that has it; of a Hugging Face family, the checkpoint.
-        overwrite: whether existing files may be replaced; others stay.
         notes: more files, name → text, such as a model card.
 
     Raises:
-        UsageError: if `to` may not be written.
-        DataError: if it cannot be.
+        SetupError: if writing fails.
     """
     if isinstance(student.model, HubDecoder):
-        write_folder(student.model, tokenizer, to, overwrite, notes)
+        fill_folder(student.model, tokenizer, folder, notes)
         return
     stock: Any = stock_of(student, tokenizer)
     be_quiet()
@@ -78,10 +80,10 @@ def write_student(
         "tokenizer_config.json": json.dumps(about, indent=2) + "\n",
         **notes,
     }
-    with draft_folder(to, overwrite, tokenizer) as draft:
-        stock.save_pretrained(draft)
+    with model_write_errors(folder):
+        stock.save_pretrained(folder)
         for name, text in texts.items():
-            (draft / name).write_text(text, encoding="utf-8")
+            (folder / name).write_text(text, encoding="utf-8")
 
 
 def read_student(folder: Path, seq_len: int) -> Decoder:

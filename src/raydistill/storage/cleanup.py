@@ -2,13 +2,14 @@
 
 `Store.making`, checkpoints and `write_text` write a draft beside its final path, under a name that
 begins with a dot, and rename it when it is complete: so a draft never counts, and only takes room.
+Its age is told by the clock that dates the storage's files: this machine's may go wrong.
 """
 
 import os
 import re
 import shutil
-import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 IDLE_S = 3600.0  # without a write for so long, a draft has no writer
@@ -24,17 +25,41 @@ def remove_leftovers(root: Path) -> str:
     Returns:
         a line to show; empty if there were none.
     """
-    drafts = [path for path in _drafts(root) if time.time() - _last_written_s(path) > IDLE_S]
+    drafts = idle_drafts(_drafts(root), root)
     if not drafts:
         return ""
     files = (file for path in drafts for file in (path, *path.rglob("*")) if file.is_file())
     size = sum(file.stat().st_size for file in files)
+    remove_drafts(drafts)
+    return f"swept up {len(drafts)} half-written leftover(s) of killed runs, {size / 1e6:.1f} MB"
+
+
+def idle_drafts(drafts: Iterable[Path], folder: Path) -> list[Path]:
+    """Those of the drafts in `folder` that nobody has written to for an hour."""
+    drafts = list(drafts)
+    if not drafts:
+        return []
+    now_s = file_server_time_s(folder)
+    return [path for path in drafts if now_s - _last_written_s(path, now_s) > IDLE_S]
+
+
+def remove_drafts(drafts: Iterable[Path]) -> None:
+    """Delete files and folders, whether or not others delete them too."""
     for path in drafts:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    return f"swept up {len(drafts)} half-written leftover(s) of killed runs, {size / 1e6:.1f} MB"
+
+
+def file_server_time_s(folder: Path) -> float:
+    """The time by the clock that dates the files of a folder, which may be another machine's."""
+    probe = folder / f".probe-{uuid.uuid4().hex}"
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def _drafts(root: Path) -> Iterator[Path]:
@@ -45,9 +70,9 @@ def _drafts(root: Path) -> Iterator[Path]:
         folders[:] = [name for name in folders if name not in ignored]
 
 
-def _last_written_s(path: Path) -> float:
+def _last_written_s(path: Path, now_s: float) -> float:
     """The time of the last write in a draft; now, if its writer has just finished it."""
     try:
         return max(entry.lstat().st_mtime for entry in (path, *path.rglob("*")))
     except FileNotFoundError:
-        return time.time()
+        return now_s

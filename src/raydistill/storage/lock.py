@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -44,17 +45,22 @@ class Holder:
 
 
 @contextmanager
-def hold_lock(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+def hold_lock(
+    path: Path, say: Callable[[str], None], what: str = "this sweep", done: str = "run"
+) -> Iterator[None]:
     """Hold the lock at `path` during the block.
 
     Args:
         path: of the lock's file; its folder is made.
         say: shows a line, if the lock of a dead holder is taken over.
+        what: the lock is for, such as a folder.
+        done: what its holder does to that, such as "written".
 
     Raises:
         SetupError: if a live holder has it; the message names who, where and since when.
     """
-    with _claim(path, on_busy=_refuse, on_takeover=_stop) as dead:
+    refuse, stop = partial(_refuse, f"{what} is {done}"), partial(_stop, what)
+    with _claim(path, on_busy=refuse, on_takeover=stop) as dead:
         if dead:
             say(f"process {dead.pid} on {dead.host} is gone; its lock since {dead.since} is taken")
         yield
@@ -109,9 +115,9 @@ def _acquire(path: Path, me: Holder, on_busy: Callable[[Holder], None]) -> Holde
                 return holder
 
 
-def _refuse(holder: Holder) -> NoReturn:
+def _refuse(doing: str, holder: Holder) -> NoReturn:
     raise SetupError(
-        f"this sweep is run by process {holder.pid} on {holder.host} ({holder.user}, since "
+        f"{doing} by process {holder.pid} on {holder.host} ({holder.user}, since "
         f"{holder.since}); wait for its end, or stop it there"
     )
 
@@ -185,10 +191,10 @@ def _beat(
             os.utime(path)
 
 
-def _stop(holder: Holder) -> None:
+def _stop(what: str, holder: Holder) -> None:
     """End as at SIGTERM: with checkpoints, and before two processes write the same files."""
     print(
-        f"process {holder.pid} on {holder.host} ({holder.user}) took the lock of this sweep over; "
+        f"process {holder.pid} on {holder.host} ({holder.user}) took the lock of {what} over; "
         "this one stops",
         file=sys.stderr,
     )

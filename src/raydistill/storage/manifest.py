@@ -63,13 +63,8 @@ def verify(folder: Path) -> None:
     Raises:
         DataError: if the manifest is missing, of a newer schema (`NewerError`), or a file differs.
     """
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise DataError(f"{folder} has no {MANIFEST}: it was not finished, or is not a checkpoint")
-    for name, entry in _entries(path).items():
+    for name, entry in files_of(folder).items():
         file = folder / name
-        if Path(name).is_absolute() or ".." in Path(name).parts or file.is_symlink():
-            raise DataError(f"{path} names {name}, which is not in its folder")
         if not file.is_file():
             raise DataError(f"{file} is missing ({entry['bytes']} bytes in the manifest)")
         if file.stat().st_size != entry["bytes"]:
@@ -78,8 +73,16 @@ def verify(folder: Path) -> None:
             raise DataError(f"{file} does not have the sha256 of its manifest: {entry['sha256']}")
 
 
-def _entries(path: Path) -> dict[str, dict[str, Any]]:
-    """The size and sha256 of every file in a manifest."""
+def files_of(folder: Path) -> dict[str, dict[str, Any]]:
+    """The size and sha256 of every file in the manifest of a folder, by its name there.
+
+    Raises:
+        DataError: if the manifest is missing, of a newer schema (`NewerError`), damaged, or names a
+            file that is elsewhere.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise DataError(f"{folder} has no {MANIFEST}: it was not finished, or is not a checkpoint")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         schema = int(manifest["schema"])
@@ -91,6 +94,9 @@ def _entries(path: Path) -> dict[str, dict[str, Any]]:
         raise DataError(f"{path} is damaged") from None
     if schema > SCHEMA:
         raise NewerError(f"{path.parent} was written by schema {schema}, this reads {SCHEMA}")
+    for name in entries:
+        if Path(name).is_absolute() or ".." in Path(name).parts or (folder / name).is_symlink():
+            raise DataError(f"{path} names {name}, which is not in its folder")
     return entries
 
 
@@ -103,11 +109,15 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` atomically: a reader sees all of it or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:  # on a full disk, what could be written makes room again
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def write_new(path: Path, text: str) -> None:

@@ -7,17 +7,17 @@ import sys
 from pathlib import Path
 
 from raydistill.core.errors import DataError
-from raydistill.core.paths import resolve_path
 from raydistill.core.units import format_bytes
 from raydistill.models.huggingface.checkpoint import locate, read_checkpoint, read_config
 from raydistill.models.huggingface.loading import load_pretrained
-from raydistill.models.huggingface.saving import copy_tokenizer_files, draft_folder
+from raydistill.models.huggingface.saving import copy_tokenizer_files, model_folder
 from raydistill.pruning.ranking_result import layers_word
 from raydistill.reports.console.console import open_console
+from raydistill.storage.output_folder import write_errors
 from raydistill.storage.store import Store
 
 
-def import_model(_: Store, flags: argparse.Namespace) -> int:
+def import_model(store: Store, flags: argparse.Namespace) -> int:
     """Write the checkpoint `flags.source` as safetensors to `flags.to`, and load it once.
 
     Raises:
@@ -28,16 +28,17 @@ def import_model(_: Store, flags: argparse.Namespace) -> int:
     read_config(source)
     if list(source.glob("*.safetensors")):
         raise DataError(f"{source} has safetensors already: it needs no import")
-    to = resolve_path(flags.to)
-    with draft_folder(to, flags.overwrite, source) as draft:
+    others = {"the folder that the model comes from": source, "the storage": store.root}
+    with model_folder(flags.to, flags.overwrite, others) as draft:
         _unpickle(source, draft)
-        shutil.copyfile(source / "config.json", draft / "config.json")
-        copy_tokenizer_files(source, draft)
+        with write_errors(draft):
+            shutil.copyfile(source / "config.json", draft / "config.json")
+            copy_tokenizer_files(source, draft)
         checkpoint = read_checkpoint(str(draft), "main")
         load_pretrained(checkpoint)
         size = sum(file.stat().st_size for file in draft.iterdir())
     layers = layers_word(checkpoint.model.num_layers)
-    open_console().print(f"{to}: {layers}, {format_bytes(size)}", soft_wrap=True)
+    open_console().print(f"{flags.to}: {layers}, {format_bytes(size)}", soft_wrap=True)
     return 0
 
 

@@ -3,6 +3,7 @@
 import argparse
 import re
 from decimal import Decimal
+from pathlib import Path
 
 from raydistill.cli.arguments.named_model import open_checkpoint
 from raydistill.core.errors import DataError, UsageError
@@ -11,7 +12,7 @@ from raydistill.core.units import B, K, M, format_bytes, format_tokens
 from raydistill.data.sources.embedded import EMBEDDED
 from raydistill.models.families.hub import HubDecoder
 from raydistill.models.huggingface.checkpoint import HubCheckpoint
-from raydistill.models.huggingface.saving import check_target, write_folder
+from raydistill.models.huggingface.saving import fill_folder, model_folder
 from raydistill.models.student import Student
 from raydistill.pruning.calibration import default_device, read_sample
 from raydistill.pruning.layer_choice import LayerRequest
@@ -39,8 +40,21 @@ def prune(store: Store, flags: argparse.Namespace) -> int:
     name = flags.model or (layer_map.model if layer_map else "")
     if not name:
         raise UsageError("prune needs --model, a folder or a hub id")
-    to = resolve_path(flags.to)
-    check_target(to, flags.overwrite)
+    path = resolve_path(name)
+    others = {
+        "the folder that the model comes from": path if path.is_dir() else None,
+        "the storage": store.root,
+    }
+    with model_folder(flags.to, flags.overwrite, others) as draft:
+        line = _prune(name, layer_map, draft, store, flags)
+    open_console().print(f"{line}\n{resolve_path(flags.to).absolute()}", soft_wrap=True)
+    return 0
+
+
+def _prune(
+    name: str, layer_map: LayerMap | None, folder: Path, store: Store, flags: argparse.Namespace
+) -> str:
+    """Write what stays of the model into an empty folder; a line on what that is."""
     checkpoint, decoder = open_checkpoint(name, flags.revision)
     layers = _layers(flags, layer_map, checkpoint, decoder, store)
     config, dtype = checkpoint.model, str(decoder.inner.dtype).removeprefix("torch.")
@@ -52,16 +66,14 @@ def prune(store: Store, flags: argparse.Namespace) -> int:
     student = Student(decoder)
     student.remove(layers)
     kept = LayerMap(model=_absolute(name), kept=tuple(student.kept), dtype=dtype)
-    write_folder(decoder, checkpoint.folder, to, flags.overwrite, {FILE_NAME: write_map(kept)})
-    size = sum(file.stat().st_size for file in to.glob("*.safetensors"))
+    fill_folder(decoder, checkpoint.folder, folder, {FILE_NAME: write_map(kept)})
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     before, after = (format_tokens(parameters(config, count)) for count in (0, len(layers)))
-    open_console().print(
+    return (
         f"{name}: {layers_word(config.num_layers)}, {before} parameters; without "
         f"{layers_text(tuple(sorted(layers)))}: {layers_word(len(student.kept))}, {after}, "
-        f"{format_bytes(size)}.\n{to.absolute()}",
-        soft_wrap=True,
+        f"{format_bytes(size)}."
     )
-    return 0
 
 
 def _check_ways(flags: argparse.Namespace) -> None:

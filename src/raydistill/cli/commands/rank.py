@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 
 from raydistill.cli.arguments.named_model import open_model
-from raydistill.core.errors import SetupError
 from raydistill.core.paths import resolve_path
 from raydistill.pruning.calibration import default_device, read_sample
 from raydistill.pruning.ranking import rank as measure
@@ -18,6 +17,7 @@ from raydistill.reports.figures import panels as pictures
 from raydistill.reports.figures.ranking import ranking_figure
 from raydistill.reports.formats.terminal import print_section
 from raydistill.storage.manifest import write_text
+from raydistill.storage.output_folder import check_output, output_folder, write_errors
 from raydistill.storage.store import Store
 
 
@@ -25,10 +25,12 @@ def rank(store: Store, flags: argparse.Namespace) -> int:
     """Measure a model, print the tables, and write them with a picture.
 
     Raises:
-        UsageError: if the model cannot give a count.
+        UsageError: if the model cannot give a count, or `flags.to` may not be written.
         DataError: if the model or the text cannot be read.
     """
     counts, console = flags.count, open_console()
+    if flags.to:
+        check_output(flags.to)
     named = open_model(flags.model, flags.revision, store)
     counts_of(counts, len(named.model.blocks))
     device = default_device()
@@ -50,12 +52,10 @@ def rank(store: Store, flags: argparse.Namespace) -> int:
     for line in ranking.findings(result):
         console.print(line, soft_wrap=True)
     folder = _folder(flags, named.name)
-    try:
-        write_text(folder / "rank.md", ranking.to_markdown(result, command))
-        write_text(folder / "rank.csv", ranking.to_csv(result))
-        pictures.save(pictures.draw_together(ranking_figure(result)), "rank", folder)
-    except OSError as error:
-        raise SetupError(f"{folder} cannot be written: {error.strerror}") from None
+    with output_folder(folder, overwrite=True) as draft, write_errors(draft):
+        write_text(draft / "rank.md", ranking.to_markdown(result, command))
+        write_text(draft / "rank.csv", ranking.to_csv(result))
+        pictures.save(pictures.draw_together(ranking_figure(result)), "rank", draft)
     console.print(f"\nTables and picture: {folder}/rank.md, .csv, .svg, .png", soft_wrap=True)
     console.print(f"Next: {command}", soft_wrap=True)
     return 0

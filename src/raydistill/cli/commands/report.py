@@ -4,7 +4,6 @@ import argparse
 from collections.abc import Sequence
 
 from raydistill.core.errors import UsageError, unknown
-from raydistill.core.paths import folder_to_fill
 from raydistill.driver.from_mlflow import from_mlflow
 from raydistill.reports.console.console import PipeSafeConsole, open_console
 from raydistill.reports.formats import all_formats as formats
@@ -17,6 +16,7 @@ from raydistill.reports.tables.custom import CustomTable, TableRequest, custom_t
 from raydistill.reports.tables.table import build_table
 from raydistill.reports.trials import best_rows, differences, find_trial, trial_section
 from raydistill.storage.manifest import write_text
+from raydistill.storage.output_folder import check_output, output_folder, write_errors
 from raydistill.storage.store import Store
 
 PRINTED = ("terminal", *formats.FORMATS)
@@ -30,21 +30,23 @@ def report(store: Store, flags: argparse.Namespace) -> int:
     """
     if flags.format not in PRINTED:
         raise UsageError(unknown("--format", flags.format, PRINTED))
+    to, others = flags.to or store.path("report"), {"the storage": store.root}
+    folder = check_output(to, others)
     reports = _read(store, flags)
     ask = _ask(flags)
     free = custom_tables(reports, ask) if ask else []
     chapters = [report_content(sweep) for sweep in reports]
-    folder = folder_to_fill(flags.to or store.path("report"))
     console = open_console()
     if flags.format == "terminal":
         _print(chapters, free, console)
     else:
         print(_as_text(chapters, free, flags.format).rstrip("\n"))
-    for name, text in formats.texts(chapters, free).items():
-        write_text(folder / name, text)
-    for part in chapters:
-        name = f"{part.report.sweep}-{part.report.scale}".replace(" ", "-").replace(",", "")
-        formats.figures(part, folder / name)
+    with output_folder(to, overwrite=True, apart_from=others) as draft, write_errors(draft):
+        for name, text in formats.texts(chapters, free).items():
+            write_text(draft / name, text)
+        for part in chapters:
+            name = f"{part.report.sweep}-{part.report.scale}".replace(" ", "-").replace(",", "")
+            formats.figures(part, draft / name)
     if flags.format == "terminal":
         console.print(f"\nPage, tables and figures: {folder / 'report.html'}", soft_wrap=True)
     return 0

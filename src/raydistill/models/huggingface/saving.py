@@ -6,7 +6,6 @@ checkpoint's own but for the layers, and tokenizer and generation config are cop
 
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,69 +15,76 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from raydistill.core.errors import DataError, UsageError
+from raydistill.core.errors import SetupError, UsageError
+from raydistill.core.paths import resolve_path
 from raydistill.models.families.hub import HubDecoder, be_quiet, original_settings
+from raydistill.storage.output_folder import output_folder, write_errors
 
 COPIED = (  # from the folder of the checkpoint, as they are
     "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt",
     "*.model", "chat_template*", "generation_config.json",
 )  # fmt: skip
 LARGEST_FILE = "5GB"
+_WEIGHT_FILES = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")
 
 
-def write_folder(
-    decoder: HubDecoder,
-    checkpoint_folder: Path,
-    to: Path,
-    overwrite: bool = False,
-    notes: Mapping[str, str] | None = None,
+@contextmanager
+def model_folder(
+    to: str | Path, overwrite: bool, apart_from: Mapping[str, Path | None]
+) -> Iterator[Path]:
+    """A draft to fill, which becomes the folder `to` when the block ends without an error.
+
+    Args:
+        to: as the user wrote it.
+        overwrite: whether a model in it may be replaced; what is none of its files stays.
+        apart_from: folders that `to` must neither be nor hold, by what they are.
+
+    Raises:
+        UsageError: before the block, if `to` may not be written.
+        SetupError: if it cannot be.
+    """
+    written = output_folder(to, overwrite=overwrite, apart_from=apart_from, replaced=_WEIGHT_FILES)
+    with written as draft:
+        _check_weights(resolve_path(to))
+        yield draft
+        for file in draft.glob("*.safetensors"):
+            file.chmod(0o644)  # safetensors lets only the owner read
+
+
+def fill_folder(
+    decoder: HubDecoder, checkpoint_folder: Path, folder: Path, notes: Mapping[str, str]
 ) -> None:
     """Write a decoder, whichever layers left it, so that `AutoModelForCausalLM` loads it.
 
     Args:
         decoder: what to write, cast to the dtype of its checkpoint; itself unchanged.
         checkpoint_folder: where it came from, with tokenizer and generation config.
-        to: made if missing; it gets all files at once, or none.
-        overwrite: whether existing files may be replaced; others stay.
+        folder: an empty one.
         notes: more files, name → text, such as a model card.
 
     Raises:
-        UsageError: if `to` may not be written (`check_target`).
-        DataError: if writing fails.
+        SetupError: if writing fails.
     """
     be_quiet()
-    with draft_folder(to, overwrite, checkpoint_folder) as draft:
-        texts = {"config.json": json.dumps(_settings(decoder), indent=2) + "\n", **(notes or {})}
-        tensors = _cast(decoder, written_dtype(decoder))
-        decoder.inner.save_pretrained(draft, state_dict=tensors, max_shard_size=LARGEST_FILE)
+    texts = {"config.json": json.dumps(_settings(decoder), indent=2) + "\n", **notes}
+    tensors = _cast(decoder, written_dtype(decoder))
+    with model_write_errors(folder):
+        decoder.inner.save_pretrained(folder, state_dict=tensors, max_shard_size=LARGEST_FILE)
         decoder.inner.config.dtype = decoder.inner.dtype  # saving leaves its name there
-        (draft / "generation_config.json").unlink(missing_ok=True)
-        copy_tokenizer_files(checkpoint_folder, draft)
+        (folder / "generation_config.json").unlink(missing_ok=True)
+        copy_tokenizer_files(checkpoint_folder, folder)
         for name, text in texts.items():
-            (draft / name).write_text(text, encoding="utf-8")
+            (folder / name).write_text(text, encoding="utf-8")
 
 
 @contextmanager
-def draft_folder(to: Path, overwrite: bool, source: Path) -> Iterator[Path]:
-    """A draft folder to fill; its files move to `to` when the block ends without an error.
-
-    Raises:
-        UsageError: if `to` may not be written (`check_target`).
-        DataError: if writing fails.
-    """
-    check_target(to, overwrite, source)
+def model_write_errors(folder: Path) -> Iterator[None]:
+    """In the block, which writes a model into `folder`, errors of writing become a `SetupError`."""
     try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{to.name}-", dir=to.parent) as draft:
-            yield Path(draft)
-            _check_leftovers(to, Path(draft))
-            to.mkdir(exist_ok=True)
-            for file in sorted(Path(draft).iterdir()):
-                if file.suffix == ".safetensors":
-                    file.chmod(0o644)  # safetensors lets only the owner read
-                file.replace(to / file.name)
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"{to.absolute()} cannot be written: {error}") from None
+        with write_errors(folder):
+            yield
+    except SafetensorError as error:
+        raise SetupError(f"{folder} cannot be written: {error}") from error
 
 
 def copy_tokenizer_files(source: Path, to: Path) -> None:
@@ -87,20 +93,6 @@ def copy_tokenizer_files(source: Path, to: Path) -> None:
         for file in source.glob(pattern):
             if file.is_file():
                 shutil.copyfile(file, to / file.name)
-
-
-def check_target(to: Path, overwrite: bool, source: Path | None = None) -> None:
-    """Check that `to` may be written.
-
-    Raises:
-        UsageError: if it is a file, is not empty without `overwrite`, or is the source.
-    """
-    if source is not None and to.resolve() == source.resolve():
-        raise UsageError(f"--to {to} is the folder that the model comes from: name another")
-    if to.exists() and not to.is_dir():
-        raise UsageError(f"--to {to} is a file: name a folder")
-    if to.is_dir() and any(to.iterdir()) and not overwrite:
-        raise UsageError(f"{to.absolute()} is not empty: --overwrite replaces what is written anew")
 
 
 def _settings(decoder: HubDecoder) -> dict[str, Any]:
@@ -130,11 +122,11 @@ def _cast(decoder: HubDecoder, dtype: torch.dtype) -> dict[str, Tensor]:
     return {name: cast[id(tensor)] for name, tensor in tensors.items()}
 
 
-def _check_leftovers(to: Path, draft: Path) -> None:
-    """Refuse older weights in `to` that would be read together with the new ones."""
-    new = {file.name for file in draft.iterdir()}
-    old = [file.name for file in sorted(to.glob("*.safetensors")) if file.name not in new]
-    if old:
+def _check_weights(to: Path) -> None:
+    """Refuse weights in `to` that are not those of one model in the usual files."""
+    old = sorted(file.name for file in to.glob("*.safetensors"))
+    shards = [f"model-{n:05}-of-{len(old):05}.safetensors" for n in range(1, len(old) + 1)]
+    if old not in ([], ["model.safetensors"], shards):
         raise UsageError(
             f"{to.absolute()} has weights of another model ({', '.join(old[:3])}), which would be "
             "read with these: remove them, or name another folder"

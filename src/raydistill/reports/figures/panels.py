@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raydistill.storage.manifest import write_bytes, write_text
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -90,8 +92,9 @@ def save(figure: "Figure", name: str, folder: Path) -> tuple[Path, ...]:
     """Writes `name.png` and `name.svg`; nothing for a figure without axes."""
     if not figure.axes:
         return ()
-    folder.mkdir(parents=True, exist_ok=True)
     png, svg = (folder / f"{name}.{suffix}" for suffix in SUFFIXES)
-    figure.savefig(png, dpi=150, bbox_inches="tight")
-    svg.write_text(svg_text(figure), encoding="utf-8")
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=150, bbox_inches="tight")
+    write_bytes(png, image.getvalue())
+    write_text(svg, svg_text(figure))
     return png, svg

@@ -33,6 +33,7 @@ from raydistill.runners.cluster.work import FINISHED, Candidate, Metrics, Work, 
 from raydistill.runners.tune.in_order import InOrder
 from raydistill.runners.tune.orphans import orphans_removed
 from raydistill.specs.results import TrialFailure
+from raydistill.storage.manifest import write_text
 
 CACHE = "ray"
 QUIET = {
@@ -167,7 +168,7 @@ def run_jobs(
             ),
         ).fit()
         sync_object_store()
-        grid.get_dataframe().to_csv(setup.folder / "tune.csv", index=False)
+        write_text(setup.folder / "tune.csv", grid.get_dataframe().to_csv(index=False))
         return _outcome(grid, listener)
 
 
