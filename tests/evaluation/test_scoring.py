@@ -67,6 +67,10 @@ def test_the_key_of_a_score_names_what_was_measured():
     assert score_key(PERPLEXITY, corpus, 8, max_length=64) == score_key(PERPLEXITY, corpus, 8)
     source = TaskSource(task="boolq", data_sha256="3")
     assert len({source_key(source, corpus, length) for length in (0, 64, 96)}) == 3
+    begun = {"windows": 8, "first_token": "<s>"}
+    assert score_key("last-word", corpus, **begun) != score_key("last-word", corpus, 8)
+    assert score_key(PERPLEXITY, corpus, **begun) == score_key(PERPLEXITY, corpus, 8)
+    assert source_key(source, corpus, first_token="<s>") != source_key(source, corpus)
 
 
 def test_importing_the_evaluation_imports_neither_torch_nor_lm_eval():

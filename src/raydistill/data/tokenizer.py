@@ -1,15 +1,16 @@
 """Tokenizers: train one, load any, and encode documents as one sequence of token ids.
 
 A tokenizer is a `tokenizer.json`, or a folder that has one; its end-of-text is the `eos_token` of
-the `tokenizer_config.json` beside it, else `<|endoftext|>`.
+the `tokenizer_config.json` beside it, else `<|endoftext|>`. What a text begins with is
+`text_beginning.py`.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raydistill.core.errors import DataError
 from raydistill.data.documents import end_of_piece
@@ -77,16 +78,30 @@ def end_of_text(path: Path) -> str:
     Raises:
         DataError: if there is no tokenizer, or its configuration is not JSON.
     """
+    return token_named(read_settings(path), "eos_token") or END_OF_TEXT
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The `tokenizer_config.json` beside a tokenizer; empty if there is none.
+
+    Raises:
+        DataError: if there is no tokenizer, or its configuration is not JSON.
+    """
     config = tokenizer_file(path).with_name("tokenizer_config.json")
     if not config.is_file():
-        return END_OF_TEXT
+        return {}
     try:
         settings = json.loads(config.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{config} is not JSON: {error}") from None
-    eos = settings.get("eos_token") if isinstance(settings, dict) else None
-    token = eos.get("content") if isinstance(eos, dict) else eos
-    return token if isinstance(token, str) and token else END_OF_TEXT
+    return settings if isinstance(settings, dict) else {}
+
+
+def token_named(settings: Mapping[str, Any], key: str) -> str:
+    """The text of a special token in a tokenizer's configuration; empty if it names none."""
+    entry = settings.get(key)
+    token = entry.get("content") if isinstance(entry, dict) else entry
+    return token if isinstance(token, str) else ""
 
 
 def end_of_text_id(tokenizer: "Tokenizer", path: Path) -> int:

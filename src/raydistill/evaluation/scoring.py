@@ -41,11 +41,17 @@ def requested_scores(spec: EvalSpec) -> tuple[str, ...]:
 
 
 def score_key(
-    name: str, corpus: CorpusInfo, windows: int, general: str = "", max_length: int = 0
+    name: str,
+    corpus: CorpusInfo,
+    windows: int,
+    general: str = "",
+    max_length: int = 0,
+    first_token: str = "",
 ) -> str:
     """The store's name of a score on a corpus: a perplexity of `windows`, or a task made of it.
 
-    The weights name a window's length. A task's `max_length` is that of `EvalSpec`.
+    The weights name a window's length. `max_length` and `first_token` of a task's requests are
+    those of `EvalSpec`.
 
     Raises:
         UsageError: if there is no such task.
@@ -56,25 +62,34 @@ def score_key(
     text = [EVALUATOR_VERSION, corpus.corpus_sha256, corpus.tokenizer_sha256]
     if name == PERPLEXITY:
         return f"{name}-{digest([*text, windows])}"
-    return f"{name}-{digest([*text, part_identity(TASK, name), *_length(max_length)])}"
+    requests = _requests(max_length, first_token)
+    return f"{name}-{digest([*text, part_identity(TASK, name), *requests])}"
 
 
-def source_key(source: TaskSource, corpus: CorpusInfo, max_length: int = 0) -> str:
+def source_key(
+    source: TaskSource, corpus: CorpusInfo, max_length: int = 0, first_token: str = ""
+) -> str:
     """The store's name of a score on a task's own data: of the corpus only the tokenizer counts."""
     data = [source.data_sha256, source.num_fewshot, corpus.tokenizer_sha256]
-    return f"{source.task}-{digest([EVALUATOR_VERSION, *data, *_length(max_length)])}"
+    requests = _requests(max_length, first_token)
+    return f"{source.task}-{digest([EVALUATOR_VERSION, *data, *requests])}"
 
 
-def _length(max_length: int) -> list[str]:
-    """What tells scores apart from those of a training window's length, which have no part here."""
-    return [f"up to {max_length} tokens"] if max_length else []
+def _requests(max_length: int, first_token: str) -> list[str]:
+    """What tells scores apart from those of a training window's length after end-of-text.
+
+    Those have no part here.
+    """
+    length = [f"up to {max_length} tokens"] if max_length else []
+    return [*length, f"after {first_token}"] if first_token else length
 
 
 def _key(name: str, corpus: CorpusInfo, spec: EvalSpec) -> str:
     source = spec.source(name)
     if source:
-        return source_key(source, corpus, spec.max_length)
-    return score_key(name, corpus, spec.heldout_windows, spec.general, spec.max_length)
+        return source_key(source, corpus, spec.max_length, spec.first_token)
+    windows, general = spec.heldout_windows, spec.general
+    return score_key(name, corpus, windows, general, spec.max_length, spec.first_token)
 
 
 def scores_of(
@@ -194,10 +209,10 @@ def _measure(
             text = store.general(spec.general, corpus.tokenizer_sha256)
         windows, context = spec.heldout_windows, model.config.context
         return heldout_nll(model, text, windows=windows, context=context)
-    source, max_length = spec.source(name), spec.tokens_read(model.config)
+    source, requests = spec.source(name), (spec.tokens_read(model.config), spec.first_token)
     if source is not None:
-        return score_source(model, folder, source, data_folder(source, store), max_length)
-    return score_tasks(model, folder, {name: items[name]}, max_length)[name]
+        return score_source(model, folder, source, data_folder(source, store), *requests)
+    return score_tasks(model, folder, {name: items[name]}, *requests)[name]
 
 
 def standard_error(scores: UnitScores) -> float:

@@ -15,6 +15,7 @@ from raydistill.core.paths import resolve_path
 from raydistill.core.serialization import from_json
 from raydistill.data.corpus.preparation import build_corpus
 from raydistill.data.corpus.request import corpus_request
+from raydistill.data.text_beginning import first_token
 from raydistill.data.tokenizer import check_tokenizer, load_tokenizer
 from raydistill.evaluation.scoring import scores_of
 from raydistill.export.lineage import FILE, Lineage
@@ -32,6 +33,7 @@ from raydistill.reports.formats.terminal import print_pairs
 from raydistill.reports.sources.from_store import from_store
 from raydistill.reports.trials import find_trial, trial_section
 from raydistill.specs.corpus import CorpusInfo
+from raydistill.specs.evaluation import EvalSpec
 from raydistill.specs.locations import NONE
 from raydistill.specs.model import Model
 from raydistill.specs.results import Cost, MadeBy, Trained
@@ -67,6 +69,9 @@ def add_student(store: Store, flags: argparse.Namespace) -> int:
     model = read_student(folder, like.cell.scale.model.context)
     check_tokenizer(folder, model.config.vocab_size)
     text = _text(like, folder, model, store, any_tokenizer=flags.reference)
+    evaluation = like.cell.scale.evaluation
+    if flags.reference:
+        evaluation = replace(evaluation, first_token=first_token(folder))
     sha256 = _sha256_of(model, store)
     began_s = time.time()
     scores_of(
@@ -74,12 +79,14 @@ def add_student(store: Store, flags: argparse.Namespace) -> int:
         lambda: model.to(World.here().device),
         store=store,
         folder=store.path("corpora", text.corpus_sha256),
-        spec=like.cell.scale.evaluation,
+        spec=evaluation,
     )
     spec = _spec(like.spec.train, text, name, sha256)
     trained = _trained(spec, sweep.name, *_shape(folder, model, like.base_sha256), began_s)
     store.save(trained, "trials", spec.trial_id, "trained.json")
-    cell = _reference(like, name, trained) if flags.reference else _added(like, name, spec)
+    cell = (
+        _reference(like, name, trained, evaluation) if flags.reference else _added(like, name, spec)
+    )
     save_record(replace(sweep, cells=(cell,)), store)
     trials = find_trial(from_store(store, (sweep.name,)), spec.trial_id)
     print_pairs(trial_section(trials), open_console())
@@ -173,10 +180,15 @@ def _added(like: CellRequest, name: str, spec: TrialSpec) -> CellRequest:
     return CellRequest(cell=cell, spec=spec, base_sha256=like.base_sha256)
 
 
-def _reference(like: CellRequest, name: str, trained: Trained) -> CellRequest:
+def _reference(like: CellRequest, name: str, trained: Trained, evaluation: EvalSpec) -> CellRequest:
     """A cell of a base of its own, to be compared with all others."""
     scale = replace(
-        like.cell.scale, name=name, model=trained.model, ages=(DEFAULT_REVISION,), brought=name
+        like.cell.scale,
+        name=name,
+        model=trained.model,
+        ages=(DEFAULT_REVISION,),
+        brought=name,
+        evaluation=evaluation,
     )
     request = replace(_nothing(like.cell.request), age=DEFAULT_REVISION)
     cell = Cell(sweep=like.cell.sweep, scale=scale, values={REFERENCE: name}, request=request)

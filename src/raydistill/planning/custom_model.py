@@ -16,6 +16,7 @@ from raydistill.core.errors import UsageError, unknown
 from raydistill.core.paths import resolve_path
 from raydistill.core.serialization import digest
 from raydistill.core.units import B, format_tokens
+from raydistill.data.text_beginning import first_token
 from raydistill.models.huggingface.checkpoint import (
     DEFAULT_REVISION,
     HubCheckpoint,
@@ -87,7 +88,10 @@ def scale_of(custom: CustomModel, scale: Scale | None) -> Scale:
         brought=checkpoint.name,
         tokenizer=str(checkpoint.folder),
         ships_base=False,
-        evaluation=up_to(scale.evaluation, custom.max_length, checkpoint.model),
+        evaluation=replace(
+            up_to(scale.evaluation, custom.max_length, checkpoint.model),
+            first_token=first_token(checkpoint.folder),
+        ),
     )
 
 

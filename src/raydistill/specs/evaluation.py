@@ -24,6 +24,7 @@ class EvalSpec:
     sources: tuple[TaskSource, ...] = ()  # of those of `tasks` that have their own data
     general: str = ""  # a second held-out text (`data/corpus/general_heldout.py`); empty: none
     max_length: int = 0  # tokens of a task's request, at most; 0: a training window's
+    first_token: str = ""  # of requests without context (`text_beginning.py`); empty: end-of-text
 
     def tokens_read(self, model: ModelConfig) -> int:
         """The most tokens of a task's request that `model` reads; longer ones lose their start."""

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,6 +10,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 
 from raydistill.core.progress import tracked
+from raydistill.data.text_beginning import begin_ids
 from raydistill.evaluation.likelihood.continuations import Request, score_requests
 from raydistill.models.decoder import Decoder
 
@@ -28,8 +29,17 @@ GENERATION_BATCH = 16  # rows
 class DecoderLM(TemplateLM):  # type: ignore[misc]
     """Answers lm-eval's requests with a decoder, as lm-eval's own `HFLM` would.
 
-    Where a tokenizer begins every text with a token of its own (Llama's, Gemma's), this does too.
-    `max_length` are the most tokens that the model reads at once, by default all that it can.
+    Where a tokenizer begins every text with a token of its own (Llama's, Gemma's), this does too,
+    unless the text spells it. What a tokenizer puts after a text (BERT's) is left out: a context
+    does not end before its continuation.
+
+    Args:
+        model: scored as it is.
+        tokenizer: of the model.
+        end_of_text_id: the token that ends a text.
+        max_length: the most tokens that the model reads at once; None: all that it can.
+        first_id: the token that stands before a continuation without context; None: the one that
+            begins every text, else end-of-text.
     """
 
     def __init__(
@@ -38,13 +48,23 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
         tokenizer: "Tokenizer",
         end_of_text_id: int,
         max_length: int | None = None,
+        first_id: int | None = None,
     ) -> None:
         super().__init__()
         self.max_length = max_length or model.config.max_length
         self.model = model
         self.tokenizer = tokenizer
         self.end_of_text_id = end_of_text_id
-        self.prefix_ids = prefix_ids_of(tokenizer)
+        self.begin_ids = begin_ids(tokenizer)
+        default_id = self.begin_ids[0] if self.begin_ids else end_of_text_id
+        self.first_id = default_id if first_id is None else first_id
+        self._make_special({end_of_text_id, self.first_id})
+        self.first_text = str(tokenizer.decode([self.first_id], skip_special_tokens=False))
+
+    def _make_special(self, ids: Collection[int]) -> None:
+        """Let a text spell tokens that tokenizer.json lists as plain entries, as HFLM does."""
+        plain = set(ids) - self.tokenizer.get_added_tokens_decoder().keys()
+        self.tokenizer.add_special_tokens([self.tokenizer.id_to_token(i) for i in sorted(plain)])
 
     @property
     def eot_token_id(self) -> int:
@@ -54,40 +74,50 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
     @property
     def prefix_token_id(self) -> int:
         """The token that stands before a continuation without context."""
-        return self.prefix_ids[0] if self.prefix_ids else self.end_of_text_id
+        return self.first_id
 
     def tok_encode(
         self, string: str, add_special_tokens: bool | None = None, **_kwargs: Any
     ) -> list[int]:
         """The token ids of `string`, after the token that begins every text."""
-        return [*self.prefix_ids, *self.tokenizer.encode(string, add_special_tokens=False).ids]
+        ids = self.tokenizer.encode(string, add_special_tokens=False).ids
+        return ids if add_special_tokens is False else self._begun(string, ids)
+
+    def _begun(self, text: str, ids: list[int]) -> list[int]:
+        """The ids of a text as the tokenizer begins it, but for one that spells its beginning."""
+        return ids if text.startswith(self.first_text) else [*self.begin_ids, *ids]
 
     def loglikelihood(
         self, requests: list[Instance], disable_tqdm: bool = True
     ) -> list[tuple[float, bool]]:
         """As lm-eval does it, every text encoded once."""
-        pairs = [_moved_spaces(*request.args) for request in requests]
-        texts = {
-            text for context, continuation in pairs for text in (context, context + continuation)
-        }
+        pairs: list[tuple[str, str]] = [request.args for request in requests]
+        texts = {text for pair in pairs for text in ("".join(pair), pair[0].rstrip())}
         ids = self._encoded(sorted(texts))
-        return self._loglikelihood_tokens(
-            [
-                ((context, continuation), *self._split(ids[context], ids[context + continuation]))
-                for context, continuation in pairs
-            ]
-        )
+        return self._loglikelihood_tokens([(pair, *self._split(pair, ids)) for pair in pairs])
 
     def _encoded(self, texts: Sequence[str]) -> dict[str, list[int]]:
         encodings = self.tokenizer.encode_batch(texts, add_special_tokens=False)
         return {text: encoding.ids for text, encoding in zip(texts, encodings, strict=True)}
 
-    def _split(self, context: list[int], text: list[int]) -> tuple[list[int], list[int]]:
-        """Context and continuation of a text; `prefix_token_id` stands for an empty context."""
-        if context:
-            return [*self.prefix_ids, *context], text[len(context) :]
-        has_prefix = text[0] == self.prefix_token_id
-        return (text[:1], text[1:]) if has_prefix else ([self.prefix_token_id], text)
+    def _split(
+        self, pair: tuple[str, str], ids: Mapping[str, list[int]]
+    ) -> tuple[list[int], list[int]]:
+        """The ids of a context and of its continuation.
+
+        Spaces that end the context go to the continuation: tokens begin with theirs.
+        `prefix_token_id` stands for an empty context. Of two that become one token, which HFLM
+        refuses, that token is the continuation.
+        """
+        context, text = pair[0].rstrip(), "".join(pair)
+        context_ids = self._begun(context, ids[context]) if pair[0] else []
+        if context_ids:
+            both = self._begun(text, ids[text])
+            if len(both) > len(context_ids):
+                return context_ids, both[len(context_ids) :]
+            return both[:-1] or [self.first_id], both[-1:]
+        begins = ids[text][0] == self.first_id
+        return (ids[text][:1], ids[text][1:]) if begins else ([self.first_id], ids[text])
 
     def _loglikelihood_tokens(
         self, requests: list[tuple[tuple[str, str], list[int], list[int]]], **_kwargs: Any
@@ -138,24 +168,12 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
             return new[-1] == self.eot_token_id or any(stop in self._text(new) for stop in stops)
 
         new = self.model.generate(torch.tensor(contexts, device=device), size, has_ended)
-        texts = [self._text(row) for row in new]
+        texts = [self._text(row, skip_special_tokens=True) for row in new]
         for stop in stops:
             texts = [text.partition(stop)[0] for text in texts]
         return texts
 
-    def _text(self, ids: list[int]) -> str:
+    def _text(self, ids: list[int], *, skip_special_tokens: bool = False) -> str:
         if self.eot_token_id in ids:
             ids = ids[: ids.index(self.eot_token_id)]
-        return str(self.tokenizer.decode(ids, skip_special_tokens=False))
-
-
-def prefix_ids_of(tokenizer: "Tokenizer") -> list[int]:
-    """The token that a tokenizer puts before every text; empty if it puts none."""
-    ids = list(tokenizer.encode("", add_special_tokens=True).ids)
-    return ids if len(ids) == 1 and tokenizer.encode("a").ids[0] == ids[0] else []
-
-
-def _moved_spaces(context: str, continuation: str) -> tuple[str, str]:
-    """Moves the spaces that end a context to its continuation: tokens begin with theirs."""
-    stripped = context.rstrip()
-    return stripped, context[len(stripped) :] + continuation
+        return str(self.tokenizer.decode(ids, skip_special_tokens=skip_special_tokens))

@@ -37,7 +37,11 @@ Sample = Mapping[str, Any]
 
 
 def score_tasks(
-    model: Decoder, folder: Path, items: Mapping[str, Path], max_length: int | None = None
+    model: Decoder,
+    folder: Path,
+    items: Mapping[str, Path],
+    max_length: int | None = None,
+    first_token: str = "",
 ) -> dict[str, UnitScores]:
     """Right answers and items of each held-out unit, for every task made of the corpus.
 
@@ -46,11 +50,12 @@ def score_tasks(
         folder: the corpus, whose tokenizer is used.
         items: the file of items of each task, from `make_items`.
         max_length: tokens that the model reads at once, at most; None: all that it can.
+        first_token: `EvalSpec.first_token`.
 
     Raises:
         UsageError: if there is no such task.
     """
-    lm = _lm(model, folder, max_length)
+    lm = _lm(model, folder, max_length, first_token)
     scores = {}
     for name, file in items.items():
         samples = _samples(lm, corpus_task(name, file, metric(name)))
@@ -59,7 +64,12 @@ def score_tasks(
 
 
 def score_source(
-    model: Decoder, folder: Path, source: TaskSource, data: Path, max_length: int | None = None
+    model: Decoder,
+    folder: Path,
+    source: TaskSource,
+    data: Path,
+    max_length: int | None = None,
+    first_token: str = "",
 ) -> UnitScores:
     """The score of a task that has its own data; every item is a unit.
 
@@ -69,12 +79,13 @@ def score_source(
         source: the task.
         data: where its items are.
         max_length: tokens that the model reads at once, at most; None: all that it can.
+        first_token: `EvalSpec.first_token`.
 
     Raises:
         DataError: if the task has no metric that is a mean over its items.
     """
     load = paper_task if source.task in PAPER13 else lm_eval_task
-    lm = _lm(model, folder, max_length)
+    lm = _lm(model, folder, max_length, first_token)
     return score_with(lm, load(source.task, data, source.num_fewshot))
 
 
@@ -169,11 +180,12 @@ def _other_means(
     return ((key, sum(numbers) / len(numbers)) for key, numbers in values.items())
 
 
-def _lm(model: Decoder, folder: Path, max_length: int | None) -> DecoderLM:
-    end_of_text_id = read_info(folder).end_of_text_id
-    return DecoderLM(model, _tokenizer(folder), end_of_text_id, max_length)
+def _lm(model: Decoder, folder: Path, max_length: int | None, first_token: str) -> DecoderLM:
+    tokenizer, end_id = _tokenizer(folder, first_token), read_info(folder).end_of_text_id
+    first_id = tokenizer.token_to_id(first_token) if first_token else None
+    return DecoderLM(model, tokenizer, end_id, max_length, first_id)
 
 
 @functools.cache
-def _tokenizer(folder: Path) -> "Tokenizer":
+def _tokenizer(folder: Path, _first_token: str) -> "Tokenizer":  # `DecoderLM` makes it special
     return load_tokenizer(folder / "tokenizer.json")
