@@ -31,7 +31,7 @@ def test_a_sweep_prints_its_plan_its_progress_its_table_and_how_to_go_on(first):
     assert "against the control" in first.stdout
     assert "tokens per parameter" in first.stdout
     assert "do not choose layers for a large model from this" in first.stdout
-    assert "mlflow server" in first.stdout
+    assert "Look at every cell: raydistill ui --storage " in first.stdout
     assert "Traceback" not in first.stderr
 
 

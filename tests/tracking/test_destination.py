@@ -1,12 +1,19 @@
 """Tracking URIs: which are refused, and with which one that works instead."""
 
+import os
+import shutil
 import sqlite3
 
 import pytest
 
 from raydistill.core.errors import SetupError, UsageError
 from raydistill.storage.store import Store
+from raydistill.tracking.client import open_client
 from raydistill.tracking.destination import check_destination, default_uri
+from support import sweeping
+from support.mlflow_server import free_port, server
+from support.tracked_runs import deliver
+from support.tracked_samples import sweep_of
 
 
 @pytest.mark.parametrize(
@@ -51,3 +58,32 @@ def test_a_new_database_is_announced_and_an_old_one_is_not(store, tmp_path):
     assert check_destination(f"sqlite:///{tmp_path}/new.db", store).endswith(
         "is new and will be created"
     )
+
+
+@pytest.fixture
+def dead_proxy(monkeypatch):
+    """As in many a company's shell: a proxy for everything, which no local server is behind."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("no_proxy", "intranet")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+
+
+@pytest.mark.usefixtures("dead_proxy")
+def test_a_server_on_this_machine_is_reached_past_a_proxy(store, tmp_path):
+    deliver(store, sweep_of())
+    shutil.copy(store.path("mlflow.db"), tmp_path / "served.db")
+    with server(tmp_path, free_port()) as uri:
+        assert check_destination(uri, Store(tmp_path)) == f"MLflow: {uri} answers"
+        assert open_client(uri).search_experiments(max_results=1)
+        done = sweeping.command(tmp_path, "ui", "--tracking-uri", uri)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"raydistill/where_to_drop: {uri}/#/experiments/1/runs?")
+    assert os.environ["no_proxy"] == "intranet,127.0.0.1"
+
+
+@pytest.mark.usefixtures("dead_proxy")
+def test_a_proxy_that_a_server_is_not_behind_is_named(store):
+    with pytest.raises(SetupError) as error:
+        check_destination("http://tracking.invalid:5000", store)
+    assert ", through the proxy of $http_proxy; no_proxy=tracking.invalid" in str(error.value)

@@ -1,6 +1,9 @@
 """MLflow comes to hold what the store holds, however often a sweep is delivered."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -9,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from raydistill.core.errors import SetupError
+from raydistill.core.redaction import printed_command
 from raydistill.storage.store import Store
 from raydistill.tracking.client import open_client
 from raydistill.tracking.destination import default_uri
 from raydistill.tracking.sync import storage_id, sync_sweep
+from support import sweeping
 from support.tracked_runs import deliver, points_of, runs_of, the_run
 from support.tracked_samples import (
     LATE,
@@ -151,8 +156,20 @@ def test_tables_and_scores_by_document_are_artifacts_of_the_runs(store):
 def test_a_deleted_experiment_is_an_error_that_says_how_to_restore_it(store):
     delivery = deliver(store, sweep_of())
     open_client(default_uri(store)).delete_experiment(delivery.experiment_id)
-    with pytest.raises(SetupError, match="mlflow experiments restore --experiment-id"):
+    with pytest.raises(SetupError, match="was deleted; bring it back: MLFLOW_") as error:
         deliver(store, sweep_of())
+    command = str(error.value).partition("bring it back: ")[2]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = sweeping.environment(store.root, PATH=path)
+    subprocess.run(["sh", "-c", command], cwd="/", env=environment, check=True)
+    assert deliver(store, sweep_of()).experiment_id == delivery.experiment_id
+
+
+def test_the_command_that_restores_an_experiment_hides_a_password():
+    command = printed_command(["mlflow", "gc"], {"MLFLOW_TRACKING_URI": "http://ann:pw@host:5000"})
+    assert command == (
+        "MLFLOW_TRACKING_URI=http://***@host:5000 mlflow gc  # *** hides a secret: write it there"
+    )
 
 
 def test_sweeps_that_begin_at_once_give_a_fresh_storage_one_name(tmp_path):

@@ -72,7 +72,7 @@ COMMANDS = (
     Command(
         "ui",
         "MLflow's pages on what the sweeps left",
-        flags=(flag("--port", type=whole("--port"), default=5000, help="on 127.0.0.1"),),
+        flags=(flag("--port", type=whole("--port"), default=5000, help="on 127.0.0.1"), TRACKING),
         main="raydistill.cli.commands.mlflow_ui:ui",
     ),
     Command(

@@ -4,7 +4,9 @@ import json
 import logging
 import os
 import re
+import shlex
 import urllib.parse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 HIDDEN = "***"
@@ -94,6 +96,20 @@ def redact(text: str) -> str:
     text = _KNOWN_TOKEN.sub(HIDDEN, text)
     text = _USERINFO.sub(rf"\g<1>{HIDDEN}@", text)
     return _LOGIN.sub(f"{HIDDEN}@", text)
+
+
+def printed_command(words: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+    """A command as a shell takes it, without its secrets; where one is hidden, that is said.
+
+    >>> printed_command(["mlflow", "gc"], {"MLFLOW_TRACKING_URI": "sqlite:////a b/mlflow.db"})
+    "MLFLOW_TRACKING_URI='sqlite:////a b/mlflow.db' mlflow gc"
+    >>> printed_command(["raydistill", "ui", "--tracking-uri", "http://ann:pw@host"])
+    'raydistill ui --tracking-uri http://***@host  # *** hides a secret: write it there'
+    """
+    variables = [f"{name}={shlex.quote(value)}" for name, value in (environment or {}).items()]
+    text = " ".join([*variables, shlex.join(words)])
+    hidden = redact(text)
+    return hidden if hidden == text else f"{hidden}  # {HIDDEN} hides a secret: write it there"
 
 
 def _environment_secrets() -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from raydistill.core import fault_injection as faults
 from raydistill.core.errors import RaydistillError, SetupError
-from raydistill.core.redaction import redact
+from raydistill.core.redaction import printed_command
 from raydistill.core.serialization import to_json
 from raydistill.core.signals import interrupts_held
 from raydistill.driver.session import has_bases, is_finished, train_missing
@@ -38,9 +38,10 @@ from raydistill.storage.lock import hold_lock
 from raydistill.storage.manifest import write_text
 from raydistill.storage.object_store import check_storage, upload
 from raydistill.storage.store import Store
-from raydistill.tracking.destination import check_destination
+from raydistill.storage.urls import storage_flag
+from raydistill.tracking.destination import check_destination, default_uri
 from raydistill.tracking.environment import environment
-from raydistill.tracking.links import experiment_url, ui_command
+from raydistill.tracking.links import experiment_url
 from raydistill.tracking.records import TrackedSweep
 from raydistill.tracking.tracker import Tracker
 
@@ -116,7 +117,7 @@ def _run(plan: SweepPlan, store: Store, console: PipeSafeConsole) -> int:
     if hint:
         console.print(hint)
     tracker.close()
-    _print_next(plan, tracker, console)
+    _print_next(plan, tracker, store, console)
     return int(any(isinstance(cell.outcome, TrialFailure) for cell in state.cells))
 
 
@@ -239,16 +240,23 @@ def write_verdict(prepared: PreparedSweep, console: PipeSafeConsole) -> dict[str
     return {"verdict.md": f"{text}\n"} | _svg_texts(pictures)
 
 
-def _print_next(plan: SweepPlan, tracker: Tracker, console: PipeSafeConsole) -> None:
+def _ui_command(uri: str, store: Store) -> str:
+    """The command that shows MLflow's pages on a database."""
+    own = uri == default_uri(store)
+    words = storage_flag(store.root) if own else ("--tracking-uri", uri)
+    return printed_command(["raydistill", "ui", *words])
+
+
+def _print_next(plan: SweepPlan, tracker: Tracker, store: Store, console: PipeSafeConsole) -> None:
     """Print where the results are and what to run next."""
     uri = plan.options.tracking_uri
     folder = plan.options.storage / "sweeps" / plan.sweep.name / plan.scale.name
     console.print(f"\nTable, figures and page: {folder / 'report.html'}", soft_wrap=True)
     if tracker.delivery is not None:
-        server = uri if uri.startswith("http") else "http://127.0.0.1:5000"
-        if server != uri:
-            console.print(f"Look at every cell: {redact(ui_command(uri))}")
-        console.print(f"  {experiment_url(server, tracker.delivery.experiment_id)}")
+        is_server = uri.startswith("http")
+        table = experiment_url(uri, tracker.delivery.experiment_id)
+        look = table if is_server else _ui_command(uri, store)
+        console.print(f"Look at every cell: {look}", soft_wrap=True)
     model = shlex.join(["--model", plan.scale.brought]) if plan.scale.brought else ""
     script = f"python sweeps/{plan.sweep.name}.py {model}".rstrip()
     console.print(f"Go on: {script} --location all     (what is done is not done again)")

@@ -9,6 +9,7 @@ from raydistill.core.errors import UsageError
 from raydistill.core.redaction import redact
 from raydistill.storage.manifest import write_bytes
 
+DEFAULT_STORAGE = "~/.raydistill"
 COPIES = "RAYDISTILL_LOCAL_COPIES"  # the folder of a node's copies, on its own disk
 SCHEMES = ("gs", "s3")
 
@@ -45,3 +46,14 @@ def url_of(path: Path) -> str:
         if (folder / ".url").is_file():
             return (folder / ".url").read_text(encoding="utf-8")
     return ""
+
+
+def storage_flag(root: Path) -> tuple[str, ...]:
+    """The words of a printed command that name the storage at `root`; none for the default.
+
+    >>> storage_flag(Path("/data/raydistill")), storage_flag(Path(DEFAULT_STORAGE).expanduser())
+    (('--storage', '/data/raydistill'), ())
+    """
+    if root == Path(DEFAULT_STORAGE).expanduser():
+        return ()
+    return "--storage", url_of(root) or str(root.absolute())

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from raydistill.core.errors import SetupError
+from raydistill.core.redaction import printed_command
 from raydistill.storage.store import Store
-from raydistill.tracking.destination import sqlite_path
+from raydistill.tracking.destination import pass_by_proxies, sqlite_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,6 +33,7 @@ def open_client(uri: str) -> "MlflowClient":
     """A client for `uri`; a sqlite database that does not exist yet is created."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    pass_by_proxies(uri)
     from mlflow import MlflowClient  # noqa: PLC0415  (2 s that `--help` does not need)
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -95,6 +97,7 @@ def find_experiment(client: "MlflowClient", name: str, uri: str, store: Store) -
         experiment_id = client.create_experiment(name, tags=_CLASSIC_PAGE, **location)
         return client.get_experiment(experiment_id)
     if experiment.lifecycle_stage == "deleted":
-        restore = f"mlflow experiments restore --experiment-id {experiment.experiment_id}"
-        raise SetupError(f"the MLflow experiment {name!r} was deleted; bring it back: {restore}")
+        restore = ["mlflow", "experiments", "restore", "--experiment-id", experiment.experiment_id]
+        command = printed_command(restore, {"MLFLOW_TRACKING_URI": uri})
+        raise SetupError(f"the MLflow experiment {name!r} was deleted; bring it back: {command}")
     return experiment

@@ -3,6 +3,8 @@
 Checked before anything starts, and without importing mlflow.
 """
 
+import ipaddress
+import os
 import sqlite3
 import urllib.error
 import urllib.request
@@ -121,6 +123,7 @@ def _answer_line(uri: str, trouble: str, store: Store) -> str:
 
 def _probe(uri: str) -> str:
     """Why the server's health page does not answer; empty if it does."""
+    pass_by_proxies(uri)
     parts = urlsplit(uri)
     host = parts.netloc.rpartition("@")[2]
     health = urlunsplit((parts.scheme, host, f"{parts.path.rstrip('/')}/health", "", ""))
@@ -131,7 +134,39 @@ def _probe(uri: str) -> str:
         # A server that wants credentials is a server; MLflow gives them.
         return "" if error.code == 401 else f"/health answers {error.code} {error.reason}"
     except (OSError, ValueError, HTTPException) as error:
-        return str(getattr(error, "reason", error)).strip() or type(error).__name__
+        reason = str(getattr(error, "reason", error)).strip() or type(error).__name__
+        return reason + _through_proxy(parts.scheme, parts.hostname or "")
+
+
+def pass_by_proxies(uri: str) -> None:
+    """Keep requests to a server on this machine from a proxy that the environment names.
+
+    They are MLflow's too, which reads the same variables.
+    """
+    host = urlsplit(uri).hostname or ""
+    if (host == "localhost" or _is_loopback(host)) and _proxy_of(urlsplit(uri).scheme, host):
+        others = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+        os.environ["no_proxy"] = ",".join(filter(None, (others, host)))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _proxy_of(scheme: str, host: str) -> str:
+    """The variable that names the proxy of requests to `host`; empty if none is used."""
+    if urllib.request.proxy_bypass(host):
+        return ""
+    names = (f"{scheme}_proxy", f"{scheme}_proxy".upper(), "all_proxy", "ALL_PROXY")
+    return next((name for name in names if os.environ.get(name)), "")
+
+
+def _through_proxy(scheme: str, host: str) -> str:
+    variable = _proxy_of(scheme, host)
+    return f", through the proxy of ${variable}; no_proxy={host} passes it by" if variable else ""
 
 
 def _connect(uri: str) -> str:

@@ -48,14 +48,6 @@ def experiment_url(server: str, experiment_id: str) -> str:
     return f"{_bare(server)}/#/experiments/{experiment_id}/runs?{view}"
 
 
-def ui_command(uri: str, port: int = 5000) -> str:
-    """The command that serves MLflow's pages for a database; a server serves its own.
-
-    One reader needs one worker; MLflow would start four, each of which takes seconds.
-    """
-    return f"mlflow server --backend-store-uri {uri} --host 127.0.0.1 --port {port} --workers 1"
-
-
 def _bare(server: str) -> str:
     """A server's address without a password."""
     parts = urlsplit(server)

@@ -8,12 +8,12 @@ from pathlib import Path
 from raydistill.cli.arguments.parser import flag
 from raydistill.core.errors import SetupError
 from raydistill.core.paths import resolve_path
-from raydistill.storage.urls import copy_of, is_url
+from raydistill.storage.urls import DEFAULT_STORAGE, copy_of, is_url
 
 SCALE_VARIABLE, STORAGE_VARIABLE = "RAYDISTILL_SCALE", "RAYDISTILL_STORAGE"
 
 STORAGE = flag(
-    "--storage", help=f"a folder, s3://… or gs://… (${STORAGE_VARIABLE} or ~/.raydistill)"
+    "--storage", help=f"a folder, s3://… or gs://… (${STORAGE_VARIABLE} or {DEFAULT_STORAGE})"
 )
 TRACKING = flag("--tracking-uri", help="an MLflow server (sqlite in the storage)")
 
@@ -25,7 +25,7 @@ def storage_of(flags: argparse.Namespace) -> Path:
         UsageError: if it is a URL of another kind.
         SetupError: if no folder can be there.
     """
-    given = flags.storage or os.environ.get(STORAGE_VARIABLE) or "~/.raydistill"
+    given = flags.storage or os.environ.get(STORAGE_VARIABLE) or DEFAULT_STORAGE
     if is_url(given):
         return copy_of(given)
     folder = resolve_path(given)

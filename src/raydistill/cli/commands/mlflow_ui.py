@@ -1,32 +1,67 @@
 """`raydistill ui`: MLflow's pages on what the sweeps left."""
 
 import argparse
-import os
 import socket
-import sys
+from collections.abc import Mapping
 
+from raydistill.cli.arguments.storage import tracking_uri_of
 from raydistill.core.errors import SetupError
+from raydistill.core.redaction import redact
+from raydistill.core.signals import STOPPED, TERMINATED, Terminated
 from raydistill.storage.store import Store
 from raydistill.tracking.client import experiments
-from raydistill.tracking.destination import default_uri
-from raydistill.tracking.links import experiment_url, ui_command
+from raydistill.tracking.destination import check_destination, default_uri
+from raydistill.tracking.links import experiment_url
+from raydistill.tracking.pages import serve_pages
 
 
 def ui(store: Store, flags: argparse.Namespace) -> int:
-    """Replace this process by an MLflow server on the storage's database, on 127.0.0.1.
+    """Serve MLflow's pages on the storage's database, or another, on 127.0.0.1 until ^C.
+
+    A tracking server has its own: then their addresses are all that is printed.
 
     Raises:
-        SetupError: if nothing was tracked there yet, or the port is taken.
+        UsageError: if MLflow knows no such URI.
+        SetupError: if nothing was tracked there yet, it does not answer, or the port is taken.
     """
-    uri, port = default_uri(store), flags.port
-    if not store.path("mlflow.db").is_file():
+    uri = tracking_uri_of(flags, store.root)
+    if uri == default_uri(store) and not store.path("mlflow.db").is_file():
         raise SetupError(f"{store.root} has no mlflow.db yet: run a sweep first")
+    check_destination(uri, store)
+    if uri.startswith("http"):
+        _print_addresses(_tables(uri, uri))
+        return 0
+    _check_port(flags.port)
+    server = f"http://127.0.0.1:{flags.port}"
+    tables = _tables(uri, server)
+
+    def ready() -> None:
+        _print_addresses(tables)
+        print(f"{server} opens the first; ^C ends it.", flush=True)
+
+    landing = next(iter(tables.values())).removeprefix(f"{server}/")
+    try:
+        serve_pages(uri, port=flags.port, landing=landing, ready=ready)
+    except KeyboardInterrupt as stop:
+        return TERMINATED if isinstance(stop, Terminated) else STOPPED
+    return 0
+
+
+def _tables(uri: str, server: str) -> Mapping[str, str]:
+    """The address of every sweep's table, the one delivered last first."""
+    tables = {name: experiment_url(server, key) for name, key in experiments(uri).items()}
+    if not tables:
+        raise SetupError(f"{redact(uri)} has no sweep yet: run one first")
+    return tables
+
+
+def _print_addresses(tables: Mapping[str, str]) -> None:
+    for name, address in tables.items():
+        print(f"{name}: {address}", flush=True)
+
+
+def _check_port(port: int) -> None:
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except (OSError, OverflowError) as error:
         raise SetupError(f"--port {port} of 127.0.0.1 cannot be used: {error}") from error
-    server = f"http://127.0.0.1:{port}"
-    for name, experiment_id in experiments(uri).items():
-        print(f"{name}: {experiment_url(server, experiment_id)}", flush=True)
-    argv = [sys.executable, "-m", *ui_command(uri, port=port).split(" ")]
-    os.execv(sys.executable, argv)  # noqa: S606  (no shell is the safe way)
