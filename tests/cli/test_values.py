@@ -1,6 +1,13 @@
 import pytest
 
-from raydistill.cli.arguments.values import assignment, device_range, layer_counts, number, whole
+from raydistill.cli.arguments.values import (
+    assignment,
+    axis_values,
+    device_range,
+    layer_counts,
+    number,
+    whole,
+)
 from raydistill.core.errors import UsageError
 
 
@@ -32,6 +39,26 @@ def test_counts_of_layers_may_be_negative_where_the_model_refuses_them():
     assert layer_counts("4, -1,+8") == [4, -1, 8]
     with pytest.raises(UsageError, match="--count '' is not a whole number of layers"):
         layer_counts("4,")
+
+
+@pytest.mark.parametrize(
+    ("own", "text", "values"),
+    [
+        ((1, 2), "3,4K", (3, 4000)),
+        ((0.5, 1), "3,0.25", (3.0, 0.25)),
+        (("small", 2), "3", ("3",)),
+        ((), "3", ("3",)),
+    ],
+)
+def test_an_axis_of_numbers_takes_numbers(own, text, values):
+    assert axis_values("width", [text], own=own) == values
+
+
+@pytest.mark.parametrize("own", [(1, 2), (0.5, 1)])
+@pytest.mark.parametrize("text", ["many", "nan", "True", "-inf"])
+def test_an_axis_of_numbers_takes_no_text(own, text):
+    with pytest.raises(UsageError, match=text):
+        axis_values("width", [text], own=own)
 
 
 def test_an_elastic_trial_has_a_range_of_devices():

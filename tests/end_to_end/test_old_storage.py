@@ -50,6 +50,19 @@ def numbers(text):
     return [float(number) for number in NUMBER.findall(text)]
 
 
+SENTENCE = re.compile(r'- |\s+"(?:[^"\\]|\\.)*",?$')
+STAR = re.compile(r"\\?\*|\$\^\{\*\}\$|[Tt]rue|[Ff]alse")
+
+
+def measured(text):
+    """A report without its sentences, which claim less by now, and without what follows from them.
+
+    So what was measured is compared: every grid, without the stars of the best set.
+    """
+    lines = (line for line in text.splitlines() if not SENTENCE.match(line))
+    return STAR.sub("", "\n".join(lines))
+
+
 def contents(storage, folders):
     files = (path for folder in folders for path in (storage / folder).rglob("*"))
     return {str(path.relative_to(storage)): path.read_bytes() for path in files if path.is_file()}
@@ -63,7 +76,8 @@ def test_nothing_is_trained_scored_or_measured_again(run_sweep, storage, sweep):
     assert done.returncode == 0, done.stderr
     assert contents(storage, KEPT) == kept
     for name, text in report.items():
-        now = (storage / "sweeps" / sweep / "smoke" / name).read_text()
+        now = measured((storage / "sweeps" / sweep / "smoke" / name).read_text())
+        text = measured(text)
         assert NUMBER.sub("#", now) == NUMBER.sub("#", text), name
         assert numbers(now) == pytest.approx(numbers(text), rel=1e-12, abs=1e-12), name
 

@@ -20,6 +20,7 @@ from raydistill.core.parts import (
     TASK,
     PartKind,
     part_file,
+    part_names,
     shared_file,
 )
 from raydistill.specs.part_identity import SHIPPED, code_digest, own_parts
@@ -99,6 +100,23 @@ def test_the_code_of_the_package_counts_only_where_its_kind_says_so(shapes):
     assert shapes(all="", shared="shapes.all") != shapes(all="SIDES = 4", shared="shapes.all")
 
 
+def test_a_part_in_a_folder_is_all_files_of_it_and_the_parts_that_these_use(shapes, tmp_path):
+    def folder(inner="from ..base import area\nSIDES = 4"):
+        shapes()
+        (tmp_path / "shapes" / "square.py").unlink()
+        own = tmp_path / "shapes" / "square"
+        own.mkdir(exist_ok=True)
+        (own / "__init__.py").write_text("from .inner import SIDES, area")
+        (own / "inner.py").write_text(inner)
+        return code_digest(PartKind("shapes", "shape"), "square")
+
+    plain = folder()
+    assert folder(inner="from ..base import area\nSIDES = 5") != plain
+    assert folder() == plain
+    (tmp_path / "shapes" / "base.py").write_text("def area(n): return 2 * n")
+    assert code_digest(PartKind("shapes", "shape"), "square") != plain
+
+
 def test_parts_that_use_each_other_have_an_identity(shapes):
     assert shapes(base="from shapes.square import corners\narea = corners") != shapes(base=BASE)
 
@@ -139,7 +157,8 @@ from raydistill.specs.trial import *
 model = ModelConfig(family="palm", num_layers=6, dim=16, num_heads=2, vocab_size=32, context=8)
 recipe = Recipe(peak_lr=0.1, budget_tokens=64, batch_tokens=16, micro_batches=1, warmup_tokens=16)
 train = TrainSpec(recipe=recipe, loss="lm", seed=1, corpus_sha256="c", tokenizer_sha256="t")
-base = ExternalBase(name="laptop", revision="80B", weights_sha256="w")
+base = ExternalBase(name="laptop", revision="80B", weights_sha256="w", family="palm")
+hub = replace(base, family="hub")
 plan = DropPlan(drops=(LayerDrop(at_tokens=16, layer=1), LayerDrop(at_tokens=32, layer=4)))
 lm = TrialSpec(base=base, plan=plan, train=train)
 kd = replace(lm, train=replace(train, loss="kd+temperature=2"), teacher=base)
@@ -152,6 +171,7 @@ trials = {
     "lm": lm,
     "kd": kd,
     "minima": replace(kd, train=replace(train, loss="minima")),
+    "hub": replace(lm, base=hub),
     "cached": replace(kd, teacher=CachedTeacher(base=base, excerpt="top-k-tail=32")),
     "cached young": replace(kd, teacher=CachedTeacher(base=young, excerpt="top-k-tail=32")),
     "scratch": replace(lm, base=RandomBase(model=model, seed=1), plan=DropPlan()),
@@ -183,6 +203,7 @@ print(json.dumps(keys))
 
 FIRST = {
     "lm": "4cfd6577eac8ffb3",
+    "hub": "4cfd6577eac8ffb3",
     "kd": "e2c0f3315a627e06",
     "minima": "ba774b92a3abedb2",
     "cached": "26e8f1f00a0e0924",
@@ -202,6 +223,8 @@ FIRST = {
 }
 """As they stand in storages that were made before identities were digests of code."""
 FIRST_ANSWERS = {"threshold": "6f9337f582adb6cf", "top-k-tail": "ddf538bed7d773c0"}
+MEASURED = set(part_names(SCORE)) | set(part_names(TASK))
+"""On weights that a family computes with."""
 
 
 def ids_of(folder, code=IDS):
@@ -249,13 +272,13 @@ def test_shipped_parts_give_the_ids_of_old_storages(copied):
          {"kd", "minima", "cached", "cached young"}),
         (part_file(LOSS, "minima"), "0.5", "0.25", {"minima"}),
         (part_file(LOSS, "lm"), "return ", "return 2 * ",
-         {"lm", "scratch", "young", "cached young"}),
+         {"lm", "hub", "scratch", "young", "cached young"}),
         (shared_file(LOSS), "VOCABULARY_CHUNK = ", "VOCABULARY_CHUNK = 0 or ",
-         {"lm", "kd", "minima", "cached", "scratch", "young", "cached young"}),
+         {"lm", "hub", "kd", "minima", "cached", "scratch", "young", "cached young"}),
         (part_file(EXCERPT, "top-k-tail"), "return ", "return 0 or ", {"cached", "cached young"}),
         (part_file(MODEL_FAMILY, "palm"), "return ", "return 0 or ",
-         {"scratch", "young", "cached young", "probe"}),
-        (part_file(MODEL_FAMILY, "hub"), "return ", "return 0 or ", set()),
+         {"lm", "kd", "minima", "cached", "scratch", "young", "cached young", "probe"} | MEASURED),
+        (part_file(MODEL_FAMILY, "hub"), "return ", "return 0 or ", {"hub"} | MEASURED),
         (part_file(SCORE, "loss-increase"), "return ", "return 0 or ", {"loss-increase", "greedy"}),
         (part_file(SCORE, "block-influence"), "return ", "return 0 or ", {"block-influence"}),
         (part_file(TASK, "last-word"), "CHOICES = ", "CHOICES = 0 or ", {"last-word"}),

@@ -20,10 +20,10 @@ def from_json(kind: type[T], text: str) -> T:
     """The `kind` that `text` describes.
 
     Raises:
-        ValueError: if `text` is not JSON, or its fields do not fit.
+        ValueError: if `text` is not JSON, or its fields do not fit: text is no number.
     """
     described: Any = kind  # hashable, which mypy does not know
-    value: T = _adapter(described).validate_json(text)
+    value: T = _adapter(described).validate_json(text, strict=True)
     return value
 
 

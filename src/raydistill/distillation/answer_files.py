@@ -31,7 +31,7 @@ from raydistill.data.batches import Batch
 from raydistill.distillation.answers import SparseAnswer
 from raydistill.distillation.excerpt import Excerpt, load_form
 from raydistill.distillation.teacher_placement import MAX_IDS, count_bytes, id_bytes
-from raydistill.specs.part_identity import own_parts
+from raydistill.specs.part_identity import edited_families, own_parts
 from raydistill.storage.manifest import verify
 
 DESCRIPTION = "written.json"
@@ -73,7 +73,8 @@ class WrittenSpec:
     @property
     def key(self) -> str:
         """Sixteen hex digits that name the folder."""
-        return digest(dataclasses.asdict(self) | own_parts([(EXCERPT, self.excerpt)]))
+        code = own_parts([(EXCERPT, self.excerpt)]) | edited_families()
+        return digest(dataclasses.asdict(self) | code)
 
     @property
     def window_bytes(self) -> int:

@@ -5,7 +5,7 @@ Some tasks are made from held-out text (`tasks/`), all others have data of their
 nothing is measured twice. Importing this imports neither torch nor lm_eval.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from raydistill.evaluation.task_items import item_files, make_items
 from raydistill.evaluation.text_tasks import chance, is_text_task
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.evaluation import EvalSpec, TaskSource
-from raydistill.specs.part_identity import part_identity
+from raydistill.specs.part_identity import edited_families, part_identity
 from raydistill.specs.results import Scores, TaskScore, UnitScores
 from raydistill.storage.store import Store
 
@@ -58,12 +58,12 @@ def score_key(
     """
     if name == GENERAL:
         text = [EVALUATOR_VERSION, general, corpus.tokenizer_sha256]
-        return f"{name}-{digest([*text, windows])}"
+        return f"{name}-{_digest([*text, windows])}"
     text = [EVALUATOR_VERSION, corpus.corpus_sha256, corpus.tokenizer_sha256]
     if name == PERPLEXITY:
-        return f"{name}-{digest([*text, windows])}"
+        return f"{name}-{_digest([*text, windows])}"
     requests = _requests(max_length, first_token)
-    return f"{name}-{digest([*text, part_identity(TASK, name), *requests])}"
+    return f"{name}-{_digest([*text, part_identity(TASK, name), *requests])}"
 
 
 def source_key(
@@ -72,7 +72,7 @@ def source_key(
     """The store's name of a score on a task's own data: of the corpus only the tokenizer counts."""
     data = [source.data_sha256, source.num_fewshot, corpus.tokenizer_sha256]
     requests = _requests(max_length, first_token)
-    return f"{source.task}-{digest([EVALUATOR_VERSION, *data, *requests])}"
+    return f"{source.task}-{_digest([EVALUATOR_VERSION, *data, *requests])}"
 
 
 def _requests(max_length: int, first_token: str) -> list[str]:
@@ -82,6 +82,11 @@ def _requests(max_length: int, first_token: str) -> list[str]:
     """
     length = [f"up to {max_length} tokens"] if max_length else []
     return [*length, f"after {first_token}"] if first_token else length
+
+
+def _digest(measured: Sequence[object]) -> str:
+    """Of what is measured, and of the code that computes with the weights where it was edited."""
+    return digest([*measured, *edited_families().values()])
 
 
 def _key(name: str, corpus: CorpusInfo, spec: EvalSpec) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raydistill.core.errors import DataError
+from raydistill.core.parts import MODEL_FAMILY
 from raydistill.core.units import format_age
 from raydistill.data.corpus.preparation import find_corpus
 from raydistill.data.corpus.request import corpus_request
@@ -13,6 +14,7 @@ from raydistill.planning.cell import BaseKey, Cell, bases_of
 from raydistill.pruning.layer_choice import LayerChoice, LayerRequest, layer_choice_path
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.locations import is_data_driven
+from raydistill.specs.part_identity import SHIPPED
 from raydistill.specs.scale import Scale, load_scale
 from raydistill.specs.trial import (
     Age,
@@ -170,8 +172,11 @@ def _external_bases(scale: Scale, sha256s: Mapping[Age, str]) -> dict[Age, Exter
                 f"ages {' and '.join(same)} are the same weights ({sha256[:16]}…): as an axis they "
                 f"would say that age does not matter; name one, such as --age {format_age(age)}"
             )
+    family = scale.model.family if f"{MODEL_FAMILY.name} {scale.model.family}" in SHIPPED else ""
     return {
-        age: ExternalBase(name=scale.name, revision=format_age(age), weights_sha256=sha256)
+        age: ExternalBase(
+            name=scale.name, revision=format_age(age), weights_sha256=sha256, family=family
+        )
         for age, sha256 in sha256s.items()
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from raydistill.core.errors import UsageError
+from raydistill.core.field_types import check_fields
 from raydistill.core.units import format_age, format_tokens, parse_tokens
 from raydistill.distillation.loss_name import canonical_loss, has_teacher
 from raydistill.specs.locations import NONE, is_list, listed
@@ -71,9 +72,10 @@ def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRe
     seed and loss are fixed. `scratch-with-age` is trained with one seed, as bases are.
 
     Raises:
-        UsageError: if a count was given that is not that of the list, the loss is unknown, or its
-            teacher is no base.
+        UsageError: if a field has a value of another type, a count was given that is not that of
+            the list, the loss is unknown, or its teacher is no base.
     """
+    check_fields(request)
     request = dataclasses.replace(request, loss=canonical_loss(request.loss))
     if request.budget == 0:
         request = dataclasses.replace(request, seed=1, loss=TEACHER_FREE)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from raydistill.core.errors import UsageError, unknown
+from raydistill.core.field_types import check_fields
 
 T = TypeVar("T")
 
@@ -39,6 +40,9 @@ class SearchSettings:
     objectives: tuple[str, ...] = ("delta_nll",)
     first: Sequence[Mapping[str, str | int | float]] = ()
     new_seeds: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 def check_search(name: str) -> None:

@@ -146,6 +146,12 @@ class Sweep:
     def _distinct(self, axis: str, values: Sequence[Value]) -> list[Value]:
         if not values:
             raise UsageError(f"sweep {self.name!r}: axis {axis!r} is empty")
+        for value in values:
+            if not isinstance(value, str | int | float) or value != value:
+                raise UsageError(
+                    f"sweep {self.name!r}: axis {axis!r} has the value {value!r}: values are text "
+                    "or numbers"
+                )
         distinct = list(dict.fromkeys(values))
         if len(distinct) < len(values):
             repeated = [value for value in distinct if list(values).count(value) > 1]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from raydistill.core.parts import SCORE
 from raydistill.core.serialization import digest
-from raydistill.specs.part_identity import part_identity
+from raydistill.specs.part_identity import edited_families, part_identity
 
 # Raised when scores would take other layers than before though their own code has not changed.
 SCORING_VERSION = 1
@@ -45,7 +45,8 @@ def layer_choice_path(
     Raises:
         UsageError: if there is no such score.
     """
-    key = digest([SCORING_VERSION, corpus_sha256, part_identity(SCORE, request.score)])
+    code = [part_identity(SCORE, request.score), *edited_families().values()]
+    key = digest([SCORING_VERSION, corpus_sha256, *code])
     ends = "-ends" if request.allow_ends else ""
     name = f"{request.score}-{request.count}{ends}-{key}.json"
     return ("layer_scores", weights_sha256, name)

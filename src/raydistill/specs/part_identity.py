@@ -9,6 +9,7 @@ import ast
 import contextlib
 import functools
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable
 from importlib.util import resolve_name
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from raydistill.core.errors import DataError, UsageError
-from raydistill.core.parts import PartKind, part_file, part_names, shared_file
+from raydistill.core.parts import MODEL_FAMILY, PartKind, part_file, part_names, shared_file
 
 
 class Shipped(NamedTuple):
@@ -89,6 +90,16 @@ def own_parts(parts: Iterable[tuple[PartKind, str]]) -> dict[str, str]:
     return {part: identity for part, identity in identities.items() if identity}
 
 
+def edited_families() -> dict[str, str]:
+    """The families of the package that somebody edited, by kind and name; mostly none.
+
+    What is measured on weights is named by these weights, not by the family that computes with
+    them; once the code of one is another, every such name is.
+    """
+    families = (part.split() for part in SHIPPED)
+    return own_parts((MODEL_FAMILY, name) for kind, name in families if kind == MODEL_FAMILY.name)
+
+
 def code_digest(kind: PartKind, name: str) -> str:
     """Sixteen hex digits of the code of a part and of those that it imports, at any depth.
 
@@ -97,15 +108,21 @@ def code_digest(kind: PartKind, name: str) -> str:
         DataError: if its file is not Python.
     """
     own_file = part_file(kind, name)
-    unread = [own_file, *([shared_file(kind)] if kind.shared else [])]
+    unread = [*_files(kind, name), *([shared_file(kind)] if kind.shared else [])]
     codes: dict[Path, str] = {}
     while unread:
         file = unread.pop()
         if file not in codes:
             codes[file], siblings = _read(file, kind)
-            unread += [part_file(kind, sibling) for sibling in siblings]
+            unread += [inner for sibling in siblings for inner in _files(kind, sibling)]
     text = "\n".join([codes.pop(own_file), *sorted(codes.values())])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _files(kind: PartKind, name: str) -> list[Path]:
+    """The file of a part; of one that is a folder, every file in it."""
+    file = part_file(kind, name)
+    return sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
 
 
 def _read(file: Path, kind: PartKind) -> tuple[str, set[str]]:
@@ -114,12 +131,19 @@ def _read(file: Path, kind: PartKind) -> tuple[str, set[str]]:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError) as error:
         raise DataError(f"{file} is not Python: {error}") from None
-    code = _Code(kind.package)
+    code = _Code(_package_of(file, kind))
     code.visit(tree)
     prefix = f"{kind.package}."
     names = [m.removeprefix(prefix) for m in code.imports if m.startswith(prefix)]
     siblings = {name.split(".")[0].replace("_", "-") for name in names} & set(part_names(kind))
     return json.dumps([_plain(tree), sorted(code.renamed)], sort_keys=True), siblings
+
+
+def _package_of(file: Path, kind: PartKind) -> str:
+    """The package that relative imports in a file start from: that of its kind, or one inside."""
+    own = kind.package.rpartition(".")[2]
+    inside = itertools.takewhile(lambda folder: folder != own, reversed(file.parent.parts))
+    return ".".join((kind.package, *reversed(list(inside))))
 
 
 class _Code(ast.NodeTransformer):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from raydistill.core.errors import UsageError, unknown
+from raydistill.core.field_types import check_fields
 from raydistill.core.parts import SCALE, load_part, part_names
 from raydistill.core.units import B, format_age, format_tokens
 from raydistill.specs.evaluation import EvalSpec
@@ -48,6 +49,9 @@ class Scale:
     heldout: str = ""  # held-out text; empty: one document in 16 of the corpus
     heldout_general: str = ""  # a second held-out text, identified by `evaluation.general`
     cheap: bool = False  # may run before its duration is known
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def device_counts(self) -> range:

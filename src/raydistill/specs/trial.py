@@ -70,11 +70,16 @@ class PretrainedBase:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExternalBase:
-    """An existing checkpoint. Its weights alone are its identity; the names are for people."""
+    """An existing checkpoint: its identity is its weights; name and revision are for people.
+
+    `family` computes with them, if the package ships it: an edited one is another. A family of
+    one's own is in the weights, which it pretrained here under the digest of its code.
+    """
 
     name: str
     revision: str
     weights_sha256: str
+    family: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,6 +214,8 @@ def _parts(base: Teacher) -> Iterator[tuple[PartKind, str]]:
         yield from _parts(base.base)
     if isinstance(base, PretrainedBase | RandomBase):
         yield MODEL_FAMILY, base.model.family
+    if isinstance(base, ExternalBase) and base.family:
+        yield MODEL_FAMILY, base.family
     if isinstance(base, PretrainedBase):
         yield _loss(base.train)
 

@@ -103,9 +103,11 @@ def _chosen_values(sweep: Sweep, flags: argparse.Namespace) -> dict[str, tuple[V
     """The values that the flags name, by field or axis."""
     chosen: dict[str, tuple[Value, ...]] = {"order": (flags.order,)}
     for name in dict.fromkeys((*FIELDS, *sweep.axes)):
-        values = axis_values(name, getattr(flags, name), revisions=flags.model is not None)
-        if values == ("all",):
-            values = sweep.every_value(name)
+        texts, own = getattr(flags, name), sweep.every_value(name)
+        if texts == ["all"] and own and name != "location":
+            values = own
+        else:
+            values = axis_values(name, texts, revisions=flags.model is not None, own=own)
         if values:
             chosen[name] = values
     if flags.teacher is not None:

@@ -11,7 +11,11 @@ from raydistill.specs.locations import every_location, is_list
 
 
 def axis_values(
-    name: str, texts: Sequence[str] | None, *, revisions: bool = False
+    name: str,
+    texts: Sequence[str] | None,
+    *,
+    revisions: bool = False,
+    own: Sequence[Value] = (),
 ) -> tuple[Value, ...]:
     """The values that a flag was given for an axis or a field, empty without the flag.
 
@@ -19,17 +23,20 @@ def axis_values(
         name: of the axis or field.
         texts: one for each time that the flag was written.
         revisions: whether ages are names of revisions, not tokens.
+        own: the sweep's own values of an axis; if all are numbers, the flag takes numbers too.
     """
     values: list[Value] = []
     for text in texts or ():
         items = _locations(text) if name == "location" else [i.strip() for i in text.split(",")]
         if not all(items):
             raise UsageError(f"--{name} {text!r} has an empty value: write values with commas")
-        values += items if name == "age" and revisions else [_value(name, item) for item in items]
+        values += (
+            items if name == "age" and revisions else [_value(name, item, own) for item in items]
+        )
     return tuple(values)
 
 
-def _value(name: str, item: str) -> Value:
+def _value(name: str, item: str, own: Sequence[Value]) -> Value:
     if name in ("age", "gap"):
         return parse_tokens(item)
     if name == "seed":
@@ -37,7 +44,13 @@ def _value(name: str, item: str) -> Value:
     if name == "lr_factor":
         allowed = "times the recipe's peak rate, a number above 0"
         return number("--lr_factor", allowed, positive=True)(item)
-    return layer_count(item) if name == "count" else item
+    if name == "count":
+        return layer_count(item)
+    if own and all(type(value) is int for value in own):
+        return parse_tokens(item)
+    if own and all(type(value) in (int, float) for value in own):
+        return number(f"--{name}", "a number from 0 on", positive=False)(item)
+    return item
 
 
 def _locations(text: str) -> list[str]:
