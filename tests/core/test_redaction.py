@@ -91,6 +91,12 @@ def test_what_the_environment_holds_is_hidden_whole_in_any_text(monkeypatch, nam
         assert redacted.endswith("and tokens=4")
 
 
+def test_a_secret_that_begins_another_leaves_no_rest_of_it(monkeypatch):
+    monkeypatch.setenv("A_TOKEN", "planted-short")
+    monkeypatch.setenv("B_TOKEN", "planted-short-and-its-tail")
+    assert redact("sent planted-short-and-its-tail, planted-short") == "sent ***, ***"
+
+
 def test_where_a_secret_lies_is_told(monkeypatch, tmp_path):
     path = tmp_path / "credentials.json"
     path.touch()

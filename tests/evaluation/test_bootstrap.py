@@ -207,7 +207,40 @@ def test_where_documents_are_the_limit_more_of_them_are_asked_for():
     limit = seeds_to_separate({seed: bootstrap.values(scores) for seed, scores in few.items()})
     assert isinstance(limit, DocumentsAreTheLimit)
     expected = (0.1 / math.sqrt(60) * 2.8 / 0.02) ** 2
-    assert limit.times == pytest.approx(expected, rel=0.6)
+    assert limit.times == pytest.approx(expected, rel=0.6)  # one draw of 60 documents
+
+
+ALIKE = ((1, -1, 1, -1), (1, -1, 1, -1), (1, -1, 1, -1))  # what documents do to three seeds
+APART = ((1, 1, -1, -1), (1, -1, 1, -1), (1, -1, -1, 1))  # cancels in the mean of many
+
+
+def by_seed(measured, documents, size):
+    """Differences with a known part of the documents: `size` times a pattern."""
+    return {
+        seed: mean + size * np.array([0, *pattern])
+        for seed, (mean, pattern) in enumerate(zip(measured, documents, strict=True))
+    }
+
+
+@pytest.mark.parametrize(
+    ("differences", "answer"),
+    [
+        # (1.960 + 0.842) · 0.02 is 5.603 times the difference of 0.01; squared, of documents
+        (by_seed((0.01, 0.01, 0.01), ALIKE, 0.02), DocumentsAreTheLimit(times=31.3955)),
+        # standard deviation 1 over seeds, difference 1: (2.262 + 0.883)/√10 < 1 < 3.195/√9
+        (by_seed((0, 1, 2), ALIKE, 0.0), SeedsNeeded(seeds=10)),
+        (by_seed((0, 1, 2), APART, 0.5), SeedsNeeded(seeds=10)),
+        # and a variance of 0.05 by documents: 2.867 · √(0.05 + 1/15) < 1 < 2.876 · √(0.05 + 1/14)
+        (by_seed((0, 1, 2), ALIKE, math.sqrt(0.05)), SeedsNeeded(seeds=15)),
+        (by_seed((5, 5, 5.01), ALIKE, 0.0), SeedsNeeded(seeds=2)),
+    ],
+)
+def test_how_much_more_is_needed_by_the_tables_of_students_distribution(differences, answer):
+    separation = seeds_to_separate(differences)
+    if isinstance(answer, SeedsNeeded):
+        assert separation == answer
+    else:
+        assert separation.times == pytest.approx(answer.times, rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -223,6 +256,26 @@ def test_what_cannot_say_how_much_more_is_needed_says_why(by_seed, reason):
     missing = seeds_to_separate({seed: bootstrap.values(nats(d)) for seed, d in by_seed.items()})
     assert isinstance(missing, Missing)
     assert reason in missing.reason
+
+
+def worse_by_one(times):
+    """A loss that is 1 higher; of 999 resamples, `times` are as far from that as 1 is from 0."""
+    return np.array([1.0, *[2.0] * times, *[1.0] * (999 - times)])
+
+
+@pytest.mark.parametrize(
+    ("p_values", "best"),
+    [
+        ((0.04,), {"0"}),  # one hypothesis: 5 %
+        ((0.051,), {"0", "1"}),
+        ((0.02, 0.04), {"0"}),  # of two: 2.5 %, then 5 %
+        ((0.03, 0.04), {"0", "1", "2"}),
+    ],
+)
+def test_the_best_is_not_tested_against_itself(p_values, best):
+    others = [worse_by_one(round(1000 * p) - 1) for p in p_values]
+    losses = {str(n): loss_R for n, loss_R in enumerate([np.zeros(1000), *others])}
+    assert not_distinguishable_from_best(losses, documents=60) == best
 
 
 def test_few_documents_tell_nobody_apart():
@@ -253,6 +306,14 @@ def test_a_score_that_lacks_documents_is_split_as_the_others_are():
     task = nats(1.0, units=UNITS[:9])
     selection = set(half(nats(1.0), "selection", UNITS).units)
     assert set(half(task, "selection", UNITS).units) == selection & set(UNITS[:9])
+
+
+@pytest.mark.parametrize(("which", "size"), [("selection", 5), ("report", 4)])
+def test_a_task_with_items_of_its_own_is_split_by_itself(which, size):
+    own = nats(1.0, units=tuple(f"q{n}" for n in range(9)))
+    assert len(half(own, which, UNITS).units) == size
+    other = half(own, "report" if which == "selection" else "selection", UNITS)
+    assert set(half(own, which, UNITS).units).isdisjoint(other.units)
 
 
 @given(units=st.sets(st.text(), min_size=2, max_size=9))

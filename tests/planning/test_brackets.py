@@ -8,6 +8,7 @@ import pytest
 
 from raydistill.cli.commands.rank_stability import rank_stability
 from raydistill.core.errors import DataError
+from raydistill.core.units import B
 from raydistill.planning.outcomes import finished_trials
 from raydistill.planning.search.brackets import open_halving
 from raydistill.planning.search.conclusions import halving_lines
@@ -80,6 +81,12 @@ def test_with_seeds_the_rungs_have_the_first_and_the_finalists_all(store):
     assert finished_locations(funnel, trainer) == [*chosen, *(("none", s) for s in (1, 2, 3))]
 
 
+def finish_all(plan, store):
+    trainer = finished.Trainer(store, plan, nll)
+    for key, request in trainer.requests.items():
+        trainer.finish(trainer.candidates[key].job.spec, request)
+
+
 class KilledError(Exception):
     pass
 
@@ -122,15 +129,29 @@ def test_a_repeated_funnel_keeps_its_rungs_though_its_own_trials_are_evidence_no
 
 def test_rungs_come_from_finished_trials_of_the_same_scale_and_budget(store):
     grid = finished.plan("where_to_drop", store, "--age", "80B", "--location", SETS)
-    trainer = finished.Trainer(store, grid, nll)
-    for key, request in trainer.requests.items():
-        trainer.finish(trainer.candidates[key].job.spec, request)
+    finish_all(grid, store)
     (evidence,) = grids(finished_trials(store))
     assert [row.tau for row in rung_qualities(evidence)] == [1.0] * 5
     funnel, _ = a_funnel(store)
     ((_, schedule),) = funnel.brackets
     assert schedule.shares == (0.05,) != DEFAULT_SHARES
     assert "finished layer sets settled" in schedule.origin
+
+
+def test_finished_trials_are_ranked_among_their_like_only(store):
+    """By base, loss, budget and count; two sets alone are no grid."""
+    for flags in ("", "--age 320B", "--loss kd", "--budget 40B", "--count 3"):
+        words = ["--age", "80B", "--location", SETS, *flags.split()]
+        finish_all(finished.plan("where_to_drop", store, *words), store)
+    two_sets = ("--location", "input,middle", "--count", "1")
+    finish_all(finished.plan("where_to_drop", store, *two_sets), store)
+    short, double = (finished.SMOKE.train_tokens(budget * B) for budget in (20, 40))
+    alike = grids(finished_trials(store))
+    assert sorted((grid.title, grid.budget_tokens, len(grid.sets)) for grid in alike) == [
+        ("smoke, age some, count 2", short, 6), ("smoke, age some, count 2", short, 6),
+        ("smoke, age some, count 2", double, 6), ("smoke, age some, count 2, loss kd", short, 6),
+        ("smoke, age some, count 3", short, 4),  # middle and random-3 are input
+    ]  # fmt: skip
 
 
 def test_a_set_trained_to_the_end_before_takes_part_at_no_cost(store):
@@ -142,6 +163,27 @@ def test_a_set_trained_to_the_end_before_takes_part_at_no_cost(store):
     assert output not in {key for key, _, _ in trainer.spent}
     assert finished_locations(funnel, trainer) == [
         ("input", 1), ("middle", 1), ("none", 1), ("output", 1),
+    ]  # fmt: skip
+
+
+def test_the_best_in_the_end_is_a_finalist_though_it_was_trained_before(store):
+    """Untrained, `output` is the worst set, so that no rung would keep it."""
+
+    def from_behind(request, share):
+        behind = request.location == "output"
+        return 3.1 + 9 * (1 - share) if behind else nll(request, share)
+
+    funnel, trainer = a_funnel(store, "--seed", "1,2", nll=from_behind)
+    (output,) = [
+        key
+        for key, request in trainer.requests.items()
+        if (request.location, request.seed) == ("output", 1)
+    ]
+    trainer.finish(trainer.candidates[output].job.spec, trainer.requests[output])
+    go(funnel, trainer)
+    assert finished_locations(funnel, trainer) == [
+        ("input", 1), ("input", 2), ("middle", 1), ("none", 1), ("none", 2),
+        ("output", 1), ("output", 2),
     ]  # fmt: skip
 
 
@@ -212,9 +254,7 @@ def test_the_command_reads_rungs_off_a_store_and_replays_the_funnel(store, capsy
     with pytest.raises(DataError, match="has no 3 finished layer sets of sweep 'some'"):
         rank_stability(store, argparse.Namespace(**flags, replay=False))
     grid = finished.plan("where_to_drop", store, "--age", "80B", "--location", SETS)
-    trainer = finished.Trainer(store, grid, nll)
-    for key, request in trainer.requests.items():
-        trainer.finish(trainer.candidates[key].job.spec, request)
+    finish_all(grid, store)
     assert rank_stability(store, argparse.Namespace(**flags, replay=False)) == 0
     assert "Rungs for a funnel: 5 % (regret at most 0.01 in every grid)" in capsys.readouterr().out
     assert rank_stability(store, argparse.Namespace(**flags, replay=True)) == 0

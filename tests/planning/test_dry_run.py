@@ -10,13 +10,16 @@ import pytest
 
 from raydistill.cli.arguments.sweep_flags import plan_of
 from raydistill.cli.arguments.sweep_parser import sweep_parser
+from raydistill.core.units import format_flops
 from raydistill.planning.artifacts import UNTOKENISED
 from raydistill.planning.prepared import prepare
 from raydistill.planning.preview.dry_run import describe, layer_map
+from raydistill.specs.flops import exact_flops, parameters
 from raydistill.specs.locations import pick
 from raydistill.specs.scale import load_scale, scale_names
+from raydistill.specs.trial import DropPlan
 from raydistill.storage.store import Store
-from support.planned import all_known, keep_ages, keep_finished
+from support.planned import all_known, finished, keep_ages
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "where_to_drop.py"
 HEAVY = ("torch", "ray", "mlflow", "numpy", "optuna", "datasets", "transformers", "matplotlib")
@@ -77,17 +80,32 @@ def test_a_filled_location_is_labelled(store):
 
 
 def test_what_is_done_and_what_the_rest_will_take_is_told(store):
+    """Two cells of 2 layers less and two whole ones are left, each a warm phase and the budget."""
     smoke = load_scale("smoke")
     keep_ages(store, smoke, UNTOKENISED)
-    plan = a_plan(store, "--scale", "smoke")
+    plan = a_plan(store, "--scale", "smoke", "--price-per-hour", "3600")
     made = replace(all_known(smoke), corpus=UNTOKENISED)
-    trial = prepare(plan, store, made).trials[1]
-    keep_finished(store, smoke, trial.cells[0].request, train_s=40.0)
-    text = describe(prepare(plan, store))
-    assert "To do:" in text
-    assert "tokens/s" in text
+    trial = prepare(plan, store, made).trials[1].trial
+    done = finished(trial, smoke, train_s=40.0)
+    store.save(done, "trials", trial.trial_id, "trained.json")
+    text = describe(prepare(plan, store), width=200)
     assert "after pretraining" not in text
-    assert trial.trial.trial_id in text
+    assert trial.trial_id in text
+    assert "Cells 5 · distinct trials 5 · done 1." in text
+    cut = done.cost.flops_exact
+    whole = exact_flops(smoke.model, DropPlan(), trial.train.recipe)
+    tokens = 512 + 8192
+    seconds = 2 * (40 + 1) + 2 * (40 * whole / cut + 1)
+    params = parameters(smoke.model)
+    assert (
+        f"To do: {4 * tokens / 1000:g}K tokens, "
+        f"{format_flops(2 * cut + 2 * whole)} FLOPs exactly, "
+        f"{format_flops(12 * 8192 * (params + parameters(smoke.model, removed=2)))} by the "
+        f"paper's rule, device time {seconds / 60:.0f}m ({seconds / 3600:.3g} device-hours)."
+    ) in text
+    assert f"Times from finished trials: {tokens / 40:.0f} tokens/s on each cpu." in text
+    assert f"each trial under way up to {3 * 8 * params / 1e6:.3g} MB of checkpoints" in text
+    assert f"Money: {seconds:.2f}, at 3600 for an hour of one device." in text
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,18 @@ def test_a_replay_with_seeds_trains_the_finalists_with_all_of_them():
     assert result.token_share == pytest.approx((2 * 250 + 750 + 2 * 1000) / 12000)
 
 
+def test_a_replay_says_what_the_unluckiest_seed_costs():
+    """With seed 2 the best set in the end looks worst at the only rung, and leaves."""
+    best = {seed: healed(3.0, at_25=9.0 if seed == 2 else 3.0) for seed in (1, 2, 3, 4)}
+    rivals = (dict.fromkeys(best, healed(end)) for end in (3.2, 3.4))
+    sets = {name: dict(by_seed) for name, by_seed in zip("123", (best, *rivals), strict=True)}
+    seeded = dataclasses.replace(STILL, sets=sets)
+    result = replay(seeded, HalvingSchedule(shares=(0.25,), keeps=(3, 1), finalists=1))
+    assert result.chosen == ("1", "2", "1", "1")
+    assert result.worst_regret == pytest.approx(0.2)
+    assert result.regret == pytest.approx(0.2 / 4)
+
+
 def test_a_replay_pays_for_the_warm_phase_once():
     warm = dataclasses.replace(STILL, warm_tokens=1000)
     result = replay(warm, HalvingSchedule(shares=(0.5,), keeps=(4, 1), finalists=1))

@@ -1,9 +1,11 @@
 """What a search by Optuna found, and how its winner does on new seeds."""
 
 import dataclasses
+import itertools
 import math
 
 import pytest
+from PIL import Image
 
 from raydistill.core.units import B
 from raydistill.driver.tracking_snapshot import for_tracker
@@ -14,7 +16,7 @@ from raydistill.planning.history.sweep_record import record_of
 from raydistill.planning.outcomes import averaged_over
 from raydistill.planning.search.conclusions import winner_lines
 from raydistill.planning.search.selection import Point, continue_hint, points, winner, winner_again
-from raydistill.reports.figures.pareto import front_lines, save_pareto
+from raydistill.reports.figures.pareto import LABELS, draw_pareto, front_lines, save_pareto
 from raydistill.reports.sources.from_state import report_of
 from raydistill.reports.tables.table import build_table
 from raydistill.storage.store import Store
@@ -171,9 +173,22 @@ POINTS = (
     "objectives", [("delta_nll", "flops"), ("delta_nll", "downstream", "flops")]
 )
 def test_a_picture_has_a_panel_for_every_two_objectives(tmp_path, objectives):
+    figure = draw_pareto(POINTS, objectives)
+    pairs = list(itertools.combinations(range(len(objectives)), 2))
+    panels = [axes for axes in figure.axes if axes.axison]
+    for axes, (down, across) in zip(panels, pairs, strict=True):
+        assert axes.get_xlabel() == LABELS[objectives[across]]
+        assert axes.get_ylabel() == LABELS[objectives[down]]
+        drawn = {
+            (*line.get_xydata()[0], line.get_markerfacecolor() != "white") for line in axes.lines
+        }
+        assert {(p.losses[across], p.losses[down], p.on_front) for p in POINTS[:2]} <= drawn
+        assert [text.get_text() for text in axes.texts] == ["1", "2"]
+    assert figure.get_supxlabel() == "1  a\n2  b"
     png, svg = save_pareto(POINTS, objectives, tmp_path)
-    assert png.stat().st_size > 10_000
-    assert svg.read_text().startswith("<?xml")
+    with Image.open(png) as image:
+        assert image.width > 400 < image.height
+    assert svg.read_text().rstrip().endswith("</svg>")
 
 
 def test_one_objective_needs_no_picture(tmp_path):

@@ -1,12 +1,14 @@
 """Tables by rows and columns of the user's choice."""
 
 import dataclasses
+import math
+from statistics import fmean
 
 import pytest
 
 from raydistill.core.errors import UsageError
 from raydistill.reports.tables.custom import TableRequest, custom_tables
-from support.reported import FAILURE, TRAIN, cell, sweep, whole_sweep
+from support.reported import FAILURE, LATE, TRAIN, YOUNG, cell, sweep, whole_sweep
 from support.swept import counted
 
 
@@ -19,18 +21,34 @@ def test_a_table_of_one_s_own_has_its_rows_columns_and_sentence():
     assert "training noise not included" in table.caption
 
 
-@pytest.mark.parametrize(
-    ("metric", "shows"),
-    [
-        ("downstream_drop_pct_vs_control", "+"),
-        ("perplexity", "35"),
-        ("task:last-word", "0."),
-        ("train_s", "40"),
-    ],
-)
-def test_any_measure_may_be_in_its_cells(metric, shows):
+def scores_of_two_layers(start, location="alt-middle"):
+    """Of `counted`, as its documents have them: perplexity, and by task."""
+    split = cell(location, start).outcome.documents
+    return math.exp(split.nll.value), {name: task.value for name, task in split.tasks.items()}
+
+
+@pytest.mark.parametrize("metric", ["perplexity", "task:last-word", "train_s"])
+def test_a_measurement_stands_in_its_cells_as_it_is(metric):
     (table,) = custom_tables([counted()], TableRequest(rows="count", cols="age", metric=metric))
-    assert table.grid.rows[0][1].startswith(shows)
+    shown = []
+    for start in (YOUNG, LATE):
+        perplexity, tasks = scores_of_two_layers(start)
+        by_metric = {"perplexity": perplexity, "task:last-word": tasks["last-word"], "train_s": 40}
+        shown.append(f"{by_metric[metric]:.4g}")
+    assert table.grid.rows[0] == ("2", *shown)
+
+
+def test_a_loss_stands_in_its_cells_with_half_of_its_interval():
+    metric = "downstream_drop_pct_vs_control"
+    (table,) = custom_tables([counted()], TableRequest(rows="count", cols="age", metric=metric))
+    for start, shown in zip((YOUNG, LATE), table.grid.rows[0][1:], strict=True):
+        mean, of_control = (
+            fmean(scores_of_two_layers(start, location)[1].values())
+            for location in ("alt-middle", "none")
+        )
+        value, half = shown.split(" ± ")
+        assert value == f"{100 * (1 - mean / of_control):+.1f}"
+        assert 0 < float(half) < float(value)
 
 
 def test_budgets_are_never_mixed_in_a_table():

@@ -117,6 +117,8 @@ def test_a_page_of_nothing_is_a_page(report):
     assert "NaN" not in text
 
 
-def test_the_same_report_is_the_same_page():
-    report = sweep([cell("input"), cell("none")])
-    assert to_page([report_content(report)]) == to_page([report_content(report)])
+def test_the_order_of_the_cells_changes_nothing_of_the_page():
+    cells = [cell("input"), cell("middle"), cell("none")]
+    page = to_page([report_content(sweep(cells))])
+    assert page == to_page([report_content(sweep(cells[::-1]))])
+    assert re.findall(r'<th scope="row"[^>]*>\s*(\w+)', page) == ["input", "middle", "none"]

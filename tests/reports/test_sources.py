@@ -25,7 +25,7 @@ from raydistill.storage.store import Store
 from raydistill.tracking.sync import sync_sweep as sync_sweep
 from support import sweeping
 from support.mlflow_server import free_port, server
-from support.reported import FAILURE, LATE, TRAIN, YOUNG, cell, sweep, whole_sweep
+from support.reported import FAILURE, LATE, TRAIN, YOUNG, cell, row_of, sweep, whole_sweep
 from support.tracked_samples import base as tracked_base
 from support.tracked_samples import cell as tracked_cell
 from support.tracked_samples import failed, measured, partial, sweep_of
@@ -177,6 +177,10 @@ def test_a_server_gives_the_table_that_the_store_gives(served):
     (tracked,) = from_mlflow(uri, store, (), ("raydistill/where_to_drop",), "")
     (stored,) = assemble(records_of(report))
     assert build_table(tracked) == build_table(stored)
+    for age in ("80B", "320B"):
+        assert row_of(build_table(tracked), age, "input") == row_of(
+            build_table(report), age, "input"
+        )
 
 
 def test_a_filter_chooses_cells_and_keeps_what_they_are_compared_with(served):

@@ -8,6 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from raydistill.core.units import B
 from raydistill.models.decoder import build
+from raydistill.models.huggingface.checkpoint import read_checkpoint
+from raydistill.models.huggingface.loading import load_pretrained
 from raydistill.models.student import Student
 from raydistill.specs.drop_plan import plan_drops
 from raydistill.specs.flops import (
@@ -20,6 +22,7 @@ from raydistill.specs.flops import (
 from raydistill.specs.model import ModelConfig
 from raydistill.specs.scale import load_scale
 from raydistill.specs.trial import DropPlan, Recipe
+from support.hub_models import FAMILIES, save_model
 
 TINY = ModelConfig(family="palm", num_layers=5, dim=24, num_heads=2, vocab_size=40, context=6)
 RECIPE = Recipe(
@@ -77,26 +80,56 @@ def test_a_teacher_of_another_size_costs_by_its_own():
     assert teacher_cost == forward_flops_per_token(teacher) * 20 * B
 
 
+def count(step):
+    """FLOPs by torch's counter; attention by matrix products, which it sees."""
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops()
+
+
 @pytest.mark.parametrize("frozen", [(), (1, 3), (0, 1, 2, 3, 4)])
 def test_torch_counts_the_same_for_a_training_step(frozen):
     student = Student(build(TINY, seed=0))
     student.freeze(frozen)
     ids = torch.randint(TINY.vocab_size, (3, TINY.context + 1))
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+
+    def step():
         logits_BTV = student.model(ids[:, :-1])
         F.cross_entropy(logits_BTV.flatten(0, 1), ids[:, 1:].flatten()).backward()
+
     expected = training_flops_per_token(
         TINY, learning=TINY.num_layers - len(frozen), frozen=len(frozen)
     )
-    assert counter.get_total_flops() == expected * 3 * TINY.context
+    assert count(step) == expected * 3 * TINY.context
 
 
 def test_torch_counts_the_same_for_a_teacher():
     model = build(TINY, seed=0)
     ids = torch.randint(TINY.vocab_size, (3, TINY.context))
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        model(ids)
-    assert counter.get_total_flops() == forward_flops_per_token(TINY) * 3 * TINY.context
+    with torch.no_grad():
+        assert count(lambda: model(ids)) == forward_flops_per_token(TINY) * 3 * TINY.context
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_torch_counts_the_same_for_a_model_from_elsewhere(name, tmp_path):
+    """As it is, with a frozen block, and as a teacher."""
+    save_model(tmp_path, name)
+    decoder = load_pretrained(read_checkpoint(str(tmp_path), "main"))
+    model, student = decoder.config, Student(decoder)
+    ids = torch.randint(1, model.vocab_size, (2, model.context + 1))
+    tokens = 2 * model.context
+
+    def step():
+        logits_BTV = decoder(ids[:, :-1])
+        F.cross_entropy(logits_BTV.flatten(0, 1), ids[:, 1:].flatten()).backward()
+
+    learning = training_flops_per_token(model, learning=model.num_layers, frozen=0)
+    assert count(step) == learning * tokens
+    student.freeze((2,))
+    frozen = training_flops_per_token(model, learning=model.num_layers - 1, frozen=1)
+    assert count(step) == frozen * tokens
+    with torch.no_grad():
+        assert count(lambda: decoder(ids[:, :-1])) == forward_flops_per_token(model) * tokens
 
 
 def test_a_layer_costs_until_it_leaves_and_learns_nothing():

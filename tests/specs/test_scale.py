@@ -61,12 +61,15 @@ def test_enough_steps_follow_the_cut_to_heal(scale):
 
 @every_scale
 def test_the_papers_longest_gap_fits(scale):
-    plan_drops(
-        range(1, 1 + scale.count),
-        recipe=scale.recipe(request(scale)),
-        gap_tokens=scale.train_tokens(1 * B),
+    recipe, gap_tokens = scale.recipe(request(scale)), scale.train_tokens(1 * B)
+    drops = plan_drops(
+        range(1, 1 + scale.count), recipe=recipe, gap_tokens=gap_tokens,
         min_steps_after=scale.min_steps_after_cut,
-    )
+    ).drops  # fmt: skip
+    assert gap_tokens > 0
+    last = recipe.warm_phase_tokens + (scale.count - 1) * gap_tokens
+    assert [drops[0].at_tokens, drops[-1].at_tokens] == [recipe.warm_phase_tokens, last]
+    assert last < recipe.total_tokens
 
 
 @pytest.mark.parametrize("name", ["smoke", "laptop"])

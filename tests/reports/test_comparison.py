@@ -1,0 +1,150 @@
+"""Rows against base, control and the best, on scores that tell the measures apart."""
+
+import dataclasses
+import itertools
+
+import pytest
+
+from raydistill.evaluation.bootstrap import Missing
+from raydistill.reports.results.blocks import row_blocks
+from raydistill.reports.results.cells import Measured
+from raydistill.reports.results.comparison import (
+    compare,
+    drops_between,
+    failure_reason,
+    shared_seeds,
+)
+from raydistill.reports.tables.table import build_table
+from raydistill.specs.results import TrialFailure
+from support.reported import (
+    FAILURE,
+    LATE,
+    TASKS,
+    TRAIN,
+    cell,
+    documents,
+    printed,
+    result,
+    sweep,
+)
+
+CHANCE = dict.fromkeys(TASKS, 0.25)
+
+
+def scored(location, nll, accuracy=0.6, *, seed=1, loss="lm"):
+    """A cell of these means; what chapters do to them is alike for all."""
+    train = dataclasses.replace(TRAIN, seed=seed, loss=loss)
+    split = documents(nll, accuracy, 0)
+    outcome = Measured(result=result(location, LATE, split, train), documents=split)
+    values = {"age": LATE.age, "location": location, "loss": loss}
+    return cell(location, train=train, outcome=outcome, values=values)
+
+
+def compared(*cells):
+    """By row, its comparison."""
+    (block,) = row_blocks(cells)
+    names = [(row.name, row.first.train.loss) for row in block.rows]
+    return dict(zip(names, compare(block.rows, LATE, CHANCE), strict=True))
+
+
+def best(comparisons, measure):
+    return {name for (name, _), row in comparisons.items() if getattr(row, measure)}
+
+
+def test_the_best_by_tasks_are_those_with_the_highest_mean():
+    """The best by loss is the worst by tasks, and the control is better than all."""
+    rows = compared(
+        scored("input", 3.2, 0.5), scored("output", 3.4, 0.7), scored("middle", 3.4, 0.7),
+        scored("max-gap", 3.3, 0.6), scored("none", 3.1, 0.8),
+    )  # fmt: skip
+    assert best(rows, "best_downstream") == {"output", "middle"}
+    assert best(rows, "best_nll") == {"input"}
+
+
+def test_nobody_is_the_best_of_one():
+    rows = compared(scored("input", 3.2), scored("none", 3.1))
+    assert best(rows, "best_nll") == best(rows, "best_downstream") == set()
+
+
+def test_a_failed_row_is_never_the_best():
+    rows = compared(scored("input", 3.2), scored("middle", 3.4), cell("output", outcome=FAILURE))
+    assert best(rows, "best_nll") == {"input"}
+
+
+def test_rows_without_a_seed_in_common_are_not_told_apart():
+    cells = [scored("input", 3.0, 0.7, seed=1), scored("middle", 3.5, 0.5, seed=2)]
+    rows = compared(*cells, scored("output", 3.5, 0.5, seed=2))
+    assert best(rows, "best_nll") == {"input", "middle", "output"}
+    assert best(rows, "best_downstream") == {"input", "middle", "output"}
+    both = compared(*cells, scored("middle", 3.5, 0.5, seed=1))
+    assert best(both, "best_nll") == {"input"}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_of_two_controls_the_one_without_a_teacher_counts(order):
+    cells = [scored("input", 3.5), scored("none", 3.0, loss="kd"), scored("none", 3.2)]
+    (block,) = row_blocks([cells[index] for index in order])
+    rows = compare(block.rows, LATE, CHANCE)
+    (lost,) = [r for cells, r in zip(block.rows, rows, strict=True) if cells.role == "candidate"]
+    assert lost.against_control.delta_nll.value == pytest.approx(0.3, abs=1e-4)
+
+
+def test_a_cell_and_its_control_are_compared_on_the_seeds_of_both():
+    rows = compared(
+        scored("input", 3.5, seed=1), scored("input", 3.7, seed=2), scored("input", 9.0, seed=3),
+        scored("none", 3.2, seed=2), scored("none", 3.2, seed=1),
+    )  # fmt: skip
+    row = rows["input", "lm"]
+    assert row.control_seeds == (1, 2)
+    assert row.against_control.delta_nll.value == pytest.approx(0.4, abs=1e-4)
+    before = LATE.documents.nll.value
+    of_three = (3.5 + 3.7 + 9.0) / 3
+    nll = documents(of_three, 0.6, 0).nll.value
+    assert row.against_base.delta_nll.value == pytest.approx(nll - before, abs=1e-4)
+
+
+def test_a_control_on_other_data_seeds_is_none():
+    report = sweep([scored("input", 3.5, seed=1), scored("none", 3.2, seed=2)])
+    row = compared(*report.cells)["input", "lm"]
+    assert row.control_seeds == ()
+    reason = "no control was finished with the same data seed"
+    assert row.against_control.delta_nll == Missing(reason=reason)
+    assert reason in " ".join(printed(build_table(report)).split())
+
+
+def test_two_rows_are_compared_on_the_seeds_of_both_or_not_at_all():
+    (block,) = row_blocks(
+        [
+            scored("input", 3.5, seed=1), scored("input", 9.0, seed=2),
+            scored("middle", 3.6, seed=1), scored("output", 3.6, seed=3),
+        ]
+    )  # fmt: skip
+    rows = {row.name: row for row in block.rows}
+    lost = drops_between(rows["input"], rows["middle"], CHANCE)
+    assert lost.delta_nll.value == pytest.approx(0.1, abs=1e-4)
+    nothing = drops_between(rows["input"], rows["output"], CHANCE)
+    assert nothing.delta_nll == Missing(reason="no data seed was finished in both")
+    assert shared_seeds(block.rows) == ()
+    assert shared_seeds([rows["input"], rows["middle"]]) == (1,)
+    assert shared_seeds([]) == ()
+
+
+@pytest.mark.parametrize(
+    ("message", "attempts", "reason"),
+    [
+        ("no room\nmore", 1, "failed in training after 1 try: no room"),
+        ("\n no room ", 3, "failed in training after 3 tries: no room"),
+        (" ", 2, "failed in training after 2 tries: no message"),
+    ],
+)
+def test_why_a_cell_failed_is_one_line(message, attempts, reason):
+    failure = TrialFailure(
+        trial_id="f" * 16, where="training", message=message, traceback="", attempts=attempts
+    )
+    assert failure_reason(failure) == reason
+
+
+def test_a_base_that_was_not_measured_is_said():
+    (block,) = row_blocks([scored("input", 3.5)])
+    (row,) = compare(block.rows, None, CHANCE)
+    assert row.against_base.delta_nll == Missing(reason="the base of this age was not evaluated")
