@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raydistill.core.errors import UsageError
-from raydistill.planning.search.halving import advance, halving_schedule, rung_tokens
+from raydistill.planning.search.halving import (
+    BracketState,
+    HalvingSchedule,
+    advance,
+    finish,
+    halving_schedule,
+    rung_tokens,
+)
 from raydistill.specs.trial import DropPlan, LayerDrop, Recipe
 
 NAMES = [f"set-{n}" for n in range(12)]
@@ -79,6 +86,22 @@ def test_a_contender_that_fails_leaves():
     failed = FLAT | {"set-0": math.inf}
     _, end, _ = run_through([failed, FLAT, FLAT], (12, 12, 12))
     assert end.members == tuple(NAMES[1:])
+
+
+def test_finalists_are_the_best_in_the_end_of_all_that_were_trained():
+    """`d` was trained before, `c` failed; the finalists' other seeds are a stage of their own."""
+    trained = BracketState(stage=3, members=("a", "b", "c"), missing=())
+    ends = {"a": 3.3, "b": 3.2, "c": math.inf, "d": 3.1}
+    assert finish(trained, ends, 2) == BracketState(stage=4, members=("d", "b"), missing=())
+    assert finish(trained, ends, 9).members == ("d", "b", "a")
+    waiting = finish(trained, {"b": 3.2, "d": 3.1}, 2)
+    assert waiting == BracketState(stage=3, members=("a", "b", "c", "d"), missing=("a", "c"))
+
+
+def test_a_schedule_counts_whole_budgets():
+    """Half a budget for 4, the other half for 2."""
+    schedule = HalvingSchedule(shares=(0.5,), keeps=(4, 2), finalists=2)
+    assert (schedule.trainings, schedule.final_stage) == (3.0, 2)
 
 
 RECIPE = Recipe(
