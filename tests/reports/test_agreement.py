@@ -42,12 +42,6 @@ def test_table_3_is_confirmed_or_contradicted(free, kd, verdict):
     assert lower[verdict] in sentences[0]
 
 
-def test_arms_that_are_not_told_apart_say_nothing_of_table_3():
-    (sentence,) = teacher_or_not(rows([as_arm(LEAST_CUT, "teacher-free"), as_arm(LEAST_CUT, "kd")]))
-    assert sentence.startswith("Neither for nor against the paper (Table 3, ")
-    assert "the two are not told apart at equal tokens" in sentence
-
-
 def test_equal_flops_have_a_sentence_of_their_own():
     arms = [as_arm(LEAST_CUT, "teacher-free"), as_arm(MOST, "kd-equal-flops")]
     (sentence,) = teacher_or_not(rows(arms))
