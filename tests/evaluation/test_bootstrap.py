@@ -9,26 +9,23 @@ from hypothesis import strategies as st
 
 from raydistill.evaluation.bootstrap import (
     MIN_DOCUMENTS,
-    DocumentScores,
-    Missing,
     PairedBootstrap,
-    estimate,
     holm_rejected,
     not_distinguishable_from_best,
 )
-from raydistill.evaluation.document_split import half
 from raydistill.evaluation.performance_drops import above_chance
-from raydistill.evaluation.rank_agreement import kendall_tau
-from raydistill.evaluation.statistical_power import (
-    DocumentsAreTheLimit,
-    SeedsNeeded,
-    seeds_to_separate,
-)
 from raydistill.reports.results.common_tasks import constant_answers
 from raydistill.specs.results import Scores, TaskScore, UnitScores
-
-UNITS = tuple(f"GEN {chapter}" for chapter in range(60))
-QUICK = PairedBootstrap(UNITS, resamples=1_000)
+from support.drawn_documents import (
+    QUICK,
+    UNITS,
+    differences,
+    documents,
+    interval,
+    nats,
+    noisy,
+    over_seeds,
+)
 
 
 def scores_of(task_values, nll=0.0, stderr=0.0, chance=0.0):
@@ -37,21 +34,6 @@ def scores_of(task_values, nll=0.0, stderr=0.0, chance=0.0):
         for task, value in enumerate(task_values)
     }
     return Scores(weights_sha256="0" * 64, nll=nll, tasks=tasks)
-
-
-def nats(per_token, units=UNITS, tokens=100):
-    """Held-out nats with the given mean in each document."""
-    sums = tuple(float(value) * tokens for value in np.broadcast_to(per_token, len(units)))
-    return UnitScores(units=units, sums=sums, counts=(tokens,) * len(units))
-
-
-def documents(per_token, right=(5,) * 60, counts=(10,) * 60):
-    task = UnitScores(units=UNITS, sums=tuple(map(float, right)), counts=tuple(counts))
-    return DocumentScores(nll=nats(per_token), tasks={"continuation": task})
-
-
-def noisy(seed, mean, spread=0.1):
-    return mean + spread * np.random.default_rng(seed).standard_normal(len(UNITS))
 
 
 def test_the_interval_agrees_with_the_standard_error_of_a_mean():
@@ -119,26 +101,6 @@ def test_equally_good_cells_are_seldom_separated():
     assert sum(separated) <= 12  # 5 are expected; 12 or more happen once in 200 times
 
 
-def differences(seeds, *, mean=0.0, of_seeds=0.0, of_documents=0.1, of_both=0.05, draw=0):
-    """By seed, the nats a token between two cells: seeds × documents, all effects random."""
-    random = np.random.default_rng(draw)
-    shared_U = mean + of_documents * random.standard_normal(len(UNITS))
-    own_SU = of_both * random.standard_normal((seeds, len(UNITS)))
-    own_SU += of_seeds * random.standard_normal((seeds, 1))
-    return {seed: nats(shared_U + own_SU[seed]) for seed in range(seeds)}
-
-
-def over_seeds(by_seed, bootstrap):
-    return bootstrap.over_seeds(
-        {seed: bootstrap.values(scores) for seed, scores in by_seed.items()}
-    )
-
-
-def interval(by_seed):
-    entry = estimate(over_seeds(by_seed, QUICK), "")
-    return entry.low, entry.high
-
-
 def test_one_seed_is_what_it_was_and_equal_seeds_say_nothing_new():
     bootstrap, only = PairedBootstrap(UNITS), nats(noisy(3, 3.0))
     one = over_seeds({7: only}, bootstrap)
@@ -190,74 +152,6 @@ def test_equally_good_cells_are_seldom_separated_by_three_noisy_seeds():
     assert sum(separated) <= 18  # 10 are expected
 
 
-def test_as_many_seeds_as_are_said_to_be_needed_separate_four_times_in_five():
-    many = differences(200, mean=0.1, of_seeds=0.1, draw=1)
-    needed = seeds_to_separate({seed: QUICK.values(scores) for seed, scores in many.items()})
-    assert isinstance(needed, SeedsNeeded)
-    separated = [
-        interval(differences(needed.seeds, mean=0.1, of_seeds=0.1, draw=draw))[0] > 0
-        for draw in range(200)
-    ]
-    assert 0.7 <= np.mean(separated) <= 0.9
-
-
-def test_where_documents_are_the_limit_more_of_them_are_asked_for():
-    bootstrap = PairedBootstrap(UNITS)
-    few = differences(5, mean=0.02, of_documents=0.1, of_seeds=0.01)
-    limit = seeds_to_separate({seed: bootstrap.values(scores) for seed, scores in few.items()})
-    assert isinstance(limit, DocumentsAreTheLimit)
-    expected = (0.1 / math.sqrt(60) * 2.8 / 0.02) ** 2
-    assert limit.times == pytest.approx(expected, rel=0.6)  # one draw of 60 documents
-
-
-ALIKE = ((1, -1, 1, -1), (1, -1, 1, -1), (1, -1, 1, -1))  # what documents do to three seeds
-APART = ((1, 1, -1, -1), (1, -1, 1, -1), (1, -1, -1, 1))  # cancels in the mean of many
-
-
-def by_seed(measured, documents, size):
-    """Differences with a known part of the documents: `size` times a pattern."""
-    return {
-        seed: mean + size * np.array([0, *pattern])
-        for seed, (mean, pattern) in enumerate(zip(measured, documents, strict=True))
-    }
-
-
-@pytest.mark.parametrize(
-    ("differences", "answer"),
-    [
-        # (1.960 + 0.842) · 0.02 is 5.603 times the difference of 0.01; squared, of documents
-        (by_seed((0.01, 0.01, 0.01), ALIKE, 0.02), DocumentsAreTheLimit(times=31.3955)),
-        # standard deviation 1 over seeds, difference 1: (2.262 + 0.883)/√10 < 1 < 3.195/√9
-        (by_seed((0, 1, 2), ALIKE, 0.0), SeedsNeeded(seeds=10)),
-        (by_seed((0, 1, 2), APART, 0.5), SeedsNeeded(seeds=10)),
-        # and a variance of 0.05 by documents: 2.867 · √(0.05 + 1/15) < 1 < 2.876 · √(0.05 + 1/14)
-        (by_seed((0, 1, 2), ALIKE, math.sqrt(0.05)), SeedsNeeded(seeds=15)),
-        (by_seed((5, 5, 5.01), ALIKE, 0.0), SeedsNeeded(seeds=2)),
-    ],
-)
-def test_how_much_more_is_needed_by_the_tables_of_students_distribution(differences, answer):
-    separation = seeds_to_separate(differences)
-    if isinstance(answer, SeedsNeeded):
-        assert separation == answer
-    else:
-        assert separation.times == pytest.approx(answer.times, rel=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("by_seed", "reason"),
-    [
-        ({1: 0.1}, "one data seed"),
-        ({1: 0.1, 2: -0.1}, "no difference"),
-        ({1: 0.1, 2: math.nan}, "no"),
-    ],
-)
-def test_what_cannot_say_how_much_more_is_needed_says_why(by_seed, reason):
-    bootstrap = PairedBootstrap(UNITS)
-    missing = seeds_to_separate({seed: bootstrap.values(nats(d)) for seed, d in by_seed.items()})
-    assert isinstance(missing, Missing)
-    assert reason in missing.reason
-
-
 def worse_by_one(times):
     """A loss that is 1 higher; of 999 resamples, `times` are as far from that as 1 is from 0."""
     return np.array([1.0, *[2.0] * times, *[1.0] * (999 - times)])
@@ -293,37 +187,6 @@ def test_holm_stops_at_the_first_that_it_keeps():
     assert holm_rejected({}) == frozenset()
 
 
-def test_the_halves_split_the_documents_and_do_not_depend_on_the_score():
-    scores = nats(noisy(0, 3.0))
-    selection, report = half(scores, "selection", UNITS), half(scores, "report", UNITS)
-    assert sorted(selection.units + report.units) == sorted(UNITS)
-    assert len(selection.units) == len(report.units) == 30
-    turned = half(nats(1.0, units=UNITS[::-1]), "selection", UNITS[::-1])
-    assert turned.units == selection.units[::-1]
-
-
-def test_a_score_that_lacks_documents_is_split_as_the_others_are():
-    task = nats(1.0, units=UNITS[:9])
-    selection = set(half(nats(1.0), "selection", UNITS).units)
-    assert set(half(task, "selection", UNITS).units) == selection & set(UNITS[:9])
-
-
-@pytest.mark.parametrize(("which", "size"), [("selection", 5), ("report", 4)])
-def test_a_task_with_items_of_its_own_is_split_by_itself(which, size):
-    own = nats(1.0, units=tuple(f"q{n}" for n in range(9)))
-    assert len(half(own, which, UNITS).units) == size
-    other = half(own, "report" if which == "selection" else "selection", UNITS)
-    assert set(half(own, which, UNITS).units).isdisjoint(other.units)
-
-
-@given(units=st.sets(st.text(), min_size=2, max_size=9))
-def test_neither_half_is_empty_from_two_documents_on(units):
-    scores = nats(3.0, units=tuple(units))
-    sizes = [len(half(scores, which, units).units) for which in ("selection", "report")]
-    assert min(sizes) >= 1
-    assert sizes[0] - sizes[1] in (0, 1)
-
-
 def test_a_task_is_above_chance_only_if_every_base_is():
     young = scores_of([0.30, 0.60], stderr=0.03, chance=0.25)
     late = scores_of([0.60, 0.70], stderr=0.03, chance=0.25)
@@ -335,9 +198,3 @@ def test_the_same_right_answers_everywhere_look_constant():
     assert constant_answers([documents(3.0), documents(3.5), documents(4.0)]) == ("continuation",)
     moving = documents(3.0, right=(4,) * 60)
     assert constant_answers([documents(3.0), documents(3.5), moving]) == ()
-
-
-def test_rank_agreement_knows_ties():
-    assert kendall_tau([1, 2, 3, 4], [1, 2, 4, 3]) == pytest.approx(4 / 6)
-    assert kendall_tau([1, 1, 2], [1, 2, 3]) == pytest.approx(2 / math.sqrt(6))
-    assert math.isnan(kendall_tau([1, 1], [1, 2]))
