@@ -41,6 +41,26 @@ def test_row_31_a_storage_may_have_any_other_name(name, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "gs://bucket/x",  # asks for keys where none are
+        "gs://bucket/x?endpoint_override=127.0.0.1:{port}&scheme=http",
+        "s3://bucket/x?endpoint_override=http://127.0.0.1:{port}",
+    ],
+)
+def test_an_object_store_that_does_not_answer_is_noticed_in_seconds(address, tmp_path):
+    """The server takes connections and says nothing; Google's client would try for minutes."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = address.format(port=silent.getsockname()[1])
+        keys = {"AWS_ACCESS_KEY_ID": "planted", "AWS_SECRET_ACCESS_KEY": "planted"}
+        copies = {"RAYDISTILL_LOCAL_COPIES": str(tmp_path)}
+        before_s = time.monotonic()
+        done = sweeping.here("where_to_drop", address, "--dry-run", **keys, **copies)
+        assert time.monotonic() - before_s < 40
+    one_line(done, 4, f"the storage {address}: ")
+
+
 DESTINATIONS = [
     # the tracking URI, exit code, what is said
     ("file:///runs", 2, "MLflow no longer keeps runs in folders; write sqlite:///"),

@@ -150,9 +150,9 @@ def test_an_object_that_could_not_be_deleted_is_deleted_later(two, monkeypatch):
     write(one, "trials/ab/failure.json", "{}")
     one.push()
     path.with_name("failure.json").unlink()
-    opened = object_store._open_url
+    opened = object_store.open_object_store
     with monkeypatch.context() as patch:
-        patch.setattr(object_store, "_open_url", lambda url: WithoutDeletes(opened(url)))
+        patch.setattr(object_store, "open_object_store", lambda url: WithoutDeletes(opened(url)))
         with pytest.raises(SetupError, match="the network is gone"):
             one.push()
     one.push()

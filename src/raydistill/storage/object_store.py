@@ -18,17 +18,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 from raydistill.core.errors import SetupError
 from raydistill.core.paths import check_writable
 from raydistill.core.redaction import redact
 from raydistill.storage.manifest import MANIFEST
+from raydistill.storage.object_client import open_object_store
 from raydistill.storage.urls import copy_of, url_of
 
 REMOTE = "RAYDISTILL_REMOTE"  # tells workers the object store of their job's storage
 SYNC_EVERY_S = 5.0
-TIMEOUT_S = 10
 CHUNK_BYTES = 8 << 20
 
 _LOCAL = re.compile(
@@ -205,30 +204,10 @@ class ObjectStore:
     def _file_system(self) -> Iterator[Any]:
         """The objects as files below the root; errors of pyarrow become a `SetupError`."""
         try:
-            yield _open_url(self.url)
+            yield open_object_store(self.url)
         except (OSError, ValueError) as error:  # pyarrow's for a key that it cannot read
             reason = " ".join(str(error).split())[:300]
             raise SetupError(f"the storage {redact(self.url)}: {redact(reason)}") from error
-
-
-def _open_url(url: str) -> Any:
-    from pyarrow import fs  # noqa: PLC0415  (numpy, which a folder does not need)
-
-    parts = urlsplit(url)
-    root = re.sub("/+", "/", f"{parts.netloc}{parts.path}").rstrip("/")
-    if parts.scheme != "s3":
-        return fs.SubTreeFileSystem(root, fs.FileSystem.from_uri(url)[0])
-    options = dict(parse_qsl(parts.query))
-    endpoint = options.get("endpoint_override", "")
-    s3 = fs.S3FileSystem(
-        endpoint_override=endpoint.partition("://")[2] or endpoint or None,
-        scheme=endpoint.partition("://")[0] if "://" in endpoint else "https",
-        region=options.get("region") or os.environ.get("AWS_REGION") or None,
-        connect_timeout=TIMEOUT_S,
-        request_timeout=6 * TIMEOUT_S,
-        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=2),
-    )
-    return fs.SubTreeFileSystem(root, s3)
 
 
 def _objects(files: Any) -> dict[str, tuple[int, int]]:
