@@ -12,6 +12,7 @@ from raydistill.cli.arguments.storage import storage_of
 from raydistill.cli.arguments.sweep_flags import check_recipes, plan_of
 from raydistill.cli.arguments.sweep_parser import sweep_parser
 from raydistill.cli.exit import exit_code_of
+from raydistill.core.redaction import redact
 from raydistill.data.corpus.preparation import check_corpus
 from raydistill.data.corpus.request import corpus_request
 from raydistill.evaluation.lm_harness.task_data import missing_task_data
@@ -65,7 +66,7 @@ def _prepare(sweep: Sweep, flags: argparse.Namespace) -> PreparedSweep:
 
 def _print_plan(prepared: PreparedSweep, end: str = "\n") -> None:
     """Print every trial and what all will cost, also into a pipe that closes before the end."""
-    text = describe(prepared, width=shutil.get_terminal_size((100, 24)).columns)
+    text = redact(describe(prepared, width=shutil.get_terminal_size((100, 24)).columns))
     try:
         print(text, end=end, flush=True)
     except BrokenPipeError:

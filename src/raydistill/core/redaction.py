@@ -81,6 +81,15 @@ def holds_token(text: str) -> bool:
     return _KNOWN_TOKEN.search(text) is not None
 
 
+def without_tokens(text: str) -> str:
+    """`text`, a file's name say, without tokens that their form alone gives away.
+
+    >>> without_tokens("hf_0123456789abcdefghij.txt")
+    '***.txt'
+    """
+    return _KNOWN_TOKEN.sub(HIDDEN, text)
+
+
 def redact(text: str) -> str:
     """`text` without the passwords of its URLs, the values of secret-looking names, and tokens.
 
@@ -93,7 +102,7 @@ def redact(text: str) -> str:
         text = text.replace(value, HIDDEN)
     for pattern in _SECRETS:
         text = pattern.sub(rf"\g<1>{HIDDEN}", text)
-    text = _KNOWN_TOKEN.sub(HIDDEN, text)
+    text = without_tokens(text)
     text = _USERINFO.sub(rf"\g<1>{HIDDEN}@", text)
     return _LOGIN.sub(f"{HIDDEN}@", text)
 

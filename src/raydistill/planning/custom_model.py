@@ -14,6 +14,7 @@ from pathlib import Path
 
 from raydistill.core.errors import UsageError, unknown
 from raydistill.core.paths import resolve_path
+from raydistill.core.redaction import without_tokens
 from raydistill.core.serialization import digest
 from raydistill.core.units import B, format_tokens
 from raydistill.data.text_beginning import first_token
@@ -114,7 +115,7 @@ def usual_max_length(model: ModelConfig) -> int:
 
 def _slug(checkpoint: HubCheckpoint) -> str:
     """A name for folders: the model's own, and a digest that tells apart models of one name."""
-    own = re.sub(r"[^a-z0-9]+", "-", Path(checkpoint.name).name.lower()).strip("-")[:40]
+    own = re.sub(r"[^a-z0-9]+", "-", without_tokens(Path(checkpoint.name).name).lower()).strip("-")[:40]
     return f"{own or 'model'}-{digest([checkpoint.name, checkpoint.model.context])[:6]}"
 
 

@@ -57,6 +57,7 @@ def _create_sqlite(path: Path) -> None:
         connection = sqlite3.connect(draft)
         connection.execute("VACUUM INTO ?", (str(migrated),))
         connection.close()
+        migrated.chmod(0o600)  # and so what SQLite lays beside it
         with suppress(FileExistsError):
             path.hardlink_to(migrated)
     finally:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.paths import resolve_path
+from raydistill.core.redaction import without_tokens
 from raydistill.data.documents import Document
 from raydistill.data.sources import embedded, hub
 from raydistill.data.sources.cleaning import TextCleaner
@@ -32,7 +33,7 @@ class Source:
     @property
     def name(self) -> str:
         """The name for people: the last part of a path."""
-        return self.text if _is_named(self.text) else Path(self.text).name
+        return without_tokens(self.text if _is_named(self.text) else Path(self.text).name)
 
 
 class File(Protocol):

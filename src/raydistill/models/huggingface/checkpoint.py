@@ -18,6 +18,7 @@ from raydistill.models.huggingface.model_shape import hub_config
 from raydistill.specs.model import HubConfig
 
 DEFAULT_REVISION = "main"  # the revision unless one is named
+TEXTS = ("*.json", "*.model", "*.txt", "*.jinja")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -73,12 +74,13 @@ def locate(name: str, revision: str = DEFAULT_REVISION, *, pickles: bool = False
         pickles: whether pickled weights are downloaded too; nothing here reads them.
 
     Raises:
-        DataError: if there is none.
+        DataError: if there is none, or a text file of it is a link to elsewhere.
     """
     path = resolve_path(name)
     if path.is_dir():
         folder = path if revision == DEFAULT_REVISION else path / revision
         if folder.is_dir():
+            _refuse_links_out(folder, path.resolve())
             return folder.absolute()
         revisions = ", ".join(_revisions_within(path)) or "none"
         raise DataError(f"no revision {revision!r} in {path.absolute()}: it has {revisions}")
@@ -93,11 +95,26 @@ def locate(name: str, revision: str = DEFAULT_REVISION, *, pickles: bool = False
     return _download(name, revision, PICKLES if pickles else ())
 
 
+def _refuse_links_out(folder: Path, root: Path) -> None:
+    """Refuse links to files outside of `root`: a copy of one would carry a stranger's text along.
+
+    A snapshot in the hub's cache consists of links to that cache's `blobs`.
+    """
+    if root.parent.name == "snapshots":
+        root = root.parent.parent
+    for file in sorted(file for pattern in TEXTS for file in folder.glob(pattern)):
+        if file.is_symlink() and not file.resolve().is_relative_to(root):
+            raise DataError(
+                f"{file.absolute()} is a link out of its checkpoint, to {file.resolve()}: "
+                "put the file itself there"
+            )
+
+
 def _download(name: str, revision: str, more: Sequence[str]) -> Path:
     """The folder of a hub checkpoint in the hub's cache, downloaded if it is not there."""
     from huggingface_hub import snapshot_download  # noqa: PLC0415  (half a second)
 
-    patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", *more]
+    patterns = ["*.safetensors", *TEXTS, *more]
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     except Exception as error:  # the hub has a dozen kinds, of three libraries

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from raydistill.core.errors import DataError
+from raydistill.core.redaction import without_tokens
+from raydistill.core.serialization import from_json, to_json
 from raydistill.planning.artifacts import Artifacts, layer_request
 from raydistill.planning.cell import ADDED, REFERENCE, Cell
 from raydistill.planning.lr_probe import (
@@ -102,6 +104,7 @@ def _cell_request(
 
 def save_record(record: SweepRecord, store: Store) -> None:
     """Add the cells of a record to the store's record of that sweep; the newest come last."""
+    record = from_json(SweepRecord, without_tokens(to_json(record)))  # of files, say
     stored = _stored(record, store)
     cells = {_key(cell): cell for cell in (stored.cells if stored else ())}
     for cell in record.cells:

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 from raydistill.evaluation.bootstrap import Estimate, Missing
 from raydistill.reports.sweep_report import ReportContent
@@ -16,7 +17,7 @@ def to_csv(chapters: Sequence[ReportContent]) -> str:
     A missing value is empty; `note` says why.
     """
     lines = [_line(chapter, point) for chapter in chapters for point in chapter.points]
-    return _text(dict.fromkeys(name for line in lines for name in line), lines)
+    return _text(list(dict.fromkeys(name for line in lines for name in line)), lines)
 
 
 def section_csv(section: Section) -> str:
@@ -26,12 +27,23 @@ def section_csv(section: Section) -> str:
     )
 
 
-def _text(header: Iterable[str], lines: Sequence[Mapping[str, object]]) -> str:
+def _text(header: Sequence[str], lines: Sequence[Mapping[str, object]]) -> str:
     file = io.StringIO()
-    writer = csv.DictWriter(file, list(header), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
+    writer = csv.DictWriter(file, header, lineterminator="\n")
+    writer.writerow({name: spreadsheet_cell(name) for name in header})
+    writer.writerows({name: spreadsheet_cell(value) for name, value in line.items()} for line in lines)
     return file.getvalue()
+
+
+def spreadsheet_cell(value: object) -> object:
+    """A value, quoted where a spreadsheet would take a text for a formula.
+
+    >>> spreadsheet_cell("=1+1"), spreadsheet_cell("-0.5 [-0.7, -0.3]"), spreadsheet_cell(-0.5)
+    ("'=1+1", '-0.5 [-0.7, -0.3]', -0.5)
+    """
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    return value if re.fullmatch(r"[-+][-+\d.,\s%\[\]…–*†‡e]*", value) else f"'{value}"
 
 
 def _line(chapter: ReportContent, point: Point) -> dict[str, object]:
