@@ -8,6 +8,7 @@ from support import sweeping
 from support.bad_models import FOUND_AT_ONCE, FOUND_WHILE_LOADING, config
 from support.hub_models import save_model
 
+LINKS = ["tokenizer.json", "generation_config.json", "chat_template.jinja", "config.json"]
 NOWHERE = [
     # model, part of the error
     ("./nowhere", "no model at {}/nowhere: name a folder with a config.json"),
@@ -98,3 +99,32 @@ def test_flash_attn_that_is_not_installed_is_done_without(good, tmp_path, caplog
     done = sweeping.command(tmp_path / "storage", "prune", *words)
     assert done.returncode == 0, done.stderr
     assert has_flash_attn() or caplog.text.count("pip install") == 1
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_a_link_out_of_a_checkpoint_is_refused_and_its_text_goes_nowhere(
+    named, good, tmp_path, name
+):
+    folder, secret = tmp_path / "linked", tmp_path / "secret"
+    shutil.copytree(good, folder)
+    secret.write_bytes((good / name).read_bytes() if (good / name).is_file() else b"{}")
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(secret)
+    code, error = named(folder)
+    assert code == 3
+    assert f"{folder / name} is a link out of its checkpoint, to {secret}" in error
+
+
+def test_links_within_a_checkpoint_and_the_hubs_cache_are_followed(good, tmp_path):
+    snapshot = tmp_path / "models--me--mine" / "snapshots" / "abc"
+    blobs = snapshot.parents[1] / "blobs"
+    shutil.copytree(good, blobs)
+    snapshot.mkdir(parents=True)
+    for file in blobs.iterdir():
+        (snapshot / file.name).symlink_to(f"../../blobs/{file.name}")
+    words = ("prune", "--model", snapshot, "--layers", "1", "--to", tmp_path / "out")
+    done = sweeping.command(tmp_path / "storage", *words)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "tokenizer.json").read_bytes() == (
+        good / "tokenizer.json"
+    ).read_bytes()

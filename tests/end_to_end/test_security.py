@@ -95,6 +95,23 @@ def test_no_secret_is_in_what_a_sweep_leaves_or_says(
         assert secret.encode() not in content, secret
 
 
+def test_a_plan_hides_a_file_name_that_is_a_token(tmp_path):
+    token = SECRETS["HF_TOKEN"]
+    text = tmp_path / f"{token}.txt"
+    text.write_text("\f".join(f"A boat went down the river {n} times. " * 200 for n in range(40)))
+    model = save_model(tmp_path / token)
+    flags = ("--corpus", text, "--model", model, "--count", "1", "--dry-run")
+    planned = sweeping.here("where_to_drop", tmp_path / "storage", *map(str, flags))
+    assert planned.returncode == 0, planned.stderr
+    assert "***.txt" in planned.stdout
+    for form in (token, token.lower(), token.replace("_", "-")):
+        assert form not in planned.stdout.replace(str(tmp_path), "")
+
+
+def test_mlflows_database_is_for_its_owner_alone(migrated):
+    assert migrated.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_failure_hides_what_its_exception_says(planted):
     message = f"401 for https://ann:{PASSWORD}@hub/x with {SECRETS['HF_TOKEN']}, num_tokens=4"
     failure = _failure("key", RuntimeError(message), 3)

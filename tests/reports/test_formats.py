@@ -8,7 +8,7 @@ import math
 import pytest
 
 from raydistill.reports.formats import all_formats as formats
-from raydistill.reports.formats.csv import to_csv
+from raydistill.reports.formats.csv import spreadsheet_cell, to_csv
 from raydistill.reports.formats.latex import escaped
 from raydistill.reports.formats.markdown import to_markdown
 from raydistill.reports.sweep_report import report_content
@@ -52,6 +52,18 @@ def test_latex_sets_every_character_as_it_is():
     text = formats.as_latex([report_content(whole_sweep())])
     assert text.count("\\toprule") == text.count("\\bottomrule") > 5
     assert text.count("\\begin{tabular}") == text.count("\\caption{")
+
+
+def test_a_cell_of_csv_that_a_spreadsheet_would_compute_is_quoted():
+    formula = "=HYPERLINK(A1)"
+    strange = dataclasses.replace(cell("input"), note=formula)
+    text = to_csv([report_content(sweep([strange]))])
+    assert spreadsheet_cell(formula) == f"'{formula}"
+    assert all(
+        not value.startswith(("=", "@", "+"))
+        for line in csv.reader(io.StringIO(text))
+        for value in line
+    )
 
 
 def test_csv_has_a_line_a_row_and_numbers_without_signs():

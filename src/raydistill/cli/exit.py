@@ -1,6 +1,7 @@
 """How a command ends: one line for what went wrong, and an exit code."""
 
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable
 from types import TracebackType
@@ -8,6 +9,8 @@ from types import TracebackType
 from raydistill.core.errors import RaydistillError
 from raydistill.core.redaction import redact
 from raydistill.core.signals import STOPPED, TERMINATED, Terminated, raise_on_sigterm
+
+LONGEST_LINE = 2_000  # characters of an error
 
 
 def exit_code_of(command: Callable[[], int]) -> int:
@@ -24,8 +27,12 @@ def exit_code_of(command: Callable[[], int]) -> int:
 
 def _print_error(error: RaydistillError) -> int:
     """Print one line, or with `--debug` the traceback, without secrets; returns the exit code."""
-    trace = "".join(traceback.format_exception(error)) if "--debug" in sys.argv else ""
-    print(redact(trace or f"error: {' '.join(str(error).split())}"), file=sys.stderr)
+    if "--debug" in sys.argv:
+        text = redact("".join(traceback.format_exception(error)))
+    else:  # whatever an input holds
+        line = redact(f"error: {' '.join(str(error).split())}")
+        text = textwrap.shorten(line, LONGEST_LINE, placeholder=" …")
+    print(text.encode(errors="backslashreplace").decode(), file=sys.stderr)
     return error.exit_code
 
 

@@ -92,7 +92,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         return {}
     try:
         settings = json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{config} is not JSON: {error}") from None
     return settings if isinstance(settings, dict) else {}
 

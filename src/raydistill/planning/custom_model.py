@@ -115,7 +115,8 @@ def usual_max_length(model: ModelConfig) -> int:
 
 def _slug(checkpoint: HubCheckpoint) -> str:
     """A name for folders: the model's own, and a digest that tells apart models of one name."""
-    own = re.sub(r"[^a-z0-9]+", "-", without_tokens(Path(checkpoint.name).name).lower()).strip("-")[:40]
+    name = without_tokens(Path(checkpoint.name).name).lower()
+    own = re.sub(r"[^a-z0-9]+", "-", name).strip("-")[:40]
     return f"{own or 'model'}-{digest([checkpoint.name, checkpoint.model.context])[:6]}"
 
 

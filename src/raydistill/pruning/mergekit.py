@@ -7,6 +7,7 @@
 Of one model, each layer at most once, ascending: that is depth pruning. Other files are refused.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +53,11 @@ def read_map(path: Path) -> LayerMap:
     """
     try:
         text = path.read_text(encoding="utf-8")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            raise ValueError("it has aliases, which say a thing many times over")
         _refuse_repeated(path, yaml.compose(text, Loader=yaml.SafeLoader))
         content = yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise DataError(f"{path} is no mergekit file: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise DataError(f"{path} is no mergekit file: it has no keys")
@@ -64,10 +67,14 @@ def read_map(path: Path) -> LayerMap:
     sources = list(_sources(path, content.get("slices")))
     models = sorted({model for model, _ in sources})
     if len(models) != 1:
-        raise DataError(f"{path} names {len(models)} models ({', '.join(models)}), not one")
+        raise DataError(f"{path} names {len(models)} models ({', '.join(models[:5])}), not one")
+    for (_, before), (_, layers) in itertools.pairwise(sources):
+        if before[-1] >= layers[0]:
+            raise DataError(
+                f"{path}: each layer at most once, in ascending order; it has {layers[0]} after "
+                f"{before[-1]}"
+            )
     kept = tuple(layer for _, layers in sources for layer in layers)
-    if list(kept) != sorted(set(kept)):
-        raise DataError(f"{path}: each layer at most once, in ascending order; it has {kept}")
     return LayerMap(model=models[0], kept=kept, dtype=str(content.get("dtype") or ""))
 
 

@@ -90,7 +90,7 @@ def files_of(folder: Path) -> dict[str, dict[str, Any]]:
             str(name): {"bytes": int(entry["bytes"]), "sha256": str(entry["sha256"])}
             for name, entry in manifest["files"].items()
         }
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError):
         raise DataError(f"{path} is damaged") from None
     if schema > SCHEMA:
         raise NewerError(f"{path.parent} was written by schema {schema}, this reads {SCHEMA}")

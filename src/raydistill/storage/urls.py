@@ -18,7 +18,7 @@ def is_url(text: str) -> bool:
     """Whether a storage is an object store, not a folder.
 
     Raises:
-        UsageError: if its scheme is unknown, or the URL holds a key.
+        UsageError: if its scheme is unknown, the URL cannot be read, or it holds a key.
     """
     scheme, separator, _ = text.partition("://")
     if separator and scheme not in SCHEMES:
@@ -26,7 +26,11 @@ def is_url(text: str) -> bool:
             f"--storage {redact(text)!r}: no storage is at {scheme}://; write a folder, "
             "s3://bucket/folder or gs://bucket/folder"
         )
-    if separator and "@" in urlsplit(text).netloc:
+    try:
+        netloc = urlsplit(text).netloc if separator else ""
+    except ValueError as error:
+        raise UsageError(f"--storage {redact(text)!r} is no address: {error}") from None
+    if "@" in netloc:
         raise UsageError(f"--storage {redact(text)!r}: keys come from the environment, not the URL")
     return bool(separator)
 

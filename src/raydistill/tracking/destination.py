@@ -44,7 +44,7 @@ def check_destination(uri: str, store: Store) -> str:
         SetupError: if a server or database does not answer within 5 s, its driver is not
             installed, or a file is not MLflow's.
     """
-    scheme = _scheme(uri)
+    scheme = scheme_of(uri)
     if scheme in ("http", "https"):
         return _answer_line(uri, _probe(uri), store)
     if scheme == "sqlite":
@@ -54,7 +54,7 @@ def check_destination(uri: str, store: Store) -> str:
     raise UsageError(_refusal(uri, scheme, store))
 
 
-def _scheme(uri: str) -> str:
+def scheme_of(uri: str) -> str:
     """The scheme of `uri` without a driver."""
     try:
         parts = urlsplit(uri)

@@ -191,7 +191,7 @@ def check_document(name: str, document: Document) -> None:
         text, choices, target = task.text(document), task.choices(document), task.target(document)
     except KeyError as error:
         raise ValueError(f"no field {error}") from None
-    except (AttributeError, IndexError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, IndexError, TypeError, ValueError) as error:
         raise ValueError(f"a field has another form than the original dataset's: {error}") from None
     right = text if task.shared else target
     if not (isinstance(right, int) and 0 <= right < len(choices)):

@@ -121,7 +121,7 @@ def read_documents(file: Path, name: str) -> list[dict[str, Any]]:
                 raise ValueError("no object with the fields of a document")
             if name in PAPER13:
                 check_document(name, document)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{file}:{number}: {error}") from None
         documents.append(document)
     if not documents:

@@ -163,6 +163,8 @@ def settings_of(config: HubConfig) -> Any:
     for key in ("attn_implementation", "_attn_implementation"):
         if str(fields.get(key)).startswith("flash") and not has_flash_attn():
             _warn_no_flash(fields.pop(key))
+    for key in ("num_labels", "id2label", "label2id"):  # of a classifier; a dict of all is made
+        fields.pop(key, None)
     family = fields.pop("model_type")
     try:
         settings = AutoConfig.for_model(family, **fields)

@@ -10,6 +10,7 @@ from torch import nn
 
 from raydistill.core.errors import DataError
 from raydistill.core.progress import in_parts, tracked
+from raydistill.core.units import format_tokens
 from raydistill.models.families.hub import HubDecoder, be_quiet, settings_of
 from raydistill.models.huggingface.checkpoint import (
     HubCheckpoint,
@@ -19,6 +20,7 @@ from raydistill.models.huggingface.checkpoint import (
 )
 from raydistill.models.student import Student
 from raydistill.models.weights import store_base
+from raydistill.specs.flops import parameters
 from raydistill.storage.store import Store
 
 _ERROR_LENGTH = 300  # characters of a message from transformers, at most
@@ -56,6 +58,7 @@ def load_pretrained(checkpoint: HubCheckpoint) -> HubDecoder:
     be_quiet()
     with in_parts("loading weights", "passes", 2) as part:
         try:
+            _check_size(checkpoint)
             with part(1), _tensors_tracked():
                 model, loading_info = AutoModelForCausalLM.from_pretrained(
                     checkpoint.folder,
@@ -78,6 +81,20 @@ def load_pretrained(checkpoint: HubCheckpoint) -> HubDecoder:
     decoder = HubDecoder(checkpoint.model, model)
     _check_same(checkpoint, decoder)
     return decoder
+
+
+def _check_size(checkpoint: HubCheckpoint) -> None:
+    """Refuse a config of a larger model than the weights are, before memory is taken for it."""
+    from transformers import AutoModelForCausalLM  # noqa: PLC0415  (seconds)
+
+    with torch.device("meta"):
+        described = AutoModelForCausalLM.from_config(settings_of(checkpoint.model))
+    size, given = sum(p.numel() for p in described.parameters()), parameters(checkpoint.model)
+    if size > 2 * given:  # what a file leaves out or has twice is named by `check_tensors`
+        raise DataError(
+            f"config.json in {checkpoint.folder} describes {format_tokens(size)} parameters, the "
+            f"weights have {format_tokens(given)}"
+        )
 
 
 @contextmanager

@@ -1,22 +1,25 @@
 """The shape of a checkpoint's model, from config.json and the headers of its weights."""
 
+import itertools
 import json
 import math
 import re
-import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from raydistill.core.errors import DataError
+from raydistill.models.huggingface.safetensors_header import (
+    Shapes,
+    is_count,
+    is_parameter,
+    tensor_shapes,
+)
 from raydistill.specs.model import HubConfig, max_positions
 
 LONGEST_CONTEXT = 4096  # unless the user asks for more
-FLOATS = ("F64", "F32", "F16", "BF16")  # dtypes of weights, as safetensors names them
-_NO_PARAMETERS = re.compile(r"\.(rotary_emb\.inv_freq|attn\.bias|attention\.bias|masked_bias)$")
-_BLOCK = re.compile(r"(.*?)\.(\d+)\.")
-
-Shapes = Mapping[str, Sequence[int]]  # by the name of a tensor
+_NAMED = 5  # layers in a message
+_BLOCK = re.compile(r"(.*?)\.(\d{1,9})\.")
 
 
 def hub_config(folder: Path, fields: Mapping[str, Any], seq_len: int = 0) -> HubConfig:
@@ -39,7 +42,7 @@ def hub_config(folder: Path, fields: Mapping[str, Any], seq_len: int = 0) -> Hub
     context = max_positions(fields) or LONGEST_CONTEXT
     if seq_len > context:
         raise DataError(f"--seq-len {seq_len} is more than the context of {folder}: {context}")
-    sizes = {n: math.prod(s) for n, s in shapes.items() if not _NO_PARAMETERS.search(n)}
+    sizes = {n: math.prod(s) for n, s in shapes.items() if is_parameter(n)}
     if fields.get("tie_word_embeddings"):
         sizes.pop("lm_head.weight", None)
     prefix = _blocks_prefix(folder, shapes, num_layers)
@@ -62,44 +65,10 @@ def hub_config(folder: Path, fields: Mapping[str, Any], seq_len: int = 0) -> Hub
     )
 
 
-def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Name → shape of every tensor of a safetensors file, from its header alone.
-
-    Raises:
-        DataError: if the file is shorter or longer than its header says, or has none, or if a
-            tensor does not hold floats, as in a quantised model.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
-        if length > size - 8:
-            raise DataError(f"{path} has {size} bytes, less than its own header: it is truncated")
-        try:
-            header: dict[str, Any] = json.loads(file.read(length))
-            header.pop("__metadata__", None)
-            ends = [entry["data_offsets"][1] for entry in header.values()]
-            shapes = {name: tuple(map(int, entry["shape"])) for name, entry in header.items()}
-            dtypes = {name: str(entry["dtype"]) for name, entry in header.items()}
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
-            raise DataError(f"{path} has no readable safetensors header") from None
-    if size != (expected := 8 + length + max(ends, default=0)):
-        raise DataError(
-            f"{path} has {size} bytes, its header says {expected}: it is truncated or was changed"
-        )
-    odd = [n for n in sorted(dtypes) if dtypes[n] not in FLOATS and not _NO_PARAMETERS.search(n)]
-    if odd:
-        raise DataError(
-            f"{len(odd)} tensors in {path} are none of {', '.join(FLOATS)}, the first {odd[0]} "
-            f"({dtypes[odd[0]]}): quantised weights are not read"
-        )
-    return shapes
-
-
 def _optional(fields: Mapping[str, Any], *names: str) -> int:
     """The first of these fields that is a positive integer; 0 if none is."""
     values = (fields.get(name) for name in names)
-    return next((value for value in values if isinstance(value, int) and value > 0), 0)
+    return next((value for value in values if is_count(value)), 0)
 
 
 def _field(folder: Path, fields: Mapping[str, Any], *names: str) -> int:
@@ -122,12 +91,15 @@ def _blocks_prefix(folder: Path, shapes: Shapes, num_layers: int) -> str:
         raise DataError(f"the tensors in {folder} have no numbered blocks")
     prefix = max(lists, key=lambda name: len(lists[name]))
     blocks = lists[prefix]
-    if set(blocks) != set(range(num_layers)):
-        missing = sorted(set(range(num_layers)) - set(blocks))
-        more = sorted(set(blocks) - set(range(num_layers)))
+    more = sorted(layer for layer in blocks if layer >= num_layers)
+    num_missing = num_layers - (len(blocks) - len(more))
+    if more or num_missing:
+        absent = (layer for layer in itertools.count() if layer not in blocks)
+        missing = list(itertools.islice(absent, min(num_missing, _NAMED)))
         raise DataError(
             f"config.json in {folder} says {num_layers} layers, the weights have {len(blocks)}: "
-            f"{_counted('missing', missing)}{_counted('unexpected', more)}".rstrip(", ")
+            f"{_counted('missing', missing, num_missing)}"
+            f"{_counted('unexpected', more, len(more))}".rstrip(", ")
         )
     for layer, block in blocks.items():
         for name in sorted(set(block) | set(blocks[0])):
@@ -145,7 +117,5 @@ def _difference(shape: Sequence[int] | None, first: Sequence[int] | None) -> str
     return f"has the shape {list(shape)}, layer 0 " + (f"{list(first)}" if first else "has none")
 
 
-def _counted(kind: str, layers: Sequence[int]) -> str:
-    if not layers:
-        return ""
-    return f"{len(layers)} {kind} ({', '.join(map(str, layers[:5]))}), "
+def _counted(kind: str, layers: Sequence[int], count: int) -> str:
+    return f"{count} {kind} ({', '.join(map(str, layers[:_NAMED]))}), " if layers else ""

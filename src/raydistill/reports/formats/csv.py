@@ -31,7 +31,9 @@ def _text(header: Sequence[str], lines: Sequence[Mapping[str, object]]) -> str:
     file = io.StringIO()
     writer = csv.DictWriter(file, header, lineterminator="\n")
     writer.writerow({name: spreadsheet_cell(name) for name in header})
-    writer.writerows({name: spreadsheet_cell(value) for name, value in line.items()} for line in lines)
+    writer.writerows(
+        {name: spreadsheet_cell(value) for name, value in line.items()} for line in lines
+    )
     return file.getvalue()
 
 
