@@ -33,7 +33,8 @@ SETTINGS = settings(
 FEW = settings(SETTINGS, max_examples=60)
 ROWS = {
     "arc_easy": {
-        "question": "Which?", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "B",
+        "question": "Which?", "answerKey": "B",
+        "choices": {"text": ["a", "b"], "label": ["A", "B"]},
     },
     "copa": {
         "premise": "It rained.", "question": "cause", "choice1": "A.", "choice2": "B.", "label": 1,
