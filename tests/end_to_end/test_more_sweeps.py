@@ -77,7 +77,7 @@ def test_searches_take_each_arm_at_the_rate_that_was_probed(run_sweep, prepared,
     assert "smoke, age 320B, count 2: " in funnel.stdout
     by_optuna = run_sweep("where_to_drop", storage, *flags, "--search", "tpe", "--trials", "4")
     assert by_optuna.returncode == 0, by_optuna.stderr
-    assert "Lowest delta_nll of 4 trials:" in by_optuna.stdout
+    assert "Lowest delta_nll of 4 trials, on the documents selected on:" in by_optuna.stdout
     cells = sweeping.cells(storage)
     rates = {(run.data.params["count"], run.data.params["peak_lr"]) for run in cells}
     assert len(rates) == 2  # one for the control, one for two layers out

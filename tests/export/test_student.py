@@ -117,6 +117,9 @@ def test_the_card_names_a_teacher_and_a_start_from_scratch(exported):
     card = model_card(taught, "student", own_family=True)
     assert "kd (a teacher: smoke 80B, top-k=32 of its answers)" in card
     assert "prefill" not in card
+    lost = dataclasses.replace(lineage.lost, limits=("On one half.",))
+    limited = dataclasses.replace(lineage, lost=lost)
+    assert " On one half." in model_card(limited, "student", own_family=True)
     scratch = dataclasses.replace(lineage, from_scratch=True, kept=(0, 1, 2, 3))
     card = model_card(scratch, "student", own_family=True)
     assert "4 layers trained from fresh weights, beside `smoke` (320B) with 6." in card

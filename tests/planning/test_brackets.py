@@ -225,7 +225,7 @@ def test_the_conclusion_names_the_best_set(store):
     first, second = halving_lines(funnel)
     assert first.startswith("smoke, age 320B, count 2: input, +0.2")
     assert first.endswith("nats per token against the base (seeds 1, 2, 3).")
-    assert second == "  Nothing is tied with it: 1 other finalist is worse."
+    assert second == "  Nothing is tied with it: 1 other finalist is worse (Holm, 5 %)."
 
 
 @pytest.mark.parametrize(

@@ -110,10 +110,16 @@ def test_the_pareto_set_is_that_of_the_documents_selected_on(store):
         "input, count 2, peak_lr 0.0005", "input, count 1, peak_lr 0.0005",
     }  # fmt: skip
     head, *rows, foot = front_lines(all_points, plan.options.objectives)
-    assert head == "Not beaten in delta_nll and parameters at once, of 12 trials:"
+    assert head == (
+        "Not beaten in delta_nll and parameters at once, of 12 trials, on the documents selected "
+        "on:"
+    )
     assert len(rows) == 2
     assert rows[0].startswith("  input, count 1, peak_lr 0.0005: delta_nll +0.")
-    assert foot.startswith("Selected on one half")
+    assert (
+        foot
+        == "The losses are those on the other half of the held-out documents, without intervals."
+    )
 
 
 def test_the_winner_has_a_control_in_the_table(store):
@@ -193,4 +199,5 @@ def test_a_picture_has_a_panel_for_every_two_objectives(tmp_path, objectives):
 
 def test_one_objective_needs_no_picture(tmp_path):
     assert save_pareto(POINTS, ("delta_nll",), tmp_path) == ()
-    assert next(iter(front_lines(POINTS, ("delta_nll",)))) == "Lowest delta_nll of 3 trials:"
+    head = next(iter(front_lines(POINTS, ("delta_nll",))))
+    assert head == "Lowest delta_nll of 3 trials, on the documents selected on:"

@@ -73,11 +73,15 @@ class Healing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lost:
-    """Against the base and the control, on the held-out documents; means are over `tasks`."""
+    """Against the base and the control, on the held-out documents; means are over `tasks`.
+
+    `limits` are sentences: which documents, if not all, and tasks that are at chance.
+    """
 
     tasks: tuple[str, ...]
     against_base: Drops
     against_control: Drops | None  # none was finished with that schedule and seed
+    limits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -192,7 +196,12 @@ def is_teacher_free(healing: Healing) -> bool:
 
 def _lost(report: SweepReport, cell: ReportCell, documents: DocumentScores) -> Lost | None:
     """What the table says of this seed alone; None if its base was not measured."""
-    chance = table_tasks(report).chance
+    tasks = table_tasks(report)
+    chance, limits = tasks.chance, []
+    if report.searched:
+        limits.append("Measured on the half of these documents that the search did not select on.")
+    if tasks.all_at_chance:
+        limits.append("No task is above chance at every base: their means tell no order.")
     bases = (b.documents for b in report.bases if (b.scale, b.age) == (cell.scale, cell.age))
     base = next(bases, None)
     if base is None:
@@ -208,4 +217,5 @@ def _lost(report: SweepReport, cell: ReportCell, documents: DocumentScores) -> L
         tasks=tuple(sorted(chance)),
         against_base=against(base),
         against_control=against(control) if control else None,
+        limits=tuple(limits),
     )

@@ -135,6 +135,7 @@ def _measured(lineage: Lineage) -> Iterator[str]:
             "Positive is worse; \\[95 % interval] by the paired bootstrap over held-out documents; "
             "one data seed, training noise not included; means over "
             f"{', '.join(lineage.lost.tasks) or 'no task'}."
+            f"{''.join(f' {limit}' for limit in lineage.lost.limits)}"
         )
 
 

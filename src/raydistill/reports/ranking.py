@@ -42,7 +42,7 @@ def findings(ranking: Ranking) -> list[str]:
     if free:
         few = f" of {len(order)} that may leave" if len(order) > len(free) else ", all of them"
         lines.append(
-            f"Nobody misses {len(free)} layers{few} (below {NOT_MISSED_NATS} nats each alone; "
+            f"Hardly missed: {len(free)} layers{few} (below {NOT_MISSED_NATS} nats each alone; "
             "together they may be missed)."
         )
     most = max(range(ranking.num_layers), key=increase.__getitem__)
@@ -110,13 +110,17 @@ def perplexity(nats: float) -> str:
 
 
 def _best_of_count(ranking: Ranking, count: int) -> str:
+    """The sets with the lowest perplexity as printed, beside the random ones."""
     cuts = ranking.of_count(count)
-    best, nulls = _by_rule(cuts)[0], [c for c in cuts if c.location in RANDOM_LOCATIONS]
+    rules, nulls = _by_rule(cuts), [c for c in cuts if c.location in RANDOM_LOCATIONS]
+    lowest = perplexity(rules[0].nll)
+    best = [f"{c.location} ({layers_text(c.layers)})" for c in rules if perplexity(c.nll) == lowest]
+    lower = sum(cut.nll < rules[0].nll for cut in nulls)
     null = f"{perplexity(nulls[0].nll)} to {perplexity(nulls[-1].nll)}"
     return (
-        f"{count} of {ranking.num_layers}: lowest one-shot perplexity at {best.location} "
-        f"({layers_text(best.layers)}), {perplexity(best.nll)} against "
-        f"{perplexity(ranking.base_nll)} of the whole model; {len(nulls)} random sets {null}."
+        f"{count} of {ranking.num_layers}: of the locations, lowest one-shot perplexity at "
+        f"{' and '.join(best)}, {lowest} against {perplexity(ranking.base_nll)} of the whole "
+        f"model; {len(nulls)} random sets {null}{f', {lower} of them lower' if lower else ''}."
     )
 
 

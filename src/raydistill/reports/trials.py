@@ -11,6 +11,7 @@ from raydistill.evaluation.bootstrap import DocumentScores, Missing, PairedBoots
 from raydistill.evaluation.performance_drops import drops
 from raydistill.reports.results.blocks import age_text
 from raydistill.reports.results.cells import Measured, ReportCell, SweepReport
+from raydistill.reports.results.common_tasks import table_tasks
 from raydistill.reports.results.comparison import failure_reason
 from raydistill.reports.tables.grids import ABSENT, Section, label, with_interval
 from raydistill.reports.tables.points import Point, points
@@ -86,7 +87,7 @@ def _outcome(trial: TrialMatch) -> Iterator[tuple[str, str]]:
     yield from _scores({"before": result.before, "after": result.after})
     for base in trial.report.bases:
         if (base.scale, base.age) == (trial.cell.scale, trial.cell.age):
-            yield from _drops(base.documents, outcome, result.before)
+            yield from _drops(base.documents, outcome.documents, trial.report)
     cost = trained.cost
     yield (
         "cost",
@@ -112,11 +113,13 @@ def _scores(sides: Mapping[str, Scores]) -> Iterator[tuple[str, str]]:
         yield task, ", ".join(parts)
 
 
-def _drops(before: DocumentScores, after: Measured, scores: Scores) -> Iterator[tuple[str, str]]:
-    """What `after` lost against `before`, whose scores are `scores`, on the same documents."""
-    chance = {task: score.chance for task, score in scores.tasks.items() if task in before.tasks}
-    bootstrap = PairedBootstrap.over([before, after.documents])
-    lost = drops({0: before}, {0: after.documents}, chance=chance, bootstrap=bootstrap)
+def _drops(
+    before: DocumentScores, after: DocumentScores, report: SweepReport
+) -> Iterator[tuple[str, str]]:
+    """What `after` lost against `before`, on the same documents and the tasks of the table."""
+    bootstrap = PairedBootstrap.over([before, after])
+    chance = table_tasks(report).chance
+    lost = drops({0: before}, {0: after}, chance=chance, bootstrap=bootstrap)
     yield "lost, nats/token", with_interval(lost.delta_nll, 4)
     yield "lost, perplexity %", with_interval(lost.perplexity_drop_pct, 2)
     yield "lost, downstream %", with_interval(lost.downstream_drop_pct, 2)
@@ -132,7 +135,7 @@ def differences(one: TrialMatch, other: TrialMatch) -> Section:
     ]
     first, second = one.cell.outcome, other.cell.outcome
     if isinstance(first, Measured) and isinstance(second, Measured):
-        losses = _drops(first.documents, second, first.result.after)
+        losses = _drops(first.documents, second.documents, one.report)
         rows += [(name, "", text) for name, text in losses]
     return Section(
         title="Only what differs; lost is the second against the first, positive is worse",

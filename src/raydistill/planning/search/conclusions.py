@@ -75,25 +75,24 @@ def _bracket_lines(bracket: Bracket, state: BracketState, prepared: PreparedSwee
     best = min(complete, key=lambda finalist: finalist.selection)
     bootstrap = _bootstrap(complete)
     losses = {finalist.name: finalist.losses(bootstrap) for finalist in complete}
-    best_set = not_distinguishable_from_best(
-        {name: bootstrap.over_seeds(by_seed) for name, by_seed in losses.items()},
-        documents=len(bootstrap.units),
-    )
+    means_R = {name: bootstrap.over_seeds(by_seed) for name, by_seed in losses.items()}
+    best_set = not_distinguishable_from_best(means_R, documents=len(bootstrap.units))
     yield (
         f"{bracket.title}: {best.name}, {best.delta_nll:+.4f} nats per token against the base "
         f"({_seeds(seeds)})."
     )
     if best.name not in best_set:
-        better = ", ".join(sorted(best_set))
-        yield f"  On the documents that were not selected on, better: {better}."
+        lowest = min(best_set, key=lambda name: float(means_R[name][0]))
+        ties = ", ".join(sorted(best_set - {lowest}))
+        also = f" Not distinguishable from that: {ties}." if ties else ""
+        yield f"  On the documents that were not selected on, {lowest} is better (Holm, 5 %).{also}"
         return
     tied = [other for other in complete if other.name in best_set and other is not best]
     if not tied:
         others = len(complete) - 1
-        worse = (
-            "1 other finalist is worse" if others == 1 else f"{others} other finalists are worse"
-        )
-        yield f"  Nothing is tied with it: {worse}."
+        worse = "is worse" if others == 1 else "are worse"
+        finalists_text = f"{others} other finalist{'s' * (others != 1)} {worse} (Holm, 5 %)"
+        yield f"  Nothing is tied with it: {finalists_text}."
         return
     ties = (f"{other.name} {other.delta_nll:+.4f}" for other in tied)
     yield f"  Not distinguishable from it: {', '.join(ties)}."

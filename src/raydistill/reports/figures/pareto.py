@@ -26,9 +26,10 @@ def front_lines(points: Sequence[Point], objectives: Sequence[str]) -> Iterator[
     front = _front(points)
     many = len(objectives) > 1
     yield (
-        f"Not beaten in {' and '.join(objectives)} at once, of {len(points)} trials:"
+        f"Not beaten in {' and '.join(objectives)} at once, of {len(points)} trials, on the "
+        "documents selected on:"
         if many
-        else f"Lowest {objectives[0]} of {len(points)} trials:"
+        else f"Lowest {objectives[0]} of {len(points)} trials, on the documents selected on:"
     )
     for point in front:
         values = (
@@ -36,7 +37,7 @@ def front_lines(points: Sequence[Point], objectives: Sequence[str]) -> Iterator[
             for name, value in zip(objectives, point.losses, strict=True)
         )
         yield f"  {point.name}: {', '.join(values)}"
-    yield "Selected on one half of the held-out documents; the losses are those on the other."
+    yield "The losses are those on the other half of the held-out documents, without intervals."
 
 
 def _short(objective: str, value: float) -> str:
@@ -70,7 +71,9 @@ def draw_pareto(points: Sequence[Point], objectives: Sequence[str]) -> "Figure":
         axes.set_xlabel(LABELS[objectives[across]])
         axes.set_ylabel(LABELS[objectives[down]])
         axes.grid(alpha=0.3)
-    figure.suptitle("Left and down is better; filled: not beaten in all at once", fontsize=10)
+    figure.suptitle(
+        "Left and down is better; filled: not beaten on the half selected on", fontsize=10
+    )
     legend = (f"{number}  {point.name}" for number, point in enumerate(front, start=1))
     figure.supxlabel("\n".join(legend), fontsize=8, x=0.02, ha="left")
     return figure

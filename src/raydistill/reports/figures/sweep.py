@@ -18,6 +18,7 @@ from raydistill.reports.figures.panels import (
 )
 from raydistill.reports.results.blocks import row_blocks
 from raydistill.reports.results.cells import CONTROL, SweepReport
+from raydistill.reports.tables.healing import windows
 from raydistill.reports.tables.table import Block, Table, build_table
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def healing(report: SweepReport) -> PanelFigure:
     return PanelFigure(
         name=HEALING,
         caption="Healing: the held-out loss of every cell over its tokens of training, and the "
-        "order of the cells; where lines cross, a short healing gives another order.",
+        "order of the cells at each point, without intervals." + windows(report.cells),
         panels=tuple(panels),
     )
 

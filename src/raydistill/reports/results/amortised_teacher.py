@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import NamedTuple
 
 from raydistill.reports.results.cells import Measured, ReportCell
 from raydistill.specs.results import Trained
@@ -32,22 +33,39 @@ class TeacherPrice:
 
 
 def teacher_prices(cells: Sequence[ReportCell]) -> tuple[str, ...]:
-    """A sentence for every loss that was trained with a cached and an online teacher."""
-    groups: dict[str, dict[str, list[Trained]]] = {}  # by loss and excerpt
+    """A sentence for every loss that was trained alike with a cached and an online teacher.
+
+    Alike: on as many tokens, without as many layers, on as many devices of one kind. Where no trial
+    wrote the answers that others read, the price of the pass is not known: no sentence.
+    """
+    groups: dict[_Work, dict[str, list[Trained]]] = {}  # and by excerpt
     for trained in (c.outcome.result.trained for c in cells if isinstance(c.outcome, Measured)):
         teacher = trained.spec.teacher
         if not isinstance(teacher, NoTeacher):
             excerpt = teacher.excerpt if isinstance(teacher, CachedTeacher) else _ONLINE
-            of_loss = groups.setdefault(trained.spec.train.loss, {})
-            of_loss.setdefault(excerpt, []).append(trained)
-    sentences = []
-    for loss, by_excerpt in groups.items():
-        online = by_excerpt.pop(_ONLINE, [])
-        for excerpt, cached in by_excerpt.items():
-            peers = [trained for trained in online if trained.cost.tokens == cached[0].cost.tokens]
-            if peers:
-                sentences.append(_sentence(loss, excerpt, _price(peers, cached)))
-    return tuple(sentences)
+            by_excerpt = groups.setdefault(_work(trained), {})
+            by_excerpt.setdefault(excerpt, []).append(trained)
+    return tuple(
+        _sentence(work.loss, excerpt, price)
+        for work, by_excerpt in groups.items()
+        for excerpt, cached in by_excerpt.items()
+        if excerpt != _ONLINE and _ONLINE in by_excerpt
+        if (price := _price(by_excerpt[_ONLINE], cached)).pass_s > 0
+    )
+
+
+class _Work(NamedTuple):
+    loss: str
+    tokens: int
+    kept: int  # layers
+    device: str
+    world_size: int
+
+
+def _work(trained: Trained) -> _Work:
+    loss, made_by = trained.spec.train.loss, trained.made_by
+    of_device = (made_by.device, made_by.world_size)
+    return _Work(loss, trained.cost.tokens, len(trained.kept), *of_device)
 
 
 def _price(online: Sequence[Trained], cached: Sequence[Trained]) -> TeacherPrice:
@@ -63,9 +81,9 @@ def _sentence(loss: str, excerpt: str, price: TeacherPrice) -> str:
     shares = ", ".join(f"{price.per_trial(n) / 3600:.3g} for {n}" for n in SHARED_BY)
     saved = price.saved_s
     even = (
-        f"it is even at {price.pass_s / saved:.1f} trials"
+        f"as timed, it is even at {price.pass_s / saved:.1f} trials"
         if saved > 0
-        else "reading takes longer than asking, so it is never even"
+        else "as timed, reading takes no less than asking, so it is never even"
     )
     return (
         f"{loss}: a trial takes {price.online_s / 3600:.3g} device-hours with the teacher online; "

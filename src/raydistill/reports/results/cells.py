@@ -79,6 +79,8 @@ class ReportCell:
     for_every_seed: bool = False
     note: str = ""
     choice: LayerChoice | None = None
+    heldout_windows: int = 0  # that its loss is measured on; 0: not known
+    curve_windows: int = 0  # and the points of its curve
 
     @property
     def trial_id(self) -> str:

@@ -110,6 +110,8 @@ def _report_cell(state: CellState, record: SweepRecord) -> ReportCell:
         for_every_seed=request.budget == 0 or request.start == SCRATCH_WITH_AGE,
         note="; ".join(_notes(state)),
         choice=state.choice,
+        heldout_windows=scale.evaluation.heldout_windows,
+        curve_windows=scale.evaluation.curve_windows,
     )
 
 

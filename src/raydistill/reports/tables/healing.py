@@ -1,12 +1,13 @@
 """The sentence on healing curves: whether rows that end behind the best were ahead of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from raydistill.core.units import format_tokens
 from raydistill.evaluation.bootstrap import Estimate
 from raydistill.reports.results.agreement import TEST
 from raydistill.reports.results.blocks import RowCells
+from raydistill.reports.results.cells import ReportCell
 from raydistill.reports.results.comparison import Comparison
 
 
@@ -52,7 +53,19 @@ def healing(rows: Sequence[RowCells], comparisons: Sequence[Comparison]) -> tupl
             f"No cell is told apart from the best ({TEST}): curves that cross in the figure of "
             "healing show no order.",
         )
-    return (_sentence(best, by_name[best], others, points[1:]),)
+    return (_sentence(best, by_name[best], others, points[1:]) + windows([healed[0][0].first]),)
+
+
+def windows(cells: Iterable[ReportCell]) -> str:
+    """On how many windows curves and tables are measured, as a sentence; empty if not known."""
+    numbers = {(cell.curve_windows, cell.heldout_windows) for cell in cells if cell.curve_windows}
+    if len(numbers) != 1:
+        return ""
+    ((curve, heldout),) = numbers
+    return (
+        f" Points of curves are measured on {curve} windows of the held-out text at most, the "
+        f"table on {heldout}; both are spread over all its documents."
+    )
 
 
 def _sentence(
