@@ -83,16 +83,15 @@ def _bracket_lines(bracket: Bracket, state: BracketState, prepared: PreparedSwee
     )
     if best.name not in best_set:
         lowest = min(best_set, key=lambda name: float(means_R[name][0]))
-        ties = ", ".join(sorted(best_set - {lowest}))
-        also = f" Not distinguishable from that: {ties}." if ties else ""
+        others = ", ".join(sorted(best_set - {lowest}))
+        also = f" Not distinguishable from that: {others}." if others else ""
         yield f"  On the documents that were not selected on, {lowest} is better (Holm, 5 %).{also}"
         return
     tied = [other for other in complete if other.name in best_set and other is not best]
     if not tied:
-        others = len(complete) - 1
-        worse = "is worse" if others == 1 else "are worse"
-        finalists_text = f"{others} other finalist{'s' * (others != 1)} {worse} (Holm, 5 %)"
-        yield f"  Nothing is tied with it: {finalists_text}."
+        number = len(complete) - 1
+        worse = "1 other finalist is" if number == 1 else f"{number} other finalists are"
+        yield f"  Nothing is tied with it: {worse} worse (Holm, 5 %)."
         return
     ties = (f"{other.name} {other.delta_nll:+.4f}" for other in tied)
     yield f"  Not distinguishable from it: {', '.join(ties)}."
