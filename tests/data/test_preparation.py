@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -177,3 +178,29 @@ def test_too_little_text_is_counted(tmp_path, store, text, has):
 def test_too_little_text_is_counted_in_every_kind(tmp_path, store, kind):
     path = WRITERS[kind](tmp_path / f"a{kind}", ["Seventeen tokens or so."])
     assert "needs at least 129 training tokens, has " in refusal(path, store)
+
+
+BUILDING = """
+import sys
+from pathlib import Path
+from raydistill.data.corpus import preparation
+from raydistill.storage.store import Store
+
+make = preparation._make_corpus
+preparation._make_corpus = lambda *words: print("making", end=" ") or make(*words)
+print(preparation.prepare_corpus(sys.argv[1], store=Store(Path(sys.argv[2])), vocab_size=300))
+"""
+
+
+def test_of_processes_that_need_a_corpus_at_once_one_makes_it_and_all_have_it(tmp_path):
+    (tmp_path / "a.txt").write_text("\f".join(essay(20, seed) for seed in range(40)))
+    command = [sys.executable, "-c", BUILDING, tmp_path / "a.txt", tmp_path / "store"]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    lines = sorted(process.communicate(timeout=60)[0].strip() for process in processes)
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert lines[0] == lines[1]
+    assert lines[2] == f"making {lines[0]}"
+    verify(Path(lines[0]))

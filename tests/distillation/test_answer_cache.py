@@ -17,8 +17,10 @@ from raydistill.distillation.answer_files import WrittenSpec
 from raydistill.distillation.answers import WholeAnswer
 from raydistill.models.decoder import build
 from raydistill.specs.corpus import CorpusInfo
+from raydistill.storage import lock
 from raydistill.storage.lock import Holder
 from raydistill.storage.manifest import write_text
+from raydistill.storage.sharing import CLAIMS
 from raydistill.storage.store import Store
 from support import tiny
 
@@ -65,7 +67,7 @@ def answers_to(windows, tokens, store, *, spec=SPEC, teacher=model, **settings):
 
 
 def claim(store):
-    return store.path(ANSWERS, f"{SPEC.key}.claim")
+    return store.path(CLAIMS, f"{ANSWERS}-{SPEC.key}.json")
 
 
 def kl_of(answer, seed=0):
@@ -193,6 +195,31 @@ def test_two_at_once_load_one_teacher_and_both_end_well(tokens, store):
     for thread in threads:
         thread.join()
     assert len(loads) == 1
+    torch.testing.assert_close(*map(kl_of, answers))
+
+
+def test_a_writer_that_hangs_is_not_waited_for_and_ends_well_once_it_goes_on(
+    tokens, store, monkeypatch
+):
+    monkeypatch.setattr(lock, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(lock, "HUNG_AFTER_S", 0.2)
+    began, goes_on, answers = threading.Event(), threading.Event(), []
+
+    def hung():
+        began.set()
+        assert goes_on.wait(20)
+        return model()
+
+    def ask():
+        answers.append(answers_to([1, 2, 3], tokens, store, teacher=hung).answer([3, 2, 1]))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert began.wait(20)
+    answers.append(answers_to([1, 2, 3], tokens, store).answer([3, 2, 1]))
+    goes_on.set()
+    thread.join()
+    assert len(folders(store)) == 1
     torch.testing.assert_close(*map(kl_of, answers))
 
 

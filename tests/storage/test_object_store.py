@@ -225,8 +225,8 @@ def test_objects_that_others_planted_neither_leave_the_copy_nor_lead_it_elsewher
     write(one, "trials/ab/trained.json", "{}")
     one.push()
     planted = dict.fromkeys(("../out.json", "trials/../../out.json", ".url", "x/.url"), (1, 1))
-    objects = object_store._objects
-    monkeypatch.setattr(object_store, "_objects", lambda files: objects(files) | planted)
+    objects = object_store.objects_in
+    monkeypatch.setattr(object_store, "objects_in", lambda files: objects(files) | planted)
     other.pull(is_any)
     names = [str(p.relative_to(other.root)) for p in other.root.rglob("*") if p.is_file()]
     assert names == ["trials/ab/trained.json"]

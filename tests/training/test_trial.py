@@ -10,9 +10,11 @@ from raydistill.evaluation.stored_scores import rung_path, selection_nll
 from raydistill.planning.outcomes import metrics, outcome
 from raydistill.specs.results import Finished, HeldoutPoint, TrialResult, Unfinished
 from raydistill.specs.trial import CachedTeacher, DropPlan, ExternalBase, LayerDrop, TrialSpec
+from raydistill.storage import lock
+from raydistill.storage.sharing import turn_of
 from raydistill.training.jobs import StopAt, TrialJob
 from raydistill.training.throughput import known_peak
-from raydistill.training.trial import trial
+from raydistill.training.trial import Waiting, trial
 from support.small_trials import (
     EVALUATION,
     RECIPE,
@@ -65,6 +67,28 @@ def test_a_finished_trial_is_not_trained_again(job):
     first = run_trial(job, world=WORLD)
     items = list(trial(job, world=WORLD))
     assert items == [first]
+
+
+def test_a_trial_that_another_sweep_has_in_work_is_waited_for(tmp_path, store, job, monkeypatch):
+    monkeypatch.setattr(lock, "HEARTBEAT_S", 0.05)
+    trained = run_trial(job, world=WORLD)
+    there = dataclasses.replace(job, storage=str(tmp_path))
+    for part in ("bases", "corpora", "items"):
+        (tmp_path / part).symlink_to(store.path(part))
+    with turn_of(tmp_path, "trial", job.spec.trial_id):
+        items = trial(there, world=WORLD)
+        assert [next(items), next(items)] == [Waiting(), Waiting()]
+        for part in ("trials", "scores"):  # the other one is done
+            shutil.copytree(store.path(part), tmp_path / part)
+    *_, result = items
+    assert result == trained
+
+
+def test_a_trial_that_is_closed_is_free_for_another_sweep(store, job):
+    other = dataclasses.replace(job, spec=seeded(job, 5))
+    close_after(trial(other, world=WORLD), tokens=512)
+    with turn_of(store.root, "trial", other.spec.trial_id):
+        assert store.path("trials", other.spec.trial_id, "checkpoints").is_dir()
 
 
 def test_a_new_task_is_scored_without_a_step_of_training(store, job):

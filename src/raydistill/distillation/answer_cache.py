@@ -7,6 +7,8 @@ students read the same files, and add only the windows that are missing.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -17,8 +19,8 @@ from raydistill.core.serialization import digest
 from raydistill.data.batches import TokenFile
 from raydistill.distillation.answer_files import Segment, Writer, WrittenSpec, WrittenTeacher
 from raydistill.specs.trial import TrainSpec
-from raydistill.storage.lock import wait_for_lock
 from raydistill.storage.manifest import is_whole
+from raydistill.storage.sharing import done_by_one, small_or_below
 from raydistill.storage.store import Store
 
 ANSWERS = "teacher_answers"
@@ -45,7 +47,8 @@ def cached_teacher(
 ) -> WrittenTeacher:
     """The answers to `windows`, written where the store lacks them.
 
-    Of several processes that need the same teacher at once, one writes and the others wait.
+    Of several processes that need the same teacher at once, one writes and the others wait; if it
+    writes nothing for ten minutes another one does.
 
     Args:
         spec: which teacher, over which tokens, and what is written of it.
@@ -66,14 +69,27 @@ def cached_teacher(
         )
     written = _open(spec, store)
     if _missing(windows, written):
-        with wait_for_lock(store.path(ANSWERS, f"{spec.key}.claim")):
+        folder = store.path(ANSWERS, spec.key)
+        wanted = small_or_below(f"{ANSWERS}/{spec.key}")
+        turn = done_by_one(
+            store.root, ANSWERS, spec.key, is_wanted=wanted, progress=lambda: _bytes_in(folder)
+        )
+        with turn:
             written = _open(spec, store)
             if missing := _missing(windows, written):
                 _check_space(spec, len(missing), store, cap_bytes)
-                with store.making(ANSWERS, spec.key, digest(missing)) as folder:
-                    _write(Writer(folder, spec), missing, tokens, teacher())
+                with store.making(ANSWERS, spec.key, digest(missing)) as draft:
+                    _write(Writer(draft, spec), missing, tokens, teacher())
                 written = _open(spec, store)
     return written
+
+
+def _bytes_in(folder: Path) -> int:
+    sizes = 0
+    for file in folder.rglob("*.bin"):
+        with suppress(FileNotFoundError):  # its folder was renamed
+            sizes += file.stat().st_size
+    return sizes
 
 
 def _check_space(spec: WrittenSpec, num_windows: int, store: Store, cap_bytes: float) -> None:

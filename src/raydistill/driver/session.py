@@ -212,7 +212,7 @@ class Session:
         # a search's choices are not known yet: as if they had the mean length
         tokens = missing * sum(map(self._remaining_tokens, candidates)) // max(len(candidates), 1)
         plan, store, need = self.prepared.plan, self.prepared.store, self.setup.need
-        apart = stages.teachers_apart(plan.cells, plan.options.teacher_placement, need)
+        apart = teacher_actors.teachers_apart(plan.cells, plan.options.teacher_placement, need)
         specs = [c.job.spec for c in candidates if apart and isinstance(c.job, TrialJob)]
         with (
             teacher_actors.teacher_actors(specs, need, str(store.root)) as actors,

@@ -6,7 +6,9 @@ candidate for the best, since its training data and length are unknown.
 
 import argparse
 import re
+import shutil
 import time
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,14 +115,13 @@ def _text(
 
 def _sha256_of(model: Decoder, store: Store) -> str:
     """Of the weights in the storage's own format; scores are stored under it."""
-    draft = store.path("trials", f".adding-{time.time_ns()}")
+    draft = store.path("trials", f".{uuid.uuid4().hex}")  # which goes if this is killed
     draft.mkdir(parents=True)
     try:
         save_weights(draft, Student(model))
         return sha256_of(draft / WEIGHTS)
     finally:
-        (draft / WEIGHTS).unlink(missing_ok=True)
-        draft.rmdir()
+        shutil.rmtree(draft)
 
 
 def _shape(folder: Path, model: Decoder, base_sha256: str) -> tuple[Model, tuple[int, ...]]:

@@ -27,6 +27,7 @@ from raydistill.specs.trial import (
 )
 from raydistill.storage.bundled import ShippedBases, shipped_bases
 from raydistill.storage.store import Store
+from raydistill.training.jobs import PretrainJob
 
 PRETRAIN_SEED = 0  # of a base's weights and data order; trials draw their data with other seeds
 
@@ -192,3 +193,12 @@ def pretraining(scale: Scale, corpus: CorpusId) -> TrialSpec:
     )
     base = RandomBase(model=scale.model, seed=PRETRAIN_SEED)
     return TrialSpec(base=base, plan=DropPlan(), train=train)
+
+
+def is_pretrained(job: PretrainJob, store: Store) -> bool:
+    """Whether a pretraining came to its end, with a base of each of its ages."""
+    folder = store.path("pretraining", job.spec.trial_id)
+    if not (folder / "record.json").is_file():
+        return False
+    by_tokens: dict[str, str] = json.loads((folder / "ages.json").read_text("utf-8"))
+    return by_tokens.keys() >= set(map(str, job.ages_tokens))

@@ -5,15 +5,22 @@ worker import torch there; the driver never does.
 """
 
 from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from raydistill.core.fault_injection import fault_point
 from raydistill.core.progress import StageProgress, report, tracked
+from raydistill.core.serialization import digest
 from raydistill.core.units import format_age, format_tokens
 from raydistill.data.corpus.general_heldout import make_general
-from raydistill.data.corpus.preparation import begin_corpus, build_corpus, find_corpus, is_large
-from raydistill.data.corpus.request import corpus_request
-from raydistill.distillation.teacher_placement import AUTO, OWN_DEVICES
+from raydistill.data.corpus.preparation import (
+    begin_corpus,
+    build_corpus_in_turn,
+    corpus_turn,
+    find_corpus,
+    is_large,
+)
+from raydistill.data.corpus.request import CorpusRequest, corpus_request
 from raydistill.evaluation.stored_scores import measured
 from raydistill.evaluation.task_items import item_files, make_items
 from raydistill.planning.artifacts import (
@@ -21,6 +28,7 @@ from raydistill.planning.artifacts import (
     ages_by_scale,
     corpus_id,
     find_artifacts,
+    is_pretrained,
     layer_requests,
     pretraining,
 )
@@ -34,11 +42,11 @@ from raydistill.runners.cluster.work import Metrics
 from raydistill.runners.teacher_actors import RemoteTeacher
 from raydistill.runners.tokenization import LARGE_BYTES, tokenise_shards
 from raydistill.specs.corpus import CorpusInfo
-from raydistill.specs.flops import parameters
 from raydistill.specs.results import Finished, HeldoutPoint, Progress
 from raydistill.specs.scale import Scale
-from raydistill.specs.trial import Age, NoTeacher
+from raydistill.specs.trial import Age
 from raydistill.storage.manifest import is_whole, steps_of
+from raydistill.storage.sharing import done_by_one, small_or_below
 from raydistill.storage.store import Store
 from raydistill.storage.urls import url_of
 from raydistill.training.jobs import BaseJob, CutJob, PretrainJob, StopAt, TrialJob
@@ -68,13 +76,23 @@ def make_artifacts(plan: SweepPlan, store: Store, need: Need, say: Say) -> Prepa
         if any((scale.name, age) not in artifacts.bases for age in ages):
             make_bases(scale, ages, store, need, say)
             artifacts = find_artifacts(plan.scale, cells, store)
-    jobs = {base.key: _base_job(base, cells, artifacts, store) for base in bases_of(cells)}
-    missing = {key: job for key, job in jobs.items() if _is_missing(job, store)}
-    if missing:
+    jobs = [_base_job(base, cells, artifacts, store) for base in bases_of(cells)]
+    if any(_is_missing(job, store) for job in jobs):
+        with ExitStack() as turns:
+            for weights in sorted({job.weights_sha256 for job in jobs}):  # every sweep in one order
+                turns.enter_context(done_by_one(store.root, "scores", weights, say=say))
+            _measure_bases(plan, store, need, say)
+    return prepare(plan, store)
+
+
+def _measure_bases(plan: SweepPlan, store: Store, need: Need, say: Say) -> None:
+    artifacts = find_artifacts(plan.scale, plan.cells, store)
+    bases = bases_of(plan.cells)
+    jobs = {base.key: _base_job(base, plan.cells, artifacts, store) for base in bases}
+    if missing := {key: job for key, job in jobs.items() if _is_missing(job, store)}:
         ages_and_scales = (f"{format_age(age)} ({scale})" for scale, age in missing)
         say(f"measuring the bases of age {', '.join(ages_and_scales)}")
         run_each_once(measure_base, need, list(missing.values()))
-    return prepare(plan, store)
 
 
 def _has_text(scale: Scale, corpus_sha256: str, store: Store) -> bool:
@@ -90,21 +108,27 @@ def _has_text(scale: Scale, corpus_sha256: str, store: Store) -> bool:
 
 
 def tokenise(scale: Scale, store: Store, say: Say) -> None:
-    """Make the corpus of a scale, and the items of its tasks.
+    """Make the corpus of a scale, and the items of its tasks, unless another sweep has just.
 
     Raises:
         DataError: if the text cannot be had, or is too short for a task.
     """
-    say(f"tokenising the corpus {scale.corpus!r}")
     request = corpus_request(scale)
+    with done_by_one(store.root, *corpus_turn(request), say=say):
+        if not _has_text(scale, corpus_id(scale, store).corpus_sha256, store):
+            _tokenise(scale, request, store, say)
+    corpus = find_corpus(request, store)
+    for note in corpus.notes if corpus else ():
+        say(note)
+
+
+def _tokenise(scale: Scale, request: CorpusRequest, store: Store, say: Say) -> None:
+    say(f"tokenising the corpus {scale.corpus!r}")
     in_shards = is_large(request, LARGE_BYTES) and not url_of(store.root)  # needs a shared folder
     if in_shards and find_corpus(request, store) is None:
         draft = run_once(begin_corpus, {"CPU": 1}, request, store)
         tokenise_shards(request, draft, store, say)
     run_once(make_corpus, {"CPU": 1}, scale, str(store.root))
-    corpus = find_corpus(request, store)
-    for note in corpus.notes if corpus else ():
-        say(note)
 
 
 def make_bases(scale: Scale, ages: Sequence[Age], store: Store, need: Need, say: Say) -> None:
@@ -112,25 +136,34 @@ def make_bases(scale: Scale, ages: Sequence[Age], store: Store, need: Need, say:
     if not scale.brought:
         pretrain_bases(scale, store, need, say)
         return
+    context, storage = scale.model.context, str(store.root)
     for age in tracked(ages, "reading", "checkpoints", name=str):
-        say(f"reading {scale.brought}, revision {age}")
-        context = scale.model.context
-        run_once(store_checkpoint, {"CPU": 1}, scale.brought, str(age), context, str(store.root))
+        turn = digest([scale.brought, str(age), context])
+        with done_by_one(store.root, "base", turn, say=say):
+            say(f"reading {scale.brought}, revision {age}")
+            run_once(store_checkpoint, {"CPU": 1}, scale.brought, str(age), context, storage)
 
 
 def pretrain_bases(scale: Scale, store: Store, need: Need, say: Say) -> None:
-    """Start or resume the one run whose checkpoints are the bases of a scale."""
+    """Start or resume the one run whose checkpoints are the bases of a scale, if it is not done."""
     spec = pretraining(scale, corpus_id(scale, store))
-    total_tokens = spec.train.recipe.total_tokens
-    ages = ", ".join(map(format_age, scale.ages))
-    say(f"pretraining the bases of age {ages}: {format_tokens(total_tokens)} tokens")
     job = PretrainJob(
         spec=spec,
         ages_tokens=tuple(scale.age_tokens(age) for age in scale.ages),
         evaluation=scale.evaluation,
         storage=str(store.root),
     )
-    folder = store.path("pretraining", spec.trial_id)
+    run = ("pretraining", spec.trial_id)
+    with done_by_one(store.root, *run, say=say, is_wanted=small_or_below("/".join(run))):
+        if not is_pretrained(job, store):
+            ages, tokens = map(format_age, scale.ages), spec.train.recipe.total_tokens
+            say(f"pretraining the bases of age {', '.join(ages)}: {format_tokens(tokens)} tokens")
+            _follow_pretraining(job, store, need)
+
+
+def _follow_pretraining(job: PretrainJob, store: Store, need: Need) -> None:
+    total_tokens = job.spec.train.recipe.total_tokens
+    folder = store.path("pretraining", job.spec.trial_id)
     follow_once(
         pretrain_work,
         job,
@@ -168,9 +201,9 @@ def _report_pretraining(metrics: Metrics, total_tokens: int) -> None:
 
 
 def make_corpus(scale: Scale, storage: str) -> None:
-    """On a worker: tokenise the text, and make task items of its held-out part."""
+    """On a worker, while the driver has the turn: tokenise the text, and make task items of it."""
     store = Store(Path(storage))
-    folder = build_corpus(corpus_request(scale), store)
+    folder = build_corpus_in_turn(corpus_request(scale), store)
     make_items(scale.evaluation.corpus_tasks, store=store, folder=folder)
     if scale.heldout_general:
         make_general(scale.heldout_general, scale.text_field, folder, store)
@@ -203,13 +236,15 @@ def measure_base(job: BaseJob) -> None:
 def trial_work(job: TrialJob) -> Generator[Metrics]:
     """On a worker, on every rank: a trial; the last item has what Tune's tables show of it."""
     from raydistill.models.distributed import World  # noqa: PLC0415
-    from raydistill.training.trial import trial  # noqa: PLC0415  (torch, on the worker only)
+    from raydistill.training.trial import Waiting, trial  # noqa: PLC0415  (torch, on the worker only)
 
     world = World.here()
     latest: dict[str, float | int | str] = {}
     teacher = RemoteTeacher(job.teacher_actor) if job.teacher_actor else None
     for item in trial(job, world=world, teacher=teacher):
-        if isinstance(item, Progress):
+        if isinstance(item, Waiting):
+            yield dict(latest)
+        elif isinstance(item, Progress):
             latest |= {"tokens": item.tokens, "loss": item.loss}
             yield dict(latest)
         elif isinstance(item, HeldoutPoint):
@@ -220,35 +255,6 @@ def trial_work(job: TrialJob) -> Generator[Metrics]:
         assert isinstance(finished, Finished), finished
         latest |= metrics(finished, job.tasks_averaged)
     yield latest
-
-
-def teachers_apart(cells: Sequence[Cell], placement: str, need: Need) -> bool:
-    """Whether teachers are placed on devices of their own.
-
-    By `auto` they are if a teacher and its student do not fit on one device together: four bytes a
-    parameter of the teacher and sixteen of the student, half of the memory left to activations.
-    CPUs are assumed to have enough memory.
-    """
-    pairs = [
-        (cell.scale.model, cell.teacher.scale.model)
-        for cell in cells
-        if not isinstance(cell.teacher, NoTeacher)
-    ]
-    if placement != AUTO or not pairs:
-        return bool(pairs) and placement == OWN_DEVICES
-    if "GPU" not in need:
-        return False
-    memory_bytes = run_once(device_bytes, need)
-    largest = max(16 * parameters(student) + 4 * parameters(teacher) for student, teacher in pairs)
-    return 0 < memory_bytes < 2 * largest
-
-
-def device_bytes() -> int:
-    """On a worker: the memory of its GPU; 0 without one."""
-    import torch  # noqa: PLC0415  (on the worker only)
-
-    cuda = torch.cuda
-    return cuda.get_device_properties(0).total_memory if cuda.is_available() else 0
 
 
 def measure_layer_sets(job: CutJob) -> None:

@@ -15,11 +15,15 @@ import ray
 from ray.exceptions import RayError
 
 from raydistill.core.fault_injection import fault_point
+from raydistill.distillation.teacher_placement import AUTO, OWN_DEVICES
+from raydistill.planning.cell import Cell
 from raydistill.runners.cluster.connection import Need, ray_options
 from raydistill.runners.cluster.failures import ATTEMPTS, readable_error
 from raydistill.runners.cluster.local_copy import local_storage
 from raydistill.runners.cluster.progress import progress_sent, tasks_shown
-from raydistill.specs.trial import ExternalBase, Recipe, TrialSpec
+from raydistill.runners.cluster.tasks import run_once
+from raydistill.specs.flops import parameters
+from raydistill.specs.trial import ExternalBase, NoTeacher, Recipe, TrialSpec
 from raydistill.storage.store import Store
 
 if TYPE_CHECKING:
@@ -27,6 +31,35 @@ if TYPE_CHECKING:
 
     from raydistill.data.batches import Batch
     from raydistill.distillation.answers import TeacherAnswer
+
+
+def teachers_apart(cells: Sequence[Cell], placement: str, need: Need) -> bool:
+    """Whether teachers are placed on devices of their own.
+
+    By `auto` they are if a teacher and its student do not fit on one device together: four bytes a
+    parameter of the teacher and sixteen of the student, half of the memory left to activations.
+    CPUs are assumed to have enough memory.
+    """
+    pairs = [
+        (cell.scale.model, cell.teacher.scale.model)
+        for cell in cells
+        if not isinstance(cell.teacher, NoTeacher)
+    ]
+    if placement != AUTO or not pairs:
+        return bool(pairs) and placement == OWN_DEVICES
+    if "GPU" not in need:
+        return False
+    memory_bytes = run_once(device_bytes, need)
+    largest = max(16 * parameters(student) + 4 * parameters(teacher) for student, teacher in pairs)
+    return 0 < memory_bytes < 2 * largest
+
+
+def device_bytes() -> int:
+    """On a worker: the memory of its GPU; 0 without one."""
+    import torch  # noqa: PLC0415  (on the worker only)
+
+    cuda = torch.cuda
+    return cuda.get_device_properties(0).total_memory if cuda.is_available() else 0
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from raydistill.storage.manifest import write_text
 HEARTBEAT_S = 10.0
 DEAD_AFTER_S = 3 * HEARTBEAT_S
 POLL_S = 0.2
+HUNG_AFTER_S = 600.0  # without progress for so long, shared work is left to others
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,49 +67,94 @@ def hold_lock(
         yield
 
 
+class BusyError(Exception):
+    """A live holder has the lock."""
+
+    def __init__(self, holder: Holder) -> None:
+        super().__init__(holder)
+        self.holder = holder
+
+
 @contextmanager
-def wait_for_lock(path: Path) -> Iterator[None]:
-    """Wait until no live holder has `path`, then hold it during the block.
+def try_lock(path: Path, progress: Callable[[], object] = time.monotonic) -> Iterator[None]:
+    """Hold `path` during the block, unless a live holder has it, which takes up to ten seconds.
 
     It spares duplicate work, without a guarantee: a holder goes on after a takeover, so both must
-    come to the same result.
+    come to the same result. A holder lives if it is seen to touch the lock, also on this host.
+
+    Args:
+        path: of the lock's file; its folder is made.
+        progress: of the block's work. If it stays the same for `HUNG_AFTER_S`, the lock is given
+            away while the block goes on.
+
+    Raises:
+        BusyError: if a live holder has it.
     """
-    with _claim(path, on_busy=lambda _: time.sleep(POLL_S), on_takeover=lambda _: None):
+    with _claim(path, on_busy=_busy, on_takeover=lambda _: None, progress=progress):
         yield
+
+
+def _busy(holder: Holder) -> NoReturn:
+    raise BusyError(holder)
 
 
 @contextmanager
 def _claim(
-    path: Path, *, on_busy: Callable[[Holder], None], on_takeover: Callable[[Holder], None]
+    path: Path,
+    *,
+    on_busy: Callable[[Holder], NoReturn],
+    on_takeover: Callable[[Holder], None],
+    progress: Callable[[], object] | None = None,
 ) -> Iterator[Holder | None]:
     """Hold `path` during the block, with a heartbeat; yields the dead holder before, if any.
 
     Args:
         path: of a file; its folder is made.
-        on_busy: called, again and again, while a live holder has it.
+        on_busy: called if a live holder has it; raises.
         on_takeover: called once, if another process takes it over meanwhile.
+        progress: as in `try_lock`; None: it may stay the same, and a holder on this host lives as
+            long as its process.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    me = _me()
-    dead = _acquire(path, me, on_busy)
-    ended = threading.Event()
-    beat = threading.Thread(target=_beat, args=(path, me, ended, on_takeover), daemon=True)
-    beat.start()
+    me = this_process()
+    dead = _acquire(path, me, on_busy, by_beat=progress is not None)
+    ended, hangs = threading.Event(), hang_detector(progress or time.monotonic)
+    arguments = (path, me, ended, on_takeover, hangs)
+    threading.Thread(target=_beat, args=arguments, daemon=True).start()
     try:
         yield dead
     finally:
         ended.set()
-        with _guard(path):
-            if _read(path) == me:
-                path.unlink()
+        _give_back(path, me)
 
 
-def _acquire(path: Path, me: Holder, on_busy: Callable[[Holder], None]) -> Holder | None:
+def _give_back(path: Path, me: Holder) -> None:
+    with _guard(path):
+        if _read(path) == me:
+            path.unlink()
+
+
+def hang_detector(progress: Callable[[], object]) -> Callable[[], bool]:
+    """A function that tells whether `progress` has stayed the same for `HUNG_AFTER_S`."""
+    latest, since_s = progress(), time.monotonic()
+
+    def hangs() -> bool:
+        nonlocal latest, since_s
+        now = progress()
+        if now != latest:
+            latest, since_s = now, time.monotonic()
+        return time.monotonic() - since_s > HUNG_AFTER_S
+
+    return hangs
+
+
+def _acquire(
+    path: Path, me: Holder, on_busy: Callable[[Holder], NoReturn], *, by_beat: bool
+) -> Holder | None:
     while True:
         holder = _read(path)
-        if holder and _is_alive(holder, path):
+        if holder and _is_alive(holder, path, by_beat=by_beat):
             on_busy(holder)
-            continue
         with _guard(path):
             if _read(path) == holder:  # else another process was faster, or it was released
                 write_text(path, to_json(me))
@@ -122,7 +168,8 @@ def _refuse(doing: str, holder: Holder) -> NoReturn:
     )
 
 
-def _me() -> Holder:
+def this_process() -> Holder:
+    """This process as the holder of one more lock."""
     return Holder(
         host=platform.node(),
         pid=os.getpid(),
@@ -150,12 +197,31 @@ def _read(path: Path) -> Holder | None:
         return None
 
 
-def _is_alive(holder: Holder, path: Path) -> bool:
-    if (holder.host, holder.machine) == (platform.node(), _machine()):
-        return Path(f"/proc/{holder.pid}").exists() and _born(holder.pid) == holder.born
+def is_gone(holder: Holder) -> bool:
+    """Whether a holder was on this host, and its process has ended."""
+    return _is_here(holder) and _born(holder.pid) != holder.born
+
+
+def _is_here(holder: Holder) -> bool:
+    return (holder.host, holder.machine) == (platform.node(), _machine())
+
+
+def _is_alive(holder: Holder, path: Path, *, by_beat: bool) -> bool:
+    """Whether a holder lives.
+
+    Args:
+        holder: of the lock at `path`.
+        path: the lock.
+        by_beat: whether it must be seen to touch the lock even on this host.
+    """
+    if is_gone(holder) or (_is_here(holder) and not by_beat):
+        return not is_gone(holder)
     deadline, first_ns = time.monotonic() + DEAD_AFTER_S, _touched_ns(path)
     while time.monotonic() < deadline:
-        if _touched_ns(path) not in (first_ns, 0):
+        touched_ns = _touched_ns(path)
+        if touched_ns == 0 or _read(path) != holder:  # it was released
+            return False
+        if touched_ns != first_ns:
             return True
         time.sleep(POLL_S)
     return False
@@ -179,7 +245,11 @@ def _born(pid: int) -> str:
 
 
 def _beat(
-    path: Path, me: Holder, ended: threading.Event, on_takeover: Callable[[Holder], None]
+    path: Path,
+    me: Holder,
+    ended: threading.Event,
+    on_takeover: Callable[[Holder], None],
+    hangs: Callable[[], bool],
 ) -> None:
     while not ended.wait(HEARTBEAT_S):
         with suppress(OSError):  # a file server that is away for a moment; the next beat tells
@@ -187,6 +257,9 @@ def _beat(
             # Not me: this machine was suspended, or the file server was away too long.
             if holder and holder != me and not ended.is_set():
                 on_takeover(holder)
+                return
+            if hangs():
+                _give_back(path, me)
                 return
             os.utime(path)
 

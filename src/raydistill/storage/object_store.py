@@ -31,7 +31,8 @@ SYNC_EVERY_S = 5.0
 CHUNK_BYTES = 8 << 20
 
 _LOCAL = re.compile(
-    r"(^|/)(\.|mlflow\.db|mlartifacts/|lock\.json|ray\.log|tune\.csv|ray/)|\.db(-\w+)?$|^faults/"
+    r"(^|/)(\.|mlflow\.db|mlartifacts/|lock\.json|ray\.log|tune\.csv|ray/)|\.db(-\w+)?$"
+    r"|^(faults|claims)/"
 )
 _LARGE = re.compile(r"\.(safetensors|bin|npy)$")
 _OWN_FILE = re.compile(r"^(?:bases|trials)/([0-9a-f]+)/(?!trained|failure|estimate|rungs)")
@@ -82,7 +83,7 @@ class ObjectStore:
             SetupError: if that fails, within seconds, with the store's own reason.
         """
         name = f".probe-{os.getpid()}"
-        with self._file_system() as files:
+        with self.file_system() as files:
             with files.open_output_stream(name) as stream:
                 stream.write(data)
             with files.open_input_stream(name) as stream:
@@ -96,8 +97,8 @@ class ObjectStore:
         Raises:
             SetupError: if the object store does not answer.
         """
-        with self._lock, self._file_system() as files:
-            objects = _objects(files)
+        with self._lock, self.file_system() as files:
+            objects = objects_in(files)
             for name in sorted(objects, key=_manifest_last):
                 if _LOCAL.search(name) or not is_wanted(name):
                     continue  # nor does "../" lead out of the copy
@@ -110,8 +111,8 @@ class ObjectStore:
         Raises:
             SetupError: if the object store does not answer.
         """
-        with self._lock, self._file_system() as files:
-            paths, objects = self._paths(), {} if self._pushed else _objects(files)
+        with self._lock, self.file_system() as files:
+            paths, objects = self._paths(), {} if self._pushed else objects_in(files)
             if self._synced and not paths:  # or all objects would be deleted
                 raise SetupError(f"this node's copy {self.root} is gone; the same command goes on")
             for name in sorted(paths, key=_manifest_last):
@@ -201,7 +202,7 @@ class ObjectStore:
         return {str(path.relative_to(self.root)): path for path in paths if path.is_file()}
 
     @contextmanager
-    def _file_system(self) -> Iterator[Any]:
+    def file_system(self) -> Iterator[Any]:
         """The objects as files below the root; errors of pyarrow become a `SetupError`."""
         try:
             yield open_object_store(self.url)
@@ -210,11 +211,11 @@ class ObjectStore:
             raise SetupError(f"the storage {redact(self.url)}: {redact(reason)}") from error
 
 
-def _objects(files: Any) -> dict[str, tuple[int, int]]:
-    """Size and time of every object, by its name below the root."""
+def objects_in(files: Any, folder: str = "") -> dict[str, tuple[int, int]]:
+    """Size and time of every object below a folder, by its name below the root."""
     from pyarrow.fs import FileSelector  # noqa: PLC0415  (as above)
 
-    infos = files.get_file_info(FileSelector("", recursive=True, allow_not_found=True))
+    infos = files.get_file_info(FileSelector(folder, recursive=True, allow_not_found=True))
     return {info.path: (info.size, info.mtime_ns) for info in infos if info.is_file}
 
 

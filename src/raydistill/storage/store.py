@@ -19,16 +19,18 @@
     scores/<sha256>/         one file per score of those weights
     devices/                 the matmul peak of each kind of device
     probes/                  training throughput of a model, measured over a few steps
+    claims/                  which process makes something that several need (`storage/sharing.py`)
     sweeps/<name>/<scale>/   the record of a sweep; its log, tables, figures and page
     report/                  the last `raydistill report`
 
 Nothing overwrites anything else, so the same command again resumes.
 """
 
+import errno
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -87,9 +89,7 @@ class Store:
         try:
             yield draft
             write_manifest(draft)
-            if not is_whole(final):
-                shutil.rmtree(final, ignore_errors=True)
-                draft.replace(final)
+            _place(draft, final)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -108,3 +108,24 @@ class Store:
     def unit_scores(self, weights_sha256: str, key: str) -> UnitScores | None:
         """One score of the weights, by document."""
         return self.load(UnitScores, "scores", weights_sha256, f"{key}.json")
+
+
+def _place(draft: Path, final: Path) -> None:
+    """Rename a complete draft to `final`, unless there is a complete folder, which is never away.
+
+    One that is not complete makes room: a copy of an object store may have it in part.
+    """
+    while not is_whole(final):
+        try:
+            draft.rename(final)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        rest = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
+        with suppress(FileNotFoundError):  # another process was faster
+            final.rename(rest)
+        if is_whole(rest):  # it became complete meanwhile: back with it
+            draft = rest
+        else:
+            shutil.rmtree(rest, ignore_errors=True)

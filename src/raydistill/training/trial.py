@@ -8,11 +8,13 @@ import platform
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+from raydistill.core.progress import UNKNOWN, StageProgress, report
 from raydistill.data.batches import open_tokens
 from raydistill.distillation.answer_cache import cached_teacher, windows_of
 from raydistill.distillation.answer_files import WrittenSpec
@@ -46,18 +48,29 @@ from raydistill.specs.trial import (
     RandomBase,
     TrialSpec,
 )
+from raydistill.storage.lock import BusyError
 from raydistill.storage.manifest import sha256_of
+from raydistill.storage.sharing import small_or_below, turn_of, waiting_line
 from raydistill.storage.store import Store
 from raydistill.training.bases import base_folder, load_verified
 from raydistill.training.devices import forget_peak_bytes, keep_peak, peak_bytes
 from raydistill.training.jobs import StopAt, TrialJob
 from raydistill.training.resume import resume_or_start
 
-Item = Progress | HeldoutPoint | TrialResult
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Another sweep has the trial in work."""
+
+
+Item = Progress | HeldoutPoint | TrialResult | Waiting
 
 
 def trial(job: TrialJob, *, world: World, teacher: Teacher | None = None) -> Iterator[Item]:
     """Train and measure a trial; on the leading rank the last item is the `TrialResult`.
+
+    Of several sweeps that need the trial at once one trains it, and the others yield `Waiting`
+    every ten seconds or so.
 
     A job that stops early ends without one: the store then has its held-out loss there
     (`rung_path`), unless the trial had been trained further before.
@@ -72,10 +85,26 @@ def trial(job: TrialJob, *, world: World, teacher: Teacher | None = None) -> Ite
         FloatingPointError: if the training diverges.
     """
     store = Store(Path(job.storage))
-    if world.agreed(store.trained(job.spec.trial_id) is None):
-        yield from _training(job, store, world, teacher)
-    if world.leads and not isinstance(job.until, StopAt):
-        yield _result(job, store, world)
+    with ExitStack() as turn:
+        while not world.agreed(not world.leads or _has_turn(job, store, turn)):
+            yield Waiting()
+        if world.agreed(store.trained(job.spec.trial_id) is None):
+            yield from _training(job, store, world, teacher)
+        if world.leads and not isinstance(job.until, StopAt):
+            yield _result(job, store, world)
+
+
+def _has_turn(job: TrialJob, store: Store, turn: ExitStack) -> bool:
+    """Whether no other sweep has this trial in work; then `turn` keeps others from it."""
+    trial_id = job.spec.trial_id
+    wanted = small_or_below(f"trials/{trial_id}")
+    try:
+        turn.enter_context(turn_of(store.root, "trial", trial_id, is_wanted=wanted))
+    except BusyError as busy:
+        line = waiting_line(busy.holder, "trial")
+        report(StageProgress(stage=line, done=0, total=UNKNOWN, unit="trials"))
+        return False
+    return True
 
 
 def _training(

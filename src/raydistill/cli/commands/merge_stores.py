@@ -117,7 +117,8 @@ def _merge_unit(path: Path, kind: str, other: Store, store: Store, merged: Merge
         return
     if path.is_dir():
         with store.making(*parts) as draft:
-            shutil.copytree(path, draft, dirs_exist_ok=True)
+            shutil.copytree(path, draft, copy_function=shutil.copyfile, dirs_exist_ok=True)
+            draft.touch()  # copied dates would make it a leftover of long ago
             verify(draft)
     else:
         write_bytes(own, path.read_bytes())

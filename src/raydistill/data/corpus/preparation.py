@@ -30,6 +30,7 @@ from raydistill.data.sources.pretokenized import copy_tokens, is_tokenised
 from raydistill.data.sources.source import existing, local_files, size_bytes, sources_of
 from raydistill.data.tokenizer import check_tokenizer
 from raydistill.specs.corpus import CorpusInfo
+from raydistill.storage.sharing import done_by_one
 from raydistill.storage.store import Store
 
 
@@ -41,11 +42,26 @@ class _Pointer:
 def build_corpus(request: CorpusRequest, store: Store) -> Path:
     """The folder of a corpus, made if the store lacks it; resumes after a kill.
 
+    If another process makes it, this one waits for that.
+
     Raises:
         DataError: if the text or the tokenizer is missing, unreadable or too short.
     """
+    if info := find_corpus(request, store):
+        return store.path("corpora", info.corpus_sha256)
+    with done_by_one(store.root, *corpus_turn(request)):
+        return build_corpus_in_turn(request, store)
+
+
+def build_corpus_in_turn(request: CorpusRequest, store: Store) -> Path:
+    """`build_corpus` for a caller that has the turn, or whose driver has it (`corpus_turn`)."""
     info = find_corpus(request, store) or _make_corpus(request, store)
     return store.path("corpora", info.corpus_sha256)
+
+
+def corpus_turn(request: CorpusRequest) -> tuple[str, str]:
+    """What `done_by_one` calls the work on a corpus; its draft belongs to whoever has the turn."""
+    return "corpus", source_key(request)
 
 
 def prepare_corpus(text: str, *, store: Store, **fields: Any) -> Path:
@@ -127,11 +143,6 @@ def _make_corpus(request: CorpusRequest, store: Store) -> CorpusInfo:
         except DataError:
             shutil.rmtree(draft)
             raise
-        except FileNotFoundError:  # another process was faster, and removed the draft
-            other = find_corpus(request, store)
-            if other is None:
-                raise
-            info = other
     store.save(_Pointer(corpus_sha256=info.corpus_sha256), "corpora", "by-source", f"{key}.json")
     shutil.rmtree(store.path("corpora", "drafts", key), ignore_errors=True)
     return info

@@ -20,6 +20,7 @@ from raydistill.planning.search_settings import OBJECTIVES, first_of_permutation
 from raydistill.runners.cluster.stop_signal import stop_requested
 from raydistill.runners.cluster.work import FINISHED, AxisValue, Candidate, Metrics
 from raydistill.runners.tune.in_order import END, InOrder, config_of
+from raydistill.storage.sharing import done_by_one
 
 DRAWS = 50  # from the sampler, before the next cell of a seeded permutation is taken instead
 
@@ -247,4 +248,5 @@ def study(
         url=study_url(prepared.store),
         name=f"{plan.sweep.name}, {plan.scale.name}, {space[:8]}",
     )
-    return Study(candidates, done, request)
+    with done_by_one(prepared.store.root, "study"):  # two that create the database leave none
+        return Study(candidates, done, request)
