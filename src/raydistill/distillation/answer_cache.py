@@ -70,9 +70,9 @@ def cached_teacher(
     written = _open(spec, store)
     if _missing(windows, written):
         folder = store.path(ANSWERS, spec.key)
-        wanted = small_or_below(f"{ANSWERS}/{spec.key}")
+        files = small_or_below(f"{ANSWERS}/{spec.key}")
         turn = done_by_one(
-            store.root, ANSWERS, spec.key, is_wanted=wanted, progress=lambda: _bytes_in(folder)
+            store.root, ANSWERS, spec.key, is_wanted=files, progress=lambda: _bytes_in(folder)
         )
         with turn:
             written = _open(spec, store)

@@ -97,9 +97,9 @@ def trial(job: TrialJob, *, world: World, teacher: Teacher | None = None) -> Ite
 def _has_turn(job: TrialJob, store: Store, turn: ExitStack) -> bool:
     """Whether no other sweep has this trial in work; then `turn` keeps others from it."""
     trial_id = job.spec.trial_id
-    wanted = small_or_below(f"trials/{trial_id}")
+    files = small_or_below(f"trials/{trial_id}")
     try:
-        turn.enter_context(turn_of(store.root, "trial", trial_id, is_wanted=wanted))
+        turn.enter_context(turn_of(store.root, "trial", trial_id, is_wanted=files))
     except BusyError as busy:
         line = waiting_line(busy.holder, "trial")
         report(StageProgress(stage=line, done=0, total=UNKNOWN, unit="trials"))
