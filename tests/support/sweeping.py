@@ -78,7 +78,7 @@ def command(storage, *words, **more):
     return in_this_process(raydistill, ["raydistill", *map(str, words)], variables)
 
 
-def killed_by_plan(storage, fault, *words):
+def killed_by_plan(storage, fault, *words, **more):
     """`raydistill <words>` as a process that a planned fault kills; whether it did.
 
     The fault is noted in the storage: the same words, with `command`, do not meet it again.
@@ -86,7 +86,7 @@ def killed_by_plan(storage, fault, *words):
     program = "from raydistill.cli.console import raydistill; raydistill()"
     done = subprocess.run(
         [sys.executable, "-c", program, *map(str, words)], cwd=ROOT, capture_output=True,
-        env=environment(storage, RAYDISTILL_FAULTS=fault), check=False,
+        env=environment(storage, RAYDISTILL_FAULTS=fault, **more), check=False,
     )  # fmt: skip
     return done.returncode == -signal.SIGKILL
 
