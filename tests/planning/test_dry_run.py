@@ -72,6 +72,9 @@ def test_locations_of_equal_layers_share_a_line(store):
     lines = lines_of(store, "--scale", "smoke", "--age", "80B", "--location", "input,2,1,none")
     assert any("input, 2,1 " in line for line in lines)
     assert "Cells 3 · distinct trials 2 · done 0." in lines
+    assert "Cells that are one trial: input, age 80B = 2,1, age 80B." in lines
+    several = lines_of(store, "--scale", "smoke", "--age", "80B", "--location", "input,output,none")
+    assert not any("one trial" in line for line in several)
 
 
 def test_a_filled_location_is_labelled(store):

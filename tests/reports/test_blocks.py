@@ -85,3 +85,13 @@ def test_at_equal_flops_the_gaps_meet_the_removal_at_once_and_the_control():
     assert [row.budget_tokens for row in flops.rows] == [319_488, 280_576, 319_488]
     assert (tokens.mixed_budgets, flops.mixed_budgets) == (False, True)
     assert "tokens of healing by row (equal FLOPs)" in flops.title
+
+
+def test_rows_that_are_one_trial_say_so():
+    twice = [cell(name, layers=(1, 2, 3, 4)) for name in ("input", "output", "middle")]
+    twice[1] = dataclasses.replace(twice[1], outcome=twice[0].outcome)
+    table = build_table(sweep(twice))
+    notes = {row.name: [table.footnotes[n - 1] for n in row.notes] for row in table.blocks[0].rows}
+    assert notes["input"] == ["the same trial as output"] + notes["middle"]
+    assert notes["output"] == ["the same trial as input"] + notes["middle"]
+    assert not any("the same trial" in text for text in notes["middle"])

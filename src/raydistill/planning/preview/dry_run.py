@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from raydistill.core.units import format_bytes, format_flops, format_seconds, format_tokens
 from raydistill.data.sources.source import sources_of
 from raydistill.evaluation.lm_harness.task_data import missing_task_data
-from raydistill.planning.cell import REFERENCE, BaseRequest, bases_of, format_value
+from raydistill.planning.cell import REFERENCE, BaseRequest, bases_of, cell_name, format_value
 from raydistill.planning.lr_probe import FACTORS, probe_cells, with_probes
 from raydistill.planning.plan import SweepPlan
 from raydistill.planning.prepared import PreparedSweep
@@ -25,11 +25,12 @@ from raydistill.planning.search_settings import FUNNEL, TPE
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.evaluation import EvalSpec
 from raydistill.specs.flops import parameters
-from raydistill.specs.locations import label
+from raydistill.specs.locations import NONE, label
 from raydistill.specs.scale import Scale
 from raydistill.specs.trial import FROM_BASE, RandomBase, TrialRequest, TrialSpec
 
 KEPT, REMOVED, UNKNOWN = "■", "□", "·"
+MOST_SHARED = 5  # trials whose several names are listed
 MOST_ROWS = 40  # of the trials that Optuna may choose from
 
 _ALWAYS = ("age", "count", "gap")  # columns that are shown even if they do not vary
@@ -76,6 +77,7 @@ def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
     if any(isinstance(trial.trial, Unscored) for trial in trials):
         legend += f"  {UNKNOWN} layers known after scoring"
     sentences = (
+        *_shared(trials),
         *_probes(plan),
         *forecast(bases, most_work(plan, work), rates, options.price_per_hour),
         *_answers(answers_bytes(with_all), options.cache_gb),
@@ -254,6 +256,21 @@ def _counts(trials: Sequence[PlannedTrial], work: Sequence[Work]) -> str:
     num_cells = sum(len(trial.cells) for trial in trials)
     done = sum(training.done for training in work)
     return f"Cells {num_cells} · distinct trials {len(trials)} · done {done}."
+
+
+def _shared(trials: Sequence[PlannedTrial]) -> Iterator[str]:
+    """The cells that are one trial, by name; of the whole base each is, whatever the removal."""
+    groups = []
+    for planned in trials:
+        names = dict.fromkeys(
+            cell_name(cell.request.location, cell.values)
+            for cell in planned.cells
+            if cell.request.location != NONE
+        )
+        groups += [" = ".join(names)] if len(names) > 1 else []
+    if groups:
+        more = f"; and {len(groups) - MOST_SHARED} more" if len(groups) > MOST_SHARED else ""
+        yield f"Cells that are one trial: {'; '.join(groups[:MOST_SHARED])}{more}."
 
 
 def _probes(plan: SweepPlan) -> Iterator[str]:

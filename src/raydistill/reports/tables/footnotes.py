@@ -15,15 +15,27 @@ LEGEND = (
 )
 
 
-def footnotes_of(row: RowCells, comparison: Comparison) -> list[str]:
-    """What is to be said of a row, each text once."""
+def footnotes_of(row: RowCells, comparison: Comparison, rows: Sequence[RowCells]) -> list[str]:
+    """What is to be said of a row among the `rows` of its block, each text once."""
     texts = [
         row.first.note,
+        *_shared_trials(row, rows),
         *_seed_notes(row, comparison),
         *_reasons(comparison.against_base),
         *_reasons(comparison.against_control),
     ]
     return [text for text in dict.fromkeys(texts) if text]
+
+
+def _shared_trials(row: RowCells, rows: Sequence[RowCells]) -> list[str]:
+    """The rows that mean the same work, and so have the same numbers."""
+    trials = {cell.trial_id for cell in row.cells}
+    same = [
+        other.name
+        for other in rows
+        if other is not row and any(cell.trial_id in trials for cell in other.cells)
+    ]
+    return [f"the same trial as {joined(same)}"] if same else []
 
 
 def _seed_notes(row: RowCells, comparison: Comparison) -> list[str]:

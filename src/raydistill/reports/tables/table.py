@@ -191,14 +191,16 @@ def _block(
         base=base_level(base, chance),
         title=block_title(block, base, chance, sizes=sizes),
         rows=tuple(
-            _row(row, comparison, footnotes)
+            _row(row, comparison, block.rows, footnotes)
             for row, comparison in zip(block.rows, comparisons, strict=True)
         ),
         words=words,
     )
 
 
-def _row(row: RowCells, comparison: Comparison, footnotes: list[str]) -> Row:
+def _row(
+    row: RowCells, comparison: Comparison, rows: Sequence[RowCells], footnotes: list[str]
+) -> Row:
     cell = row.first
     against_base, against_control = comparison.against_base, comparison.against_control
     return Row(
@@ -214,7 +216,9 @@ def _row(row: RowCells, comparison: Comparison, footnotes: list[str]) -> Row:
         best_nll=comparison.best_nll,
         best_downstream=comparison.best_downstream,
         paper_drop_pct=_paper_drop_pct(cell),
-        notes=tuple(footnote_number(text, footnotes) for text in footnotes_of(row, comparison)),
+        notes=tuple(
+            footnote_number(text, footnotes) for text in footnotes_of(row, comparison, rows)
+        ),
     )
 
 
