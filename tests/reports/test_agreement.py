@@ -5,7 +5,14 @@ import dataclasses
 import pytest
 
 from raydistill.core.units import B
-from raydistill.reports.results.agreement import how_many, removal, teacher_or_not, wait_or_not
+from raydistill.reports.results.agreement import (
+    FREE,
+    KD,
+    how_many,
+    removal,
+    teacher_or_not,
+    wait_or_not,
+)
 from raydistill.reports.results.blocks import row_blocks
 from support.reported import DELTA_NLL, FAILURE, LATE, YOUNG, cell, documents
 
@@ -46,6 +53,19 @@ def test_equal_flops_have_a_sentence_of_their_own():
     arms = [as_arm(LEAST_CUT, "teacher-free"), as_arm(MOST, "kd-equal-flops")]
     (sentence,) = teacher_or_not(rows(arms))
     assert "teacher-free ends below KD at equal FLOPs" in sentence
+
+
+def test_arms_are_compared_at_one_location():
+    def at(location, sample):
+        return dataclasses.replace(
+            sample, location=location, values={**sample.values, "location": location}
+        )
+
+    arms = [at("input", as_arm(LEAST_CUT, FREE)), at("input", as_arm(MOST, KD))]
+    arms += [at("output", as_arm(MOST, FREE)), at("output", as_arm(LEAST_CUT, KD))]
+    one, other = teacher_or_not(rows(arms))
+    assert one.startswith("teacher-free, input: As in the paper (Table 3")
+    assert other.startswith("teacher-free, output: Unlike the paper (Table 3")
 
 
 def test_an_arm_that_failed_is_compared_with_nothing():

@@ -25,7 +25,7 @@ from raydistill.storage.store import Store
 from raydistill.tracking.sync import sync_sweep as sync_sweep
 from support import sweeping
 from support.mlflow_server import free_port, server
-from support.reported import FAILURE, LATE, TRAIN, YOUNG, cell, row_of, sweep, whole_sweep
+from support.reported import FAILURE, LATE, YOUNG, cell, row_of, sweep, whole_sweep
 from support.tracked_samples import base as tracked_base
 from support.tracked_samples import cell as tracked_cell
 from support.tracked_samples import failed, measured, partial, sweep_of
@@ -81,11 +81,10 @@ def test_other_weights_of_the_same_age_are_another_report():
 
 
 def test_what_a_flag_changed_is_part_of_a_row_s_name():
-    faster = dataclasses.replace(TRAIN.recipe, peak_lr=1e-3)
-    cells = [cell("input"), cell("input", train=dataclasses.replace(TRAIN, recipe=faster))]
+    cells = [cell("input"), cell("input", gap_tokens=2048)]
     (report,) = assemble(records_of(sweep(cells)))
     names = [row.name for row in build_table(report).blocks[0].rows]
-    assert sorted(names) == ["peak_lr 0.0006", "peak_lr 0.001"]
+    assert sorted(names) == ["gap_tokens 0", "gap_tokens 2.048K"]
 
 
 def test_cells_that_wait_are_counted():

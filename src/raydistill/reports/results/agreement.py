@@ -4,7 +4,7 @@ A sentence agrees or contradicts only by rows that are told apart (`comparison.e
 """
 
 import itertools
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from raydistill.reports.results import paper_numbers as paper
@@ -32,10 +32,23 @@ def verdict(*, agree: int, contradict: int, untold: int) -> str:
 
 def teacher_or_not(rows: Sequence[RowCells]) -> tuple[str, ...]:
     """Table 3: teacher-free ends at a lower perplexity than KD at equal tokens."""
-    arms = {row.first.arm: row for row in rows}
-    if FREE not in arms:
-        return ()
-    sentences = []
+    several = len({row.first.arm for row in rows}) < len(rows)
+    hidden = _OF_ARM if several else (*_OF_ARM, "location", "count")  # an arm may have its own
+    pairs: dict[Hashable, dict[str, RowCells]] = {}
+    for row in rows:
+        pairs.setdefault(_without(hidden, row.first), {})[row.first.arm] = row
+    groups = [arms for arms in pairs.values() if FREE in arms]
+    return tuple(
+        sentence if len(groups) == 1 else f"{arms[FREE].name}: {sentence}"
+        for arms in groups
+        for sentence in _teacher_or_not(arms)
+    )
+
+
+_OF_ARM = ("arm", "loss", "layers", "excerpt", "teacher", "budget", "recipe")
+
+
+def _teacher_or_not(arms: Mapping[str, RowCells]) -> Iterator[str]:
     checkpoint = age_text(arms[FREE].first)
     if KD in arms and (excess := _excess(arms[KD], arms[FREE])):
         lines = [line for line in paper.TABLE_3 if line.model.endswith(f"-{checkpoint}")]
@@ -47,10 +60,9 @@ def teacher_or_not(rows: Sequence[RowCells]) -> tuple[str, ...]:
             else "Table 3: teacher-free ends at the lower perplexity"
         )
         begin = verdict(agree=excess.sign > 0, contradict=excess.sign < 0, untold=not excess.sign)
-        sentences.append(f"{begin} the paper ({source}), {_order(excess, 'at equal tokens')}.")
+        yield f"{begin} the paper ({source}), {_order(excess, 'at equal tokens')}."
     if KD_EQUAL in arms and (excess := _excess(arms[KD_EQUAL], arms[FREE])):
-        sentences.append(f"Here {_order(excess, 'at equal FLOPs')}.")
-    return tuple(sentences)
+        yield f"Here {_order(excess, 'at equal FLOPs')}."
 
 
 def _excess(row: RowCells, reference: RowCells) -> Excess | None:

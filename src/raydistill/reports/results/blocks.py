@@ -7,16 +7,17 @@ Budgets differ within a block by design only: between arms, and where FLOPs are 
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from raydistill.core.units import format_age, format_tokens
 from raydistill.evaluation.performance_drops import Runs
 from raydistill.reports.results.cells import Measured, ReportCell, Role
+from raydistill.reports.results.controls import control_key
 from raydistill.reports.results.row_names import Naming, in_common, naming_axes, row_name, row_order
 from raydistill.specs.results import TrialFailure
-from raydistill.specs.trial import Age
+from raydistill.specs.trial import FROM_BASE, Age
 
 ARMS, EQUAL_FLOPS = "arms", "equal FLOPs"
 
@@ -112,7 +113,7 @@ class RowBlock:
 def row_blocks(cells: Sequence[ReportCell]) -> tuple[RowBlock, ...]:
     """All cells of a report in rows and blocks, in the order of their cells."""
     keys = _keys(cells)
-    members = [[cell for cell in cells if _belongs(cell, key)] for key in keys]
+    members = [[cell for cell in cells if _belongs(cell, key, cells)] for key in keys]
     naming = naming_axes(members)
     arms = list(dict.fromkeys(cell.arm for cell in cells))
     return tuple(
@@ -135,6 +136,7 @@ class _Key:
     text: tuple[str, str]
     tokens: int | str  # the budget, or the design by which it differs
     count: int
+    recipe: tuple[tuple[str, object], ...]  # of several in a report, what tells it apart
 
 
 def _key(cell: ReportCell) -> _Key:
@@ -146,19 +148,21 @@ def _key(cell: ReportCell) -> _Key:
         text=(train.corpus_sha256, train.tokenizer_sha256),
         tokens=tokens,
         count=0 if cell.arm else len(cell.layers),
+        recipe=cell.own_recipe,
     )
 
 
 def _keys(cells: Sequence[ReportCell]) -> list[_Key]:
     """The keys of all blocks; controls without a candidate are a block by themselves."""
-    keys = dict.fromkeys(_key(cell) for cell in cells if cell.role == "candidate")
+    healed = (cell for cell in cells if cell.role == "candidate" and not _heals_no_base(cell))
+    keys = dict.fromkeys(map(_key, healed))
     for cell in cells:
-        if not cell.beside and not any(_belongs(cell, key) for key in keys):
+        if not cell.beside and not any(_belongs(cell, key, cells) for key in keys):
             keys[_key(cell)] = None
     return list(keys)
 
 
-def _belongs(cell: ReportCell, key: _Key) -> bool:
+def _belongs(cell: ReportCell, key: _Key, cells: Sequence[ReportCell]) -> bool:
     own = _key(cell)
     if cell.reference:
         # In the tokens of another tokenizer its tasks may be compared, its perplexity may not.
@@ -167,19 +171,37 @@ def _belongs(cell: ReportCell, key: _Key) -> bool:
         return (own.scale, own.age, own.text) == (key.scale, key.age, key.text)
     if own == key:
         return True
-    if cell.arm or (own.scale, own.age, own.text) != (key.scale, key.age, key.text):
+    if (own.scale, own.age, own.text) != (key.scale, key.age, key.text):
         return False
+    if own.recipe != key.recipe and not _has_every_recipe(cell, key, cells):
+        return False
+    if cell.arm:
+        return own.tokens == key.tokens
     if cell.role != "candidate":
         return key.tokens in (own.tokens, EQUAL_FLOPS)
     return key.tokens == EQUAL_FLOPS and own.count == key.count and cell.gap_tokens == 0
 
 
+def _has_every_recipe(cell: ReportCell, key: _Key, cells: Sequence[ReportCell]) -> bool:
+    """Whether a cell is comparable with rows of another recipe: not healed, or their control."""
+    if cell.role != "control":
+        return _heals_no_base(cell)
+    candidates = (other for other in cells if other.role == "candidate" and _key(other) == key)
+    return any(control_key(candidate, cell) is not None for candidate in candidates)
+
+
+def _heals_no_base(cell: ReportCell) -> bool:
+    """Whether it is an arm that is not trained, or from scratch by the recipe of a base."""
+    return bool(cell.arm) and (cell.start != FROM_BASE or not cell.train.recipe.budget_tokens)
+
+
 def _rows(block: Sequence[ReportCell], naming: Naming, arms: Sequence[str]) -> tuple[RowCells, ...]:
-    """Cells by name and seed; of a trial that several cells mean, the first."""
+    """Cells by name and seed; of cells of one name that are one trial, the first."""
     seeds = tuple(sorted({cell.train.seed for cell in block if not cell.for_every_seed}))
     by_name: dict[str, dict[int, ReportCell]] = {}
-    for cell in sorted(block, key=lambda cell: row_order(cell, naming, arms)):
-        by_name.setdefault(row_name(cell, naming), {}).setdefault(cell.train.seed, cell)
+    ordered = sorted(block, key=lambda cell: row_order(cell, naming, arms))
+    for cell, name in zip(ordered, _names(ordered, naming), strict=True):
+        by_name.setdefault(name, {}).setdefault(cell.train.seed, cell)
     return tuple(
         RowCells(
             name=name,
@@ -191,6 +213,26 @@ def _rows(block: Sequence[ReportCell], naming: Naming, arms: Sequence[str]) -> t
     )
 
 
+def _names(cells: Sequence[ReportCell], naming: Naming) -> list[str]:
+    """The name of each cell's row; with location, count, id where different work had one name."""
+    names = [row_name(cell, naming) for cell in cells]
+    further: tuple[Callable[[ReportCell], str], ...] = (
+        lambda cell: cell.location,
+        lambda cell: f"count {len(cell.layers)}",
+        lambda cell: cell.trial_id[:8],
+    )
+    for more in further:
+        trials: dict[tuple[str, int], set[str]] = {}
+        for cell, name in zip(cells, names, strict=True):
+            trials.setdefault((name, cell.train.seed), set()).add(cell.trial_id)
+        unclear = {name for (name, _), ids in trials.items() if len(ids) > 1}
+        names = [
+            f"{name}, {more(cell)}" if name in unclear else name
+            for cell, name in zip(cells, names, strict=True)
+        ]
+    return names
+
+
 def _labels(keys: Sequence[_Key]) -> list[str]:
     """The age, and of scale, count, tokens and text whatever differs among the blocks."""
     facts = [
@@ -200,12 +242,13 @@ def _labels(keys: Sequence[_Key]) -> list[str]:
             f"count {key.count}",
             f"{format_tokens(key.tokens)} tokens" if isinstance(key.tokens, int) else key.tokens,
             f"corpus {key.text[0][:6]}",
+            ", ".join(f"{name} {value}" for name, value in key.recipe),
         )
         for key in keys
     ]
     columns = enumerate(zip(*facts, strict=True))
     shown = [index == _AGE or len(set(column)) > 1 for index, column in columns]
-    return [", ".join(itertools.compress(fact, shown)) for fact in facts]
+    return [", ".join(filter(None, itertools.compress(fact, shown))) for fact in facts]
 
 
 _AGE = 1  # its index among the facts of a label

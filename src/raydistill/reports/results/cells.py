@@ -81,6 +81,7 @@ class ReportCell:
     choice: LayerChoice | None = None
     heldout_windows: int = 0  # that its loss is measured on; 0: not known
     curve_windows: int = 0  # and the points of its curve
+    recipe_differs: tuple[str, ...] = ()  # fields by which recipes of a report differ, by no axis
 
     @property
     def trial_id(self) -> str:
@@ -102,6 +103,14 @@ class ReportCell:
     def added(self) -> str:
         """The name of a student trained elsewhere, evaluated only; else empty."""
         return str(self.values.get(ADDED, ""))
+
+    @property
+    def own_recipe(self) -> tuple[tuple[str, object], ...]:
+        """What tells its recipe from others of the report; a probed peak rate is each arm's own."""
+        return tuple(
+            (name, "probed" if name == "peak_lr" and self.probed else self.values[name])
+            for name in self.recipe_differs
+        )
 
     @property
     def beside(self) -> str:

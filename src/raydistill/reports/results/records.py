@@ -6,12 +6,12 @@ wrong base.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from raydistill.reports.results.cells import Measured, ReportBase, ReportCell, SweepReport
 from raydistill.reports.results.spending import Spending, Spent
-from raydistill.specs.trial import Age
+from raydistill.specs.trial import FROM_BASE, Age, Recipe
 
 SCHEMA = 1
 
@@ -184,6 +184,7 @@ def _with_differing_settings(cells: Sequence[ReportCell]) -> tuple[ReportCell, .
     """Adds to the axis values of all cells each setting in which two of equal values differ.
 
     So a gap, a loss or a learning rate that somebody set by a flag is part of a row's name.
+    Rows of several recipes are in blocks of their own: nothing is claimed across them.
     """
     groups: dict[object, list[ReportCell]] = {}
     for cell in cells:
@@ -196,10 +197,42 @@ def _with_differing_settings(cells: Sequence[ReportCell]) -> tuple[ReportCell, .
     for group in groups.values():
         first, *others = (_settings(cell) for cell in group)
         extra_axes |= dict.fromkeys(n for n in first if any(o[n] != first[n] for o in others))
+    extra_axes |= dict.fromkeys(_differing_recipe(cells))
+    recipe = tuple(name for name in extra_axes if name in _RECIPE)
     return tuple(
-        replace(cell, values={**cell.values, **{n: _settings(cell)[n] for n in extra_axes}})
+        replace(
+            cell,
+            values={**cell.values, **{n: _settings(cell)[n] for n in extra_axes}},
+            recipe_differs=recipe,
+        )
         for cell in cells
     )
+
+
+_BY_NO_RECIPE = {
+    *("location", "count", "gap", "age", "loss", "seed", "order", "budget", "teacher", "excerpt"),
+    *("arm", "equal", "size"),
+}  # axes that leave the recipe of healing as it is
+
+
+def _differing_recipe(cells: Iterable[ReportCell]) -> Iterator[str]:
+    """The fields in which recipes of healing differ, though no axis of a sweep's own does.
+
+    A peak rate that was probed is each arm's own.
+    """
+    groups: dict[object, list[dict[str, object]]] = {}
+    for cell in cells:
+        recipe = cell.train.recipe
+        if cell.start == FROM_BASE and recipe.budget_tokens and not cell.beside:
+            own = [entry for entry in _axis_values(cell) if entry[0] not in _BY_NO_RECIPE]
+            peak_lr = {"peak_lr": "probed"} if cell.probed else {}
+            fields = dataclasses.asdict(recipe) | peak_lr | {"budget_tokens": 0}
+            groups.setdefault((cell.scale, tuple(own)), []).append(fields)
+    for first, *others in groups.values():
+        yield from (name for name in first if any(o[name] != first[name] for o in others))
+
+
+_RECIPE = {field.name for field in dataclasses.fields(Recipe)}
 
 
 def _settings(cell: ReportCell) -> dict[str, str | int | float]:

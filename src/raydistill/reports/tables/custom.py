@@ -1,7 +1,7 @@
 """Tables by rows and columns of choice: `--rows location --cols count --metric delta_nll`."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 from raydistill.core.errors import UsageError, unknown
 from raydistill.evaluation.bootstrap import Estimate, Missing
@@ -96,10 +96,12 @@ def _separate_fields(selected: Sequence[Point], ask: TableRequest) -> list[str]:
     conflicting = {name for group in grid.values() for name in varying(group)}
     by_design = {"budget"} if any(point.cells[0].own_budget for point in selected) else set()
     strict = () if "arm" in (ask.rows, ask.cols) else set(SEPARATE_FIELDS) - by_design
+    recipes = {name for point in selected for name in point.cells[0].recipe_differs}
     return [
         name
         for name in varying(selected)
-        if name not in (ask.rows, ask.cols, *by_design) and (name in conflicting or name in strict)
+        if name not in (ask.rows, ask.cols, *by_design)
+        and name in {*conflicting, *strict, *recipes}
     ]
 
 
@@ -148,17 +150,32 @@ def _with_noise(entry: Estimate, digits: int, seeds: str) -> str:
 def _caption(panel: Sequence[Point], ask: TableRequest, reasons: Sequence[str]) -> str:
     """The metric, the fields in common, the seeds, the fields that differ, and what is missing."""
     differ = [name for name in varying(panel) if name not in (ask.rows, ask.cols)]
-    names = ("sweep", "scale", "age", "location", "count", "budget", "data seed")
     same = [
         f"{name} {panel[0].text(name)}"
-        for name in names
-        if name not in (ask.rows, ask.cols, *differ) and name in panel[0].fields
+        for name in panel[0].fields
+        if name not in (ask.rows, ask.cols, *differ)
     ]
+    same += _recipe(panel, panel[0].fields)
     parts = [f"{_meaning(ask.metric)}, by {ask.rows} and {ask.cols}: {', '.join(same)}."]
     parts += [_noise(panel, ask)]
     parts += [f"Not the same everywhere: {_values(panel, name)}." for name in differ]
     parts += [f"{ABSENT} {reason}." for reason in reasons]
     return " ".join(part for part in parts if part)
+
+
+def _recipe(panel: Sequence[Point], named: Container[str]) -> list[str]:
+    """The fields of the recipe that all cells have in common, but for those `named`."""
+    recipes = [asdict(cell.train.recipe) for point in panel for cell in point.cells]
+    return [
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in recipes[0].items()
+        if name not in _BY_BUDGET
+        and name not in named
+        and all(other[name] == value for other in recipes)
+    ]
+
+
+_BY_BUDGET = ("budget_tokens", "micro_batches")
 
 
 def _meaning(metric: str) -> str:

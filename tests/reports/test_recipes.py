@@ -1,0 +1,96 @@
+"""Runs of several recipes in one report: nothing is claimed across them."""
+
+import dataclasses
+
+from raydistill.evaluation.bootstrap import Estimate, Missing
+from raydistill.reports.results.records import (
+    BaseRecord,
+    CellRecord,
+    ReportRecords,
+    SweepHeader,
+    assemble,
+)
+from raydistill.reports.tables.custom import TableRequest, custom_tables
+from raydistill.reports.tables.table import build_table
+from raydistill.specs.trial import SCRATCH
+from support.reported import LATE, TRAIN, cell
+from support.swept import arm
+
+ABOUT = SweepHeader(sweep="s", question="?", scale="laptop", small_scale=True, searched=False)
+BASE = LATE.scores.weights_sha256
+
+
+def assembled(cells):
+    """The report of cells whose records several people left."""
+    (report,) = assemble(
+        ReportRecords(
+            bases=(BaseRecord(about=ABOUT, base=LATE),),
+            cells=tuple(CellRecord(about=ABOUT, base_sha256=BASE, cell=c) for c in cells),
+        )
+    )
+    return report
+
+
+def at_rate(peak_lr, sample):
+    recipe = dataclasses.replace(sample.train.recipe, peak_lr=peak_lr)
+    return dataclasses.replace(sample, train=dataclasses.replace(sample.train, recipe=recipe))
+
+
+FASTER = dataclasses.replace(TRAIN, recipe=dataclasses.replace(TRAIN.recipe, peak_lr=1e-3))
+
+
+def test_rows_of_several_recipes_are_not_compared_and_each_block_names_its_own():
+    rows = ("input", "random-0", "none")
+    both = [cell(name, train=train) for name in rows for train in (TRAIN, FASTER)]
+    report = assembled(both)
+    table = build_table(report)
+    labels = ["320B, peak_lr 0.0006", "320B, peak_lr 0.001"]
+    assert [block.label for block in table.blocks] == labels
+    for block, label in zip(table.blocks, labels, strict=True):
+        assert [row.name for row in block.rows] == list(rows)
+        assert label.partition(", ")[2] in block.title
+        assert [row.best_nll for row in block.rows] == [True, False, False]
+        assert isinstance(block.rows[0].against_control.delta_nll, Estimate)
+    tables = custom_tables([report], TableRequest(rows="location", cols="age"))
+    assert [len(table.grid.rows) for table in tables] == [3, 3]
+    assert ["peak_lr 0.0006" in table.caption for table in tables] == [True, False]
+
+
+def test_recipes_that_differ_with_the_location_are_not_compared_either():
+    cells = [cell("alt-middle"), cell("random-0", train=FASTER)]
+    own, other = build_table(assembled(cells)).blocks
+    assert [len(block.rows) for block in (own, other)] == [1, 1]
+    assert "peak_lr 0.0006" in own.title
+
+
+def test_rates_of_a_sweep_s_own_axis_are_compared():
+    cells = [
+        at_rate(factor * 1e-3, cell("input", values={"location": "input", "lr_factor": factor}))
+        for factor in (1, 2)
+    ]
+    (block,) = build_table(assembled(cells)).blocks
+    assert [row.name for row in block.rows] == ["lr_factor 1", "lr_factor 2"]
+
+
+def test_a_control_stands_beside_the_recipe_that_has_it_alone():
+    cells = [cell("input"), cell("none"), cell("input", train=FASTER)]
+    report = assembled(cells)
+    own, other = build_table(report).blocks
+    assert [row.name for row in own.rows] == ["input", "none"]
+    assert [row.name for row in other.rows] == ["input"]
+    assert isinstance(other.rows[0].against_control.delta_nll, Missing)
+
+
+def test_arms_of_two_recipes_are_two_blocks_and_scratch_is_in_both():
+    slow = [arm("teacher-free"), arm("kd", "middle", loss="kd")]
+    fast = [arm("teacher-free", "output"), arm("kd", loss="kd")]
+    fast = [at_rate(1e-3, sample) for sample in fast]
+    scratch = at_rate(5e-3, arm("scratch", "random-0", start=SCRATCH, layers=()))
+    report = assembled([*slow, *fast, scratch])
+    blocks = build_table(report).blocks
+    assert len(blocks) == 2
+    for block in blocks:
+        names = [row.name.split(", peak_lr ") for row in block.rows]
+        assert [name for name, _ in names] == ["teacher-free", "kd", "scratch"]
+        assert len({peak_lr for _, peak_lr in names[:2]}) == 1
+        assert names[2][1] == "0.005"
