@@ -6,11 +6,16 @@ import pytest
 import torch
 
 from raydistill.core.errors import DataError
+from raydistill.data.corpus.heldout_documents import read_documents, read_spans
 from raydistill.data.corpus.preparation import prepare_corpus
 from raydistill.evaluation.likelihood.perplexity import heldout_nll
 from raydistill.models.decoder import build
+from raydistill.models.huggingface.checkpoint import read_checkpoint
+from raydistill.models.huggingface.loading import load_pretrained
 from raydistill.specs.model import ModelConfig
 from raydistill.storage.store import Store
+from support.texts import essays, write_jsonl
+from support.tokenizer_kinds import save_kind
 
 CONFIG = ModelConfig(family="palm", num_layers=2, dim=16, num_heads=2, vocab_size=2048, context=32)
 
@@ -91,3 +96,34 @@ def test_a_corpus_without_held_out_text_is_refused(folder, model, tmp_path):
     (tmp_path / "heldout.json").write_text('{"documents": []}')
     with pytest.raises(DataError, match="no held-out text"):
         heldout_nll(model, tmp_path, windows=8, context=CONFIG.context)
+
+
+@pytest.mark.parametrize("kind", ["begins", "begins and ends", "first", "has one, does not begin"])
+def test_windows_begin_as_the_tokenizer_begins_texts(kind, tmp_path):
+    """Each token of a text is a target once, what texts begin with never."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = save_kind(tmp_path / "model", kind)
+    text = write_jsonl(tmp_path / "text.jsonl", essays())
+    corpus = prepare_corpus(text, store=Store(tmp_path / "store"), tokenizer=folder)
+    stock, tokenizer = (
+        AutoModelForCausalLM.from_pretrained(folder),
+        AutoTokenizer.from_pretrained(folder),
+    )
+    begin = [tokenizer.bos_token_id] if kind != "has one, does not begin" else []
+    size, nats, targets = 24, 0.0, 0
+    for document in read_documents(corpus):
+        ids = tokenizer.encode(document.text, add_special_tokens=False)
+        for start in range(0, len(ids) - (not begin), size):
+            row = torch.tensor([[*begin, *ids[start : start + size + (not begin)]]])
+            assert row.shape[1] <= size + 1
+            with torch.no_grad():
+                loss = stock(row, labels=row).loss.double()
+            nats, targets = nats + loss.item() * (row.shape[1] - 1), targets + row.shape[1] - 1
+    decoder = load_pretrained(read_checkpoint(str(folder), "main"))
+    scores = heldout_nll(decoder, corpus, windows=10**6, context=size)
+    assert sum(scores.counts) == targets
+    assert scores.value == pytest.approx(nats / targets, abs=1e-5)
+    if begin:
+        ends = sum(span.end - span.start for span in read_spans(corpus))
+        assert targets == ends

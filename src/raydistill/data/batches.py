@@ -98,6 +98,31 @@ class TokenFile:
         self.info.check_largest(int(ids.max()), self.folder / "train.bin")
         return torch.from_numpy(ids.astype(np.int64))
 
+    def text_windows(self, indices: list[int]) -> Tensor:
+        """`windows` as texts of their own, int64 [len(indices), context + 1].
+
+        Each begins as its tokenizer begins texts, and does so once: the documents that begin
+        inside of one do so without, so that no target is a token that stands before texts.
+        """
+        if not self.info.begin_ids:
+            return self.windows(indices)
+        ids = np.array([self._text_window(index) for index in indices])
+        self.info.check_largest(int(ids.max()), self.folder / "train.bin")
+        return torch.from_numpy(ids)
+
+    def _text_window(self, index: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        begin, end = self.info.begin_ids, self.info.end_of_text_id
+        size, first = len(begin), index * self.context
+        # A document has two tokens that stay at least; the text goes on at its beginning.
+        places = np.arange(first - size, first + (1 + size) * (self.context + 1))
+        ids = self.tokens.take(places, mode="wrap").astype(np.int64)
+        keep, after = np.ones(len(ids), dtype=bool), 0
+        for place in np.flatnonzero(ids == end).tolist():
+            if place >= after:
+                keep[place + 1 : (after := place + 1 + size)] = False
+        text = ids[size:][keep[size:]]
+        return np.concatenate([begin, text])[: self.context + 1]
+
     def _window(self, seed: int, index: int) -> int:
         epoch, position = divmod(index, self.num_windows)
         return shuffled(position, self.num_windows, f"{seed}/{epoch}")

@@ -64,6 +64,19 @@ def _begin_ids_of(file: Path, _mtime_ns: int, _size: int) -> tuple[int, ...]:
     return begin_ids(load_tokenizer(file))
 
 
+def beginning_notes(path: Path) -> list[str]:
+    """What the notes of a corpus say of the beginning of its texts; nothing if it has no token."""
+    names = begin_names(path)
+    return [f"every document begins with {names}, as its tokenizer's texts do"] if names else []
+
+
+def begin_names(path: Path) -> str:
+    """The tokens of `begin_ids_at` as they are spelled; empty if there are none."""
+    ids = begin_ids_at(path)
+    tokenizer = load_tokenizer(path) if ids else None
+    return " ".join(str(tokenizer.id_to_token(token_id)) for token_id in ids) if tokenizer else ""
+
+
 def first_token(path: Path) -> str:
     """What a text without context begins with, as in lm-eval's `HFLM`; empty: end-of-text.
 

@@ -24,7 +24,10 @@ PIECE_CHARACTERS = 1_000_000  # a longer text is tokenised in pieces, so that me
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Encoded:
-    """Documents as little-endian token ids, with end-of-text after every document."""
+    """Documents as little-endian token ids, with end-of-text after every document.
+
+    Before every document stands what its tokenizer begins texts with, if it does.
+    """
 
     data: bytes
     token_bytes: int  # 2 for a vocabulary of up to 65,536 entries, else 4
@@ -154,8 +157,12 @@ def load_tokenizer(path: Path) -> "Tokenizer":
     return tokenizer
 
 
-def encode(texts: Sequence[str], tokenizer: "Tokenizer", end: int) -> Encoded:
-    """`texts` as token ids, with `end` after each. Text that spells a special token stays text.
+def encode(
+    texts: Sequence[str], tokenizer: "Tokenizer", end: int, begin: Sequence[int] = ()
+) -> Encoded:
+    """`texts` as token ids, after `begin` and before `end` each.
+
+    Text that spells a special token stays text.
 
     Raises:
         DataError: if the tokenizer gives an id beyond its own vocabulary.
@@ -170,7 +177,8 @@ def encode(texts: Sequence[str], tokenizer: "Tokenizer", end: int) -> Encoded:
     position = 0
     for text in texts:
         encoded = (tokenizer.encode(p, add_special_tokens=False).ids for p in _pieces(text))
-        ids = np.concatenate([*(np.array(piece, dtype=np.int64) for piece in encoded), [end]])
+        pieces = (np.array(piece, dtype=np.int64) for piece in (begin, *encoded, [end]))
+        ids = np.concatenate(list(pieces))
         if ids.max() >= vocab_size:
             raise DataError(f"token id {ids.max()} is beyond the vocabulary of {vocab_size}")
         blocks.append(ids.astype(f"<u{token_bytes}").tobytes())

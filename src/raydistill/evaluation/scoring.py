@@ -57,9 +57,11 @@ def score_key(
         UsageError: if there is no such task.
     """
     if name == GENERAL:
-        text = [EVALUATOR_VERSION, general, corpus.tokenizer_sha256]
+        text = [EVALUATOR_VERSION, general, corpus.tokenizer_sha256, *corpus.begin_ids]
         return f"{name}-{_digest([*text, windows])}"
-    text = [EVALUATOR_VERSION, corpus.corpus_sha256, corpus.tokenizer_sha256]
+    text = [
+        EVALUATOR_VERSION, corpus.corpus_sha256, corpus.tokenizer_sha256, *corpus.begin_ids,
+    ]  # fmt: skip
     if name == PERPLEXITY:
         return f"{name}-{_digest([*text, windows])}"
     requests = _requests(max_length, first_token)
@@ -211,7 +213,7 @@ def _measure(
     if name in (PERPLEXITY, GENERAL):
         text = folder
         if name == GENERAL:
-            text = store.general(spec.general, corpus.tokenizer_sha256)
+            text = store.general(spec.general, corpus)
         windows, context = spec.heldout_windows, model.config.context
         return heldout_nll(model, text, windows=windows, context=context)
     source, requests = spec.source(name), (spec.tokens_read(model.config), spec.first_token)

@@ -51,7 +51,7 @@ def _samples(
     spread = [i * data.num_windows // total for i in range(total)]
     per_batch = max(1, pass_tokens // data.context)
     return [
-        tuple(ids.to(device) for ids in data.windows(spread[first::count]).split(per_batch))
+        tuple(ids.to(device) for ids in data.text_windows(spread[first::count]).split(per_batch))
         for first in range(count)
     ]
 

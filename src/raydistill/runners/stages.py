@@ -100,7 +100,7 @@ def _has_text(scale: Scale, corpus_sha256: str, store: Store) -> bool:
     corpus = store.load(CorpusInfo, "corpora", corpus_sha256, "corpus.json")
     if corpus is None or not store.has("corpora", corpus_sha256):
         return False
-    general = store.general(scale.evaluation.general, corpus.tokenizer_sha256)
+    general = store.general(scale.evaluation.general, corpus)
     items = item_files(scale.evaluation.corpus_tasks, corpus_sha256, store).values()
     return all(file.is_file() for file in items) and (
         not scale.evaluation.general or is_whole(general)

@@ -21,6 +21,7 @@ class CorpusInfo:
     heldout_documents: int
     end_of_text_id: int = 0
     notes: tuple[str, ...] = ()  # what was mended, cut or noticed while it was made
+    begin_ids: tuple[int, ...] = ()  # before every document, as its tokenizer begins texts
 
     def check_size(self, file: Path, tokens: int) -> None:
         """Refuse a file that does not hold exactly this many tokens.

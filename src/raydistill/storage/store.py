@@ -36,6 +36,7 @@ from typing import TypeVar
 
 from raydistill.core.errors import SetupError, UsageError
 from raydistill.core.serialization import from_json, to_json
+from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.results import Trained, TrialFailure, UnitScores
 from raydistill.storage.manifest import is_whole, write_manifest, write_text
 
@@ -93,9 +94,10 @@ class Store:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
-    def general(self, general: str, tokenizer_sha256: str) -> Path:
-        """The path of a second held-out text (`EvalSpec.general`) for a tokenizer."""
-        return self.path("corpora", "general", f"{general}-{tokenizer_sha256[:16]}")
+    def general(self, general: str, corpus: CorpusInfo) -> Path:
+        """The path of a second held-out text (`EvalSpec.general`) in the tokens of a corpus."""
+        begun = "-begun" if corpus.begin_ids else ""
+        return self.path("corpora", "general", f"{general}-{corpus.tokenizer_sha256[:16]}{begun}")
 
     def trained(self, trial_id: str) -> Trained | None:
         """The finished training of a trial."""

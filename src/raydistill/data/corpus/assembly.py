@@ -21,6 +21,7 @@ from raydistill.data.corpus.shards import (
 )
 from raydistill.data.documents import Document
 from raydistill.data.sources.source import name_of, sources_of
+from raydistill.data.text_beginning import begin_ids, beginning_notes
 from raydistill.data.tokenizer import Encoded, encode, load_tokenizer
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.storage.manifest import sha256_of
@@ -64,6 +65,7 @@ def assemble_corpus(request: CorpusRequest, folder: Path, store: Store) -> Corpu
     """
     draft = read_draft(folder)
     tokenizer = load_tokenizer(folder / "tokenizer.json")
+    begin = begin_ids(tokenizer)
     shards = list(_shards(request, folder, store))
     counts, notes = _document_counts(request, shards)
     documents, heldout = _heldout(request, draft, folder, store)
@@ -81,7 +83,13 @@ def assemble_corpus(request: CorpusRequest, folder: Path, store: Store) -> Corpu
         train_documents=sum(counts),
         heldout_documents=len(documents),
         end_of_text_id=draft.end_of_text_id,
-        notes=(*draft.notes, *notes, *_contamination(shards, documents, folder)),
+        begin_ids=begin,
+        notes=(
+            *draft.notes,
+            *notes,
+            *beginning_notes(folder / "tokenizer.json"),
+            *_contamination(shards, documents, folder),
+        ),
     )
     with store.making("corpora", info.corpus_sha256) as final:
         with (final / "train.bin").open("wb") as file:
@@ -139,10 +147,11 @@ def _heldout(
 ) -> tuple[list[Document], Encoded]:
     """The held-out documents and their tokens; of a mix, in its shares."""
     tokenizer = load_tokenizer(folder / "tokenizer.json")
+    begin = begin_ids(tokenizer)
     by_source = heldout_by_source(request, draft, store)
     if len(by_source) > 1:
         spans = [
-            encode([d.text for d in own], tokenizer, draft.end_of_text_id).spans
+            encode([d.text for d in own], tokenizer, draft.end_of_text_id, begin).spans
             for own in by_source
         ]
         lengths = [[last - first + 1 for first, last in own] for own in spans]
@@ -150,7 +159,7 @@ def _heldout(
         by_source = [own[: max(1, n)] for own, n in zip(by_source, counts, strict=True)]
     documents = [document for own in by_source for document in own]
     texts = [document.text for document in documents]
-    return documents, encode(texts, tokenizer, draft.end_of_text_id)
+    return documents, encode(texts, tokenizer, draft.end_of_text_id, begin)
 
 
 def _check_size(request: CorpusRequest, train_tokens: int, heldout: Sequence[Document]) -> None:

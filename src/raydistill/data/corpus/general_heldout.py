@@ -36,7 +36,7 @@ def make_general(text: str, field: str, corpus: Path, store: Store) -> None:
         DataError: if the text cannot be read, or has no document.
     """
     info = from_json(CorpusInfo, (corpus / "corpus.json").read_text(encoding="utf-8"))
-    folder = store.general(general_text(text, field), info.tokenizer_sha256)
+    folder = store.general(general_text(text, field), info)
     parts = folder.relative_to(store.root).parts
     if store.has(*parts):
         return
@@ -45,7 +45,8 @@ def make_general(text: str, field: str, corpus: Path, store: Store) -> None:
     if not documents:
         raise DataError(f"the general held-out text {text} has no document in it")
     tokenizer = load_tokenizer(corpus / "tokenizer.json")
-    encoded = encode([d.text for d in documents], tokenizer, info.end_of_text_id)
+    texts = [document.text for document in documents]
+    encoded = encode(texts, tokenizer, info.end_of_text_id, info.begin_ids)
     general = replace(
         info,
         name=name_of(text),

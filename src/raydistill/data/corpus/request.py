@@ -6,7 +6,9 @@ from pathlib import Path
 from raydistill.core.paths import resolve_path
 from raydistill.core.serialization import digest
 from raydistill.data.sources import embedded
+from raydistill.data.sources.pretokenized import is_tokenised
 from raydistill.data.sources.source import absolute, fingerprint, sources_of
+from raydistill.data.text_beginning import begin_ids_at, beginning_notes
 from raydistill.data.tokenizer import END_OF_TEXT, end_of_text, shipped_tokenizer, tokenizer_file
 from raydistill.specs.scale import Scale
 from raydistill.storage.manifest import sha256_of
@@ -66,16 +68,29 @@ def source_key(request: CorpusRequest) -> str:
     return digest([FORMAT_VERSION, *identity, _tokenizer(request), *heldout])
 
 
+def expected_notes(request: CorpusRequest) -> list[str]:
+    """What is known of a corpus before it is made, unlike the rest of its `notes`."""
+    notes = []
+    if len(sources_of(request.text)) > 1:
+        notes.append("a mix: no text repeats, so it is cut to what its scarcest one allows")
+    if request.tokenizer is not None and not is_tokenised(resolve_path(request.text)):
+        notes += beginning_notes(request.tokenizer)
+    return notes
+
+
 def _contents(text: str, field: str) -> tuple[str, list[object]]:
     return text if text in embedded.NAMES else "", fingerprint(text, field)
 
 
-def _tokenizer(request: CorpusRequest) -> dict[str, str | int]:
+def _tokenizer(request: CorpusRequest) -> dict[str, object]:
     path = request.tokenizer
     if path is None and all(s.text in embedded.NAMES for s in sources_of(request.text)):
         path = shipped_tokenizer()
     if path is None:
         return {"trained": request.vocab_size}
-    identity: dict[str, str | int] = {"sha256": sha256_of(tokenizer_file(path))}
-    end = end_of_text(path)
-    return identity if end == END_OF_TEXT else identity | {"end_of_text": end}
+    identity: dict[str, object] = {"sha256": sha256_of(tokenizer_file(path))}
+    if (end := end_of_text(path)) != END_OF_TEXT:
+        identity["end_of_text"] = end
+    if begin := begin_ids_at(path):
+        identity["begins_with"] = begin
+    return identity

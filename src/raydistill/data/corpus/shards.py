@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from raydistill.core.serialization import from_json, to_json
 from raydistill.data.corpus.draft import open_sources, read_draft, training_documents
 from raydistill.data.corpus.request import CorpusRequest
+from raydistill.data.text_beginning import begin_ids
 from raydistill.data.tokenizer import encode, load_tokenizer
 from raydistill.storage.manifest import write_bytes, write_text
 from raydistill.storage.store import Store
@@ -46,7 +47,7 @@ class Shard:
 class FinishedShard:
     """A tokenised shard, without its tokens."""
 
-    lengths: tuple[int, ...]  # tokens of every document, with its end-of-text
+    lengths: tuple[int, ...]  # tokens of every document, with what begins and ends it
     repeats: tuple[int, ...]  # the runs of held-out text that it repeats, by position
 
 
@@ -90,7 +91,7 @@ def make_shard(folder: Path, shard: Shard) -> None:
     from raydistill.data.corpus.decontamination import repeated_runs  # noqa: PLC0415  (numpy)
 
     tokenizer, runs, end = _tools(folder)
-    encoded = encode(shard.texts, tokenizer, end)
+    encoded = encode(shard.texts, tokenizer, end, begin_ids(tokenizer))
     finished = FinishedShard(
         lengths=tuple(last - first + 1 for first, last in encoded.spans),
         repeats=tuple(repeated_runs(runs, shard.texts)),

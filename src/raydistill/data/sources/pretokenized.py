@@ -2,10 +2,13 @@
 
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from raydistill.core.errors import DataError
 from raydistill.core.serialization import from_json
+from raydistill.data.corpus.heldout_files import write_info
+from raydistill.data.text_beginning import begin_ids_at, begin_names
 from raydistill.data.tokenizer import tokenizer_file
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.storage.manifest import sha256_of
@@ -55,9 +58,27 @@ def copy_tokens(folder: Path, tokenizer: Path | None, vocab_size: int, store: St
         info.check_largest(int(tokens.max()), folder / name)
     if not store.has("corpora", info.corpus_sha256):
         with store.making("corpora", info.corpus_sha256) as copy:
-            for name in _FILES:
+            for name in _FILES[1:]:
                 shutil.copyfile(folder / name, copy / name)
+            write_info(copy, replace(info, notes=(*info.notes, *_beginning_notes(folder, info))))
     return info
+
+
+def _beginning_notes(folder: Path, info: CorpusInfo) -> list[str]:
+    """What is said of tokens whose `corpus.json` does not, if their tokenizer begins texts."""
+    import numpy as np  # noqa: PLC0415  (planning has no need of it)
+
+    tokenizer = folder / "tokenizer.json"
+    begin, names = begin_ids_at(tokenizer), begin_names(tokenizer)
+    if not begin or info.begin_ids:
+        return []
+    first = np.fromfile(folder / "heldout.bin", dtype=f"<u{info.token_bytes}", count=len(begin))
+    if tuple(first.tolist()) == begin:
+        return [f"documents begin with {names}; windows from the middle of one do not"]
+    return [
+        f"texts begin without {names}, which the tokenizer puts before texts: a model that was "
+        "trained with it reads them worse; name the text itself to have it put there"
+    ]
 
 
 def _info(folder: Path) -> CorpusInfo:

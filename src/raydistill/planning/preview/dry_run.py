@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 from raydistill.core.units import format_bytes, format_flops, format_seconds, format_tokens
-from raydistill.data.sources.source import sources_of
+from raydistill.data.corpus.request import corpus_request, expected_notes
 from raydistill.evaluation.lm_harness.task_data import missing_task_data
 from raydistill.planning.cell import REFERENCE, BaseRequest, bases_of, cell_name, format_value
 from raydistill.planning.lr_probe import FACTORS, probe_cells, with_probes
@@ -231,12 +231,10 @@ def _tasks(evaluation: EvalSpec) -> str:
 
 
 def _of_text(prepared: PreparedSweep, width: int) -> Iterator[str]:
-    """The notes from tokenising the corpus; before that, a note if it will be a mixture."""
-    sha256 = prepared.artifacts.corpus.corpus_sha256
+    """The notes from tokenising the corpus; before that, those that are known without."""
+    scale, sha256 = prepared.plan.scale, prepared.artifacts.corpus.corpus_sha256
     corpus = prepared.store.load(CorpusInfo, "corpora", sha256, "corpus.json")
-    is_mix = len(sources_of(prepared.plan.scale.corpus)) > 1
-    mix = "a mix: no text repeats, so it is cut to what its scarcest one allows"
-    for note in corpus.notes if corpus else [mix] * is_mix:
+    for note in corpus.notes if corpus else expected_notes(corpus_request(scale)):
         yield from _wrapped(f"{'text':9} {note}", width, " " * 10)
 
 
