@@ -9,13 +9,15 @@ The code marks its points by `fault_point`. A fault is an action at the n-th occ
     enospc  the disk is full                   checkpoint  a checkpoint is half written
     hang    the process never goes on          evaluation  a score is about to be measured
     note    nothing; it is only logged         preparing   corpus and bases are looked up
-                                               tracking    a run is about to be sent to MLflow
-                                               teacher     a teacher on its own devices is queried
+    oom     the process takes memory           tracking    a run is about to be sent to MLflow
+            until it is killed for it          teacher     a teacher on its own devices is queried
                                                output      a folder that is written is renamed
 
 Where the caller does not count them, n is the n-th occurrence in one process. `rank=1` is that
 rank of a training alone; `times=3` so many occurrences, over all processes and repetitions, once
-by default. Every injected fault is a file in the folder `RAYDISTILL_FAULTS_LOG`: so a repeated
+by default. `oom` waits for Ray's memory monitor: of a Ray that was started with a
+`RAY_memory_usage_threshold` just above what is in use, or it fills the machine up to Ray's 95 %.
+Every injected fault is a file in the folder `RAYDISTILL_FAULTS_LOG`: so a repeated
 command does not meet it again, and a test can check that it happened.
 """
 
@@ -36,7 +38,7 @@ PLAN_VARIABLE = "RAYDISTILL_FAULTS"
 LOG_VARIABLE = "RAYDISTILL_FAULTS_LOG"
 VARIABLES = (PLAN_VARIABLE, LOG_VARIABLE)  # a driver passes them to its workers
 
-ACTIONS = ("enospc", "hang", "kill", "note", "raise")
+ACTIONS = ("enospc", "hang", "kill", "note", "oom", "raise")
 POINTS = (
     "checkpoint",
     "evaluation",
@@ -162,3 +164,13 @@ def _inject(fault: Fault) -> None:
         case "hang":
             while True:
                 time.sleep(3600)
+        case "oom":
+            _fill_memory()
+
+
+def _fill_memory() -> None:
+    """Take memory until this process is killed; slowly enough for a monitor to see it."""
+    held = []
+    while True:
+        held.append(bytearray(b"\1") * (64 << 20))
+        time.sleep(0.02)

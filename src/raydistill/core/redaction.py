@@ -60,6 +60,12 @@ _KNOWN_TOKEN = re.compile(
     r"|dapi[0-9a-f]{32}(?:-\d+)?)"
 )
 _USERINFO = re.compile(r"""(://)(?:[^\s"'<>]|["'](?=[^\s"'<>,;:)\]}])){0,300}@""")
+# Ray names the largest processes of a node that ran out of memory, whoever runs them.
+_COMMAND_LINES = re.compile(
+    r"(memory users: PID.{1,2}MEM\(GB\).{1,2}COMMAND)"
+    r".*?(?=(?:\n|\\n)Refer to the documentation|\Z)",
+    re.DOTALL,
+)
 _LOGIN = re.compile(r"""(?<![\w/:.@-])[\w.+-]+:[^\s:@/(){}<>;"']+@(?=[\w-]+[.:])""")
 
 
@@ -93,7 +99,8 @@ def without_tokens(text: str) -> str:
 def redact(text: str) -> str:
     """`text` without the passwords of its URLs, the values of secret-looking names, and tokens.
 
-    What the environment holds under such a name is hidden wherever it stands.
+    What the environment holds under such a name is hidden wherever it stands, and so are the
+    command lines of other programs that Ray lists where memory ran out.
 
     >>> redact("HF_TOKEN=hf_abc train --uri http://ann:pw@host:5000 --set num_tokens=4")
     'HF_TOKEN=*** train --uri http://***@host:5000 --set num_tokens=4'
@@ -102,6 +109,7 @@ def redact(text: str) -> str:
         text = text.replace(value, HIDDEN)
     for pattern in _SECRETS:
         text = pattern.sub(rf"\g<1>{HIDDEN}", text)
+    text = _COMMAND_LINES.sub(rf"\g<1> {HIDDEN}", text)
     text = without_tokens(text)
     text = _USERINFO.sub(rf"\g<1>{HIDDEN}@", text)
     return _LOGIN.sub(f"{HIDDEN}@", text)

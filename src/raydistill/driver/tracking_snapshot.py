@@ -44,6 +44,7 @@ def for_tracker(
         command=command,
         owner=owner(),
         running=running,
+        complete=_is_complete(state),
         tasks_averaged=tasks_averaged(base.scores for base in state.bases),
         environment=environment,
         bases=tuple(
@@ -67,6 +68,13 @@ def for_tracker(
         ),
         files=files,
     )
+
+
+def _is_complete(state: SweepState) -> bool:
+    """Whether every cell has ended, or of a search any: it need not try them all."""
+    if state.asked.searched:
+        return any(map(has_ended, state.cells))
+    return bool(state.cells) and all(map(has_ended, state.cells))
 
 
 def _control(record: CellRecord | None, controls: Sequence[CellRecord]) -> Scores | NoControl:

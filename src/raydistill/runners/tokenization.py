@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray.exceptions import RayError
 
 from raydistill.data.corpus.preparation import size_of
@@ -23,12 +24,13 @@ from raydistill.data.corpus.shards import (
     make_shard,
     read_shards,
 )
-from raydistill.runners.cluster.failures import readable_error
+from raydistill.runners.cluster.failures import Retries, retry_or_raise
+from raydistill.runners.cluster.tasks import surplus
 from raydistill.storage.store import Store
 
 LARGE_BYTES = 64 << 20  # one process tokenises less before Ray Data has begun
 
-_READER, _TOKENISER = {"num_cpus": 0.1}, {"num_cpus": 0.9}  # one of each fits on one CPU
+_READER_CPU, _TOKENISER_CPU = 0.1, 0.9  # one of each fits on one CPU
 _BLOCK_BYTES = 1 << 20  # under a shard, so that every shard is a task of its own
 
 
@@ -42,6 +44,11 @@ def tokenise_shards(
         folder: of its draft, which every node sees.
         store: which every node sees.
         say: shows one line to the user.
+
+    Raises:
+        RaydistillError: a source's own; or that a process was lost again and again, without a
+            further shard.
+        RayTaskError: any other error, with the worker's traceback.
     """
     import ray.data  # noqa: PLC0415  (seconds, and small text needs none)
 
@@ -50,28 +57,33 @@ def tokenise_shards(
     context.target_max_block_size = _BLOCK_BYTES
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     files = files_of_draft(request, folder, store)
-    rows = [{"number": number} for number in range(len(files))]
-    data = (
-        ray.data.from_items(rows, override_num_blocks=len(rows))
-        .flat_map(_read, fn_args=(files,), **_READER)
-        .map(_make, fn_args=(str(folder),), **_TOKENISER)
-    )
-    shards = characters = reported = 0
     report_every = size_of(request) // 10 or LARGE_BYTES
-    for row in _rows(data):
-        shards += 1
-        characters += row["characters"]
-        if characters - reported >= report_every:
-            reported = characters
-            say(f"tokenised {characters / 1e6:.3g}M characters")
+    shards = characters = reported = 0
+    cpus, retries = int(ray.cluster_resources().get("CPU", 1)), Retries(lambda _: (shards,))
+    while True:
+        context.execution_options.resource_limits = ray.data.ExecutionResources(cpu=cpus)
+        try:
+            for row in _missing_shards(files, folder).iter_rows():
+                shards += 1
+                characters += row["characters"]
+                if characters - reported >= report_every:
+                    reported = characters
+                    say(f"tokenised {characters / 1e6:.3g}M characters")
+            break
+        except RayError as error:
+            if shortage := retry_or_raise(error, "tokenising", retries):
+                cpus = max(1, cpus - surplus(shortage))
     return shards
 
 
-def _rows(data: Any) -> Iterator[dict[str, Any]]:
-    try:
-        yield from data.iter_rows()
-    except RayError as error:
-        raise readable_error(error, "tokenising") from None
+def _missing_shards(files: list[FileSlice], folder: Path) -> Any:
+    """A Ray dataset that tokenises them: a row for each."""
+    rows = [{"number": number} for number in range(len(files))]
+    return (
+        ray.data.from_items(rows, override_num_blocks=len(rows))
+        .flat_map(_read, fn_args=(files,), num_cpus=_READER_CPU)
+        .map(_make, fn_args=(str(folder),), num_cpus=_TOKENISER_CPU)
+    )
 
 
 def _read(row: dict[str, Any], files: list[FileSlice]) -> Iterator[dict[str, str]]:

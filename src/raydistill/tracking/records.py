@@ -51,6 +51,7 @@ class TrackedSweep:
     command: str
     owner: str
     running: bool  # whether trials may still come
+    complete: bool = True  # whether no cell is missing that it would have trained
     tasks_averaged: tuple[str, ...]  # that every downstream mean is over, of cells and bases
     environment: Mapping[str, str]  # git state and versions: `tracking.environment()`
     bases: tuple[TrackedBase, ...]

@@ -65,7 +65,7 @@ def sweep_content(sweep: TrackedSweep, storage: str) -> RunContent:
     unfinished = any(
         isinstance(cell.outcome, Unfinished) and not cell.outcome.stopped for cell in sweep.cells
     )
-    stopped: Status = "KILLED" if unfinished else ended
+    stopped: Status = "KILLED" if unfinished or not sweep.complete else ended
     return RunContent(
         key=digest([storage, sweep.name, sweep.scale, "sweep"]),
         name=f"{sweep.name} ({sweep.scale})",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import worker as ray_worker
 from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
 from ray.autoscaler.sdk import request_resources
 from ray.autoscaler.v2.sdk import get_cluster_status
@@ -49,6 +50,7 @@ WORKER_ENVIRONMENT = {  # of every worker, unless the driver's own environment s
 WORKER_CPU = 0.99
 
 DEVICE, WAIT = "RAYDISTILL_DEVICE", "RAYDISTILL_WAIT_S"
+OOM_RETRIES = "RAY_task_oom_retries"
 DEFAULT_WAIT_S = 30.0
 WAIT_MESSAGE_EVERY_S = 60.0
 
@@ -78,6 +80,7 @@ def _join(url: str) -> None:
     # The submitter's runtime_env may name the same variables; both are merged by us, below.
     os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # Ray's own tip, or it warns each time
+    os.environ[OOM_RETRIES] = "0"  # else without end; `failures.Retries` counts
     environment = {name: os.environ.get(name, text) for name, text in WORKER_ENVIRONMENT.items()}
     passed_on = (*faults.VARIABLES, COPIES)
     environment |= {name: os.environ[name] for name in passed_on if name in os.environ}
@@ -105,12 +108,14 @@ def _logging_into(log: Path) -> Iterator[None]:
     handler = logging.FileHandler(log, delay=True)
     handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("ray")
-    before = logger.handlers, logger.propagate
+    before = logger.handlers, logger.propagate, ray_worker.print_to_stdstream
     logger.handlers, logger.propagate = [handler], False
+    # How Ray shows what its processes report: of a task killed for memory, 45 lines to stdout.
+    ray_worker.print_to_stdstream = lambda data, **_: logger.info("\n".join(data["lines"]))
     try:
         yield
     finally:
-        logger.handlers, logger.propagate = before
+        logger.handlers, logger.propagate, ray_worker.print_to_stdstream = before
         handler.close()
 
 

@@ -1,5 +1,6 @@
 """Failures of Ray tasks: one readable line for the user, and how often a task is retried."""
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -7,6 +8,8 @@ from ray.exceptions import ActorDiedError, RayError, RayTaskError, WorkerCrashed
 
 from raydistill.core.errors import RaydistillError, SetupError
 from raydistill.runners.cluster.local_copy import sync_object_store
+from raydistill.runners.cluster.memory import MemoryShortage, pause_after, shortage_in, warn
+from raydistill.runners.cluster.stop_signal import stop_requested
 
 ATTEMPTS = 3  # of a task or trial that gets no further in between
 
@@ -27,10 +30,11 @@ def readable_error(error: RayError, task: str) -> Exception:
         The task's own `RaydistillError`, if it raised one; `error` with the worker's traceback, if
         it raised another; else a `SetupError` that says how the task was lost.
     """
-    if isinstance(error, RayTaskError):
+    shortage = shortage_in(error)
+    if isinstance(error, RayTaskError) and not shortage:
         return error.cause if isinstance(error.cause, RaydistillError) else error
     died = isinstance(error, WorkerCrashedError | ActorDiedError)
-    reason = DIED if died else str(error).strip().partition("\n")[0]
+    reason = shortage or (DIED if died else str(error).strip().partition("\n")[0])
     return SetupError(f"{task} failed, {reason}; what is done is kept, the same command goes on")
 
 
@@ -63,3 +67,39 @@ class Retries:
         furthest, failed = self._failed.get(key, (now, 0))
         self._failed[key] = (now, 1) if now > furthest else (furthest, failed + 1)
         return self._failed[key][1] < ATTEMPTS
+
+    def failed(self, key: str) -> int:
+        """How many attempts have failed since the last that got further."""
+        return self._failed[key][1]
+
+
+def retry_or_raise(
+    error: RayError, task: str, retries: Retries, key: str = ""
+) -> MemoryShortage | None:
+    """Return when a task whose process or node was lost is to be tried again.
+
+    After a kill for memory that is after a pause, which a stop ends.
+
+    Args:
+        error: what Ray raised.
+        task: what failed, in the user's words.
+        retries: counts this failure.
+        key: of the task, if `retries` counts several.
+
+    Returns:
+        the shortage of memory that was the reason, if it was.
+
+    Raises:
+        Exception: `readable_error`, if the task itself failed, or was lost too often.
+    """
+    shortage = shortage_in(error)
+    itself = isinstance(error, RayTaskError) and not shortage
+    if itself or not retries.should_retry(key):
+        raise readable_error(error, task) from None
+    if shortage:
+        seconds = pause_after(retries.failed(key))
+        warn(f"{task}: {shortage}; it is tried again in {seconds:g} s")
+        end_s = time.monotonic() + seconds
+        while time.monotonic() < end_s and not stop_requested():
+            time.sleep(0.2)
+    return shortage

@@ -1,20 +1,16 @@
 """Single Ray tasks, on whatever node has room: the corpus, a base, a base's scores."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError
 
 from raydistill.runners.cluster.connection import Need, ray_options
-from raydistill.runners.cluster.failures import (
-    ATTEMPTS,
-    Reached,
-    Retries,
-    nothing_kept,
-    readable_error,
-)
+from raydistill.runners.cluster.failures import Reached, Retries, nothing_kept, retry_or_raise
 from raydistill.runners.cluster.local_copy import local_storage, sync_object_store
+from raydistill.runners.cluster.memory import MemoryShortage
 from raydistill.runners.cluster.progress import progress_sent, tasks_shown
 from raydistill.runners.cluster.stop_signal import stop_on_signal, unless_stopped
 from raydistill.runners.cluster.work import Metrics, Work, paced
@@ -32,9 +28,7 @@ def run_once(function: Callable[P, T], need: Need, *args: P.args, **kwargs: P.kw
             node was lost, again and again.
         RayTaskError: any other error, with the worker's traceback.
     """
-    sync_object_store()
-    task = _task(need).remote(function.__name__, function, *args, **kwargs)
-    result: T = _results(function, [task])[0]
+    result: T = _results(function, need, [(args, kwargs)])[0]
     return result
 
 
@@ -45,14 +39,7 @@ def run_each_once(function: Callable[[J], T], need: Need, jobs: Sequence[J]) -> 
         RaydistillError: as `run_once`.
         RayTaskError: any other error, with the worker's traceback.
     """
-    sync_object_store()
-    task = _task(need)
-    tasks = [task.remote(f"{function.__name__} {n}", function, job) for n, job in enumerate(jobs)]
-    return _results(function, tasks)
-
-
-def _task(need: Need) -> Any:
-    return ray.remote(**ray_options(need), max_retries=ATTEMPTS - 1)(_call)
+    return _results(function, need, [((job,), {}) for job in jobs])
 
 
 def _call(name: str, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
@@ -61,14 +48,51 @@ def _call(name: str, function: Callable[..., T], *args: Any, **kwargs: Any) -> T
         return function(*local_args, **kwargs)
 
 
-def _results(function: Callable[..., Any], tasks: list[Any]) -> list[Any]:
-    try:
-        with tasks_shown(len(tasks)):
-            results: list[Any] = ray.get(tasks)
-    except RayError as error:
-        raise readable_error(error, function.__name__) from None
+def _results(
+    function: Callable[..., Any], need: Need, calls: Sequence[tuple[tuple[Any, ...], Any]]
+) -> list[Any]:
+    """The results of all calls; one whose process was lost is repeated.
+
+    Not by Ray, which repeats what was killed for memory at once and without end.
+    """
     sync_object_store()
-    return results
+    with tasks_shown(len(calls)):
+        results = dict(_completed(function, need, calls))
+    sync_object_store()
+    return [results[number] for number in range(len(calls))]
+
+
+def _completed(
+    function: Callable[..., Any], need: Need, calls: Sequence[tuple[tuple[Any, ...], Any]]
+) -> Iterator[tuple[int, Any]]:
+    """The number and the result of every call, as they are there."""
+    task = ray.remote(**ray_options(need), max_retries=0)(_call)
+    retries, at_once = Retries(nothing_kept), len(calls)
+    waiting, running = deque(range(len(calls))), dict[Any, int]()
+    while waiting or running:
+        while waiting and len(running) < at_once:
+            number = waiting.popleft()
+            args, kwargs = calls[number]
+            name = f"{function.__name__} {number}"
+            running[task.remote(name, function, *args, **kwargs)] = number
+        (reference,), _ = ray.wait(list(running))
+        number = running.pop(reference)
+        try:
+            yield number, ray.get(reference)
+        except RayError as error:
+            shortage = retry_or_raise(error, function.__name__, retries, str(number))
+            waiting.appendleft(number)
+            if shortage:
+                at_once = max(1, len(running) + 1 - surplus(shortage))
+
+
+def surplus(shortage: MemoryShortage) -> int:
+    """How many of this job's processes were too many on a node whose memory ran out."""
+    job_id = ray.get_runtime_context().get_job_id()
+    own_bytes = [w.resident_bytes for w in shortage.workers if w.job_id == job_id]
+    if not own_bytes:
+        return 1
+    return len(own_bytes) - shortage.fitting(own_bytes, max(own_bytes))
 
 
 def follow_once(
@@ -90,7 +114,7 @@ def follow_once(
     task = ray.remote(
         **ray_options(need),
         num_returns="streaming",
-        max_retries=0,  # Ray skips as many items of a retry as it had of the attempt before
+        max_retries=0,  # Ray would skip as many items of a retry as it had of the attempt before
     )(_paced_alone)
     retries = Retries(reached)
     sync_object_store()
@@ -100,8 +124,7 @@ def follow_once(
                 last = _follow(task.remote(work, job), on_progress)
                 break
             except RayError as error:
-                if isinstance(error, RayTaskError) or not retries.should_retry(work.__name__):
-                    raise readable_error(error, work.__name__) from None
+                retry_or_raise(error, work.__name__, retries)
     sync_object_store()
     return last
 

@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,14 @@ from raydistill.core.redaction import redact
 from raydistill.runners.cluster.connection import WORKER_CPU, configured, device_need
 from raydistill.runners.cluster.failures import ATTEMPTS, DIED, Reached, Retries, nothing_kept
 from raydistill.runners.cluster.local_copy import local_storage, sync_object_store
+from raydistill.runners.cluster.memory import resident_bytes
 from raydistill.runners.cluster.progress import Reports, progress_received, progress_sent
 from raydistill.runners.cluster.stop_signal import stop_on_signal, unless_stopped
 from raydistill.runners.cluster.work import FINISHED, Candidate, Metrics, Work, paced
+from raydistill.runners.tune.admission import Admission, wait_while_held
 from raydistill.runners.tune.in_order import InOrder
+from raydistill.runners.tune.listener import RESIDENT, Listener
+from raydistill.runners.tune.lost_processes import LostProcessError, losses_are_deaths
 from raydistill.runners.tune.orphans import orphans_removed
 from raydistill.specs.results import TrialFailure
 from raydistill.storage.manifest import write_text
@@ -59,6 +62,7 @@ class Setup:
             trials on several devices, and no cap for others, so that a node that is added later
             gets its share.
         scheduler: Tune's; it may stop a trial before its end.
+        admission: which trials may run after a node ran out of memory; one for all runs of a sweep.
     """
 
     folder: Path
@@ -66,6 +70,7 @@ class Setup:
     device_counts: range = range(1, 2)
     concurrent: int | None = None
     scheduler: TrialScheduler = field(default_factory=FIFOScheduler)
+    admission: Admission = field(default_factory=Admission)
 
     @property
     def trial_need(self) -> dict[str, float]:
@@ -128,7 +133,9 @@ def run_jobs(
     """
     assert setup.folder.is_absolute(), setup.folder
     jobs = {cell.key: cell.job for cell in candidates}
-    listener = _Listener(on_progress, Retries(reached))
+    names = {cell.key: _name(cell) for cell in candidates}
+    alone = max(setup.device_counts) == 1
+    listener = Listener(on_progress, Retries(reached), setup.admission, names, alone)
     function = tune.with_resources(
         tune.with_parameters(
             _trial,
@@ -148,6 +155,7 @@ def run_jobs(
         stop_on_signal(),
         cleanup,
         progress_received(on_stages),
+        losses_are_deaths(listener.note_shortage),
     ):
         grid = tune.Tuner(
             function,
@@ -183,6 +191,7 @@ def _trial(
 ) -> None:
     """What Tune calls for every cell, in a process that later cells use again."""
     key = config["key"]
+    wait_while_held(key)
     if max(devices) > 1:
         from raydistill.runners.tune.worker_group import train  # noqa: PLC0415  (Ray Train is seconds)
 
@@ -190,34 +199,15 @@ def _trial(
         return
     with progress_sent(key), local_storage(jobs[key]) as (job,):
         for metrics in paced(work(job), agree=unless_stopped):
-            tune.report(dict(metrics))
+            tune.report({**metrics, RESIDENT: resident_bytes()})
 
 
-class _Listener(tune.Callback):  # type: ignore[misc]  # ray has no types
-    """Passes reports on, and decides whether a failed trial is retried."""
-
-    def __init__(self, on_progress: Callable[[str, Metrics], None], retries: Retries) -> None:
-        self._on_progress, self._retries = on_progress, retries
-        self.attempts: dict[str, int] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks for a restart that never comes."""
-        return {}
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        # Tune itself would count failures over a trial's whole life; it calls this at each of them.
-        trial.should_recover = partial(self._retries.should_retry, trial.config["key"])
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        self._on_progress(trial.config["key"], result)
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.attempts[trial.config["key"]] = trial.num_failures
+def _name(cell: Candidate) -> str:
+    """A trial in a message: what it removes, of which base."""
+    return " ".join(str(cell.axes[axis]) for axis in ("age", "location") if axis in cell.axes)
 
 
-def _outcome(grid: ResultGrid, listener: _Listener) -> TuneOutcome:
+def _outcome(grid: ResultGrid, listener: Listener) -> TuneOutcome:
     finished: dict[str, Metrics] = {}
     stopped: dict[str, Metrics] = {}
     failures: dict[str, TrialFailure] = {}
@@ -238,6 +228,14 @@ def _outcome(grid: ResultGrid, listener: _Listener) -> TuneOutcome:
 def _failure(key: str, error: Exception, attempts: int) -> TrialFailure:
     """A trial's exception as a value; of several ranks, that of the last one listed."""
     cause = error.cause if isinstance(error, RayTaskError) else error
+    if isinstance(cause, LostProcessError):
+        return TrialFailure(
+            trial_id=key,
+            where="training",
+            message=redact(str(cause)),
+            traceback="",
+            attempts=attempts,
+        )
     message = f"{type(cause).__name__}: {cause}"
     if isinstance(cause, WorkerGroupError):  # its text is a traceback per rank
         message = message.strip().splitlines()[-1]
