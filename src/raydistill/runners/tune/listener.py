@@ -51,8 +51,9 @@ class Listener(tune.Callback):  # type: ignore[misc]  # ray has no types
         self._shortage = shortage
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        for trial in trials:  # Tune itself would count failures over a trial's whole life
-            trial.should_recover = partial(self._should_retry, trial.config["key"])
+        for trial in trials:
+            if "should_recover" not in vars(trial):  # Tune would count over a trial's whole life
+                trial.should_recover = partial(self._should_retry, trial.config["key"])
         for key in self._admission.due():
             release(key)
 
