@@ -9,7 +9,7 @@ from support import sweeping
 
 COMMANDS = {
     "where_to_drop": ("--age", "320B", "--location", "none,input"),
-    "how_many_to_drop": ("--age", "320B", "--location", "input", "--count", "0,1,2"),
+    "how_many_to_drop": ("--age", "320B", "--location", "input", "--count", "1,2"),
 }
 
 
@@ -28,6 +28,7 @@ def test_two_sweeps_at_once_make_text_bases_and_common_trials_once(tmp_path, ray
     measured = re.findall(r"measuring the bases of age (.*)", said)
     assert sorted(", ".join(measured).split(", ")) == ["320B (smoke)", "320B (smoke_small)"]
     assert len(list(tmp_path.glob("corpora/by-source/*.json"))) == 1
+    assert len(list(tmp_path.glob("trials/*/trained.json"))) == 5  # of six, one is common
     assert list(tmp_path.glob("corpora/drafts/*")) == list(tmp_path.glob("claims/*")) == []
     cells = {}
     for name in COMMANDS:

@@ -1,7 +1,10 @@
+import threading
+
 import optuna
 import pytest
 
 from raydistill.core.errors import UsageError
+from raydistill.planning.prepared import prepare
 from raydistill.planning.search_settings import (
     OBJECTIVES,
     check_objectives,
@@ -12,8 +15,9 @@ from raydistill.planning.search_settings import (
 from raydistill.runners.cluster.work import FINISHED, Candidate
 from raydistill.runners.tune.in_order import END, InOrder
 from raydistill.runners.tune.optuna_search import Study, StudyRequest
+from raydistill.runners.tune.optuna_search import study as study_of
 from raydistill.storage.store import Store
-from support import finished
+from support import finished, trained_here
 
 CELLS = [
     Candidate(key=f"{location}-{age}", axes={"location": location, "age": age}, job=None)
@@ -193,3 +197,21 @@ def test_it_learns_where_the_loss_is_low(study):
     near = [key for key in keys if abs(int(key.split("/")[0]) - 6) <= 1]
     # a random third of the cells holds 12 of these 36
     assert len(near) >= 17
+
+
+def test_searches_that_begin_at_once_create_one_database(tmp_path):
+    """Two that create its tables at once would end with an error of sqlite."""
+    prepared = prepare(trained_here.plan(tmp_path, script="where_to_drop"), Store(tmp_path))
+    all_ready, names = threading.Barrier(4), []
+
+    def run():
+        all_ready.wait()
+        names.append(study_of(prepared, CELLS, {}).stored.study_name)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(names) == 4
+    assert len(set(names)) == 1

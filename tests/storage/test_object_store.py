@@ -103,6 +103,27 @@ def test_what_a_killed_process_left_does_not_go_over_what_came_after_it(two):
     assert texts == ["final", "new"]
 
 
+@pytest.mark.parametrize("hours", [2, -2])
+def test_a_machine_whose_clock_goes_wrong_takes_nothing_old_for_newer(two, monkeypatch, hours):
+    one, other = two
+    now_ns, skew_ns = time.time_ns, hours * 3600 * 10**9
+    stale = write(one, "trials/ab/weights/model.safetensors", "stale")  # killed before its push
+    os.utime(stale, ns=(now_ns() + skew_ns,) * 2)
+    time.sleep(1.1)  # the times of objects are whole seconds
+    for name in ("model", "optimizer"):
+        write(other, f"trials/ab/weights/{name}.safetensors", "final")
+    other.push()
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns() + skew_ns)
+    again = ObjectStore(one.url, one.root)
+    again.push()
+    ObjectStore(one.url, one.root).pull(is_any)
+    assert stale.read_text() == "final"
+    third = ObjectStore(one.url, one.root.parent / "three")
+    third.pull(is_any)
+    texts = [p.read_text() for p in third.root.glob("trials/ab/weights/*")]
+    assert texts == ["final", "final"]
+
+
 def test_what_was_uploaded_is_not_downloaded_again_however_long_it_took(two, monkeypatch):
     one, _ = two
     path = write(one, "trials/ab/weights/model.safetensors", "weights")

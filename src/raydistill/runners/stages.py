@@ -46,7 +46,7 @@ from raydistill.specs.results import Finished, HeldoutPoint, Progress
 from raydistill.specs.scale import Scale
 from raydistill.specs.trial import Age
 from raydistill.storage.manifest import is_whole, steps_of
-from raydistill.storage.sharing import done_by_one, small_or_below
+from raydistill.storage.sharing import done_by_one
 from raydistill.storage.store import Store
 from raydistill.storage.urls import url_of
 from raydistill.training.jobs import BaseJob, CutJob, PretrainJob, StopAt, TrialJob
@@ -153,8 +153,7 @@ def pretrain_bases(scale: Scale, store: Store, need: Need, say: Say) -> None:
         evaluation=scale.evaluation,
         storage=str(store.root),
     )
-    run = ("pretraining", spec.trial_id)
-    with done_by_one(store.root, *run, say=say, is_wanted=small_or_below("/".join(run))):
+    with done_by_one(store.root, "pretraining", spec.trial_id, say=say):
         if not is_pretrained(job, store):
             ages, tokens = map(format_age, scale.ages), spec.train.recipe.total_tokens
             say(f"pretraining the bases of age {', '.join(ages)}: {format_tokens(tokens)} tokens")

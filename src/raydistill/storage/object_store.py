@@ -12,8 +12,9 @@ import os
 import re
 import shutil
 import threading
+import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ from raydistill.storage.urls import copy_of, url_of
 REMOTE = "RAYDISTILL_REMOTE"  # tells workers the object store of their job's storage
 SYNC_EVERY_S = 5.0
 CHUNK_BYTES = 8 << 20
+MOST_SKEW_NS = 2 * 10**9  # the times of objects are whole seconds
 
 _LOCAL = re.compile(
     r"(^|/)(\.|mlflow\.db|mlartifacts/|lock\.json|ray\.log|tune\.csv|ray/)|\.db(-\w+)?$"
@@ -75,6 +77,7 @@ class ObjectStore:
     _synced: dict[str, tuple[int, int]] = field(default_factory=dict)  # size and time, by name
     _lock: Any = field(default_factory=threading.Lock)
     _pushed: bool = False
+    _ahead: int | None = None  # see `_ahead_ns`
 
     def check(self, data: bytes = b"x") -> None:
         """Write, read and delete an object.
@@ -102,7 +105,7 @@ class ObjectStore:
             for name in sorted(objects, key=_manifest_last):
                 if _LOCAL.search(name) or not is_wanted(name):
                     continue  # nor does "../" lead out of the copy
-                if self._is_outdated(name, *objects[name]):
+                if self._is_outdated(files, name, *objects[name]):
                     self._download(files, name, objects[name][1])
 
     def push(self) -> None:
@@ -119,7 +122,7 @@ class ObjectStore:
                 if _LOCAL.search(name):
                     continue
                 with suppress(FileNotFoundError):  # others delete meanwhile
-                    if name not in self._synced and _is_stale(paths[name], objects.get(name)):
+                    if name not in self._synced and self._is_stale(files, name, objects):
                         self._note(name)
                     else:
                         self._upload(files, name, paths[name])
@@ -185,7 +188,7 @@ class ObjectStore:
     def _note(self, name: str) -> None:
         self._synced[name] = _state((self.root / name).stat())
 
-    def _is_outdated(self, name: str, size: int, mtime_ns: int) -> bool:
+    def _is_outdated(self, files: Any, name: str, size: int, mtime_ns: int) -> bool:
         """Whether the copy lacks an object, or has an older version that it did not change."""
         path = self.root / name
         if not path.is_file():
@@ -194,7 +197,31 @@ class ObjectStore:
         if state == (size, mtime_ns):
             self._note(name)
             return False
-        return state == synced if synced else mtime_ns > state[1]
+        if synced:
+            return state == synced
+        return mtime_ns + self._ahead_ns(files) > state[1]
+
+    def _is_stale(self, files: Any, name: str, objects: Mapping[str, tuple[int, int]]) -> bool:
+        """Whether a file of an earlier process is no newer than its object."""
+        if name not in objects:
+            return False
+        mtime_ns = (self.root / name).stat().st_mtime_ns
+        return mtime_ns <= objects[name][1] + self._ahead_ns(files)
+
+    def _ahead_ns(self, files: Any) -> int:
+        """How far the clock of this machine, which dates its files, is ahead of the objects'.
+
+        A clock that is behind counts as right: what was written by it is written again rather than
+        taken for newer than what another machine made.
+        """
+        if self._ahead is None:
+            name, now_ns = f".probe-{uuid.uuid4().hex}", time.time_ns()
+            with files.open_output_stream(name) as stream:
+                stream.write(b"x")
+            ahead_ns = now_ns - files.get_file_info(name).mtime_ns
+            files.delete_file(name)
+            self._ahead = ahead_ns if ahead_ns > MOST_SKEW_NS else 0
+        return self._ahead
 
     def _paths(self) -> dict[str, Path]:
         """The files of the copy by name; others rename and delete meanwhile."""
@@ -265,11 +292,6 @@ def upload(root: Path) -> None:
 def _state(stat: os.stat_result) -> tuple[int, int]:
     """Size and time: a file that changed has another state."""
     return stat.st_size, stat.st_mtime_ns
-
-
-def _is_stale(path: Path, object_state: tuple[int, int] | None) -> bool:
-    """Whether a file of an earlier process is no newer than its object."""
-    return object_state is not None and path.stat().st_mtime_ns <= object_state[1]
 
 
 def _manifest_last(name: str) -> tuple[int, str]:

@@ -30,7 +30,7 @@ from raydistill.data.sources.pretokenized import copy_tokens, is_tokenised
 from raydistill.data.sources.source import existing, local_files, size_bytes, sources_of
 from raydistill.data.tokenizer import check_tokenizer
 from raydistill.specs.corpus import CorpusInfo
-from raydistill.storage.sharing import done_by_one
+from raydistill.storage.sharing import done_by_one, small_or_below
 from raydistill.storage.store import Store
 
 
@@ -49,7 +49,7 @@ def build_corpus(request: CorpusRequest, store: Store) -> Path:
     """
     if info := find_corpus(request, store):
         return store.path("corpora", info.corpus_sha256)
-    with done_by_one(store.root, *corpus_turn(request)):
+    with done_by_one(store.root, *corpus_turn(request), is_wanted=small_or_below("corpora")):
         return build_corpus_in_turn(request, store)
 
 
