@@ -128,7 +128,8 @@ def test_a_base_is_ranked_by_the_command(done):
     assert ran.stdout.splitlines()[-1].startswith(
         "Next: python sweeps/where_to_drop.py --scale laptop --age 80B --location none,"
     )
-    assert sorted(p.name for p in to.iterdir()) == ["rank.csv", "rank.md", "rank.png", "rank.svg"]
+    names = ["manifest.json", "rank.csv", "rank.md", "rank.png", "rank.svg"]
+    assert sorted(p.name for p in to.iterdir()) == names
     with (to / "rank.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert sum(row["what"] == "loss_increase_nats" for row in rows) == 12
