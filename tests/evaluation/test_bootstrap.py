@@ -12,10 +12,11 @@ from raydistill.evaluation.bootstrap import (
     PairedBootstrap,
     holm_rejected,
     not_distinguishable_from_best,
+    told_apart,
 )
 from raydistill.evaluation.performance_drops import above_chance
 from raydistill.reports.results.common_tasks import constant_answers
-from raydistill.specs.results import Scores, TaskScore, UnitScores
+from raydistill.specs.results import UnitScores
 from support.drawn_documents import (
     QUICK,
     UNITS,
@@ -25,15 +26,8 @@ from support.drawn_documents import (
     nats,
     noisy,
     over_seeds,
+    scores_of,
 )
-
-
-def scores_of(task_values, nll=0.0, stderr=0.0, chance=0.0):
-    tasks = {
-        str(task): TaskScore(value=value, stderr=stderr, chance=chance)
-        for task, value in enumerate(task_values)
-    }
-    return Scores(weights_sha256="0" * 64, nll=nll, tasks=tasks)
 
 
 def test_the_interval_agrees_with_the_standard_error_of_a_mean():
@@ -198,3 +192,16 @@ def test_the_same_right_answers_everywhere_look_constant():
     assert constant_answers([documents(3.0), documents(3.5), documents(4.0)]) == ("continuation",)
     moving = documents(3.0, right=(4,) * 60)
     assert constant_answers([documents(3.0), documents(3.5), moving]) == ()
+
+
+def test_a_difference_is_told_from_none_by_enough_documents_and_holm():
+    bootstrap = PairedBootstrap(UNITS)
+    clear, none = (bootstrap.values(nats(noisy(3, mean))) for mean in (0.1, 0.0))
+    zero = np.zeros_like(clear)
+    assert told_apart({"clear": clear, "zero": zero}, documents=MIN_DOCUMENTS) == {"clear"}
+    assert told_apart({"clear": clear}, documents=MIN_DOCUMENTS - 1) == frozenset()
+    assert told_apart({"not a number": none * math.nan}, documents=60) == frozenset()
+    close = bootstrap.values(nats(noisy(3, 0.035)))
+    assert told_apart({"close": close}, documents=60) == {"close"}
+    many = {"close": close} | {str(number): zero for number in range(5)}
+    assert told_apart(many, documents=60) == frozenset()

@@ -2,38 +2,12 @@
 
 import math
 
-import numpy as np
 import pytest
 
 from raydistill.evaluation.bootstrap import DocumentScores, Estimate, Missing, PairedBootstrap
 from raydistill.evaluation.performance_drops import downstream_drop_pct, drops, perplexity_drop_pct
 from raydistill.reports.results.paper_numbers import TABLE_3
-from raydistill.specs.results import Scores, TaskScore, UnitScores
-
-UNITS = tuple(f"GEN {chapter}" for chapter in range(60))
-
-
-def scores_of(task_values, nll=0.0, stderr=0.0, chance=0.0):
-    tasks = {
-        str(task): TaskScore(value=value, stderr=stderr, chance=chance)
-        for task, value in enumerate(task_values)
-    }
-    return Scores(weights_sha256="0" * 64, nll=nll, tasks=tasks)
-
-
-def nats(per_token, units=UNITS, tokens=100):
-    """Held-out nats with the given mean in each document."""
-    sums = tuple(float(value) * tokens for value in np.broadcast_to(per_token, len(units)))
-    return UnitScores(units=units, sums=sums, counts=(tokens,) * len(units))
-
-
-def documents(per_token, right=(5,) * 60, counts=(10,) * 60):
-    task = UnitScores(units=UNITS, sums=tuple(map(float, right)), counts=tuple(counts))
-    return DocumentScores(nll=nats(per_token), tasks={"continuation": task})
-
-
-def noisy(seed, mean, spread=0.1):
-    return mean + spread * np.random.default_rng(seed).standard_normal(len(UNITS))
+from support.drawn_documents import UNITS, documents, nats, noisy, scores_of
 
 
 @pytest.mark.parametrize(

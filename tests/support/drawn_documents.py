@@ -3,10 +3,18 @@
 import numpy as np
 
 from raydistill.evaluation.bootstrap import DocumentScores, PairedBootstrap, estimate
-from raydistill.specs.results import UnitScores
+from raydistill.specs.results import Scores, TaskScore, UnitScores
 
 UNITS = tuple(f"GEN {chapter}" for chapter in range(60))
 QUICK = PairedBootstrap(UNITS, resamples=1_000)
+
+
+def scores_of(task_values, nll=0.0, stderr=0.0, chance=0.0):
+    tasks = {
+        str(task): TaskScore(value=value, stderr=stderr, chance=chance)
+        for task, value in enumerate(task_values)
+    }
+    return Scores(weights_sha256="0" * 64, nll=nll, tasks=tasks)
 
 
 def nats(per_token, units=UNITS, tokens=100):
