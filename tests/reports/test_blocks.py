@@ -66,7 +66,13 @@ def test_arms_stand_in_one_block_and_show_their_tokens():
     assert "tokens of healing by row, data seeds 1 and 2" in text
     assert "204.8K" in text
     assert block.seeds == (1, 2)  # what no seed changes stands for every seed
-    assert table.footnotes == ("trained once, as bases are: its training noise is not included",)
+    assert table.footnotes == (
+        "against a control on 319.488K tokens",
+        "trained once, as bases are: its training noise is not included",
+    )
+    of_row = {row.name: row.notes for row in block.rows}
+    assert of_row["kd-equal-flops"] == of_row["one-shot"] == (1,)
+    assert of_row["teacher-free"] == of_row["control"] == ()
 
 
 def test_at_equal_flops_the_gaps_meet_the_removal_at_once_and_the_control():

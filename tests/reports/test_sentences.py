@@ -9,7 +9,7 @@ from raydistill.evaluation.rank_agreement import kendall_tau
 from raydistill.reports.results.blocks import row_blocks
 from raydistill.reports.results.paper_numbers import TABLE_5
 from raydistill.reports.tables.table import build_table
-from support.random_tables import nats_of, score_of, sweeps, z_score
+from support.random_tables import CHOICE, nats_of, score_of, sweeps, z_score
 
 TEST = r"\(paired bootstrap, Holm, 5 %\)"
 NATS = r"([+-]\d+\.\d{3}) \[(-?\d+\.\d{3}) (-?\d+\.\d{3})\]"
@@ -53,6 +53,11 @@ class Sentences:
             r"the lower curve at .* or later, by more than curves and table differ at the end "
             rf"\((\S+) nats\)(?:\.|: (.+) by (\S+) as late as .*; it ends (\S+) behind\. .*)":
             self.is_healing,
+            r"What scores said before healing .* Kendall tau over (\d) sets of 4 layers, (\d) of "
+            r"them told apart from the best: block-influence (\S+)\.": self.is_prediction,
+            r"kd: a trial takes (\S+) device-hours .*, the pass of (\S+) shared by 1, 3 or 10 "
+            r"trials, (\S+) for 1, (\S+) for 3, (\S+) for 10: as timed, (?:it is even at (\S+) "
+            r"trials|reading takes no less .*)\.": self.is_price,
             r"Rows have different data seeds: the best is told on (.+), which all have\.":
             self.is_on_seeds,
             r"No data seed was finished in every row: no row is told apart from the best\.":
@@ -217,6 +222,31 @@ class Sentences:
                 abs(self.curves[best][n] - self.curves[name][n] - float(ahead)) < 0.0006
                 for n in self.curves[best]
             )
+
+    def is_prediction(self, number, told, tau):
+        measured = {
+            row.layers: (row.against_base.delta_nll.value, row.best_nll)
+            for row in self.rows.values()
+            if row.role == "candidate"
+        }
+        assert (int(number), int(told)) == (
+            len(measured), sum(not best for _, best in measured.values())
+        )  # fmt: skip
+        assert int(told) > 0
+        sums = [sum(CHOICE.values[0][layer] for layer in layers) for layers in measured]
+        expected = kendall_tau(sums, [value for value, _ in measured.values()])
+        assert abs(expected - float(tau)) < 0.006
+
+    def is_price(self, online, of_pass, one, three, ten, even):
+        online, of_pass, one, three, ten = map(float, (online, of_pass, one, three, ten))
+        cached, digits = one - of_pass, 0.01 * (one + online)
+        assert abs(cached + of_pass / 3 - three) < digits
+        assert abs(cached + of_pass / 10 - ten) < digits
+        if even is None:
+            assert online <= cached + digits
+        else:
+            saved, trials = online - cached, float(even)
+            assert abs(saved * trials - of_pass) < 0.051 * abs(saved) + digits * (1 + trials)
 
     def is_on_seeds(self, seeds):
         assert seeds == " and ".join(map(str, self.block.seeds))

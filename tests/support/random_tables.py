@@ -7,10 +7,19 @@ import numpy as np
 from hypothesis import strategies as st
 
 from raydistill.evaluation.bootstrap import DocumentScores
+from raydistill.pruning.layer_choice import LayerChoice, LayerRequest
 from raydistill.specs.results import HeldoutPoint, UnitScores
+from raydistill.specs.trial import CachedTeacher, ExternalBase
 from support.reported import LATE, TASKS, TRAIN, YOUNG, cell, scores_of, sweep
 
 LOCATIONS = ("max-gap", "input", "output", "both", "middle")
+ARMS = ("teacher-free", "kd", "kd-cached", "kd-equal-flops")
+TEACHER = ExternalBase(name="laptop", revision="320B", weights_sha256="c" * 64)
+CHOICE = LayerChoice(
+    request=LayerRequest(score="block-influence", count=4),
+    samples=((1, 2, 3, 4),),
+    values=(tuple(float(layer * layer % 7) for layer in range(12)),),
+)
 POINTS = (0.0, 0.05, 0.25, 0.5, 1.0)  # of the budget
 
 
@@ -31,7 +40,10 @@ def documents(rng, count, nll, score, spread):
 
 @st.composite
 def sweeps(draw):
-    """Locations, gaps, arms or counts, on few or many documents, with one seed or several."""
+    """Locations, gaps, arms or counts, on few or many documents, with one seed or several.
+
+    One of the locations has scores behind it, and some arms have cached teachers.
+    """
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     kind = draw(st.sampled_from(("locations", "gaps", "arms", "counts")))
     count, spread = draw(st.sampled_from((5, 12, 60))), draw(st.sampled_from((0.0, 0.01, 0.1)))
@@ -56,14 +68,15 @@ def sweeps(draw):
 def _cells(kind):
     """Of each row: the sample location, its axis values, and what else it changes."""
     if kind == "locations":
-        return [(name, {"location": name}, {}) for name in (*LOCATIONS, "none")]
+        scored = {"input": {"choice": CHOICE}}
+        return [(n, {"location": n}, scored.get(n, {})) for n in (*LOCATIONS, "none")]
     if kind == "gaps":
         return [
             ("input", {"gap": gap}, {"gap_tokens": gap // 62_500})
             for gap in (0, 1_000_000_000, 4_000_000_000)
         ]
     if kind == "arms":
-        return [("input", {"arm": arm}, {}) for arm in ("teacher-free", "kd", "kd-equal-flops")]
+        return [("input", {"arm": arm}, {}) for arm in ARMS]
     return [
         ("input", {"count": count}, {"layers": tuple(range(1, 1 + count))}) for count in (2, 4, 8)
     ]
@@ -81,6 +94,14 @@ def _measured(rng, sample, split, values, changes):
     )
     result = sample.outcome.result
     trained = dataclasses.replace(result.trained, heldout_curve=curve)
+    if values.get("arm") in ("kd", "kd-cached"):
+        is_cached = values["arm"] == "kd-cached"
+        teacher = CachedTeacher(base=TEACHER, excerpt="top-k=32") if is_cached else TEACHER
+        train = dataclasses.replace(trained.spec.train, loss="kd")
+        spec = dataclasses.replace(trained.spec, teacher=teacher, train=train)
+        seconds = {"train_s": 100 * rng.random(), "teacher_s": 50 * rng.random() * is_cached}
+        cost = dataclasses.replace(trained.cost, **seconds)
+        trained = dataclasses.replace(trained, spec=spec, cost=cost)
     result = dataclasses.replace(result, trained=trained, after=scores_of(split))
     outcome = dataclasses.replace(sample.outcome, result=result, documents=split)
     values = {"age": sample.age, **values}

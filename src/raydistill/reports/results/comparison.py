@@ -33,12 +33,14 @@ from raydistill.specs.results import TrialFailure
 class Comparison:
     """What one row lost; against the control over `control_seeds`, which both have.
 
+    `control_tokens` is the budget of the control, 0 without one: by design it may be another.
     `best_…`: not distinguishable from the best, by that measure.
     """
 
     against_base: Drops
     against_control: Drops
     control_seeds: tuple[int, ...]
+    control_tokens: int
     best_nll: bool
     best_downstream: bool
 
@@ -71,11 +73,19 @@ def compare(
             against_base=against_base[index],
             against_control=against_control[index],
             control_seeds=() if isinstance(control, Missing) else tuple(sorted(control)),
+            control_tokens=0 if isinstance(control, Missing) else _tokens(control, rows),
             best_nll=rows[index].name in best_by_nll,
             best_downstream=rows[index].name in best_by_tasks,
         )
         for index, control in enumerate(controls)
     )
+
+
+def _tokens(control: Runs, rows: Sequence[RowCells]) -> int:
+    """The budget of the row that these runs are of."""
+    runs = {id(run) for run in control.values()}
+    of_row = (row for row in rows if any(id(run) in runs for run in row.runs.values()))
+    return max((row.first.train.recipe.budget_tokens for row in of_row), default=0)
 
 
 def shared_seeds(rows: Sequence[RowCells]) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from raydistill.core.units import format_tokens
 from raydistill.evaluation.bootstrap import Entry, Missing
 from raydistill.evaluation.performance_drops import Drops
 from raydistill.reports.results.blocks import RowCells
@@ -47,6 +48,9 @@ def _seed_notes(row: RowCells, comparison: Comparison) -> list[str]:
         notes.append(f"on data seed {joined(row.runs)} only")
     if row.first.for_every_seed and row.first.train.recipe.budget_tokens and len(row.runs) > 1:
         notes.append("trained once, as bases are: its training noise is not included")
+    tokens, own = comparison.control_tokens, row.first.train.recipe.budget_tokens
+    if tokens and tokens != own and not row.first.beside:
+        notes.append(f"against a control on {format_tokens(tokens)} tokens")
     if comparison.control_seeds and len(comparison.control_seeds) < len(row.runs):
         notes.append(f"against the control on data seed {joined(comparison.control_seeds)} only")
     return notes
