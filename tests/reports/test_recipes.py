@@ -10,6 +10,7 @@ from raydistill.reports.results.records import (
     SweepHeader,
     assemble,
 )
+from raydistill.reports.sweep_report import report_content
 from raydistill.reports.tables.custom import TableRequest, custom_tables
 from raydistill.reports.tables.table import build_table
 from raydistill.specs.trial import SCRATCH
@@ -45,6 +46,10 @@ def test_rows_of_several_recipes_are_not_compared_and_each_block_names_its_own()
     report = assembled(both)
     table = build_table(report)
     labels = ["320B, peak_lr 0.0006", "320B, peak_lr 0.001"]
+    assert (
+        "Recipes differ between tables (peak_lr 0.0006 and peak_lr 0.001): compare within one only."
+        in table.warnings
+    )
     assert [block.label for block in table.blocks] == labels
     for block, label in zip(table.blocks, labels, strict=True):
         assert [row.name for row in block.rows] == list(rows)
@@ -94,3 +99,6 @@ def test_arms_of_two_recipes_are_two_blocks_and_scratch_is_in_both():
         assert [name for name, _ in names] == ["teacher-free", "kd", "scratch"]
         assert len({peak_lr for _, peak_lr in names[:2]}) == 1
         assert names[2][1] == "0.005"
+    table_3, _ = report_content(report).paper_tables
+    rows = [row[0] for row in table_3.rows if not row[0].startswith(("paper", "before"))]
+    assert len(set(rows)) == len(rows) == 5

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from raydistill.core.units import format_tokens
 from raydistill.evaluation.bootstrap import MIN_DOCUMENTS
 from raydistill.reports.results.blocks import RowBlock
-from raydistill.reports.results.cells import Measured, SweepReport
+from raydistill.reports.results.cells import Measured, ReportCell, SweepReport
 from raydistill.reports.results.common_tasks import TableTasks, constant_answers
 
 FEW_SEEDS = 3  # that show little of training noise: intervals over them are wide
@@ -127,12 +127,25 @@ def _unlike(report: SweepReport, blocks: Sequence[RowBlock]) -> list[str]:
     if len(budgets) > 1:
         tokens = joined(map(format_tokens, budgets))
         limits.append(f"Budgets differ between tables ({tokens} tokens): compare within one only.")
+    recipes = {recipe_text(block.first) for block in blocks if block.first.recipe_differs}
+    if len(recipes) > 1:
+        limits.append(
+            f"Recipes differ between tables ({joined(sorted(recipes))}): compare within one only."
+        )
     trains = [cell.train for cell in report.cells if not cell.beside]
     if len({train.tokenizer_sha256 for train in trains}) > 1:
         limits.append("Tokenizers differ between tables: their nats per token are not comparable.")
     elif len({train.corpus_sha256 for train in trains}) > 1:
         limits.append("Texts differ between tables: compare within one only.")
     return limits
+
+
+def recipe_text(cell: ReportCell) -> str:
+    """What tells the recipe of a cell from others of its report; mostly empty.
+
+    `peak_lr 0.001`, with a comma between several.
+    """
+    return ", ".join(f"{name} {value}" for name, value in cell.own_recipe)
 
 
 def _owners(report: SweepReport) -> list[str]:

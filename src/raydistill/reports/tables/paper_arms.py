@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from raydistill.core.units import format_tokens
 from raydistill.evaluation.bootstrap import Missing
 from raydistill.reports.results import paper_numbers as paper
+from raydistill.reports.results.caveats import recipe_text
 from raydistill.reports.results.cells import ReportBase, SweepReport
 from raydistill.reports.tables.grids import ABSENT, Section
 from raydistill.reports.tables.points import Point, number
@@ -58,7 +59,7 @@ def _scores(point: Point, tasks: Sequence[str]) -> tuple[str, ...]:
     values = [math.nan if isinstance(entry, Missing) else entry.value for entry in entries]
     perplexity = number(point, "perplexity")
     level = ABSENT if isinstance(perplexity, Missing) else _level(perplexity.value)
-    return (str(point.fields[ARM]), _model(point), *map(_score, values), level)
+    return (_method(point), _model(point), *map(_score, values), level)
 
 
 def _score(value: float) -> str:
@@ -92,8 +93,7 @@ def _table_4(arms: Sequence[Point]) -> Section:
     rows = []
     for model in dict.fromkeys(map(_model, arms)):
         of_model = [point for point in arms if _model(point) == model]
-        cheapest = next((point for point in of_model if point.fields[ARM] == CHEAPEST), None)
-        rows += [_cost(point, cheapest) for point in of_model]
+        rows += [_cost(point, _cheapest(point, of_model)) for point in of_model]
     rows += [_printed_cost(line) for line in paper.TABLE_4]
     return Section(
         title="As Table 4 of the paper: FLOPs and wall-clock time of each method",
@@ -103,6 +103,21 @@ def _table_4(arms: Sequence[Point]) -> Section:
         ),
         rows=tuple(rows),
     )
+
+
+def _method(point: Point) -> str:
+    """The arm, with what tells rows of one arm apart: a location, a recipe."""
+    recipe = recipe_text(point.cells[0])
+    return (
+        point.row.name if not recipe or recipe in point.row.name else f"{point.row.name}, {recipe}"
+    )
+
+
+def _cheapest(point: Point, of_model: Sequence[Point]) -> Point | None:
+    """The teacher-free arm of the same recipe; of any, for what heals no base."""
+    rivals = [other for other in of_model if other.fields[ARM] == CHEAPEST]
+    alike = [r for r in rivals if r.cells[0].own_recipe == point.cells[0].own_recipe]
+    return next(iter(alike or rivals), None)
 
 
 def _cost(point: Point, reference: Point | None) -> tuple[str, ...]:
@@ -118,7 +133,7 @@ def _cost(point: Point, reference: Point | None) -> tuple[str, ...]:
     devices = ", ".join(f"{count} x {device}" for count, device in sorted(kinds)) or ABSENT
     tokens = number(point, "tokens")
     trained = ABSENT if isinstance(tokens, Missing) else format_tokens(round(tokens.value))
-    return (str(point.fields[ARM]), _model(point), trained, *columns, devices)
+    return (_method(point), _model(point), trained, *columns, devices)
 
 
 def _ratio(value: float, reference: Point | None, metric: str) -> str:
