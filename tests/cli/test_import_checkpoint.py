@@ -44,6 +44,13 @@ def test_it_comes_out_as_a_folder_that_everything_reads(pickled, tmp_path):
     assert (twice.returncode, "has safetensors already" in twice.stderr) == (3, True)
 
 
+def test_where_it_may_not_be_written_is_told_before_anything_is_read_or_downloaded(tmp_path):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new/mine.txt").touch()
+    done = import_model("org/no-such-model", tmp_path / "new")
+    assert (done.returncode, "is not empty" in done.stderr) == (2, True)
+
+
 class Payload:
     def __reduce__(self):
         import os

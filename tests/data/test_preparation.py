@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from raydistill.data.tokenizer import load_tokenizer, shipped_tokenizer
 from raydistill.storage.manifest import verify
 from raydistill.storage.store import Store
 from support.corpora import WRITERS, refusal
+from support.object_store import KEYS, object_store
 from support.texts import (
     essay,
     heldout_texts,
@@ -185,10 +187,12 @@ import sys
 from pathlib import Path
 from raydistill.data.corpus import preparation
 from raydistill.storage.store import Store
+from raydistill.storage.urls import copy_of, is_url
 
 make = preparation._make_corpus
 preparation._make_corpus = lambda *words: print("making", end=" ") or make(*words)
-print(preparation.prepare_corpus(sys.argv[1], store=Store(Path(sys.argv[2])), vocab_size=300))
+store = Store(copy_of(sys.argv[2]) if is_url(sys.argv[2]) else Path(sys.argv[2]))
+print(preparation.prepare_corpus(sys.argv[1], store=store, vocab_size=300))
 """
 
 
@@ -204,3 +208,23 @@ def test_of_processes_that_need_a_corpus_at_once_one_makes_it_and_all_have_it(tm
     assert lines[0] == lines[1]
     assert lines[2] == f"making {lines[0]}"
     verify(Path(lines[0]))
+
+
+def test_of_nodes_that_need_a_corpus_at_once_on_s3_one_makes_it_and_all_have_it(tmp_path):
+    (tmp_path / "a.txt").write_text("\f".join(essay(20, seed) for seed in range(40)))
+    with object_store() as url:
+        command = [sys.executable, "-c", BUILDING, tmp_path / "a.txt", url]
+        processes = [
+            subprocess.Popen(
+                command, stdout=subprocess.PIPE, text=True,
+                env={**os.environ, **KEYS, "RAYDISTILL_LOCAL_COPIES": str(tmp_path / node)},
+            )
+            for node in ("one", "two")
+        ]  # fmt: skip
+        lines = [process.communicate(timeout=60)[0].strip() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sum(line.startswith("making ") for line in lines) == 1
+    folders = [Path(line.removeprefix("making ")) for line in lines]
+    assert folders[0].name == folders[1].name
+    for folder in folders:
+        verify(folder)  # with the tokens

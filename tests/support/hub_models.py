@@ -59,6 +59,6 @@ def write_folder(decoder, checkpoint_folder, to, overwrite=False, **notes):
     """A decoder in a folder, as `raydistill prune` writes it."""
     from raydistill.models.huggingface.saving import fill_folder, model_folder
 
-    others = {"the folder that the model comes from": checkpoint_folder}
-    with model_folder(to, overwrite, others) as draft:
+    source, storage = checkpoint_folder, to.with_name("storage")
+    with model_folder(to, overwrite=overwrite, source=source, storage=storage) as draft:
         fill_folder(decoder, checkpoint_folder, draft, notes)

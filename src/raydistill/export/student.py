@@ -34,8 +34,10 @@ def export_student(store: Store, flags: argparse.Namespace) -> int:
         raise UsageError(unknown("--dtype", flags.dtype, DTYPES))
     to = resolve_path(flags.to).absolute()
     source = find_source(store, flags.trial)
-    others = {"the folder that the model comes from": source.tokenizer, "the storage": store.root}
-    with model_folder(flags.to, flags.overwrite, others) as draft:
+    written = model_folder(
+        flags.to, overwrite=flags.overwrite, source=source.tokenizer, storage=store.root
+    )
+    with written as draft:
         student = load_verified(source.weights, source.lineage.weights_sha256)
         if flags.dtype == "float32":
             in_float32(student)

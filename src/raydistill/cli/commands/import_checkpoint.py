@@ -8,7 +8,12 @@ from pathlib import Path
 
 from raydistill.core.errors import DataError
 from raydistill.core.units import format_bytes
-from raydistill.models.huggingface.checkpoint import locate, read_checkpoint, read_config
+from raydistill.models.huggingface.checkpoint import (
+    local_folder,
+    locate,
+    read_checkpoint,
+    read_config,
+)
 from raydistill.models.huggingface.loading import load_pretrained
 from raydistill.models.huggingface.saving import copy_tokenizer_files, model_folder
 from raydistill.pruning.ranking_result import layers_word
@@ -24,12 +29,13 @@ def import_model(store: Store, flags: argparse.Namespace) -> int:
         UsageError: if `flags.to` is not for this to write.
         DataError: if there is no such checkpoint, or its weights are not weights alone.
     """
-    source = locate(flags.source, flags.revision, pickles=True)
-    read_config(source)
-    if list(source.glob("*.safetensors")):
-        raise DataError(f"{source} has safetensors already: it needs no import")
-    others = {"the folder that the model comes from": source, "the storage": store.root}
-    with model_folder(flags.to, flags.overwrite, others) as draft:
+    folder = local_folder(flags.source, flags.revision)
+    written = model_folder(flags.to, overwrite=flags.overwrite, source=folder, storage=store.root)
+    with written as draft:
+        source = locate(flags.source, flags.revision, pickles=True)
+        read_config(source)
+        if list(source.glob("*.safetensors")):
+            raise DataError(f"{source} has safetensors already: it needs no import")
         _unpickle(source, draft)
         with write_errors(draft):
             shutil.copyfile(source / "config.json", draft / "config.json")

@@ -11,7 +11,7 @@ from raydistill.core.paths import resolve_path
 from raydistill.core.units import B, K, M, format_bytes, format_tokens
 from raydistill.data.sources.embedded import EMBEDDED
 from raydistill.models.families.hub import HubDecoder
-from raydistill.models.huggingface.checkpoint import HubCheckpoint
+from raydistill.models.huggingface.checkpoint import HubCheckpoint, local_folder
 from raydistill.models.huggingface.saving import fill_folder, model_folder
 from raydistill.models.student import Student
 from raydistill.pruning.calibration import default_device, read_sample
@@ -40,12 +40,9 @@ def prune(store: Store, flags: argparse.Namespace) -> int:
     name = flags.model or (layer_map.model if layer_map else "")
     if not name:
         raise UsageError("prune needs --model, a folder or a hub id")
-    path = resolve_path(name)
-    others = {
-        "the folder that the model comes from": path if path.is_dir() else None,
-        "the storage": store.root,
-    }
-    with model_folder(flags.to, flags.overwrite, others) as draft:
+    source = local_folder(name, flags.revision)
+    written = model_folder(flags.to, overwrite=flags.overwrite, source=source, storage=store.root)
+    with written as draft:
         line = _prune(name, layer_map, draft, store, flags)
     open_console().print(f"{line}\n{resolve_path(flags.to).absolute()}", soft_wrap=True)
     return 0

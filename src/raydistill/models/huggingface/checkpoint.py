@@ -110,6 +110,13 @@ def _refuse_links_out(folder: Path, root: Path) -> None:
             )
 
 
+def local_folder(name: str, revision: str) -> Path | None:
+    """The folder of a checkpoint that is on this machine; None where the hub is asked."""
+    path = resolve_path(name)
+    folder = path if revision == DEFAULT_REVISION else path / revision
+    return folder if folder.is_dir() else None
+
+
 def _download(name: str, revision: str, more: Sequence[str]) -> Path:
     """The folder of a hub checkpoint in the hub's cache, downloaded if it is not there."""
     from huggingface_hub import snapshot_download  # noqa: PLC0415  (half a second)

@@ -30,19 +30,21 @@ _WEIGHT_FILES = ("model.safetensors", "model-*.safetensors", "model.safetensors.
 
 @contextmanager
 def model_folder(
-    to: str | Path, overwrite: bool, apart_from: Mapping[str, Path | None]
+    to: str | Path, *, overwrite: bool, source: Path | None, storage: Path
 ) -> Iterator[Path]:
     """A draft to fill, which becomes the folder `to` when the block ends without an error.
 
     Args:
         to: as the user wrote it.
         overwrite: whether a model in it may be replaced; what is none of its files stays.
-        apart_from: folders that `to` must neither be nor hold, by what they are.
+        source: the folder that the model comes from, which `to` must neither be nor hold.
+        storage: its root, the same.
 
     Raises:
         UsageError: before the block, if `to` may not be written.
         SetupError: if it cannot be.
     """
+    apart_from = {"the folder that the model comes from": source, "the storage": storage}
     written = output_folder(to, overwrite=overwrite, apart_from=apart_from, replaced=_WEIGHT_FILES)
     with written as draft:
         _check_weights(resolve_path(to))
