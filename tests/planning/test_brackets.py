@@ -9,12 +9,15 @@ import pytest
 from raydistill.cli.commands.rank_stability import rank_stability
 from raydistill.core.errors import DataError
 from raydistill.core.units import B
+from raydistill.evaluation.document_split import half
+from raydistill.evaluation.scoring import PERPLEXITY, score_key
 from raydistill.planning.outcomes import finished_trials
 from raydistill.planning.search.brackets import open_halving
 from raydistill.planning.search.conclusions import halving_lines
 from raydistill.planning.search.halving import DEFAULT_SHARES
 from raydistill.planning.search.rank_stability import grids, rung_qualities
 from raydistill.runners.halving import run_halving
+from raydistill.specs.results import UnitScores
 from raydistill.storage.manifest import write_manifest
 from raydistill.storage.store import Store
 from support import finished
@@ -226,6 +229,22 @@ def test_the_conclusion_names_the_best_set(store):
     assert first.startswith("smoke, age 320B, count 2: input, +0.2")
     assert first.endswith("nats per token against the base (seeds 1, 2, 3).")
     assert second == "  Nothing is tied with it: 1 other finalist is worse (Holm, 5 %)."
+
+
+def test_one_that_is_worse_on_the_documents_not_selected_on_is_said_to_be(store):
+    funnel, trainer = a_funnel(store, "--seed", "1,2,3")
+    go(funnel, trainer)
+    key = score_key(PERPLEXITY, finished.INFO, finished.EVALUATION.heldout_windows)
+    for trial_id, request in trainer.requests.items():
+        path = ("scores", trial_id * 4, f"{key}.json")
+        if request.location == "input" and (nll := store.load(UnitScores, *path)):
+            reported = set(half(nll, "report", nll.units).units)
+            worse = [100.0 * (unit in reported) for unit in nll.units]
+            sums = tuple(own + more for own, more in zip(nll.sums, worse, strict=True))
+            store.save(dataclasses.replace(nll, sums=sums), *path)
+    first, second = halving_lines(funnel)
+    assert first.startswith("smoke, age 320B, count 2: input, +1.2")
+    assert second == ("  On the documents that were not selected on, middle is better (Holm, 5 %).")
 
 
 @pytest.mark.parametrize(

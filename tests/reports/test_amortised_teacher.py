@@ -50,3 +50,22 @@ def test_a_cache_that_is_slower_than_its_teacher_is_never_even():
 
 def test_without_a_peer_there_is_no_sentence():
     assert teacher_prices([taught(CACHED, train_s=11.0, teacher_s=5.0), cell("input")]) == ()
+
+
+def on_device(sample, device):
+    trained = sample.outcome.result.trained
+    trained = dataclasses.replace(
+        trained, made_by=dataclasses.replace(trained.made_by, device=device)
+    )
+    result = dataclasses.replace(sample.outcome.result, trained=trained)
+    return dataclasses.replace(sample, outcome=dataclasses.replace(sample.outcome, result=result))
+
+
+def test_seconds_of_another_device_are_not_compared():
+    online, cached = taught(TEACHER, train_s=10.0), taught(CACHED, train_s=5.0, teacher_s=5.0)
+    assert len(teacher_prices([online, cached])) == 1
+    assert teacher_prices([online, on_device(cached, "another")]) == ()
+
+
+def test_a_pass_that_another_sweep_made_has_no_price_here():
+    assert teacher_prices([taught(TEACHER, train_s=10.0), taught(CACHED, train_s=5.0)]) == ()
