@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from raydistill.core import fault_injection
 from raydistill.core.errors import SetupError, UsageError
 from raydistill.core.fault_injection import LOG_VARIABLE, PLAN_VARIABLE
 from raydistill.storage.manifest import verify
@@ -83,6 +84,20 @@ def test_killed_between_the_renames_the_old_folder_is_back_before_the_next_one_i
     with pytest.raises(UsageError, match="is not empty: --overwrite"), output_folder(to):
         pytest.fail("the old folder is there")
     assert is_whole(to, "old")
+
+
+@pytest.mark.parametrize("rename", [1, 2])
+def test_a_rename_that_fails_leaves_the_old_folder(tmp_path, monkeypatch, rename):
+    to = tmp_path / "out"
+    write(to, "old")
+    (to / "mine.txt").write_text("mine")
+    fault_injection._occurrences.clear()
+    monkeypatch.setenv(PLAN_VARIABLE, f"enospc@output={rename}")
+    monkeypatch.setenv(LOG_VARIABLE, str(tmp_path / "faults"))
+    with pytest.raises(SetupError, match="out cannot be written: No space left"):
+        write(to, "new")
+    assert is_whole(to, "old")
+    assert hidden(tmp_path) == []
 
 
 def test_killed_before_its_only_rename_a_new_folder_is_not_there(tmp_path):

@@ -175,8 +175,12 @@ def _place(draft: Path, folder: Path, replaced: Sequence[str]) -> None:
     old = _beside(folder, "old")
     fault_point("output")
     folder.rename(old)
-    fault_point("output")
-    draft.rename(folder)
+    try:
+        fault_point("output")
+        draft.rename(folder)
+    except BaseException:
+        old.rename(folder)
+        raise
     fault_point("output")
     _discard(old, folder)
 
