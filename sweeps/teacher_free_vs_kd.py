@@ -40,6 +40,11 @@ ARMS = (
 )
 
 
+def can_start(scale: Scale, start: str) -> bool:
+    """Not on no tokens, nor on as many as a custom model had seen, which is unknown."""
+    return scale.budget > 0 and not (scale.brought and start == SCRATCH_WITH_AGE)
+
+
 def trial(scale: Scale, age: Age, location: str, arm: str) -> TrialRequest | None:
     """One arm; any loss with a teacher is one too by its name, and with `-cached` behind it."""
     half = scale.model.num_layers // 2
@@ -53,10 +58,9 @@ def trial(scale: Scale, age: Age, location: str, arm: str) -> TrialRequest | Non
             return request(share=0)
         case "teacher-free":
             return request()
-        case "scratch-with-age" if scale.brought:
-            return None  # how many tokens it had seen is unknown
         case "scratch" | "scratch-with-age":
-            return request(start={"scratch": SCRATCH, "scratch-with-age": SCRATCH_WITH_AGE}[arm])
+            start = {"scratch": SCRATCH, "scratch-with-age": SCRATCH_WITH_AGE}[arm]
+            return request(start=start) if can_start(scale, start) else None
         case _ if arm.endswith("-cached"):
             return replace(request(loss=arm.removesuffix("-cached")), excerpt=DEFAULT_EXCERPT)
         case _:

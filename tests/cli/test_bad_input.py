@@ -49,7 +49,6 @@ PLANNING = [
     ("--gap 10B", "at least 10 must"),
     ("--gap 1M", "no whole step of 512"),
     ("--budget 1M", "no whole step of 512"),
-    ("--budget 0", "the budget of 0 tokens is under one batch of 512"),
     ("--budget=-20B", "under one batch of 512"),
     ("--set warmup_tokens=16384", "warm-up of 16384 tokens is longer than the budget of 8192"),
     ("--set warmup_tokens=100", "the nearest is 512"),

@@ -33,7 +33,7 @@ def test_these_are_the_flags():
         *("--teacher", "--teacher-placement", "--cache-gb", "--lr-probe", "--dry-run", "--probe"),
         *("--price-per-hour", "--yes", "--debug", "--no-lr-probe", "--recipe", "--seq-len"),
         *("--reference", "--checkpoint-every"),
-        *("--tasks", "--task-data", "--num-fewshot", "--max-length"),
+        *("--tasks", "--task-data", "--num-fewshot", "--limit", "--max-length"),
         *("--text-field", "--heldout", "--heldout-general"),
     }
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from raydistill.core.errors import DataError, UsageError
+from raydistill.data.corpus.heldout_documents import read_documents
 from raydistill.data.corpus.preparation import prepare_corpus
 from raydistill.data.sources import embedded
 from raydistill.evaluation import tasks
@@ -98,9 +99,11 @@ def test_a_corpus_too_short_for_a_task_is_refused_in_one_line(tmp_path):
     assert info.heldout_documents == 2
     with pytest.raises(DataError) as caught:
         make_items(TASKS, store=store, folder=folder)
+    words = sum(len(document.text.split()) for document in read_documents(folder))
     assert str(caught.value) == (
         "the corpus 'a.txt' has no items for task 'continuation': its held-out text is too short "
-        f"({info.heldout_tokens} tokens in 2 documents); add text"
+        f"({words} words in 2 documents); add text, name other text to measure on with --heldout, "
+        "or other --tasks"
     )
     assert not store.path("items").exists()
 

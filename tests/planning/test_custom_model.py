@@ -61,7 +61,7 @@ def test_row_47_two_revisions_of_equal_weights_are_no_axis(prepared, tmp_path):
 
 
 OTHERS = {
-    "when_to_drop": (("--location", "input", "--gap", "0,2B"), [4, 4, 4]),
+    "when_to_drop": (("--location", "input", "--gap", "0,1024"), [4, 4, 4]),
     "how_many_to_drop": (("--count", "0,1,3"), [3, 5, 6]),
     "search": (
         (

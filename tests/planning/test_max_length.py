@@ -62,8 +62,9 @@ def test_a_reference_reads_as_much_as_it_can(folder, tmp_path):
 def test_the_command_of_a_trial_names_another_length(folder, tmp_path, flags):
     flags = ("--model", str(folder), "--location", "input", *flags)
     (cell,) = trained_here.plan(tmp_path / "storage", *flags).cells
-    sweep = type("Sweep", (), {"name": "where_to_drop", "scale": cell.scale.name})()
-    words = command_of(sweep, CellRequest(cell=cell, spec=None, base_sha256="")).split()
+    axes = {"name": "where_to_drop", "scale": cell.scale.name, "axes": ("age", "location")}
+    sweep, request = type("Sweep", (), axes)(), CellRequest(cell=cell, spec=None, base_sha256="")
+    words = command_of(sweep, request, Store(tmp_path)).split()
     named = ("--max-length", words[words.index("--max-length") + 1]) if len(flags) > 4 else ()
     assert named == flags[4:]
     assert ("--max-length" in words) == bool(named)

@@ -160,7 +160,7 @@ class Storage:
             if isinstance(cell.outcome, Measured) and cell.role != "control" and not cell.reference:
                 trial_id = cell.outcome.result.trained.trial_id
                 record, cell_request = self.record, requested[trial_id]
-                lineage = of_trial(report, cell, record, cell_request, finished.INFO)
+                lineage = of_trial(report, cell, record, cell_request, finished.INFO, self.store)
                 drops = lineage.lost.against_control
                 losses[trial_id] = drops and drops.delta_nll.value
         return losses

@@ -91,7 +91,7 @@ def killed_by_plan(storage, fault, *words, **more):
     return done.returncode == -signal.SIGKILL
 
 
-def in_this_process(program, argv, variables):
+def in_this_process(program, argv, variables, folder=None):
     with (
         pytest.MonkeyPatch.context() as patch,
         contextlib.redirect_stdout(io.StringIO()) as out,
@@ -102,7 +102,7 @@ def in_this_process(program, argv, variables):
         for name, value in variables.items():
             patch.setenv(name, value)
         patch.setattr(sys, "argv", argv)
-        patch.chdir(ROOT)
+        patch.chdir(folder or ROOT)
         with pytest.raises(SystemExit) as end:
             program()
     return subprocess.CompletedProcess(argv, end.value.code, out.getvalue(), err.getvalue())

@@ -6,6 +6,7 @@ from pathlib import Path
 from raydistill.cli.arguments.sweep_flags import plan_of
 from raydistill.cli.arguments.sweep_parser import sweep_parser
 from raydistill.core.user import owner
+from raydistill.evaluation.lm_harness.task_data import keep_task_data
 from raydistill.models.distributed import World
 from raydistill.planning.artifacts import ages_by_scale
 from raydistill.planning.history.sweep_record import record_of, save_record
@@ -34,6 +35,7 @@ def train(storage, *words, script="where_to_drop"):
     for each, ages in ages_by_scale(planned.cells):
         for age in ages if each.brought else ():
             stages.store_checkpoint(each.brought, str(age), each.model.context, str(storage))
+    keep_task_data(scale.evaluation, planned.options.task_data, store)
     sweep = prepare(planned, store)
     results = {}
     for each in sweep.trials:

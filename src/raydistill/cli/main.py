@@ -2,16 +2,17 @@
 
 import argparse
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from raydistill.cli.arguments.given_flags import GivenFlags, given_flags
 from raydistill.cli.arguments.storage import storage_of
 from raydistill.cli.arguments.sweep_flags import check_recipes, plan_of
 from raydistill.cli.arguments.sweep_parser import sweep_parser
 from raydistill.cli.exit import exit_code_of
+from raydistill.cli.next_commands import next_commands
 from raydistill.core.redaction import redact
 from raydistill.data.corpus.preparation import check_corpus
 from raydistill.data.corpus.request import corpus_request
@@ -32,9 +33,11 @@ def main(sweep: Sweep) -> NoReturn:
 
 
 def _run(sweep: Sweep, argv: Sequence[str]) -> int:
-    flags = sweep_parser(sweep).read(argv)
+    parser = sweep_parser(sweep)
+    flags = parser.read(argv)
+    given = given_flags(parser, sys.argv)
     download(storage_of(flags))
-    prepared = _prepare(sweep, flags)
+    prepared = _prepare(sweep, flags, given.text())
     if flags.probe:
         from raydistill.driver.run import probe  # noqa: PLC0415  (Ray)
 
@@ -51,15 +54,21 @@ def _run(sweep: Sweep, argv: Sequence[str]) -> int:
         from raydistill.evaluation.lm_harness.download import download_task_data  # noqa: PLC0415  (datasets)
 
         download_task_data(missing, prepared.store)
-        prepared = _prepare(sweep, flags)
+        prepared = _prepare(sweep, flags, given.text())
     _print_plan(prepared, end="\n\n")
     from raydistill.driver.run import run  # noqa: PLC0415  (rich, matplotlib, mlflow)
 
-    return run(prepared.plan)
+    def prepare_other(other: GivenFlags) -> PreparedSweep:
+        return _prepare(sweep, parser.read(other.argv()), other.text())
+
+    def check(other: PreparedSweep) -> None:
+        _check(other, agreed=False)
+
+    return run(prepared.plan, next_commands(given, prepared.plan, prepare_other, check))
 
 
-def _prepare(sweep: Sweep, flags: argparse.Namespace) -> PreparedSweep:
-    plan = plan_of(sweep, flags, shlex.join(["python", *sys.argv]))
+def _prepare(sweep: Sweep, flags: argparse.Namespace, command: str) -> PreparedSweep:
+    plan = plan_of(sweep, flags, command)
     store = Store(plan.options.storage)
     return prepare(without_guessing(plan, flags.tasks, store), store)
 

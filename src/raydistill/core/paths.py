@@ -39,3 +39,9 @@ def check_writable(folder: Path, what: str) -> None:
         probe.unlink()
     except OSError as error:
         raise SetupError(f"{what}: {error.strerror}") from error
+
+
+def sweep_script(name: str) -> str:
+    """The script of one of the project's sweeps, for a command: absolute where there is one."""
+    script = Path(__file__).parents[3] / "sweeps" / f"{name}.py"
+    return str(script) if script.is_file() else f"sweeps/{name}.py"

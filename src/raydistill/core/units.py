@@ -42,6 +42,16 @@ def format_tokens(tokens: int) -> str:
     return str(tokens)
 
 
+def exact_tokens(tokens: int) -> str:
+    """A form that `parse_tokens` reads back: `20B` where that is exact, else every digit.
+
+    >>> exact_tokens(20 * B), exact_tokens(1_234_567_891)
+    ('20B', '1234567891')
+    """
+    text = format_tokens(tokens)
+    return text if parse_tokens(text) == tokens else str(tokens)
+
+
 def format_age(age: int | str) -> str:
     """Tokens that a base has seen, or the name of a revision.
 

@@ -187,6 +187,13 @@ def encode(
     return Encoded(data=b"".join(blocks), token_bytes=token_bytes, spans=tuple(spans))
 
 
+def count_tokens(text: str, tokenizer: "Tokenizer", begin: Sequence[int] = ()) -> int:
+    """The tokens that `encode` makes of a text, with its beginning and end-of-text."""
+    tokenizer.encode_special_tokens = True
+    pieces = (tokenizer.encode(piece, add_special_tokens=False).ids for piece in _pieces(text))
+    return len(begin) + sum(map(len, pieces)) + 1
+
+
 def _pieces(text: str) -> Iterator[str]:
     start = 0
     while start < len(text):

@@ -1,6 +1,5 @@
 """Running a sweep: stages, trials, tracking, report. The one place where they meet."""
 
-import shlex
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,6 +14,7 @@ from raydistill.core.signals import interrupts_held
 from raydistill.driver.session import has_bases, is_finished, train_missing
 from raydistill.driver.tracking_snapshot import for_tracker
 from raydistill.evaluation.lm_harness.task_data import keep_task_data
+from raydistill.planning.history.rerun_command import keep_command
 from raydistill.planning.history.state import SweepState, read_state
 from raydistill.planning.history.sweep_record import SweepRecord, record_of, save_record, with_added
 from raydistill.planning.lr_probe import with_best_rates
@@ -48,8 +48,12 @@ from raydistill.tracking.tracker import Tracker
 FULL_BYTES = 32_000_000  # a storage with less room counts as full
 
 
-def run(plan: SweepPlan) -> int:
+def run(plan: SweepPlan, next_commands: Iterable[str] = ()) -> int:
     """Run what the store lacks of a sweep, then report; 0, or 1 if a trial failed.
+
+    Args:
+        plan: the sweep.
+        next_commands: what to run next, a line each; read once all is done.
 
     Raises:
         RaydistillError: if the sweep cannot be run here, or somebody is running it.
@@ -63,7 +67,7 @@ def run(plan: SweepPlan) -> int:
         full_disk_reported(store.root),
         progress_shown(console),
     ):
-        code = _run(plan, store, console)
+        code = _run(plan, store, console, next_commands)
     upload(store.root)
     return code
 
@@ -91,8 +95,11 @@ def full_disk_reported(root: Path) -> Iterator[None]:
         ) from error
 
 
-def _run(plan: SweepPlan, store: Store, console: PipeSafeConsole) -> int:
+def _run(
+    plan: SweepPlan, store: Store, console: PipeSafeConsole, next_commands: Iterable[str]
+) -> int:
     _keep_task_data(plan, store)
+    keep_command(plan.options.command, store, plan.sweep.name, plan.scale.name)
     for message in (faults.arm(store.path("faults")), remove_leftovers(store.root)):
         if message:
             console.print(message)
@@ -118,6 +125,7 @@ def _run(plan: SweepPlan, store: Store, console: PipeSafeConsole) -> int:
         console.print(hint)
     tracker.close()
     _print_next(plan, tracker, store, console)
+    _print_commands(next_commands, console)
     return int(any(isinstance(cell.outcome, TrialFailure) for cell in state.cells))
 
 
@@ -231,7 +239,7 @@ def write_verdict(prepared: PreparedSweep, console: PipeSafeConsole) -> dict[str
         pictures = save_pareto(trained, options.objectives, folder)
         champion = winner(prepared)
         lines += winner_lines(champion, prepared) if champion else ()
-        lines += ["", f"The study: optuna-dashboard {study_url(prepared.store)}"]
+        lines += ["", f"The study, in Optuna's database: {study_url(prepared.store)}"]
     if not lines:
         return {}
     text = "\n".join(lines)
@@ -257,8 +265,9 @@ def _print_next(plan: SweepPlan, tracker: Tracker, store: Store, console: PipeSa
         table = experiment_url(uri, tracker.delivery.experiment_id)
         look = table if is_server else _ui_command(uri, store)
         console.print(f"Look at every cell: {look}", soft_wrap=True)
-    model = shlex.join(["--model", plan.scale.brought]) if plan.scale.brought else ""
-    script = f"python sweeps/{plan.sweep.name}.py {model}".rstrip()
-    console.print(f"Go on: {script} --location all     (what is done is not done again)")
-    console.print(f"       {script} --budget 60B       (a longer healing)")
-    console.print(f"       ray job submit -- {script}  (on a cluster)")
+
+
+def _print_commands(commands: Iterable[str], console: PipeSafeConsole) -> None:
+    console.print("Go on (what is done is not done again):")
+    for command in commands:
+        console.print(f"  {command}", soft_wrap=True)

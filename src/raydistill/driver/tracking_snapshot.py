@@ -21,6 +21,7 @@ from raydistill.reports.results.controls import control_of
 from raydistill.reports.results.records import CellRecord
 from raydistill.reports.sources.from_state import records_of
 from raydistill.specs.results import NoControl, Scores, TrialFailure
+from raydistill.specs.scale import Scale
 from raydistill.tracking.records import Role, TrackedBase, TrackedCell, TrackedSweep
 
 
@@ -49,7 +50,7 @@ def for_tracker(
         environment=environment,
         bases=tuple(
             TrackedBase(
-                values={"age": base.asked.age},
+                values={"age": base.asked.age} | _limit(base.asked.scale),
                 as_run={
                     "scale": base.asked.scale.name,
                     "age_tokens": base.asked.scale.age_tokens(base.asked.age),
@@ -107,6 +108,11 @@ def _role(cell: Cell) -> Role:
     return "control" if is_control(request.location, request.budget, request.start) else "cell"
 
 
+def _limit(scale: Scale) -> dict[str, Value]:
+    """What makes a first look a run of its own, beside that of all items."""
+    return {"limit": scale.evaluation.limit} if scale.evaluation.limit else {}
+
+
 def _tracked_cell(
     cell: CellState, record: CellRecord | None, controls: Sequence[CellRecord]
 ) -> TrackedCell:
@@ -119,6 +125,7 @@ def _tracked_cell(
         "count": request.count,
         "gap": request.gap,
         "budget": request.budget,
+        **_limit(scale),
     }
     return TrackedCell(
         values=values,

@@ -17,7 +17,7 @@ from raydistill.evaluation.lm_harness.task_data import ITEMS, data_folder
 from raydistill.evaluation.task_items import item_files, make_items
 from raydistill.evaluation.text_tasks import chance, is_text_task
 from raydistill.specs.corpus import CorpusInfo
-from raydistill.specs.evaluation import EvalSpec, TaskSource
+from raydistill.specs.evaluation import EvalSpec, TaskSource, plain_task, score_name
 from raydistill.specs.part_identity import edited_families, part_identity
 from raydistill.specs.results import Scores, TaskScore, UnitScores
 from raydistill.storage.store import Store
@@ -37,7 +37,8 @@ BYTES_PER_TOKEN = 3  # about, of a task's items
 
 def requested_scores(spec: EvalSpec) -> tuple[str, ...]:
     """The names of all scores of a specification: perplexities, then tasks."""
-    return (PERPLEXITY, *([GENERAL] if spec.general else []), *spec.tasks)
+    tasks = (score_name(task, spec.limit) for task in spec.tasks)
+    return (PERPLEXITY, *([GENERAL] if spec.general else []), *tasks)
 
 
 def score_key(
@@ -47,11 +48,12 @@ def score_key(
     general: str = "",
     max_length: int = 0,
     first_token: str = "",
+    limit: int = 0,
 ) -> str:
     """The store's name of a score on a corpus: a perplexity of `windows`, or a task made of it.
 
-    The weights name a window's length. `max_length` and `first_token` of a task's requests are
-    those of `EvalSpec`.
+    The weights name a window's length. `max_length` and `first_token` of a task's requests, and
+    the `limit` of its items, are those of `EvalSpec`.
 
     Raises:
         UsageError: if there is no such task.
@@ -64,26 +66,33 @@ def score_key(
     ]  # fmt: skip
     if name == PERPLEXITY:
         return f"{name}-{_digest([*text, windows])}"
-    requests = _requests(max_length, first_token)
+    requests = _requests(max_length, first_token, limit)
     return f"{name}-{_digest([*text, part_identity(TASK, name), *requests])}"
 
 
 def source_key(
-    source: TaskSource, corpus: CorpusInfo, max_length: int = 0, first_token: str = ""
+    source: TaskSource,
+    corpus: CorpusInfo,
+    max_length: int = 0,
+    first_token: str = "",
+    limit: int = 0,
 ) -> str:
     """The store's name of a score on a task's own data: of the corpus only the tokenizer counts."""
     data = [source.data_sha256, source.num_fewshot, corpus.tokenizer_sha256]
-    requests = _requests(max_length, first_token)
+    requests = _requests(max_length, first_token, limit)
     return f"{source.task}-{_digest([EVALUATOR_VERSION, *data, *requests])}"
 
 
-def _requests(max_length: int, first_token: str) -> list[str]:
+def _requests(max_length: int, first_token: str, limit: int) -> list[str]:
     """What tells scores apart from those of a training window's length after end-of-text.
 
-    Those have no part here.
+    Those, of all items, have no part here.
     """
-    length = [f"up to {max_length} tokens"] if max_length else []
-    return [*length, f"after {first_token}"] if first_token else length
+    return [
+        *([f"up to {max_length} tokens"] if max_length else []),
+        *([f"after {first_token}"] if first_token else []),
+        *([f"first {limit} items"] if limit else []),
+    ]
 
 
 def _digest(measured: Sequence[object]) -> str:
@@ -92,11 +101,11 @@ def _digest(measured: Sequence[object]) -> str:
 
 
 def _key(name: str, corpus: CorpusInfo, spec: EvalSpec) -> str:
-    source = spec.source(name)
+    task, requests = plain_task(name), (spec.max_length, spec.first_token, spec.limit)
+    source = spec.source(task)
     if source:
-        return source_key(source, corpus, spec.max_length, spec.first_token)
-    windows, general = spec.heldout_windows, spec.general
-    return score_key(name, corpus, windows, general, spec.max_length, spec.first_token)
+        return source_key(source, corpus, *requests)
+    return score_key(task, corpus, spec.heldout_windows, spec.general, *requests)
 
 
 def scores_of(
@@ -124,7 +133,9 @@ def scores_of(
     documents = kept_documents(weights_sha256, store=store, corpus=corpus, spec=spec)
     if missing := [name for name in requested_scores(spec) if name not in documents]:
         items = make_items(
-            [name for name in spec.corpus_tasks if name in missing], store=store, folder=folder
+            [task for task in spec.corpus_tasks if score_name(task, spec.limit) in missing],
+            store=store,
+            folder=folder,
         )
         model = load_model()
         context = model.config.context
@@ -148,11 +159,12 @@ def expected_tokens(
     """About how many tokens a model reads for a score, before its requests are made."""
     if name in (PERPLEXITY, GENERAL):
         return min(spec.heldout_windows * context, corpus.heldout_tokens)
-    source = spec.source(name)
+    task = plain_task(name)
+    source = spec.source(task)
     if source is not None:
         file, texts = data_folder(source, store) / ITEMS, 1 + source.num_fewshot
     else:
-        file, texts = item_files([name], corpus.corpus_sha256, store)[name], 1
+        file, texts = item_files([task], corpus.corpus_sha256, store)[task], 1
     return texts * file.stat().st_size // BYTES_PER_TOKEN if file.is_file() else 0
 
 
@@ -172,7 +184,9 @@ def kept_documents(
     return {
         name: scores
         for name in requested_scores(spec)
-        if name in (PERPLEXITY, GENERAL) or spec.source(name) or is_text_task(name)
+        if name in (PERPLEXITY, GENERAL)
+        or spec.source(plain_task(name))
+        or is_text_task(plain_task(name))
         if (scores := store.unit_scores(weights_sha256, _key(name, corpus, spec))) is not None
     }
 
@@ -186,7 +200,7 @@ def scores_from(weights_sha256: str, documents: Mapping[str, UnitScores]) -> Sco
             name: TaskScore(
                 value=scores.value,
                 stderr=standard_error(scores),
-                chance=chance(name) if is_text_task(name) else scores.chance,
+                chance=_chance(plain_task(name), scores),
                 beside=scores.beside,
             )
             for name, scores in documents.items()
@@ -194,6 +208,10 @@ def scores_from(weights_sha256: str, documents: Mapping[str, UnitScores]) -> Sco
         },
         general_nll=documents[GENERAL].value if GENERAL in documents else "not measured",
     )
+
+
+def _chance(task: str, scores: UnitScores) -> float:
+    return chance(task) if is_text_task(task) else scores.chance
 
 
 def _measure(
@@ -216,10 +234,14 @@ def _measure(
             text = store.general(spec.general, corpus)
         windows, context = spec.heldout_windows, model.config.context
         return heldout_nll(model, text, windows=windows, context=context)
-    source, requests = spec.source(name), (spec.tokens_read(model.config), spec.first_token)
+    task, requests = (
+        plain_task(name),
+        (spec.tokens_read(model.config), spec.first_token, spec.limit),
+    )
+    source = spec.source(task)
     if source is not None:
         return score_source(model, folder, source, data_folder(source, store), *requests)
-    return score_tasks(model, folder, {name: items[name]}, *requests)[name]
+    return score_tasks(model, folder, {task: items[task]}, *requests)[task]
 
 
 def standard_error(scores: UnitScores) -> float:

@@ -6,12 +6,13 @@ task's code. So a task may be added, or edited, without touching the corpus.
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from raydistill.core.errors import DataError
 from raydistill.core.parts import TASK
 from raydistill.core.serialization import from_json
+from raydistill.data.documents import Document
 from raydistill.evaluation.text_tasks import Item, choose_items
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.part_identity import part_identity
@@ -55,13 +56,25 @@ def item_files(names: Iterable[str], corpus_sha256: str, store: Store) -> dict[s
 def _items(names: Iterable[str], corpus: CorpusInfo, folder: Path) -> dict[str, list[Item]]:
     from raydistill.data.corpus.heldout_documents import read_documents  # noqa: PLC0415  (imports numpy)
 
-    documents = read_documents(folder)
+    return items_of(names, read_documents(folder), corpus.name)
+
+
+def items_of(
+    names: Iterable[str], documents: Sequence[Document], corpus: str
+) -> dict[str, list[Item]]:
+    """The items of tasks by name, made of held-out documents.
+
+    Raises:
+        UsageError: if there is no such task.
+        DataError: if the documents are too short for a single item of one.
+    """
     items = {name: choose_items(name, documents) for name in names}
     for name, of_task in items.items():
         if not of_task:
+            words = sum(len(document.text.split()) for document in documents)
             raise DataError(
-                f"the corpus {corpus.name!r} has no items for task {name!r}: its held-out text is "
-                f"too short ({corpus.heldout_tokens} tokens in {len(documents)} documents); "
-                "add text"
+                f"the corpus {corpus!r} has no items for task {name!r}: its held-out text is too "
+                f"short ({words} words in {len(documents)} documents); add text, name other text "
+                "to measure on with --heldout, or other --tasks"
             )
     return items

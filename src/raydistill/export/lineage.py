@@ -17,6 +17,7 @@ from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.flops import parameters
 from raydistill.specs.results import Cost, MadeBy, Scores, Trained
 from raydistill.specs.trial import NoTeacher, RandomBase, Recipe, Teacher
+from raydistill.storage.store import Store
 
 SCHEMA = 1
 FILE = "raydistill.json"
@@ -138,6 +139,7 @@ def of_trial(
     sweep: SweepRecord,
     request: CellRequest,
     corpus: CorpusInfo,
+    store: Store,
 ) -> Lineage:
     """The lineage of a finished cell, whose `outcome` is Measured; its dtype is float32."""
     assert isinstance(cell.outcome, Measured), cell.outcome
@@ -151,7 +153,7 @@ def of_trial(
         dtype="float32",
         small_scale=sweep.small_scale,
         from_scratch=isinstance(trained.spec.base, RandomBase),
-        healing=_healing(trained, command_of(sweep, request), corpus),
+        healing=_healing(trained, command_of(sweep, request, store), corpus),
         before=result.before,
         after=result.after,
         lost=_lost(report, cell, cell.outcome.documents),

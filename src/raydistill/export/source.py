@@ -73,7 +73,7 @@ def _trial(store: Store, beginning: str) -> ExportSource:
     if not weights.is_dir():
         raise DataError(f"no weights of trial {trained.trial_id} in {weights}")
     return ExportSource(
-        lineage=of_trial(trial.report, trial.cell, sweep, request, corpus),
+        lineage=of_trial(trial.report, trial.cell, sweep, request, corpus, store),
         weights=weights,
         tokenizer=_tokenizer(request.cell.base, sha256, store),
     )

@@ -68,8 +68,9 @@ class BaseRequest:
 def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRequest:
     """The request in canonical form, so that requests for the same work are equal.
 
-    Location `none` removes nothing, and a list sets the count. A budget of 0 draws no data, so its
-    seed and loss are fixed. `scratch-with-age` is trained with one seed, as bases are.
+    Location `none` removes nothing, and a list sets the count. A budget of 0 draws no data and
+    takes no step, so its seed, loss, gap and peak rate are fixed. `scratch-with-age` is trained
+    with one seed, as bases are.
 
     Raises:
         UsageError: if a field has a value of another type, a count was given that is not that of
@@ -78,7 +79,7 @@ def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRe
     check_fields(request)
     request = dataclasses.replace(request, loss=canonical_loss(request.loss))
     if request.budget == 0:
-        request = dataclasses.replace(request, seed=1, loss=TEACHER_FREE)
+        request = dataclasses.replace(request, seed=1, loss=TEACHER_FREE, gap=0, peak_lr="scale")
     if request.start == SCRATCH_WITH_AGE:
         request = dataclasses.replace(request, seed=1)
     if not has_teacher(request.loss):

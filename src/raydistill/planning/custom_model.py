@@ -29,9 +29,10 @@ from raydistill.specs.scale import Scale
 from raydistill.specs.trial import Recipe
 
 RECIPES = ("heal", "paper")
-TESTS = ("smoke", "smoke_small")  # scales whose recipe, text and clocks test a user's model
+TESTS = ("smoke", "smoke_small")  # scales whose recipe and text test a user's model
 OWN_TASKS = ("continuation", "last-word", "word-order")  # made of the held-out text: always there
-WINDOWS_PER_STEP = 64
+WINDOWS_PER_STEP = 64  # fewer where a short budget would not give `MIN_STEPS`
+MIN_STEPS = 100  # that must follow the last cut, as `Scale` has it
 LONGEST_REQUEST = 16_384  # tokens of a task's request that are read, unless the user says how many
 
 
@@ -83,6 +84,9 @@ def scale_of(custom: CustomModel, scale: Scale | None) -> Scale:
         scale,
         name=_slug(checkpoint),
         like=scale.name,
+        age_clock=1,
+        train_clock=1,
+        budget=round(scale.budget / scale.train_clock),
         model=checkpoint.model,
         count=count,
         ages=ages,
@@ -121,9 +125,12 @@ def _slug(checkpoint: HubCheckpoint) -> str:
 
 
 def _heal(checkpoint: HubCheckpoint, budget: int) -> Recipe:
-    batch = WINDOWS_PER_STEP * checkpoint.model.context
+    windows = WINDOWS_PER_STEP
+    while windows > 1 and budget and budget // (windows * checkpoint.model.context) < MIN_STEPS:
+        windows //= 2
+    batch = windows * checkpoint.model.context
     steps = budget // batch
-    if not steps:
+    if budget and not steps:
         raise UsageError(
             f"the budget of {format_tokens(budget)} tokens is under one batch of {batch}"
         )
@@ -131,7 +138,7 @@ def _heal(checkpoint: HubCheckpoint, budget: int) -> Recipe:
         peak_lr=1e-4,
         budget_tokens=steps * batch,
         batch_tokens=batch,
-        micro_batches=16,
+        micro_batches=min(16, windows),
         warmup_tokens=min(20, steps // 10) * batch,
         optimizer="adamw",
         schedule="wsd",

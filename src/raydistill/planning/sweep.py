@@ -160,6 +160,11 @@ class Sweep:
 
 
 def _of_model(axes: Axes, scale: Scale) -> Axes:
-    """The axes of a custom model: its own ages, its size, and counts that it has layers for."""
+    """The axes of a custom model: its own ages and size, counts that it has layers for, its tokens.
+
+    A sweep's gaps for a test scale are the paper's; one token of a model is one token.
+    """
     possible = [c for c in axes.get("count", ()) if int(c) <= scale.model.num_layers - 2]
-    return {**axes, "age": scale.ages, SIZE: (scale.name,), "count": possible}
+    clock = load_scale(scale.like).train_clock if scale.like else 1
+    gaps = [round(int(gap) / clock) for gap in axes.get("gap", ())]
+    return {**axes, "age": scale.ages, SIZE: (scale.name,), "count": possible, "gap": gaps}

@@ -24,6 +24,8 @@ def without_guessing(plan: SweepPlan, tasks: str | None, store: Store) -> SweepP
     """
     if tasks is None or ABOVE_CHANCE not in (name.strip() for name in tasks.split(",")):
         return plan
+    if plan.scale.evaluation.limit:
+        raise UsageError(f"--tasks {ABOVE_CHANCE} is by the scores of all items: leave --limit out")
     from raydistill.evaluation.performance_drops import above_chance  # noqa: PLC0415  (numpy)
     from raydistill.evaluation.stored_scores import measured  # noqa: PLC0415  (numpy)
 

@@ -63,6 +63,7 @@ class Sample:
     scored: tuple[Tensor, ...]
     measured: tuple[Tensor, ...]
     windows: int  # in each of the two
+    corpus: Path  # the folder of the text that they are from
 
 
 def _default_windows(model: Decoder, context: int, device: torch.device) -> int:
@@ -92,7 +93,7 @@ def sample_windows(data: TokenFile, windows: int, device: torch.device) -> Sampl
         )
     pass_tokens = RANK_PASS_TOKENS.get(device.type, PASS_TOKENS)
     scored, measured = _samples(data, 2, size, pass_tokens, device)
-    return Sample(scored=scored, measured=measured, windows=size)
+    return Sample(scored=scored, measured=measured, windows=size, corpus=data.folder)
 
 
 def read_sample(

@@ -3,7 +3,6 @@
 import csv
 import io
 import math
-import shlex
 from collections.abc import Iterator, Sequence
 
 from raydistill.core.units import format_seconds
@@ -55,18 +54,22 @@ def findings(ranking: Ranking) -> list[str]:
     return lines
 
 
-def next_command(ranking: Ranking, model_flags: Sequence[str], text_flags: Sequence[str]) -> str:
-    """The sweep that trains the most promising locations at the count nearest to a third."""
+def next_locations(ranking: Ranking) -> tuple[tuple[str, ...], int]:
+    """The most promising locations beside a control and a random set, at the count near a third."""
     third = ranking.num_layers / 3
     count = min(ranking.counts, key=lambda count: abs(count - third))
     best = [cut.location for cut in _by_rule(ranking.of_count(count))][:3]
-    locations = ",".join(("none", *best, RANDOM_LOCATIONS[0]))
-    flags = (*model_flags, *text_flags, "--location", locations, "--count", str(count))
-    return shlex.join(["python", "sweeps/where_to_drop.py", *flags])
+    return ("none", *best, RANDOM_LOCATIONS[0]), count
 
 
-def to_markdown(ranking: Ranking, command: str) -> str:
-    """The whole report as GitHub-flavoured Markdown, with a link to `rank.svg`."""
+def to_markdown(ranking: Ranking, command: str, remark: str) -> str:
+    """The whole report as GitHub-flavoured Markdown, with a link to `rank.svg`.
+
+    Args:
+        ranking: what was measured.
+        command: the sweep that comes next.
+        remark: what that takes; empty where nothing is known.
+    """
     parts = [f"# Which layers of {ranking.model} matter", summary_line(ranking)]
     parts.append("\n".join(f"- {line}" for line in findings(ranking)))
     parts.append("![scores and one-shot perplexity](rank.svg)")
@@ -74,7 +77,7 @@ def to_markdown(ranking: Ranking, command: str) -> str:
         rows = [section.headers, ("---", *["---:"] * (len(section.headers) - 1)), *section.rows]
         grid = "\n".join(f"| {' | '.join(row)} |" for row in rows)
         parts.append(f"## {section.title}\n\n{grid}")
-    parts.append(f"Next:\n\n    {command}")
+    parts.append(f"Next{': ' + remark if remark else ''}\n\n    {command}")
     return "\n\n".join(parts) + "\n"
 
 

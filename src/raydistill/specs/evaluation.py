@@ -1,5 +1,6 @@
 """What a model is measured by."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from raydistill.specs.model import ModelConfig
@@ -14,6 +15,26 @@ class TaskSource:
     num_fewshot: int = 0  # examples before every item
 
 
+def score_name(task: str, limit: int) -> str:
+    """The name of a task's score everywhere: that of some items is never taken for that of all.
+
+    >>> score_name("boolq", 0), score_name("boolq", 10), plain_task("boolq first 10")
+    ('boolq', 'boolq first 10', 'boolq')
+    """
+    return f"{task} first {limit}" if limit else task
+
+
+def item_limit(names: Iterable[str]) -> int:
+    """The limit in the names of scores; 0 where all items were scored."""
+    limits = (int(name.partition(" first ")[2] or 0) for name in names)
+    return max(limits, default=0)
+
+
+def plain_task(name: str) -> str:
+    """The task of a score's name."""
+    return name.partition(" first ")[0]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvalSpec:
     """What is measured; never part of a trial's identity."""
@@ -25,6 +46,8 @@ class EvalSpec:
     general: str = ""  # a second held-out text (`data/corpus/general_heldout.py`); empty: none
     max_length: int = 0  # tokens of a task's request, at most; 0: a training window's
     first_token: str = ""  # of requests without context (`text_beginning.py`); empty: end-of-text
+
+    limit: int = 0  # items of each task, its first ones, for a first look; 0: all
 
     def tokens_read(self, model: ModelConfig) -> int:
         """The most tokens of a task's request that `model` reads; longer ones lose their start."""

@@ -137,9 +137,23 @@ class Scale:
         return equal_flops_share(self.model, count, self.model)
 
     def gap_share(self, count: int, gap: int) -> float:
-        """The share of the budget that costs, with a gap, as much as all of it without one."""
+        """The share of the budget that costs, with a gap, as much as all of it without one.
+
+        1 where nothing is trained.
+
+        Raises:
+            UsageError: if the gap costs more than the budget.
+        """
+        if not self.budget:
+            return 1.0
         gap_tokens = gap_cost_tokens(self.model, count, self.train_tokens(gap))
-        return 1 - gap_tokens * self.train_clock / self.budget
+        share = 1 - gap_tokens * self.train_clock / self.budget
+        if share <= 0:
+            raise UsageError(
+                f"a gap of {format_tokens(gap)} costs more than the whole budget of "
+                f"{format_tokens(self.budget)}: ask for a shorter one, or a larger budget"
+            )
+        return share
 
 
 def with_text_of(scale: Scale, other: Scale) -> Scale:
@@ -166,10 +180,10 @@ def whole_steps(paper_tokens: int, clock: int, batch_tokens: int) -> int:
         raise UsageError(f"batch_tokens is {batch_tokens}: it must be at least 1")
     tokens = round(paper_tokens / (clock * batch_tokens)) * batch_tokens
     if paper_tokens > 0 and tokens == 0:
+        of_paper = f" of the paper's tokens are {paper_tokens / clock:.4g} here"
         raise UsageError(
-            f"{format_tokens(paper_tokens)} of the paper's tokens are "
-            f"{paper_tokens / clock:.4g} here, no whole step of {batch_tokens}: "
-            f"ask for at least {format_tokens(clock * batch_tokens)}"
+            f"{format_tokens(paper_tokens)}{of_paper if clock > 1 else ' tokens are'}, no whole "
+            f"step of {batch_tokens}: ask for at least {format_tokens(clock * batch_tokens)}"
         )
     return tokens
 

@@ -29,7 +29,7 @@ class NamedModel:
     """A model with all of its layers, and the text and tokenizer that go with it."""
 
     name: str  # as the command has it; a scale's with its age
-    flags: tuple[str, ...]  # that name it to a sweep
+    flags: tuple[str, ...]  # that name it to a sweep, from anywhere
     model: Decoder  # in evaluation mode
     corpus: str  # its text, unless a flag names another
     tokenizer: Path | None  # None: the corpus' own
@@ -51,7 +51,7 @@ def open_model(name: str, revision: str, store: Store) -> NamedModel:
     age = () if revision == DEFAULT_REVISION else ("--age", revision)
     return NamedModel(
         name=name,
-        flags=("--model", name, *age),
+        flags=("--model", _absolute(name), *age),
         model=decoder,
         corpus=EMBEDDED,
         tokenizer=checkpoint.folder,
@@ -68,6 +68,11 @@ def open_checkpoint(name: str, revision: str) -> tuple[HubCheckpoint, HubDecoder
     decoder = load_pretrained(checkpoint)
     decoder.eval()
     return checkpoint, decoder
+
+
+def _absolute(name: str) -> str:
+    path = resolve_path(name)
+    return str(path.absolute()) if path.is_dir() else name
 
 
 def _open_base(name: str, store: Store) -> NamedModel:

@@ -34,7 +34,7 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UsageError: if one is unknown, or lacks its value.
         """
-        flags, rest = self.parse_known_args(_bound(argv))
+        flags, rest = self.parse_known_args(bound(argv))
         if rest:
             given = rest[0].partition("=")[0]
             near = difflib.get_close_matches(given, list(self._options(argv)), n=1)
@@ -51,7 +51,7 @@ class Parser(argparse.ArgumentParser):
                     yield from action.choices[name]._options(argv)
 
 
-def _bound(argv: Sequence[str]) -> list[str]:
+def bound(argv: Sequence[str]) -> list[str]:
     """`--gap -1B` as `--gap=-1B`: what begins with a minus and a digit is a value, not a flag."""
     words: list[str] = []
     for word in argv:

@@ -12,6 +12,8 @@ from raydistill.storage.urls import DEFAULT_STORAGE, copy_of, is_url
 
 SCALE_VARIABLE, STORAGE_VARIABLE = "RAYDISTILL_SCALE", "RAYDISTILL_STORAGE"
 
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+
 STORAGE = flag(
     "--storage", help=f"a folder, s3://… or gs://… (${STORAGE_VARIABLE} or {DEFAULT_STORAGE})"
 )
@@ -42,5 +44,5 @@ def storage_of(flags: argparse.Namespace) -> Path:
 
 def tracking_uri_of(flags: argparse.Namespace, storage: Path) -> str:
     """The URI of the MLflow server, else of the storage's own database."""
-    given = flags.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    given = flags.tracking_uri or os.environ.get(TRACKING_VARIABLE)
     return given or f"sqlite:///{storage}/mlflow.db"

@@ -53,8 +53,10 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         sized=lambda size: scale if size == scale.name else _scale(flags, size),
         allow_many=flags.yes,
     )
+    if not cells:
+        raise UsageError(f"{sweep.name} has no cell with these flags: name other values")
     searching = _searching(sweep, flags, len(cells))
-    seed = cells[0].request.seed if cells else 1
+    seed = cells[0].request.seed
     if searching.name == RANDOM:
         cells = tuple(first_of_permutation(cells, searching.trials, seed))
     references = _references(sweep, flags, scale, searching)
@@ -138,7 +140,7 @@ def _scale(flags: argparse.Namespace, name: str) -> Scale:
     scale = load_scale(name) if flags.model is None else _scale_of_model(flags, name)
     scale = replace(scale, heal=with_settings(scale.heal, dict(flags.set)))
     if flags.budget is not None:
-        if flags.budget <= 0:
+        if flags.budget < 0:
             raise UsageError(
                 f"the budget of {flags.budget} tokens is under one batch of "
                 f"{scale.heal.batch_tokens}"
@@ -155,7 +157,7 @@ def _scale(flags: argparse.Namespace, name: str) -> Scale:
         flags.num_fewshot,
         Store(storage_of(flags)),
     )
-    return replace(scale, evaluation=evaluation)
+    return replace(scale, evaluation=replace(evaluation, limit=flags.limit or 0))
 
 
 def _task_data(flags: argparse.Namespace) -> Path | None:

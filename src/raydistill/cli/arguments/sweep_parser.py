@@ -74,7 +74,7 @@ def _training_flags(parser: Parser) -> None:
     group.add_argument(
         "--budget",
         type=parse_tokens,
-        help="tokens after the first removal, the paper's or a --model's",
+        help="tokens after the first removal, the paper's or a --model's; 0: no training",
     )
     group.add_argument("--order", default=ORDERS[0], help=f"of removal: {', '.join(ORDERS)}")
     group.add_argument("--allow-ends", action="store_true", help="first and last layer may leave")
@@ -105,6 +105,11 @@ def _measuring_flags(parser: Parser) -> None:
         "--num-fewshot",
         type=whole("--num-fewshot", lowest=0),
         help="examples before every item (as the task says)",
+    )
+    group.add_argument(
+        "--limit",
+        type=whole("--limit"),
+        help="items of each task, its first ones: a first look (all)",
     )
     group.add_argument(
         "--max-length",

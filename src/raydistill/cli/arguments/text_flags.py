@@ -30,9 +30,9 @@ def with_text(scale: Scale, flags: argparse.Namespace) -> Scale:
     """
     scale = replace(
         scale,
-        corpus=flags.corpus or scale.corpus,
+        corpus=absolute(flags.corpus) if flags.corpus else scale.corpus,
         text_field=flags.text_field or scale.text_field,
-        heldout=flags.heldout or scale.heldout,
+        heldout=absolute(flags.heldout) if flags.heldout else scale.heldout,
     )
     if not flags.heldout_general:
         return scale

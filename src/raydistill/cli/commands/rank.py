@@ -6,11 +6,17 @@ from pathlib import Path
 
 import torch
 
-from raydistill.cli.arguments.named_model import open_model
-from raydistill.core.paths import resolve_path
+from raydistill.cli.arguments.named_model import NamedModel, open_model
+from raydistill.core.paths import resolve_path, sweep_script
+from raydistill.core.redaction import printed_command
+from raydistill.data.corpus.heldout_documents import read_documents, read_info
+from raydistill.data.sources.source import absolute
+from raydistill.evaluation.text_tasks import choose_items
+from raydistill.planning.custom_model import OWN_TASKS
+from raydistill.planning.preview.first_budget import first_budget
 from raydistill.pruning.calibration import default_device, read_sample
 from raydistill.pruning.ranking import rank as measure
-from raydistill.pruning.ranking_result import counts_of
+from raydistill.pruning.ranking_result import Ranking, counts_of
 from raydistill.reports import ranking
 from raydistill.reports.console.console import open_console
 from raydistill.reports.figures import panels as pictures
@@ -19,6 +25,7 @@ from raydistill.reports.formats.terminal import print_section
 from raydistill.storage.manifest import write_text
 from raydistill.storage.output_folder import check_output, output_folder, write_errors
 from raydistill.storage.store import Store
+from raydistill.storage.urls import storage_flag
 
 
 def rank(store: Store, flags: argparse.Namespace) -> int:
@@ -43,8 +50,7 @@ def rank(store: Store, flags: argparse.Namespace) -> int:
     result = measure(
         named.model, sample, counts, name=named.name, text=text_name, dear=flags.greedy
     )
-    text_flags = ("--corpus", text) if flags.text else ()
-    command = ranking.next_command(result, named.flags, text_flags)
+    command, remark = _next(result, named, text, sample.corpus, store)
     console.print(ranking.summary_line(result), soft_wrap=True)
     for section in ranking.sections(result):
         print_section(section, console)
@@ -53,12 +59,43 @@ def rank(store: Store, flags: argparse.Namespace) -> int:
         console.print(line, soft_wrap=True)
     folder = _folder(flags, named.name)
     with output_folder(folder, overwrite=True) as draft, write_errors(draft):
-        write_text(draft / "rank.md", ranking.to_markdown(result, command))
+        write_text(draft / "rank.md", ranking.to_markdown(result, command, remark))
         write_text(draft / "rank.csv", ranking.to_csv(result))
         pictures.save(pictures.draw_together(ranking_figure(result)), "rank", draft)
     console.print(f"\nTables and picture: {folder}/rank.md, .csv, .svg, .png", soft_wrap=True)
-    console.print(f"Next: {command}", soft_wrap=True)
+    console.print("\n".join(filter(None, (remark, f"Next: {command}"))), soft_wrap=True)
     return 0
+
+
+def _next(
+    result: Ranking, named: NamedModel, text: str, corpus: Path, store: Store
+) -> tuple[str, str]:
+    """The sweep that trains the most promising locations, and what it takes.
+
+    A base of a scale heals on the scale's own text and budget. Another model gets the text that
+    it was ranked on, and a budget.
+    """
+    locations, count = ranking.next_locations(result)
+    words = ["python", sweep_script("where_to_drop"), *named.flags]
+    words += ["--location", ",".join(locations), "--count", str(count)]
+    words += storage_flag(store.root)
+    if named.flags[0] != "--model":
+        return printed_command(words), ""
+    # On average a pass starts in the middle.
+    passes = (result.num_layers + len(result.cuts)) / 2
+    budget = first_budget(
+        text_tokens=read_info(corpus).train_tokens,
+        context=result.context,
+        tokens_per_s=passes * result.windows * result.context / max(result.seconds, 1e-3),
+        cells=len(locations),
+        arms=2,
+    )
+    words += ["--corpus", absolute(text), "--seq-len", str(result.context), *budget.flag]
+    documents = read_documents(corpus)
+    tasks = [name for name in OWN_TASKS if choose_items(name, documents)]
+    words += ["--tasks", ",".join(tasks)] if 0 < len(tasks) < len(OWN_TASKS) else []
+    words += ["--yes"]  # what it takes is said beside it
+    return printed_command(words), budget.sentence
 
 
 def _folder(flags: argparse.Namespace, name: str) -> Path:

@@ -7,6 +7,7 @@ from raydistill.cli.arguments.storage import tracking_uri_of
 from raydistill.core.errors import SetupError, UsageError, unknown
 from raydistill.core.redaction import redact
 from raydistill.driver.tracking_snapshot import for_tracker
+from raydistill.planning.history.rerun_command import last_command
 from raydistill.planning.history.state import read_state
 from raydistill.planning.history.sweep_record import SweepRecord, all_records
 from raydistill.reports.console.console import open_console
@@ -49,7 +50,7 @@ def _deliver(record: SweepRecord, folder: Path, uri: str, store: Store) -> str:
     """Bring MLflow to what the store holds of a sweep; returns how many runs that are."""
     sweep = for_tracker(
         read_state(record, store),
-        command=f"python sweeps/{record.name}.py --scale {record.scale}",
+        command=last_command(record, store),
         running=False,
         environment=environment(Path.cwd()),
         files=_files(folder),

@@ -71,7 +71,7 @@ def assemble_corpus(request: CorpusRequest, folder: Path, store: Store) -> Corpu
     documents, heldout = _heldout(request, draft, folder, store)
     prefixes = list(_prefixes(shards, counts, heldout.token_bytes))
     train_tokens = sum(prefix.num_bytes for prefix in prefixes) // heldout.token_bytes
-    _check_size(request, train_tokens, documents)
+    check_size(request, train_tokens, documents)
     info = CorpusInfo(
         name=name_of(request.text),
         corpus_sha256=_sha256_of_both(prefixes, heldout),
@@ -162,9 +162,20 @@ def _heldout(
     return documents, encode(texts, tokenizer, draft.end_of_text_id, begin)
 
 
-def _check_size(request: CorpusRequest, train_tokens: int, heldout: Sequence[Document]) -> None:
+def check_size(request: CorpusRequest, train_tokens: int, heldout: Sequence[Document]) -> None:
+    """Refuse a corpus of so many training tokens, and these held-out documents, if it is too short.
+
+    Raises:
+        DataError: saying what is missing.
+    """
     if train_tokens <= request.context:
-        raise DataError(too_short(request.text, train_tokens, request.context))
+        message = too_short(request.text, train_tokens, request.context)
+        if heldout and not request.heldout:
+            message += (
+                f" beside {len(heldout)} held-out document(s): add text, or name other text to "
+                "measure on with --heldout"
+            )
+        raise DataError(message)
     if not heldout and request.heldout:
         raise DataError(f"the held-out text {request.heldout} has no document in it")
     if not heldout:

@@ -5,6 +5,7 @@
 A draft is kept until the corpus is complete, so that a killed preparation resumes.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,9 @@ from raydistill.storage.store import Store
 
 SHARD_CHARACTERS = 4_000_000
 TRAINING_CHARACTERS = 64_000_000  # of the beginning of a text, to train a new tokenizer on
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +63,9 @@ def begin_draft(request: CorpusRequest, key: str, store: Store) -> Path:
     if (folder / "draft.json").is_file():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    held, notes = _choose_heldout(request, store)
+    held, notes = choose_heldout(request, store)
+    for note in notes:
+        _log.warning(note)
     draft = Draft(
         end_of_text_id=_write_tokenizer(request, held, folder / "tokenizer.json", store),
         held=tuple(held),
@@ -114,9 +120,7 @@ def all_units(text: str, files: tuple[File, ...]) -> tuple[tuple[str, ...], list
     return choose_units(files, every=1)
 
 
-def _choose_heldout(
-    request: CorpusRequest, store: Store
-) -> tuple[list[tuple[str, ...]], list[str]]:
+def choose_heldout(request: CorpusRequest, store: Store) -> tuple[list[tuple[str, ...]], list[str]]:
     """The held-out units of each source, and notes on all files."""
     held, notes = [], []
     for source, files in zip(sources_of(request.text), open_sources(request, store), strict=True):

@@ -5,7 +5,6 @@ So neither choosing them nor measuring on them takes more memory as text grows.
 
 import hashlib
 import heapq
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 
 from raydistill.data.documents import Document
@@ -14,8 +13,6 @@ from raydistill.data.sources.source import File
 
 HELDOUT_EVERY = 16
 MAX_HELDOUT = 4_096
-
-_log = logging.getLogger(__name__)
 
 
 def choose_units(
@@ -37,7 +34,6 @@ def choose_units(
             (heapq.heappush if len(lowest) < MAX_HELDOUT else heapq.heappushpop)(lowest, entry)
         if note := cleaner.note(getattr(file, "path", file)):
             notes.append(note)
-            _log.warning(note)
     size = num_documents
     if every > 1:
         size = max(1, num_documents // every) if num_documents > 1 else 0

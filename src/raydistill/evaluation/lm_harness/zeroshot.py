@@ -4,6 +4,7 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ def score_tasks(
     items: Mapping[str, Path],
     max_length: int | None = None,
     first_token: str = "",
+    limit: int = 0,
 ) -> dict[str, UnitScores]:
     """Right answers and items of each held-out unit, for every task made of the corpus.
 
@@ -51,6 +53,7 @@ def score_tasks(
         items: the file of items of each task, from `make_items`.
         max_length: tokens that the model reads at once, at most; None: all that it can.
         first_token: `EvalSpec.first_token`.
+        limit: how many items are scored, the first ones; 0: all.
 
     Raises:
         UsageError: if there is no such task.
@@ -58,7 +61,7 @@ def score_tasks(
     lm = _lm(model, folder, max_length, first_token)
     scores = {}
     for name, file in items.items():
-        samples = _samples(lm, corpus_task(name, file, metric(name)))
+        samples = _samples(lm, corpus_task(name, file, metric(name)), limit)
         scores[name] = _by_unit(samples, lambda s: s["doc"]["unit"], metric(name))
     return scores
 
@@ -70,6 +73,7 @@ def score_source(
     data: Path,
     max_length: int | None = None,
     first_token: str = "",
+    limit: int = 0,
 ) -> UnitScores:
     """The score of a task that has its own data; every item is a unit.
 
@@ -80,22 +84,25 @@ def score_source(
         data: where its items are.
         max_length: tokens that the model reads at once, at most; None: all that it can.
         first_token: `EvalSpec.first_token`.
+        limit: how many items are scored, the first ones; 0: all.
 
     Raises:
         DataError: if the task has no metric that is a mean over its items.
     """
     load = paper_task if source.task in PAPER13 else lm_eval_task
     lm = _lm(model, folder, max_length, first_token)
-    return score_with(lm, load(source.task, data, source.num_fewshot))
+    return score_with(lm, load(source.task, data, source.num_fewshot), limit)
 
 
-def score_with(lm: LM, task: FileTask) -> UnitScores:
+def score_with(lm: LM, task: FileTask, limit: int = 0) -> UnitScores:
     """The score of a task by any of lm-eval's models; every item is a unit.
+
+    With a `limit` only the first items are scored.
 
     Raises:
         DataError: if the task has no metric that is a mean over its items.
     """
-    name, samples = task.config.task, _samples(lm, task)
+    name, samples = task.config.task, _samples(lm, task, limit)
     first_filter = samples[0]["filter"]
     filtered = [sample for sample in samples if sample["filter"] == first_filter]
     score = _score_metric(name, filtered[0])
@@ -103,15 +110,17 @@ def score_with(lm: LM, task: FileTask) -> UnitScores:
         return _f1(filtered, name)
     return replace(
         _by_unit(filtered, lambda s: f"{name} {s['doc_id']}", score),
-        chance=_chance(task),
+        chance=_chance(task, limit),
         beside=tuple(_other_means(samples, score, first_filter)),
     )
 
 
-def _samples(lm: LM, task: FileTask) -> list[Sample]:
+def _samples(lm: LM, task: FileTask, limit: int) -> list[Sample]:
     name = task.config.task
     # no bootstrap: intervals are computed over whole units
-    result = evaluator.evaluate(lm=lm, task_dict={name: task}, bootstrap_iters=0)
+    result = evaluator.evaluate(
+        lm=lm, task_dict={name: task}, bootstrap_iters=0, limit=limit or None
+    )
     samples: list[Sample] = result["samples"][name]
     return samples
 
@@ -157,11 +166,13 @@ def _f1(samples: Sequence[Sample], name: str) -> UnitScores:
     )
 
 
-def _chance(task: FileTask) -> float:
+def _chance(task: FileTask, limit: int) -> float:
     """What guessing gives: the mean over items of 1/choices; 0 for a task without choices."""
     if task.OUTPUT_TYPE != "multiple_choice":
         return 0.0
-    shares = [1 / len(task.doc_to_choice(document)) for document in task.eval_docs]
+    shares = [
+        1 / len(task.doc_to_choice(document)) for document in islice(task.eval_docs, limit or None)
+    ]
     return sum(shares) / len(shares)
 
 

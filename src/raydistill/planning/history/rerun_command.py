@@ -1,29 +1,57 @@
-"""The command that trains one cell of a sweep again."""
+"""The commands that ran a sweep, and that train one cell of it again."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 
 from raydistill.core.errors import RaydistillError
-from raydistill.core.units import format_age, format_tokens, parse_tokens
+from raydistill.core.paths import sweep_script
+from raydistill.core.redaction import redact
+from raydistill.core.units import exact_tokens
+from raydistill.planning.cell import Cell, Value
 from raydistill.planning.custom_model import CustomModel, scale_of, usual_max_length
 from raydistill.planning.history.sweep_record import CellRequest, SweepRecord
-from raydistill.planning.sweep import FIELDS
+from raydistill.planning.lr_probe import needs_probe
 from raydistill.specs.locations import NONE, is_list
 from raydistill.specs.scale import Scale, load_scale
-from raydistill.specs.trial import OWN, Recipe, TrialRequest
+from raydistill.specs.trial import OWN, Recipe
+from raydistill.storage.manifest import write_text
+from raydistill.storage.store import Store
+
+COMMAND_FILE = "command.txt"  # in a sweep's folder: the last command that ran it
 
 
-def command_of(sweep: SweepRecord, cell_request: CellRequest) -> str:
-    """The command of the sweep for this cell alone, with every value named."""
+def keep_command(command: str, store: Store, sweep: str, scale: str) -> None:
+    """Keep the command that runs a sweep, without secrets."""
+    write_text(store.path("sweeps", sweep, scale, COMMAND_FILE), f"{redact(command)}\n")
+
+
+def last_command(sweep: SweepRecord, store: Store) -> str:
+    """The last command that ran a sweep; of a storage that does not have it, one without flags."""
+    if kept := _kept_command(sweep, store):
+        return kept
+    model = _model(sweep, sweep.cells[0].cell.scale) if sweep.cells else []
+    return shlex.join(["python", sweep_script(sweep.name), *model])
+
+
+def _kept_command(sweep: SweepRecord, store: Store) -> str:
+    path = store.path("sweeps", sweep.name, sweep.scale, COMMAND_FILE)
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+
+
+def command_of(sweep: SweepRecord, cell_request: CellRequest, store: Store) -> str:
+    """The command of the sweep for this cell alone, with every value named.
+
+    What is measured is not in it: it changes no weights, and needs data that may be elsewhere.
+    """
     cell = cell_request.cell
-    axes = [(f"--{axis}", str(v)) for axis, v in cell.values.items() if axis not in FIELDS]
+    script = shlex.split(_kept_command(sweep, store))[1:2] or [sweep_script(sweep.name)]
     words = [
-        *("python", f"sweeps/{sweep.name}.py"),
+        *("python", *script),
         *_model(sweep, cell.scale),
-        *(word for pair in (*axes, *_request(cell.request)) for word in pair),
+        *(word for pair in _values(sweep, cell) for word in pair),
         *(["--allow-ends"] if cell.request.allow_ends else []),
-        *(word for pair in _recipe(cell.scale, cell.request) for word in pair),
+        *(word for pair in _recipe(cell.scale, cell_request) for word in pair),
     ]
     return shlex.join(words)
 
@@ -46,26 +74,37 @@ def _recipe_name(recipe: Recipe) -> str:
     return "paper" if recipe.optimizer == "lion" else "heal"
 
 
-def _request(request: TrialRequest) -> Iterator[tuple[str, str]]:
-    yield "--age", format_age(request.age)
-    yield "--location", request.location
+def _values(sweep: SweepRecord, cell: Cell) -> Iterator[tuple[str, str]]:
+    """The flags of the axes as they were requested, and of all other fields as they were run."""
+    request, tokens = cell.request, _tokens_of(cell.scale)
+    axes = {axis: cell.values[axis] for axis in sweep.axes if axis in cell.values}
+    fields_run: dict[str, Value] = {"age": request.age, "location": request.location}
     if request.location != NONE:
         if not is_list(request.location):
-            yield "--count", str(request.count)
-        yield "--gap", _tokens(request.gap)
-        yield "--order", request.order
-    yield "--loss", request.loss
+            fields_run["count"] = request.count
+        fields_run |= {"gap": request.gap, "order": request.order}
+    fields_run |= {"loss": request.loss, "seed": request.seed}
     if request.teacher != OWN:
-        yield "--teacher", request.teacher
+        fields_run["teacher"] = request.teacher
+    for name, value in (fields_run | axes).items():
+        if name == "age" and isinstance(value, int):
+            yield "--age", exact_tokens(value)
+        else:
+            yield f"--{name}", tokens(int(value)) if name == "gap" else str(value)
     if request.excerpt:
         yield "--teacher-placement", f"cached:{request.excerpt}"
-    yield "--seed", str(request.seed)
 
 
-def _recipe(scale: Scale, request: TrialRequest) -> Iterator[tuple[str, str]]:
+def _tokens_of(scale: Scale) -> Callable[[int], str]:
+    """How a flag writes tokens of a scale: a custom model's are its own, whatever its record's."""
+    clock = scale.train_clock if scale.brought else 1
+    return lambda tokens: exact_tokens(round(tokens / clock))
+
+
+def _recipe(scale: Scale, cell_request: CellRequest) -> Iterator[tuple[str, str]]:
     """The flags for what differs from the scale's defaults."""
     default = _without_flags(scale)
-    yield "--budget", _tokens(scale.budget)
+    yield "--budget", _tokens_of(scale)(scale.budget)
     for flag in ("corpus", "text_field", "heldout", "heldout_general"):
         if (text := getattr(scale, flag)) != getattr(default, flag):
             yield f"--{flag.replace('_', '-')}", text
@@ -74,8 +113,8 @@ def _recipe(scale: Scale, request: TrialRequest) -> Iterator[tuple[str, str]]:
         for field in fields(Recipe)
         if getattr(scale.heal, field.name) != getattr(default.heal, field.name)
     }
-    if not isinstance(request.peak_lr, str):
-        settings["peak_lr"] = request.peak_lr
+    if cell_request.remark and needs_probe(cell_request.cell):  # else an axis gave the rate
+        settings["peak_lr"] = cell_request.spec.train.recipe.peak_lr
     for name, value in settings.items():
         yield "--set", f"{name}={value}"
 
@@ -95,9 +134,3 @@ def _without_flags(scale: Scale) -> Scale:
         return scale_of(custom, None)
     except RaydistillError:
         return scale
-
-
-def _tokens(tokens: int) -> str:
-    """`20B` where that is exact, else every digit."""
-    text = format_tokens(tokens)
-    return text if parse_tokens(text) == tokens else str(tokens)

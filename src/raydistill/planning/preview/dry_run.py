@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 from raydistill.core.units import format_bytes, format_flops, format_seconds, format_tokens
-from raydistill.data.corpus.request import corpus_request, expected_notes
 from raydistill.evaluation.lm_harness.task_data import missing_task_data
 from raydistill.planning.cell import REFERENCE, BaseRequest, bases_of, cell_name, format_value
 from raydistill.planning.lr_probe import FACTORS, probe_cells, with_probes
@@ -20,14 +19,14 @@ from raydistill.planning.preview.costs import (
     rates_of,
 )
 from raydistill.planning.preview.forecast import forecast
+from raydistill.planning.preview.repeats import text_notes
 from raydistill.planning.resolve import PlannedTrial, Unscored
 from raydistill.planning.search_settings import FUNNEL, TPE
-from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.evaluation import EvalSpec
 from raydistill.specs.flops import parameters
 from raydistill.specs.locations import NONE, label
 from raydistill.specs.scale import Scale
-from raydistill.specs.trial import FROM_BASE, RandomBase, TrialRequest, TrialSpec
+from raydistill.specs.trial import FROM_BASE, RandomBase, Recipe, TrialRequest, TrialSpec
 
 KEPT, REMOVED, UNKNOWN = "■", "□", "·"
 MOST_SHARED = 5  # trials whose several names are listed
@@ -84,7 +83,11 @@ def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
     )
     lines = [
         *_headings(prepared, width),
-        *_of_text(prepared, width),
+        *(
+            line
+            for note in text_notes(prepared)
+            for line in _wrapped(f"{'text':9} {note}", width, " " * 10)
+        ),
         "",
         *textwrap.wrap(legend, width),
         *_table(heads, rows[:most], width),
@@ -192,8 +195,7 @@ def _headings(prepared: PreparedSweep, width: int) -> Iterator[str]:
         "clocks": _clocks(scale),
         "ages": ages,
         "training": f"warm-up {format_tokens(recipe.warmup_tokens)}, "
-        f"warm phase {format_tokens(recipe.warm_phase_tokens)}, budget "
-        f"{format_tokens(request.budget)} → {format_tokens(recipe.budget_tokens)}, "
+        f"warm phase {format_tokens(recipe.warm_phase_tokens)}, budget {_budget(request, recipe)}, "
         f"{recipe.total_steps} steps of {format_tokens(recipe.batch_tokens)} tokens, "
         f"peak rate {recipe.peak_lr:g}",
         "tasks": _tasks(scale.evaluation),
@@ -214,9 +216,16 @@ def _age(base: BaseRequest, *, exists: bool) -> str:
     return f"{age} (to be read)" if base.scale.brought else f"{age} (to be pretrained)"
 
 
+def _budget(request: TrialRequest, recipe: Recipe) -> str:
+    """As requested and as trained, in whole steps."""
+    ends = format_tokens(request.budget), format_tokens(recipe.budget_tokens)
+    return " → ".join(dict.fromkeys(ends))
+
+
 def _clocks(scale: Scale) -> str:
-    if scale.brought and len(scale.ages) == 1:
-        return "one token is one token; one checkpoint, so age is no axis (--age REV,REV)"
+    if scale.brought:
+        one = "; one checkpoint, so age is no axis (--age REV,REV)" if len(scale.ages) == 1 else ""
+        return f"one token is one token{one}"
     return (
         f"1 token of pretraining stands for {scale.age_clock:,} of the paper's, "
         f"1 token of training for {scale.train_clock:,}"
@@ -227,15 +236,8 @@ def _tasks(evaluation: EvalSpec) -> str:
     """The tasks, and those whose data is not local yet."""
     missing = missing_task_data(evaluation)
     away = f" (from the hub, not here yet: {', '.join(missing)})" if missing else ""
-    return (", ".join(evaluation.tasks) or "none") + away
-
-
-def _of_text(prepared: PreparedSweep, width: int) -> Iterator[str]:
-    """The notes from tokenising the corpus; before that, those that are known without."""
-    scale, sha256 = prepared.plan.scale, prepared.artifacts.corpus.corpus_sha256
-    corpus = prepared.store.load(CorpusInfo, "corpora", sha256, "corpus.json")
-    for note in corpus.notes if corpus else expected_notes(corpus_request(scale)):
-        yield from _wrapped(f"{'text':9} {note}", width, " " * 10)
+    few = f"; a first look: {evaluation.limit} items of each" if evaluation.limit else ""
+    return (", ".join(evaluation.tasks) or "none") + away + few
 
 
 def _healing(request: TrialRequest) -> tuple[bool, int]:
@@ -272,12 +274,11 @@ def _shared(trials: Sequence[PlannedTrial]) -> Iterator[str]:
 
 
 def _probes(plan: SweepPlan) -> Iterator[str]:
-    if plan.options.lr_probe:
-        probes = probe_cells(plan.cells)
-        seed = probes[0].request.seed if probes else 0
+    probes = probe_cells(plan.cells) if plan.options.lr_probe else ()
+    if probes:
         yield (
-            f"Of these, the {len(probes)} with data seed {seed} come first: three peak rates for "
-            f"each of {len(probes) // len(FACTORS)} arms."
+            f"Of these, the {len(probes)} with data seed {probes[0].request.seed} come first: "
+            f"three peak rates for each of {len(probes) // len(FACTORS)} arms."
         )
 
 

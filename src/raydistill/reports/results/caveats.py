@@ -7,7 +7,7 @@ from raydistill.core.units import format_tokens
 from raydistill.evaluation.bootstrap import MIN_DOCUMENTS
 from raydistill.reports.results.blocks import RowBlock
 from raydistill.reports.results.cells import Measured, ReportCell, SweepReport
-from raydistill.reports.results.common_tasks import TableTasks, constant_answers
+from raydistill.reports.results.common_tasks import TableTasks, constant_answers, first_look
 
 FEW_SEEDS = 3  # that show little of training noise: intervals over them are wide
 
@@ -18,6 +18,11 @@ def warnings(report: SweepReport, blocks: Sequence[RowBlock], tasks: TableTasks)
     if report.small_scale:
         limits.append(
             "Mechanics at a small scale: do not choose layers for a large model from this."
+        )
+    if mark := first_look(report):
+        limits.append(
+            f"{mark[0].upper()}{mark[1:]} (--limit): a score of a few items says little, and is "
+            "never mixed with one of all."
         )
     if report.unfinished:
         total = report.unfinished + len(report.cells)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from raydistill.evaluation.bootstrap import DocumentScores
 from raydistill.evaluation.performance_drops import above_chance, scored_everywhere, tasks_averaged
 from raydistill.reports.results.cells import Measured, SweepReport
+from raydistill.specs.evaluation import item_limit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +25,15 @@ class TableTasks:
     def all_at_chance(self) -> bool:
         """Whether the means are over tasks at chance, as there are no others."""
         return bool(set(self.at_chance) & set(self.chance))
+
+
+def first_look(report: SweepReport) -> str:
+    """A mark for a report whose tasks are scored on some of their items; else empty."""
+    finished = [cell.outcome for cell in report.cells if isinstance(cell.outcome, Measured)]
+    scores = [base.scores for base in report.bases]
+    scores += [outcome.result.after for outcome in finished]
+    limit = item_limit(name for score in scores for name in score.tasks)
+    return f"a first look, {limit} items a task" if limit else ""
 
 
 def table_tasks(report: SweepReport) -> TableTasks:

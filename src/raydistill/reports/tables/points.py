@@ -15,6 +15,7 @@ from raydistill.reports.results import paper_numbers as paper
 from raydistill.reports.results.blocks import RowCells, row_blocks
 from raydistill.reports.results.cells import CONTROL, Measured, ReportCell, SweepReport
 from raydistill.reports.tables.table import Row, Table
+from raydistill.specs.evaluation import item_limit
 from raydistill.specs.results import TrialResult
 
 Value = str | int | float
@@ -85,6 +86,10 @@ def _fields(report: SweepReport, row: RowCells) -> dict[str, Value]:
     if cell.layers:
         fields |= {"count": len(cell.layers), "gap_tokens": cell.gap_tokens}
     fields |= {"loss": cell.train.loss, "budget": cell.train.recipe.budget_tokens, "text": text}
+    outcome = cell.outcome
+    limit = item_limit(outcome.result.after.tasks) if isinstance(outcome, Measured) else 0
+    if limit:
+        fields["limit"] = f"{limit} items a task"
     hidden = ("seed", "count", "gap", "order") if row.role == "control" else ("seed",)
     return {**fields, **{axis: v for axis, v in cell.values.items() if axis not in hidden}}
 

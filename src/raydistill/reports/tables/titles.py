@@ -7,6 +7,7 @@ from raydistill.core.units import format_tokens
 from raydistill.reports.results.blocks import RowBlock, age_text
 from raydistill.reports.results.caveats import joined
 from raydistill.reports.results.cells import ReportBase, SweepReport
+from raydistill.reports.results.common_tasks import first_look
 from raydistill.specs.results import Scores
 
 
@@ -18,7 +19,8 @@ def table_title(report: SweepReport) -> str:
     scales = joined(
         dict.fromkeys([c.scale for c in report.cells if not c.beside] or [report.scale])
     )
-    return f"{report.question}\n{report.sweep}, scale {scales}: {tokens} tokens per parameter"
+    few = f"; {mark}" if (mark := first_look(report)) else ""
+    return f"{report.question}\n{report.sweep}, scale {scales}: {tokens} tokens per parameter{few}"
 
 
 def block_title(

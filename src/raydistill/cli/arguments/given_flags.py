@@ -1,0 +1,95 @@
+"""The flags of a sweep's command line as they were given, for a command that is printed."""
+
+import argparse
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from raydistill.cli.arguments.parser import bound
+from raydistill.cli.arguments.storage import SCALE_VARIABLE, STORAGE_VARIABLE, TRACKING_VARIABLE
+from raydistill.core.paths import resolve_path
+from raydistill.data.sources.source import absolute
+from raydistill.storage.urls import is_url
+
+_ENVIRONMENT = {
+    "--scale": SCALE_VARIABLE,
+    "--storage": STORAGE_VARIABLE,
+    "--tracking-uri": TRACKING_VARIABLE,
+}
+_TEXTS = ("--corpus", "--heldout", "--heldout-general")
+_FOLDERS = ("--model", "--task-data")
+_LOOKS = ("--dry-run", "--probe", "--debug")  # change nothing of what is trained
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GivenFlags:
+    """A sweep's script, and its flags with those that the environment stood for.
+
+    Every path is absolute: the command means the same in another working directory and shell.
+    """
+
+    script: Path
+    flags: tuple[tuple[str, ...], ...]  # the first of an option's names, and its value if any
+
+    def words(self) -> list[str]:
+        """The words of the command."""
+        flags = [word for words in self.flags for word in words]
+        return ["python", str(self.script), *flags]
+
+    def text(self) -> str:
+        """The command as a shell takes it, with its secrets."""
+        return shlex.join(self.words())
+
+    def argv(self) -> list[str]:
+        """What the sweep's parser is to read."""
+        return self.words()[2:]
+
+    def changed(self, name: str, *value: str) -> "GivenFlags":
+        """With that flag at another value, or as a switch."""
+        return replace(self, flags=(*self.without(name).flags, (name, *value)))
+
+    def without(self, *names: str) -> "GivenFlags":
+        """Without those flags."""
+        return replace(self, flags=tuple(words for words in self.flags if words[0] not in names))
+
+
+def given_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> GivenFlags:
+    """The flags of `argv`, the program's first; `parser` has read them."""
+    given = [_absolute(words) for words in _options(parser, argv[1:])]
+    names = {words[0] for words in given}
+    for name, variable in _ENVIRONMENT.items():
+        if name not in names and (value := os.environ.get(variable)):
+            given.append(_absolute((name, value)))
+    script = Path(argv[0]).absolute()
+    return GivenFlags(script=script, flags=tuple(given)).without(*_LOOKS)
+
+
+def _options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    words = iter(bound(argv))
+    for word in words:
+        name, equals, value = word.partition("=")
+        action = parser._option_string_actions[name]
+        if action.nargs == 0:
+            yield (name,)
+        else:
+            yield action.option_strings[0], value if equals else next(words)
+
+
+def _absolute(words: tuple[str, ...]) -> tuple[str, ...]:
+    name, value = words[0], words[-1]
+    if name in _TEXTS:
+        return name, absolute(value)
+    if name in _FOLDERS:
+        return name, _folder(value)
+    if name == "--reference":
+        return name, ",".join(_folder(item.strip()) for item in value.split(","))
+    if name == "--storage" and not is_url(value):
+        return name, str(resolve_path(value).absolute())
+    return words
+
+
+def _folder(value: str) -> str:
+    path = resolve_path(value)
+    return str(path.absolute()) if path.is_dir() else value

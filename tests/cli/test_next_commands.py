@@ -1,0 +1,87 @@
+"""What a sweep prints at its end is run, from another directory and without its environment."""
+
+import re
+import shlex
+
+import pytest
+
+from support import sweeping, trained_here
+from support.hub_models import save_model
+from support.printed import commands_in, run_printed
+from support.texts import essays, write_txt
+
+SWEEPS = {
+    "where_to_drop": ("--location", "none,input", "--age", "320B", "--set", "lr=1e-3"),
+    "when_to_drop": ("--gap", "0,1B", "--age", "320B", "--location", "input"),
+    "how_many_to_drop": ("--size", "smoke", "--count", "1,2", "--age=320B"),
+    "teacher_free_vs_kd": ("--arms", "control,kd", "--seed", "1"),
+    "search": (
+        *("--search", "grid", "--location", "input,3-4", "--count", "2", "--gap", "0"),
+        *("--loss", "lm", "--lr_factor", "1,0.5"),
+    ),
+}
+
+
+def trials_of(plan):
+    return tuple(map(int, re.search(r"distinct trials (\d+) · done (\d+)", plan).groups()))
+
+
+def assert_they_run(printed, trials):
+    """All are planned; the one for a cluster is the same again, the others train more."""
+    commands = commands_in(printed)
+    *others, same = [command for command in commands if "sweeps/" in command]
+    assert len(others) >= 2
+    assert same.startswith("ray job submit -- python /")
+    plan = run_printed(same, "--dry-run")
+    assert (plan.returncode, plan.stderr) == (0, "")
+    assert trials_of(plan.stdout) == (trials, trials)
+    for command in others:
+        plan = run_printed(command, "--dry-run")
+        assert (plan.returncode, plan.stderr) == (0, "")
+        num_trials, done = trials_of(plan.stdout)
+        assert f", {num_trials - done} new trials" in command
+        assert (num_trials > trials and done == trials) or "healing" in command
+    return commands
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_sweep_says_how_to_go_on_with_its_flags(name, prepared, tmp_path):
+    storage = prepared(tmp_path / "my storage")
+    trained_here.train(storage, *SWEEPS[name], script=name)
+    done = sweeping.here(name, storage, *SWEEPS[name])
+    assert done.returncode == 0, done.stderr
+    assert "nothing is trained" in done.stdout
+    commands = assert_they_run(done.stdout, trials=2 + 2 * (name == "search"))
+    for command in commands:
+        words = shlex.split(command, comments=True)
+        assert str(storage) in words
+        if "sweeps/" in command:
+            assert "smoke" in words
+
+
+def test_the_flags_of_a_model_of_ones_own_are_repeated(prepared, tmp_path, monkeypatch):
+    folder, storage = save_model(tmp_path / "my model"), prepared(tmp_path / "storage")
+    write_txt(tmp_path / "notes.txt", essays(64))
+    flags = (
+        *("--model", "my model", "--corpus", "notes.txt", "--tasks", "continuation", "--count=2"),
+        *("--location", "none,input", "--budget", "8192", "--set", "lr=1e-4", "--allow-ends"),
+    )
+    monkeypatch.setattr(sweeping, "ROOT", tmp_path)  # where it runs
+    (tmp_path / "sweeps").symlink_to(trained_here.SWEEPS)
+    monkeypatch.chdir(tmp_path)
+    trained_here.train(storage, *flags)
+    done = sweeping.here("where_to_drop", storage, *flags)
+    assert done.returncode == 0, done.stderr
+    for command in assert_they_run(done.stdout, trials=2):
+        words = shlex.split(command, comments=True)
+        assert {str(storage), *(("--allow-ends",) if "sweeps/" in command else ())} <= set(words)
+        if "sweeps/" in command:
+            assert {str(folder), str(tmp_path / "notes.txt"), "continuation", "lr=1e-4"} <= {*words}
+
+
+def test_a_password_is_not_printed(prepared, tmp_path):
+    storage = prepared(tmp_path)
+    flags = (*SWEEPS["where_to_drop"], "--location", "input")
+    trained_here.train(storage, *flags)
+    done = sweeping.here("where_to_drop", storage, *flags, HF_TOKEN="secret-of-mine")
+    assert "secret-of-mine" not in done.stdout

@@ -1,0 +1,153 @@
+"""How often a text is read, and one that is too short: a plan says so, before anything starts."""
+
+import json
+
+import pytest
+
+from raydistill.data.corpus.length import COUNTED_BYTES, length_of
+from raydistill.data.corpus.preparation import build_corpus
+from raydistill.data.corpus.request import CorpusRequest
+from raydistill.data.tokenizer import shipped_tokenizer
+from raydistill.planning.preview.first_budget import first_budget
+from raydistill.planning.preview.repeats import Repeats
+from raydistill.storage.store import Store
+from support import sweeping
+from support.hub_models import save_tokenizer
+from support.texts import essays, write_jsonl, write_txt
+from support.tokenizer_kinds import save_kind
+
+SHORT = "The king went up to the river."
+
+
+def dry_run(tmp_path, *flags):
+    return sweeping.here("where_to_drop", tmp_path / "storage", "--dry-run", *flags)
+
+
+TASK = ("--tasks", "continuation")  # such text gives no items for the others
+
+
+@pytest.mark.parametrize("of", ["trained", "shipped", "folder", "begins", "mix", "heldout"])
+def test_a_short_text_is_counted_as_it_will_be_tokenised(of, tmp_path):
+    text, other = (
+        write_txt(tmp_path / "a.txt", essays()),
+        write_jsonl(tmp_path / "b.jsonl", essays(9)),
+    )
+    folder = tmp_path / of
+    folder.mkdir()
+    if of == "begins":
+        save_kind(folder, "begins")
+    else:
+        save_tokenizer(folder)
+    tokenizer = {"trained": None, "folder": folder, "begins": folder}.get(of, shipped_tokenizer())
+    request = CorpusRequest(
+        text=f"{text}=0.7,{other}=0.3" if of == "mix" else text,
+        tokenizer=tokenizer,
+        heldout=other if of == "heldout" else "",
+        vocab_size=2048,
+    )
+    store = Store(tmp_path / "storage")
+    length = length_of(request, store)
+    info = json.loads((build_corpus(request, store) / "corpus.json").read_text())
+    assert (length.train_tokens, length.is_exact) == (info["train_tokens"], True)
+    assert len(length.heldout) == info["heldout_documents"] or of == "mix"
+
+
+def test_a_long_text_is_estimated(tmp_path):
+    text = write_txt(tmp_path / "a.txt", essays(60, lines=300))
+    request = CorpusRequest(text=text, tokenizer=shipped_tokenizer())
+    store = Store(tmp_path / "storage")
+    assert (tmp_path / "a.txt").stat().st_size > COUNTED_BYTES
+    length = length_of(request, store)
+    info = json.loads((build_corpus(request, store) / "corpus.json").read_text())
+    assert not length.is_exact
+    assert length.train_tokens == pytest.approx(info["train_tokens"], rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ([SHORT], "needs at least 65 training tokens, has "),
+        (
+            [SHORT] * 5,
+            "held-out document(s): add text, or name other text to measure on with --heldout",
+        ),
+        ([SHORT * 40], "nothing can be held out: add text, "),
+        ([f"{SHORT} {n}" for n in range(40)], "name other text to measure on with --heldout"),
+    ],
+)
+def test_a_text_that_is_too_short_is_refused_by_a_dry_run(texts, message, tmp_path):
+    corpus = write_jsonl(tmp_path / "a.jsonl", texts)
+    done = dry_run(tmp_path, "--corpus", corpus)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "storage").exists()
+
+
+def test_with_text_to_measure_on_a_short_one_will_do(tmp_path):
+    corpus = write_txt(tmp_path / "a.txt", [f"{SHORT} {n}" for n in range(40)])
+    heldout = write_txt(tmp_path / "b.txt", essays(4))
+    done = dry_run(tmp_path, "--corpus", corpus, "--heldout", heldout, *TASK)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_plan_says_how_often_its_text_repeats_and_warns_of_many_times(tmp_path):
+    corpus = write_txt(tmp_path / "a.txt", essays(64))
+    plan = " ".join(
+        dry_run(tmp_path, "--corpus", corpus, "--budget", "1000B", *TASK).stdout.split()
+    )
+    assert "training tokens, which the longest trial reads " in plan
+    assert "warning: more than 4 times" in plan
+    assert "(Muennighoff et al., 2023): take a longer --corpus or a smaller --budget" in plan
+    plan = " ".join(dry_run(tmp_path).stdout.split())
+    assert "text 129.245K training tokens, of which the longest trial reads 6.73 %" in plan
+
+
+@pytest.mark.parametrize(
+    ("read", "words"),
+    [
+        (25, "100 training tokens, of which the longest trial reads 25 %"),
+        (100, "of which the longest trial reads 100 %"),
+        (400, "which the longest trial reads 4 times"),
+        (410, "which the longest trial reads 4.1 times; warning: more than 4 times"),
+    ],
+)
+def test_epochs_are_told(read, words):
+    sentence = Repeats(text_tokens=100, is_exact=True, read_tokens=read).sentence
+    assert words in sentence
+    assert ("warning" in sentence) == (read > 400)
+
+
+@pytest.mark.parametrize(
+    ("text_tokens", "tokens_per_s", "tokens"),
+    [
+        (300_000, 1e9, 1_190_400),  # four times, in steps of 100 windows
+        (300_000, 1_950, 358_400),  # an hour: 3600 * 1950 / 3 / 6.5
+        (1_000, 1e9, 12_800),  # what a trial needs
+        (10**12, 1e12, 2_000_000_000),  # the default
+    ],
+)
+def test_a_first_budget_fits_text_and_machine(text_tokens, tokens_per_s, tokens):
+    budget = first_budget(
+        text_tokens=text_tokens, context=128, tokens_per_s=tokens_per_s, cells=5, arms=2
+    )
+    assert budget.tokens == tokens
+    assert ("Muennighoff" in budget.sentence) == (tokens > 4 * text_tokens)
+    assert budget.seconds == pytest.approx(tokens * 6.5 * 3 / tokens_per_s)
+
+
+def test_nothing_heavy_is_imported_to_count_a_text(tmp_path):
+    import subprocess
+    import sys
+
+    corpus = write_txt(tmp_path / "a.txt", essays(64))
+    script = str(sweeping.ROOT / sweeping.SCRIPT)
+    words = [script, "--dry-run", "--corpus", corpus, *TASK]
+    code = (
+        f"import runpy, sys; sys.argv = {words!r}\n"
+        f"try: runpy.run_path({script!r}, run_name='__main__')\n"
+        "except SystemExit as end: print(end.code, {'torch', 'numpy', 'ray'} & set(sys.modules))"
+    )
+    environment = sweeping.environment(tmp_path / "storage")
+    out = subprocess.check_output([sys.executable, "-c", code], text=True, env=environment)
+    assert out.splitlines()[-1] == "0 set()"

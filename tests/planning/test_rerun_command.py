@@ -1,0 +1,47 @@
+"""The command in a model card means its trial, for every cell of every sweep."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from raydistill.core.paths import sweep_script
+from raydistill.planning.history.rerun_command import command_of, keep_command, last_command
+from raydistill.planning.history.sweep_record import record_of
+from raydistill.storage.store import Store
+from support import finished
+
+SWEEPS = {
+    "where_to_drop": ("--seed", "1,2", "--set", "lr=1e-3", "--allow-ends"),
+    "when_to_drop": (),
+    "how_many_to_drop": ("--budget", "40B"),
+    "teacher_free_vs_kd": ("--arm", "control,one-shot,kd,kd-cached,kd-equal-flops,scratch"),
+    "search": ("--location", "input,2-3", "--count", "2", "--search", "grid"),
+}
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_the_command_of_a_cell_means_its_trial(name, tmp_path):
+    store = Store(tmp_path)
+    finished.prepare(store)
+    record = record_of(finished.prepared(finished.plan(name, store, *SWEEPS[name]), store))
+    assert len(record.cells) > 3
+    for cell in record.cells:
+        words = shlex.split(command_of(record, cell, store))
+        assert words[:2] == ["python", sweep_script(name)]
+        assert Path(words[1]).is_absolute()
+        (trial,) = finished.prepared(finished.plan(name, store, *words[2:]), store).trials
+        assert trial.trial_id == cell.spec.trial_id
+
+
+def test_the_last_command_is_kept_and_gives_the_script(tmp_path):
+    store = Store(tmp_path)
+    finished.prepare(store)
+    record = record_of(finished.prepared(finished.plan("when_to_drop", store), store))
+    script = sweep_script("when_to_drop")
+    assert last_command(record, store) == f"python {script} --scale smoke"
+    command = "python '/my sweeps/x.py' --tracking-uri http://ann:pw@host:5000"
+    keep_command(command, store, record.name, record.scale)
+    assert last_command(record, store).endswith(" --tracking-uri http://***@host:5000")
+    words = shlex.split(command_of(record, record.cells[0], store))
+    assert words[:2] == ["python", "/my sweeps/x.py"]
