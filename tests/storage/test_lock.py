@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -79,6 +80,15 @@ def test_the_lock_of_a_killed_process_is_taken_over_and_said(path):
         process.wait()
         (message,) = messages_on_taking(path)
     assert message.startswith(f"process {process.pid} on ")
+    assert "is gone; its lock since" in message
+
+
+def test_a_killed_process_whose_parent_has_not_noticed_is_gone_too(path):
+    with held_by_another_process(path) as process:
+        process.kill()
+        while ") Z " not in Path(f"/proc/{process.pid}/stat").read_text():
+            pass
+        (message,) = messages_on_taking(path)
     assert "is gone; its lock since" in message
 
 

@@ -236,12 +236,13 @@ def _touched_ns(path: Path) -> int:
 
 
 def _born(pid: int) -> str:
-    """The start time of a process of this host, in the kernel's count; empty if there is none."""
+    """The start time of a process of this host, in the kernel's count; empty if it has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
         return ""
-    return stat.rpartition(")")[2].split()[19]
+    state, *fields = stat.rpartition(")")[2].split()
+    return "" if state == "Z" else fields[18]
 
 
 def _beat(
