@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import torch
 import torch.nn.functional as F
@@ -85,9 +86,14 @@ def rank(
         block_influence=scores.influence,
         loss_increase=scores.increase,
         spans={length: scores.spans[length] for length in counts},
-        base_nll=nlls[()],
+        base_nll=fmean(nlls[()]),
         cuts=tuple(
-            Cut(location=location, layers=layers, nll=nlls[layers])
+            Cut(
+                location=location,
+                layers=layers,
+                nll=fmean(nlls[layers]),
+                window_nll=nlls[layers],
+            )
             for (location, _), layers in cuts.items()
         ),
     )
@@ -122,7 +128,7 @@ def _scores(
     nlls = _losses(model, batches_BT, ((), *singles), passes, sums.add)
     return _Scores(
         influence=tuple((1 - sums.cosine / sums.tokens).tolist()),
-        increase=tuple(nlls[layers] - nlls[()] for layers in singles),
+        increase=tuple(fmean(nlls[layers]) - fmean(nlls[()]) for layers in singles),
         spans={k: tuple((total / sums.tokens).tolist()) for k, total in sums.spans.items()},
         last_spans={k: tuple((total / sums.ends).tolist()) for k, total in sums.last.items()},
     )
@@ -181,14 +187,16 @@ def _losses(
     layer_sets: Sequence[Layers],
     passes: _Passes,
     watch: Callable[[Sequence[Tensor]], None] = lambda _states: None,
-) -> dict[Layers, float]:
-    """Mean nats per token of the model without each of the layer sets, the empty one first."""
-    nats, targets = dict.fromkeys(layer_sets, 0.0), 0
+) -> dict[Layers, tuple[float, ...]]:
+    """Nats per token of each window, for the model without each of the layer sets.
+
+    The empty set comes first.
+    """
+    nats: dict[Layers, list[float]] = {layers: [] for layers in layer_sets}
     for ids_BT in batches_BT:
         states_BTD, hidden_BTD = model.states(ids_BT[:, :-1])
         watch(states_BTD)
         nats[()] += _nats(model, hidden_BTD, ids_BT[:, 1:])
-        targets += ids_BT[:, 1:].numel()
         passes.add()
         for layers in layer_sets:
             if layers:
@@ -196,7 +204,7 @@ def _losses(
                     hidden_BTD = model.hidden(ids_BT[:, :-1])
                 nats[layers] += _nats(model, hidden_BTD, ids_BT[:, 1:])
                 passes.add()
-    return {layers: total / targets for layers, total in nats.items()}
+    return {layers: tuple(of_windows) for layers, of_windows in nats.items()}
 
 
 @contextmanager
@@ -226,15 +234,18 @@ def _without(layers: Layers, model: Decoder, states_BTD: Sequence[Tensor]) -> It
         handle.remove()
 
 
-def _nats(model: Decoder, hidden_BTD: Tensor, targets_BT: Tensor) -> float:
-    """The sum of nats over all targets."""
-    total = 0.0
+def _nats(model: Decoder, hidden_BTD: Tensor, targets_BT: Tensor) -> list[float]:
+    """Nats per target of each window."""
     pairs = zip(
         hidden_BTD.flatten(0, 1).split(_HEAD_TOKENS),
         targets_BT.flatten().split(_HEAD_TOKENS),
         strict=True,
     )
-    for hidden_ND, targets_N in pairs:
-        losses_N = F.cross_entropy(model.head(hidden_ND).float(), targets_N, reduction="none")
-        total += losses_N.double().sum().item()
-    return total
+    losses_N = torch.cat(
+        [
+            F.cross_entropy(model.head(hidden_ND).float(), targets_N, reduction="none")
+            for hidden_ND, targets_N in pairs
+        ]
+    )
+    means: list[float] = losses_N.view_as(targets_BT).double().mean(dim=1).tolist()
+    return means

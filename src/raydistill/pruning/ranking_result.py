@@ -17,6 +17,7 @@ class Cut:
     location: str
     layers: Layers  # ascending
     nll: float  # nats per token
+    window_nll: tuple[float, ...]  # the same in each window, of which it is the mean
 
     @property
     def count(self) -> int:

@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterator, Sequence
 
 from raydistill.core.units import format_seconds
+from raydistill.evaluation.bootstrap import PairedBootstrap, not_distinguishable_from_best
 from raydistill.pruning.ranking_result import GREEDY, Cut, Ranking, layers_text
 from raydistill.reports.tables.grids import Section
-from raydistill.specs.locations import RANDOM_LOCATIONS
+from raydistill.specs.locations import RANDOM_LOCATIONS, Layers
+from raydistill.specs.results import UnitScores
 
 NOT_MISSED_NATS = 0.01  # per token; a layer with a smaller loss increase is not missed
 _LISTED = 5  # layers in the sentence on those least missed
@@ -112,6 +114,25 @@ def perplexity(nats: float) -> str:
     return f"{value:.0f}" if value < 10_000 else f"{value:.2g}"
 
 
+def tied_with_lowest(ranking: Ranking, count: int) -> frozenset[Layers]:
+    """The sets of `count` layers whose loss the windows do not tell apart from the lowest.
+
+    By the test of the tables, with windows for documents: fewer than eight tell nothing apart.
+    """
+    bootstrap = PairedBootstrap(f"{window:06d}" for window in range(ranking.windows))
+    by_name = {layers_text(cut.layers): cut for cut in ranking.of_count(count)}
+    losses = {
+        name: bootstrap.values(
+            UnitScores(
+                units=bootstrap.units, sums=cut.window_nll, counts=(1,) * len(cut.window_nll)
+            )
+        )
+        for name, cut in by_name.items()
+    }
+    tied = not_distinguishable_from_best(losses, documents=ranking.windows)
+    return frozenset(by_name[name].layers for name in tied)
+
+
 def _best_of_count(ranking: Ranking, count: int) -> str:
     """The sets with the lowest perplexity as printed, beside the random ones."""
     cuts = ranking.of_count(count)
@@ -119,11 +140,12 @@ def _best_of_count(ranking: Ranking, count: int) -> str:
     lowest = perplexity(rules[0].nll)
     best = [f"{c.location} ({layers_text(c.layers)})" for c in rules if perplexity(c.nll) == lowest]
     lower = sum(cut.nll < rules[0].nll for cut in nulls)
-    null = f"{perplexity(nulls[0].nll)} to {perplexity(nulls[-1].nll)}"
+    random = f"{len(nulls)} random sets {null}{f', {lower} of them lower' if lower else ''}"
+    ties, sets = len(tied_with_lowest(ranking, count)), len({cut.layers for cut in cuts})
     return (
         f"{count} of {ranking.num_layers}: of the locations, lowest one-shot perplexity at "
         f"{' and '.join(best)}, {lowest} against {perplexity(ranking.base_nll)} of the whole "
-        f"model; {len(nulls)} random sets {null}{f', {lower} of them lower' if lower else ''}."
+        f"model; {random}. Not told apart from the lowest of all: {ties} of {sets} layer sets."
     )
 
 
@@ -167,14 +189,16 @@ def _span_cells(ranking: Ranking, layer: int) -> Iterator[str]:
 def _by_location(ranking: Ranking) -> Section:
     names = list(dict.fromkeys(cut.location for cut in ranking.cuts))
     nll = {(cut.location, cut.count): cut.nll for cut in ranking.cuts}
-    best = {count: ranking.of_count(count)[0].nll for count in ranking.counts}
+    layers = {(cut.location, cut.count): cut.layers for cut in ranking.cuts}
+    tied = {count: tied_with_lowest(ranking, count) for count in ranking.counts}
 
     def cell(name: str, count: int) -> str:
-        return perplexity(nll[name, count]) + ("*" if nll[name, count] == best[count] else "")
+        return perplexity(nll[name, count]) + ("*" if layers[name, count] in tied[count] else "")
 
     base = perplexity(ranking.base_nll)
     return Section(
-        title=f"By location: one-shot perplexity (whole model {base}), * the lowest",
+        title=f"By location: one-shot perplexity (whole model {base}), * not told apart from the "
+        f"lowest (paired bootstrap over {ranking.windows} windows, Holm, 5 %)",
         headers=("location", *(f"{count} leave" for count in ranking.counts)),
         rows=tuple((name, *(cell(name, count) for count in ranking.counts)) for name in names),
     )
