@@ -140,6 +140,7 @@ def _best_of_count(ranking: Ranking, count: int) -> str:
     lowest = perplexity(rules[0].nll)
     best = [f"{c.location} ({layers_text(c.layers)})" for c in rules if perplexity(c.nll) == lowest]
     lower = sum(cut.nll < rules[0].nll for cut in nulls)
+    null = f"{perplexity(nulls[0].nll)} to {perplexity(nulls[-1].nll)}"
     random = f"{len(nulls)} random sets {null}{f', {lower} of them lower' if lower else ''}"
     ties, sets = len(tied_with_lowest(ranking, count)), len({cut.layers for cut in cuts})
     return (
