@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from raydistill.core.redaction import MIN_SECRET_CHARACTERS, looks_secret, redact
+from raydistill.core.redaction import MIN_SECRET_CHARACTERS, looks_secret, redact, redact_value
 from raydistill.runners.cluster.connection import _logging_into
 
 AWKWARD = """pl,an"ted's; 98 7=6"""
@@ -104,6 +104,31 @@ def test_where_a_secret_lies_is_told(monkeypatch, tmp_path):
     assert redact(f"chmod 600 {path}") == f"chmod 600 {path}"
     monkeypatch.setenv("SOME_KEY", "a" * (MIN_SECRET_CHARACTERS - 1))
     assert redact("aaaaaaa") == "aaaaaaa"
+    monkeypatch.setenv("SOME_KEY", " " + "b" * MIN_SECRET_CHARACTERS)
+    assert redact("bbbbbbbb") == "***"
+
+
+def test_a_password_is_hidden_though_a_file_is_named_like_it(monkeypatch, tmp_path):
+    """Only an absolute path says where a secret lies."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "planted-name").touch()
+    monkeypatch.setenv("SOME_KEY", "planted-name")
+    monkeypatch.setenv("OTHER_KEY", too_long := "/" + "a" * 5_000)
+    assert redact(f"planted-name {too_long}") == "*** ***"
+
+
+def test_the_working_directory_is_no_secret_and_neither_is_a_short_word(monkeypatch):
+    for name in ("PWD", "OLDPWD"):
+        monkeypatch.setenv(name, "/home/ann/storage")
+    assert redact("in /home/ann/storage") == "in /home/ann/storage"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [("HF_TOKEN", "abc", "***"), ("num_tokens", "4", "4"), ("uri", "http://a:b@h", "http://***@h")],
+)
+def test_a_parameter_is_hidden_by_its_name_or_by_its_form(name, value, shown):
+    assert redact_value(name, value) == shown
 
 
 def test_long_text_without_a_space_takes_no_time():

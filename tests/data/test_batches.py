@@ -69,6 +69,25 @@ def test_targets_are_the_next_tokens(tmp_path):
     assert torch.equal(batch[:, 1:], batch[:, :-1] + 1)
 
 
+def test_a_batch_knows_its_windows_and_comes_in_equal_parts(tmp_path):
+    data = TokenFile(corpus(tmp_path, 101), context=10)
+    batch = data.batch(seed=3, step=2, num_windows=4)
+    assert batch.numbers == tuple(data.numbers(3, 2, 4))
+    assert batch.numbers == tuple(shuffled(i, 10, "3/0") for i in (8, 9)) + tuple(
+        shuffled(i, 10, "3/1") for i in (0, 1)
+    )
+    assert batch.ids[:, 0].tolist() == [10 * number for number in batch.numbers]
+    first, second = batch.micro_batches(2)
+    assert first.numbers + second.numbers == batch.numbers
+    assert torch.equal(torch.cat([first.ids, second.ids]), batch.ids)
+
+
+def test_one_window_is_enough(tmp_path):
+    assert TokenFile(corpus(tmp_path, 11), context=10).num_windows == 1
+    with pytest.raises(DataError, match="at least 11 training tokens, has 10"):
+        TokenFile(corpus(tmp_path, 10), context=10)
+
+
 def test_a_corpus_shorter_than_a_window_is_refused(tmp_path):
     with pytest.raises(DataError, match="at least 129 training tokens, has 17"):
         TokenFile(corpus(tmp_path, 17), context=128)
@@ -81,7 +100,8 @@ def test_a_model_that_does_not_know_every_id_is_refused(tmp_path):
     )
     with pytest.raises(DataError, match=r"60000 token ids, up to 100; .* below 59999"):
         open_tokens(folder, model)
-    assert open_tokens(folder, replace(model, vocab_size=60_032)).num_windows == 10
+    for vocab_size in (60_000, 60_032):
+        assert open_tokens(folder, replace(model, vocab_size=vocab_size)).num_windows == 10
 
 
 def test_ids_that_the_corpus_cannot_have_are_named(tmp_path):

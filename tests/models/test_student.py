@@ -49,3 +49,29 @@ def test_frozen_layers_pass_gradients_through_but_take_none(student):
     student.model(torch.arange(8)[None]).sum().backward()
     assert all(p.grad is None for p in student.model.blocks[2].parameters())
     assert student.model.blocks[1].fused_in.weight.grad.abs().sum() > 0
+
+
+def test_every_layer_is_there_at_first(student):
+    assert student.kept == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_layer_is_frozen_by_its_index_in_the_base(student):
+    second, third = student.model.blocks[2:4]
+    student.remove((0,))
+    student.freeze((0, 2))
+    assert not any(p.requires_grad for p in second.parameters())
+    assert all(p.requires_grad for p in third.parameters())
+
+
+def test_values_are_read_in_by_the_names_of_the_base():
+    """What is left of one model fits another that lost the same layers."""
+    source, target = Student(build(CONFIG, 0)), Student(build(CONFIG, 1))
+    source.remove((1, 4))
+    target.remove((1, 4))
+    tokens_BT = torch.arange(8)[None]
+    assert not torch.equal(source.model(tokens_BT), target.model(tokens_BT))
+    values = {name: p.detach() for name, p in source.named_parameters().items()}
+    target.load(values)
+    assert torch.equal(source.model(tokens_BT), target.model(tokens_BT))
+    with pytest.raises(KeyError, match=r"blocks\.5\."):
+        target.load({name: p for name, p in values.items() if not name.startswith("blocks.5.")})

@@ -8,18 +8,21 @@ import pytest
 from raydistill.core.errors import UsageError
 from raydistill.planning.preview.costs import (
     Work,
+    answers_bytes,
     base_work,
     check_cost,
+    keep_estimates,
     most_work,
     rates_of,
     trial_work,
 )
 from raydistill.planning.resolve import PlannedTrial, distinct
-from raydistill.specs.flops import forward_flops_per_token, parameters
+from raydistill.specs.flops import exact_flops, forward_flops_per_token, parameters
+from raydistill.specs.results import CostEstimate
 from raydistill.specs.scale import load_scale
-from raydistill.specs.trial import TrialRequest
+from raydistill.specs.trial import DropPlan, TrialRequest
 from raydistill.storage.store import Store
-from raydistill.training.throughput import Pace, Rate, Unmeasured
+from raydistill.training.throughput import ESTIMATE_FILE, Pace, Rate, Unmeasured
 from support import finished
 from support.planned import all_known, cell_of, keep_finished
 
@@ -112,6 +115,84 @@ def test_cached_answers_cost_no_forward_pass_of_the_teacher(store):
     assert online.flops_paper - cached.flops_paper == 2 * parameters(SMOKE.model) * budget
     assert cached.flops_exact == trial_work(planned(SMOKE, "input", 2), store).flops_exact
     assert (online.loss, cached.loss) == ("kd", "kd cached")
+
+
+def test_a_pretraining_keeps_every_age_and_trains_on_one_device(store):
+    work = base_work(PAPER, all_known(PAPER), PAPER.ages)
+    assert (work.tokens, work.devices) == (PAPER.pretrain.total_tokens, 1)
+    assert (work.loss, work.blocks) == ("lm", 24)
+    assert work.flops_exact == exact_flops(PAPER.model, DropPlan(), PAPER.pretrain)
+    assert work.flops_paper == 6 * 303_515_648 * PAPER.pretrain.budget_tokens
+    assert work.kept_bytes == 4 * 303_515_648 * len(PAPER.ages)
+    assert work.working_bytes == 3 * (4 + 4) * 303_515_648  # of weights and momentum
+    one_age = replace(all_known(PAPER), bases={(PAPER.name, PAPER.ages[-1]): None})
+    assert not base_work(PAPER, one_age, PAPER.ages).done
+
+
+def test_a_trial_holds_all_its_devices_and_trains_its_recipe(store):
+    request = TrialRequest(age=PAPER.ages[-1], location="input", count=8)
+    work, recipe = trial_work(planned(PAPER, "input", 8), store), PAPER.recipe(request)
+    assert work.tokens == recipe.warm_phase_tokens + recipe.budget_tokens
+    assert work.devices == PAPER.devices_per_trial > 1
+    assert (work.blocks, work.done) == (16, False)
+
+
+def test_a_model_from_scratch_costs_by_its_own_size(store):
+    request = TrialRequest(age=SMOKE.ages[-1], location="input", count=2, start="scratch")
+    work = trial_work(distinct([cell_of(SMOKE, request)], all_known(SMOKE))[0], store)
+    model, recipe = replace(SMOKE.model, num_layers=4), SMOKE.recipe(request)
+    assert work.flops_exact == exact_flops(model, DropPlan(), recipe)
+    assert work.kept_bytes == 4 * parameters(model)
+    assert (work.blocks, work.tokens) == (4, recipe.total_tokens)
+
+
+def estimate(store, trial_id):
+    return store.load(CostEstimate, "trials", trial_id, ESTIMATE_FILE)
+
+
+def test_the_estimate_from_before_a_trial_began_is_kept(store):
+    trial, other = planned(SMOKE, "input", 2), planned(SMOKE, "output", 2)
+    keep_estimates([other], store, probed=False)
+    assert estimate(store, other.trial_id) is None  # nobody knows
+    keep_finished(store, SMOKE, trial.cells[0].request, train_s=40.0)
+    keep_estimates([trial, other], store, probed=False)
+    assert estimate(store, trial.trial_id) is None  # it is done
+    kept = CostEstimate(device_s=pytest.approx(41.0), peak_bytes=1, source="finished trials")
+    assert estimate(store, other.trial_id) == kept
+    keep_finished(store, SMOKE, planned(SMOKE, "max-gap", 2).cells[0].request, train_s=80.0)
+    keep_estimates([other], store, probed=False)
+    assert estimate(store, other.trial_id) == kept
+
+
+def answers(store, flags, script):
+    words = f"--age 320B --teacher-placement cached:top-k=8 {flags}"
+    plan = finished.plan(script, store, *words.split())
+    return answers_bytes(finished.prepared(plan, store))
+
+
+def test_answers_are_counted_once_for_all_that_share_them(store):
+    """8 ids of 2 bytes and their 2-byte probabilities a token, 8 bytes more a window of 64."""
+    where = "where_to_drop"
+    window = 64 * 8 * (2 + 2) + 8
+    one_budget = 8192 // 64 * window
+    kd = "--loss kd --location input,output"
+    assert answers(store, kd, where) == one_budget
+    assert answers(store, f"{kd} --seed 1,2", where) == 2 * one_budget
+    assert answers(store, f"{kd} --budget 40B", where) == 15_872 // 64 * window
+    arms = "--arm kd,kd-equal-flops --seed 1"  # the second reads a part of what the first does
+    assert answers(store, arms, "teacher_free_vs_kd") == one_budget
+    assert answers(store, "--loss kd,kd+temperature=2 --location input", where) == 2 * one_budget
+    assert answers(store, "--loss lm --location input", where) == 0
+
+
+def test_there_are_no_more_answers_than_windows_in_the_corpus(store):
+    """10 windows of 64 tokens and the target of the last."""
+    window = 64 * 8 * (2 + 2) + 8
+    for tokens, windows in ((641, 10), (640, 9)):
+        info = replace(finished.INFO, train_tokens=tokens)
+        store.save(info, "corpora", info.corpus_sha256, "corpus.json")
+        flags = "--loss kd --location input --seed 1,2"
+        assert answers(store, flags, "where_to_drop") == windows * window
 
 
 def works(count, done=0):

@@ -1,5 +1,7 @@
 """Which layers leave, in which order, and when."""
 
+from dataclasses import replace
+
 import pytest
 
 from raydistill.core.errors import UsageError
@@ -44,6 +46,26 @@ def test_without_a_gap_a_plan_is_a_set(order):
 
 def test_without_layers_the_plan_is_empty():
     assert plan_drops((), recipe=RECIPE, gap_tokens=10) == DropPlan()
+
+
+def test_without_training_all_leave_and_none_is_late():
+    untrained = replace(RECIPE, budget_tokens=0, warmup_tokens=0, warm_phase_tokens=0)
+    plan = plan_drops((5, 1), recipe=untrained, min_steps_after=5)
+    assert schedule(plan) == [(0, 1), (0, 5)]
+
+
+@pytest.mark.parametrize(("gap_tokens", "steps"), [(40, 2), (30, 4)])
+def test_a_plan_may_leave_as_many_steps_as_it_must(gap_tokens, steps):
+    plan = plan_drops((5, 1, 3), recipe=RECIPE, gap_tokens=gap_tokens, min_steps_after=steps)
+    assert plan.drops[-1].at_tokens == 20 + 2 * gap_tokens
+    with pytest.raises(UsageError, match=f"{steps} steps follow .* at least {steps + 1} must"):
+        plan_drops((5, 1, 3), recipe=RECIPE, gap_tokens=gap_tokens, min_steps_after=steps + 1)
+
+
+def test_the_last_layer_leaves_before_the_last_step():
+    with pytest.raises(UsageError, match="would keep layers"):
+        plan_drops((5, 1), recipe=RECIPE, gap_tokens=100)
+    assert schedule(plan_drops((5, 1), recipe=RECIPE, gap_tokens=90)) == [(20, 1), (110, 5)]
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ from raydistill.models.huggingface.loading import load_pretrained
 from raydistill.models.student import Student
 from raydistill.specs.drop_plan import plan_drops
 from raydistill.specs.flops import (
+    equal_flops_share,
     exact_flops,
     forward_flops_per_token,
+    gap_cost_tokens,
     paper_flops,
     parameters,
     training_flops_per_token,
@@ -148,6 +150,28 @@ def test_a_layer_costs_until_it_leaves_and_learns_nothing():
 
     assert exact_flops(TINY, plan, recipe) == 20 * step(3, 2) + 30 * step(3, 1) + 70 * step(3, 0)
     assert exact_flops(TINY, DropPlan(), recipe) == 120 * step(5, 0)
+
+
+def test_equal_flops_are_those_of_table_4():
+    """KD of the 300M costs 1.57 times as much a token, of the 1.1B 1.61 times."""
+    for name, ratio in (("paper_300m", 1.57), ("paper_1b", 1.61)):
+        model = load_scale(name).model
+        assert 1 / equal_flops_share(model, 12, model) == pytest.approx(ratio, abs=0.005)
+    small, large = (load_scale(name).model for name in ("paper_300m", "paper_1b"))
+    student, teacher = 177_514_496, 1_110_347_776
+    share = 6 * student / (6 * student + 2 * teacher)
+    assert equal_flops_share(small, 12, large) == pytest.approx(share)
+
+
+def test_gaps_cost_what_the_plans_with_them_cost_more():
+    recipe = Recipe(
+        peak_lr=1.0, budget_tokens=100, batch_tokens=10, micro_batches=1, warmup_tokens=0
+    )
+    at_once, waiting = (plan_drops((1, 2, 3), recipe=recipe, gap_tokens=gap) for gap in (0, 20))
+    more = exact_flops(TINY, waiting, recipe) - exact_flops(TINY, at_once, recipe)
+    student = training_flops_per_token(TINY, learning=2, frozen=0)
+    assert gap_cost_tokens(TINY, 3, 20) == pytest.approx(more / student)
+    assert gap_cost_tokens(TINY, 1, 20) == 0
 
 
 def test_a_frozen_block_costs_four_flops_a_parameter_and_not_six():
