@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SWEEP ?= where_to_drop
 
-.PHONY: sweep test soak check ui base reproduce format
+.PHONY: sweep test soak mutants check ui base reproduce format
 .DELETE_ON_ERROR:
 
 sweep: $(VENV)/.installed  ## the paper's Table 5 for a small model, in minutes
@@ -15,6 +15,9 @@ test: $(VENV)/.installed  ## every test; CPU seconds by folder at its end (1,516
 
 soak: $(VENV)/.installed  ## the long ones: what `make test` kills and resumes once, for every sweep
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -q -m soak
+
+mutants: $(VENV)/.installed  ## small changes of the code, one at a time: do the tests notice?
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutants.py
 
 check: $(VENV)/.installed  ## style, types, and which module may import which
 	$(BIN)/ruff check .

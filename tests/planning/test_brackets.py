@@ -8,13 +8,12 @@ import pytest
 
 from raydistill.cli.commands.rank_stability import rank_stability
 from raydistill.core.errors import DataError
-from raydistill.core.units import B
 from raydistill.evaluation.document_split import half
 from raydistill.evaluation.scoring import PERPLEXITY, score_key
 from raydistill.planning.outcomes import finished_trials
-from raydistill.planning.search.brackets import open_halving
+from raydistill.planning.search.brackets import cut_jobs, open_halving, stop_at
 from raydistill.planning.search.conclusions import halving_lines
-from raydistill.planning.search.halving import DEFAULT_SHARES
+from raydistill.planning.search.halving import DEFAULT_SHARES, halving_schedule
 from raydistill.planning.search.rank_stability import grids, rung_qualities
 from raydistill.runners.halving import run_halving
 from raydistill.specs.results import UnitScores
@@ -84,10 +83,44 @@ def test_with_seeds_the_rungs_have_the_first_and_the_finalists_all(store):
     assert finished_locations(funnel, trainer) == [*chosen, *(("none", s) for s in (1, 2, 3))]
 
 
-def finish_all(plan, store):
+def test_a_set_without_a_rival_is_trained_to_the_end(store):
+    plan = finished.plan(
+        "where_to_drop", store, "--age", "320B", "--location", "none,input", *FLAGS[4:]
+    )
+    search = open_halving(finished.prepared(plan, store))
+    assert search.brackets == ()
+    assert [trial.cells[0].request.location for trial in search.alone] == ["none", "input"]
+
+
+def test_a_funnel_without_its_control_is_not_done(store):
+    funnel, trainer = a_funnel(store, fails=("none",))
+    assert not funnel.is_done()
+    go(funnel, trainer)
+    assert finished_locations(funnel, trainer) == [("input", 1), ("middle", 1)]
+    assert not funnel.is_done()
+
+
+def test_a_schedule_is_for_the_sets_that_are_not_trained_yet(store):
+    plan = finished.plan("where_to_drop", store, *FLAGS)
     trainer = finished.Trainer(store, plan, nll)
-    for key, request in trainer.requests.items():
-        trainer.finish(trainer.candidates[key].job.spec, request)
+    first = [key for key, request in trainer.requests.items() if request.location != "none"][:2]
+    for key in first:
+        trainer.finish(trainer.candidates[key].job.spec, trainer.requests[key])
+    ((_, schedule),) = open_halving(finished.prepared(plan, store)).brackets
+    assert schedule.keeps == halving_schedule(4, 2).keeps != halving_schedule(6, 2).keeps
+
+
+def test_sets_are_measured_untrained_four_at_a_time(store):
+    funnel, _ = a_funnel(store)
+    ((bracket, schedule),) = funnel.brackets
+    jobs = cut_jobs(bracket, list(bracket.contenders), funnel.prepared)
+    assert [len(job.layer_sets) for job in jobs] == [4, 2]
+    assert sorted(layers for job in jobs for layers in job.layer_sets) == sorted(
+        bracket.spec(name).plan.layers for name in bracket.contenders
+    )
+    name = next(iter(bracket.contenders))
+    stops = [stop_at(bracket, schedule, name, stage)[1] for stage in range(4)]
+    assert stops == [0, 512 + 1 * 512, 512 + 4 * 512, 512 + 8192]  # 5 % and 25 % of 16 steps
 
 
 class KilledError(Exception):
@@ -132,29 +165,13 @@ def test_a_repeated_funnel_keeps_its_rungs_though_its_own_trials_are_evidence_no
 
 def test_rungs_come_from_finished_trials_of_the_same_scale_and_budget(store):
     grid = finished.plan("where_to_drop", store, "--age", "80B", "--location", SETS)
-    finish_all(grid, store)
+    finished.finish_all(grid, store, nll)
     (evidence,) = grids(finished_trials(store))
     assert [row.tau for row in rung_qualities(evidence)] == [1.0] * 5
     funnel, _ = a_funnel(store)
     ((_, schedule),) = funnel.brackets
     assert schedule.shares == (0.05,) != DEFAULT_SHARES
     assert "finished layer sets settled" in schedule.origin
-
-
-def test_finished_trials_are_ranked_among_their_like_only(store):
-    """By base, loss, budget and count; two sets alone are no grid."""
-    for flags in ("", "--age 320B", "--loss kd", "--budget 40B", "--count 3"):
-        words = ["--age", "80B", "--location", SETS, *flags.split()]
-        finish_all(finished.plan("where_to_drop", store, *words), store)
-    two_sets = ("--location", "input,middle", "--count", "1")
-    finish_all(finished.plan("where_to_drop", store, *two_sets), store)
-    short, double = (finished.SMOKE.train_tokens(budget * B) for budget in (20, 40))
-    alike = grids(finished_trials(store))
-    assert sorted((grid.title, grid.budget_tokens, len(grid.sets)) for grid in alike) == [
-        ("smoke, age some, count 2", short, 6), ("smoke, age some, count 2", short, 6),
-        ("smoke, age some, count 2", double, 6), ("smoke, age some, count 2, loss kd", short, 6),
-        ("smoke, age some, count 3", short, 4),  # middle and random-3 are input
-    ]  # fmt: skip
 
 
 def test_a_set_trained_to_the_end_before_takes_part_at_no_cost(store):
@@ -273,7 +290,7 @@ def test_the_command_reads_rungs_off_a_store_and_replays_the_funnel(store, capsy
     with pytest.raises(DataError, match="has no 3 finished layer sets of sweep 'some'"):
         rank_stability(store, argparse.Namespace(**flags, replay=False))
     grid = finished.plan("where_to_drop", store, "--age", "80B", "--location", SETS)
-    finish_all(grid, store)
+    finished.finish_all(grid, store, nll)
     assert rank_stability(store, argparse.Namespace(**flags, replay=False)) == 0
     assert "Rungs for a funnel: 5 % (regret at most 0.01 in every grid)" in capsys.readouterr().out
     assert rank_stability(store, argparse.Namespace(**flags, replay=True)) == 0

@@ -181,7 +181,8 @@ def test_answers_are_counted_once_for_all_that_share_them(store):
     assert answers(store, f"{kd} --budget 40B", where) == 15_872 // 64 * window
     arms = "--arm kd,kd-equal-flops --seed 1"  # the second reads a part of what the first does
     assert answers(store, arms, "teacher_free_vs_kd") == one_budget
-    assert answers(store, "--loss kd,kd+temperature=2 --location input", where) == 2 * one_budget
+    search = "--loss kd,kd+temperature=2 --location input --count 2 --gap 0 --lr_factor 1"
+    assert answers(store, search, "search") == 2 * one_budget
     assert answers(store, "--loss lm --location input", where) == 0
 
 

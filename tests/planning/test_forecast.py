@@ -74,6 +74,7 @@ def test_the_memory_is_that_of_the_largest_trial():
     trials = [TRIAL, replace(TRIAL, loss="kd"), TRIAL]
     (memory,) = [line for line in sentences(trials) if line.startswith("Memory")]
     assert memory.startswith("Memory on each device: at most 500 MB (")
+    assert len(sentences(trials)) == 4  # the times of one model once
     on_gpu = {"smoke": replace(RATE, device="NVIDIA H100")}
     assert "Memory on each device: at most 500 MB." in sentences(trials, rates=on_gpu)
 

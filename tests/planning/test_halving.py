@@ -82,6 +82,13 @@ def test_contenders_trained_further_go_on_in_addition_to_those_kept(known, passe
     assert len(set(end.members) - passed) == min(3, len(NAMES) - len(passed))
 
 
+def test_stages_begin_with_all_contenders():
+    first = advance(["a", "b"], (1, 1), [{"a": 2.0}, {}])
+    assert first == BracketState(stage=0, members=("a", "b"), missing=("b",))
+    second = advance(["a", "b"], (1, 1), [{"a": 2.0, "b": 1.0}, {}])
+    assert second == BracketState(stage=1, members=("b",), missing=("b",))
+
+
 def test_a_contender_that_fails_leaves():
     failed = FLAT | {"set-0": math.inf}
     _, end, _ = run_through([failed, FLAT, FLAT], (12, 12, 12))

@@ -4,16 +4,21 @@ import dataclasses
 
 import pytest
 
+from raydistill.core.units import B
+from raydistill.planning.outcomes import finished_trials
 from raydistill.planning.search.halving import DEFAULT_SHARES, HalvingSchedule, halving_schedule
 from raydistill.planning.search.rank_stability import (
     SHARES,
     Grid,
     HealingCurve,
+    grids,
     propose_rungs,
     replay,
     rung_qualities,
 )
 from raydistill.reports.rank_stability import replay_lines, settling_lines
+from raydistill.storage.store import Store
+from support import finished
 
 
 def healed(end, **early):
@@ -54,6 +59,14 @@ def test_curves_that_cross_cost_regret_until_they_have_crossed():
 def test_halving_may_come_before_choosing_one():
     close = grid(healed(3.0, at_5=3.15), healed(3.1), healed(3.2), healed(3.4))
     assert propose_rungs([close]) == (0.05, 0.1)
+
+
+@pytest.mark.parametrize(("sets", "regret"), [(5, 0.0), (6, 0.0), (4, 0.1)])
+def test_the_better_half_is_half_of_the_sets_rounded_up(sets, regret):
+    """The best in the end is the third at 5 %."""
+    ends = [3.0, 3.1, 3.2, 3.4, 3.5, 3.6][:sets]
+    third = grid(healed(3.0, at_5=3.3), *map(healed, ends[1:]))
+    assert rung_qualities(third)[0].half_regret == pytest.approx(regret)
 
 
 def test_rungs_are_as_late_as_the_latest_grid_needs_them():
@@ -124,3 +137,52 @@ def test_the_text_has_every_share_the_rungs_and_the_price():
     assert "Rungs for a funnel: 25 % (regret at most 0.01 in every grid)" in text
     assert "read off these same trials" in text
     assert max(map(len, text.splitlines())) <= 100
+
+
+SETS = "none,input,middle,output,max-gap,random-1,random-3"
+
+
+def nll(request, share):
+    """Every set comes down by 2 nats, to another end."""
+    return 3.0 + 0.1 * SETS.split(",").index(request.location) + 2 * (1 - share)
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store(tmp_path)
+    finished.prepare(store)
+    return store
+
+
+def test_finished_trials_are_ranked_among_their_like_only(store):
+    """By base, loss, budget and count; two sets alone are no grid."""
+    for flags in ("", "--age 320B", "--loss kd", "--budget 40B", "--count 3"):
+        words = ["--age", "80B", "--location", SETS, *flags.split()]
+        finished.finish_all(finished.plan("where_to_drop", store, *words), store, nll)
+    two_sets = ("--location", "input,middle", "--count", "1")
+    finished.finish_all(finished.plan("where_to_drop", store, *two_sets), store, nll)
+    short, double = (finished.SMOKE.train_tokens(budget * B) for budget in (20, 40))
+    alike = grids(finished_trials(store))
+    assert sorted((grid.title, grid.budget_tokens, len(grid.sets)) for grid in alike) == [
+        ("smoke, age some, count 2", short, 6), ("smoke, age some, count 2", short, 6),
+        ("smoke, age some, count 2", double, 6), ("smoke, age some, count 2, loss kd", short, 6),
+        ("smoke, age some, count 3", short, 4),  # middle and random-3 are input
+    ]  # fmt: skip
+
+
+def test_trials_that_waited_or_were_not_watched_are_no_evidence(store):
+    """At a share of the budget, layers that have not left yet say nothing."""
+    plan = finished.plan("when_to_drop", store, "--age", "80B", "--gap", "1B", "--location", SETS)
+    finished.finish_all(plan, store, nll)
+    assert grids(finished_trials(store)) == ()
+    finished.finish_all(
+        finished.plan("where_to_drop", store, "--age", "80B", "--location", SETS), store, nll
+    )
+    (evidence,) = grids(finished_trials(store))
+    curves = [by_seed[1] for by_seed in evidence.sets.values()]
+    assert [set(curve.by_share) for curve in curves] == [{0.0, *SHARES, 1.0}] * 6
+    for trial in list(finished_trials(store)):
+        trained = trial.result.trained
+        rare = dataclasses.replace(trained, heldout_curve=trained.heldout_curve[::2])
+        store.save(rare, "trials", trained.trial_id, "trained.json")
+    assert grids(finished_trials(store)) == ()

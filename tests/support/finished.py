@@ -138,3 +138,10 @@ class Trainer:
         )
         keep_scores(self.store, sha256, self.nll(request, 1.0))
         self.store.save(trained, "trials", spec.trial_id, "trained.json")
+
+
+def finish_all(plan, store, nll):
+    """Train every trial of a plan to the end."""
+    trainer = Trainer(store, plan, nll)
+    for key, request in trainer.requests.items():
+        trainer.finish(trainer.candidates[key].job.spec, request)

@@ -18,7 +18,7 @@ from raydistill.tracking.fields import (
     run_name,
     score_metrics,
 )
-from support.tracked_samples import LATE, base, cell, failed, measured, sweep_of
+from support.tracked_samples import AGES, LATE, base, cell, failed, measured, sweep_of
 
 
 def scores(nll, general_nll="not measured", **values):
@@ -130,7 +130,7 @@ VALUES = {"age": "80B", "location": "input", "count": "4"}
     ],
 )
 def test_a_run_is_named_by_what_tells_it_apart(role, values, name):
-    assert run_name(role, values, ("age", "location", "count")) == name
+    assert run_name(role, values, ("age", "location", "count", "size")) == name
 
 
 def test_where_nothing_leaves_no_count_and_no_gap_is_asked_for():
@@ -148,5 +148,7 @@ def test_the_layers_of_a_cell_are_those_that_leave():
         "0",
         "c" * 64,
     )
+    assert params["age_tokens"] == str(AGES[LATE])
+    assert all(isinstance(value, str) for value in params.values())
     control = cell_params(sweep_of(), cell(LATE, "none", failed(LATE, "none")))
     assert control["layers"] == "none"
