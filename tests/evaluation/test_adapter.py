@@ -10,6 +10,7 @@ from raydistill.evaluation.lm_harness.adapter import DecoderLM
 from raydistill.models.huggingface.checkpoint import read_checkpoint
 from raydistill.models.huggingface.loading import load_pretrained
 from raydistill.models.student import Student
+from raydistill.specs.results import Truncation
 from support.hub_models import save_model
 
 WORDS = ("go", "in", "peace", "unto", "the", "LORD", "thy", "servant", "is", "with", "thee")
@@ -75,6 +76,26 @@ def test_log_likelihoods_and_decisions_are_those_of_hflm(folder, removed, limits
     for (log_likelihood, greedy), (other, other_greedy) in zip(results, expected, strict=True):
         assert log_likelihood == pytest.approx(other, abs=1e-4)
         assert greedy == other_greedy
+
+
+def test_an_item_that_is_longer_than_what_is_read_is_counted_once(folder):
+    """A request of which 40 tokens are read has 41: the last one is never an input."""
+    ours, _ = both(folder, max_length=40)
+    context = "the" + " the" * 37
+    assert len(ours.tok_encode(context)) == 39
+    arguments = [
+        (context, " the the"), (context, " the"), (context, " the the the"),
+        (f"the {context}", " the the"), ("the", " the"),
+    ]  # fmt: skip
+    requests = instances("loglikelihood", arguments)
+    for request, item in zip(requests, (0, 1, 2, 2, 3), strict=True):
+        request.doc_id = item
+    ours.loglikelihood(requests)
+    assert ours.truncation == Truncation(max_length=40, items=4, truncated=1)
+    texts = [(context, {"max_gen_toks": 1}), (context, {"max_gen_toks": 2}), ("the", {})]
+    ours, _ = both(folder, max_length=40)
+    ours.generate_until(instances("generate_until", texts))
+    assert ours.truncation == Truncation(max_length=40, items=3, truncated=1)
 
 
 def test_generated_text_is_that_of_hflm(folder):

@@ -1,6 +1,7 @@
 """How much of a task a custom model reads: its own length, whatever a training window has."""
 
 import random
+import re
 
 import pytest
 
@@ -11,9 +12,12 @@ from raydistill.evaluation.lm_harness.zeroshot import score_with
 from raydistill.models.weights import load_weights
 from raydistill.planning.history.rerun_command import command_of
 from raydistill.planning.history.sweep_record import CellRequest
+from raydistill.planning.prepared import prepare
+from raydistill.planning.preview.dry_run import describe
 from raydistill.planning.reference_models import reference_cell
+from raydistill.specs.results import Truncation
 from raydistill.storage.store import Store
-from support import task_samples, trained_here
+from support import sweeping, task_samples, trained_here
 from support.hub_models import save_model
 
 POSITIONS = 256
@@ -99,6 +103,10 @@ def test_scores_of_base_and_students_are_those_of_hflm(folder, prepared, tmp_pat
     (source,) = evaluation.sources
     task = paper_task("boolq", data_folder(source, store), 0)
     tokenizer = AutoTokenizer.from_pretrained(folder)
+    task.build_all_requests()
+    encode = AutoTokenizer.from_pretrained(folder).encode
+    longer = {r.doc_id for r in task.instances if len(encode("".join(r.args))) - 1 > POSITIONS}
+    assert 0 < len(longer) < 15
     values = set()
     for result in results.values():
         for scores, weights in (
@@ -109,5 +117,27 @@ def test_scores_of_base_and_students_are_those_of_hflm(folder, prepared, tmp_pat
             theirs = score_with(HFLM(pretrained=stock, tokenizer=tokenizer, batch_size=4), task)
             ours = scores.tasks["boolq"]
             assert (ours.value, ours.chance) == (theirs.value, theirs.chance)
+            assert ours.truncation == Truncation(
+                max_length=POSITIONS, items=15, truncated=len(longer)
+            )
             values.add(ours.value)
     assert len(values) > 1
+    lost = f"{len(longer)} of 15 of boolq"
+    plan = " ".join(describe(prepare(trained_here.plan(storage, *flags), store)).split())
+    windows = f"perplexity in {evaluation.heldout_windows} windows of 64 tokens"
+    assert f"{windows}, tasks up to 256 tokens; longer items lose their beginning ({lost})" in plan
+    table = " ".join(sweeping.command(storage, "report").stdout.split())
+    assert f"read up to 256 tokens: longer items lost their beginning, {lost}." in table
+    assert re.search(r"the base has perplexity [\d.]+ in windows of 64 tokens", table)
+    shown = " ".join(
+        sweeping.command(storage, "show", results["input"].trained.trial_id).stdout.split()
+    )
+    assert f"({len(longer)} of 15 items truncated at 256 tokens)" in shown
+    assert re.search(r"perplexity before [\d.]+, after [\d.]+ in windows of 64 tokens", shown)
+    sweeping.command(storage, "track", "sync")
+    for run in sweeping.cells(storage):
+        metrics, params = run.data.metrics, run.data.params
+        assert (metrics["task.boolq.truncated_items"], metrics["task.boolq.items"]) == (
+            len(longer), 15,
+        )  # fmt: skip
+        assert (params["window_tokens"], params["max_length"]) == ("64", "256")

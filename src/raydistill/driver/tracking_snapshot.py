@@ -53,6 +53,7 @@ def for_tracker(
                 values={"age": base.asked.age} | _limit(base.asked.scale),
                 as_run={
                     "scale": base.asked.scale.name,
+                    **_lengths(base.asked.scale),
                     "age_tokens": base.asked.scale.age_tokens(base.asked.age),
                 },
                 layer_map=layer_map(base.asked.scale.model.num_layers, ()),
@@ -76,6 +77,14 @@ def _is_complete(state: SweepState) -> bool:
     if state.asked.searched:
         return any(map(has_ended, state.cells))
     return bool(state.cells) and all(map(has_ended, state.cells))
+
+
+def _lengths(scale: Scale) -> dict[str, Value]:
+    """The tokens of a window that perplexity is measured in, and of what is read of a task."""
+    return {
+        "window_tokens": scale.model.context,
+        "max_length": scale.evaluation.tokens_read(scale.model),
+    }
 
 
 def _control(record: CellRecord | None, controls: Sequence[CellRecord]) -> Scores | NoControl:
@@ -131,6 +140,7 @@ def _tracked_cell(
         values=values,
         as_run={
             "scale": scale.name,
+            **_lengths(scale),
             "age_tokens": scale.age_tokens(request.age),
             "gap_tokens": scale.train_tokens(request.gap),
         },

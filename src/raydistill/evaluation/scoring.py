@@ -202,6 +202,7 @@ def scores_from(weights_sha256: str, documents: Mapping[str, UnitScores]) -> Sco
                 stderr=standard_error(scores),
                 chance=_chance(plain_task(name), scores),
                 beside=scores.beside,
+                truncation=scores.truncation,
             )
             for name, scores in documents.items()
             if name not in (PERPLEXITY, GENERAL)

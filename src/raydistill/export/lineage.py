@@ -54,6 +54,7 @@ class Origin:
     weights_sha256: str
     num_layers: int
     num_params: int
+    window_tokens: int = 0  # that perplexity is measured in; 0: not noted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,6 +131,7 @@ def origin_of(base: BaseRequest, weights_sha256: str) -> Origin:
         weights_sha256=weights_sha256,
         num_layers=scale.model.num_layers,
         num_params=parameters(scale.model),
+        window_tokens=scale.model.context,
     )
 
 

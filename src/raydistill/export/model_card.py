@@ -12,6 +12,7 @@ from raydistill.export.lineage import FILE, Healing, Lineage, Lost, Speeds, is_t
 from raydistill.planning.preview.dry_run import layer_map
 from raydistill.reports.formats.markdown import grid
 from raydistill.reports.tables.grids import ABSENT, Section, with_interval
+from raydistill.reports.tables.lengths import in_windows, truncated_text
 from raydistill.specs.results import Scores
 from raydistill.specs.trial import CachedTeacher, ExternalBase
 
@@ -103,7 +104,7 @@ def _sizes(lineage: Lineage) -> Iterator[tuple[str, ...]]:
     if lineage.speeds is not None:
         yield from _speeds(lineage.speeds)
     if lineage.after is not None:
-        yield from _scores(lineage.before, lineage.after)
+        yield from _scores(lineage.before, lineage.after, in_windows(base.window_tokens))
 
 
 def _speeds(speeds: Speeds) -> Iterator[tuple[str, ...]]:
@@ -116,14 +117,15 @@ def _speeds(speeds: Speeds) -> Iterator[tuple[str, ...]]:
         yield name, f"{one:,.0f}", f"{other:,.0f}"
 
 
-def _scores(before: Scores | None, after: Scores) -> Iterator[tuple[str, ...]]:
+def _scores(before: Scores | None, after: Scores, windows: str) -> Iterator[tuple[str, ...]]:
     """Held-out perplexity, and every task; without `before` the model is the base."""
     first = before or after
     perplexities = (f"{math.exp(min(scores.nll, 700)):.4g}" for scores in (first, after))
-    yield "held-out perplexity", *perplexities
+    yield f"held-out perplexity{windows}", *perplexities
     for task, score in after.tasks.items():
         base = first.tasks.get(task)
-        yield task, f"{base.value:.4f}" if base else ABSENT, f"{score.value:.4f}"
+        name = task + truncated_text(score.truncation)
+        yield name, f"{base.value:.4f}" if base else ABSENT, f"{score.value:.4f}"
 
 
 def _measured(lineage: Lineage) -> Iterator[str]:

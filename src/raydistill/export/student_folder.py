@@ -103,4 +103,5 @@ def read_student(folder: Path, seq_len: int) -> Decoder:
     check_tensors(checkpoint.folder, palm, about)
     if palm.config.context < seq_len:
         raise DataError(f"{folder} reads {palm.config.context} tokens, not {seq_len}")
+    palm.config = replace(palm.config, context=seq_len)  # measured in windows of that length
     return palm

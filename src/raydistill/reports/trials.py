@@ -14,6 +14,7 @@ from raydistill.reports.results.cells import Measured, ReportCell, SweepReport
 from raydistill.reports.results.common_tasks import table_tasks
 from raydistill.reports.results.comparison import failure_reason
 from raydistill.reports.tables.grids import ABSENT, Section, label, with_interval
+from raydistill.reports.tables.lengths import in_windows, truncated_text, window_tokens
 from raydistill.reports.tables.points import Point, points
 from raydistill.reports.tables.table import Block, Row, Table
 from raydistill.specs.results import Scores, TrialFailure
@@ -84,7 +85,9 @@ def _outcome(trial: TrialMatch) -> Iterator[tuple[str, str]]:
         yield "failed", failure_reason(outcome)
         return
     result, trained = outcome.result, outcome.result.trained
-    yield from _scores({"before": result.before, "after": result.after})
+    yield from _scores(
+        {"before": result.before, "after": result.after}, window_tokens([trial.cell])
+    )
     for base in trial.report.bases:
         if (base.scale, base.age) == (trial.cell.scale, trial.cell.age):
             yield from _drops(base.documents, outcome.documents, trial.report)
@@ -101,16 +104,20 @@ def _outcome(trial: TrialMatch) -> Iterator[tuple[str, str]]:
         yield "run by", f"{machine.owner} on {machine.host}"
 
 
-def _scores(sides: Mapping[str, Scores]) -> Iterator[tuple[str, str]]:
+def _scores(sides: Mapping[str, Scores], window: int) -> Iterator[tuple[str, str]]:
     """Perplexity and every task, as one line each: `before 23.24, after 27.61`."""
     levels = {name: math.exp(min(scores.nll, 700)) for name, scores in sides.items()}
-    yield "perplexity", ", ".join(f"{name} {level:.4g}" for name, level in levels.items())
+    text = ", ".join(f"{name} {level:.4g}" for name, level in levels.items())
+    yield "perplexity", text + in_windows(window)
     for task in dict.fromkeys(task for scores in sides.values() for task in scores.tasks):
         parts = [
             f"{name} {scores.tasks[task].value:.4f}" if task in scores.tasks else f"{name} {ABSENT}"
             for name, scores in sides.items()
         ]
-        yield task, ", ".join(parts)
+        last = [scores.tasks[task].truncation for scores in sides.values() if task in scores.tasks][
+            -1
+        ]
+        yield task, ", ".join(parts) + truncated_text(last)
 
 
 def _drops(
@@ -155,7 +162,8 @@ def _flat(cell: ReportCell) -> dict[str, str]:
     if isinstance(cell.outcome, TrialFailure):
         return {**facts, "failed": failure_reason(cell.outcome)}
     after, cost = cell.outcome.result.after, cell.outcome.result.trained.cost
-    facts |= {name: text.removeprefix(" ") for name, text in _scores({"": after})}
+    window = window_tokens([cell])
+    facts |= {name: text.removeprefix(" ") for name, text in _scores({"": after}, window)}
     return {**facts, "train_s": f"{cost.train_s:.1f}", "FLOPs, exact": f"{cost.flops_exact:.3g}"}
 
 

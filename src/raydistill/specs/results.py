@@ -9,6 +9,15 @@ from raydistill.specs.trial import TrialSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Truncation:
+    """How many of a task's items were longer than what was read, and lost their beginning."""
+
+    max_length: int  # tokens that were read at once, at most
+    items: int
+    truncated: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class UnitScores:
     """One score split by document: its value is `sum(sums) / sum(counts)`.
 
@@ -23,6 +32,7 @@ class UnitScores:
     counts_vary: bool = False  # with the answers, as for F1
     chance: float = 0.0  # the score of guessing, where it depends on the items
     beside: tuple[tuple[str, float], ...] = ()  # other metrics of the same items, in no mean
+    truncation: Truncation | Literal["not counted"] = "not counted"  # of a task, over all items
 
     @property
     def value(self) -> float:
@@ -38,6 +48,7 @@ class TaskScore:
     stderr: float
     chance: float
     beside: tuple[tuple[str, float], ...] = ()  # other metrics of the same items, in no mean
+    truncation: Truncation | Literal["not counted"] = "not counted"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

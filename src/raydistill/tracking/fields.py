@@ -90,6 +90,9 @@ def score_metrics(scores: Scores, averaged: Collection[str]) -> dict[str, float]
         metrics[task_metric(name)] = task.value
         metrics[task_metric(name, "stderr")] = task.stderr
         metrics |= {task_metric(name, other): value for other, value in task.beside}
+        if not isinstance(task.truncation, str):
+            metrics[task_metric(name, "items")] = float(task.truncation.items)
+            metrics[task_metric(name, "truncated_items")] = float(task.truncation.truncated)
     return metrics
 
 

@@ -13,6 +13,7 @@ from raydistill.core.progress import tracked
 from raydistill.data.text_beginning import begin_ids
 from raydistill.evaluation.likelihood.continuations import Request, score_requests
 from raydistill.models.decoder import Decoder
+from raydistill.specs.results import Truncation
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -60,11 +61,26 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
         self.first_id = default_id if first_id is None else first_id
         self._make_special({end_of_text_id, self.first_id})
         self.first_text = str(tokenizer.decode([self.first_id], skip_special_tokens=False))
+        self._is_truncated: dict[int | None, bool] = {}  # by item
 
     def _make_special(self, ids: Collection[int]) -> None:
         """Let a text spell tokens that tokenizer.json lists as plain entries, as HFLM does."""
         plain = set(ids) - self.tokenizer.get_added_tokens_decoder().keys()
         self.tokenizer.add_special_tokens([self.tokenizer.id_to_token(i) for i in sorted(plain)])
+
+    @property
+    def truncation(self) -> Truncation:
+        """How many items, of all that were asked for, were longer than what is read."""
+        return Truncation(
+            max_length=self.max_length,
+            items=len(self._is_truncated),
+            truncated=sum(self._is_truncated.values()),
+        )
+
+    def _note_length(self, request: Instance, tokens: int, most: int) -> None:
+        """Note whether the `tokens` of a request are more than the `most` that are read of it."""
+        before = self._is_truncated.get(request.doc_id, False)
+        self._is_truncated[request.doc_id] = before or tokens > most
 
     @property
     def eot_token_id(self) -> int:
@@ -94,7 +110,10 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
         pairs: list[tuple[str, str]] = [request.args for request in requests]
         texts = {text for pair in pairs for text in ("".join(pair), pair[0].rstrip())}
         ids = self._encoded(sorted(texts))
-        return self._loglikelihood_tokens([(pair, *self._split(pair, ids)) for pair in pairs])
+        encoded = [(pair, *self._split(pair, ids)) for pair in pairs]
+        for request, (_, context, continuation) in zip(requests, encoded, strict=True):
+            self._note_length(request, len(context) + len(continuation) - 1, self.max_length)
+        return self._loglikelihood_tokens(encoded)
 
     def _encoded(self, texts: Sequence[str]) -> dict[str, list[int]]:
         encodings = self.tokenizer.encode_batch(texts, add_special_tokens=False)
@@ -142,8 +161,9 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
             size = settings.get("max_gen_toks", settings.get("max_new_tokens", MAX_NEW_TOKENS))
             if size >= self.max_length:  # where `HFLM` gives up
                 size = self.max_length // 2
-            ids = self.tok_encode(context)[-(self.max_length - size) :]
-            ids = ids or [self.prefix_token_id]
+            ids, most = self.tok_encode(context), self.max_length - size
+            self._note_length(request, len(ids), most)
+            ids = ids[-most:] or [self.prefix_token_id]
             until = settings.get("until") or []
             stops = (until,) if isinstance(until, str) else tuple(until)
             alike.setdefault((len(ids), size, stops), []).append((i, ids))

@@ -58,11 +58,12 @@ def score_tasks(
     Raises:
         UsageError: if there is no such task.
     """
-    lm = _lm(model, folder, max_length, first_token)
     scores = {}
     for name, file in items.items():
+        lm = _lm(model, folder, max_length, first_token)
         samples = _samples(lm, corpus_task(name, file, metric(name)), limit)
-        scores[name] = _by_unit(samples, lambda s: s["doc"]["unit"], metric(name))
+        by_unit = _by_unit(samples, lambda s: s["doc"]["unit"], metric(name))
+        scores[name] = replace(by_unit, truncation=lm.truncation)
     return scores
 
 
@@ -91,7 +92,8 @@ def score_source(
     """
     load = paper_task if source.task in PAPER13 else lm_eval_task
     lm = _lm(model, folder, max_length, first_token)
-    return score_with(lm, load(source.task, data, source.num_fewshot), limit)
+    scores = score_with(lm, load(source.task, data, source.num_fewshot), limit)
+    return replace(scores, truncation=lm.truncation)
 
 
 def score_with(lm: LM, task: FileTask, limit: int = 0) -> UnitScores:

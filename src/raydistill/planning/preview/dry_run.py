@@ -19,6 +19,7 @@ from raydistill.planning.preview.costs import (
     rates_of,
 )
 from raydistill.planning.preview.forecast import forecast
+from raydistill.planning.preview.lengths import lengths_text
 from raydistill.planning.preview.repeats import text_notes
 from raydistill.planning.resolve import PlannedTrial, Unscored
 from raydistill.planning.search_settings import FUNNEL, TPE
@@ -199,6 +200,7 @@ def _headings(prepared: PreparedSweep, width: int) -> Iterator[str]:
         f"{recipe.total_steps} steps of {format_tokens(recipe.batch_tokens)} tokens, "
         f"peak rate {recipe.peak_lr:g}",
         "tasks": _tasks(scale.evaluation),
+        "measured": lengths_text(prepared),
         "search": _search(plan),
         "storage": str(plan.options.storage),
     }

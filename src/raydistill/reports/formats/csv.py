@@ -62,6 +62,9 @@ def _line(chapter: ReportContent, point: Point) -> dict[str, object]:
     for metric in (*MEASURED, *(f"task:{task}" for task in chapter.table.tasks)):
         entry = number(point, metric)
         line[metric] = entry.value if isinstance(entry, Estimate) else ""
+    line["window_tokens"] = row.window_tokens or ""
+    line["max_length"] = max((t.max_length for t in row.truncation.values()), default="")
+    line |= {f"truncated:{task}": t.truncated for task, t in sorted(row.truncation.items())}
     line |= {"best_nll": row.best_nll, "best_downstream": row.best_downstream}
     printed = row.paper_drop_pct
     line["paper_downstream_drop_pct"] = "" if isinstance(printed, Missing) else printed

@@ -45,6 +45,7 @@ class ReportBase:
     num_params: int
     scores: Scores
     documents: DocumentScores
+    window_tokens: int = 0  # that its perplexity is measured in; 0: not noted
 
     @property
     def tokens_per_parameter(self) -> float:

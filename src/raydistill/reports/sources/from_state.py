@@ -44,6 +44,7 @@ def report_of(state: SweepState) -> SweepReport:
                 num_params=parameters(base.asked.scale.model),
                 scores=base.scores,
                 documents=_by_document(base.documents, record),
+                window_tokens=base.asked.scale.model.context,
             )
             for base in state.bases
         ),

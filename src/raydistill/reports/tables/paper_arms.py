@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from raydistill.core.units import format_tokens
 from raydistill.evaluation.bootstrap import Missing
 from raydistill.reports.results import paper_numbers as paper
-from raydistill.reports.results.caveats import recipe_text
+from raydistill.reports.results.caveats import joined, recipe_text
 from raydistill.reports.results.cells import ReportBase, SweepReport
 from raydistill.reports.tables.grids import ABSENT, Section
 from raydistill.reports.tables.points import Point, number
@@ -38,10 +38,16 @@ def _table_3(report: SweepReport, table: Table, arms: Sequence[Point]) -> Sectio
         rows += [_scores(point, table.tasks) for point in of_model]
         rows += _printed_scores(of_model[0].text("age"), table.tasks)
     return Section(
-        title="As Table 3 of the paper: zero-shot scores, their mean and perplexity",
+        title="As Table 3 of the paper: zero-shot scores, their mean and perplexity"
+        + _windows(arms),
         headers=("method", "model", *table.tasks, "mean", "perplexity"),
         rows=tuple(rows),
     )
+
+
+def _windows(arms: Sequence[Point]) -> str:
+    sizes = sorted({point.row.window_tokens for point in arms} - {0})
+    return f" (ours in windows of {joined(sizes)} tokens)" if sizes else ""
 
 
 def _base_scores(model: str, base: ReportBase, tasks: Sequence[str]) -> tuple[str, ...]:

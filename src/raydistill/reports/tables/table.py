@@ -19,15 +19,22 @@ from raydistill.reports.results.agreement import (
 from raydistill.reports.results.amortised_teacher import teacher_prices
 from raydistill.reports.results.blocks import RowBlock, RowCells, age_text, row_blocks
 from raydistill.reports.results.caveats import warnings
-from raydistill.reports.results.cells import ReportBase, ReportCell, Role, SweepReport
+from raydistill.reports.results.cells import Measured, ReportBase, ReportCell, Role, SweepReport
 from raydistill.reports.results.common_tasks import TableTasks, table_tasks
 from raydistill.reports.results.comparison import Comparison, compare, shared_seeds
 from raydistill.reports.results.spending import Spending
 from raydistill.reports.tables import sentences
 from raydistill.reports.tables.footnotes import footnote_number, footnotes_of
 from raydistill.reports.tables.healing import healing
+from raydistill.reports.tables.lengths import (
+    bases_with_windows,
+    lengths,
+    truncations,
+    window_tokens,
+)
 from raydistill.reports.tables.score_predictions import predictions
 from raydistill.reports.tables.titles import base_level, block_title, table_title
+from raydistill.specs.results import Truncation
 from raydistill.specs.trial import Age
 
 
@@ -52,6 +59,8 @@ class Row:
     best_downstream: bool
     paper_drop_pct: float | Missing  # downstream, against the base
     notes: tuple[int, ...]  # into the table's footnotes, from 1
+    window_tokens: int  # that its perplexity is measured in; 0 if it is not
+    truncation: Mapping[str, Truncation]  # by task, where it was counted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +106,7 @@ class Table:
 def build_table(report: SweepReport) -> Table:
     """The table of a sweep. A missing value becomes a “–” with a footnote."""
     tasks = table_tasks(report)
-    bases = {(base.scale, base.age): base for base in report.bases}
+    bases = bases_with_windows(report)
     row_groups = row_blocks(report.cells)
     sizes = len({block.first.scale for block in row_groups}) > 1
     footnotes: list[str] = []
@@ -115,7 +124,7 @@ def build_table(report: SweepReport) -> Table:
         blocks[-1] = replace(blocks[-1], words=(*blocks[-1].words, *about_all))
     return Table(
         title=table_title(report),
-        warnings=warnings(report, row_groups, tasks),
+        warnings=(*warnings(report, row_groups, tasks), *lengths(report)),
         tasks=tuple(sorted(tasks.chance)),
         columns=_columns(row_groups),
         blocks=tuple(blocks),
@@ -218,6 +227,15 @@ def _row(
         paper_drop_pct=_paper_drop_pct(cell),
         notes=tuple(
             footnote_number(text, footnotes) for text in footnotes_of(row, comparison, rows)
+        ),
+        window_tokens=window_tokens(row.cells),
+        truncation=next(
+            (
+                truncations(c.outcome.result.after)
+                for c in row.cells
+                if isinstance(c.outcome, Measured)
+            ),
+            {},
         ),
     )
 

@@ -8,7 +8,7 @@ from raydistill.reports.results.blocks import RowBlock, age_text
 from raydistill.reports.results.caveats import joined
 from raydistill.reports.results.cells import ReportBase, SweepReport
 from raydistill.reports.results.common_tasks import first_look
-from raydistill.specs.results import Scores
+from raydistill.reports.tables.lengths import in_windows
 
 
 def table_title(report: SweepReport) -> str:
@@ -38,13 +38,13 @@ def block_title(
     size = f"{cell.scale}, {format_tokens(cell.num_params)} parameters, age" if sizes else "Age"
     own = f" (here {_pretraining(base)})" if base and base.age_tokens else ""
     parts = [f"{size} {age_text(cell)}{own}", *_removal(block), _healing(block), _seeds(block)]
-    level = f"; the base has {_level(base.scores, chance)}" if base else ""
+    level = f"; the base has {_level(base, chance)}" if base else ""
     return f"{', '.join(parts)}{level}"
 
 
 def base_level(base: ReportBase | None, chance: Mapping[str, float]) -> str:
     """How much training a base had, and its scores."""
-    return f"{_pretraining(base)}; {_level(base.scores, chance)}" if base else "not evaluated"
+    return f"{_pretraining(base)}; {_level(base, chance)}" if base else "not evaluated"
 
 
 def _pretraining(base: ReportBase) -> str:
@@ -69,9 +69,10 @@ def _seeds(block: RowBlock) -> str:
     return f"data seed{'s' if len(seeds) > 1 else ''} {joined(seeds)}"
 
 
-def _level(scores: Scores, chance: Mapping[str, float]) -> str:
-    """Perplexity and mean task score of a set of weights."""
-    parts = [f"perplexity {math.exp(scores.nll):.4g}"] if math.isfinite(scores.nll) else []
+def _level(base: ReportBase, chance: Mapping[str, float]) -> str:
+    """Perplexity, in which windows, and mean task score of a base."""
+    scores, windows = base.scores, in_windows(base.window_tokens)
+    parts = [f"perplexity {math.exp(scores.nll):.4g}{windows}"] if math.isfinite(scores.nll) else []
     if chance and chance.keys() <= scores.tasks.keys():
         mean = sum(scores.tasks[task].value for task in chance) / len(chance)
         parts.append(f"a mean task score of {mean:.3f}")
