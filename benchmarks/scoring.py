@@ -2,11 +2,13 @@
 
     python benchmarks/scoring.py                     # a Llama of 27M parameters, 1 item in 40
     python benchmarks/scoring.py --share 0.1 --rounds 3
+    python benchmarks/scoring.py --tasks boolq --items 50 --stretch 1,10,40
 
-Items are synthetic, as long as the real ones (`scoring_items.py`); weights are random. The two
-alternate; the fastest round of a task counts, on a CPU in CPU seconds, which other processes do
-not change. The mix is the 13 tasks with as many items each as the real ones have.
-Log-likelihoods must agree to 1e-3 and every decision must be the same.
+Items are synthetic, as long as the real ones (`scoring_items.py`) or so many times as long; weights
+are random. Both read up to the model's 8,192 positions; its training windows have 64 tokens. They
+alternate, `HFLM` at each batch size; the fastest round of a task counts, on a CPU in CPU seconds,
+which other processes do not change. The mix is the 13 tasks with as many items each as the real
+ones have. Log-likelihoods must agree to 1e-4 and every decision must be the same.
 """
 
 import argparse
@@ -30,66 +32,82 @@ from raydistill.evaluation.lm_harness.task_data import ITEMS
 from raydistill.models.huggingface.checkpoint import read_checkpoint
 from raydistill.models.huggingface.loading import load_pretrained
 
-VOCAB_SIZE, CONTEXT = 32_768, 2_048
+VOCAB_SIZE, POSITIONS, WINDOW = 32_768, 8_192, 64
 
 
 def main() -> None:
     """Measure and print."""
     flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     flags.add_argument("--share", type=float, default=1 / 40, help="of the real number of items")
+    flags.add_argument("--items", type=int, help="of every task, instead")
+    flags.add_argument("--stretch", default="1", help="how many times as long the items are: 1,10")
     flags.add_argument("--rounds", type=int, default=2)
-    flags.add_argument("--batch-size", type=int, default=16, help="of HFLM")
+    flags.add_argument("--batch-size", default="1,16", help="of HFLM")
     flags.add_argument("--tasks", default=",".join(NUM_ITEMS))
     flags.add_argument("--device", default="cpu")
     args = flags.parse_args()
     tokenizer = train_tokenizer([" ".join(Writer(0).words)], VOCAB_SIZE)
-    ours, theirs = models(tokenizer, args.device, args.batch_size)
-    mix = [0.0, 0.0]
-    print("task           requests   ours s   HFLM s  times  largest difference")
-    for task in args.tasks.split(","):
-        size = max(16, round(args.share * NUM_ITEMS[task]))
-        requests = requests_of(task, size)
-        seconds, answers = timed(ours, requests, args.rounds)
-        hflm_seconds, hflm_answers = timed(theirs, requests, args.rounds)
-        difference = max(abs(a[0] - b[0]) for a, b in zip(answers, hflm_answers, strict=True))
-        assert difference < 1e-3, (task, difference)
-        assert [a[1] for a in answers] == [b[1] for b in hflm_answers], task
-        mix = [
-            total + NUM_ITEMS[task] / size * task_s
-            for total, task_s in zip(mix, (seconds, hflm_seconds), strict=True)
-        ]
-        line(task, len(requests), (seconds, hflm_seconds), f"{difference:20.1e}")
-    line("mix", 0, mix, "")
+    batch_sizes = [int(size) for size in args.batch_size.split(",")]
+    ours, theirs = models(tokenizer, args.device, batch_sizes)
+    heads = "".join(f"{f'HFLM({size}) s':>14} times" for size in batch_sizes)
+    print(f"task       requests  longest   ours s{heads}  largest difference")
+    for stretch in map(int, args.stretch.split(",")):
+        mix = [0.0] * (1 + len(theirs))
+        for task in args.tasks.split(","):
+            size = args.items or max(16, round(args.share * NUM_ITEMS[task]))
+            requests = requests_of(task, size, stretch)
+            seconds, difference = measured([ours, *theirs], requests, args.rounds)
+            longest = max(len(ours.tok_encode("".join(request.args))) for request in requests)
+            line(task, len(requests), longest, seconds, f"{difference:20.1e}")
+            mix = [m + NUM_ITEMS[task] / size * s for m, s in zip(mix, seconds, strict=True)]
+        line("mix", 0, 0, mix, "")
 
 
-def line(name: str, requests: int, seconds: Sequence[float], rest: str) -> None:
+def line(name: str, requests: int, longest: int, seconds: Sequence[float], rest: str) -> None:
     """One row."""
-    ours, theirs = seconds
-    print(f"{name:14}{requests or '':>9}{ours:9.2f}{theirs:9.2f}{theirs / ours:7.2f}{rest}")
+    ours, *theirs = seconds
+    columns = "".join(f"{s:14.2f}{s / ours:6.2f}" for s in theirs)
+    print(f"{name:14}{requests or '':>5}{longest or '':>9}{ours:9.2f}{columns}{rest}", flush=True)
 
 
-def models(tokenizer: Tokenizer, device: str, batch_size: int) -> tuple[DecoderLM, Any]:
-    """The same weights behind both."""
+def measured(lms: Sequence[Any], requests: list[Any], rounds: int) -> tuple[list[float], float]:
+    """The seconds of each, and the largest difference from the first in a log-likelihood."""
+    (seconds, answers), *others = (timed(lm, requests, rounds) for lm in lms)
+    for _, other in others:
+        assert [a[1] for a in answers] == [b[1] for b in other], "a decision differs"
+    difference = max(
+        abs(a[0] - b[0]) for _, other in others for a, b in zip(answers, other, strict=True)
+    )
+    assert difference < 1e-4, difference
+    return [seconds, *(s for s, _ in others)], difference
+
+
+def models(
+    tokenizer: Tokenizer, device: str, batch_sizes: Sequence[int]
+) -> tuple[DecoderLM, list[Any]]:
+    """The same weights behind all."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=VOCAB_SIZE, hidden_size=384, intermediate_size=1024, num_hidden_layers=8,
-        num_attention_heads=6, num_key_value_heads=6, max_position_embeddings=CONTEXT,
+        num_attention_heads=6, num_key_value_heads=6, max_position_embeddings=POSITIONS,
         tie_word_embeddings=True, bos_token_id=None, eos_token_id=0,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         LlamaForCausalLM(config).save_pretrained(folder)
-        decoder = load_pretrained(read_checkpoint(folder, "main")).to(device).eval()
+        decoder = load_pretrained(read_checkpoint(folder, "main", WINDOW)).to(device).eval()
     inner = decoder.inner
     print(f"{sum(p.numel() for p in inner.parameters()) / 1e6:.1f}M parameters, {device}")
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END_OF_TEXT)
-    theirs = HFLM(pretrained=inner, tokenizer=fast, batch_size=batch_size, max_length=CONTEXT)
-    return DecoderLM(decoder, tokenizer, tokenizer.token_to_id(END_OF_TEXT)), theirs
+    theirs = [HFLM(pretrained=inner, tokenizer=fast, batch_size=size) for size in batch_sizes]
+    ours = DecoderLM(decoder, tokenizer, tokenizer.token_to_id(END_OF_TEXT))
+    assert {lm.max_length for lm in (ours, *theirs)} == {POSITIONS}
+    return ours, theirs
 
 
-def requests_of(task: str, size: int) -> list[Any]:
-    """lm-eval's requests for `size` items."""
+def requests_of(task: str, size: int, stretch: int) -> list[Any]:
+    """lm-eval's requests for `size` items, `stretch` times as long as real ones."""
     with tempfile.TemporaryDirectory() as folder:
-        lines = "\n".join(map(json.dumps, items(task, size)))
+        lines = "\n".join(map(json.dumps, items(task, size, stretch=stretch)))
         Path(folder, ITEMS).write_text(lines)
         lm_eval_task = paper_task(task, Path(folder), 0)
         lm_eval_task.build_all_requests()

@@ -19,16 +19,22 @@ NUM_ITEMS = {  # of the real tasks, for the mix
 }  # fmt: skip
 
 
+LONG = 30  # words; from a longer text on it is a passage, of which a longer item has more
+
+
 class Writer:
     """Draws passages."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, stretch: int = 1) -> None:
+        self.stretch = stretch
         _, heldout = embedded.split(embedded.TRANSLATIONS, every=1, heldout=70)
         self.words = " ".join(document.text for document in heldout).split()
         self.draw = random.Random(seed)
 
     def text(self, words: int) -> str:
         """A passage of about so many words."""
+        if words > LONG:
+            words *= self.stretch
         size = max(1, round(words * self.draw.uniform(2 / 3, 4 / 3)))
         start = self.draw.randrange(len(self.words) - size)
         return " ".join(self.words[start : start + size])
@@ -89,7 +95,7 @@ MAKE: dict[str, Callable[[Writer], Document]] = {
 }  # fmt: skip
 
 
-def items(task: str, size: int, seed: int = 0) -> list[Document]:
-    """`size` items of a task; equal seeds give equal items."""
-    writer = Writer(seed)
+def items(task: str, size: int, seed: int = 0, stretch: int = 1) -> list[Document]:
+    """`size` items of a task, long texts `stretch` times as long; equal seeds give equal items."""
+    writer = Writer(seed, stretch)
     return [MAKE[task](writer) for _ in range(size)]

@@ -88,6 +88,11 @@ def long_questions(folder):
     return task_samples.write(folder, {"boolq": documents})
 
 
+def planned(storage, flags):
+    plan = describe(prepare(trained_here.plan(storage, *flags), Store(storage)))
+    return " ".join(plan.split())
+
+
 def test_scores_of_base_and_students_are_those_of_hflm(folder, prepared, tmp_path):
     from lm_eval.models.huggingface import HFLM
     from transformers import AutoTokenizer
@@ -98,6 +103,7 @@ def test_scores_of_base_and_students_are_those_of_hflm(folder, prepared, tmp_pat
         *("--tasks", "boolq", "--task-data", str(data)),
     )
     evaluation, store = trained_here.plan(storage, *flags).scale.evaluation, Store(storage)
+    before = planned(storage, flags)
     keep_task_data(evaluation, data, store)
     results = trained_here.train(storage, *flags)
     (source,) = evaluation.sources
@@ -123,9 +129,10 @@ def test_scores_of_base_and_students_are_those_of_hflm(folder, prepared, tmp_pat
             values.add(ours.value)
     assert len(values) > 1
     lost = f"{len(longer)} of 15 of boolq"
-    plan = " ".join(describe(prepare(trained_here.plan(storage, *flags), store)).split())
     windows = f"perplexity in {evaluation.heldout_windows} windows of 64 tokens"
-    assert f"{windows}, tasks up to 256 tokens; longer items lose their beginning ({lost})" in plan
+    lengths = f"{windows}, tasks up to 256 tokens; longer items lose their beginning ({lost})"
+    assert lengths in before
+    assert lengths in planned(storage, flags)
     table = " ".join(sweeping.command(storage, "report").stdout.split())
     assert f"read up to 256 tokens: longer items lost their beginning, {lost}." in table
     assert re.search(r"the base has perplexity [\d.]+ in windows of 64 tokens", table)

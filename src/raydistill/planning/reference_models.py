@@ -73,7 +73,14 @@ def _checkpoint(name: str, own: Scale, max_length: int) -> BaseRequest:
 
 def _reads_alike(scale: Scale, own: Scale) -> bool:
     """Whether both have one tokenizer; not if that of `own` has yet to be trained."""
-    if not own.tokenizer and own.corpus not in _SHIPPED:
+    path = local_tokenizer(own)
+    if path is None:
         return False
-    path = resolve_path(own.tokenizer) if own.tokenizer else shipped_tokenizer()
     return load_tokenizer(path).to_str() == load_tokenizer(Path(scale.tokenizer)).to_str()
+
+
+def local_tokenizer(scale: Scale) -> Path | None:
+    """The tokenizer that a scale names or the package ships for it; None if it is yet to train."""
+    if scale.tokenizer:
+        return resolve_path(scale.tokenizer)
+    return shipped_tokenizer() if scale.corpus in _SHIPPED else None

@@ -1,8 +1,12 @@
 """What a plan says of lengths: perplexity's windows, what is read of tasks, what is truncated."""
 
+from raydistill.evaluation.lm_harness.paper13 import PAPER13
+from raydistill.evaluation.lm_harness.task_data import ITEMS, data_folder
+from raydistill.evaluation.lm_harness.truncation import paper_truncation
 from raydistill.evaluation.scoring import kept_documents
 from raydistill.planning.cell import bases_of
 from raydistill.planning.prepared import PreparedSweep
+from raydistill.planning.reference_models import local_tokenizer
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.results import Truncation
 
@@ -10,13 +14,14 @@ from raydistill.specs.results import Truncation
 def lengths_text(prepared: PreparedSweep) -> str:
     """Tokens of a window of perplexity and of what is read of a task, and items that are longer.
 
-    Items are counted once a base is measured.
+    Items are counted once a base is measured; before that those of the paper's 13 tasks, where
+    their data and the tokenizer are local.
     """
     scale = prepared.plan.scale
     tokens = scale.evaluation.tokens_read(scale.model)
     longer = [
         f"{t.truncated} of {t.items} of {name}"
-        for name, t in sorted(_truncations(prepared).items())
+        for name, t in sorted((_expected(prepared) | _counted(prepared)).items())
         if t.truncated
     ]
     lost = f"; longer items lose their beginning ({', '.join(longer)})" if longer else ""
@@ -26,7 +31,27 @@ def lengths_text(prepared: PreparedSweep) -> str:
     )
 
 
-def _truncations(prepared: PreparedSweep) -> dict[str, Truncation]:
+def _expected(prepared: PreparedSweep) -> dict[str, Truncation]:
+    """By task, from its documents, as far as these and the tokenizer are local."""
+    scale, store = prepared.plan.scale, prepared.store
+    corpus = store.path("corpora", prepared.artifacts.corpus.corpus_sha256)
+    tokenizer = corpus if corpus.is_dir() else local_tokenizer(scale)
+    if tokenizer is None:
+        return {}
+    folder = prepared.plan.options.task_data
+    truncations = {}
+    for source in scale.evaluation.sources:
+        file = data_folder(source, store) / ITEMS
+        if folder is not None and not file.is_file():
+            file = folder / f"{source.task}.jsonl"
+        if source.task in PAPER13 and not source.num_fewshot and file.is_file():
+            truncations[source.task] = paper_truncation(
+                source.task, file, tokenizer, scale.evaluation.tokens_read(scale.model)
+            )
+    return truncations
+
+
+def _counted(prepared: PreparedSweep) -> dict[str, Truncation]:
     """By task, as counted when a base was measured."""
     store, artifacts = prepared.store, prepared.artifacts
     corpus = store.load(CorpusInfo, "corpora", artifacts.corpus.corpus_sha256, "corpus.json")
