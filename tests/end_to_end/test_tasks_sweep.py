@@ -47,7 +47,7 @@ def test_a_sweep_is_scored_on_the_13_tasks_and_one_more_trains_nothing(
         assert "task.arc_challenge.acc_mutual_info" in cell.data.metrics
         assert "task.word-order" not in cell.data.metrics
     narrowed = " ".join(planned(run_sweep, storage, data).split())
-    assert f" tasks {', '.join(above_chance(storage))} search " in narrowed
+    assert f" tasks {', '.join(above_chance(storage))} measured " in narrowed
     trained = {path: path.stat().st_mtime_ns for path in storage.glob("trials/*/weights/*")}
     scores = set(storage.glob("scores/*/*.json"))
     for path in data.iterdir():
