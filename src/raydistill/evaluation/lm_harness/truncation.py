@@ -11,7 +11,9 @@ from raydistill.evaluation.lm_harness.task_data import read_documents
 from raydistill.specs.results import Truncation
 
 
-def paper_truncation(name: str, file: Path, tokenizer: Path, max_length: int) -> Truncation:
+def paper_truncation(
+    name: str, file: Path, tokenizer: Path, max_length: int, limit: int = 0
+) -> Truncation:
     """How many items lose their beginning if `max_length` tokens are read, without examples.
 
     Args:
@@ -19,11 +21,12 @@ def paper_truncation(name: str, file: Path, tokenizer: Path, max_length: int) ->
         file: its documents.
         tokenizer: a tokenizer.json or its folder; read only where a text may be too long.
         max_length: tokens.
+        limit: how many items are scored, the first ones; 0: all.
 
     Raises:
         DataError: if a document is broken, or the tokenizer unreadable.
     """
-    documents = read_documents(file, name)
+    documents = read_documents(file, name)[: limit or None]
     # A token stands for a byte or more, but for the few that begin a text.
     long = [
         [text for text in _texts(name, document) if len(text.encode()) + 8 > max_length]

@@ -8,6 +8,7 @@ from raydistill.planning.cell import bases_of
 from raydistill.planning.prepared import PreparedSweep
 from raydistill.planning.reference_models import local_tokenizer
 from raydistill.specs.corpus import CorpusInfo
+from raydistill.specs.evaluation import plain_task
 from raydistill.specs.results import Truncation
 
 
@@ -46,7 +47,11 @@ def _expected(prepared: PreparedSweep) -> dict[str, Truncation]:
             file = folder / f"{source.task}.jsonl"
         if source.task in PAPER13 and not source.num_fewshot and file.is_file():
             truncations[source.task] = paper_truncation(
-                source.task, file, tokenizer, scale.evaluation.tokens_read(scale.model)
+                source.task,
+                file,
+                tokenizer,
+                scale.evaluation.tokens_read(scale.model),
+                scale.evaluation.limit,
             )
     return truncations
 
@@ -58,7 +63,7 @@ def _counted(prepared: PreparedSweep) -> dict[str, Truncation]:
     if corpus is None:
         return {}
     return {
-        name: scores.truncation
+        plain_task(name): scores.truncation
         for base in bases_of(prepared.plan.cells)
         if base.key in artifacts.bases
         for name, scores in kept_documents(

@@ -7,6 +7,7 @@ from raydistill.evaluation.text_tasks import is_text_task
 from raydistill.planning.cell import BaseKey
 from raydistill.reports.results.caveats import joined
 from raydistill.reports.results.cells import Measured, ReportBase, ReportCell, SweepReport
+from raydistill.specs.evaluation import plain_task
 from raydistill.specs.results import Scores, Truncation
 
 
@@ -99,7 +100,7 @@ def _not_counted(scores: Sequence[Scores]) -> Iterator[str]:
         name
         for each in scores
         for name, task in each.tasks.items()
-        if isinstance(task.truncation, str) and not is_text_task(name)
+        if isinstance(task.truncation, str) and not is_text_task(plain_task(name))
     }
     if names:
         yield (
