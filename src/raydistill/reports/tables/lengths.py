@@ -98,8 +98,8 @@ def _not_counted(scores: Sequence[Scores]) -> Iterator[str]:
     """Tasks with data of their own whose scores are from before truncated items were counted."""
     names = {
         name
-        for each in scores
-        for name, task in each.tasks.items()
+        for of_model in scores
+        for name, task in of_model.tasks.items()
         if isinstance(task.truncation, str) and not is_text_task(plain_task(name))
     }
     if names:
