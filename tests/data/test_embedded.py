@@ -49,4 +49,4 @@ def test_chapters_are_clean_english(split):
 
 def test_without_the_extra_the_install_command_is_said(tmp_path, store, monkeypatch):
     monkeypatch.setattr(embedded, "TRANSLATIONS", ("nosuchtranslation",))
-    assert 'pip install "raydistill[laptop]"' in refusal("embedded", store, tokenizer=None)
+    assert "pip install 'raydistill[laptop]'" in refusal("embedded", store, tokenizer=None)

@@ -21,11 +21,20 @@ def raydistill() -> NoReturn:
     sys.exit(exit_code_of(lambda: _run(sys.argv[1:])))
 
 
-def _run(argv: Sequence[str]) -> int:
+def read_command(argv: Sequence[str]) -> argparse.Namespace:
+    """The command that `argv` names, and its flags; the command is None if it names none.
+
+    Raises:
+        UsageError: if there is no such command or flag, or one lacks its value.
+    """
+    return _parser(argv).read(argv)
+
+
+def _parser(argv: Sequence[str]) -> Parser:
     parser = Parser(
         prog="raydistill",
         description="Which layers to take out of a language model, how many, when, at what age.",
-        epilog=f"A sweep is a script of its own: python sweeps/where_to_drop.py --help; {EXITS}",
+        epilog=f"A sweep is a script of its own, such as sweeps/where_to_drop.py; {EXITS}",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"raydistill {__version__}")
@@ -35,9 +44,13 @@ def _run(argv: Sequence[str]) -> int:
         _add_command(commands, command)
     if argv and not argv[0].startswith("-") and argv[0] not in commands.choices:
         raise UsageError(unknown("command", argv[0], commands.choices))
-    flags = parser.read(argv)
+    return parser
+
+
+def _run(argv: Sequence[str]) -> int:
+    flags = read_command(argv)
     if flags.command is None:
-        parser.print_help()
+        _parser(argv).print_help()
         return 0
     store = Store(storage_of(flags))
     if message := fault_injection.arm(store.path("faults")):

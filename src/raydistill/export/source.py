@@ -9,7 +9,7 @@ from raydistill.data.tokenizer import shipped_tokenizer
 from raydistill.evaluation.stored_scores import measured
 from raydistill.export.lineage import Lineage, of_base, of_trial, origin_of
 from raydistill.models.huggingface.checkpoint import locate
-from raydistill.planning.artifacts import corpus_id, find_bases
+from raydistill.planning.artifacts import base_command, corpus_id, find_bases
 from raydistill.planning.cell import BaseRequest, base_named
 from raydistill.planning.history.sweep_record import CellRequest, SweepRecord, all_records
 from raydistill.reports.results.cells import Measured
@@ -103,7 +103,7 @@ def _scale_base(store: Store, name: str) -> tuple[BaseRequest, str, str]:
     corpus = corpus_id(base.scale, store)
     bases = find_bases(base.scale, corpus, store, [base.age], shipped_bases(base.scale))
     if base.age not in bases:
-        raise DataError(f"no base {base.name} yet: raydistill base --scale {base.scale.name}")
+        raise DataError(f"no base {base.name} yet: {base_command(base.scale, store)}")
     return base, bases[base.age].weights_sha256, corpus.corpus_sha256
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from raydistill.core.errors import DataError
 from raydistill.core.parts import MODEL_FAMILY
+from raydistill.core.redaction import printed_command
 from raydistill.core.units import format_age
 from raydistill.data.corpus.preparation import find_corpus
 from raydistill.data.corpus.request import corpus_request
@@ -27,6 +28,7 @@ from raydistill.specs.trial import (
 )
 from raydistill.storage.bundled import ShippedBases, shipped_bases
 from raydistill.storage.store import Store
+from raydistill.storage.urls import storage_flag
 from raydistill.training.jobs import PretrainJob
 
 PRETRAIN_SEED = 0  # of a base's weights and data order; trials draw their data with other seeds
@@ -148,10 +150,18 @@ def find_bases(
         elif not by_tokens:
             raise DataError(
                 f"the bases that scale {scale.name!r} ships saw another corpus than "
-                f"{scale.corpus!r}; train your own first: "
-                f"raydistill base --scale {scale.name} --corpus {scale.corpus}"
+                f"{scale.corpus!r}; train your own first: {base_command(scale, store)}"
             )
     return _external_bases(scale, {age: sha256 for age, sha256 in sha256s.items() if sha256})
+
+
+def base_command(scale: Scale, store: Store | None = None) -> str:
+    """The command that trains the bases of a scale, in that store or the usual one."""
+    default, words = load_scale(scale.name), ["raydistill", "base", "--scale", scale.name]
+    for field in ("corpus", "text_field", "heldout", "heldout_general"):
+        if (text := getattr(scale, field)) != getattr(default, field):
+            words += [f"--{field.replace('_', '-')}", text]
+    return printed_command([*words, *(storage_flag(store.root) if store else ())])
 
 
 def _read_bases(scale: Scale, store: Store, ages: Sequence[Age]) -> dict[Age, ExternalBase]:

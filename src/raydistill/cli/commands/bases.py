@@ -12,7 +12,7 @@ from raydistill.core.signals import interrupts_held
 from raydistill.core.units import format_age
 from raydistill.data.corpus.preparation import check_corpus
 from raydistill.data.corpus.request import corpus_request
-from raydistill.planning.artifacts import corpus_id, pretraining
+from raydistill.planning.artifacts import base_command, corpus_id, pretraining
 from raydistill.reports.console.console import open_console
 from raydistill.specs.scale import Scale, load_scale
 from raydistill.specs.training_record import Record
@@ -78,7 +78,7 @@ def _publish(scale: Scale, store: Store, folder: Path) -> None:
     tokenizer = store.path("corpora", corpus.corpus_sha256, "tokenizer.json")
     shutil.copy(tokenizer, folder / "tokenizer.json")
     about = {
-        "command": f"raydistill base --scale {scale.name}",
+        "command": base_command(scale),
         "corpus": scale.corpus,
         "corpus_sha256": corpus.corpus_sha256,
         "tokenizer_sha256": corpus.tokenizer_sha256,

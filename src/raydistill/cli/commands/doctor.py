@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from raydistill.cli.arguments.storage import tracking_uri_of
 from raydistill.core.errors import RaydistillError, SetupError
-from raydistill.core.redaction import redact
+from raydistill.core.redaction import printed_command, redact
 from raydistill.core.signals import interrupts_held
 from raydistill.reports.console.console import open_console
 from raydistill.runners.diagnostics.disk import diagnose_storage
@@ -16,8 +16,8 @@ from raydistill.runners.diagnostics.finding import Finding, Level, ok
 from raydistill.runners.diagnostics.packages import diagnose_packages
 from raydistill.runners.diagnostics.token_files import diagnose_token_files
 from raydistill.storage.store import Store
-from raydistill.storage.urls import url_of
-from raydistill.tracking.destination import check_destination
+from raydistill.storage.urls import storage_flag, url_of
+from raydistill.tracking.destination import check_destination, default_uri
 
 
 def doctor(store: Store, flags: argparse.Namespace) -> int:
@@ -62,18 +62,21 @@ def _check_ray(store: Store) -> Iterator[Finding]:
             yield ok(f"joined {address}" if address else "started on this machine: no RAY_ADDRESS")
             yield from nodes.diagnose_nodes(store.root)
     except SetupError as error:
-        remedy = "unset RAY_ADDRESS, or start the cluster: ray status"
+        remedy = "unset RAY_ADDRESS  # or start that cluster"
         yield Finding(Level.WRONG, " ".join(str(error).split()), remedy)
 
 
 def _check_tracking(store: Store, uri: str) -> Iterator[Finding]:
+    server = () if uri == default_uri(store) else ("--tracking-uri", uri)
+    words = ["raydistill", "track", "sync", *storage_flag(store.root), *server]
+    command = printed_command(words)
     try:
         line = check_destination(uri, store)
     except RaydistillError as error:
-        yield Finding(Level.WRONG, str(error), "raydistill track sync, once it answers")
+        yield Finding(Level.WRONG, str(error), f"{command}  # once it answers")
         return
     warning = line.removeprefix("warning: ")
-    yield ok(line) if warning == line else Finding(Level.NOTE, warning, "raydistill track sync")
+    yield ok(line) if warning == line else Finding(Level.NOTE, warning, command)
 
 
 def _check_upload(folder: Path) -> Iterator[Finding]:

@@ -16,12 +16,14 @@ from pathlib import Path
 
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.paths import resolve_path
+from raydistill.core.redaction import printed_command
 from raydistill.planning.history.sweep_record import SweepRecord, all_records, save_record
 from raydistill.reports.console.console import PipeSafeConsole, open_console
 from raydistill.storage.lock import hold_lock
 from raydistill.storage.manifest import MANIFEST, sha256_of, verify, write_bytes
 from raydistill.storage.object_store import check_storage
 from raydistill.storage.store import Store
+from raydistill.storage.urls import storage_flag
 
 # Folders below the root, in the order in which they are merged; the sweeps' cells come last.
 KINDS = (
@@ -160,4 +162,5 @@ def _print_result(merged: Merged, store: Store, console: PipeSafeConsole) -> Non
         console.print(f"warning: {name} differs; what {store.root} had stays")
     for line in merged.damaged:
         console.print(f"warning: left out, damaged: {line}")
-    console.print(f"Go on: raydistill report --storage {store.root}", soft_wrap=True)
+    command = printed_command(["raydistill", "report", *storage_flag(store.root)])
+    console.print(f"Go on: {command}", soft_wrap=True)

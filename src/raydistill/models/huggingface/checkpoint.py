@@ -13,6 +13,7 @@ from typing import Any
 
 from raydistill.core.errors import DataError
 from raydistill.core.paths import resolve_path
+from raydistill.core.redaction import printed_command
 from raydistill.core.serialization import digest
 from raydistill.models.huggingface.model_shape import hub_config
 from raydistill.specs.model import HubConfig
@@ -164,9 +165,11 @@ def read_config(folder: Path) -> dict[str, Any]:
 def _refuse_without_weights(folder: Path) -> None:
     for pattern in PICKLES:
         for pickle in sorted(folder.glob(pattern)):
+            path = str(folder.absolute())
+            words = ["raydistill", "import", path, "--to", f"{path}-safetensors"]
             raise DataError(
-                f"{pickle} is pickled, and could run code when it is read: "
-                f"raydistill import {folder} --to DIR reads it once, weights only"
+                f"{pickle} is pickled, and could run code when it is read; read it once, weights "
+                f"only: {printed_command(words)}"
             )
     raise DataError(f"no *.safetensors in {folder}")
 

@@ -1,6 +1,7 @@
 """The storage: whether it can be written and read, how fast, and how much is left."""
 
 import os
+import shlex
 import shutil
 import stat
 import time
@@ -32,7 +33,7 @@ def diagnose_storage(root: Path) -> Iterator[Finding]:
         yield ok(f"{free_bytes / 1e9:.0f} GB are left {where}")
     if root.is_dir() and root.stat().st_mode & stat.S_IWOTH:
         what = "everybody on this machine may write into it, and what it says is believed"
-        yield Finding(Level.NOTE, what, f"chmod o-w {root}")
+        yield Finding(Level.NOTE, what, shlex.join(["chmod", "o-w", str(root)]))
 
 
 def _speed(root: Path, remote: ObjectStore | None) -> Finding:

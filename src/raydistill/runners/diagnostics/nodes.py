@@ -63,10 +63,10 @@ def _findings(node: Mapping[str, Any], answer: Any) -> Iterator[Finding]:
         view: NodeView = ray.get(answer, timeout=ANSWER_TIMEOUT_S)
     except GetTimeoutError:
         what = f"node {address} did not answer within {ANSWER_TIMEOUT_S:g} s"
-        yield Finding(Level.WRONG, what, "ray status, and the node's own logs")
+        yield Finding(Level.WRONG, what, "ray status  # and the node's own logs")
     except RayError as error:
         what = f"node {address} cannot run this package: {str(error).strip().splitlines()[-1]}"
-        remedy = "put it into the node's image, or ray job submit --working-dir ."
+        remedy = "put it into the node's image, or submit with --working-dir ."
         yield Finding(Level.WRONG, what, remedy)
     else:
         yield from compare(view, versions(), gpus=int(node["Resources"].get("GPU", 0)))
@@ -91,13 +91,17 @@ def compare(view: NodeView, own_versions: Mapping[str, str], *, gpus: int) -> It
         yield Finding(Level.WRONG, what, "a torch built for CUDA, and a driver that goes with it")
     if view.gpus and not gpus:
         what = f"torch sees GPUs on {view.host} that Ray does not give out"
-        yield Finding(Level.NOTE, what, "ray start --num-gpus N")
+        yield Finding(Level.NOTE, what, f"start Ray there with --num-gpus {len(view.gpus)}")
     if view.gpus and not view.flash_attn:
         what = f"{view.host} has no flash-attn: torch's own attention is taken"
-        yield Finding(Level.NOTE, what, "pip install 'raydistill[gpu]', where there is nvcc")
+        yield Finding(Level.NOTE, what, "pip install 'raydistill[gpu]'  # where there is nvcc")
     if view.shared_memory_mb < LITTLE_SHARED_MB:
         what = f"{view.host} has {view.shared_memory_mb} MB of /dev/shm: Ray takes the disk instead"
-        yield Finding(Level.NOTE, what, "docker run --shm-size 8g; in Kubernetes a memory volume")
+        yield Finding(
+            Level.NOTE,
+            what,
+            "start its container with --shm-size 8g; in Kubernetes a memory volume",
+        )
     if view.storage:
         what = f"{view.host} cannot use the storage: {view.storage}"
         yield Finding(Level.WRONG, what, "a folder that every node mounts, or s3://bucket/folder")

@@ -1,6 +1,7 @@
 """Files with tokens: who may read them, and whether the one that Ray needs exists."""
 
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def diagnose_token_files() -> Iterator[Finding]:
         mode = path.stat().st_mode & 0o777
         if mode & GROUP_AND_OTHERS:
             what = f"{whose}'s token may be read by others: {path} has mode {mode:o}"
-            yield Finding(Level.WRONG, what, f"chmod 600 {path}")
+            yield Finding(Level.WRONG, what, shlex.join(["chmod", "600", str(path)]))
         else:
             private_files.append(f"{whose} ({path}, mode {mode:o})")
     yield ok(f"files for their owner alone: {', '.join(private_files) or 'none is here'}")
