@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from raydistill.evaluation.bootstrap import (
     MIN_DOCUMENTS,
+    Estimate,
+    Missing,
     PairedBootstrap,
+    estimate,
     holm_rejected,
     not_distinguishable_from_best,
     told_apart,
 )
-from raydistill.evaluation.performance_drops import above_chance
 from raydistill.reports.results.common_tasks import constant_answers
 from raydistill.specs.results import UnitScores
 from support.drawn_documents import (
@@ -26,7 +28,6 @@ from support.drawn_documents import (
     nats,
     noisy,
     over_seeds,
-    scores_of,
 )
 
 
@@ -155,6 +156,7 @@ def worse_by_one(times):
     ("p_values", "best"),
     [
         ((0.04,), {"0"}),  # one hypothesis: 5 %
+        ((0.05,), {"0"}),
         ((0.051,), {"0", "1"}),
         ((0.02, 0.04), {"0"}),  # of two: 2.5 %, then 5 %
         ((0.03, 0.04), {"0", "1", "2"}),
@@ -164,6 +166,30 @@ def test_the_best_is_not_tested_against_itself(p_values, best):
     others = [worse_by_one(round(1000 * p) - 1) for p in p_values]
     losses = {str(n): loss_R for n, loss_R in enumerate([np.zeros(1000), *others])}
     assert not_distinguishable_from_best(losses, documents=60) == best
+
+
+def test_the_best_is_the_best_as_measured():
+    """In the first resample the other one is better."""
+    losses = {"best": np.zeros(1000), "other": np.array([1.0, -1.0, *[1.0] * 998])}
+    assert not_distinguishable_from_best(losses, documents=60) == {"best"}
+
+
+def test_an_interval_leaves_out_a_fortieth_at_both_ends():
+    assert estimate(np.array([400.0, *range(1001)]), "") == Estimate(value=400, low=25, high=975)
+
+
+def test_what_was_not_measured_has_no_interval_and_what_was_not_drawn_does_not_count():
+    assert estimate(np.array([math.nan, 1.0, 2.0]), "why") == Missing(reason="why")
+    assert estimate(np.array([1.0, math.nan]), "why") == Missing(reason="why")
+    assert estimate(np.array([1.0, 2.0, math.nan]), "") == Estimate(value=1, low=2, high=2)
+
+
+def test_of_three_seeds_the_odd_one_is_drawn_as_often_as_chance_has_it():
+    """Not at all 8 times in 27: then a resample lies below the mean, to its side."""
+    over_R = PairedBootstrap(UNITS).over_seeds(
+        {1: np.zeros(2001), 2: np.zeros(2001), 3: np.ones(2001)}
+    )
+    assert np.mean(over_R[1:] < over_R[0] - 1e-9) == pytest.approx(8 / 27, abs=0.018)
 
 
 def test_few_documents_tell_nobody_apart():
@@ -179,13 +205,6 @@ def test_a_cell_without_a_finite_loss_is_no_candidate():
 def test_holm_stops_at_the_first_that_it_keeps():
     assert holm_rejected({"a": 0.001, "b": 0.03, "c": 0.03}) == {"a"}
     assert holm_rejected({}) == frozenset()
-
-
-def test_a_task_is_above_chance_only_if_every_base_is():
-    young = scores_of([0.30, 0.60], stderr=0.03, chance=0.25)
-    late = scores_of([0.60, 0.70], stderr=0.03, chance=0.25)
-    assert above_chance([late]) == ("0", "1")
-    assert above_chance([young, late]) == ("1",)
 
 
 def test_the_same_right_answers_everywhere_look_constant():

@@ -5,8 +5,16 @@ import math
 import pytest
 
 from raydistill.evaluation.bootstrap import DocumentScores, Estimate, Missing, PairedBootstrap
-from raydistill.evaluation.performance_drops import downstream_drop_pct, drops, perplexity_drop_pct
+from raydistill.evaluation.performance_drops import (
+    above_chance,
+    downstream_drop_pct,
+    drops,
+    perplexity_drop_pct,
+    scored_everywhere,
+    tasks_averaged,
+)
 from raydistill.reports.results.paper_numbers import TABLE_3
+from raydistill.specs.results import UnitScores
 from support.drawn_documents import UNITS, documents, nats, noisy, scores_of
 
 
@@ -82,3 +90,56 @@ def test_what_cannot_be_said_is_missing_with_its_reason(before, after, where, re
     entry = getattr(lost, where)
     assert isinstance(entry, Missing)
     assert reason in entry.reason
+
+
+def test_a_task_is_above_chance_only_if_every_base_is():
+    young = scores_of([0.30, 0.60], stderr=0.03, chance=0.25)
+    late = scores_of([0.60, 0.70], stderr=0.03, chance=0.25)
+    assert above_chance([late]) == ("0", "1")
+    assert above_chance([young, late]) == ("1",)
+    assert above_chance([]) == ()
+
+
+def test_above_chance_is_more_than_two_standard_errors():
+    level = scores_of([0.5, 0.5001], stderr=0.125, chance=0.25)
+    assert above_chance([level]) == ("1",)
+
+
+def test_means_are_over_tasks_above_chance_or_else_over_all_that_every_base_has():
+    two, three = (scores_of([0.3] * count, stderr=0.1, chance=0.25) for count in (2, 3))
+    assert scored_everywhere([three, two]) == ("0", "1")
+    assert tasks_averaged(iter([three, two])) == ("0", "1")
+    sure = scores_of([0.3, 0.9, 0.9], stderr=0.1, chance=0.25)
+    assert tasks_averaged(iter([sure, sure])) == ("1", "2")
+
+
+def f1(counts, units=UNITS):
+    """F1 counts answers, so that equal items may have other counts."""
+    task = UnitScores(units=units, sums=(2.0,) * len(units), counts=counts, counts_vary=True)
+    return DocumentScores(nll=nats(3.0), tasks={"mrpc": task})
+
+
+@pytest.mark.parametrize(
+    ("after", "is_compared"),
+    [
+        (f1((5,) * 60), True),
+        (f1((4,) * 60, UNITS[::-1]), True),
+        (f1((4,) * 59, UNITS[:59]), False),
+    ],
+)
+def test_f1_is_compared_on_the_same_documents(after, is_compared):
+    before = f1((4,) * 60)
+    bootstrap = PairedBootstrap.over([before, after])
+    lost = drops({1: before}, {1: after}, chance={"mrpc": 0.0}, bootstrap=bootstrap)
+    assert isinstance(lost.downstream_drop_pct, Estimate) == is_compared
+
+
+def test_without_tasks_nothing_is_said_of_them():
+    scores = documents(3.0)
+    lost = drops({1: scores}, {1: scores}, chance={}, bootstrap=PairedBootstrap.over([scores]))
+    assert lost.downstream_drop_pct == lost.retention == Missing(reason="no tasks were scored")
+
+
+def test_a_reference_at_zero_cannot_drop():
+    with pytest.raises(ValueError, match="is 0"):
+        downstream_drop_pct(scores_of([0.0]), scores_of([0.5]))

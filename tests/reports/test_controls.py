@@ -8,6 +8,7 @@ import pytest
 from raydistill.core.units import B
 from raydistill.driver.tracking_snapshot import for_tracker
 from raydistill.planning.history.state import read_state
+from raydistill.reports.results.controls import control_key
 from raydistill.specs.locations import NONE
 from raydistill.specs.results import NoControl
 from raydistill.specs.trial import ExternalBase
@@ -15,6 +16,7 @@ from raydistill.storage.store import Store
 from raydistill.tracking.client import open_client
 from raydistill.tracking.destination import default_uri
 from support.compared import Storage
+from support.reported import cell as made_up
 
 LATE = ("--age", "320B")
 
@@ -31,6 +33,45 @@ def empty_mlflow(tmp_path_factory):
 def storage(tmp_path, empty_mlflow):
     shutil.copy(empty_mlflow, tmp_path)
     return Storage(tmp_path)
+
+
+def recipe_of(sample, **changes):
+    recipe = dataclasses.replace(sample.train.recipe, **changes)
+    return dataclasses.replace(sample, train=dataclasses.replace(sample.train, recipe=recipe))
+
+
+CELL, CONTROL = made_up("input"), made_up("none")
+ARM = dataclasses.replace(CELL, values={**CELL.values, "arm": "teacher-free"})
+PROBED = dataclasses.replace(CELL, probed=True)
+
+
+@pytest.mark.parametrize(
+    ("cell", "control", "is_one"),
+    [
+        (CELL, CONTROL, True),
+        (CELL, recipe_of(CONTROL, budget_tokens=640_000), False),
+        (ARM, recipe_of(CONTROL, budget_tokens=640_000), True),  # by design
+        (CELL, recipe_of(CONTROL, peak_lr=1.0), False),
+        (PROBED, recipe_of(CONTROL, peak_lr=1.0), False),
+        (PROBED, dataclasses.replace(recipe_of(CONTROL, peak_lr=1.0), probed=True), True),
+        (CELL, dataclasses.replace(recipe_of(CONTROL, peak_lr=1.0), probed=True), False),
+        (CELL, dataclasses.replace(CONTROL, scale="smoke"), False),
+        (CELL, dataclasses.replace(CONTROL, age=80 * B), False),
+        (recipe_of(CELL, budget_tokens=0), CONTROL, False),
+        (recipe_of(ARM, budget_tokens=0), recipe_of(CONTROL, peak_lr=1.0), True),
+        (dataclasses.replace(ARM, start="scratch"), recipe_of(CONTROL, peak_lr=1.0), True),
+        (recipe_of(ARM, peak_lr=1.0), CONTROL, False),
+    ],
+)
+def test_a_control_has_the_schedule_of_its_cell(cell, control, is_one):
+    assert (control_key(cell, control) is not None) == is_one
+
+
+def test_of_controls_of_other_lengths_the_longer_and_nearer_count():
+    lengths = (100_352, 258_048, 380_928, 819_200)  # of the cell: 319,488
+    controls = [recipe_of(CONTROL, budget_tokens=tokens) for tokens in lengths]
+    keys = [control_key(ARM, control) for control in controls]
+    assert [keys.index(key) for key in sorted(keys)] == [2, 3, 1, 0]
 
 
 def same(one, other):

@@ -86,6 +86,9 @@ def test_adamw_equals_the_lines_of_its_definition():
         optimizer.step()
     torch.testing.assert_close(parameter.data, p, rtol=1e-5, atol=1e-6)
     assert torch.equal(bias.data, torch.ones(5))  # no decay
+    bias.grad = torch.ones(5)
+    optimizer.step()
+    assert torch.all(bias < 1)
 
 
 @pytest.mark.parametrize(
