@@ -1,5 +1,9 @@
+import ray
+
 from raydistill.runners.cluster.connection import configured, device_need, present
+from raydistill.runners.cluster.memory import MemoryShortage
 from raydistill.runners.cluster.work import Candidate
+from raydistill.runners.tune.admission import Admission, Process
 from raydistill.runners.tune.in_order import InOrder
 from raydistill.runners.tune.trials import Setup, run_jobs
 from support.ray_works import Nap, doze
@@ -51,3 +55,24 @@ def test_trials_at_once_follow_the_cluster_for_several_devices_only(joined_clust
     at_once = [Setup(folder=tmp_path, device_counts=range(n, n + 1)).at_once for n in (1, 2, 8)]
     assert at_once == [0, 1, 1]
     assert Setup(folder=tmp_path, concurrent=3).at_once == 3
+
+
+def test_where_one_fits_trials_run_one_after_the_other(joined_cluster, tmp_path):
+    here = ray.util.get_node_ip_address()
+    admission = Admission()
+    for key in ("a", "b"):
+        admission.begin(key, Process(node_ip=here))
+        admission.report(key, 4)
+    admission.lose("b", MemoryShortage(node_ip=here, used_bytes=9, limit_bytes=8), 1)
+    for key in ("a", "b"):
+        admission.end(key)
+    two = cells(Nap(steps=8), Nap(steps=8))
+    outcome = run_jobs(
+        two,
+        InOrder(two),
+        work=doze,
+        setup=Setup(folder=tmp_path, admission=admission),
+        on_progress=lambda key, metrics: None,
+    )
+    first, second = sorted(metrics["begun"] for metrics in outcome.finished.values())
+    assert second - first >= 0.8  # eight steps of a tenth of a second
