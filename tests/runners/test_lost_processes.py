@@ -1,6 +1,5 @@
 """Tune gets every lost process in a form that it knows."""
 
-from collections import deque
 from copy import deepcopy
 
 import pytest
@@ -14,24 +13,30 @@ from raydistill.runners.tune.lost_processes import losses_are_deaths
 from support.short_of_memory import MESSAGE
 
 
+class Idle:
+    pass
+
+
 @pytest.mark.parametrize("error", [OutOfMemoryError(MESSAGE), WorkerCrashedError()])
-def test_tune_gets_every_lost_process_as_a_death(joined_cluster, error):
-    """Its own manager ends the whole run at what it does not know."""
+def test_a_loss_that_ends_a_whole_run_of_tune_is_the_death_of_one_actor(joined_cluster, error):
     manager = RayActorManager(resource_manager=PlacementGroupResourceManager())
-    failures, shortages = [], []
+    began, failures, shortages = [], [], []
 
     def on_error(actor, failure):
         failures.append(failure)
 
-    actor = manager.add_actor(deque, {}, ResourceRequest([{"CPU": 1}]), on_error=on_error)
+    request = ResourceRequest([{"CPU": 1}])
+    actor = manager.add_actor(Idle, {}, request, on_start=began.append, on_error=on_error)
+    while not began:
+        manager.next(timeout=1)
     task = TrackedActorTask(actor, on_error=on_error)
     with pytest.raises(RuntimeError, match="Caught unexpected exception"):
         manager._actor_task_failed(tracked_actor_task=task, exception=error)
     with losses_are_deaths(shortages.append):
         manager._actor_task_failed(tracked_actor_task=task, exception=error)
+    manager.cleanup()
     assert len(failures) == 2  # of the actor and of its task
     assert all(isinstance(failure, RayActorError) for failure in failures)
     assert "payroll" not in f"{failures[0]}"
     assert str(deepcopy(failures[0])) == str(failures[0])  # Tune keeps it in a file
     assert shortages == [shortage_in(error)]
-    manager.cleanup()

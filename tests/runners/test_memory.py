@@ -1,12 +1,22 @@
 """What is kept of Ray's message about a node whose memory ran out, and what may run afterwards."""
 
+import ctypes
+import platform
+
 import pytest
 from ray.exceptions import OutOfMemoryError, RayTaskError
 from ray.train import WorkerGroupError
+from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
 from raydistill.core.redaction import redact
 from raydistill.runners.cluster.failures import readable_error
-from raydistill.runners.cluster.memory import MemoryShortage, parse, resident_bytes, shortage_in
+from raydistill.runners.cluster.memory import (
+    MemoryShortage,
+    give_back,
+    parse,
+    resident_bytes,
+    shortage_in,
+)
 from raydistill.runners.tune.admission import Admission, Process
 from support.short_of_memory import MESSAGE
 
@@ -34,7 +44,7 @@ def test_another_message_is_a_shortage_without_numbers():
 
 def test_a_shortage_is_seen_behind_a_rank_a_teacher_and_a_raise():
     killed = OutOfMemoryError(MESSAGE)
-    group = WorkerGroupError("rank 1 failed", {1: killed})
+    group = WorkerGroupError("", {1: WorkerHealthCheckFailedError("rank 1 failed", killed)})
     task = RayTaskError("train", f"Traceback: {MESSAGE}", group)
     try:
         raise ValueError("no teacher") from killed
@@ -82,6 +92,22 @@ def test_as_many_fit_as_the_largest_leaves_room_for(own_gb, used, limit, largest
 def test_this_process_has_a_size():
     held = bytearray(b"\1") * (32 << 20)
     assert resident_bytes() > len(held)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others keep no freed memory")
+def test_freed_memory_goes_back_to_the_system():
+    libc = ctypes.CDLL("libc.so.6")
+    libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    size = 10_000  # of each; more than some hundred thousand bytes would have pages of their own
+    blocks = [libc.malloc(size) for _ in range(10_000)]
+    for block in blocks:
+        ctypes.memset(block, 1, size)
+    for block in blocks[:-1]:  # the last holds what lies below it
+        libc.free(block)
+    kept = resident_bytes()
+    give_back()
+    assert resident_bytes() < kept - 0.8 * size * len(blocks)
+    libc.free(blocks[-1])
 
 
 class Clock:

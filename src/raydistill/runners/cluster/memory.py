@@ -5,6 +5,7 @@ message lists the largest processes of the node with their command lines, other 
 nothing of it but numbers and the node's address is kept.
 """
 
+import ctypes
 import os
 import re
 import sys
@@ -110,13 +111,9 @@ def _causes(error: BaseException, passed: set[int]) -> Iterator[BaseException]:
         return
     passed.add(id(error))
     yield error
-    below = (
-        error.__cause__,
-        error.__context__,
-        getattr(error, "cause", None),  # of Ray's RayTaskError
-        getattr(error, "controller_failure", None),  # of Train's ControllerError
-        *getattr(error, "worker_failures", {}).values(),  # of Train's WorkerGroupError
-    )
+    below = [error.__cause__, error.__context__]
+    for value in vars(error).values():  # of Ray's and Train's errors: a cause, or one of each rank
+        below += value.values() if isinstance(value, dict) else [value]
     for cause in below:
         if isinstance(cause, BaseException):
             yield from _causes(cause, passed)
@@ -128,6 +125,15 @@ def resident_bytes() -> int:
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
     return 0
+
+
+def give_back() -> None:
+    """Give the system back what this process has freed.
+
+    glibc keeps it, for every thread apart, and Tune begins a thread for each trial.
+    """
+    with suppress(OSError, AttributeError):  # another C library has no such call
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def pause_after(failed_attempts: int) -> float:

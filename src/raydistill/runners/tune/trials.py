@@ -26,7 +26,7 @@ from raydistill.core.redaction import redact
 from raydistill.runners.cluster.connection import WORKER_CPU, configured, device_need
 from raydistill.runners.cluster.failures import ATTEMPTS, DIED, Reached, Retries, nothing_kept
 from raydistill.runners.cluster.local_copy import local_storage, sync_object_store
-from raydistill.runners.cluster.memory import resident_bytes
+from raydistill.runners.cluster.memory import give_back, resident_bytes
 from raydistill.runners.cluster.progress import Reports, progress_received, progress_sent
 from raydistill.runners.cluster.stop_signal import stop_on_signal, unless_stopped
 from raydistill.runners.cluster.work import FINISHED, Candidate, Metrics, Work, paced
@@ -200,6 +200,7 @@ def _trial(
     with progress_sent(key), local_storage(jobs[key]) as (job,):
         for metrics in paced(work(job), agree=unless_stopped):
             tune.report({**metrics, RESIDENT: resident_bytes()})
+    give_back()
 
 
 def _name(cell: Candidate) -> str:
