@@ -5,6 +5,7 @@ import random
 import pytest
 from lm_eval.api.instance import Instance
 
+from raydistill.data.llama_spaces import prepend_scheme, with_spaces
 from raydistill.data.text_beginning import first_token
 from raydistill.data.tokenizer import end_of_text_id, load_tokenizer
 from raydistill.evaluation.lm_harness.adapter import DecoderLM
@@ -56,7 +57,8 @@ def many_pairs():
 
 def ours_of(folder):
     decoder = load_pretrained(read_checkpoint(str(folder), "main")).eval()
-    tokenizer, first = load_tokenizer(folder), first_token(folder)
+    tokenizer, first, spaces = load_tokenizer(folder), first_token(folder), prepend_scheme(folder)
+    tokenizer = with_spaces(tokenizer, spaces) if spaces else tokenizer
     first_id = tokenizer.token_to_id(first) if first else None
     return DecoderLM(decoder, tokenizer, end_of_text_id(tokenizer, folder), first_id=first_id)
 
@@ -85,6 +87,40 @@ def test_requests_are_those_of_hflm_with_every_kind_of_tokenizer(kind, tmp_path)
     if kind == "begins and ends":
         pairs = [pair for pair in pairs if not pair[0] or pair[0].startswith(BEGIN)]
     assert_alike(ours_of(folder), theirs_of(folder), pairs)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"legacy": True}, {"legacy": None}, {"add_prefix_space": False}],
+    ids=["first", "always", "unset", "never"],
+)
+def test_a_llama_2_folder_has_the_spaces_of_transformers_own_class(settings, tmp_path):
+    """Their file puts a space before " the" too, which transformers 5 does not."""
+    folder = save_kind(tmp_path, "prepend", tokenizer_class="LlamaTokenizer", **settings)
+    ours, theirs = ours_of(folder), theirs_of(folder)
+    for text in ("", " the river", "the</s> river", "\nthe 漢  old", f"{BEGIN} the"):
+        assert ours.tok_encode(text) == theirs.tok_encode(text)
+    pairs = [pair for pair in [*PAIRS, *many_pairs()[:20]] if pair[0] != " the old"]
+    assert_alike(ours, theirs, pairs)
+    contexts = [(pair[0] or "the river", {"until": ["e "], "max_gen_toks": 12}) for pair in pairs]
+    requests = requests_of(contexts, "generate_until")
+    assert ours.generate_until(requests) == theirs.generate_until(requests, disable_tqdm=True)
+
+
+@pytest.mark.parametrize(
+    ("family", "settings"),
+    [
+        ("llama", {}),
+        ("mistral", {"tokenizer_class": "LlamaTokenizer"}),
+        ("llama", {"tokenizer_class": None}),
+    ],
+)
+def test_other_folders_have_the_spaces_of_their_own_file(family, settings, tmp_path):
+    folder = save_kind(tmp_path, "prepend", family, **settings)
+    assert prepend_scheme(folder) == ""
+    assert ours_of(folder).tok_encode(" the </s> river") == theirs_of(folder).tok_encode(
+        " the </s> river"
+    )
 
 
 def test_a_template_that_ends_texts_keeps_what_begins_them(tmp_path):

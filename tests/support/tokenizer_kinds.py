@@ -110,12 +110,13 @@ KINDS = {
 """The tokenizer of each kind and its `bos_token`; the `eos_token` is `</s>`."""
 
 
-def save_kind(folder, kind, family="llama", **settings):
+def save_kind(folder, kind, family="llama", positions=64, **settings):
     """A folder of a model of `family` with a tokenizer of that kind; returns the folder."""
     make, bos = KINDS[kind]
     tokenizer = make()
-    fresh(family, vocab_size=tokenizer.get_vocab_size(), bos_token_id=1, eos_token_id=2,
-          pad_token_id=2).save_pretrained(folder)  # fmt: skip
+    sizes = {"vocab_size": tokenizer.get_vocab_size(), "max_position_embeddings": positions}
+    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
+    fresh(family, **sizes, **ids).save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
     about = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END, "bos_token": bos}
     (folder / "tokenizer_config.json").write_text(json.dumps(about | settings), "utf-8")

@@ -17,7 +17,14 @@ from raydistill.evaluation.lm_harness.task_data import ITEMS, data_folder
 from raydistill.evaluation.task_items import item_files, make_items
 from raydistill.evaluation.text_tasks import chance, is_text_task
 from raydistill.specs.corpus import CorpusInfo
-from raydistill.specs.evaluation import EvalSpec, TaskSource, plain_task, score_name
+from raydistill.specs.evaluation import (
+    PLAIN,
+    EvalSpec,
+    RequestForm,
+    TaskSource,
+    plain_task,
+    score_name,
+)
 from raydistill.specs.part_identity import edited_families, part_identity
 from raydistill.specs.results import Scores, TaskScore, UnitScores
 from raydistill.storage.store import Store
@@ -47,13 +54,13 @@ def score_key(
     windows: int,
     general: str = "",
     max_length: int = 0,
-    first_token: str = "",
+    form: RequestForm = PLAIN,
     limit: int = 0,
 ) -> str:
     """The store's name of a score on a corpus: a perplexity of `windows`, or a task made of it.
 
-    The weights name a window's length. `max_length` and `first_token` of a task's requests, and
-    the `limit` of its items, are those of `EvalSpec`.
+    The weights name a window's length. `max_length` and `form` of a task's requests, and the
+    `limit` of its items, are those of `EvalSpec`.
 
     Raises:
         UsageError: if there is no such task.
@@ -66,7 +73,7 @@ def score_key(
     ]  # fmt: skip
     if name == PERPLEXITY:
         return f"{name}-{_digest([*text, windows])}"
-    requests = _requests(max_length, first_token, limit)
+    requests = _requests(max_length, form, limit)
     return f"{name}-{_digest([*text, part_identity(TASK, name), *requests])}"
 
 
@@ -74,24 +81,25 @@ def source_key(
     source: TaskSource,
     corpus: CorpusInfo,
     max_length: int = 0,
-    first_token: str = "",
+    form: RequestForm = PLAIN,
     limit: int = 0,
 ) -> str:
     """The store's name of a score on a task's own data: of the corpus only the tokenizer counts."""
     data = [source.data_sha256, source.num_fewshot, corpus.tokenizer_sha256]
-    requests = _requests(max_length, first_token, limit)
+    requests = _requests(max_length, form, limit)
     return f"{source.task}-{_digest([EVALUATOR_VERSION, *data, *requests])}"
 
 
-def _requests(max_length: int, first_token: str, limit: int) -> list[str]:
+def _requests(max_length: int, form: RequestForm, limit: int) -> list[str]:
     """What tells scores apart from those of a training window's length after end-of-text.
 
     Those, of all items, have no part here.
     """
     return [
         *([f"up to {max_length} tokens"] if max_length else []),
-        *([f"after {first_token}"] if first_token else []),
+        *([f"after {form.first_token}"] if form.first_token else []),
         *([f"first {limit} items"] if limit else []),
+        *([f"spaces {form.spaces}"] if form.spaces else []),
     ]
 
 
@@ -101,8 +109,9 @@ def _digest(measured: Sequence[object]) -> str:
 
 
 def _key(name: str, corpus: CorpusInfo, spec: EvalSpec) -> str:
-    task, requests = plain_task(name), (spec.max_length, spec.first_token, spec.limit)
+    task = plain_task(name)
     source = spec.source(task)
+    requests = (spec.max_length, spec.form, spec.limit)
     if source:
         return source_key(source, corpus, *requests)
     return score_key(task, corpus, spec.heldout_windows, spec.general, *requests)
@@ -237,7 +246,7 @@ def _measure(
         return heldout_nll(model, text, windows=windows, context=context)
     task, requests = (
         plain_task(name),
-        (spec.tokens_read(model.config), spec.first_token, spec.limit),
+        (spec.tokens_read(model.config), spec.form, spec.limit),
     )
     source = spec.source(task)
     if source is not None:

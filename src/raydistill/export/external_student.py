@@ -17,7 +17,6 @@ from raydistill.core.paths import resolve_path
 from raydistill.core.serialization import from_json
 from raydistill.data.corpus.preparation import build_corpus
 from raydistill.data.corpus.request import corpus_request
-from raydistill.data.text_beginning import first_token
 from raydistill.data.tokenizer import check_tokenizer, load_tokenizer
 from raydistill.evaluation.scoring import scores_of
 from raydistill.export.lineage import FILE, Lineage
@@ -29,6 +28,7 @@ from raydistill.models.huggingface.checkpoint import DEFAULT_REVISION
 from raydistill.models.student import Student
 from raydistill.models.weights import WEIGHTS, save_weights
 from raydistill.planning.cell import ADDED, REFERENCE, Cell
+from raydistill.planning.custom_model import as_read_by
 from raydistill.planning.history.sweep_record import CellRequest, save_record
 from raydistill.reports.console.console import open_console
 from raydistill.reports.formats.terminal import print_pairs
@@ -73,7 +73,7 @@ def add_student(store: Store, flags: argparse.Namespace) -> int:
     text = _text(like, folder, model, store, any_tokenizer=flags.reference)
     evaluation = like.cell.scale.evaluation
     if flags.reference:
-        evaluation = replace(evaluation, first_token=first_token(folder))
+        evaluation = as_read_by(evaluation, folder)
     sha256 = _sha256_of(model, store)
     began_s = time.time()
     scores_of(

@@ -13,7 +13,7 @@ from raydistill.core.paths import resolve_path
 from raydistill.core.redaction import printed_command
 from raydistill.data.tokenizer import load_tokenizer, shipped_tokenizer
 from raydistill.planning.cell import REFERENCE, BaseRequest, Cell, base_named, reading_alike, settle
-from raydistill.planning.custom_model import CustomModel, revisions, scale_of, up_to
+from raydistill.planning.custom_model import CustomModel, as_read_by, revisions, scale_of, up_to
 from raydistill.specs.locations import NONE
 from raydistill.specs.scale import Scale, with_text_of
 
@@ -79,6 +79,7 @@ def _checkpoint(name: str, own: Scale, max_length: int) -> BaseRequest:
         )
     max_length = min(max_length, scale.model.max_length)
     evaluation = up_to(own.evaluation, max_length, scale.model)
+    evaluation = as_read_by(evaluation, Path(scale.tokenizer))
     alike = replace(with_text_of(scale, own), cheap=own.cheap, evaluation=evaluation)
     return BaseRequest(scale=alike, age=scale.ages[-1])
 

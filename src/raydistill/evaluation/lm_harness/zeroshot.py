@@ -13,6 +13,7 @@ from lm_eval.api.model import LM
 
 from raydistill.core.errors import DataError
 from raydistill.data.corpus.heldout_documents import read_info
+from raydistill.data.llama_spaces import with_spaces
 from raydistill.data.tokenizer import load_tokenizer
 from raydistill.evaluation.lm_harness.adapter import DecoderLM
 from raydistill.evaluation.lm_harness.file_tasks import (
@@ -24,7 +25,7 @@ from raydistill.evaluation.lm_harness.file_tasks import (
 from raydistill.evaluation.lm_harness.paper13 import PAPER13
 from raydistill.evaluation.text_tasks import metric
 from raydistill.models.decoder import Decoder
-from raydistill.specs.evaluation import TaskSource
+from raydistill.specs.evaluation import PLAIN, RequestForm, TaskSource
 from raydistill.specs.results import UnitScores
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def score_tasks(
     folder: Path,
     items: Mapping[str, Path],
     max_length: int | None = None,
-    first_token: str = "",
+    form: RequestForm = PLAIN,
     limit: int = 0,
 ) -> dict[str, UnitScores]:
     """Right answers and items of each held-out unit, for every task made of the corpus.
@@ -52,7 +53,7 @@ def score_tasks(
         folder: the corpus, whose tokenizer is used.
         items: the file of items of each task, from `make_items`.
         max_length: tokens that the model reads at once, at most; None: all that it can.
-        first_token: `EvalSpec.first_token`.
+        form: of requests, that of `EvalSpec`.
         limit: how many items are scored, the first ones; 0: all.
 
     Raises:
@@ -60,7 +61,7 @@ def score_tasks(
     """
     scores = {}
     for name, file in items.items():
-        lm = _lm(model, folder, max_length, first_token)
+        lm = _lm(model, folder, max_length, form)
         samples = _samples(lm, corpus_task(name, file, metric(name)), limit)
         by_unit = _by_unit(samples, lambda s: s["doc"]["unit"], metric(name))
         scores[name] = replace(by_unit, truncation=lm.truncation)
@@ -73,7 +74,7 @@ def score_source(
     source: TaskSource,
     data: Path,
     max_length: int | None = None,
-    first_token: str = "",
+    form: RequestForm = PLAIN,
     limit: int = 0,
 ) -> UnitScores:
     """The score of a task that has its own data; every item is a unit.
@@ -84,14 +85,14 @@ def score_source(
         source: the task.
         data: where its items are.
         max_length: tokens that the model reads at once, at most; None: all that it can.
-        first_token: `EvalSpec.first_token`.
+        form: of requests, that of `EvalSpec`.
         limit: how many items are scored, the first ones; 0: all.
 
     Raises:
         DataError: if the task has no metric that is a mean over its items.
     """
     load = paper_task if source.task in PAPER13 else lm_eval_task
-    lm = _lm(model, folder, max_length, first_token)
+    lm = _lm(model, folder, max_length, form)
     scores = score_with(lm, load(source.task, data, source.num_fewshot), limit)
     return replace(scores, truncation=lm.truncation)
 
@@ -193,12 +194,14 @@ def _other_means(
     return ((key, sum(numbers) / len(numbers)) for key, numbers in values.items())
 
 
-def _lm(model: Decoder, folder: Path, max_length: int | None, first_token: str) -> DecoderLM:
-    tokenizer, end_id = _tokenizer(folder, first_token), read_info(folder).end_of_text_id
-    first_id = tokenizer.token_to_id(first_token) if first_token else None
+def _lm(model: Decoder, folder: Path, max_length: int | None, form: RequestForm) -> DecoderLM:
+    tokenizer, end_id = _tokenizer(folder, form), read_info(folder).end_of_text_id
+    first_id = tokenizer.token_to_id(form.first_token) if form.first_token else None
     return DecoderLM(model, tokenizer, end_id, max_length, first_id)
 
 
 @functools.cache
-def _tokenizer(folder: Path, _first_token: str) -> "Tokenizer":  # `DecoderLM` makes it special
-    return load_tokenizer(folder / "tokenizer.json")
+def _tokenizer(folder: Path, form: RequestForm) -> "Tokenizer":
+    """One for each form: `DecoderLM` makes its first token special."""
+    tokenizer = load_tokenizer(folder / "tokenizer.json")
+    return with_spaces(tokenizer, form.spaces) if form.spaces else tokenizer
