@@ -39,7 +39,7 @@ def assert_they_run(printed, trials):
         plan = run_printed(command, "--dry-run")
         assert (plan.returncode, plan.stderr) == (0, "")
         num_trials, done = trials_of(plan.stdout)
-        assert f", {num_trials - done} new trials" in command
+        assert f", new trials: {num_trials - done}" in command
         assert (num_trials > trials and done == trials) or "healing" in command
     return commands
 

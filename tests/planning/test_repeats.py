@@ -7,6 +7,7 @@ import pytest
 from raydistill.data.corpus.length import COUNTED_BYTES, length_of
 from raydistill.data.corpus.preparation import build_corpus
 from raydistill.data.corpus.request import CorpusRequest
+from raydistill.data.sources import embedded
 from raydistill.data.tokenizer import shipped_tokenizer
 from raydistill.planning.preview.first_budget import first_budget
 from raydistill.planning.preview.repeats import Repeats
@@ -50,6 +51,17 @@ def test_a_short_text_is_counted_as_it_will_be_tokenised(of, tmp_path):
     info = json.loads((build_corpus(request, store) / "corpus.json").read_text())
     assert (length.train_tokens, length.is_exact) == (info["train_tokens"], True)
     assert len(length.heldout) == info["heldout_documents"] or of == "mix"
+
+
+@pytest.mark.parametrize("name", embedded.NAMES)
+def test_the_embedded_texts_have_as_many_tokens_as_is_said(
+    name, prepared, with_embedded_text, tmp_path
+):
+    fill = with_embedded_text if name == embedded.EMBEDDED else prepared
+    fill(tmp_path / "storage")
+    (info,) = (json.loads(p.read_text()) for p in tmp_path.glob("storage/corpora/*/corpus.json"))
+    assert info["name"] == name
+    assert embedded.TRAIN_TOKENS[name] == info["train_tokens"]
 
 
 def test_a_long_text_is_estimated(tmp_path):

@@ -31,7 +31,7 @@ def next_commands(
         try:
             prepared = prepare(flags)
             if new := len(most_work(prepared.plan, plan_work(with_probes(prepared))[1])):
-                yield _line(_agreed(flags, prepared, check), f"{purpose}, {new} new trials")
+                yield _line(_agreed(flags, prepared, check), f"{purpose}, new trials: {new}")
         except RaydistillError:
             continue  # the model or the text does not allow it
     command = printed_command(["ray", "job", "submit", "--", *given.words()])
@@ -57,7 +57,7 @@ def _changes(given: GivenFlags, plan: SweepPlan) -> Iterator[tuple[GivenFlags, s
         yield given.changed("--trials", str(2 * options.trials)), "twice as many"
     elif len(sweep.axes.get("location", ())) > 1:
         yield given.changed("--location", "all"), "every location"
-    if options.search == GRID:
+    if options.search == GRID and scale.budget:  # without training there is no data order
         seeds = sorted({cell.request.seed for cell in plan.cells})
         text = ",".join(map(str, [*seeds, seeds[-1] + 1]))
         yield given.changed("--seed", text), "another data seed"
