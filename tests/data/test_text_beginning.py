@@ -46,6 +46,16 @@ def test_a_bos_token_may_be_written_with_its_flags(tmp_path):
     assert first_token(folder) == BEGIN
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_an_older_file_names_special_tokens_unless_the_configuration_lists_them(tmp_path, listed):
+    from transformers import AutoTokenizer
+
+    folder = save_kind(tmp_path, "has none", **({"added_tokens_decoder": {}} if listed else {}))
+    (folder / "special_tokens_map.json").write_text(json.dumps({"bos_token": {"content": BEGIN}}))
+    stock = AutoTokenizer.from_pretrained(folder)
+    assert first_token(folder) == (stock.bos_token or "") == ("" if listed else BEGIN)
+
+
 def test_a_class_brings_its_own_bos_token_unless_the_configuration_says_none(tmp_path):
     folder = save_kind(tmp_path, "has none")
     assert (

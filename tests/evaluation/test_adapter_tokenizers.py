@@ -1,5 +1,6 @@
 """Requests of every kind of tokenizer as lm-eval's own `HFLM` makes them, and their scores."""
 
+import json
 import random
 
 import pytest
@@ -121,6 +122,16 @@ def test_other_folders_have_the_spaces_of_their_own_file(family, settings, tmp_p
     assert ours_of(folder).tok_encode(" the </s> river") == theirs_of(folder).tok_encode(
         " the </s> river"
     )
+
+
+def test_a_text_spells_tokens_that_the_configuration_alone_calls_special(tmp_path):
+    folder = save_kind(tmp_path, "has one, does not begin")
+    told = json.loads((folder / "tokenizer.json").read_text())
+    told["added_tokens"] = [told["added_tokens"][0]]
+    (folder / "tokenizer.json").write_text(json.dumps(told))
+    ours, theirs = ours_of(folder), theirs_of(folder)
+    assert ours.tok_encode(f"the {BEGIN}river{END}") == theirs.tok_encode(f"the {BEGIN}river{END}")
+    assert_alike(ours, theirs, PAIRS)
 
 
 def test_a_template_that_ends_texts_keeps_what_begins_them(tmp_path):

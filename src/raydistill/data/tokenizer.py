@@ -87,16 +87,26 @@ def end_of_text(path: Path) -> str:
 def read_settings(path: Path) -> dict[str, Any]:
     """The `tokenizer_config.json` beside a tokenizer; empty if there is none.
 
+    Where that lists no `added_tokens_decoder`, special tokens are those of an older file beside it,
+    `special_tokens_map.json`, as transformers has it.
+
     Raises:
         DataError: if there is no tokenizer, or its configuration is not JSON.
     """
-    config = tokenizer_file(path).with_name("tokenizer_config.json")
-    if not config.is_file():
+    file = tokenizer_file(path)
+    settings = _read_object(file.with_name("tokenizer_config.json"))
+    if not settings or "added_tokens_decoder" in settings:
+        return settings
+    return settings | _read_object(file.with_name("special_tokens_map.json"))
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    if not file.is_file():
         return {}
     try:
-        settings = json.loads(config.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{config} is not JSON: {error}") from None
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{file} is not JSON: {error}") from None
     return settings if isinstance(settings, dict) else {}
 
 
