@@ -8,10 +8,11 @@ import torch
 from raydistill.core.errors import DataError
 from raydistill.data.corpus.heldout_documents import read_documents, read_spans
 from raydistill.data.corpus.preparation import prepare_corpus
-from raydistill.evaluation.likelihood.perplexity import heldout_nll
+from raydistill.evaluation.likelihood.perplexity import curve_nll, heldout_nll, window_nats
 from raydistill.models.decoder import build
 from raydistill.models.huggingface.checkpoint import read_checkpoint
 from raydistill.models.huggingface.loading import load_pretrained
+from raydistill.specs.evaluation import EvalSpec
 from raydistill.specs.model import ModelConfig
 from raydistill.storage.store import Store
 from support.texts import essays, write_jsonl
@@ -88,6 +89,25 @@ def test_measuring_changes_nothing(folder, model):
     assert model.training
     assert all(p.grad is None for p in model.parameters())
     assert heldout_nll(model, folder, windows=24, context=CONFIG.context) == first
+
+
+def test_a_target_of_minus_100_does_not_count(model):
+    inputs_BT, targets_BT = torch.arange(6).view(2, 3), torch.arange(1, 7).view(2, 3)
+    with torch.no_grad():
+        log_q_BTV = model(inputs_BT).double().log_softmax(-1)
+    nats_BT = -log_q_BTV.gather(-1, targets_BT[..., None])[..., 0]
+    padded_BT = torch.tensor([[1, -100, 3], [-100, -100, 6]])
+    expected_B = torch.stack([nats_BT[0, 0] + nats_BT[0, 2], nats_BT[1, 2]])
+    torch.testing.assert_close(
+        window_nats(model, inputs_BT, padded_BT), expected_B, rtol=1e-5, atol=0
+    )
+
+
+def test_a_curve_is_measured_on_its_own_few_windows(folder, model):
+    spec = EvalSpec(tasks=(), heldout_windows=1_000, curve_windows=8)
+    few = heldout_nll(model, folder, windows=8, context=CONFIG.context)
+    assert curve_nll(folder, spec)(model) == few.value
+    assert sum(few.counts) <= 8 * CONFIG.context
 
 
 def test_a_corpus_without_held_out_text_is_refused(folder, model, tmp_path):
