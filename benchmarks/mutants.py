@@ -62,7 +62,12 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "reports/results/agreement": (),
     "reports/results/comparison": (),
     "reports/results/controls": ("reports/test_comparison",),
-    "reports/tables/sentences": (),
+    "reports/tables/sentences": (
+        "reports/test_beside_the_paper",
+        "reports/test_table",
+        "reports/test_general_text",
+        "reports/test_seeds",
+    ),
     "tracking/fields": (),
 }
 

@@ -4,7 +4,7 @@ import pytest
 from lm_eval.api.model import LM
 
 from raydistill.evaluation.lm_harness.file_tasks import lm_eval_task, paper_task
-from raydistill.evaluation.lm_harness.paper13 import PAPER13
+from raydistill.evaluation.lm_harness.paper13 import PAPER13, check_document
 from raydistill.evaluation.lm_harness.task_data import ITEMS
 from raydistill.evaluation.lm_harness.zeroshot import score_with
 from support import task_samples
@@ -176,3 +176,39 @@ def test_guessing_gives_one_in_so_many_choices(scored, name):
 def test_every_item_is_a_unit_of_its_own(scored):
     assert scored("sst2", {}).units == ("sst2 0", "sst2 1")
     assert scored("mrpc", {}).units == tuple(f"mrpc {n}" for n in range(5))
+
+
+@pytest.mark.parametrize("name", sorted(PAPER13))
+def test_a_document_of_the_original_dataset_can_be_used(name):
+    for document in task_samples.SAMPLES[name]:
+        check_document(name, document)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("boolq", {"label": 2}, "right answer is 2, of 2 choices"),
+        ("boolq", {"label": -1}, "right answer is -1, of 2 choices"),
+        ("piqa", {"sol2": ""}, "a text that is empty, or none: ''"),
+        ("piqa", {"sol1": None}, "a text that is empty, or none: None"),
+        ("openbookqa", {"question_stem": ""}, "a text that is empty"),
+        ("openbookqa", {"answerKey": "E"}, "another form than the original"),
+        ("winogrande", {"answer": "3"}, "right answer is 2, of 2 choices"),
+        ("winogrande", {"sentence": "Ann paid _"}, "a text that is empty"),
+    ],
+)
+def test_a_document_that_cannot_be_used_is_refused(name, change, message):
+    with pytest.raises(ValueError, match=message):
+        check_document(name, task_samples.SAMPLES[name][0] | change)
+
+
+def test_a_document_without_a_field_is_refused_by_its_name():
+    document = dict(task_samples.SAMPLES["boolq"][0])
+    del document["question"]
+    with pytest.raises(ValueError, match="no field 'question'"):
+        check_document("boolq", document)
+
+
+def test_choices_of_a_dataset_s_own_sequence_are_a_list():
+    choices = {"text": ("ice", "stone"), "label": ["A", "B"]}
+    assert PAPER13["arc_easy"].choices({"choices": choices}) == ["ice", "stone"]

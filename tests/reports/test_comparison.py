@@ -7,7 +7,6 @@ import pytest
 
 from raydistill.evaluation.bootstrap import Missing
 from raydistill.reports.results.blocks import row_blocks
-from raydistill.reports.results.cells import Measured
 from raydistill.reports.results.common_tasks import TableTasks
 from raydistill.reports.results.comparison import (
     Losses,
@@ -23,26 +22,16 @@ from support.reported import (
     FAILURE,
     LATE,
     TASKS,
-    TRAIN,
     YOUNG,
     cell,
     documents,
     printed,
-    result,
+    scored,
     sweep,
 )
 
 TABLE_TASKS = TableTasks(chance=dict.fromkeys(TASKS, 0.25), at_chance=(), not_everywhere=())
 AT_CHANCE = dataclasses.replace(TABLE_TASKS, at_chance=TASKS)
-
-
-def scored(location, nll, accuracy=0.6, *, seed=1, loss="lm"):
-    """A cell of these means; what chapters do to them is alike for all."""
-    train = dataclasses.replace(TRAIN, seed=seed, loss=loss)
-    split = documents(nll, accuracy, 0)
-    outcome = Measured(result=result(location, LATE, split, train), documents=split)
-    values = {"age": LATE.age, "location": location, "loss": loss}
-    return cell(location, train=train, outcome=outcome, values=values)
 
 
 def compared(*cells, tasks=TABLE_TASKS):

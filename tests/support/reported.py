@@ -170,6 +170,15 @@ def result(location, start, split, train):
     return TrialResult(trained=trained, before=start.scores, after=scores_of(split))
 
 
+def scored(location, nll, accuracy=0.6, *, seed=1, loss="lm"):
+    """A cell of these means; what chapters do to them is alike for all."""
+    train = dataclasses.replace(TRAIN, seed=seed, loss=loss)
+    split = documents(nll, accuracy, 0)
+    outcome = Measured(result=result(location, LATE, split, train), documents=split)
+    values = {"age": LATE.age, "location": location, "loss": loss}
+    return cell(location, train=train, outcome=outcome, values=values)
+
+
 FAILURE = TrialFailure(
     trial_id="f" * 16,
     where="training",
