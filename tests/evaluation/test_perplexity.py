@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from raydistill.core.errors import DataError
+from raydistill.core.progress import listening
 from raydistill.data.corpus.heldout_documents import read_documents, read_spans
 from raydistill.data.corpus.preparation import prepare_corpus
 from raydistill.evaluation.likelihood.perplexity import curve_nll, heldout_nll, window_nats
@@ -101,6 +102,15 @@ def test_a_target_of_minus_100_does_not_count(model):
     torch.testing.assert_close(
         window_nats(model, inputs_BT, padded_BT), expected_B, rtol=1e-5, atol=0
     )
+
+
+def test_progress_is_in_tokens_of_the_windows(folder, model):
+    reports = []
+    with listening(reports.append):
+        heldout_nll(model, folder, windows=24, context=CONFIG.context)
+    lengths = [CONFIG.context + 1] * 24  # at most, as the last window of a document may be shorter
+    assert 0.8 * sum(lengths) <= reports[-1].total <= sum(lengths)
+    assert reports[-1].done == pytest.approx(reports[-1].total)
 
 
 def test_a_curve_is_measured_on_its_own_few_windows(folder, model):
