@@ -57,6 +57,12 @@ def ray_is_on():
     return "ray" in sys.modules and sys.modules["ray"].is_initialized()
 
 
+@pytest.fixture
+def all_progress(monkeypatch):
+    """Progress is printed as often as it is reported, and not every 15 s."""
+    monkeypatch.setattr("raydistill.reports.console.console.PLAIN_EVERY_S", 0.0)
+
+
 @pytest.fixture(scope="session")
 def ray_cluster():
     """A Ray with two CPUs, for every test of this process that needs one and no matter which.

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import shutil
 
 import pytest
@@ -51,6 +52,16 @@ def test_what_the_other_has_comes_and_is_reported_with_its_owner(copies, run_swe
     assert f"Run by ben (1) and {owner()} (2)." in " ".join(report.stdout.split())
     flags = ("--age", "320B", "--location", "none,input,output")
     assert "nothing is trained" in run_sweep("where_to_drop", ours, *flags).stdout
+
+
+def test_merging_says_how_far_it_is(copies, all_progress):
+    ours, theirs = copies
+    done = sweeping.command(ours, "store", "merge", theirs)
+    assert re.search(r"^merging: \d+ % of [\d.]+ [kM]B, about .* left$", done.stderr, re.MULTILINE)
+    reported = sweeping.command(ours, "report", "--format", "csv")
+    assert re.search(r"^comparing: \d+ of \d+ rows, about", reported.stderr, re.MULTILINE)
+    assert re.search(r"^drawing: ", reported.stderr, re.MULTILINE)
+    assert " left" not in reported.stdout
 
 
 def test_a_second_merge_brings_nothing(copies):

@@ -1,6 +1,7 @@
 """`raydistill prune`: by every way to say which layers leave."""
 
 import json
+import re
 
 import pytest
 import yaml
@@ -66,6 +67,16 @@ def test_a_score_reads_the_text(storage, folder, tmp_path):
     done = prune(storage, tmp_path / "out", "--model", folder, *words, "--windows", "2")
     assert done.returncode == 0, done.stderr
     assert read_checkpoint(str(tmp_path / "out"), "main").model.num_layers == 4
+
+
+def test_it_says_how_far_it_is(storage, folder, tmp_path, all_progress):
+    (tmp_path / "a.txt").write_text("\n".join(f"line {i} of some text" for i in range(999)))
+    words = ("--location", "greedy", "--count", "2", "--text", tmp_path / "a.txt")
+    done = prune(storage, tmp_path / "out", "--model", folder, *words, "--windows", "2")
+    assert done.returncode == 0, done.stderr
+    for stage in ("loading weights", "layer scores"):
+        assert re.search(rf"^{stage}.*: \d+ .*, about .* left$", done.stderr, re.MULTILINE), stage
+    assert "left" not in done.stdout
 
 
 WRONG = [

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from raydistill.core.progress import listening
 from raydistill.data.corpus.preparation import (
     find_corpus,
     prepare_corpus,
@@ -105,6 +106,22 @@ def test_own_text_is_split_by_documents(tmp_path):
     assert texts
     assert not any(text in train for text in texts)
     assert len(train) + sum(map(len, texts)) > 0.99 * 40 * len(essay(20)) - 3000
+
+
+@pytest.mark.parametrize("kind", ["txt", "jsonl", "parquet"])
+def test_making_a_corpus_says_how_far_it_is(tmp_path, kind, monkeypatch):
+    monkeypatch.setattr("raydistill.data.sources.plain_text._READ_BYTES", 1 << 12)
+    monkeypatch.setattr("raydistill.data.sources.parquet._BATCH_ROWS", 16)
+    texts = [essay(20, seed) for seed in range(400)]
+    WRITERS[f".{kind}"](tmp_path / f"a.{kind}", texts)
+    reports = []
+    with listening(reports.append):
+        prepare_corpus(str(tmp_path / f"a.{kind}"), store=Store(tmp_path / "store"), vocab_size=300)
+    for stage in ("choosing held-out text", "training a tokenizer", "tokenising"):
+        own = [p.done / p.total for p in reports if p.stage == stage]
+        assert own == sorted(own), stage
+        assert any(0 < share < 1 for share in own), stage
+        assert own[-1] == 1, stage
 
 
 def test_a_folder_of_files_does_not_depend_on_where_it_lies(tmp_path):

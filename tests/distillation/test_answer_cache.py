@@ -23,6 +23,7 @@ from raydistill.storage.manifest import write_text
 from raydistill.storage.sharing import CLAIMS
 from raydistill.storage.store import Store
 from support import tiny
+from support.stages import reports_of
 
 CONTEXT, VOCAB = 8, 32
 SPEC = WrittenSpec(
@@ -107,6 +108,13 @@ def test_another_seed_adds_only_what_is_missing(tokens, store):
     sizes = sorted(len(np.fromfile(f / "windows.bin", dtype="<i8")) for f in folders(store))
     assert sizes == [1, 3]
     assert sorted(written.rows) == [1, 2, 3, 4]
+
+
+def test_writing_answers_says_how_far_it_is(tokens, store, monkeypatch):
+    monkeypatch.setattr("raydistill.distillation.answer_cache._BATCH_LOGITS", 1)
+    with reports_of("caching the teacher's answers") as shares:
+        answers_to([1, 2, 3, 4], tokens, store)
+    assert shares == [0, 0.25, 0.5, 0.75, 1]
 
 
 def test_a_window_that_was_not_written_is_named(tokens, store):

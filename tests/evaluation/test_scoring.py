@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from raydistill.core.errors import UsageError
+from raydistill.core.progress import listening
 from raydistill.evaluation.scoring import (
     EVALUATOR_VERSION,
     PERPLEXITY,
@@ -39,6 +40,19 @@ def test_kept_scores_are_not_measured_again(folder, store, model):
     assert scores_of("b" * 64, load, store=store, folder=folder, spec=few).nll == first.nll
     assert len(loads) == 3, "other weights are other scores"
     assert len(list(store.path("scores", "a" * 64).iterdir())) == 1 + len(TASKS)
+
+
+def test_measuring_says_how_far_it_is_score_by_score(folder, store, model):
+    reports = []
+    with listening(reports.append):
+        scores_of("d" * 64, lambda: model, store=store, folder=folder, spec=SPEC)
+    parts = dict.fromkeys(progress.part for progress in reports if progress.part)
+    assert list(parts) == ["perplexity", *TASKS]
+    assert {(progress.stage, progress.unit) for progress in reports} == {("measuring", "tokens")}
+    shares = [progress.done / progress.total for progress in reports]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert len(set(shares)) > 2 * len(TASKS)
 
 
 def test_scores_carry_chance_and_a_standard_error_over_chapters(folder, store, model):

@@ -1,6 +1,8 @@
 """`raydistill export` and `raydistill add`: out of a storage, into transformers, and back."""
 
+import csv
 import dataclasses
+import io
 import json
 import re
 import shlex
@@ -198,6 +200,28 @@ def test_documented_commands_run_and_the_sweep_reports_what_was_added(exported, 
     for metric in ("nll", "delta_nll", "delta_nll_vs_control", "downstream_drop_pct"):
         assert own.data.metrics[metric] == added.data.metrics[metric]
     assert by_name["reference other"].data.metrics["downstream"] > 0
+    # what nobody told is not known, rather than the settings of the cell that it is like
+    for name in ("location", "count", "gap", "budget", "loss", "seed", "peak_lr", "optimizer"):
+        assert added.data.params[name] == "not known", name
+    assert not {"tokens", "train_s", "flops_exact", "peak_bytes"} & added.data.metrics.keys()
+    by_id = sweeping.command(storage, "show", added.data.tags["trial_id"])
+    assert by_id.returncode == 0, by_id.stderr
+    assert sweeping.command(storage, "show", "mine").stdout == by_id.stdout
+    lines = dict(re.findall(r"^(\w[\w ]*?)  +(.*)$", by_id.stdout, re.MULTILINE))
+    for name in ("gap", "loss", "training", "cost", "made by"):
+        assert lines[name] == "not known", by_id.stdout
+    assert "added mine" in lines["asked by"]
+    assert "none" not in lines["asked by"]
+    beside = sweeping.command(storage, "diff", trial_id, "mine")
+    assert re.search(r"peak_lr +[\d.e-]+ +not known", beside.stdout), beside.stdout
+    assert sweeping.command(storage, "show", "other").returncode == 0
+    refused = sweeping.command(storage, "export", "mine", "--to", tmp_path / "again")
+    assert (refused.returncode, "trained elsewhere" in refused.stderr) == (3, True)
+    table = sweeping.command(storage, "report", "--format", "csv").stdout
+    row = next(row for row in csv.DictReader(io.StringIO(table)) if row["name"] == "added: mine")
+    assert (row["loss"], row["budget"], row["gap_tokens"]) == ("not known", "", "")
+    assert row["tokens"] == row["flops_exact"] == row["train_s"] == row["peak_bytes"] == ""
+    assert float(row["nll"]) > 0
 
 
 def with_another_tokenizer(folder):

@@ -10,12 +10,14 @@ from raydistill.evaluation.likelihood import prefix_trees as trees
 from raydistill.evaluation.likelihood.continuations import Request, score_requests
 from raydistill.models.decoder import Decoder, build
 from raydistill.models.huggingface.checkpoint import read_checkpoint
-from raydistill.models.huggingface.loading import load_pretrained
+from raydistill.models.huggingface.loading import load_pretrained, read_base
 from raydistill.models.student import Student
 from raydistill.models.weights import load_weights, save_weights
 from raydistill.specs import flops
 from raydistill.specs.locations import pick
+from raydistill.storage.store import Store
 from support.hub_models import CONTEXT, FAMILIES, LAYERS, fresh, save_model, write_folder
+from support.stages import reports_of
 
 CUTS = {
     "input": pick("input", LAYERS, 2),
@@ -109,6 +111,13 @@ def test_it_is_written_as_a_stock_folder(family, location, tmp_path):
     before, after = ({p.name: p.read_bytes() for p in at.iterdir()} for at in (folder, to))
     assert set(after) == {*before, "manifest.json"}
     assert {n for n in before if before[n] != after[n]} == {"config.json", "model.safetensors"}
+
+
+def test_reading_a_checkpoint_says_how_far_it_is(family, tmp_path):
+    folder = family[1]
+    with reports_of(f"reading {folder}") as shares:
+        read_base(str(folder), "main", 64, Store(tmp_path))
+    assert len(set(shares)) > 50  # tensor by tensor
 
 
 @torch.no_grad()

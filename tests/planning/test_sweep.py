@@ -60,6 +60,18 @@ def test_a_scale_may_have_a_union_of_small_grids_of_its_own():
     assert values_of(sweep.cells(SMOKE, {"count": (3,)})) == [("input", 3), ("output", 3)]
 
 
+def test_ages_ascend_in_a_plan_whatever_was_named_first():
+    def of_age(scale, age, location):
+        return scale.trial(age=age, location=location, count=1)
+
+    ages = {"age": (320 * B, 80 * B)}
+    planned = a_sweep(axes={**ages, "location": ("input", "output")}, trial=of_age).cells(SMOKE)
+    assert [cell.request.age for cell in planned] == [80 * B, 80 * B, 320 * B, 320 * B]
+    union = tuple({"age": (age,), "location": ("input",)} for age in (320 * B, 80 * B))
+    joined = a_sweep(axes={**ages, "location": ("input",)}, at={"smoke": union}, trial=of_age)
+    assert [cell.request.age for cell in joined.cells(SMOKE)] == [80 * B, 320 * B]
+
+
 def test_nothing_leaves_at_none_whatever_the_count():
     cells = a_sweep().cells(SMOKE, {"location": ("none",), "gap": (1 * B,)})
     assert {(cell.request.count, cell.request.gap) for cell in cells} == {(0, 0)}

@@ -2,9 +2,11 @@
 
 import dataclasses
 
+from raydistill.core.units import B
 from raydistill.evaluation.bootstrap import Estimate
 from raydistill.reports.formats.markdown import to_markdown
 from raydistill.reports.tables.grids import readable
+from raydistill.reports.tables.points import points
 from raydistill.reports.tables.table import build_table
 from support.reported import LATE, TRAIN, YOUNG, cell, printed, sweep
 from support.swept import arms, on_tokens, with_axes
@@ -44,6 +46,24 @@ def test_counts_are_not_compared_and_each_stands_beside_the_control():
     for text in (printed(table), to_markdown(table)):
         assert text.count("320B, count 4") == 2
         assert text.count("(control)") == 1
+
+
+def test_ages_ascend_whatever_came_first_and_revisions_stand_as_they_came():
+    """In a table and its CSV, and in whatever is drawn from them."""
+    cells = [cell(location, base) for base in (LATE, YOUNG) for location in ("input", "output")]
+    report = sweep(cells, [LATE, YOUNG])
+    table = build_table(report)
+    assert [block.age for block in table.blocks] == ["80B", "320B"]
+    assert [p.fields["age"] for p in points(report, table)] == 2 * [80 * B] + 2 * [320 * B]
+    by_count = [
+        dataclasses.replace(with_axes("input", count), age=base.age, values={"count": count})
+        for count in (4, 2)
+        for base in (LATE, YOUNG)
+    ]
+    labels = [block.label for block in build_table(sweep(by_count, [LATE, YOUNG])).blocks]
+    assert labels == ["80B, count 4", "320B, count 4", "80B, count 2", "320B, count 2"]
+    named = [dataclasses.replace(cell("input"), age=age) for age in ("step200", "step100")]
+    assert [block.age for block in build_table(sweep(named)).blocks] == ["step200", "step100"]
 
 
 def test_models_of_different_sizes_are_never_compared():

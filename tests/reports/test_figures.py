@@ -1,13 +1,21 @@
 """The figures of a sweep, and the paper's figures where a sweep has their axes."""
 
 import dataclasses
+from dataclasses import replace
 
-from raydistill.reports.figures.panels import draw_together
-from raydistill.reports.figures.sweep import draw_drops, draw_healing, save_figures
+from matplotlib.text import Text
+
+from raydistill.reports.figures.panels import (
+    PanelFigure,
+    draw_together,
+    line_style,
+    stepped_label,
+)
+from raydistill.reports.figures.sweep import draw_drops, draw_healing, healing, save_figures
 from raydistill.reports.results.paper_numbers import LOCATIONS
 from raydistill.reports.sweep_report import report_content
 from raydistill.reports.tables.table import build_table
-from support.reported import LATE, LAYERS, YOUNG, sweep, whole_sweep
+from support.reported import LATE, LAYERS, YOUNG, cell, sweep, whole_sweep
 from support.swept import counted, gapped
 
 
@@ -28,6 +36,69 @@ def test_figures_hold_every_location(tmp_path):
     assert ticks == [*LOCATIONS, "block-influence", "random-0"]
     names = {text.get_text() for axes in draw_healing(whole_sweep()).axes for text in axes.texts}
     assert names == set(LAYERS) - {"both"}
+
+
+def test_no_two_of_many_lines_are_drawn_alike():
+    styles = [line_style(index) for index in range(36)]
+    assert len({(style["color"], style["marker"]) for style in styles}) == 36
+    assert len({style["color"] for style in styles[:6]}) == 6
+
+
+def with_curve(sample, curve):
+    result = sample.outcome.result
+    trained = replace(result.trained, heldout_curve=curve)
+    return replace(sample, outcome=replace(sample.outcome, result=replace(result, trained=trained)))
+
+
+def test_every_line_of_thirteen_locations_and_more_is_told_apart():
+    names = [f"{n},{n + 1}" for n in range(1, 16)]
+    listed = [replace(cell("input"), location=n, values={"location": n}) for n in names]
+    picture = healing(sweep([cell("none"), *listed]))
+    for panel in picture.panels:
+        (axes,) = draw_together(replace(picture, panels=(panel,))).axes
+        lines = [line for line in axes.lines if len(line.get_xdata()) > 2]
+        assert len({(line.get_color(), line.get_marker()) for line in lines}) == 16
+
+
+def test_a_location_is_drawn_alike_in_every_panel():
+    colours = {}
+    for panel in healing(whole_sweep()).panels[1::2]:  # the order, with names at the end
+        (axes,) = draw_together(PanelFigure(name="", caption="", panels=(panel,))).axes
+        for text in axes.texts:
+            colours.setdefault(text.get_text(), set()).add(text.get_color())
+    assert {"input", "middle", "none"} <= colours.keys()
+    assert {len(of_name) for of_name in colours.values()} == {1}
+
+
+def test_ties_are_joined_in_one_label():
+    curve = cell("input").outcome.result.trained.heldout_curve
+    tied = [with_curve(cell("output"), curve), cell("input"), cell("middle"), cell("none")]
+    axes = draw_together(healing(sweep(tied))).axes[1]
+    assert sorted(text.get_text() for text in axes.texts) == ["input = output", "middle", "none"]
+    assert len({text.xy[1] for text in axes.texts}) == 3
+
+
+def test_an_axis_that_is_not_linear_says_so():
+    loss, order, *_ = draw_together(healing(whole_sweep())).axes
+    assert loss.get_yscale() == "symlog"
+    assert "log scale" in loss.get_ylabel()
+    assert loss.get_xlabel() == order.get_xlabel() == "tokens of healing (steps of equal width)"
+    gaps, _ = draw_together(pictures(gapped())["figure-1"]).axes
+    assert gaps.get_xlabel() == "gap between two removals (steps of equal width)"
+    assert stepped_label("layers removed", (2, 4, 6)) == "layers removed"
+
+
+def test_every_picture_is_read_at_400_pixels():
+    """No letter is below 8 pixels there, whichever panel a page shows alone."""
+    figures = [draw_drops(build_table(whole_sweep()))]
+    for report in (whole_sweep(), gapped(), counted()):
+        for picture in report_content(report).pictures:
+            figures += [draw_together(replace(picture, panels=(p,))) for p in picture.panels]
+            figures.append(draw_together(picture))
+    for figure in figures:
+        texts = [text for text in figure.findobj(Text) if text.get_text().strip()]
+        smallest = min(text.get_fontsize() for text in texts)
+        assert smallest * 400 / (72 * figure.get_figwidth()) >= 8
 
 
 def pictures(report):

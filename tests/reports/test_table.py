@@ -12,6 +12,7 @@ from raydistill.reports.results.paper_numbers import LOCATIONS
 from raydistill.reports.tables.table import Table, build_table
 from raydistill.specs.results import TaskScore, UnitScores
 from support.reported import FAILURE, LATE, TASKS, YOUNG, cell, printed, row_of, sweep, whole_sweep
+from support.stages import reports_of
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,12 @@ def test_the_best_set_is_marked_and_the_control_is_no_candidate(table):
     best = {row.name for row in table.blocks[1].rows if row.best_nll}
     assert best == {"alt-middle", "block-influence"}
     assert not row_of(table, "320B", "none").best_downstream
+
+
+def test_comparing_says_how_far_it_is():
+    with reports_of("comparing") as shares:
+        build_table(whole_sweep())
+    assert len(set(shares)) > len(LOCATIONS)  # row by row
 
 
 def test_a_failed_cell_is_a_dash_with_its_reason(table):
@@ -68,7 +75,7 @@ def test_no_extreme_of_the_paper_is_claimed_where_tasks_do_not_tell_it_apart(tab
 def test_the_order_of_the_cells_changes_nothing(table):
     report = whole_sweep()
     backwards = build_table(dataclasses.replace(report, cells=report.cells[::-1]))
-    assert backwards.blocks == table.blocks[::-1]
+    assert backwards.blocks == table.blocks
     assert backwards.columns == table.columns
 
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from raydistill.core.progress import listening
 from raydistill.data.corpus import draft as drafts
 from raydistill.data.corpus.preparation import begin_corpus, build_corpus
 from raydistill.data.corpus.request import CorpusRequest
@@ -46,16 +47,19 @@ def test_shards_by_ray_data_are_those_of_one_process(folder, tmp_path, ray_here,
     request = CorpusRequest(text=str(folder), tokenizer=shipped_tokenizer())
     alone = build_corpus(request, Store(tmp_path / "alone"))
     monkeypatch.setattr(drafts, "SHARD_CHARACTERS", 4_000)
-    store, lines = Store(tmp_path / "store"), []
+    store, reports = Store(tmp_path / "store"), []
     draft = begin_corpus(request, store)
     files = files_of_draft(request, draft, store)
     shards = [shard for file in files for shard in read_shards(file)]
     for shard in shards[::3]:  # a run that was killed made these
         make_shard(draft, shard)
     missing = [shard for shard in shards if not is_finished(draft, shard.place)]
-    assert tokenise_shards(request, draft, store, lines.append) == len(missing) > 5
+    with listening(reports.append):
+        assert tokenise_shards(request, draft, store) == len(missing) > 5
     assert all(is_finished(draft, shard.place) for shard in shards)
-    assert lines[-1].endswith("M characters")
+    assert reports[-1].is_done
+    assert (reports[-1].stage, reports[-1].unit) == ("tokenising", "bytes")
+    assert any(0.2 < progress.done / progress.total < 0.8 for progress in reports)
     monkeypatch.setattr("raydistill.data.corpus.assembly.make_shard", None)  # none is missing
     together = build_corpus(request, store)
     assert together.name == alone.name

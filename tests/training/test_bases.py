@@ -3,6 +3,7 @@
 import pytest
 
 from raydistill.core.parts import SCORE, part_names
+from raydistill.core.progress import listening
 from raydistill.evaluation.stored_scores import cut_path, measured, selection_nll
 from raydistill.pruning.calibration import SAMPLES
 from raydistill.pruning.layer_choice import LayerChoice, LayerRequest, layer_choice_path
@@ -42,6 +43,19 @@ def test_layers_are_chosen_by_training_windows_and_stored(store, base, score):
     assert set(choice.layers) == {1, 2}
     assert len(choice.samples) == SAMPLES
     assert {len(values) for values in choice.values} <= {MODEL.num_layers}
+
+
+def test_a_base_says_how_far_its_measuring_is(store, base):
+    requests = [LayerRequest(score=score, count=1) for score in part_names(SCORE)]
+    reports = []
+    with listening(reports.append):
+        measure_base(base, store, *requests)
+    measuring = [progress for progress in reports if progress.stage == "measuring"]
+    shares = [progress.done / progress.total for progress in measuring]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert len(set(shares)) > 50  # every batch of every score moves it on
+    assert {progress.part for progress in measuring} >= {"layer scores"}
 
 
 def test_layer_sets_are_measured_without_training(store, base):

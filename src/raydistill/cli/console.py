@@ -55,9 +55,12 @@ def _run(argv: Sequence[str]) -> int:
     store = Store(storage_of(flags))
     if message := fault_injection.arm(store.path("faults")):
         print(message, file=sys.stderr)
-    download(store.root, is_any if flags.command.weights else is_small)
-    code: int = flags.command.run(store, flags)
-    upload(store.root)
+    from raydistill.reports.console.console import open_console, progress_shown  # noqa: PLC0415  (rich)
+
+    with progress_shown(open_console(sys.stderr)):  # what a command prints may be data
+        download(store.root, is_any if flags.command.weights else is_small)
+        code: int = flags.command.run(store, flags)
+        upload(store.root)
     return code
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
 
 from raydistill.cli.arguments.given_flags import GivenFlags, given_flags
@@ -36,8 +37,9 @@ def _run(sweep: Sweep, argv: Sequence[str]) -> int:
     parser = sweep_parser(sweep)
     flags = parser.read(argv)
     given = given_flags(parser, sys.argv)
-    download(storage_of(flags))
-    prepared = _prepare(sweep, flags, given.text())
+    with nullcontext() if flags.dry_run else _progress_shown():
+        download(storage_of(flags))
+        prepared = _prepare(sweep, flags, given.text())
     if flags.probe:
         from raydistill.driver.run import probe  # noqa: PLC0415  (Ray)
 
@@ -65,6 +67,12 @@ def _run(sweep: Sweep, argv: Sequence[str]) -> int:
         _check(other, agreed=False)
 
     return run(prepared.plan, next_commands(given, prepared.plan, prepare_other, check))
+
+
+def _progress_shown() -> AbstractContextManager[None]:
+    from raydistill.reports.console.console import open_console, progress_shown  # noqa: PLC0415  (rich)
+
+    return progress_shown(open_console(sys.stderr))
 
 
 def _prepare(sweep: Sweep, flags: argparse.Namespace, command: str) -> PreparedSweep:

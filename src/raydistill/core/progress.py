@@ -32,7 +32,7 @@ class StageProgress:
     part: str = ""  # the one at work
     done: float
     total: float
-    unit: str  # of both, and of even cost: "tokens", "bytes"
+    unit: str  # of both, and of even cost: "tokens", "bytes"; empty: the share alone says anything
 
     @property
     def is_done(self) -> bool:
@@ -189,6 +189,18 @@ def streamed(
         current.tell()
     finally:
         current.walks.remove(walk)
+
+
+def carried(items: Iterator[T]) -> Iterator[T]:
+    """The items, whose progress is told also where another thread takes them."""
+    context = copy_context()
+
+    def take() -> Iterator[T]:
+        with suppress(StopIteration):
+            while True:
+                yield context.run(next, items)
+
+    return take()
 
 
 @contextmanager

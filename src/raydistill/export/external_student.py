@@ -38,7 +38,7 @@ from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.evaluation import EvalSpec
 from raydistill.specs.locations import NONE
 from raydistill.specs.model import Model
-from raydistill.specs.results import Cost, MadeBy, Trained
+from raydistill.specs.results import ELSEWHERE, Cost, MadeBy, Trained
 from raydistill.specs.trial import (
     FROM_BASE,
     OWN,
@@ -53,7 +53,7 @@ from raydistill.storage.manifest import sha256_of
 from raydistill.storage.store import Store
 
 _NO_COST = Cost(tokens=0, flops_paper=0, flops_exact=0, train_s=0.0, evaluate_s=0.0, peak_bytes=0)
-_ELSEWHERE = MadeBy(device="elsewhere", world_size=1, torch="unknown", host="unknown")
+_ELSEWHERE = MadeBy(device=ELSEWHERE, world_size=1, torch="unknown", host="unknown")
 
 
 def add_student(store: Store, flags: argparse.Namespace) -> int:

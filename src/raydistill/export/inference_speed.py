@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from raydistill.core.progress import tracked
 from raydistill.export.lineage import Speed, Speeds
 from raydistill.models.distributed import World
 from raydistill.training.devices import timed
@@ -31,7 +32,7 @@ def measure_speeds(before: nn.Module, after: nn.Module, context: int, world: Wor
     new_tokens = min(LONGEST_ANSWER, context - prompt_tokens)
     turns = [
         [_turn(model, prompt_tokens, new_tokens, world) for model in (before, after)]
-        for _ in range(TURNS + 1)
+        for _ in tracked(range(TURNS + 1), "measuring speeds", "turns")
     ][1:]  # the first warms up
     speeds = [
         _speed(model, seconds, prompt_tokens, new_tokens)

@@ -3,18 +3,18 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from raydistill.core.errors import DataError, UsageError, unknown
+from raydistill.core.errors import DataError, UsageError
 from raydistill.core.units import format_age
 from raydistill.data.tokenizer import shipped_tokenizer
 from raydistill.evaluation.stored_scores import measured
 from raydistill.export.lineage import Lineage, of_base, of_trial, origin_of
 from raydistill.models.huggingface.checkpoint import locate
 from raydistill.planning.artifacts import base_command, corpus_id, find_bases
-from raydistill.planning.cell import BaseRequest, base_named
+from raydistill.planning.cell import BaseRequest, base_named, name_beside
 from raydistill.planning.history.sweep_record import CellRequest, SweepRecord, all_records
 from raydistill.reports.results.cells import Measured
 from raydistill.reports.sources.from_store import from_store
-from raydistill.reports.trials import find_trial
+from raydistill.reports.trials import find_trial, trial_named
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.storage.bundled import shipped_bases
 from raydistill.storage.store import Store
@@ -41,19 +41,16 @@ def find_source(store: Store, name: str) -> ExportSource:
 
 
 def find_cell(store: Store, beginning: str) -> tuple[SweepRecord, CellRequest]:
-    """The first cell of the storage whose trial's id begins so, and its sweep.
+    """The first cell of the storage whose trial is called so, or whose id begins so; its sweep.
 
     Raises:
-        UsageError: if there is none, or several trials begin so.
+        UsageError: if there is none, or there are several such trials.
     """
     cells = [(sweep, cell) for sweep in all_records(store) for cell in sweep.cells]
-    ids = {cell.spec.trial_id for _, cell in cells}
-    matches = sorted(trial_id for trial_id in ids if trial_id.startswith(beginning))
-    if not matches:
-        raise UsageError(unknown("trial", beginning, sorted(ids)))
-    if len(matches) > 1:
-        raise UsageError(f"{len(matches)} trials begin with {beginning!r}: {', '.join(matches)}")
-    return next((sweep, cell) for sweep, cell in cells if cell.spec.trial_id == matches[0])
+    trial_id = trial_named(
+        beginning, [(cell.spec.trial_id, name_beside(cell.cell.values)) for _, cell in cells]
+    )
+    return next((sweep, cell) for sweep, cell in cells if cell.spec.trial_id == trial_id)
 
 
 def _trial(store: Store, beginning: str) -> ExportSource:
@@ -70,6 +67,11 @@ def _trial(store: Store, beginning: str) -> ExportSource:
     corpus = store.load(CorpusInfo, "corpora", sha256, "corpus.json")
     assert corpus is not None, "what was measured was measured on it"
     weights = store.path("trials", trained.trial_id, "weights")
+    if not trained.made_by.is_known:
+        raise DataError(
+            f"{trial.cell.beside or trained.trial_id} was trained elsewhere: this storage has its "
+            "scores, not its weights; they are in the folder that was added"
+        )
     if not weights.is_dir():
         raise DataError(f"no weights of trial {trained.trial_id} in {weights}")
     return ExportSource(

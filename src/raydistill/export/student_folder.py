@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from raydistill.core.errors import DataError
+from raydistill.core.progress import growing
 from raydistill.data.tokenizer import end_of_text, end_of_text_id, load_tokenizer, tokenizer_file
 from raydistill.models.decoder import Decoder
 from raydistill.models.families.hub import HubDecoder, be_quiet, original_settings
@@ -80,7 +81,8 @@ def fill_student(
         "tokenizer_config.json": json.dumps(about, indent=2) + "\n",
         **notes,
     }
-    with model_write_errors(folder):
+    size = sum(parameter.nbytes for parameter in stock.parameters())
+    with model_write_errors(folder), growing(folder, "writing weights", size):
         stock.save_pretrained(folder)
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")

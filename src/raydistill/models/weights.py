@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from raydistill.core.errors import DataError
-from raydistill.core.progress import growing, in_parts
+from raydistill.core.progress import growing, in_parts, tracked
 from raydistill.core.serialization import from_dict
 from raydistill.models.decoder import build
 from raydistill.models.student import Student
@@ -41,7 +41,7 @@ def store_base(student: Student, store: Store) -> str:
     """Put the weights into the store as a base; their sha256, which names it."""
     draft = store.path("bases", f".{uuid.uuid4().hex}")
     draft.mkdir(parents=True)
-    with in_parts("storing weights", "passes", 3) as part:
+    with in_parts("storing weights", "", 3) as part:
         with part(1, "writing"):
             save_weights(draft, student)
         with part(1):
@@ -62,7 +62,10 @@ def load_weights(folder: Path) -> Student:
     if not path.is_file():
         raise DataError(f"no {WEIGHTS} in {folder}")
     try:
-        metadata, tensors = metadata_of(path), load_file(path)
+        metadata = metadata_of(path)
+        with safe_open(path, framework="pt") as file:
+            keys = tracked(list(file.offset_keys()), "loading weights", "tensors")
+            tensors = {key: file.get_tensor(key) for key in keys}
     except Exception as error:
         raise DataError(f"{path} holds no readable weights: {error}") from error
     model = from_dict(Model, metadata["model"])

@@ -11,7 +11,15 @@ from raydistill.core.units import format_age, format_tokens, parse_tokens
 from raydistill.distillation.loss_name import canonical_loss, has_teacher
 from raydistill.specs.locations import NONE, is_list, listed
 from raydistill.specs.scale import Scale, load_scale, with_text_of
-from raydistill.specs.trial import OWN, SCRATCH_WITH_AGE, TEACHER_FREE, Age, NoTeacher, TrialRequest
+from raydistill.specs.trial import (
+    OWN,
+    SCRATCH_WITH_AGE,
+    TEACHER_FREE,
+    Age,
+    NoTeacher,
+    TrialRequest,
+    age_places,
+)
 
 # a base of a sweep: the name of its scale, and its age in the paper's tokens, or its revision
 BaseKey = tuple[str, Age]
@@ -20,6 +28,12 @@ Value = str | int | float
 SIZE = "size"  # an axis that names scales: each of its cells belongs to the scale of that name
 REFERENCE = "reference"  # the axis of a model that is evaluated only (METHOD 7)
 ADDED = "added"  # that of a student trained elsewhere, evaluated only (`raydistill add`)
+
+
+def name_beside(values: Mapping[str, Value]) -> str:
+    """The name of a cell that no sweep trains: of a reference, or a student trained elsewhere."""
+    return str(values.get(ADDED) or values.get(REFERENCE) or "")
+
 
 _FIRST_IN_NAMES = ("arm", REFERENCE, "location")
 _TOKEN_FIELDS = ("age", "gap", "budget")
@@ -153,10 +167,10 @@ def bases_of(cells: Sequence[Cell], *, teachers: bool = False) -> tuple[BaseRequ
         bases += [cell.teacher for cell in cells if not isinstance(cell.teacher, NoTeacher)]
     by_key = {base.key: base for base in bases}
     scales = list(dict.fromkeys(name for name, _ in by_key))
+    places = age_places(age for base in bases for age in (*base.scale.ages, base.age))
 
     def order(base: BaseRequest) -> tuple[int, int]:
-        age = base.age if isinstance(base.age, int) else base.scale.ages.index(base.age)
-        return scales.index(base.scale.name), age
+        return scales.index(base.scale.name), places[base.age]
 
     return tuple(sorted(by_key.values(), key=order))
 

@@ -13,7 +13,7 @@ from raydistill.core.errors import UsageError, unknown
 from raydistill.planning.cell import SIZE, Cell, Value, settle
 from raydistill.planning.search_settings import SearchSettings
 from raydistill.specs.scale import Scale, load_scale, scale_names
-from raydistill.specs.trial import TrialRequest
+from raydistill.specs.trial import TrialRequest, age_places
 
 Axes = Mapping[str, Sequence[Value]]
 
@@ -67,6 +67,8 @@ class Sweep:
         for axes in self.at.get(scale.like or scale.name, (self.axes,)):
             axes = _of_model(axes, scale) if scale.brought else axes
             grid = {axis: self._distinct(axis, chosen.get(axis, axes[axis])) for axis in self.axes}
+            if "age" in grid:
+                grid["age"] = list(age_places(grid["age"]))  # type: ignore[arg-type]
             if grid not in grids:
                 grids.append(grid)
         return grids
@@ -112,7 +114,7 @@ class Sweep:
                     values["seed"] = request.seed
                 cell = Cell(sweep=self.name, scale=of_size, values=values, request=request)
                 cells.setdefault((*point, request.seed), cell)
-        return tuple(cells.values())
+        return _in_age_order(tuple(cells.values()))
 
     def every_value(self, axis: str) -> tuple[Value, ...]:
         """The values that the sweep itself names for an axis, which `all` stands for."""
@@ -157,6 +159,15 @@ class Sweep:
             repeated = [value for value in distinct if list(values).count(value) > 1]
             _log.warning("axis %r repeats %s: taken once", axis, ", ".join(map(str, repeated)))
         return distinct
+
+
+def _in_age_order(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
+    """Cells of several grids, the youngest base first, where those of each age stand together."""
+    ages = [cell.request.age for cell in cells]
+    places = age_places(ages)
+    if sum(1 for _ in itertools.groupby(ages)) > len(places):
+        return cells
+    return tuple(sorted(cells, key=lambda cell: places[cell.request.age]))
 
 
 def _of_model(axes: Axes, scale: Scale) -> Axes:

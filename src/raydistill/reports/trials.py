@@ -2,13 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from raydistill.core.errors import UsageError, unknown
 from raydistill.core.units import format_tokens
 from raydistill.evaluation.bootstrap import DocumentScores, Missing, PairedBootstrap
 from raydistill.evaluation.performance_drops import drops
+from raydistill.planning.cell import name_beside
 from raydistill.reports.results.blocks import age_text
 from raydistill.reports.results.cells import Measured, ReportCell, SweepReport
 from raydistill.reports.results.common_tasks import table_tasks
@@ -17,7 +18,7 @@ from raydistill.reports.tables.grids import ABSENT, Section, label, with_interva
 from raydistill.reports.tables.lengths import in_windows, truncated_text, window_tokens
 from raydistill.reports.tables.points import Point, points
 from raydistill.reports.tables.table import Block, Row, Table
-from raydistill.specs.results import Scores, TrialFailure
+from raydistill.specs.results import NOT_KNOWN, Scores, TrialFailure
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,19 +35,41 @@ class TrialMatch:
 
 
 def find_trial(reports: Sequence[SweepReport], beginning: str) -> list[TrialMatch]:
-    """Every cell of the trial whose id begins with `beginning`, those on all documents first.
+    """Every cell of the trial that `trial_named` means, those on all documents first.
 
     Raises:
         UsageError: if there is none, or more than one.
     """
     cells = [TrialMatch(report=report, cell=cell) for report in reports for cell in report.cells]
-    matches = [trial for trial in cells if trial.trial_id.startswith(beginning)]
-    ids = sorted({trial.trial_id for trial in matches})
-    if not ids:
-        raise UsageError(unknown("trial", beginning, sorted({trial.trial_id for trial in cells})))
-    if len(ids) > 1:
-        raise UsageError(f"{len(ids)} trials begin with {beginning!r}: {', '.join(ids)}")
+    names = [(trial.trial_id, name_beside(trial.cell.values)) for trial in cells]
+    trial_id = trial_named(beginning, names)
+    matches = [trial for trial in cells if trial.trial_id == trial_id]
     return sorted(matches, key=lambda trial: trial.report.searched)
+
+
+def trial_named(beginning: str, trials: Iterable[tuple[str, str]]) -> str:
+    """The id of the trial that is called `beginning`, or whose id begins so.
+
+    Args:
+        beginning: what the user wrote.
+        trials: pairs of an id and the name that its row has beside those of a sweep, or "".
+
+    Raises:
+        UsageError: if there is none, or more than one.
+
+    >>> trial_named("mine", [("c0ffee", "mine"), ("decade", "")])
+    'c0ffee'
+    """
+    pairs = list(trials)
+    called = {trial_id for trial_id, name in pairs if name == beginning}
+    ids = sorted(called or {trial_id for trial_id, _ in pairs if trial_id.startswith(beginning)})
+    if not ids or not beginning:
+        known = sorted({trial_id for trial_id, _ in pairs} | {n for _, n in pairs if n})
+        raise UsageError(unknown("trial", beginning, known))
+    if len(ids) > 1:
+        verb = "are called" if called else "begin with"
+        raise UsageError(f"{len(ids)} trials {verb} {beginning!r}: {', '.join(ids)}")
+    return ids[0]
 
 
 def trial_section(matches: Sequence[TrialMatch]) -> Section:
@@ -61,14 +84,21 @@ def trial_section(matches: Sequence[TrialMatch]) -> Section:
 
 
 def _sweep(trial: TrialMatch) -> tuple[str, str]:
-    values = {"location": trial.cell.location, **trial.cell.values, "age": age_text(trial.cell)}
+    values = {**trial.cell.values, "age": age_text(trial.cell)}
+    if not trial.cell.beside:
+        values = {"location": trial.cell.location, **values}
     axes = ", ".join(f"{axis} {value}" for axis, value in values.items())
     return "asked by", f"{trial.report.sweep} at scale {trial.report.scale}: {axes}"
 
 
 def _as_run(cell: ReportCell) -> Iterator[tuple[str, str]]:
     recipe = cell.train.recipe
-    yield "layers", f"{cell.layer_map}  removed: {' '.join(map(str, cell.layers)) or 'none'}"
+    removed = " ".join(map(str, cell.layers)) or ("none" if cell.is_known else NOT_KNOWN)
+    yield "layers", f"{cell.layer_map}  removed: {removed}"
+    if not cell.is_known:
+        for name in ("gap", "loss", "training"):
+            yield name, NOT_KNOWN
+        return
     yield "gap", f"{format_tokens(cell.gap_tokens)} tokens"
     yield "loss", cell.train.loss
     yield (
@@ -92,6 +122,10 @@ def _outcome(trial: TrialMatch) -> Iterator[tuple[str, str]]:
         if (base.scale, base.age) == (trial.cell.scale, trial.cell.age):
             yield from _drops(base.documents, outcome.documents, trial.report)
     cost = trained.cost
+    if not trained.made_by.is_known:
+        yield "cost", NOT_KNOWN
+        yield "made by", NOT_KNOWN
+        return
     yield (
         "cost",
         f"{cost.train_s:.1f} s of training, {cost.tokens / max(cost.train_s, 1e-9):,.0f} tokens/s, "
@@ -157,14 +191,17 @@ def _flat(cell: ReportCell) -> dict[str, str]:
     facts |= {axis: str(value) for axis, value in cell.values.items() if axis != "age"}
     train = dataclasses.asdict(cell.train)
     recipe = train.pop("recipe")
-    facts |= {name: str(value) for name, value in {**train, **recipe}.items()}
-    facts["gap_tokens"] = str(cell.gap_tokens)
+    training = {**train, **recipe, "gap_tokens": cell.gap_tokens}
+    if not cell.is_known:  # but for the text that it was measured on
+        training |= {name: NOT_KNOWN for name in training if not name.endswith("sha256")}
+    facts |= {name: str(value) for name, value in training.items()}
     if isinstance(cell.outcome, TrialFailure):
         return {**facts, "failed": failure_reason(cell.outcome)}
     after, cost = cell.outcome.result.after, cell.outcome.result.trained.cost
     window = window_tokens([cell])
     facts |= {name: text.removeprefix(" ") for name, text in _scores({"": after}, window)}
-    return {**facts, "train_s": f"{cost.train_s:.1f}", "FLOPs, exact": f"{cost.flops_exact:.3g}"}
+    costs = {"train_s": f"{cost.train_s:.1f}", "FLOPs, exact": f"{cost.flops_exact:.3g}"}
+    return {**facts, **(costs if cell.is_known else dict.fromkeys(costs, NOT_KNOWN))}
 
 
 def best_rows(report: SweepReport, table: Table) -> list[Section]:

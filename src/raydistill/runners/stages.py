@@ -127,7 +127,7 @@ def _tokenise(scale: Scale, request: CorpusRequest, store: Store, say: Say) -> N
     in_shards = is_large(request, LARGE_BYTES) and not url_of(store.root)  # needs a shared folder
     if in_shards and find_corpus(request, store) is None:
         draft = run_once(begin_corpus, {"CPU": 1}, request, store)
-        tokenise_shards(request, draft, store, say)
+        tokenise_shards(request, draft, store)
     run_once(make_corpus, {"CPU": 1}, scale, str(store.root))
 
 

@@ -7,14 +7,14 @@ resumed; the caller puts the shards together.
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
-from raydistill.data.corpus.preparation import size_of
+from raydistill.core.progress import StageProgress, listening, report
 from raydistill.data.corpus.request import CorpusRequest
 from raydistill.data.corpus.shards import (
     FileSlice,
@@ -34,16 +34,13 @@ _READER_CPU, _TOKENISER_CPU = 0.1, 0.9  # one of each fits on one CPU
 _BLOCK_BYTES = 1 << 20  # under a shard, so that every shard is a task of its own
 
 
-def tokenise_shards(
-    request: CorpusRequest, folder: Path, store: Store, say: Callable[[str], None]
-) -> int:
+def tokenise_shards(request: CorpusRequest, folder: Path, store: Store) -> int:
     """Make the shards that a draft lacks; returns their number.
 
     Args:
         request: the corpus.
         folder: of its draft, which every node sees.
         store: which every node sees.
-        say: shows one line to the user.
 
     Raises:
         RaydistillError: a source's own; or that a process was lost again and again, without a
@@ -57,22 +54,22 @@ def tokenise_shards(
     context.target_max_block_size = _BLOCK_BYTES
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     files = files_of_draft(request, folder, store)
-    report_every = size_of(request) // 10 or LARGE_BYTES
-    shards = characters = reported = 0
+    shards, shares = 0, [0.0] * len(files)
+    total = sum(file.num_bytes for file in files)
     cpus, retries = int(ray.cluster_resources().get("CPU", 1)), Retries(lambda _: (shards,))
     while True:
         context.execution_options.resource_limits = ray.data.ExecutionResources(cpu=cpus)
         try:
             for row in _missing_shards(files, folder).iter_rows():
                 shards += 1
-                characters += row["characters"]
-                if characters - reported >= report_every:
-                    reported = characters
-                    say(f"tokenised {characters / 1e6:.3g}M characters")
+                shares[row["number"]] = max(shares[row["number"]], row["share"])
+                done = sum(s * file.num_bytes for s, file in zip(shares, files, strict=True))
+                report(StageProgress(stage="tokenising", done=done, total=total, unit="bytes"))
             break
         except RayError as error:
             if shortage := retry_or_raise(error, "tokenising", retries):
                 cpus = max(1, cpus - surplus(shortage))
+    report(StageProgress(stage="tokenising", done=total, total=total, unit="bytes"))
     return shards
 
 
@@ -86,16 +83,22 @@ def _missing_shards(files: list[FileSlice], folder: Path) -> Any:
     )
 
 
-def _read(row: dict[str, Any], files: list[FileSlice]) -> Iterator[dict[str, str]]:
-    """On a worker: the missing shards of a file."""
-    file = files[row["number"]]
-    for shard in read_shards(file):
-        if not is_finished(Path(file.folder), shard.place):
-            yield {"place": shard.place, "texts": json.dumps(shard.texts)}
+def _read(row: dict[str, Any], files: list[FileSlice]) -> Iterator[dict[str, Any]]:
+    """On a worker: the missing shards of a file, each with the share of it that is read by then."""
+    number, share = row["number"], 0.0
+
+    def note(progress: StageProgress) -> None:
+        nonlocal share
+        share = progress.done / progress.total if progress.total else 1.0
+
+    with listening(note):
+        for shard in read_shards(files[number]):
+            if not is_finished(Path(files[number].folder), shard.place):
+                texts = json.dumps(shard.texts)
+                yield {"number": number, "share": share, "place": shard.place, "texts": texts}
 
 
-def _make(row: dict[str, str], folder: str) -> dict[str, int]:
+def _make(row: dict[str, Any], folder: str) -> dict[str, Any]:
     """On a worker: make one shard."""
-    texts: list[str] = json.loads(row["texts"])
-    make_shard(Path(folder), Shard(row["place"], texts))
-    return {"characters": sum(map(len, texts))}
+    make_shard(Path(folder), Shard(row["place"], json.loads(row["texts"])))
+    return {"number": row["number"], "share": row["share"]}

@@ -113,6 +113,10 @@ class HeldoutPoint:
     nll: float
 
 
+NOT_KNOWN = "not known"  # of a student trained elsewhere, how it was trained
+ELSEWHERE = "elsewhere"  # its device
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MadeBy:
     """The machine that trained a trial; says why bits may differ, never part of its identity."""
@@ -122,6 +126,11 @@ class MadeBy:
     torch: str
     host: str
     owner: str = ""  # who ran it (`core/user.py`); empty in results of older versions
+
+    @property
+    def is_known(self) -> bool:
+        """Whether this package trained it: else its training and cost are not known."""
+        return self.device != ELSEWHERE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

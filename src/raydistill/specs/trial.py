@@ -5,7 +5,7 @@ an integer index in the base model; the unit of training is the token.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -152,6 +152,19 @@ class DropPlan:
 
 
 Age = int | str  # of a base: tokens seen, in the paper's numbers; or a checkpoint's revision
+
+
+def age_places(ages: Iterable[Age]) -> dict[Age, int]:
+    """The place of each age among others: tokens ascending, then revisions as they come.
+
+    >>> age_places([320, 80, "step200", "step100"])
+    {80: 0, 320: 1, 'step200': 2, 'step100': 3}
+    """
+    distinct = dict.fromkeys(ages)
+    tokens = sorted(age for age in distinct if isinstance(age, int))
+    revisions = [age for age in distinct if isinstance(age, str)]
+    ordered: list[Age] = [*tokens, *revisions]
+    return {age: place for place, age in enumerate(ordered)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,11 +9,12 @@ import json
 import os
 import re
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from raydistill.core.errors import DataError
-from raydistill.core.progress import tracked
+from raydistill.core.progress import streamed
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
@@ -22,11 +23,11 @@ _READ_BYTES = 1 << 20
 
 def sha256_of(path: Path) -> str:
     """The sha256 of a file, in hex."""
-    hashed, buffer = hashlib.sha256(), memoryview(bytearray(_READ_BYTES))
+    hashed = hashlib.sha256()
     with path.open("rb") as file:
-        blocks = range(path.stat().st_size // _READ_BYTES + 1)
-        for _ in tracked(blocks, "hashing", "bytes", size=lambda _block: _READ_BYTES):
-            hashed.update(buffer[: file.readinto(buffer)])
+        blocks = iter(partial(file.read, _READ_BYTES), b"")
+        for block in streamed(blocks, "hashing", "bytes", path.stat().st_size, len):
+            hashed.update(block)
     return hashed.hexdigest()
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from raydistill.core.errors import SetupError
 from raydistill.core.paths import check_writable
+from raydistill.core.progress import tracked
 from raydistill.core.redaction import redact
 from raydistill.storage.manifest import MANIFEST
 from raydistill.storage.object_client import open_object_store
@@ -102,9 +103,12 @@ class ObjectStore:
         """
         with self._lock, self.file_system() as files:
             objects = objects_in(files)
-            for name in sorted(objects, key=_manifest_last):
-                if _LOCAL.search(name) or not is_wanted(name):
-                    continue  # nor does "../" lead out of the copy
+            names = [  # none that would lead out of the copy by "../"
+                name
+                for name in sorted(objects, key=_manifest_last)
+                if not _LOCAL.search(name) and is_wanted(name)
+            ]
+            for name in tracked(names, "downloading", "bytes", size=lambda name: objects[name][0]):
                 if self._is_outdated(files, name, *objects[name]):
                     self._download(files, name, objects[name][1])
 
@@ -118,9 +122,8 @@ class ObjectStore:
             paths, objects = self._paths(), {} if self._pushed else objects_in(files)
             if self._synced and not paths:  # or all objects would be deleted
                 raise SetupError(f"this node's copy {self.root} is gone; the same command goes on")
-            for name in sorted(paths, key=_manifest_last):
-                if _LOCAL.search(name):
-                    continue
+            names = [n for n in sorted(paths, key=_manifest_last) if not _LOCAL.search(n)]
+            for name in tracked(names, "uploading", "files"):
                 with suppress(FileNotFoundError):  # others delete meanwhile
                     if name not in self._synced and self._is_stale(files, name, objects):
                         self._note(name)

@@ -11,7 +11,16 @@ from collections.abc import Collection, Iterator, Mapping
 
 from raydistill.core.units import ratio_drop_pct, ratio_rise_pct
 from raydistill.planning.cell import ADDED, REFERENCE, format_value
-from raydistill.specs.results import Cost, HeldoutPoint, Progress, Scores
+from raydistill.planning.preview.dry_run import KEPT, REMOVED
+from raydistill.specs.results import (
+    NOT_KNOWN,
+    Cost,
+    Finished,
+    HeldoutPoint,
+    Outcome,
+    Progress,
+    Scores,
+)
 from raydistill.specs.trial import TrialSpec
 from raydistill.tracking.records import TrackedBase, TrackedCell, TrackedSweep
 
@@ -42,7 +51,20 @@ def run_name(role: str, values: Mapping[str, str], axes: tuple[str, ...]) -> str
 
 def cell_params(sweep: TrackedSweep, cell: TrackedCell) -> dict[str, str]:
     """A cell's parameters, as requested and as run."""
-    return {"loss": cell.spec.train.loss, **_common_params(sweep, cell), **_spec_params(cell.spec)}
+    loss = {"loss": cell.spec.train.loss}
+    params = {**loss, **_common_params(sweep, cell), **_spec_params(cell.spec)}
+    if is_known(cell.outcome):
+        return params
+    recipe = [field.name for field in dataclasses.fields(cell.spec.train.recipe)]
+    training = ("location", "count", "gap", "gap_tokens", "budget", "loss", "seed", *recipe)
+    removed = " ".join(str(layer) for layer, box in enumerate(cell.layer_map) if box == REMOVED)
+    layers = removed or ("none" if KEPT in cell.layer_map else NOT_KNOWN)
+    return params | {name: NOT_KNOWN for name in training if name in params} | {"layers": layers}
+
+
+def is_known(outcome: Outcome) -> bool:
+    """Whether it is known how a cell was trained: not of a student from elsewhere."""
+    return not isinstance(outcome, Finished) or outcome.result.trained.made_by.is_known
 
 
 def base_params(sweep: TrackedSweep, base: TrackedBase) -> dict[str, str]:

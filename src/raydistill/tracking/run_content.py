@@ -22,6 +22,7 @@ from raydistill.tracking.fields import (
     cost_metrics,
     curve_points,
     drop_metrics,
+    is_known,
     retention_metrics,
     run_name,
     score_metrics,
@@ -149,6 +150,7 @@ def _finals(cell: TrackedCell, averaged: tuple[str, ...]) -> dict[str, float]:
     before, after, control = outcome.result.before, outcome.result.after, cell.control
     if cell.role == "reference":  # nothing was removed from it
         return _rounded(score_metrics(after, averaged))
+    cost = outcome.result.trained.cost
     drops = drop_metrics(before.over(averaged), after.over(averaged))
     if not isinstance(control, NoControl):
         drops |= drop_metrics(control.over(averaged), after.over(averaged), "_vs_control")
@@ -157,7 +159,7 @@ def _finals(cell: TrackedCell, averaged: tuple[str, ...]) -> dict[str, float]:
             **drops,
             **score_metrics(after, averaged),
             **retention_metrics(before, after, averaged),
-            **cost_metrics(outcome.result.trained.cost),
+            **(cost_metrics(cost) if is_known(outcome) else {"evaluate_s": cost.evaluate_s}),
             **cell.figures,
         }
     )

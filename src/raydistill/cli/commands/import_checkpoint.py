@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from raydistill.core.errors import DataError
+from raydistill.core.progress import growing
 from raydistill.core.units import format_bytes
 from raydistill.models.huggingface.checkpoint import (
     local_folder,
@@ -16,6 +17,7 @@ from raydistill.models.huggingface.checkpoint import (
 )
 from raydistill.models.huggingface.loading import load_pretrained
 from raydistill.models.huggingface.saving import copy_tokenizer_files, model_folder
+from raydistill.models.huggingface.unpickle import pickles_in
 from raydistill.pruning.ranking_result import layers_word
 from raydistill.reports.console.console import open_console
 from raydistill.storage.output_folder import write_errors
@@ -52,7 +54,9 @@ def _unpickle(source: Path, draft: Path) -> None:
     """Convert the pickles in a process of their own; its error is a DataError."""
     module = "raydistill.models.huggingface.unpickle"
     command = [sys.executable, "-m", module, str(source), str(draft)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  (our own module)
+    size = sum(file.stat().st_size for file in pickles_in(source))
+    with growing(draft, "reading pickled weights", size):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  (our own module)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
         raise DataError(lines[-1])

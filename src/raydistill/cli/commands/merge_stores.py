@@ -17,6 +17,7 @@ from pathlib import Path
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.paths import resolve_path
 from raydistill.core.redaction import printed_command
+from raydistill.core.progress import tracked
 from raydistill.planning.history.sweep_record import SweepRecord, all_records, save_record
 from raydistill.reports.console.console import PipeSafeConsole, open_console
 from raydistill.storage.lock import hold_lock
@@ -63,9 +64,13 @@ def merge(store: Store, flags: argparse.Namespace) -> int:
     with ExitStack() as locks:
         for folder in _folders_to_lock(sweeps, store):
             locks.enter_context(hold_lock(folder / "lock.json", console.print))
-        for kind in KINDS:
-            for path in sorted(_units(other.path(kind)), key=lambda p: (p.name == TRAINED, p)):
-                _merge_unit(path, kind, other, store, merged)
+        units = [
+            (path, kind)
+            for kind in KINDS
+            for path in sorted(_units(other.path(kind)), key=lambda p: (p.name == TRAINED, p))
+        ]
+        for path, kind in tracked(units, "merging", "bytes", size=_size_bytes):
+            _merge_unit(path, kind, other, store, merged)
         for sweep in sweeps:
             save_record(sweep, store)
             merged.new["sweeps"] += 1
@@ -100,6 +105,13 @@ def _units(folder: Path) -> Iterator[Path]:
             yield path
         else:
             yield from _units(path)
+
+
+def _size_bytes(unit: tuple[Path, str]) -> int:
+    """Of a file, or of all files in a folder; links are not followed."""
+    path, _ = unit
+    files = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
+    return sum(file.lstat().st_size for file in files)
 
 
 def _merge_unit(path: Path, kind: str, other: Store, store: Store, merged: Merged) -> None:

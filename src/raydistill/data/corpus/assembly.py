@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raydistill.core.errors import DataError
+from raydistill.core.progress import tracked
 from raydistill.data.corpus.draft import Draft, heldout_by_source, read_draft
 from raydistill.data.corpus.heldout_files import write_heldout
 from raydistill.data.corpus.mixture import describe_mix, documents_taken
@@ -104,7 +105,8 @@ def too_short(name: str, tokens: int, context: int) -> str:
 
 
 def _shards(request: CorpusRequest, folder: Path, store: Store) -> Iterator[_Shard]:
-    for file in files_of_draft(request, folder, store):
+    files = files_of_draft(request, folder, store)
+    for file in tracked(files, "tokenising", "bytes", size=lambda file: file.num_bytes):
         for shard in read_shards(file):
             if not is_finished(folder, shard.place):
                 make_shard(folder, shard)

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from raydistill.core.progress import carried, tracked
 from raydistill.core.serialization import from_json
-from raydistill.data.corpus.heldout_split import choose_units, read_units
+from raydistill.data.corpus.heldout_split import choose_units, read_units, size_of
 from raydistill.data.corpus.request import CorpusRequest
 from raydistill.data.documents import Document
 from raydistill.data.sources import embedded
@@ -148,7 +149,7 @@ def _write_tokenizer(
     if path is not None:
         to.write_text(tokenizer_file(path).read_text(encoding="utf-8"), encoding="utf-8")
         return end_of_text_id(load_tokenizer(path), path)
-    tokenizer = train_tokenizer(_tokenizer_texts(request, held, store), request.vocab_size)
+    tokenizer = train_tokenizer(carried(_tokenizer_texts(request, held, store)), request.vocab_size)
     to.write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
     return 0  # the first entry
 
@@ -160,7 +161,8 @@ def _tokenizer_texts(
     sources = open_sources(request, store)
     for files, units in zip(sources, held, strict=True):
         remaining = TRAINING_CHARACTERS // len(sources)
-        for text in (d.text for file in files for d in training_documents(file, frozenset(units))):
+        opened = tracked(files, "training a tokenizer", "bytes", size=size_of)
+        for text in (d.text for file in opened for d in training_documents(file, frozenset(units))):
             yield text
             remaining -= len(text)
             if remaining <= 0:

@@ -7,6 +7,7 @@ import hashlib
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 
+from raydistill.core.progress import tracked
 from raydistill.data.documents import Document
 from raydistill.data.sources.cleaning import TextCleaner
 from raydistill.data.sources.source import File
@@ -15,8 +16,13 @@ HELDOUT_EVERY = 16
 MAX_HELDOUT = 4_096
 
 
+def size_of(file: File) -> int:
+    """Bytes of a file, of which reading takes its time."""
+    return file.num_bytes
+
+
 def choose_units(
-    files: Iterable[File], *, every: int = HELDOUT_EVERY
+    files: Sequence[File], *, every: int = HELDOUT_EVERY
 ) -> tuple[tuple[str, ...], list[str]]:
     """The units to hold out, one document in `every`; and a note on every file that was mended.
 
@@ -25,7 +31,7 @@ def choose_units(
     lowest: list[tuple[int, int, str]] = []  # a heap: the highest sha256 first, then the last
     num_documents = 0
     notes = []
-    for file in files:
+    for file in tracked(files, "choosing held-out text", "bytes", size=size_of):
         cleaner = TextCleaner()
         for document in file.documents(cleaner):
             sha256 = hashlib.sha256(document.text.encode()).digest()
@@ -43,5 +49,6 @@ def choose_units(
 def read_units(files: Sequence[File], units: Iterable[str]) -> Iterator[Document]:
     """The documents of those units, in order."""
     names = frozenset(units)
-    documents = (document for file in files for document in file.documents(TextCleaner()))
+    opened = tracked(files, "reading held-out text", "bytes", size=size_of)
+    documents = (document for file in opened for document in file.documents(TextCleaner()))
     return (document for document in documents if document.unit in names)

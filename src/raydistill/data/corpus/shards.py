@@ -33,6 +33,7 @@ class FileSlice:
     folder: str  # of the draft
     source: int
     file: int
+    num_bytes: int  # about
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,9 @@ class FinishedShard:
 def files_of_draft(request: CorpusRequest, folder: Path, store: Store) -> list[FileSlice]:
     """Every file of a corpus, in order."""
     return [
-        FileSlice(request, str(store.root), str(folder), source, file)
+        FileSlice(request, str(store.root), str(folder), source, number, file.num_bytes)
         for source, files in enumerate(open_sources(request, store))
-        for file in range(len(files))
+        for number, file in enumerate(files)
     ]
 
 

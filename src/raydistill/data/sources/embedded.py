@@ -22,6 +22,7 @@ from raydistill.data.sources.cleaning import TextCleaner
 EMBEDDED, SMOKE = "embedded", "smoke"
 NAMES = (EMBEDDED, SMOKE)
 TRANSLATIONS = ("kjv", "web", "bbe", "asv")
+EMBEDDED_BYTES, SMOKE_BYTES = 16_000_000, 500_000  # about
 HELDOUT_CHAPTERS = 70  # of 1,189: 5.9 %
 SMOKE_CHAPTERS = 12
 TRAIN_TOKENS = {EMBEDDED: 4_268_221, SMOKE: 129_245}  # by the shipped tokenizer
@@ -103,6 +104,11 @@ class Chapters:
     """The chapters of "embedded", or of its slice "smoke", as one file."""
 
     name: str
+
+    @property
+    def num_bytes(self) -> int:
+        """About the size of its text."""
+        return EMBEDDED_BYTES if self.name == EMBEDDED else SMOKE_BYTES
 
     def documents(self, cleaner: TextCleaner) -> Iterator[Document]:
         """All chapters, training and held-out; they need no cleaning."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from raydistill.core.errors import DataError, unknown
+from raydistill.core.progress import streamed
 from raydistill.core.serialization import digest
 from raydistill.storage.store import Store
 
@@ -53,7 +54,8 @@ def fetch(text: str, field: str, store: Store) -> Path:
     parts = ("corpora", "hub", digest([text, field]))
     if not store.has(*parts):
         with store.making(*parts) as folder, (folder / "text.jsonl").open("w") as file:
-            for row in _rows(text):
+            documents = int(_parts(text)[3] or MAX_DOCUMENTS)  # at most
+            for row in streamed(_rows(text), "downloading", "documents", documents):
                 if field not in row:
                     reason = unknown("column", field, row)
                     raise DataError(f"{text}: {reason}; --text-field names the one with the text")

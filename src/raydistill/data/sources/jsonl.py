@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raydistill.core.errors import DataError, unknown
+from raydistill.core.progress import streamed
 from raydistill.data.documents import Document
 from raydistill.data.sources.cleaning import TextCleaner
 
@@ -18,6 +19,11 @@ class JsonlFile:
     name: str
     field: str
 
+    @property
+    def num_bytes(self) -> int:
+        """The file's size."""
+        return self.path.stat().st_size
+
     def documents(self, cleaner: TextCleaner) -> Iterator[Document]:
         """The lines; each is its own unit, named by file and line.
 
@@ -25,7 +31,8 @@ class JsonlFile:
             DataError: naming file, line and key of the first line without a text.
         """
         with self.path.open("rb") as file:
-            lines = ((number, line) for number, line in enumerate(file, 1) if line.strip())
+            stream = streamed(file, "reading", "bytes", self.num_bytes, len)
+            lines = ((number, line) for number, line in enumerate(stream, 1) if line.strip())
             texts = ((number, self._text(cleaner.decode(line), number)) for number, line in lines)
             yield from cleaner.documents(self.name, texts)
 

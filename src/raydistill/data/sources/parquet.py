@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from raydistill.core.errors import DataError, unknown
+from raydistill.core.progress import streamed
 from raydistill.data.documents import Document
 from raydistill.data.sources.cleaning import TextCleaner
 
@@ -19,6 +20,11 @@ class ParquetFile:
     path: Path
     name: str
     field: str
+
+    @property
+    def num_bytes(self) -> int:
+        """The file's size."""
+        return self.path.stat().st_size
 
     def documents(self, cleaner: TextCleaner) -> Iterator[Document]:
         """The rows; each is its own unit, named by file and row.
@@ -44,7 +50,9 @@ class ParquetFile:
         try:
             with parquet.ParquetFile(self.path) as file:
                 self._check_column(file.schema_arrow)
-                for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[self.field]):
+                batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=[self.field])
+                num_rows = file.metadata.num_rows
+                for batch in streamed(batches, "reading", "rows", num_rows, len):
                     yield from _as_binary(batch.column(0)).to_pylist()
         except (pyarrow.ArrowException, OSError) as error:
             raise DataError(f"{self.path} is not Parquet that can be read: {error}") from None

@@ -8,8 +8,10 @@ be held out. The text is streamed: memory does not grow with the file.
 import codecs
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from raydistill.core.progress import streamed
 from raydistill.data.documents import Document, end_of_piece
 from raydistill.data.sources.cleaning import TextCleaner
 
@@ -27,6 +29,11 @@ class TextFile:
     path: Path
     name: str
     longest: int = MAX_CHARACTERS
+
+    @property
+    def num_bytes(self) -> int:
+        """The file's size."""
+        return self.path.stat().st_size
 
     def documents(self, cleaner: TextCleaner) -> Iterator[Document]:
         """The pieces; each is its own unit, named by file and position."""
@@ -53,7 +60,8 @@ def _texts(path: Path, cleaner: TextCleaner) -> Iterator[str]:
     carriage_return = ""  # at the end of a block: its newline may follow
     with path.open("rb") as file:
         is_first = True
-        while raw := file.read(_READ_BYTES):
+        blocks = iter(partial(file.read, _READ_BYTES), b"")
+        for raw in streamed(blocks, "reading", "bytes", path.stat().st_size, len):
             text = decoder.decode(raw)
             if is_first and text:
                 text, is_first = text.removeprefix("\ufeff"), False

@@ -39,6 +39,11 @@ class Source:
 class File(Protocol):
     """A file of text, read from beginning to end."""
 
+    @property
+    def num_bytes(self) -> int:
+        """About its size, in proportion to which it takes time."""
+        ...
+
     def documents(self, cleaner: TextCleaner) -> Iterator[Document]:
         """The documents in order, cleaned by `cleaner`."""
         ...

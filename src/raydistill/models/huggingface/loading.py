@@ -37,7 +37,7 @@ def read_base(name: str, revision: str, context: int, store: Store) -> str:
     base = store.load(ReadBase, *stored_base_path(checkpoint))
     if base is not None and store.has("bases", base.weights_sha256):
         return base.weights_sha256
-    with in_parts(f"reading {name}", "passes", 5) as part:
+    with in_parts(f"reading {name}", "", 5) as part:
         with part(2):
             student = Student(load_pretrained(checkpoint))
         with part(3):
@@ -56,7 +56,7 @@ def load_pretrained(checkpoint: HubCheckpoint) -> HubDecoder:
     from transformers import AutoModelForCausalLM  # noqa: PLC0415  (seconds)
 
     be_quiet()
-    with in_parts("loading weights", "passes", 2) as part:
+    with in_parts("loading weights", "", 2) as part:
         try:
             _check_size(checkpoint)
             with part(1), _tensors_tracked():

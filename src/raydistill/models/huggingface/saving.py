@@ -17,6 +17,7 @@ from torch import Tensor
 
 from raydistill.core.errors import SetupError, UsageError
 from raydistill.core.paths import resolve_path
+from raydistill.core.progress import growing
 from raydistill.models.families.hub import HubDecoder, be_quiet, original_settings
 from raydistill.storage.output_folder import output_folder, write_errors
 
@@ -70,7 +71,8 @@ def fill_folder(
     be_quiet()
     texts = {"config.json": json.dumps(_settings(decoder), indent=2) + "\n", **notes}
     tensors = _cast(decoder, written_dtype(decoder))
-    with model_write_errors(folder):
+    size = sum({id(tensor): tensor.nbytes for tensor in tensors.values()}.values())
+    with model_write_errors(folder), growing(folder, "writing weights", size):
         decoder.inner.save_pretrained(folder, state_dict=tensors, max_shard_size=LARGEST_FILE)
         decoder.inner.config.dtype = decoder.inner.dtype  # saving leaves its name there
         (folder / "generation_config.json").unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from raydistill.planning.outcomes import outcome
 from raydistill.planning.preview.dry_run import UNKNOWN, layer_map, map_of
 from raydistill.specs.locations import Layers
 from raydistill.specs.results import Documents, Finished, Outcome, Scores, Unfinished
+from raydistill.specs.trial import age_places
 from raydistill.storage.store import Store
 from raydistill.training.throughput import Figures, figures_of
 
@@ -53,9 +54,15 @@ def read_state(record: SweepRecord, store: Store) -> SweepState:
         of_request = {field.name: getattr(request, field.name) for field in fields(CellRequest)}
         figures = figures_of(spec.trial_id, outcomes[key], store)
         cells.append(CellState(**of_request, outcome=outcomes[key], figures=figures))
+    places = age_places(age for (_, age), _, _ in starts)
+
+    def order(start: tuple[tuple[BaseKey, str, str], BaseRequest]) -> tuple[str, int, str, str]:
+        (scale, age), sha256, corpus = start[0]
+        return scale, places[age], sha256, corpus
+
     bases = [
         BaseState(asked=base, scores=stored.scores, documents=stored.documents)
-        for (_, sha256, corpus), base in sorted(starts.items(), key=lambda start: start[0])
+        for (_, sha256, corpus), base in sorted(starts.items(), key=order)
         if (stored := measured(sha256, corpus, base.scale.evaluation, store))
     ]
     return SweepState(asked=record, bases=tuple(bases), cells=tuple(cells))

@@ -104,7 +104,9 @@ def progress_text(progress: StageProgress, pace: Pace) -> str:
     name = ": ".join(filter(None, (progress.stage, progress.part)))
     if total == UNKNOWN:
         return f"{name}: {_amount(done, unit)} so far"
-    if unit in _SHARES or done != int(done):
+    if not unit:
+        amount = f"{100 * done / total:.0f} %"
+    elif unit in _SHARES or done != int(done):
         amount = f"{100 * done / total:.0f} % of {_amount(total, unit)}" if total else "0 %"
     else:
         amount = f"{done:,.0f} of {_amount(total, unit)}"

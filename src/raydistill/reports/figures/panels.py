@@ -4,10 +4,11 @@ The only place that opens matplotlib. Equal data give equal bytes.
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from raydistill.storage.manifest import write_bytes, write_text
 
@@ -16,19 +17,58 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+T = TypeVar("T", bound=Hashable)
+
 SUFFIXES = ("png", "svg")
 # The palette of Okabe and Ito (2008), distinct for colour-blind readers too.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 GREY = "#777777"
 DASHES = ("-", "--", ":")
-MARKERS = ("o", "s", "^", "D", "v", "P")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+# Letters that are read at 400 pixels: no panel is wider than `WIDTH`, and none below another.
+SMALL, NORMAL, WIDTH = 9, 10, 5.6  # points, points and inches
+
+EVENLY = "steps of equal width"  # said of an axis whose ticks are apart alike, their values not
 
 Draw = Callable[["Axes"], None]
 
 
-def line_style(index: int) -> tuple[str, str]:
-    """Colour and dashes of the line with this index in its figure."""
-    return COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
+def line_style(index: int) -> dict[str, Any]:
+    """How matplotlib draws the line with this index in its figure: no two of 42 alike.
+
+    Neither do two share colour and marker, so that they are told apart without their dashes.
+    """
+    lap, colour = divmod(index, len(COLOURS))
+    return {
+        "color": COLOURS[colour],
+        "marker": MARKERS[(colour + lap) % len(MARKERS)],
+        "linestyle": DASHES[lap % len(DASHES)],
+        "markersize": 5,
+    }
+
+
+def tied(names: Iterable[str], value: Callable[[str], T]) -> dict[T, str]:
+    """One label for each value: the names that have it, joined.
+
+    >>> tied(["input", "middle", "output"], {"input": 1, "middle": 2, "output": 1}.get)
+    {1: 'input = output', 2: 'middle'}
+    """
+    labels: dict[T, list[str]] = {}
+    for name in names:
+        labels.setdefault(value(name), []).append(name)
+    return {key: " = ".join(of_value) for key, of_value in labels.items()}
+
+
+def stepped_label(label: str, ticks: Sequence[object]) -> str:
+    """The label of an axis with a tick at every step; it says so if the values are uneven.
+
+    >>> stepped_label("layers removed", (2, 4, 6)), stepped_label("layers removed", (2, 4, 8))
+    ('layers removed', 'layers removed (steps of equal width)')
+    """
+    numbers = [tick for tick in ticks if isinstance(tick, int | float)]
+    steps = {after - before for before, after in pairwise(numbers)}
+    is_even = len(numbers) == len(ticks) and len(steps) <= 1
+    return label if is_even else f"{label} ({EVENLY})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,17 +78,16 @@ class Panel:
     alt: str
     draw: Draw
     height: float = 3.4  # inches
-    width: float = 4.6
+    width: float = WIDTH
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PanelFigure:
-    """A figure: its file's name, its caption, and its panels, row by row."""
+    """A figure: its file's name, its caption, and its panels, one below the other."""
 
     name: str
     caption: str
     panels: tuple[Panel, ...]
-    columns: int = 2
 
 
 def empty_figure(width: float, height: float) -> "Figure":
@@ -60,14 +99,11 @@ def empty_figure(width: float, height: float) -> "Figure":
 
 def draw_together(picture: PanelFigure) -> "Figure":
     """All panels in one figure."""
-    columns = min(picture.columns, len(picture.panels))
-    rows = [picture.panels[i : i + columns] for i in range(0, len(picture.panels), columns)]
-    heights = [max(panel.height for panel in row) for row in rows]
-    width = sum(max(p.width for p in picture.panels[i::columns]) for i in range(columns))
-    figure = empty_figure(width, sum(heights))
-    grid = figure.add_gridspec(len(rows), columns, height_ratios=heights)
-    for index, panel in enumerate(picture.panels):
-        panel.draw(figure.add_subplot(grid[divmod(index, columns)]))
+    heights = [panel.height for panel in picture.panels]
+    figure = empty_figure(max(panel.width for panel in picture.panels), sum(heights))
+    grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
+    for row, panel in enumerate(picture.panels):
+        panel.draw(figure.add_subplot(grid[row, 0]))
     return figure
 
 

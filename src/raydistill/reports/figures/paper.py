@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING
 
 from raydistill.evaluation.bootstrap import Estimate
 from raydistill.planning.cell import format_value
-from raydistill.reports.figures.panels import COLOURS, GREY, MARKERS, Panel, PanelFigure, line_style
+from raydistill.reports.figures.panels import (
+    COLOURS,
+    GREY,
+    SMALL,
+    Panel,
+    PanelFigure,
+    line_style,
+    stepped_label,
+)
 from raydistill.reports.results.cells import CONTROL
 from raydistill.reports.tables.points import Point, Value, in_order, number, varying
 
@@ -112,18 +120,17 @@ def _draw_lines(
         entries = {ticks.index(point.fields[axis]): number(point, metric) for point in line}
         estimates = {x: e for x, e in sorted(entries.items()) if isinstance(e, Estimate)}
         xs = [x + 0.06 * (index - (len(lines) - 1) / 2) for x in estimates]
-        (colour, dashes), marker = line_style(index), MARKERS[index % len(MARKERS)]
-        ys = estimates.values()
-        axes.plot(xs, [y.value for y in ys], dashes, color=colour, marker=marker)
-        axes.vlines(xs, [y.low for y in ys], [y.high for y in ys], colour)
-        axes.plot([], [], dashes, color=colour, marker=marker, label=name)
+        style, ys = line_style(index), estimates.values()
+        axes.plot(xs, [y.value for y in ys], **style)
+        axes.vlines(xs, [y.low for y in ys], [y.high for y in ys], style["color"])
+        axes.plot([], [], **style, label=name)
     axes.set_xticks(range(len(ticks)), [format_value(axis, tick) for tick in ticks])
-    axes.set_xlabel(labels[0])
+    axes.set_xlabel(stepped_label(labels[0], ticks))
     axes.set_ylabel(labels[1])
     axes.grid(axis="y", alpha=0.3)
     axes.legend(
         title=labels[2] or None,
-        fontsize=8,
+        fontsize=SMALL,
         loc="lower left",
         bbox_to_anchor=(0, 1),
         frameon=False,
@@ -146,14 +153,12 @@ def _figure_2(points: Sequence[Point]) -> PanelFigure:
         + "; ".join(f"{name} {_removed(boxes)}" for name, boxes in maps.items()),
         draw=lambda axes: _draw_maps(axes, maps, widest),
         height=0.9 + 0.26 * len(maps),
-        width=2.0 + 0.17 * max(widest, 16),
     )
     return PanelFigure(
         name="figure-2",
         caption="As Figure 2 of the paper: the layers that leave (green, hollow) and those that "
         "stay (blue); layer 0 is at the input.",
         panels=(panel,) if maps else (),
-        columns=1,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raydistill.planning.search.selection import Point
-from raydistill.reports.figures.panels import COLOURS, GREY, empty_figure, save
+from raydistill.reports.figures.panels import COLOURS, GREY, SMALL, WIDTH, empty_figure, save, tied
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,14 +59,9 @@ def draw_pareto(points: Sequence[Point], objectives: Sequence[str]) -> "Figure":
     """A panel for every two objectives; the Pareto set is filled and numbered."""
     front = _front(points)
     pairs = list(itertools.combinations(range(len(objectives)), 2))
-    columns, rows = min(len(pairs), 2), -(-len(pairs) // 2)
-    figure = empty_figure(6.5 * columns, 4.5 * rows)
-    panels = figure.subplots(rows, columns, squeeze=False)
-    for axes, pair in itertools.zip_longest(panels.flat, pairs):
-        if pair is None:
-            axes.set_axis_off()
-            continue
-        down, across = pair
+    figure = empty_figure(WIDTH, 4.2 * len(pairs))
+    panels = figure.subplots(len(pairs), 1, squeeze=False)
+    for axes, (down, across) in zip(panels.flat, pairs, strict=True):
         _draw_panel(axes, points, front, across, down)
         axes.set_xlabel(LABELS[objectives[across]])
         axes.set_ylabel(LABELS[objectives[down]])
@@ -75,7 +70,7 @@ def draw_pareto(points: Sequence[Point], objectives: Sequence[str]) -> "Figure":
         "Left and down is better; filled: not beaten on the half selected on", fontsize=10
     )
     legend = (f"{number}  {point.name}" for number, point in enumerate(front, start=1))
-    figure.supxlabel("\n".join(legend), fontsize=8, x=0.02, ha="left")
+    figure.supxlabel("\n".join(legend), fontsize=SMALL, x=0.02, ha="left")
     return figure
 
 
@@ -90,6 +85,6 @@ def _draw_panel(
         fill = COLOURS[0] if point.on_front else "white"
         edge = COLOURS[0] if point.on_front else GREY
         axes.plot(point.losses[across], point.losses[down], "o", color=edge, markerfacecolor=fill)
-    for number, point in enumerate(front, start=1):
-        xy = (point.losses[across], point.losses[down])
-        axes.annotate(str(number), xy, xytext=(5, 5), textcoords="offset points", fontsize=8)
+    places = {str(n): (p.losses[across], p.losses[down]) for n, p in enumerate(front, start=1)}
+    for xy, numbers in tied(places, places.__getitem__).items():
+        axes.annotate(numbers, xy, xytext=(5, 5), textcoords="offset points", fontsize=SMALL)

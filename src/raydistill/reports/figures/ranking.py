@@ -3,11 +3,22 @@
 from typing import TYPE_CHECKING
 
 from raydistill.pruning.ranking_result import Ranking
-from raydistill.reports.figures.panels import COLOURS, GREY, Panel, PanelFigure, line_style
+from raydistill.reports.figures.panels import (
+    COLOURS,
+    GREY,
+    SMALL,
+    Panel,
+    PanelFigure,
+    line_style,
+    tied,
+)
 from raydistill.specs.locations import RANDOM_LOCATIONS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+LONG_LABEL = 32  # letters, above which a legend has one column
 
 
 def ranking_figure(ranking: Ranking) -> PanelFigure:
@@ -22,8 +33,7 @@ def ranking_figure(ranking: Ranking) -> PanelFigure:
             Panel(
                 alt="one-shot perplexity of every location by count",
                 draw=lambda axes: _locations(axes, ranking),
-                height=4.2,
-                width=6.4,
+                height=5.4,
             ),
         ),
     )
@@ -32,7 +42,9 @@ def ranking_figure(ranking: Ranking) -> PanelFigure:
 def _increase(axes: "Axes", ranking: Ranking) -> None:
     axes.bar(range(ranking.num_layers), ranking.loss_increase, color=COLOURS[0])
     axes.set_yscale("symlog", linthresh=0.01)
-    _label_axes(axes, "layer that is skipped", "loss increase, nats per token")
+    _label_axes(
+        axes, "layer that is skipped", "loss increase, nats per token\n(log scale above 0.01)"
+    )
 
 
 def _influence(axes: "Axes", ranking: Ranking) -> None:
@@ -42,22 +54,25 @@ def _influence(axes: "Axes", ranking: Ranking) -> None:
 
 def _spans(axes: "Axes", ranking: Ranking) -> None:
     for index, (length, distances) in enumerate(ranking.spans.items()):
-        axes.plot(distances, marker=".", color=line_style(index)[0], label=f"{length} layers")
-    axes.legend(fontsize=8)
+        axes.plot(distances, **line_style(index), label=f"{length} layers")
+    axes.legend(fontsize=SMALL)
     _label_axes(axes, "first layer of the span", "angular distance")
 
 
 def _locations(axes: "Axes", ranking: Ranking) -> None:
-    """Lines over counts; the random sets are grey."""
-    names = list(dict.fromkeys(cut.location for cut in ranking.cuts))
-    rules = [name for name in names if name not in RANDOM_LOCATIONS]
-    for name in names:
-        nats = [cut.nll - ranking.base_nll for cut in ranking.cuts if cut.location == name]
-        colour, dashes = line_style(rules.index(name)) if name in rules else (GREY, ":")
-        label = name if name in rules else "random sets" if name == RANDOM_LOCATIONS[0] else None
-        axes.plot(ranking.counts, nats, dashes, color=colour, marker=".", label=label)
+    """Lines over counts; the random sets are grey, and locations that lose the same are one."""
+    losses: dict[str, tuple[float, ...]] = {}
+    for cut in ranking.cuts:
+        losses[cut.location] = (*losses.get(cut.location, ()), cut.nll - ranking.base_nll)
+    rules = tied((name for name in losses if name not in RANDOM_LOCATIONS), losses.__getitem__)
+    for name in RANDOM_LOCATIONS:
+        label = "random sets" if name == RANDOM_LOCATIONS[0] else None
+        axes.plot(ranking.counts, losses[name], ":", color=GREY, marker=".", label=label)
+    for index, (nats, label) in enumerate(rules.items()):
+        axes.plot(ranking.counts, nats, **line_style(index), label=label)
     axes.set_xticks(ranking.counts)
-    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    columns = 2 if max(map(len, rules.values())) < LONG_LABEL else 1
+    axes.legend(fontsize=SMALL, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=columns)
     _label_axes(axes, "layers that leave", "one-shot loss above the whole model,\nnats per token")
 
 

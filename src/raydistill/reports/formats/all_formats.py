@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from raydistill.core.progress import tracked
 from raydistill.reports.figures.panels import draw_together, save
 from raydistill.reports.figures.sweep import HEALING, save_figures
 from raydistill.reports.formats.csv import section_csv, to_csv
@@ -33,7 +34,7 @@ def texts(chapters: Sequence[ReportContent], free: Sequence[CustomTable] = ()) -
 def figures(chapter: ReportContent, folder: Path) -> list[Path]:
     """Write the figures of a sweep as PNG and SVG."""
     written = list(save_figures(chapter.report, folder))
-    for picture in chapter.pictures:
+    for picture in tracked(chapter.pictures, "drawing", "figures"):
         if picture.name != HEALING:
             written += save(draw_together(picture), picture.name, folder)
     return written

@@ -8,7 +8,7 @@ Budgets differ within a block by design only: between arms, and where FLOPs are 
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from raydistill.core.units import format_age, format_tokens
@@ -17,7 +17,7 @@ from raydistill.reports.results.cells import Measured, ReportCell, Role
 from raydistill.reports.results.controls import control_key
 from raydistill.reports.results.row_names import Naming, in_common, naming_axes, row_name, row_order
 from raydistill.specs.results import TrialFailure
-from raydistill.specs.trial import FROM_BASE, Age
+from raydistill.specs.trial import FROM_BASE, Age, age_places
 
 ARMS, EQUAL_FLOPS = "arms", "equal FLOPs"
 
@@ -112,7 +112,7 @@ class RowBlock:
 
 def row_blocks(cells: Sequence[ReportCell]) -> tuple[RowBlock, ...]:
     """All cells of a report in rows and blocks, in the order of their cells."""
-    keys = _keys(cells)
+    keys = _in_age_order(_keys(cells))
     members = [[cell for cell in cells if _belongs(cell, key, cells)] for key in keys]
     naming = naming_axes(members)
     arms = list(dict.fromkeys(cell.arm for cell in cells))
@@ -160,6 +160,16 @@ def _keys(cells: Sequence[ReportCell]) -> list[_Key]:
         if not cell.beside and not any(_belongs(cell, key, cells) for key in keys):
             keys[_key(cell)] = None
     return list(keys)
+
+
+def _in_age_order(keys: Sequence[_Key]) -> list[_Key]:
+    """The youngest base first, among all or for each count: whichever was the outer axis."""
+    ages = [key.age for key in keys]
+    places = age_places(ages)
+    if sum(1 for _ in itertools.groupby(ages)) == len(places):
+        return sorted(keys, key=lambda key: places[key.age])
+    others = list(dict.fromkeys(replace(key, age="") for key in keys))
+    return sorted(keys, key=lambda key: (others.index(replace(key, age="")), places[key.age]))
 
 
 def _belongs(cell: ReportCell, key: _Key, cells: Sequence[ReportCell]) -> bool:

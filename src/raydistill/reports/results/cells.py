@@ -91,6 +91,12 @@ class ReportCell:
         return (outcome if isinstance(outcome, TrialFailure) else outcome.result.trained).trial_id
 
     @property
+    def is_known(self) -> bool:
+        """Whether it is known how it was trained: not of a student from elsewhere."""
+        outcome = self.outcome
+        return isinstance(outcome, TrialFailure) or outcome.result.trained.made_by.is_known
+
+    @property
     def arm(self) -> str:
         """Its arm of a comparison of methods (METHOD 7); empty in other sweeps."""
         return str(self.values.get("arm", ""))

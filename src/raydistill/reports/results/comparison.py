@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from raydistill.core.progress import tracked
 from raydistill.evaluation.bootstrap import (
     DocumentScores,
     Estimate,
@@ -61,12 +62,11 @@ def compare(
     chance = tasks.chance
     runs = [run for row in rows for run in row.runs.values()]
     bootstrap = PairedBootstrap.over([*([base.documents] if base else []), *runs])
-    against_base = [_against(_base_runs(base, row), row, chance, bootstrap) for row in rows]
     controls = [_control_runs(row, rows) for row in rows]
-    against_control = [
-        _against(control, row, chance, bootstrap)
-        for control, row in zip(controls, rows, strict=True)
-    ]
+    against_base, against_control = [], []
+    for row, control in tracked(list(zip(rows, controls, strict=True)), "", "rows"):
+        against_base.append(_against(_base_runs(base, row), row, chance, bootstrap))
+        against_control.append(_against(control, row, chance, bootstrap))
     best_by_nll, best_by_tasks = _best(rows, against_base, tasks, bootstrap)
     return tuple(
         Comparison(

@@ -112,7 +112,7 @@ def spending_of(
     """Every finished trial once, under the name of its first cell."""
     trials: dict[str, Spent] = {}
     for cell, outcome, figures in cells:
-        if isinstance(outcome, Finished):
+        if isinstance(outcome, Finished) and outcome.result.trained.made_by.is_known:
             trained = outcome.result.trained
             spent = Spent(
                 name=cell_name(cell.request.location, cell.values),

@@ -16,7 +16,7 @@ from raydistill.reports.results.blocks import RowCells, row_blocks
 from raydistill.reports.results.cells import CONTROL, Measured, ReportCell, SweepReport
 from raydistill.reports.tables.table import Row, Table
 from raydistill.specs.evaluation import item_limit
-from raydistill.specs.results import TrialResult
+from raydistill.specs.results import NOT_KNOWN, TrialResult
 
 Value = str | int | float
 
@@ -39,6 +39,7 @@ MEASURED = {
     "tokens_per_s": "tokens trained a second",
     "peak_bytes": "peak memory, bytes",
 }
+TRAINING = ("tokens", "flops_paper", "flops_exact", "train_s", "tokens_per_s", "peak_bytes")
 VS_CONTROL = "_vs_control"
 
 
@@ -90,6 +91,9 @@ def _fields(report: SweepReport, row: RowCells) -> dict[str, Value]:
     limit = item_limit(outcome.result.after.tasks) if isinstance(outcome, Measured) else 0
     if limit:
         fields["limit"] = f"{limit} items a task"
+    if not cell.is_known:
+        fields["loss"] = NOT_KNOWN
+        fields = {n: value for n, value in fields.items() if n not in ("budget", "gap_tokens")}
     hidden = ("seed", "count", "gap", "order") if row.role == "control" else ("seed",)
     return {**fields, **{axis: v for axis, v in cell.values.items() if axis not in hidden}}
 
@@ -102,6 +106,8 @@ def number(point: Point, metric: str) -> Entry:
     """
     if metric.startswith("task:"):
         return _task(point, metric.removeprefix("task:"))
+    if metric in TRAINING and not all(cell.is_known for cell in point.cells):
+        return Missing(reason=f"trained elsewhere: {NOT_KNOWN}")
     if metric in MEASURED:
         return _mean([_measured(result, metric, point.tasks) for result in point.results])
     row, name = point.row, metric.removesuffix(VS_CONTROL)

@@ -7,6 +7,7 @@ which cells are a row, and which rows are compared.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from raydistill.core.progress import tracked
 from raydistill.evaluation.bootstrap import Estimate, Missing
 from raydistill.evaluation.performance_drops import Drops
 from raydistill.reports.results.agreement import (
@@ -118,7 +119,7 @@ def build_table(report: SweepReport) -> Table:
             footnotes,
             sizes=sizes,
         )
-        for block in row_groups
+        for block in tracked(row_groups, "comparing", "rows", size=lambda b: len(b.rows))
     ]
     if about_all := how_many(_removals(row_groups, blocks, bases)):
         blocks[-1] = replace(blocks[-1], words=(*blocks[-1].words, *about_all))
