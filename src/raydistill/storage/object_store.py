@@ -103,8 +103,8 @@ class ObjectStore:
         """
         with self._lock, self.file_system() as files:
             objects = objects_in(files)
-            wanted = filter(is_wanted, sorted(objects, key=_manifest_last))
-            names = [n for n in wanted if not _LOCAL.search(n)]  # nor does "../" lead out
+            chosen = filter(is_wanted, sorted(objects, key=_manifest_last))
+            names = [n for n in chosen if not _LOCAL.search(n)]  # nor does "../" lead out
             for name in tracked(names, "downloading", "bytes", size=lambda name: objects[name][0]):
                 if self._is_outdated(files, name, *objects[name]):
                     self._download(files, name, objects[name][1])
