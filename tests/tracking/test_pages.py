@@ -52,9 +52,3 @@ def test_it_prints_its_address_and_opens_on_the_table_without_an_assistant(track
 
 def text_of(browser):
     return browser.find_element("tag name", "body").text
-
-
-def test_a_database_without_a_sweep_is_named(store):
-    done = sweeping.command(store.root, "ui")
-    assert done.returncode == 4
-    assert "has no sweep yet: run one first" in done.stderr

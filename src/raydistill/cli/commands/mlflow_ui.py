@@ -29,7 +29,10 @@ def ui(store: Store, flags: argparse.Namespace) -> int:
         raise SetupError(f"{store.root} has no mlflow.db yet: run a sweep first")
     check_destination(uri, store)
     if uri.startswith("http"):
-        _print_addresses(_tables(uri, uri))
+        tables = _tables(uri, uri)
+        if not tables:
+            raise SetupError(f"{redact(uri)} has no sweep yet: run one first")
+        _print_addresses(tables)
         return 0
     _check_port(flags.port)
     server = f"http://127.0.0.1:{flags.port}"
@@ -37,9 +40,10 @@ def ui(store: Store, flags: argparse.Namespace) -> int:
 
     def ready() -> None:
         _print_addresses(tables)
-        print(f"{server} opens the first; ^C ends it.", flush=True)
+        opens = "opens the first" if tables else "has no sweep yet"
+        print(f"{server} {opens}; ^C ends it.", flush=True)
 
-    landing = next(iter(tables.values())).removeprefix(f"{server}/")
+    landing = next(iter(tables.values()), "#/experiments").removeprefix(f"{server}/")
     try:
         serve_pages(uri, port=flags.port, landing=landing, ready=ready)
     except KeyboardInterrupt as stop:
@@ -49,10 +53,7 @@ def ui(store: Store, flags: argparse.Namespace) -> int:
 
 def _tables(uri: str, server: str) -> Mapping[str, str]:
     """The address of every sweep's table, the one delivered last first."""
-    tables = {name: experiment_url(server, key) for name, key in experiments(uri).items()}
-    if not tables:
-        raise SetupError(f"{redact(uri)} has no sweep yet: run one first")
-    return tables
+    return {name: experiment_url(server, key) for name, key in experiments(uri).items()}
 
 
 def _print_addresses(tables: Mapping[str, str]) -> None:
