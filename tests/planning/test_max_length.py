@@ -10,8 +10,6 @@ from raydistill.evaluation.lm_harness.file_tasks import paper_task
 from raydistill.evaluation.lm_harness.task_data import data_folder, keep_task_data
 from raydistill.evaluation.lm_harness.zeroshot import score_with
 from raydistill.models.weights import load_weights
-from raydistill.planning.history.rerun_command import command_of
-from raydistill.planning.history.sweep_record import CellRequest
 from raydistill.planning.prepared import prepare
 from raydistill.planning.preview.dry_run import describe
 from raydistill.planning.reference_models import reference_cell
@@ -60,18 +58,6 @@ def test_a_reference_reads_as_much_as_it_can(folder, tmp_path):
     for asked, tokens in ((0, POSITIONS), (100, 100), (999, POSITIONS)):
         scale = reference_cell(str(folder), "some", own, asked).scale
         assert scale.evaluation.tokens_read(scale.model) == tokens
-
-
-@pytest.mark.parametrize("flags", [(), ("--max-length", "100"), ("--max-length", "64")])
-def test_the_command_of_a_trial_names_another_length(folder, tmp_path, flags):
-    flags = ("--model", str(folder), "--location", "input", *flags)
-    (cell,) = trained_here.plan(tmp_path / "storage", *flags).cells
-    axes = {"name": "where_to_drop", "scale": cell.scale.name, "axes": ("age", "location")}
-    sweep, request = type("Sweep", (), axes)(), CellRequest(cell=cell, spec=None, base_sha256="")
-    words = command_of(sweep, request, Store(tmp_path)).split()
-    named = ("--max-length", words[words.index("--max-length") + 1]) if len(flags) > 4 else ()
-    assert named == flags[4:]
-    assert ("--max-length" in words) == bool(named)
 
 
 def long_questions(folder):

@@ -118,13 +118,8 @@ def up_to(evaluation: EvalSpec, max_length: int, model: ModelConfig) -> EvalSpec
     """
     if max_length > model.max_length:
         raise UsageError(f"--max-length {max_length}: the model reads up to {model.max_length}")
-    tokens = max_length or usual_max_length(model)
+    tokens = max_length or min(model.max_length, LONGEST_REQUEST)
     return replace(evaluation, max_length=0 if tokens == model.context else tokens)
-
-
-def usual_max_length(model: ModelConfig) -> int:
-    """The tokens of a task's request that a model reads unless the user says how many."""
-    return min(model.max_length, LONGEST_REQUEST)
 
 
 def _slug(checkpoint: HubCheckpoint) -> str:

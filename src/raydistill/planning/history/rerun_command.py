@@ -9,7 +9,7 @@ from raydistill.core.paths import sweep_script
 from raydistill.core.redaction import redact
 from raydistill.core.units import exact_tokens
 from raydistill.planning.cell import Cell, Value
-from raydistill.planning.custom_model import CustomModel, scale_of, usual_max_length
+from raydistill.planning.custom_model import CustomModel, scale_of
 from raydistill.planning.history.sweep_record import CellRequest, SweepRecord
 from raydistill.planning.lr_probe import needs_probe
 from raydistill.specs.locations import NONE, is_list
@@ -60,14 +60,8 @@ def _model(sweep: SweepRecord, scale: Scale) -> list[str]:
     if not scale.brought:
         return ["--scale", sweep.scale]
     like = ["--scale", scale.like] if scale.like else ["--recipe", _recipe_name(scale.heal)]
-    length = ["--seq-len", str(scale.model.context), *_max_length(scale), "--no-lr-probe"]
+    length = ["--seq-len", str(scale.model.context), "--no-lr-probe"]
     return ["--model", scale.brought, *like, *length]
-
-
-def _max_length(scale: Scale) -> list[str]:
-    """The flag for what is read of tasks, where that is not what the model is usually given."""
-    tokens = scale.evaluation.tokens_read(scale.model)
-    return [] if tokens == usual_max_length(scale.model) else ["--max-length", str(tokens)]
 
 
 def _recipe_name(recipe: Recipe) -> str:
