@@ -13,6 +13,7 @@ def test_a_second_text_is_measured_for_base_and_trials_and_shown(run_sweep, prep
     done = run_sweep("where_to_drop", storage, *flags, "--heldout-general", text)
     assert done.returncode == 0, done.stderr
     assert "On the general text, general_delta_nll in nats/token: input " in done.stdout
+    assert " there in windows of 64 tokens." in " ".join(done.stdout.split())
     assert "Cells 2 · distinct trials 2 · done 0." in done.stdout
     metrics = {run.data.params["location"]: run.data.metrics for run in sweeping.cells(storage)}
     for measured in metrics.values():

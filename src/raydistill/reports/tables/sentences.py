@@ -14,8 +14,8 @@ from raydistill.reports.results.caveats import joined
 from raydistill.reports.results.cells import Measured, ReportBase, ReportCell
 from raydistill.reports.results.common_tasks import TableTasks
 from raydistill.reports.results.comparison import Comparison, shared_seeds, tied_by_tasks
+from raydistill.reports.tables.lengths import in_windows
 from raydistill.specs.flops import parameters
-from raydistill.specs.results import Scores
 from raydistill.specs.trial import TEACHER_FREE
 
 
@@ -28,7 +28,7 @@ def on_general_text(rows: Sequence[RowCells], base: ReportBase | None) -> list[s
     parts = [f"{name} {fmean(by_seed):+.3f}" for name, by_seed in deltas if by_seed]
     if not parts:
         return []
-    level = "" if base is None else _level(base.scores)
+    level = "" if base is None else _level(base)
     return [f"On the general text, general_delta_nll in nats/token: {', '.join(parts)}{level}."]
 
 
@@ -42,10 +42,11 @@ def _general_deltas(row: RowCells) -> list[float]:
     ]
 
 
-def _level(scores: Scores) -> str:
-    if isinstance(scores.general_nll, str):
+def _level(base: ReportBase) -> str:
+    nll, windows = base.scores.general_nll, in_windows(base.window_tokens)
+    if isinstance(nll, str):
         return ""
-    return f"; the base has perplexity {math.exp(min(scores.general_nll, 700)):.4g} there"
+    return f"; the base has perplexity {math.exp(min(nll, 700)):.4g} there{windows}"
 
 
 MIN_RANKED = 4  # values; fewer have no order worth a coefficient
