@@ -11,7 +11,7 @@ import shutil
 import pytest
 import torch
 
-from raydistill.core.errors import DataError, UsageError
+from raydistill.core.errors import UsageError
 from raydistill.core.serialization import from_json, to_json
 from raydistill.data.tokenizer import train_tokenizer
 from raydistill.export.lineage import Lineage
@@ -147,15 +147,6 @@ def test_half_precision_is_exported_as_it_came_or_in_float32(tmp_path):
         assert next(again.parameters()).dtype == dtype
         for name_of, p in again.named_parameters():
             assert torch.equal(p, student.model.get_parameter(name_of).to(dtype))
-
-
-@pytest.mark.parametrize("exported", ["palm", "llama"], indirect=True)
-def test_a_student_is_measured_in_windows_of_the_bases_length(exported):
-    """Also one that could read more."""
-    _, _, to = exported
-    assert read_student(to, 32).config.context == 32
-    with pytest.raises(DataError, match="64"):
-        read_student(to, 65)
 
 
 def test_the_command_in_the_card_means_the_same_trial(exported):
