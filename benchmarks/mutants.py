@@ -45,7 +45,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "specs/drop_plan": (),
     "specs/flops": (),
     "models/student": (),
-    "data/batches": (),
+    "data/batches": ("data/test_begun_corpora",),
     "distillation/divergence": ("distillation/test_losses",),
     "evaluation/bootstrap": (),
     "evaluation/document_split": (),

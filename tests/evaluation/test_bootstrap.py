@@ -174,6 +174,13 @@ def test_the_best_is_the_best_as_measured():
     assert not_distinguishable_from_best(losses, documents=60) == {"best"}
 
 
+def test_what_was_measured_makes_a_candidate_not_what_was_drawn():
+    never = np.array([math.nan, *[0.0] * 999])
+    once_not_drawn = np.array([0.0, math.nan, *[0.0] * 998])
+    losses = {"best": np.zeros(1000), "never": never, "once not drawn": once_not_drawn}
+    assert not_distinguishable_from_best(losses, documents=60) == {"best", "once not drawn"}
+
+
 def test_an_interval_leaves_out_a_fortieth_at_both_ends():
     assert estimate(np.array([400.0, *range(1001)]), "") == Estimate(value=400, low=25, high=975)
 
