@@ -77,6 +77,7 @@ def test_another_program_takes_the_rest_of_the_memory_three_times(calm, prepared
             while not over.is_set() and in_use_bytes()[0] < limit_bytes:
                 held.append(bytearray(b"\1") * (64 << 20))
             time.sleep(1)
+            held.clear()
 
     hog = threading.Thread(target=take_the_rest)
     hog.start()

@@ -23,6 +23,7 @@ from ray.tune.logger import JsonLoggerCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from raydistill.core.redaction import redact
+from raydistill.core.units import format_age
 from raydistill.runners.cluster.connection import WORKER_CPU, configured, device_need
 from raydistill.runners.cluster.failures import ATTEMPTS, DIED, Reached, Retries, nothing_kept
 from raydistill.runners.cluster.local_copy import local_storage, sync_object_store
@@ -205,7 +206,9 @@ def _trial(
 
 def _name(cell: Candidate) -> str:
     """A trial in a message: what it removes, of which base."""
-    return " ".join(str(cell.axes[axis]) for axis in ("age", "location") if axis in cell.axes)
+    age = cell.axes.get("age", "")
+    words = (format_age(age) if isinstance(age, int) else age, cell.axes.get("location", ""))
+    return " ".join(str(word) for word in words if word != "")
 
 
 def _outcome(grid: ResultGrid, listener: Listener) -> TuneOutcome:
