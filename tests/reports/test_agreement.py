@@ -94,6 +94,12 @@ def test_figure_1_is_confirmed_or_contradicted(at_once, waited, begin, side):
     assert side in sentence
 
 
+def test_nothing_is_said_of_waiting_where_no_gap_was_finished():
+    failed = dataclasses.replace(as_gap(MOST, 2048), outcome=FAILURE)
+    assert wait_or_not(rows([as_gap(LEAST_CUT, 0), failed])) == ()
+    assert wait_or_not(rows([as_gap(LEAST_CUT, 0)])) == ()
+
+
 def removed(count, delta_nll, start=LATE, *, size="laptop", location="input"):
     split = documents(start.scores.nll + delta_nll, 0.7, 1)
     sample = cell("input", start)
