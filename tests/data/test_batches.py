@@ -107,5 +107,9 @@ def test_a_model_that_does_not_know_every_id_is_refused(tmp_path):
 def test_ids_that_the_corpus_cannot_have_are_named(tmp_path):
     data = TokenFile(corpus(tmp_path, 60_101), context=10)
     np.array([65_000] * 60_101, dtype="<u2").tofile(tmp_path / "train.bin")
-    with pytest.raises(DataError, match=r"train.bin holds the token id 65000, beyond .* 60000"):
+    refused = r"train.bin holds the token id 65000, beyond .* 60000"
+    with pytest.raises(DataError, match=refused):
         data.batch(seed=0, step=0, num_windows=1)
+    data.info = replace(data.info, begin_ids=(7,))
+    with pytest.raises(DataError, match=refused):
+        data.text_windows([0])
