@@ -154,7 +154,8 @@ def results(storage):
             trained.pop(name, None)
             trained["cost"].pop(name, None)
         scores = Path(storage, "scores", trained["weights_sha256"])
-        found[path.parent.name] = trained, {p.name: p.read_text() for p in scores.iterdir()}
+        kept = scores.glob("[!.]*")  # not what a kill left half-written
+        found[path.parent.name] = trained, {p.name: p.read_text() for p in kept}
     return found
 
 
