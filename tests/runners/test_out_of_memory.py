@@ -3,6 +3,8 @@
 Here the monitor kills whatever works. `tests/end_to_end/test_memory.py` has kills that pass.
 """
 
+import time
+
 import pytest
 
 from raydistill.core.errors import SetupError
@@ -45,9 +47,9 @@ def assert_three_tries(lines, name):
 
 
 def test_a_task_has_three_attempts_and_one_line_each(log, capfd):
-    with pytest.raises(SetupError, match=f"^len failed, {LOST}"):
-        run_once(len, CPU, "text")
-    assert_three_tries(capfd.readouterr(), "len")
+    with pytest.raises(SetupError, match=f"^sleep failed, {LOST}"):
+        run_once(time.sleep, CPU, 20)
+    assert_three_tries(capfd.readouterr(), "sleep")
     with pytest.raises(SetupError, match=f"^doze failed, {LOST}") as refusal:
         follow_once(doze, Nap(), CPU, lambda metrics: None)
     assert refusal.value.exit_code == 4

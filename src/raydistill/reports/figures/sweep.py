@@ -188,9 +188,10 @@ def _draw_order(
         axes.plot(of_name, **styles[name])
     for rank, label in tied(ranks, lambda name: ranks[name][-1]).items():
         colour = styles[label]["color"] if label in styles else "black"
-        text, end = _wrapped(label, 24), (len(tokens) - 0.85, rank)
-        axes.annotate(text, end, color=colour, fontsize=SMALL, va="center", annotation_clip=False)
-    axes.set_xlim(right=len(tokens) - 0.95)
+        axes.annotate(
+            _wrapped(label, 24), (1, rank), xycoords=axes.get_yaxis_transform(),
+            xytext=(5, 0), textcoords="offset points", color=colour, fontsize=SMALL, va="center",
+        )  # fmt: skip
     axes.invert_yaxis()
     axes.set_yticks(range(1, len(curves) + 1))
     axes.set_ylabel("order (1: lowest loss)")
