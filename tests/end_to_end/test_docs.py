@@ -112,8 +112,8 @@ def test_a_documented_command_on_a_model_runs(command, at_home, monkeypatch):
 @pytest.mark.parametrize("target", MAKES)
 def test_a_documented_target_exists(target):
     planned = subprocess.run(
-        ["make", "--dry-run", target], cwd=sweeping.ROOT, capture_output=True, text=True,
-        check=False,
+        ["make", "--no-print-directory", "--dry-run", target], cwd=sweeping.ROOT,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert planned.returncode == 0, planned.stderr
     *_, command = planned.stdout.splitlines()

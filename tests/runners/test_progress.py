@@ -1,5 +1,6 @@
 """Workers say how far they are while they work, to whoever listens in the driver."""
 
+import ray
 from ray.experimental.internal_kv import _internal_kv_list
 
 from raydistill.core.progress import listening
@@ -23,7 +24,8 @@ def test_a_task_says_how_far_it_is_and_leaves_nothing_behind(joined_cluster):
     assert {(p.stage, p.total, p.unit) for p in reports} == {("measuring", 500, "tokens")}
     assert any(0 < share < 1 for share in shares(reports))
     assert shares(reports) == sorted(shares(reports))
-    assert _internal_kv_list("raydistill/progress/") == []
+    job = ray.get_runtime_context().get_job_id()
+    assert _internal_kv_list(f"raydistill/progress/{job}/") == []
 
 
 def test_tasks_side_by_side_are_one_stage(joined_cluster):

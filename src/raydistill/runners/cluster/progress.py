@@ -72,6 +72,9 @@ def progress_received(on_reports: Callable[[Reports], None]) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+        with suppress(Exception):  # what killed workers left
+            for key in _internal_kv_list(_prefix()):
+                _internal_kv_del(key)
 
 
 @contextmanager
