@@ -22,6 +22,7 @@ collect_ignore_glob = ["*_driver.py"]  # programs that tests start
 
 os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # no test starts a Ray without saying so
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads beside other tests would wait by spinning
+os.environ.setdefault("HF_DEACTIVATE_ASYNC_LOAD", "1")  # threads beside a changing environment
 
 LONGEST = (
     "test_where_to_drop", "test_job_submit", "test_teacher_free_vs_kd", "test_two_devices",
