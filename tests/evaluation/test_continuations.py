@@ -4,6 +4,9 @@ import pytest
 import torch
 
 from raydistill.evaluation.likelihood.continuations import Request, score_requests
+from raydistill.models.huggingface.checkpoint import read_checkpoint
+from raydistill.models.huggingface.loading import load_pretrained
+from support.hub_models import VOCABULARY, save_model
 from support.plain_scores import plain_score
 
 
@@ -33,3 +36,22 @@ def test_choices_that_share_a_context_are_one_row(model):
     with model.watching_blocks(lambda layer, inputs, _: rows.append((layer, inputs.shape))):
         score_requests(model, [Request(context=(1, 2, 3), continuation=(n,)) for n in range(4)])
     assert rows[0] == (0, (1, 3, 16))
+
+
+BLOOM = {"vocab_size": VOCABULARY, "hidden_size": 32, "n_layer": 6, "n_head": 4}
+
+
+@pytest.mark.parametrize(("family", "sizes"), [("bloom", BLOOM), ("llama", {})])
+def test_texts_share_a_row_where_a_mask_keeps_them_apart_and_nowhere_else(family, sizes, tmp_path):
+    """BLOOM's ALiBi takes no such mask, nor positions."""
+    folder = save_model(tmp_path / family, family, initializer_range=0.2, **sizes)
+    decoder, rows = load_pretrained(read_checkpoint(str(folder), "main")), []
+    assert decoder.mask_reach == (0 if family == "bloom" else 64)
+    shared = tuple(range(3, 43))
+    requests = [Request(context=shared, continuation=(n, n + 1, n + 2)) for n in (50, 60, 70)]
+    with decoder.watching_blocks(lambda layer, inputs, _: rows.append(inputs.shape[0])):
+        answers = score_requests(decoder, requests)
+    assert sum(rows) // 6 == (3 if family == "bloom" else 1)  # of six blocks
+    for request, scores in zip(requests, answers, strict=True):
+        expected, _ = plain_score(decoder, request.context, request.continuation)
+        assert scores.log_probability == pytest.approx(expected, abs=1e-4)

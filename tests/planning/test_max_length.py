@@ -1,9 +1,11 @@
 """How much of a task a custom model reads: its own length, whatever a training window has."""
 
+import json
 import random
 import re
 
 import pytest
+from lm_eval.models.huggingface import HFLM
 
 from raydistill.core.errors import UsageError
 from raydistill.evaluation.lm_harness.file_tasks import paper_task
@@ -50,6 +52,16 @@ def test_a_very_long_model_reads_16384_tokens_unless_more_are_named(tmp_path):
     assert scale.evaluation.tokens_read(scale.model) == 16_384
     scale = scale_of(folder, tmp_path, "--max-length", "100000")
     assert scale.evaluation.tokens_read(scale.model) == 100_000
+
+
+def test_a_model_that_names_no_positions_is_read_as_hflm_reads_it(tmp_path):
+    folder = save_model(tmp_path / "mine")
+    fields = json.loads((folder / "config.json").read_text())
+    del fields["max_position_embeddings"]
+    (folder / "config.json").write_text(json.dumps(fields))
+    scale = scale_of(folder, tmp_path)
+    hflm = HFLM(pretrained=str(folder), device="cpu")
+    assert scale.evaluation.tokens_read(scale.model) == hflm.max_length == 2_048
 
 
 def test_a_reference_reads_as_much_as_it_can(folder, tmp_path):

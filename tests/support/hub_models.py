@@ -36,7 +36,7 @@ def fresh(family, seed=0, **more):
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    config = AutoConfig.for_model(family, **(FAMILIES[family] | more))
+    config = AutoConfig.for_model(family, **(FAMILIES.get(family, {}) | more))
     torch.manual_seed(seed)
     return AutoModelForCausalLM.from_config(config)
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+UNNAMED_POSITIONS = 2_048  # of a model whose config names none, such as BLOOM's
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelConfig:
@@ -38,8 +40,8 @@ class HubConfig(ModelConfig):
 
     @property
     def max_length(self) -> int:
-        """The positions of its own config, as lm-eval's `HFLM` reads them."""
-        return max_positions(json.loads(self.config)) or self.context
+        """The positions of its own config; `HFLM`'s 2,048, or a longer window, if it names none."""
+        return max_positions(json.loads(self.config)) or max(UNNAMED_POSITIONS, self.context)
 
 
 def max_positions(fields: Mapping[str, Any]) -> int:

@@ -39,7 +39,7 @@ SHIPPED = {
     "loss lm": Shipped("37493c560e83cdf5"),
     "loss logits-only": Shipped("4595a06dc0ea11ba"),
     "loss minima": Shipped("e5e6b4f1bfe200ae"),
-    "model hub": Shipped("e4223fb25287c797"),
+    "model hub": Shipped("34000f4ba7c3cea1"),
     "model palm": Shipped("473ee2e15f05be51"),
     "score angular-distance": Shipped(
         "e3d4c8bf5f84c62e", "c49d887675edf20808b12497ca21b6a2cff77461f73487221dd34eec6546a5ac"

@@ -77,8 +77,31 @@ class HubDecoder(Decoder):
 
     @property
     def mask_reach(self) -> int:
+        if not self._takes_masks:
+            return 0
         window = getattr(self.inner.config, "sliding_window", None) or self.config.max_length
         return min(int(window), self.config.max_length)
+
+    @functools.cached_property
+    def _takes_masks(self) -> bool:
+        """Whether two texts in one row, by positions and a mask, are what they are in two rows.
+
+        Not in families with ALiBi or a recurrence: they refuse such a mask, or pass over it.
+        """
+        device = next(self.parameters()).device
+        texts_BT = torch.tensor([[0, 1, 2, 3], [0, 1, 4, 5]], device=device)
+        row_T = torch.tensor([[0, 1, 2, 3, 4, 5]], device=device)
+        positions_T = torch.tensor([[0, 1, 2, 3, 2, 3]], device=device)
+        visible_TT = torch.ones(6, 6, dtype=torch.bool, device=device).tril()
+        visible_TT[4:, 2:4] = False
+        with self.evaluating(), torch.inference_mode():
+            expected_BD = self.hidden(texts_BT)[:, -1].float()
+            try:
+                row_BD = self.hidden(row_T, positions_T, visible_TT[None])[0, [3, 5]].float()
+            except (RuntimeError, TypeError, ValueError):
+                return False
+        tolerance = max(1e-4, 8 * torch.finfo(self.inner.dtype).eps) * expected_BD.abs().max()
+        return bool((row_BD - expected_BD).abs().max() <= tolerance)
 
     @torch.inference_mode()
     def generate(
