@@ -9,8 +9,8 @@ import pytest
 
 from raydistill.cli.commands.merge_stores import merge
 from raydistill.core.errors import SetupError
-from raydistill.core.user import owner
 from raydistill.storage.lock import hold_lock
+from raydistill.storage.owner import owner
 from raydistill.storage.store import Store
 from support import sweeping, trained_here
 

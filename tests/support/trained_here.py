@@ -5,13 +5,13 @@ from pathlib import Path
 
 from raydistill.cli.arguments.sweep_flags import plan_of
 from raydistill.cli.arguments.sweep_parser import sweep_parser
-from raydistill.core.user import owner
 from raydistill.evaluation.lm_harness.task_data import keep_task_data
 from raydistill.models.distributed import World
 from raydistill.planning.artifacts import ages_by_scale
 from raydistill.planning.history.sweep_record import record_of, save_record
 from raydistill.planning.prepared import prepare
 from raydistill.runners import stages
+from raydistill.storage.owner import owner
 from raydistill.storage.store import Store
 from raydistill.training.jobs import TrialJob
 from support.tiny import run_trial

@@ -7,7 +7,6 @@ how far the base is.
 """
 
 import math
-import threading
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -16,6 +15,8 @@ from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
+
+from raydistill.core.background import repeated
 
 T = TypeVar("T")
 
@@ -212,20 +213,13 @@ def growing(folder: Path, stage: str, size_bytes: int) -> Iterator[None]:
     if _current.get() is None:
         yield
         return
-    ended = threading.Event()
 
-    def watch() -> None:
-        while not ended.wait(GROWTH_EVERY_S):
-            done = min(_bytes_in(folder), size_bytes)
-            report(StageProgress(stage=stage, done=done, total=size_bytes, unit="bytes"))
+    def look() -> None:
+        done = min(_bytes_in(folder), size_bytes)
+        report(StageProgress(stage=stage, done=done, total=size_bytes, unit="bytes"))
 
-    watcher = threading.Thread(target=copy_context().run, args=(watch,), daemon=True)
-    watcher.start()
-    try:
+    with repeated(look, GROWTH_EVERY_S):
         yield
-    finally:
-        ended.set()
-        watcher.join()
 
 
 def _bytes_in(folder: Path) -> int:

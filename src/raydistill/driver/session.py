@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from raydistill.core.signals import interrupts_held
-from raydistill.core.user import owner
 from raydistill.distillation.teacher_placement import SHARDED
 from raydistill.driver.progress import ProgressReporter, tokens_of
 from raydistill.evaluation.scoring import unmeasured_tokens
@@ -27,6 +26,7 @@ from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.results import Finished, TrialFailure
 from raydistill.specs.trial import TrialSpec
 from raydistill.storage.bundled import copy_bundled_trials
+from raydistill.storage.owner import owner
 from raydistill.training.jobs import ToTheEnd, TrialJob
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from raydistill.core.redaction import redact
 from raydistill.core.serialization import to_json
-from raydistill.core.user import owner
 from raydistill.evaluation.performance_drops import tasks_averaged
 from raydistill.planning.cell import ADDED, REFERENCE, Cell, Value
 from raydistill.planning.history.state import (
@@ -22,6 +21,7 @@ from raydistill.reports.results.records import CellRecord
 from raydistill.reports.sources.from_state import records_of
 from raydistill.specs.results import NoControl, Scores, TrialFailure
 from raydistill.specs.scale import Scale
+from raydistill.storage.owner import owner
 from raydistill.tracking.records import Role, TrackedBase, TrackedCell, TrackedSweep
 
 

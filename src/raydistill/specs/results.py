@@ -125,7 +125,7 @@ class MadeBy:
     world_size: int
     torch: str
     host: str
-    owner: str = ""  # who ran it (`core/user.py`); empty in results of older versions
+    owner: str = ""  # who ran it (`storage/owner.py`); empty in results of older versions
 
     @property
     def is_known(self) -> bool:

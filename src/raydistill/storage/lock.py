@@ -23,8 +23,8 @@ from typing import NoReturn
 
 from raydistill.core.errors import SetupError
 from raydistill.core.serialization import from_json, to_json
-from raydistill.core.user import owner
 from raydistill.storage.manifest import write_text
+from raydistill.storage.owner import owner
 
 HEARTBEAT_S = 10.0
 DEAD_AFTER_S = 3 * HEARTBEAT_S

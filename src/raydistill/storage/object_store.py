@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from raydistill.core.background import repeated
 from raydistill.core.errors import SetupError
 from raydistill.core.paths import check_writable
 from raydistill.core.progress import tracked
@@ -146,20 +147,15 @@ class ObjectStore:
     @contextmanager
     def kept_up(self, *, pulls: bool = False) -> Iterator[None]:
         """Sync every few seconds during the block, and at its end."""
-        ended = threading.Event()
 
         def keep() -> None:
-            while not ended.wait(SYNC_EVERY_S):
-                with suppress(SetupError):  # the end of the block tries once more, and raises
-                    self.sync(pulls=pulls)
+            with suppress(SetupError):  # the end of the block tries once more, and raises
+                self.sync(pulls=pulls)
 
-        thread = threading.Thread(target=keep, name="remote", daemon=True)
-        thread.start()
         try:
-            yield
+            with repeated(keep, SYNC_EVERY_S):
+                yield
         finally:
-            ended.set()
-            thread.join()
             self.sync(pulls=pulls)
 
     def _upload(self, files: Any, name: str, path: Path) -> None:

@@ -11,13 +11,13 @@ This spares work, without a guarantee, as `try_lock` does: whoever makes it, it 
 """
 
 import random
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from raydistill.core.background import repeated
 from raydistill.core.errors import SetupError
 from raydistill.core.serialization import from_json, to_json
 from raydistill.storage import lock
@@ -121,26 +121,20 @@ def _claimed(remote: ObjectStore, name: str, hangs: Callable[[], bool]) -> Itera
             break
         _delete(remote, own)
         time.sleep(random.uniform(0.2, 1.5))
-    ended = threading.Event()
-    beat = threading.Thread(target=_beat, args=(remote, own, ended, hangs), daemon=True)
-    beat.start()
     try:
-        yield
+        with repeated(lambda: _beat(remote, own, hangs), lock.HEARTBEAT_S):
+            yield
     finally:
-        ended.set()
-        beat.join()  # or it writes the claim again
         _delete(remote, own)
 
 
-def _beat(
-    remote: ObjectStore, claim: str, ended: threading.Event, hangs: Callable[[], bool]
-) -> None:
-    while not ended.wait(lock.HEARTBEAT_S):
-        with suppress(SetupError):  # an object store that is away for a moment
-            if hangs():
-                _delete(remote, claim)
-                return
-            _write(remote, claim)
+def _beat(remote: ObjectStore, claim: str, hangs: Callable[[], bool]) -> bool:
+    """Write the claim again; true once it was given up."""
+    hung = hangs()
+    with suppress(SetupError):  # an object store that is away for a moment
+        (_delete if hung else _write)(remote, claim)
+        return hung
+    return False
 
 
 def _live_holder(remote: ObjectStore, name: str) -> Holder | None:

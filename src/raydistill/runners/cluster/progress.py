@@ -5,11 +5,9 @@ driver looks there as often: no task waits for it, and how tasks are retried is 
 """
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from contextvars import copy_context
 from dataclasses import asdict, replace
 
 import ray
@@ -20,6 +18,7 @@ from ray.experimental.internal_kv import (
     _internal_kv_put,
 )
 
+from raydistill.core.background import repeated
 from raydistill.core.progress import StageProgress, joined, listening, report
 from raydistill.runners.cluster.work import REPORT_EVERY_S
 
@@ -53,25 +52,20 @@ def progress_received(on_reports: Callable[[Reports], None]) -> Iterator[None]:
 
     A worker that sends no more, as it has ended or was lost, stays as its last report.
     """
-    ended = threading.Event()
+    reports: dict[str, StageProgress] = {}
 
     def poll() -> None:
-        reports: dict[str, StageProgress] = {}
-        while not ended.wait(REPORT_EVERY_S):
-            with suppress(Exception):  # Ray may be going
-                newest = _newest()
-                gone = reports.keys() - newest.keys()
-                reports |= {name: _ended(reports[name]) for name in gone} | newest
-                if reports:
-                    on_reports(reports)
+        with suppress(Exception):  # Ray may be going
+            newest = _newest()
+            gone = reports.keys() - newest.keys()
+            reports.update({name: _ended(reports[name]) for name in gone} | newest)
+            if reports:
+                on_reports(reports)
 
-    thread = threading.Thread(target=copy_context().run, args=(poll,), daemon=True)
-    thread.start()
     try:
-        yield
+        with repeated(poll, REPORT_EVERY_S):
+            yield
     finally:
-        ended.set()
-        thread.join()
         with suppress(Exception):  # what killed workers left
             for key in _internal_kv_list(_prefix()):
                 _internal_kv_del(key)

@@ -5,7 +5,6 @@ State API, which a session without a dashboard does not have. Where such a group
 looks for another one for it, and places no group after it: the trial would never begin again.
 """
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -16,20 +15,21 @@ from ray.core.generated.gcs_pb2 import PlacementGroupTableData
 from ray.exceptions import RayError
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
+from raydistill.core.background import repeated
+
 LOOK_EVERY_S = 2.0
 
 
 @contextmanager
 def orphans_removed() -> Iterator[None]:
     """During the block, remove this job's placement groups whose makers are dead, as they die."""
-    over = threading.Event()
-    watch = threading.Thread(target=_watch, args=[over], name="orphans", daemon=True)
-    watch.start()
-    try:
+
+    def look() -> None:
+        with suppress(RayError, RuntimeError):  # the head does not answer: next time
+            remove_orphans()
+
+    with repeated(look, LOOK_EVERY_S):
         yield
-    finally:
-        over.set()
-        watch.join()
 
 
 def remove_orphans() -> None:
@@ -42,10 +42,3 @@ def remove_orphans() -> None:
         ours = group.creator_job_id == job and of_an_actor  # the driver's are Tune's, and in use
         if ours and group.creator_actor_dead and not removed:
             remove_placement_group(PlacementGroup(PlacementGroupID(group.placement_group_id)))
-
-
-def _watch(over: threading.Event) -> None:
-    while not over.is_set():
-        with suppress(RayError, RuntimeError):  # the head does not answer: next time
-            remove_orphans()
-        over.wait(LOOK_EVERY_S)
