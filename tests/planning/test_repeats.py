@@ -64,8 +64,10 @@ def test_the_embedded_texts_have_as_many_tokens_as_is_said(
     assert embedded.TRAIN_TOKENS[name] == info["train_tokens"]
 
 
-def test_a_long_text_is_estimated(tmp_path):
-    text = write_txt(tmp_path / "a.txt", essays(60, lines=300))
+@pytest.mark.parametrize("letter", ["e", "é", "界"])  # one, two and three bytes
+def test_a_long_text_is_estimated(letter, tmp_path):
+    texts = [text.replace("e", letter) for text in essays(60, lines=300)]
+    text = write_txt(tmp_path / "a.txt", texts)
     request = CorpusRequest(text=text, tokenizer=shipped_tokenizer())
     store = Store(tmp_path / "storage")
     assert (tmp_path / "a.txt").stat().st_size > COUNTED_BYTES

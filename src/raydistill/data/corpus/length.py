@@ -86,18 +86,20 @@ def _counted(request: CorpusRequest, store: Store) -> TextLength:
 
 
 def _estimated(request: CorpusRequest, store: Store) -> TextLength:
-    """By the tokens that a character has at the beginning, in files of about as many bytes."""
+    """By the tokens of a byte of text at the beginning; JSON lines have more bytes than text."""
     sample: list[str] = []
     characters = 0
-    for file in (file for files in open_sources(request, store) for file in files):
-        for document in training_documents(file, frozenset()):
-            sample.append(document.text[:SAMPLE_CHARACTERS])
-            characters += len(sample[-1])
-            if characters >= SAMPLE_CHARACTERS:
-                break
+    files = (file for files in open_sources(request, store) for file in files)
+    documents = (document for file in files for document in training_documents(file, frozenset()))
+    for document in documents:
+        sample.append(document.text[:SAMPLE_CHARACTERS])
+        characters += len(sample[-1])
+        if characters >= SAMPLE_CHARACTERS:
+            break
     tokenizer = _tokenizer(request, sample)
     begin = begin_ids(tokenizer)
-    share = sum(count_tokens(text, tokenizer, begin) for text in sample) / max(1, characters)
+    sample_bytes = sum(len(text.encode()) for text in sample)
+    share = sum(count_tokens(text, tokenizer, begin) for text in sample) / max(1, sample_bytes)
     num_bytes = sum(size_bytes(source.text) for source in sources_of(request.text))
     kept = 1 if request.heldout else 1 - 1 / HELDOUT_EVERY
     return TextLength(train_tokens=round(share * num_bytes * kept), is_exact=False)
