@@ -5,6 +5,8 @@ The shape is Ray's part alone; `docs/ray-shape.md` has the figures.
 
 import json
 import os
+import re
+import shlex
 import time
 import urllib.error
 import urllib.request
@@ -76,9 +78,14 @@ def test_nothing_of_the_job_lives_on(first, head):
     assert left_of(working(head[0].pid)) == []
 
 
-def test_a_second_submission_trains_nothing(first, head, storage):
+def test_the_submission_that_it_prints_runs_from_anywhere_and_trains_nothing(
+    first, head, storage, tmp_path
+):
     before = trained(storage)
-    again = submit(head[1], sweeping.SCRIPT)
+    (line,) = re.findall(r"^ *(ray job submit -- .*)$", first.stdout, re.MULTILINE)
+    words = shlex.split(line, comments=True)
+    assert sweeping.SCRIPT in words[5]
+    again = ray_job(head[1], *words[2:], folder=tmp_path)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "nothing is trained" in again.stdout
     assert trained(storage) == before

@@ -96,11 +96,11 @@ def submit(environment, *command):
     return ray_job(environment, "submit", "--", "python", *command)
 
 
-def ray_job(environment, *words):
-    """`ray job …` from the repository, finished."""
+def ray_job(environment, *words, folder=REPOSITORY):
+    """`ray job …` from a folder, finished."""
     return subprocess.run(
         ["ray", "job", *words],
-        cwd=REPOSITORY,
+        cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
