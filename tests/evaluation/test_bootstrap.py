@@ -15,6 +15,7 @@ from raydistill.evaluation.bootstrap import (
     estimate,
     holm_rejected,
     not_distinguishable_from_best,
+    resampled,
     told_apart,
 )
 from raydistill.reports.results.common_tasks import constant_answers
@@ -218,6 +219,27 @@ def test_the_same_right_answers_everywhere_look_constant():
     assert constant_answers([documents(3.0), documents(3.5), documents(4.0)]) == ("continuation",)
     moving = documents(3.0, right=(4,) * 60)
     assert constant_answers([documents(3.0), documents(3.5), moving]) == ()
+
+
+def test_a_clear_winner_is_found_among_as_many_as_a_search_has():
+    """The smallest p of 2,000 resamples, 1/2,001, is above 5 %/299."""
+    cells = {str(number): nats(noisy(number, 3.0 + 0.2 * (number > 0))) for number in range(300)}
+    losses = {name: lambda draws, cell=cell: draws.values(cell) for name, cell in cells.items()}
+    losses_R = resampled(losses, PairedBootstrap(UNITS), len(losses) - 1)
+    assert not_distinguishable_from_best(losses_R, documents=60) == {"0"}
+    few_R = {name: loss_R[:2001] for name, loss_R in losses_R.items()}
+    assert not_distinguishable_from_best(few_R, documents=60) == set(cells)
+
+
+def test_a_further_resample_is_another_one_and_none_is_drawn_for_a_hundred_hypotheses():
+    bootstrap = PairedBootstrap(UNITS)
+    assert list(bootstrap.enough_for(100)) == [bootstrap]
+    first, *further = bootstrap.enough_for(101)
+    assert first is bootstrap
+    assert len(further) == 4  # 4 × 101/0.05 resamples in all, 2,000 each
+    drawn = [draws.values(nats(noisy(3, 3.0))) for draws in (first, *further)]
+    assert len({loss_R[0] for loss_R in drawn}) == 1
+    assert len({loss_R[1] for loss_R in drawn}) == 5
 
 
 def test_a_difference_is_told_from_none_by_enough_documents_and_holm():

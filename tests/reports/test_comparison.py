@@ -55,6 +55,16 @@ def test_the_best_by_tasks_are_those_with_the_highest_mean():
     assert best(rows, "best_nll") == {"input"}
 
 
+def test_one_of_more_than_a_hundred_is_the_best():
+    worse = scored("middle", 3.4, 0.5)
+    others = [
+        dataclasses.replace(worse, location=name, values=worse.values | {"location": name})
+        for name in (f"random-{number}" for number in range(119))
+    ]
+    rows = compared(scored("input", 3.2, 0.7), *others)
+    assert best(rows, "best_nll") == best(rows, "best_downstream") == {"input"}
+
+
 def test_nobody_is_the_best_of_one():
     rows = compared(scored("input", 3.2), scored("none", 3.1))
     assert best(rows, "best_nll") == best(rows, "best_downstream") == set()

@@ -4,9 +4,15 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from raydistill.core.units import format_seconds
-from raydistill.evaluation.bootstrap import PairedBootstrap, not_distinguishable_from_best
+from raydistill.evaluation.bootstrap import (
+    FloatArray,
+    PairedBootstrap,
+    not_distinguishable_from_best,
+    resampled,
+)
 from raydistill.pruning.ranking_result import GREEDY, Cut, Ranking, layers_text
 from raydistill.reports.tables.grids import Section
 from raydistill.specs.locations import RANDOM_LOCATIONS, Layers
@@ -121,16 +127,15 @@ def tied_with_lowest(ranking: Ranking, count: int) -> frozenset[Layers]:
     """
     bootstrap = PairedBootstrap(f"{window:06d}" for window in range(ranking.windows))
     by_name = {layers_text(cut.layers): cut for cut in ranking.of_count(count)}
-    losses = {
-        name: bootstrap.values(
-            UnitScores(
-                units=bootstrap.units, sums=cut.window_nll, counts=(1,) * len(cut.window_nll)
-            )
-        )
-        for name, cut in by_name.items()
-    }
-    tied = not_distinguishable_from_best(losses, documents=ranking.windows)
+    losses = {name: partial(_nats_by_window, cut.window_nll) for name, cut in by_name.items()}
+    losses_R = resampled(losses, bootstrap, len(losses) - 1)
+    tied = not_distinguishable_from_best(losses_R, documents=ranking.windows)
     return frozenset(by_name[name].layers for name in tied)
+
+
+def _nats_by_window(window_nll: tuple[float, ...], bootstrap: PairedBootstrap) -> FloatArray:
+    counts = (1,) * len(window_nll)
+    return bootstrap.values(UnitScores(units=bootstrap.units, sums=window_nll, counts=counts))
 
 
 def _best_of_count(ranking: Ranking, count: int) -> str:

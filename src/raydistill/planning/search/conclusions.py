@@ -14,6 +14,7 @@ from raydistill.evaluation.bootstrap import (
     PairedBootstrap,
     estimate,
     not_distinguishable_from_best,
+    resampled,
 )
 from raydistill.evaluation.document_split import half
 from raydistill.evaluation.scoring import PERPLEXITY
@@ -54,6 +55,10 @@ class Finalist:
         """Nats per token on the documents reported on, resampled, by seed."""
         return {seed: bootstrap.values(_reported(end)) for seed, end in self.ends.items()}
 
+    def mean_loss(self, bootstrap: PairedBootstrap) -> FloatArray:
+        """The mean of `losses` over the seeds."""
+        return bootstrap.over_seeds(self.losses(bootstrap))
+
 
 def halving_lines(funnel: HalvingSearch) -> Iterator[str]:
     """For every bracket: the best set, those tied with it, and how much would separate them."""
@@ -75,7 +80,8 @@ def _bracket_lines(bracket: Bracket, state: BracketState, prepared: PreparedSwee
     best = min(complete, key=lambda finalist: finalist.selection)
     bootstrap = _bootstrap(complete)
     losses = {finalist.name: finalist.losses(bootstrap) for finalist in complete}
-    means_R = {name: bootstrap.over_seeds(by_seed) for name, by_seed in losses.items()}
+    means = {finalist.name: finalist.mean_loss for finalist in complete}
+    means_R = resampled(means, bootstrap, len(means) - 1)
     best_set = not_distinguishable_from_best(means_R, documents=len(bootstrap.units))
     yield (
         f"{bracket.title}: {best.name}, {best.delta_nll:+.4f} nats per token against the base "

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from raydistill.core.progress import tracked
 from raydistill.evaluation.bootstrap import (
@@ -12,6 +13,7 @@ from raydistill.evaluation.bootstrap import (
     PairedBootstrap,
     estimate,
     not_distinguishable_from_best,
+    resampled,
     told_apart,
 )
 from raydistill.evaluation.performance_drops import (
@@ -137,12 +139,13 @@ def excesses(pairs: Mapping[str, tuple[Losses, Losses]]) -> dict[str, Excess]:
     runs = [side.runs[s] for name, pair in pairs.items() for side in pair for s in seeds[name]]
     bases = [side.base for pair in pairs.values() for side in pair if side.base is not None]
     bootstrap = PairedBootstrap.over([*runs, *bases])
-    differences_R = {
-        name: after.nats(seeds[name], bootstrap) - before.nats(seeds[name], bootstrap)
+    differences = {
+        name: partial(_difference, before, after, seeds[name])
         for name, (before, after) in pairs.items()
         if seeds[name]
         if all(same_items(before.runs[s].nll, after.runs[s].nll) for s in seeds[name])
     }
+    differences_R = resampled(differences, bootstrap, len(differences))
     apart = told_apart(differences_R, documents=_documents([dict(enumerate(runs))]))
     entries = {name: estimate(d_R, "not a number") for name, d_R in differences_R.items()}
     return {
@@ -150,6 +153,12 @@ def excesses(pairs: Mapping[str, tuple[Losses, Losses]]) -> dict[str, Excess]:
         for name, nats in entries.items()
         if isinstance(nats, Estimate)
     }
+
+
+def _difference(
+    before: Losses, after: Losses, seeds: Sequence[int], bootstrap: PairedBootstrap
+) -> FloatArray:
+    return after.nats(seeds, bootstrap) - before.nats(seeds, bootstrap)
 
 
 def _printed_sign(nats: Estimate) -> int:
@@ -231,8 +240,10 @@ def _best(
     if not seeds:
         return frozenset(row.name for row in with_nll), frozenset(row.name for row in with_tasks)
     runs = {row.name: _on_seeds(row, seeds) for row in with_nll}
-    losses = {name: mean_nll(of_row, bootstrap) for name, of_row in runs.items()}
-    tied = not_distinguishable_from_best(losses, documents=_documents(runs.values()))
+    losses = {name: partial(mean_nll, of_row) for name, of_row in runs.items()}
+    tied = not_distinguishable_from_best(
+        resampled(losses, bootstrap, len(losses) - 1), documents=_documents(runs.values())
+    )
     of_tasks = {row.name: _on_seeds(row, seeds) for row in with_tasks}
     if tasks.all_at_chance:
         return tied, frozenset(of_tasks)
@@ -242,10 +253,12 @@ def _best(
 def _tied_by_tasks(
     runs: Mapping[str, Runs], chance: Mapping[str, float], bootstrap: PairedBootstrap, sign: int
 ) -> frozenset[str]:
-    losses = {
-        name: sign * mean_score(of_row, sorted(chance), bootstrap) for name, of_row in runs.items()
-    }
-    return not_distinguishable_from_best(losses, documents=_documents(runs.values(), chance))
+    scores = {name: partial(mean_score, of_row, sorted(chance)) for name, of_row in runs.items()}
+    scores_R = resampled(scores, bootstrap, len(scores) - 1)
+    return not_distinguishable_from_best(
+        {name: sign * score_R for name, score_R in scores_R.items()},
+        documents=_documents(runs.values(), chance),
+    )
 
 
 def _documents(rows: Iterable[Runs], tasks: Collection[str] = ()) -> int:
