@@ -14,7 +14,8 @@ from torch import Tensor
 
 from raydistill.core.parts import LOSS, load_part
 from raydistill.distillation.answers import Ask
-from raydistill.distillation.loss_name import FEATURE_TERMS, loss_settings
+from raydistill.distillation.loss_file import FEATURE_TERMS
+from raydistill.distillation.loss_name import loss_settings
 
 Loss = Callable[[Tensor, Tensor, Ask], Tensor]
 

@@ -1,24 +1,32 @@
 """The name of a loss, with settings if need be: `kd`, or `kd+temperature=2+hidden=0.1`.
 
 A loss is a file of `distillation/losses/`. Settings replace the defaults of its function
-(METHOD 5); they are part of the name, and so of every table and of the trial's id.
+(METHOD 5), which are read from its source; they are part of the name, and so of every table and
+of the trial's id.
 """
 
-import math
+import functools
 from collections.abc import Mapping
 
 from raydistill.core.errors import UsageError, unknown
-from raydistill.core.parts import LOSS, part_names
-from raydistill.specs.trial import TEACHER_FREE
-
-FEATURE_TERMS = ("hidden", "embedding", "attention")  # `distillation/feature_losses.py`
-TERMS = ("lm", "kl", *FEATURE_TERMS)  # each with a weight from 0 to 1
-TEMPERATURE = "temperature"
+from raydistill.core.parts import LOSS, part_file
+from raydistill.distillation.loss_file import (
+    FEATURE_TERMS,
+    NONE,
+    TEMPERATURE,
+    WEIGHTS,
+    LossFile,
+    read_loss_file,
+)
 
 
 def has_teacher(loss: str) -> bool:
-    """Whether a loss needs a teacher."""
-    return loss != TEACHER_FREE
+    """Whether a loss asks a teacher.
+
+    Raises:
+        UsageError: if there is no such loss.
+    """
+    return loss_file(loss).teacher != NONE
 
 
 def canonical_loss(loss: str) -> str:
@@ -31,7 +39,7 @@ def canonical_loss(loss: str) -> str:
     'kd+hidden=0.1+temperature=2'
     """
     name, settings = loss_settings(loss)
-    return "+".join([name, *(f"{key}={settings[key]:g}" for key in sorted(settings))])
+    return "+".join([name, *(f"{key}={_short(settings[key])}" for key in sorted(settings))])
 
 
 def loss_settings(loss: str) -> tuple[str, Mapping[str, float]]:
@@ -40,13 +48,19 @@ def loss_settings(loss: str) -> tuple[str, Mapping[str, float]]:
     Raises:
         UsageError: if there is no such loss or setting, or a value is out of range.
     """
-    name, *settings = loss.split("+")
-    names = part_names(LOSS)
-    if name not in names:
-        raise UsageError(unknown("loss", name, names))
-    if settings and not has_teacher(name):
-        raise UsageError(f"loss {loss!r}: {name!r} has no teacher, and so no settings")
-    return name, dict(_setting(item, loss) for item in settings)
+    name, *items = loss.split("+")
+    pairs = [_setting(item, loss) for item in items]
+    settings = dict(pairs)
+    if len(settings) < len(pairs):
+        raise UsageError(f"loss {loss!r} gives a setting twice")
+    return name, settings
+
+
+def temperature_of(loss: str) -> float:
+    """The temperature in a loss's name, or its function's default; 1 if it has none."""
+    if TEMPERATURE not in (known := loss_file(loss).settings):
+        return 1.0
+    return loss_settings(loss)[1].get(TEMPERATURE, known[TEMPERATURE].default)
 
 
 def feature_weights(loss: str) -> Mapping[str, float]:
@@ -55,17 +69,37 @@ def feature_weights(loss: str) -> Mapping[str, float]:
     return {name: settings[name] for name in FEATURE_TERMS if settings.get(name)}
 
 
+def loss_file(loss: str) -> LossFile:
+    """What the file of a loss says.
+
+    Raises:
+        UsageError: if there is no such loss, or its file says what is not allowed.
+    """
+    return _file(loss.partition("+")[0])
+
+
+@functools.cache
+def _file(name: str) -> LossFile:
+    return read_loss_file(part_file(LOSS, name))
+
+
 def _setting(item: str, loss: str) -> tuple[str, float]:
     key, _, text = item.partition("=")
-    known = (*TERMS, TEMPERATURE)
-    if key not in known:
-        raise UsageError(f"loss {loss!r}: {unknown('setting', key, known)}")
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if key == TEMPERATURE and not (value > 0 and math.isfinite(value)):
-        raise UsageError(f"loss {loss!r}: {key} is {text!r}, it must be a number above 0")
-    if key != TEMPERATURE and not 0 <= value <= 1:
-        raise UsageError(f"loss {loss!r}: weight {key} is {text!r}, it must be from 0 to 1")
+    file = loss_file(loss)
+    if not file.settings:
+        name = loss.partition("+")[0]
+        raise UsageError(f"loss {loss!r}: {name!r} has no teacher, and so no settings")
+    if key not in file.settings:
+        raise UsageError(f"loss {loss!r}: {unknown('setting', key, file.settings)}")
+    value = file.settings[key].value(text)
+    if value is None:
+        word = f"weight {key}" if key in WEIGHTS else key
+        allowed = file.settings[key].allowed
+        raise UsageError(f"loss {loss!r}: {word} is {text!r}, it must be {allowed}")
     return key, value
+
+
+def _short(value: float) -> str:
+    """As few digits as give the number back."""
+    text = f"{value:g}"
+    return text if float(text) == value else repr(value)

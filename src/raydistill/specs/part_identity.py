@@ -36,9 +36,9 @@ SHIPPED = {
     "excerpt top-k": Shipped("0e90954eef919b58"),
     "excerpt top-k-tail": Shipped("592eae80d85ce0be"),
     "loss kd": Shipped("6e1dea8f9a8535d7"),
-    "loss lm": Shipped("37493c560e83cdf5"),
-    "loss logits-only": Shipped("4595a06dc0ea11ba"),
-    "loss minima": Shipped("e5e6b4f1bfe200ae"),
+    "loss lm": Shipped("5205c89c349e03b8"),
+    "loss logits-only": Shipped("0f9937be89710ec0"),
+    "loss minima": Shipped("51dcdc0437f6752a"),
     "model hub": Shipped("34000f4ba7c3cea1"),
     "model palm": Shipped("473ee2e15f05be51"),
     "score angular-distance": Shipped(

@@ -18,7 +18,7 @@ from raydistill.core.progress import UNKNOWN, StageProgress, report
 from raydistill.data.batches import open_tokens
 from raydistill.distillation.answer_cache import cached_teacher, windows_of
 from raydistill.distillation.answer_files import WrittenSpec
-from raydistill.distillation.loss_name import TEMPERATURE, loss_settings
+from raydistill.distillation.loss_name import temperature_of
 from raydistill.distillation.teacher_placement import parse_excerpt
 from raydistill.distillation.teachers import OnlineTeacher, Teacher, no_teacher
 from raydistill.evaluation.likelihood.perplexity import heldout_nll
@@ -164,7 +164,7 @@ def _teacher(job: TrialJob, model: ModelConfig, store: Store, world: World) -> T
             vocab_size=min(model.vocab_size, config_of(base_weights).vocab_size),
             excerpt=form,
             size=size,
-            temperature=loss_settings(spec.train.loss)[1].get(TEMPERATURE, 1.0),
+            temperature=temperature_of(spec.train.loss),
             precision=spec.train.recipe.precision,
         ),
         windows_of(spec.train, tokens),

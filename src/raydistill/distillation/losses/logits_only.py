@@ -1,7 +1,19 @@
 """KD without the LM loss: the KL to the teacher's distribution alone."""
 
-from functools import partial
+from torch import Tensor
 
+from raydistill.distillation.answers import Ask
 from raydistill.distillation.losses import kd
 
-loss = partial(kd.loss, lm=0.0)
+
+def loss(
+    logits_BTV: Tensor,
+    targets_BT: Tensor,
+    ask: Ask,
+    *,
+    lm: float = 0.0,
+    kl: float = 1.0,
+    temperature: float = 1.0,
+) -> Tensor:
+    """`kd` with other weights."""
+    return kd.loss(logits_BTV, targets_BT, ask, lm=lm, kl=kl, temperature=temperature)

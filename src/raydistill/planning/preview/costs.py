@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raydistill.core.errors import UsageError
-from raydistill.distillation.loss_name import TEMPERATURE, loss_settings
+from raydistill.distillation.loss_name import temperature_of
 from raydistill.distillation.teacher_placement import layout_of, parse_excerpt
 from raydistill.planning.artifacts import Artifacts, ages_by_scale
 from raydistill.planning.cell import BaseKey
@@ -166,7 +166,7 @@ def answers_bytes(prepared: PreparedSweep) -> int:
             answers = _Answers(
                 teacher=cell.teacher.key,
                 excerpt=cell.request.excerpt,
-                temperature=loss_settings(cell.request.loss)[1].get(TEMPERATURE, 1.0),
+                temperature=temperature_of(cell.request.loss),
                 precision=recipe.precision,
                 context=student.context,
                 vocab_size=min(student.vocab_size, teacher.vocab_size),

@@ -1,0 +1,152 @@
+"""What a loss's file says of it, read from its source: planning imports no torch.
+
+TEACHER = "whole"             # what it asks of a teacher; without this line "known"
+RANGES = {"alpha": (0, 1)}    # lowest and highest of a setting; without one, any number
+
+def loss(logits_BTV, targets_BT, ask, *, alpha=0.5): ...
+"""
+
+import ast
+import functools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from raydistill.core.errors import DataError, UsageError
+
+NONE, KNOWN, WHOLE = "none", "known", "whole"
+TEACHERS = (NONE, KNOWN, WHOLE)
+"""A loss asks nothing of a teacher, what a cached one knows too, or its whole distribution."""
+
+TEMPERATURE = "temperature"
+FEATURE_TERMS = ("hidden", "embedding", "attention")  # `feature_losses.py`, beside every loss
+WEIGHTS = ("lm", "kl", *FEATURE_TERMS)  # from 0 to 1, where a loss says nothing else
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """A number that a loss's name may carry."""
+
+    default: float  # an int: whole numbers only
+    lowest: float = -math.inf
+    highest: float = math.inf
+    above: bool = False  # the lowest itself is not allowed
+
+    def value(self, text: str) -> float | None:
+        """The number; None if it is none, or not allowed."""
+        try:
+            value = float(text)
+        except ValueError:
+            return None
+        fits = self.lowest <= value <= self.highest and not (self.above and value == self.lowest)
+        if not fits or not math.isfinite(value):
+            return None
+        if isinstance(self.default, int):
+            return int(value) if value == int(value) else None
+        return value
+
+    @property
+    def allowed(self) -> str:
+        """What it may be, in words."""
+        number = "a whole number" if isinstance(self.default, int) else "a number"
+        if math.isinf(self.lowest):
+            return number
+        if math.isinf(self.highest):
+            return f"{number} {'above' if self.above else 'from'} {self.lowest:g}"
+        words = f"from {self.lowest:g} to {self.highest:g}"
+        return f"{number} {words}" if isinstance(self.default, int) else words
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossFile:
+    """What a loss asks of a teacher, and its settings."""
+
+    teacher: str  # one of TEACHERS
+    settings: Mapping[str, Setting]
+
+
+@functools.cache  # a process goes on using the code that it has loaded
+def read_loss_file(file: Path) -> LossFile:
+    """What the file of a loss says.
+
+    Raises:
+        DataError: if it is not Python.
+        UsageError: if it defines no such function, or says what is not allowed.
+    """
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError) as error:
+        raise DataError(f"{file} is not Python: {error}") from None
+    return _Reader(file).loss_file(tree)
+
+
+def usual(name: str, default: float) -> Setting:
+    """A setting with the range that its name has where a loss says nothing."""
+    if name == TEMPERATURE:
+        return Setting(default=float(default), lowest=0, above=True)
+    if name in WEIGHTS:
+        return Setting(default=float(default), lowest=0, highest=1)
+    return Setting(default=default)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    file: Path
+
+    def loss_file(self, tree: ast.Module) -> LossFile:
+        functions = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "loss"]
+        if not functions:
+            self._refuse(1, "there is no def loss(logits_BTV, targets_BT, ask)")
+        teacher = self._constant(tree, "TEACHER", KNOWN)
+        if teacher not in TEACHERS:
+            self._refuse(1, f"TEACHER is {teacher!r}, it must be one of {', '.join(TEACHERS)}")
+        settings = dict(self._settings(functions[-1]))
+        for name, (lowest, highest) in self._ranges(tree, settings).items():
+            default = settings[name].default
+            settings[name] = Setting(default=default, lowest=lowest, highest=highest)
+        features = {} if teacher == NONE else {name: usual(name, 0.0) for name in FEATURE_TERMS}
+        return LossFile(teacher=teacher, settings=settings | features)
+
+    def _settings(self, function: ast.FunctionDef) -> Iterator[tuple[str, Setting]]:
+        taken = function.args
+        if len(taken.posonlyargs + taken.args) != 3 or taken.vararg or taken.kwarg:
+            self._refuse(
+                function.lineno, "loss takes logits_BTV, targets_BT, ask, then settings after a *"
+            )
+        for argument, default in zip(taken.kwonlyargs, taken.kw_defaults, strict=True):
+            value = None if default is None else self._literal(default, argument.arg)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                self._refuse(argument.lineno, f"setting {argument.arg} has no number as default")
+            if argument.arg in FEATURE_TERMS:
+                self._refuse(argument.lineno, f"every loss with a teacher has {argument.arg}")
+            yield argument.arg, usual(argument.arg, value)
+
+    def _ranges(
+        self, tree: ast.Module, settings: Mapping[str, Setting]
+    ) -> Mapping[str, tuple[float, float]]:
+        ranges: dict[str, tuple[float, float]] = self._constant(tree, "RANGES", {})
+        try:
+            fit = [low <= settings[name].default <= high for name, (low, high) in ranges.items()]
+        except (AttributeError, KeyError, TypeError, ValueError):
+            fit = [False]
+        if not all(fit):
+            what = f"RANGES gives settings a lowest and a highest value, not {ranges!r}"
+            self._refuse(1, what)
+        return ranges
+
+    def _constant(self, tree: ast.Module, name: str, default: Any) -> Any:
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+                return self._literal(node.value, name)
+        return default
+
+    def _literal(self, node: ast.expr, name: str) -> Any:
+        try:
+            return ast.literal_eval(node)
+        except ValueError:
+            self._refuse(node.lineno, f"{name} is read, not run: write its value out")
+
+    def _refuse(self, line: int, what: str) -> NoReturn:
+        raise UsageError(f"{self.file}, line {line}: {what}")

@@ -1,0 +1,103 @@
+"""What a loss says in its file: its settings are its function's keywords."""
+
+import pytest
+
+from raydistill.core.errors import UsageError
+from raydistill.core.parts import LOSS, part_file
+from raydistill.distillation.loss_file import FEATURE_TERMS, read_loss_file
+from raydistill.distillation.loss_name import canonical_loss, temperature_of
+
+MINE = """
+TEACHER = "whole"
+RANGES = {"alpha": (0.25, 1), "steps": (1, 8)}
+
+def loss(logits_BTV, targets_BT, ask, *, alpha: float = 0.5, steps: int = 2, shift=-1.0): ...
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(text):
+        file = tmp_path / f"mine{len(list(tmp_path.iterdir()))}.py"
+        file.write_text(text)
+        return read_loss_file(file)
+
+    return read
+
+
+def test_the_settings_of_a_loss_are_the_keywords_of_its_function(read):
+    file = read(MINE)
+    assert file.teacher == "whole"
+    defaults = {name: setting.default for name, setting in file.settings.items()}
+    assert defaults == {"alpha": 0.5, "steps": 2, "shift": -1.0} | dict.fromkeys(FEATURE_TERMS, 0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "text", "value"),
+    [
+        ("alpha", "0.25", 0.25),
+        ("alpha", "0.2", "from 0.25 to 1"),
+        ("alpha", "nan", "from 0.25 to 1"),
+        ("steps", "8", 8),
+        ("steps", "8.0", 8),
+        ("steps", "2.5", "a whole number from 1 to 8"),
+        ("steps", "9", "a whole number from 1 to 8"),
+        ("shift", "-1e9", -1e9),
+        ("shift", "inf", "a number"),
+        ("hidden", "1", 1.0),
+        ("hidden", "1.5", "from 0 to 1"),
+    ],
+)
+def test_a_setting_is_a_number_in_its_range(read, setting, text, value):
+    allowed = read(MINE).settings[setting]
+    assert allowed.value(text) == (None if isinstance(value, str) else value)
+    assert type(allowed.value(text)) in (type(value), type(None))
+    if isinstance(value, str):
+        assert allowed.allowed == value
+
+
+def test_a_loss_without_a_teacher_says_so_and_has_its_own_settings_alone(read):
+    free = read('TEACHER = "none"\ndef loss(a, b, ask, *, smoothing=0.1): ...')
+    assert (free.teacher, list(free.settings)) == ("none", ["smoothing"])
+    assert read("def loss(a, b, ask): ...").teacher == "known"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("score = 1", "there is no def loss"),
+        ("def loss(a, b): ...", "line 1: loss takes logits_BTV, targets_BT, ask"),
+        ("def loss(a, b, ask, **more): ...", "line 1: loss takes logits_BTV"),
+        ("\ndef loss(a, b, ask, *, x): ...", "line 2: setting x has no number as default"),
+        ("def loss(a, b, ask, *, x='a'): ...", "setting x has no number as default"),
+        ("def loss(a, b, ask, *, x=True): ...", "setting x has no number as default"),
+        ("def loss(a, b, ask, *, x=1 / 3): ...", "x is read, not run"),
+        ("def loss(a, b, ask, *, hidden=1): ...", "every loss with a teacher has hidden"),
+        ("TEACHER = 'all'\ndef loss(a, b, ask): ...", "TEACHER is 'all', it must be one of none,"),
+        ("RANGES = {'x': (0, 1)}\ndef loss(a, b, ask): ...", "RANGES gives settings a lowest"),
+        ("RANGES = {'x': 1}\ndef loss(a, b, ask, *, x=1): ...", "RANGES gives settings a lowest"),
+        ("RANGES = {'x': (2, 3)}\ndef loss(a, b, ask, *, x=1): ...", "RANGES gives settings"),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_line_with_its_place(read, text, message):
+    with pytest.raises(UsageError, match=r"mine0\.py, line") as error:
+        read(text)
+    assert message in str(error.value)
+
+
+def test_shipped_losses_have_the_settings_that_they_had():
+    names = {"lm", "kl", "temperature", *FEATURE_TERMS}
+    for loss in ("kd", "minima", "logits-only"):
+        assert read_loss_file(part_file(LOSS, loss)).settings.keys() == names
+    assert not read_loss_file(part_file(LOSS, "lm")).settings
+
+
+def test_a_canonical_name_keeps_every_digit():
+    assert canonical_loss("kd+temperature=1.23456789") == "kd+temperature=1.23456789"
+    assert canonical_loss("kd+temperature=2.50+lm=1e-1") == "kd+lm=0.1+temperature=2.5"
+    assert (temperature_of("kd+temperature=3"), temperature_of("lm")) == (3, 1)
+
+
+def test_a_setting_that_is_given_twice_is_refused():
+    with pytest.raises(UsageError, match="gives a setting twice"):
+        canonical_loss("kd+temperature=1+temperature=2")
