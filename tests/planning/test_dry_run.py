@@ -13,7 +13,8 @@ from raydistill.cli.arguments.sweep_parser import sweep_parser
 from raydistill.core.units import format_flops
 from raydistill.planning.artifacts import UNTOKENISED
 from raydistill.planning.prepared import prepare
-from raydistill.planning.preview.dry_run import describe, layer_map
+from raydistill.planning.preview.dry_run import describe
+from raydistill.planning.preview.trial_table import layer_map
 from raydistill.specs.flops import exact_flops, parameters
 from raydistill.specs.locations import pick
 from raydistill.specs.scale import load_scale, scale_names
@@ -56,9 +57,9 @@ def test_every_distinct_trial_has_its_line(store):
 
 
 def test_before_a_base_exists_its_trials_have_no_id(store):
-    text = "\n".join(lines_of(store, "--scale", "smoke"))
-    assert "80B → 15.872K (to be pretrained)" in text
-    assert text.count("after pretraining") == 5
+    lines = lines_of(store, "--scale", "smoke")
+    assert "80B → 15.872K (to be pretrained)" in "\n".join(lines)
+    assert "every trial: gap 0, tokens 8.7K, time ?, id after pretraining" in lines
 
 
 def test_both_clocks_are_told(store):
@@ -140,8 +141,8 @@ def test_no_line_is_wider_than_the_terminal(store, scale, width):
 
 def test_wide_enough_terminals_get_one_line_for_each_trial(store):
     for scale, trials in [("paper_300m", 32), ("paper_1b", 5)]:
-        maps = [ln for ln in lines_of(store, "--scale", scale) if ln[:24].strip("■□·") == ""]
-        assert len([line for line in maps if "after" in line]) == trials
+        maps = [ln for ln in lines_of(store, "--scale", scale) if ln and not ln[:24].strip("■□·")]
+        assert len([line for line in maps if "location" not in line]) == trials
 
 
 @pytest.mark.parametrize("flag", ["--dry-run", "--help"])

@@ -3,13 +3,18 @@
 import contextlib
 import io
 import os
+import re
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from raydistill.reports.console.console import open_console
-from raydistill.reports.formats.terminal import print_table
+from raydistill.reports.console.console import PipeSafeConsole, open_console
+from raydistill.reports.formats.terminal import print_section, print_table
+from raydistill.reports.tables.grids import Section
 from raydistill.reports.tables.table import build_table
 from support.reported import printed, whole_sweep
 
@@ -25,6 +30,44 @@ def test_every_number_is_whole_at_every_width(table, width):
     assert max(len(line.rstrip()) for line in text.splitlines()) <= width
     assert "…" not in text
     assert text.count("+10.97") == printed(table, 200).count("+10.97")
+
+
+@settings(max_examples=12, deadline=None)
+@given(width=st.integers(60, 200))
+def test_no_word_is_broken_and_a_table_stays_one(table, width):
+    """What differs between widths is where lines end, and how often headers and labels stand."""
+    text, wide = printed(table, width), printed(table, 200)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+    missing = Counter(wide.split()) - Counter(text.split())
+    assert not missing
+    assert Counter(text.split()).keys() == Counter(wide.split()).keys()
+    heads = re.compile(r"^(location|checkpoint)  ", re.MULTILINE)
+    assert len(heads.findall(text)) >= len(heads.findall(wide))
+
+
+def test_long_labels_have_several_lines_and_addresses_stay_whole():
+    address = f"http://tracking.example.org/{'a-long-folder/' * 6}"
+    section = Section(
+        title=f"Everything is at {address}",
+        headers=("cell", "delta_nll, nats/token", "note"),
+        rows=(("angular-distance-last, age 320B, count 12, gap 1B", "+0.113 [0.110 0.116]", "x"),),
+    )
+    file = io.StringIO()
+    print_section(section, PipeSafeConsole(file=file, width=40))
+    assert file.getvalue().splitlines() == [
+        "",
+        "Everything is at",
+        address,
+        "                            delta_nll",
+        "cell                       nats/token",
+        "angular-distance-last,         +0.113",
+        "age 320B, count 12,     [0.110 0.116]",
+        "gap 1B                               ",
+        "cell                    note",
+        "angular-distance-last,     x",
+        "age 320B, count 12,         ",
+        "gap 1B                      ",
+    ]
 
 
 def test_a_file_gets_plain_lines_and_no_color_is_respected(table, monkeypatch):

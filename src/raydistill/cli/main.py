@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -15,6 +14,7 @@ from raydistill.cli.arguments.sweep_parser import sweep_parser
 from raydistill.cli.exit import exit_code_of
 from raydistill.cli.next_commands import next_commands
 from raydistill.core.redaction import redact
+from raydistill.core.text.lines import line_width
 from raydistill.data.corpus.preparation import check_corpus
 from raydistill.data.corpus.request import corpus_request
 from raydistill.evaluation.lm_harness.task_data import missing_task_data
@@ -83,7 +83,7 @@ def _prepare(sweep: Sweep, flags: argparse.Namespace, command: str) -> PreparedS
 
 def _print_plan(prepared: PreparedSweep, end: str = "\n") -> None:
     """Print every trial and what all will cost, also into a pipe that closes before the end."""
-    text = redact(describe(prepared, width=shutil.get_terminal_size((100, 24)).columns))
+    text = redact(describe(prepared, width=line_width()))
     try:
         print(text, end=end, flush=True)
     except BrokenPipeError:

@@ -14,7 +14,7 @@ from raydistill.planning.history.state import (
     has_ended,
     layer_map_of,
 )
-from raydistill.planning.preview.dry_run import layer_map
+from raydistill.planning.preview.trial_table import layer_map
 from raydistill.reports.results.cells import is_control
 from raydistill.reports.results.controls import control_of
 from raydistill.reports.results.records import CellRecord

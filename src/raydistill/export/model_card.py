@@ -9,7 +9,7 @@ from raydistill.core.units import format_bytes, format_flops, format_tokens
 from raydistill.evaluation.bootstrap import Entry, Missing
 from raydistill.evaluation.performance_drops import Drops
 from raydistill.export.lineage import FILE, Healing, Lineage, Lost, Speeds, is_teacher_free
-from raydistill.planning.preview.dry_run import layer_map
+from raydistill.planning.preview.trial_table import layer_map
 from raydistill.reports.formats.markdown import grid
 from raydistill.reports.tables.grids import ABSENT, Section, with_interval
 from raydistill.reports.tables.lengths import in_windows, truncated_text

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from raydistill.core.units import ratio_drop_pct, ratio_rise_pct
 from raydistill.planning.cell import ADDED, REFERENCE, format_value
-from raydistill.planning.preview.dry_run import KEPT, REMOVED
+from raydistill.planning.preview.trial_table import KEPT, REMOVED
 from raydistill.specs.results import (
     NOT_KNOWN,
     Cost,

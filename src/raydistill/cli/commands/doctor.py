@@ -11,6 +11,7 @@ from raydistill.core.errors import RaydistillError, SetupError
 from raydistill.core.redaction import printed_command, redact
 from raydistill.core.signals import interrupts_held
 from raydistill.reports.console.console import open_console
+from raydistill.reports.formats.terminal import print_text
 from raydistill.runners.diagnostics.disk import diagnose_storage
 from raydistill.runners.diagnostics.finding import Finding, Level, ok
 from raydistill.runners.diagnostics.packages import diagnose_packages
@@ -26,7 +27,8 @@ def doctor(store: Store, flags: argparse.Namespace) -> int:
     counts = dict.fromkeys(Level, 0)
     for area, finding in _findings(store, tracking_uri_of(flags, store.root)):
         counts[finding.level] += 1
-        console.print(f"{finding.level:<5} {area:<9} {redact(finding.what)}", soft_wrap=True)
+        line = f"{finding.level:<5} {area:<9} {redact(finding.what)}"
+        print_text(line, console, indent=" " * 16)
         if finding.remedy:
             console.print(f"{'':15} → {finding.remedy}", soft_wrap=True)
     console.print(f"{counts[Level.WRONG]} wrong, {counts[Level.NOTE]} to note")

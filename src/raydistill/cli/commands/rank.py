@@ -21,7 +21,7 @@ from raydistill.reports import ranking
 from raydistill.reports.console.console import open_console
 from raydistill.reports.figures import panels as pictures
 from raydistill.reports.figures.ranking import ranking_figure
-from raydistill.reports.formats.terminal import print_section
+from raydistill.reports.formats.terminal import print_section, print_text
 from raydistill.storage.manifest import write_text
 from raydistill.storage.output_folder import check_output, output_folder, write_errors
 from raydistill.storage.store import Store
@@ -51,19 +51,21 @@ def rank(store: Store, flags: argparse.Namespace) -> int:
         named.model, sample, counts, name=named.name, text=text_name, dear=flags.greedy
     )
     command, remark = _next(result, named, text, sample.corpus, store)
-    console.print(ranking.summary_line(result), soft_wrap=True)
+    print_text(ranking.summary_line(result), console)
     for section in ranking.sections(result):
         print_section(section, console)
     console.print()
     for line in ranking.findings(result):
-        console.print(line, soft_wrap=True)
+        print_text(line, console)
     folder = _folder(flags, named.name)
     with output_folder(folder, overwrite=True) as draft, write_errors(draft):
         write_text(draft / "rank.md", ranking.to_markdown(result, command, remark))
         write_text(draft / "rank.csv", ranking.to_csv(result))
         pictures.save(pictures.draw_together(ranking_figure(result)), "rank", draft)
     console.print(f"\nTables and picture: {folder}/rank.md, .csv, .svg, .png", soft_wrap=True)
-    console.print("\n".join(filter(None, (remark, f"Next: {command}"))), soft_wrap=True)
+    if remark:
+        print_text(remark, console)
+    console.print(f"Next: {command}", soft_wrap=True)
     return 0
 
 

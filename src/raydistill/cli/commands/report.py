@@ -8,7 +8,12 @@ from raydistill.driver.from_mlflow import from_mlflow
 from raydistill.reports.console.console import PipeSafeConsole, open_console
 from raydistill.reports.formats import all_formats as formats
 from raydistill.reports.formats.csv import to_csv
-from raydistill.reports.formats.terminal import print_pairs, print_section, print_table
+from raydistill.reports.formats.terminal import (
+    print_pairs,
+    print_section,
+    print_table,
+    print_text,
+)
 from raydistill.reports.results.cells import SweepReport
 from raydistill.reports.sources.from_store import from_store
 from raydistill.reports.sweep_report import ReportContent, report_content
@@ -93,7 +98,7 @@ def _print(
 ) -> None:
     for table in free:
         print_section(table.grid, console)
-        console.print(table.caption)
+        print_text(table.caption, console)
     for part in () if free else chapters:
         print_table(part.table, console)
         for section in part.paper_tables:
@@ -143,9 +148,9 @@ def best(store: Store, flags: argparse.Namespace) -> int:
     console = open_console()
     for sweep in _stored(store, flags.sweep):
         table = build_table(sweep)
-        console.print(f"\n{table.title}", style="bold")
+        print_text(f"\n{table.title}", console, style="bold")
         for warning in table.warnings:
-            console.print(warning, style="yellow")
+            print_text(warning, console, style="yellow")
         for section in best_rows(sweep, table):
             print_section(section, console)
     return 0

@@ -6,7 +6,8 @@ from raydistill.evaluation.stored_scores import measured
 from raydistill.planning.cell import ADDED, BaseKey, BaseRequest
 from raydistill.planning.history.sweep_record import CellRequest, SweepRecord
 from raydistill.planning.outcomes import outcome
-from raydistill.planning.preview.dry_run import UNKNOWN, layer_map, map_of
+from raydistill.planning.preview.dry_run import map_of
+from raydistill.planning.preview.trial_table import UNKNOWN, layer_map
 from raydistill.specs.locations import Layers
 from raydistill.specs.results import Documents, Finished, Outcome, Scores, Unfinished
 from raydistill.specs.trial import age_places

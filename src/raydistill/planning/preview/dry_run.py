@@ -1,9 +1,9 @@
 """A plan as plain text, for `--dry-run`: every distinct trial, its layers and its cost."""
 
-import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
+from raydistill.core.text.lines import wrap
 from raydistill.core.units import format_bytes, format_flops, format_seconds, format_tokens
 from raydistill.evaluation.lm_harness.task_data import missing_task_data
 from raydistill.planning.cell import REFERENCE, BaseRequest, bases_of, cell_name, format_value
@@ -21,7 +21,8 @@ from raydistill.planning.preview.costs import (
 from raydistill.planning.preview.forecast import forecast
 from raydistill.planning.preview.lengths import lengths_text
 from raydistill.planning.preview.repeats import text_notes
-from raydistill.planning.resolve import PlannedTrial, Unscored
+from raydistill.planning.preview.trial_table import UNKNOWN, Row, layer_map, trial_table
+from raydistill.planning.resolve import PlannedTrial
 from raydistill.planning.search_settings import FUNNEL, TPE
 from raydistill.specs.evaluation import EvalSpec
 from raydistill.specs.flops import parameters
@@ -29,29 +30,10 @@ from raydistill.specs.locations import NONE, label
 from raydistill.specs.scale import Scale
 from raydistill.specs.trial import FROM_BASE, RandomBase, Recipe, TrialRequest, TrialSpec
 
-KEPT, REMOVED, UNKNOWN = "■", "□", "·"
 MOST_SHARED = 5  # trials whose several names are listed
 MOST_ROWS = 40  # of the trials that Optuna may choose from
 
-_ALWAYS = ("age", "count", "gap")  # columns that are shown even if they do not vary
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """One distinct trial as text."""
-
-    layers: str  # a box for each
-    location: str
-    values: tuple[str, ...]
-
-
-def layer_map(num_layers: int, removed: Sequence[int]) -> str:
-    """One box for each layer of the base, empty where it is removed.
-
-    >>> layer_map(6, (1, 2))
-    '■□□■■■'
-    """
-    return "".join(REMOVED if layer in removed else KEPT for layer in range(num_layers))
+_ALWAYS = ("age", "count", "gap")  # fields that are shown even if they do not vary
 
 
 def map_of(spec: TrialSpec, scale: Scale) -> str:
@@ -73,9 +55,6 @@ def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
     ]
     most = MOST_ROWS if options.search == TPE else len(rows)
     heads = (*names, "tokens", "FLOPs", "time", "id")
-    legend = f"{KEPT} stays  {REMOVED} leaves"
-    if any(isinstance(trial.trial, Unscored) for trial in trials):
-        legend += f"  {UNKNOWN} layers known after scoring"
     sentences = (
         *_shared(trials),
         *_probes(plan),
@@ -84,18 +63,13 @@ def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
     )
     lines = [
         *_headings(prepared, width),
-        *(
-            line
-            for note in text_notes(prepared)
-            for line in _wrapped(f"{'text':9} {note}", width, " " * 10)
-        ),
+        *(line for note in text_notes(prepared) for line in _fact("text", note, width)),
         "",
-        *textwrap.wrap(legend, width),
-        *_table(heads, rows[:most], width),
+        *trial_table(heads, rows[:most], width),
         *([f"… and {len(rows) - most} more trials to choose from"] if len(rows) > most else []),
         "",
         _counts(trials, work),
-        *(line for sentence in sentences for line in _wrapped(sentence, width, "  ")),
+        *(line for sentence in sentences for line in wrap(sentence, width, "  ")),
     ]
     return "\n".join(line.rstrip() for line in lines)
 
@@ -143,36 +117,6 @@ def _row(planned: PlannedTrial, work: Work, names: Sequence[str], rates: Rates) 
     )
 
 
-def _table(heads: tuple[str, ...], rows: Sequence[Row], width: int) -> Iterator[str]:
-    """A line for each trial; where that is too wide, a few short lines."""
-    columns = zip(heads, *(row.values for row in rows), strict=True)
-    widths = [max(map(len, column)) for column in columns]
-    boxes = len(rows[0].layers)
-    locations = width - boxes - 2 - sum(1 + column for column in widths)
-    if locations < max(len(word) for row in rows for word in row.location.split()):
-        yield from _stacked(heads, rows, width)
-        return
-    locations = min(locations, max(len(row.location) for row in rows))
-    locations = max(locations, len("location"))
-
-    def line(layers: str, location: str, values: Sequence[str]) -> str:
-        cells = (value.rjust(column) for value, column in zip(values, widths, strict=True))
-        return f"{layers:{boxes}}  {location:{locations}} {' '.join(cells)}"
-
-    yield line("", "location", heads)
-    for row in rows:
-        first, *more = textwrap.wrap(row.location, locations)
-        yield line(row.layers, first, row.values)
-        yield from (line("", rest, [""] * len(widths)) for rest in more)
-
-
-def _stacked(heads: tuple[str, ...], rows: Sequence[Row], width: int) -> Iterator[str]:
-    for row in rows:
-        yield from textwrap.wrap(row.layers, width)
-        values = [f"{head} {value}" for head, value in zip(heads, row.values, strict=True)]
-        yield from _wrapped(" · ".join((row.location, *values)), width, "  ")
-
-
 def _headings(prepared: PreparedSweep, width: int) -> Iterator[str]:
     plan, scale, model = prepared.plan, prepared.plan.scale, prepared.plan.scale.model
     bases = bases_of(plan.cells, teachers=True)
@@ -204,9 +148,13 @@ def _headings(prepared: PreparedSweep, width: int) -> Iterator[str]:
         "search": _search(plan),
         "storage": str(plan.options.storage),
     }
-    yield from _wrapped(f"{plan.sweep.name}: {plan.sweep.question}", width, "")
+    yield from wrap(f"{plan.sweep.name}: {plan.sweep.question}", width)
     for name, fact in facts.items():
-        yield from _wrapped(f"{name:9} {fact}", width, " " * 10)
+        yield from _fact(name, fact, width)
+
+
+def _fact(name: str, fact: str, width: int) -> list[str]:
+    return wrap(f"{name:9} {fact}", width, " " * min(10, width // 2))
 
 
 def _age(base: BaseRequest, *, exists: bool) -> str:
@@ -291,7 +239,3 @@ def _answers(needed_bytes: int, cache_gb: float) -> Iterator[str]:
         if needed_bytes > 1e9 * cache_gb:
             cap = f"over the cap of {cache_gb:g} GB: raise --cache-gb, or write less of each token"
         yield f"Cached teachers: at most {format_bytes(needed_bytes)} in the storage, {cap}."
-
-
-def _wrapped(text: str, width: int, indent: str) -> list[str]:
-    return textwrap.wrap(text, width, subsequent_indent=indent[: width // 2])

@@ -6,16 +6,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 
 from raydistill.core.progress import UNKNOWN, Pace, StageProgress, listening
+from raydistill.core.text.lines import line_width
 from raydistill.core.units import format_bytes, format_tokens
 
 
 class PipeSafeConsole(Console):
-    """A rich console that survives a closed pipe."""
+    """A rich console that survives a closed pipe, and breaks no word."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As rich does; a word that is too long for a line goes on beyond its end, whole."""
+        super().print(*objects, **{"overflow": "ignore", "crop": False, **options})
 
     def on_broken_pipe(self) -> None:
         """Fall silent; rich itself would end the program."""
@@ -27,12 +32,15 @@ class PipeSafeConsole(Console):
 def open_console(file: TextIO | None = None) -> PipeSafeConsole:
     """A console on `file`, standard output by default; NO_COLOR and COLUMNS are respected.
 
+    It is as wide as the terminal, and 100 columns where it is none.
+
     A character outside the encoding of the file is printed as `?`.
     """
     target = sys.stdout if file is None else file
     if isinstance(target, io.TextIOWrapper):
         target.reconfigure(errors="replace")
-    return PipeSafeConsole(file=file, highlight=False, markup=False, emoji=False)
+    width = None if target.isatty() else line_width()
+    return PipeSafeConsole(file=file, highlight=False, markup=False, emoji=False, width=width)
 
 
 TERMINAL_EVERY_S, PLAIN_EVERY_S = 0.2, 15.0  # between two lines of progress

@@ -1,4 +1,7 @@
-"""The table of a sweep on a terminal of any width: first in Table 5's shape, then in full."""
+"""The table of a sweep on a terminal of any width: first in Table 5's shape, then in full.
+
+What is too wide has its intervals below their values, then its columns in several grids.
+"""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -8,11 +11,13 @@ from rich.measure import Measurement
 from rich.table import Table as Grid
 from rich.text import Text
 
+from raydistill.core.text.lines import wrap
 from raydistill.reports.tables import footnotes, grids
 from raydistill.reports.tables.grids import Section
 from raydistill.reports.tables.table import Table
 
-LIST_INDENT = 18  # characters before the values of a list
+NAMES = 19  # columns of the names of a list
+LABELS = 20  # columns that labels have at least, where they are longer
 
 
 def print_table(table: Table, console: Console) -> None:
@@ -30,66 +35,96 @@ def print_section(section: Section, console: Console) -> None:
 def print_pairs(section: Section, console: Console) -> None:
     """Print a section of two columns as lines of name and text."""
     console.print(section.title, style="bold")
+    indent = " " * min(NAMES, console.width // 3)
     for name, text in section.rows:
-        console.print(f"{name:19}{text}", soft_wrap=True)
+        print_text(f"{name:{NAMES}}{text}", console, indent=indent)
+
+
+def print_text(text: str, console: Console, *, style: str = "", indent: str = "") -> None:
+    """Print sentences, as wide as the console is, `indent` before every line but the first."""
+    console.print(_text(text, console, style, indent))
 
 
 def _parts(table: Table, console: Console) -> Iterator[RenderableType]:
-    yield Text(table.title, style="bold")
-    yield from (Text(warning, style="yellow") for warning in table.warnings)
+    yield _text(table.title, console, "bold")
+    yield from (_text(warning, console, "yellow") for warning in table.warnings)
     if not table.blocks:
         return
     blocks = grids.readable(table.blocks)
     if len(blocks) == len(table.blocks):
-        yield from _matrices(table, console)
+        section = grids.matrix(table, table.columns)
+        yield _text(f"\n{section.title}", console, "bold")
+        short = tuple(header.replace("-", "-\n", 1) for header in section.headers)
+        yield from _split(dataclasses.replace(section, headers=short), console)
     yield from _fitted(grids.removed_layers(table), console)
     for block in blocks:
-        yield Text(f"\n{block.title}", style="bold")
+        yield _text(f"\n{block.title}", console, "bold")
         yield from _fitted(grids.against_base(block), console)
         yield from _fitted(grids.against_control(block), console)
         yield Text("")
-        yield from (Text(sentence) for sentence in block.words)
-    yield Text(f"\n{footnotes.LEGEND}", style="dim")
-    yield from (Text(line, style="dim") for line in footnotes.footnote_lines(table.footnotes))
+        yield from (_text(sentence, console) for sentence in block.words)
+    yield _text(f"\n{footnotes.LEGEND}", console, "dim")
+    yield from (_text(line, console, "dim") for line in footnotes.footnote_lines(table.footnotes))
 
 
 def _cost(table: Table, console: Console) -> Iterator[RenderableType]:
     if table.spending.trials:
         yield from _fitted(grids.spending(table), console)
-        yield from (Text(line, style="dim") for line in table.spending.words)
+        yield from (_text(line, console, "dim") for line in table.spending.words)
 
 
-def _matrices(table: Table, console: Console) -> Iterator[RenderableType]:
-    """Table 5's shape, in several grids where one is too wide."""
-    yield Text(f"\n{grids.matrix(table, ()).title}", style="bold")
-    names = list(table.columns)
-    while names:
-        count = 1
-        while count < len(names) and _fits(_matrix_grid(table, names[: count + 1]), console):
-            count += 1
-        yield _matrix_grid(table, names[:count])
-        del names[:count]
-
-
-def _matrix_grid(table: Table, names: Sequence[str]) -> Grid:
-    section = grids.matrix(table, names)
-    short = tuple(header.replace("-", "-\n", 1) for header in section.headers)
-    return _grid(dataclasses.replace(section, headers=short))
+def _text(text: str, console: Console, style: str = "", indent: str = "") -> Text:
+    return Text("\n".join(wrap(text, console.width, indent)), style=style)
 
 
 def _fitted(section: Section, console: Console) -> Iterator[RenderableType]:
-    """`section` as a grid, intervals below their values if need be; else as a list."""
-    yield Text(f"\n{section.title}", style="italic")
+    """`section` as a grid, intervals below their values if need be; else as several."""
+    yield _text(f"\n{section.title}", console, "italic")
     stacked = tuple(tuple(v.replace(" [", "\n[") for v in row) for row in section.rows)
     for rows in (section.rows, stacked):
         grid = _grid(dataclasses.replace(section, rows=rows))
         if _fits(grid, console):
             yield grid
             return
-    for label, *values in section.rows:
-        yield Text(label, style="bold")
-        for header, value in zip(section.headers[1:], values, strict=True):
-            yield Text(f"  {header.partition(',')[0]:{LIST_INDENT}}{value}")
+    yield from _split(dataclasses.replace(section, rows=stacked), console)
+
+
+def _split(section: Section, console: Console) -> Iterator[RenderableType]:
+    """The columns of `section` in as few grids as fit, each with the labels before them.
+
+    Long labels have several lines. A column that does not fit beside them is a list.
+    """
+    section = _with_short_labels(section, max(LABELS, console.width // 3))
+    rest = range(1, len(section.headers))
+    while rest:
+        count = len(rest)
+        while count > 1 and not _fits(_grid(_columns(section, rest[:count])), console):
+            count -= 1
+        part = _columns(section, rest[:count])
+        yield from [_grid(part)] if _fits(_grid(part), console) else _list(part, console)
+        rest = rest[count:]
+
+
+def _with_short_labels(section: Section, width: int) -> Section:
+    def short(row: tuple[str, ...]) -> tuple[str, ...]:
+        return "\n".join(wrap(row[0], width)), *row[1:]
+
+    rows = tuple(map(short, section.rows))
+    return dataclasses.replace(section, headers=short(section.headers), rows=rows)
+
+
+def _list(section: Section, console: Console) -> Iterator[Text]:
+    """The values of one column, each below its label."""
+    for label, value in section.rows:
+        yield _text(label, console, "bold")
+        yield _text(value, console)
+
+
+def _columns(section: Section, columns: Sequence[int]) -> Section:
+    """The labels of `section` and some of its columns."""
+    rows = tuple((row[0], *(row[i] for i in columns)) for row in section.rows)
+    headers = (section.headers[0], *(section.headers[i] for i in columns))
+    return dataclasses.replace(section, headers=headers, rows=rows)
 
 
 def _fits(grid: Grid, console: Console) -> bool:

@@ -1,0 +1,1 @@
+"""Text for a terminal, a file or a pipe."""
