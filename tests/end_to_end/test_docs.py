@@ -38,6 +38,13 @@ SWEEPS = sorted(
         if "python" in words and words[words.index("python") + 1].startswith("sweeps/")
     }
 )
+BY_NAME = sorted(
+    {
+        shlex.join(words[words.index("raydistill") + 1 :])
+        for _, words in LINES
+        if "raydistill" in words and words[words.index("raydistill") + 1] == "sweep"
+    }
+)
 ON_MODELS = [
     shlex.join(words[1:])
     for _, words in LINES
@@ -60,6 +67,14 @@ def test_a_documented_sweep_can_be_planned(command, tmp_path):
     _python, script, *words = shlex.split(command)
     flags = [*words, *([] if "--dry-run" in words else ["--dry-run"])]
     done = sweeping.here(Path(script).stem, tmp_path, *flags, RAYDISTILL_SCALE="laptop")
+    assert done.returncode == 0, done.stderr
+    assert "distinct trials" in done.stdout
+
+
+@pytest.mark.parametrize("command", BY_NAME)
+def test_a_documented_sweep_of_the_package_can_be_planned(command, tmp_path):
+    words = command.replace("mine.py", "sweeps/where_to_drop.py").split()
+    done = sweeping.command(tmp_path, *dict.fromkeys([*words, "--dry-run"]))
     assert done.returncode == 0, done.stderr
     assert "distinct trials" in done.stdout
 

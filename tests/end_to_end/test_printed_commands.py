@@ -27,16 +27,16 @@ from support.tokenizer_kinds import save_kind
 
 PACKAGE = sweeping.ROOT / "src/raydistill"
 PRINTED = {
-    "cli/arguments/given_flags.py": "python",  # test_next_commands
+    "cli/main.py": "python",  # test_next_commands
     "cli/next_commands.py": "ray",
-    "cli/commands/rank.py": "python",  # test_ranking
+    "cli/commands/sweep.py": "raydistill",  # test_sweep
+    "core/paths.py": "python",  # test_ranking, test_rerun_command; of a wheel: test_wheel
     "cli/commands/merge_stores.py": "raydistill",  # here, as are those without another place
     "cli/commands/doctor.py": "raydistill",
     "data/sources/embedded.py": "pip",
     "driver/run.py": "raydistill",  # test_next_commands
     "models/huggingface/checkpoint.py": "raydistill",
     "planning/artifacts.py": "raydistill",
-    "planning/history/rerun_command.py": "python",
     "planning/reference_models.py": "raydistill",
     "pruning/calibration.py": "pip",
     "runners/diagnostics/nodes.py": "pip",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from raydistill.core.paths import sweep_script
+from raydistill.core.paths import sweep_command
 from raydistill.planning.history.rerun_command import command_of, keep_command, last_command
 from raydistill.planning.history.sweep_record import record_of
 from raydistill.storage.store import Store
@@ -28,7 +28,7 @@ def test_the_command_of_a_cell_means_its_trial(name, tmp_path):
     assert len(record.cells) > 3
     for cell in record.cells:
         words = shlex.split(command_of(record, cell, store))
-        assert words[:2] == ["python", sweep_script(name)]
+        assert words[:2] == sweep_command(name)
         assert Path(words[1]).is_absolute()
         (trial,) = finished.prepared(finished.plan(name, store, *words[2:]), store).trials
         assert trial.trial_id == cell.spec.trial_id
@@ -38,10 +38,24 @@ def test_the_last_command_is_kept_and_gives_the_script(tmp_path):
     store = Store(tmp_path)
     finished.prepare(store)
     record = record_of(finished.prepared(finished.plan("when_to_drop", store), store))
-    script = sweep_script("when_to_drop")
+    script = sweep_command("when_to_drop")[1]
     assert last_command(record, store) == f"python {script} --scale smoke"
     command = "python '/my sweeps/x.py' --tracking-uri http://ann:pw@host:5000"
     keep_command(command, store, record.name, record.scale)
     assert last_command(record, store).endswith(" --tracking-uri http://***@host:5000")
     words = shlex.split(command_of(record, record.cells[0], store))
     assert words[:2] == ["python", "/my sweeps/x.py"]
+    keep_command("raydistill sweep when_to_drop --gap 0", store, record.name, record.scale)
+    words = shlex.split(command_of(record, record.cells[0], store))
+    assert words[:4] == ["raydistill", "sweep", "when_to_drop", "--scale"]
+
+
+def test_a_script_of_a_repository_elsewhere_is_named_as_it_is_here(tmp_path):
+    store = Store(tmp_path)
+    finished.prepare(store)
+    record = record_of(finished.prepared(finished.plan("when_to_drop", store), store))
+    elsewhere = f"python {tmp_path}/her/sweeps/when_to_drop.py --gap 0"
+    keep_command(elsewhere, store, record.name, record.scale)
+    words = shlex.split(command_of(record, record.cells[0], store))
+    assert words[:2] == sweep_command("when_to_drop")
+    assert Path(words[1]).is_file()

@@ -102,6 +102,7 @@ def in_this_process(program, argv, variables, folder=None):
         for name, value in variables.items():
             patch.setenv(name, value)
         patch.setattr(sys, "argv", argv)
+        patch.setattr(sys, "path", [*sys.path])
         patch.chdir(folder or ROOT)
         with pytest.raises(SystemExit) as end:
             program()

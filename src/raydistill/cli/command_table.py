@@ -59,6 +59,16 @@ TOLERANCE = number(
 
 COMMANDS = (
     Command(
+        "sweep",
+        "a sweep of the package by its name, or your own by its file (what there is)",
+        flags=(
+            flag("sweep", nargs="?", metavar="NAME|FILE", help="where_to_drop, or mine.py"),
+            flag("words", nargs=argparse.REMAINDER, metavar="...", help="its flags: --help"),
+        ),
+        main="raydistill.cli.commands.sweep:sweep",
+        storage=False,
+    ),
+    Command(
         "base",
         "train the bases of a scale anew",
         flags=(

@@ -1,6 +1,7 @@
 """`raydistill`: from its command line to a command."""
 
 import argparse
+import pkgutil
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -17,7 +18,7 @@ from raydistill.storage.store import Store
 
 
 def raydistill() -> NoReturn:
-    """The console command. Sweeps are scripts of their own."""
+    """The console command."""
     sys.exit(exit_code_of(lambda: _run(sys.argv[1:])))
 
 
@@ -34,7 +35,7 @@ def _parser(argv: Sequence[str]) -> Parser:
     parser = Parser(
         prog="raydistill",
         description="Which layers to take out of a language model, how many, when, at what age.",
-        epilog=f"A sweep is a script of its own, such as sweeps/where_to_drop.py; {EXITS}",
+        epilog=f"Begin with: raydistill sweep where_to_drop; {EXITS}",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"raydistill {__version__}")
@@ -52,6 +53,8 @@ def _run(argv: Sequence[str]) -> int:
     if flags.command is None:
         _parser(argv).print_help()
         return 0
+    if flags.command.name == "sweep":  # its storage is among the sweep's own flags
+        return int(pkgutil.resolve_name(flags.command.main)(flags))
     store = Store(storage_of(flags))
     if message := fault_injection.arm(store.path("faults")):
         print(message, file=sys.stderr)

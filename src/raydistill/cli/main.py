@@ -2,9 +2,11 @@
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import NoReturn
 
 from raydistill.cli.arguments.given_flags import GivenFlags, given_flags
@@ -30,13 +32,24 @@ from raydistill.storage.store import Store
 
 def main(sweep: Sweep) -> NoReturn:
     """Run a sweep as the command line says, and exit."""
-    sys.exit(exit_code_of(lambda: _run(sweep, sys.argv[1:])))
+    launcher = ("python", str(Path(sys.argv[0]).absolute()))
+    sys.exit(exit_code_of(lambda: run_sweep(sweep, launcher, sys.argv[1:])))
 
 
-def _run(sweep: Sweep, argv: Sequence[str]) -> int:
-    parser = sweep_parser(sweep)
+def run_sweep(sweep: Sweep, launcher: Sequence[str], argv: Sequence[str]) -> int:
+    """Show or run what the flags of a sweep ask for; returns the exit code.
+
+    Args:
+        sweep: the question.
+        launcher: the words that started it, for commands that are printed.
+        argv: its flags.
+
+    Raises:
+        RaydistillError: if it cannot be done.
+    """
+    parser = sweep_parser(sweep, shlex.join(launcher))
     flags = parser.read(argv)
-    given = given_flags(parser, sys.argv)
+    given = given_flags(parser, launcher, argv)
     with nullcontext() if flags.dry_run else _progress_shown():
         download(storage_of(flags))
         prepared = _prepare(sweep, flags, given.text())

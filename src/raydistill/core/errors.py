@@ -5,6 +5,7 @@ Exit codes: 1 when trials failed, 2 for usage and configuration, 3 for data and 
 """
 
 import difflib
+import traceback
 from collections.abc import Iterable
 
 
@@ -30,6 +31,24 @@ class SetupError(RaydistillError):
     """A cluster, a storage or a tracking server that is not as it must be."""
 
     exit_code = 4
+
+
+def error_in(file: str, error: BaseException, remark: str = "") -> UsageError:
+    """The error that code of one's own in `file` ended with: one line, with the file and its line.
+
+    Args:
+        file: as its code objects name it.
+        error: with the traceback that it was caught with.
+        remark: what the code was doing, behind the message.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename == file] or frames
+    file, line = (own[-1].filename, own[-1].lineno) if own else (file, 0)
+    message = str(error) or "no message"
+    if isinstance(error, SyntaxError) and error.filename:
+        file, line, message = error.filename, error.lineno, error.msg
+    kind = "" if isinstance(error, RaydistillError) else f"{type(error).__name__}: "
+    return UsageError(f"{file}:{line}: {kind}{message}{remark}")
 
 
 def unknown(kind: str, name: str, names: Iterable[str]) -> str:

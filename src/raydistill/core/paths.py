@@ -5,6 +5,9 @@ from pathlib import Path
 
 from raydistill.core.errors import SetupError, UsageError
 
+_PACKAGED_SWEEPS = Path(__file__).parents[1] / "sweeps"
+_REPOSITORY_SWEEPS = Path(__file__).parents[3] / "sweeps"
+
 
 def resolve_path(text: str | Path) -> Path:
     """`text` as a path, with `~` and `~ada` expanded.
@@ -41,7 +44,18 @@ def check_writable(folder: Path, what: str) -> None:
         raise SetupError(f"{what}: {error.strerror}") from error
 
 
-def sweep_script(name: str) -> str:
-    """The script of one of the project's sweeps, for a command: absolute where there is one."""
-    script = Path(__file__).parents[3] / "sweeps" / f"{name}.py"
-    return str(script) if script.is_file() else f"sweeps/{name}.py"
+def sweep_files() -> dict[str, Path]:
+    """The files of the project's sweeps by name: an installed package's own, else the repository's.
+
+    They are one folder, `sweeps/` of the repository; a wheel holds it as `raydistill/sweeps/`.
+    """
+    folder = _PACKAGED_SWEEPS if _PACKAGED_SWEEPS.is_dir() else _REPOSITORY_SWEEPS
+    return {path.stem: path for path in sorted(folder.glob("*.py"))}
+
+
+def sweep_command(name: str) -> list[str]:
+    """The words that begin the command of one of the project's sweeps on this machine."""
+    script = sweep_files().get(name, Path("sweeps", f"{name}.py"))
+    if script.parent == _PACKAGED_SWEEPS:
+        return ["raydistill", "sweep", name]
+    return ["python", str(script)]

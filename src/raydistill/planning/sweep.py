@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from raydistill.core.errors import UsageError, unknown
-from raydistill.planning.cell import SIZE, Cell, Value, settle
+from raydistill.core.errors import RaydistillError, UsageError, error_in, unknown
+from raydistill.planning.cell import SIZE, Cell, Value, format_value, settle
 from raydistill.planning.search_settings import SearchSettings
 from raydistill.specs.scale import Scale, load_scale, scale_names
 from raydistill.specs.trial import TrialRequest, age_places
@@ -105,7 +105,7 @@ class Sweep:
             for *point, seed in itertools.product(*grid.values(), seeds):
                 values = dict(zip(grid, point, strict=True))
                 of_size = sized(str(values[SIZE])) if SIZE in values else scale
-                request = self.trial(of_size, **values)
+                request = self._request(of_size, values)
                 if request is None:
                     continue
                 request = dataclasses.replace(request, **fixed, seed=seed)  # type: ignore[arg-type]
@@ -115,6 +115,24 @@ class Sweep:
                 cell = Cell(sweep=self.name, scale=of_size, values=values, request=request)
                 cells.setdefault((*point, request.seed), cell)
         return _in_age_order(tuple(cells.values()))
+
+    def _request(self, scale: Scale, values: Mapping[str, Value]) -> TrialRequest | None:
+        """What the trial function requests; its mistakes are named by their line."""
+        code = getattr(self.trial, "__code__", None)
+        file, line = (code.co_filename, code.co_firstlineno) if code else ("trial", 0)
+        point = ", ".join(f"{name}={format_value(name, value)}" for name, value in values.items())
+        try:
+            request: object = self.trial(scale, **values)
+        except RaydistillError:
+            raise
+        except Exception as error:
+            raise error_in(file, error, f" (sweep {self.name!r} at {point})") from error
+        if request is None or isinstance(request, TrialRequest):
+            return request
+        raise UsageError(
+            f"{file}:{line}: the trial function of sweep {self.name!r} returned {request!r} at "
+            f"{point}, but it is to return a TrialRequest, as scale.trial(...) does, or None"
+        )
 
     def every_value(self, axis: str) -> tuple[Value, ...]:
         """The values that the sweep itself names for an axis, which `all` stands for."""

@@ -5,7 +5,6 @@ import os
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from raydistill.cli.arguments.parser import bound
 from raydistill.cli.arguments.storage import SCALE_VARIABLE, STORAGE_VARIABLE, TRACKING_VARIABLE
@@ -25,18 +24,18 @@ _LOOKS = ("--dry-run", "--probe", "--debug")  # change nothing of what is traine
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GivenFlags:
-    """A sweep's script, and its flags with those that the environment stood for.
+    """What starts a sweep, and its flags with those that the environment stood for.
 
     Every path is absolute: the command means the same in another working directory and shell.
     """
 
-    script: Path
+    launcher: tuple[str, ...]  # `python /…/x.py` or `raydistill sweep x`
     flags: tuple[tuple[str, ...], ...]  # the first of an option's names, and its value if any
 
     def words(self) -> list[str]:
         """The words of the command."""
         flags = [word for words in self.flags for word in words]
-        return ["python", str(self.script), *flags]
+        return [*self.launcher, *flags]
 
     def text(self) -> str:
         """The command as a shell takes it, with its secrets."""
@@ -44,7 +43,7 @@ class GivenFlags:
 
     def argv(self) -> list[str]:
         """What the sweep's parser is to read."""
-        return self.words()[2:]
+        return self.words()[len(self.launcher) :]
 
     def changed(self, name: str, *value: str) -> "GivenFlags":
         """With that flag at another value, or as a switch."""
@@ -55,15 +54,16 @@ class GivenFlags:
         return replace(self, flags=tuple(words for words in self.flags if words[0] not in names))
 
 
-def given_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> GivenFlags:
-    """The flags of `argv`, the program's first; `parser` has read them."""
-    given = [_absolute(words) for words in _options(parser, argv[1:])]
+def given_flags(
+    parser: argparse.ArgumentParser, launcher: Sequence[str], argv: Sequence[str]
+) -> GivenFlags:
+    """The flags of `argv`, behind the words that start the sweep; `parser` has read them."""
+    given = [_absolute(words) for words in _options(parser, argv)]
     names = {words[0] for words in given}
     for name, variable in _ENVIRONMENT.items():
         if name not in names and (value := os.environ.get(variable)):
             given.append(_absolute((name, value)))
-    script = Path(argv[0]).absolute()
-    return GivenFlags(script=script, flags=tuple(given)).without(*_LOOKS)
+    return GivenFlags(launcher=tuple(launcher), flags=tuple(given)).without(*_LOOKS)
 
 
 def _options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Iterator[tuple[str, ...]]:

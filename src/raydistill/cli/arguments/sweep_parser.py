@@ -25,10 +25,10 @@ FIELD_HELP = {
 }
 
 
-def sweep_parser(sweep: Sweep) -> Parser:
-    """The parser of a sweep's flags."""
-    axes = ", ".join(sweep.axes)
-    parser = Parser(description=sweep.question, epilog=f"axes: {axes}; {EXITS}", allow_abbrev=False)
+def sweep_parser(sweep: Sweep, program: str | None = None) -> Parser:
+    """The parser of a sweep's flags, behind the words that start it."""
+    epilog = f"axes: {', '.join(sweep.axes)}; {EXITS}"
+    parser = Parser(prog=program, description=sweep.question, epilog=epilog, allow_abbrev=False)
     _cell_flags(parser, sweep)
     _training_flags(parser)
     _measuring_flags(parser)

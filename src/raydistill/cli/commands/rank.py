@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from raydistill.cli.arguments.named_model import NamedModel, open_model
-from raydistill.core.paths import resolve_path, sweep_script
+from raydistill.core.paths import resolve_path, sweep_command
 from raydistill.core.redaction import printed_command
 from raydistill.data.corpus.heldout_documents import read_documents, read_info
 from raydistill.data.sources.source import absolute
@@ -78,7 +78,7 @@ def _next(
     it was ranked on, and a budget.
     """
     locations, count = ranking.next_locations(result)
-    words = ["python", sweep_script("where_to_drop"), *named.flags]
+    words = [*sweep_command("where_to_drop"), *named.flags]
     words += ["--location", ",".join(locations), "--count", str(count)]
     words += storage_flag(store.root)
     if named.flags[0] != "--model":

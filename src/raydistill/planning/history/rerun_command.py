@@ -3,9 +3,10 @@
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from pathlib import Path
 
 from raydistill.core.errors import RaydistillError
-from raydistill.core.paths import sweep_script
+from raydistill.core.paths import sweep_command
 from raydistill.core.redaction import redact
 from raydistill.core.units import exact_tokens
 from raydistill.planning.cell import Cell, Value
@@ -31,12 +32,23 @@ def last_command(sweep: SweepRecord, store: Store) -> str:
     if kept := _kept_command(sweep, store):
         return kept
     model = _model(sweep, sweep.cells[0].cell.scale) if sweep.cells else []
-    return shlex.join(["python", sweep_script(sweep.name), *model])
+    return shlex.join([*sweep_command(sweep.name), *model])
 
 
 def _kept_command(sweep: SweepRecord, store: Store) -> str:
     path = store.path("sweeps", sweep.name, sweep.scale, COMMAND_FILE)
     return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+
+
+def _launcher(sweep: SweepRecord, store: Store) -> list[str]:
+    """What started the sweep last; of a repository that is not here, what starts it here."""
+    words = shlex.split(_kept_command(sweep, store))
+    launcher = words[: 3 if words[:1] == ["raydistill"] else 2]
+    script = Path(*launcher[-1:])
+    is_projects = script.parts[-2:] == ("sweeps", f"{sweep.name}.py")
+    if not launcher or (is_projects and not script.is_file()):
+        return sweep_command(sweep.name)
+    return launcher
 
 
 def command_of(sweep: SweepRecord, cell_request: CellRequest, store: Store) -> str:
@@ -45,9 +57,8 @@ def command_of(sweep: SweepRecord, cell_request: CellRequest, store: Store) -> s
     What is measured is not in it: it changes no weights, and needs data that may be elsewhere.
     """
     cell = cell_request.cell
-    script = shlex.split(_kept_command(sweep, store))[1:2] or [sweep_script(sweep.name)]
     words = [
-        *("python", *script),
+        *_launcher(sweep, store),
         *_model(sweep, cell.scale),
         *(word for pair in _values(sweep, cell) for word in pair),
         *(["--allow-ends"] if cell.request.allow_ends else []),

@@ -1,0 +1,83 @@
+"""`raydistill sweep`: one of the project's sweeps by its name, or one's own by its file."""
+
+import argparse
+import importlib.util
+import os
+import re
+import sys
+from pathlib import Path
+
+from raydistill.cli.main import run_sweep
+from raydistill.core.errors import UsageError, error_in, unknown
+from raydistill.core.paths import resolve_path, sweep_files
+from raydistill.planning.sweep import Sweep
+
+_MODULE = "raydistill_sweep_file"
+
+
+def sweep(flags: argparse.Namespace) -> int:
+    """Run the sweep that is named with its flags; without a name, print the names there are.
+
+    Raises:
+        RaydistillError: if there is no such sweep, its file is wrong, or it cannot be done.
+    """
+    if flags.sweep is None:
+        _print_names()
+        return 0
+    file, words = _file_of(flags.sweep), [*flags.words, *(["--debug"] if flags.debug else [])]
+    launcher = ("raydistill", "sweep", str(file) if _is_file_name(flags.sweep) else flags.sweep)
+    sys.path.insert(0, str(file.parent))  # as for a script: what lies beside it is found
+    sys.argv = [str(file), *words]
+    return run_sweep(load_sweep(file), launcher, words)
+
+
+def load_sweep(file: Path) -> Sweep:
+    """The sweep that a file defines.
+
+    Raises:
+        UsageError: if its code fails or defines none; the line says where.
+    """
+    spec = importlib.util.spec_from_file_location(_MODULE, file)
+    assert spec is not None, file
+    assert spec.loader is not None, file
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[_MODULE] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise error_in(str(file), error) from error
+    value = getattr(module, "sweep", None)
+    if isinstance(value, Sweep):
+        return value
+    lines = file.read_text("utf-8").splitlines()
+    line = max((i for i, text in enumerate(lines, 1) if re.match(r"sweep\b", text)), default=1)
+    kind = "there is no `sweep`" if value is None else f"`sweep` is a {type(value).__name__}"
+    raise UsageError(
+        f"{file}:{line}: {kind}, but it is to be Sweep(name=..., question=..., axes=..., "
+        "trial=...), with Sweep from raydistill.api"
+    )
+
+
+def _print_names() -> None:
+    files = sweep_files()
+    width = max(map(len, files))
+    for name, file in files.items():
+        print(f"{name:{width}}  {load_sweep(file).question}")
+    print("\nFlags of one: raydistill sweep where_to_drop --help")
+    print("Your own: raydistill sweep FILE.py")
+
+
+def _is_file_name(text: str) -> bool:
+    return text.endswith(".py") or os.sep in text
+
+
+def _file_of(text: str) -> Path:
+    if not _is_file_name(text):
+        files = sweep_files()
+        if text not in files:
+            raise UsageError(f"{unknown('sweep', text, files)}, or a file of yours: ./{text}.py")
+        return files[text]
+    file = resolve_path(text).absolute()
+    if not file.is_file():
+        raise UsageError(f"{text!r} is no file here: a sweep of your own is named by its file")
+    return file
