@@ -84,7 +84,7 @@ def test_a_wheel_alone_sweeps_reports_and_exports(run):
     report = run("raydistill", "report")
     assert report.returncode == 0, report.stderr
     assert "where_to_drop" in report.stdout
-    trial = re.findall(r"^■□\S+ +input .* ([0-9a-f]{16})$", done.stdout, re.MULTILINE)[0]
+    trial = re.findall(r"^■□.* input .*\b([0-9a-f]{16})\b", again.stdout, re.MULTILINE)[0]
     export = run("raydistill", "export", trial, "--to", "student", "--no-measure")
     assert export.returncode == 0, export.stderr
     show_card = "print(open('student/README.md').read())"

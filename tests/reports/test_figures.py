@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from matplotlib.text import Text
 
+from raydistill.core.units import M
 from raydistill.reports.figures.panels import (
     PanelFigure,
     draw_together,
@@ -16,7 +17,7 @@ from raydistill.reports.results.paper_numbers import LOCATIONS
 from raydistill.reports.sweep_report import report_content
 from raydistill.reports.tables.table import build_table
 from support.reported import LATE, LAYERS, YOUNG, cell, sweep, whole_sweep
-from support.swept import counted, gapped
+from support.swept import counted, crossed, gapped
 
 
 def test_a_figure_without_data_is_not_written(tmp_path):
@@ -91,7 +92,8 @@ def test_an_axis_that_is_not_linear_says_so():
 def test_every_picture_is_read_at_400_pixels():
     """No letter is below 8 pixels there, whichever panel a page shows alone."""
     figures = [draw_drops(build_table(whole_sweep()))]
-    for report in (whole_sweep(), gapped(), counted()):
+    wide = crossed({(n, g * M): 0.1 * n for n in range(1, 9) for g in (0, 100, 500)})
+    for report in (whole_sweep(), gapped(), counted(), wide):
         for picture in report_content(report).pictures:
             figures += [draw_together(replace(picture, panels=(p,))) for p in picture.panels]
             figures.append(draw_together(picture))

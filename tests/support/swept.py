@@ -3,7 +3,7 @@
 import dataclasses
 
 from raydistill.specs.results import UnitScores
-from support.reported import LATE, TRAIN, YOUNG, cell, sweep
+from support.reported import LATE, TRAIN, YOUNG, cell, documents, sweep
 
 GAPS = {0: "alt-middle", 100_000_000: "input", 1_000_000_000: "middle"}
 COUNTS = {2: "alt-middle", 4: "input", 8: "random-0"}
@@ -99,3 +99,18 @@ def armed():
         ],
         [LATE],
     )
+
+
+def crossed(nll, seeds=(1, 2), **values):
+    """A sweep of counts by gaps; `nll` gives the loss of each pair above the base."""
+    cells = []
+    for (count, gap), more in nll.items():
+        for seed in seeds:
+            layers, train = tuple(range(1, 1 + count)), on_tokens(319_488, seed)
+            sample = renamed(
+                cell("input", train=train), LATE, layers, count=count, gap=gap, **values
+            )
+            split = documents(LATE.scores.nll + more, 0.6, seed)
+            outcome = dataclasses.replace(sample.outcome, documents=split)
+            cells.append(dataclasses.replace(sample, outcome=outcome))
+    return sweep(cells)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from raydistill.reports.figures.heat_map import heat_maps
 from raydistill.reports.figures.panels import PanelFigure
 from raydistill.reports.figures.paper import paper_figures
 from raydistill.reports.figures.sweep import healing
@@ -36,5 +37,7 @@ def report_content(report: SweepReport) -> ReportContent:
         table=table,
         points=tuple(rows),
         paper_tables=tuple(tables),
-        pictures=tuple(p for p in (*paper_figures(rows), healing(report)) if p.panels),
+        pictures=tuple(
+            p for p in (*paper_figures(rows), *heat_maps(rows), healing(report)) if p.panels
+        ),
     )

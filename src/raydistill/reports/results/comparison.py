@@ -222,6 +222,26 @@ def tied_by_tasks(
     return _tied_by_tasks(runs, chance, bootstrap, sign) if same_seeds else frozenset(runs)
 
 
+def tied_by_loss(rows: Mapping[str, Runs]) -> frozenset[str]:
+    """The rows whose loss on the data seeds of all is not told apart from the lowest.
+
+    Args:
+        rows: runs by data seed, measured on the same text; all are tied if no seed is shared.
+    """
+    seeds = sorted(set.intersection(*map(set, rows.values()))) if rows else []
+    if not seeds or len(rows) < 2:
+        return frozenset(rows)
+    runs = {name: {seed: of_row[seed] for seed in seeds} for name, of_row in rows.items()}
+    bootstrap = PairedBootstrap.over(run for of_row in runs.values() for run in of_row.values())
+    return _tied_by_loss(runs, bootstrap)
+
+
+def _tied_by_loss(runs: Mapping[str, Runs], bootstrap: PairedBootstrap) -> frozenset[str]:
+    losses = {name: partial(mean_nll, of_row) for name, of_row in runs.items()}
+    losses_R = resampled(losses, bootstrap, len(losses) - 1)
+    return not_distinguishable_from_best(losses_R, documents=_documents(runs.values()))
+
+
 def _best(
     rows: Sequence[RowCells],
     against_base: Sequence[Drops],
@@ -239,11 +259,7 @@ def _best(
         return frozenset(), frozenset()
     if not seeds:
         return frozenset(row.name for row in with_nll), frozenset(row.name for row in with_tasks)
-    runs = {row.name: _on_seeds(row, seeds) for row in with_nll}
-    losses = {name: partial(mean_nll, of_row) for name, of_row in runs.items()}
-    tied = not_distinguishable_from_best(
-        resampled(losses, bootstrap, len(losses) - 1), documents=_documents(runs.values())
-    )
+    tied = _tied_by_loss({row.name: _on_seeds(row, seeds) for row in with_nll}, bootstrap)
     of_tasks = {row.name: _on_seeds(row, seeds) for row in with_tasks}
     if tasks.all_at_chance:
         return tied, frozenset(of_tasks)

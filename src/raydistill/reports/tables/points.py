@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from raydistill.core.errors import UsageError, unknown
 from raydistill.evaluation.bootstrap import Entry, Estimate, Missing
+from raydistill.evaluation.performance_drops import Runs
 from raydistill.planning.cell import format_value
 from raydistill.reports.results import paper_numbers as paper
 from raydistill.reports.results.blocks import RowCells, row_blocks
@@ -52,6 +53,7 @@ class Point:
     tasks: tuple[str, ...]  # of the table: every mean is over them
     row: Row
     cells: tuple[ReportCell, ...]
+    runs: Runs  # by data seed
 
     def text(self, field: str) -> str:
         """A field as people write it; empty where the row has none."""
@@ -74,6 +76,7 @@ def points(report: SweepReport, table: Table) -> list[Point]:
                 tasks=table.tasks,
                 row=row,
                 cells=row_cells.cells,
+                runs=row_cells.runs,
             )
             by_cell.setdefault(id(row_cells.first), point)
     return list(by_cell.values())
