@@ -71,6 +71,50 @@ def test_recipe_fields_are_set_for_every_trial():
     assert (heal.peak_lr, heal.warmup_tokens) == (1e-5, 512)
 
 
+def values(*flags):
+    return [dict(cell.values) for cell in plan("--age", "80B", "--location", "input", *flags).cells]
+
+
+def test_several_values_of_a_recipe_field_are_an_axis_however_they_are_written():
+    one = {"age": 80 * B, "location": "input"}
+    assert values("--set", "lr=1e-4,3e-4") == [one | {"lr": 0.0001}, one | {"lr": 0.0003}]
+    assert values("--set", "peak_lr=1e-4", "--set", "lr=3e-4") == values("--set", "lr=1e-4,3e-4")
+    assert values("--set", "lr=1e-4", "--set", "lr=0.0001") == [one]
+    both = plan("--set", "lr=1e-4,3e-4", "--set", "optimizer=adamw", "--count", "1,2")
+    assert both.axes == ("age", "location", "count", "lr")
+    assert both.scale.heal.optimizer == "adamw"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--set lr=1e-4,fast", "peak_lr is 'fast': it must be a number, above 0 and finite"),
+        ("--set optimizer=lion,adam", "no optimizer 'adam'. Did you mean 'adamw'"),
+        ("--set weight_decay=0,2", "weight_decay is 2.0: it must be a number, at least 0 and bel"),
+        ("--set batch_tokens=512,513", "batch_tokens is 513, not a multiple"),
+        ("--set lr=1,,2", "--lr '1,,2' has an empty value"),
+        ("--set lr=1e-4,3e-4 --lr-probe", "--lr-probe chooses the rates that lr names"),
+    ],
+)
+def test_every_cell_of_an_axis_is_checked_before_anything_runs(flags, message):
+    with pytest.raises(UsageError) as refusal:
+        plan(*flags.split())
+    assert message in str(refusal.value)
+
+
+def test_any_field_of_a_cell_is_an_axis():
+    orders = values("--order", "ascending,descending", "--gap", "0,1B")
+    assert [(cell["order"], cell["gap"]) for cell in orders] == [
+        *(("ascending", 0), ("descending", 0), ("ascending", 1 * B), ("descending", 1 * B)),
+    ]
+    assert [cell["budget"] for cell in values("--budget", "20B", "--budget", "40B")] == [
+        20 * B,
+        40 * B,
+    ]
+    teachers = plan("--loss", "kd", "--teacher", "own,80B").cells
+    assert {cell.values["teacher"] for cell in teachers} == {"own", "80B"}
+
+
 def test_random_search_takes_the_first_of_a_permutation():
     three, two = (plan("--search", "random", "--trials", n).cells for n in "32")
     assert three[:2] == two

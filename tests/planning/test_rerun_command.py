@@ -20,11 +20,19 @@ SWEEPS = {
 }
 
 
-@pytest.mark.parametrize("name", SWEEPS)
-def test_the_command_of_a_cell_means_its_trial(name, tmp_path):
+AXES = (
+    *("--set", "lr=1e-3,2e-3", "--set", "weight_decay=0,0.1", "--set", "optimizer=lion,adamw"),
+    *("--count", "1,2", "--location", "input", "--age", "80B", "--budget", "20B,40B"),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"), [*SWEEPS.items(), ("where_to_drop", AXES)], ids=lambda item: str(item)[:16]
+)
+def test_the_command_of_a_cell_means_its_trial(name, flags, tmp_path):
     store = Store(tmp_path)
     finished.prepare(store)
-    record = record_of(finished.prepared(finished.plan(name, store, *SWEEPS[name]), store))
+    record = record_of(finished.prepared(finished.plan(name, store, *flags), store))
     assert len(record.cells) > 3
     for cell in record.cells:
         words = shlex.split(command_of(record, cell, store))

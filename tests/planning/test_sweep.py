@@ -9,6 +9,7 @@ import pytest
 from raydistill.core.errors import UsageError
 from raydistill.core.units import B
 from raydistill.planning.artifacts import UNTOKENISED, Artifacts
+from raydistill.planning.cell import axes_of
 from raydistill.planning.resolve import distinct
 from raydistill.planning.sweep import Sweep
 from raydistill.specs.locations import LOCATIONS, NONE, RANDOM_LOCATIONS
@@ -47,6 +48,100 @@ def test_a_field_that_is_no_axis_is_fixed_for_every_cell():
     assert {cell.request.age for cell in cells} == {320 * B}
     assert {cell.request.gap for cell in cells} == {1 * B}
     assert all("age" not in cell.values for cell in cells)
+
+
+def test_several_values_of_any_field_are_an_axis_behind_the_sweeps_own():
+    one = {"location": ("input",), "count": (1,)}
+    cells = a_sweep().cells(SMOKE, {**one, "gap": (0, 1 * B), "weight_decay": (0, 0.1)})
+    assert [cell.values for cell in cells] == [
+        {"location": "input", "count": 1, "gap": gap, "weight_decay": decay}
+        for gap in (0, 1 * B)
+        for decay in (0, 0.1)
+    ]
+    recipes = [cell.scale.recipe(cell.request) for cell in cells]
+    assert [recipe.weight_decay for recipe in recipes] == [0.0, 0.1] * 2
+    assert [cell.request.gap for cell in cells] == [0, 0, 1 * B, 1 * B]
+    assert axes_of(("location", "count"), cells) == ("location", "count", "gap", "weight_decay")
+
+
+def test_a_budget_as_an_axis_is_the_scales_so_an_arm_keeps_its_share():
+    def half(scale, location):
+        return scale.trial(age=80 * B, location=location, count=1, share=0.5)
+
+    sweep = a_sweep(axes={"location": ("input",)}, trial=half)
+    cells = sweep.cells(SMOKE, {"budget": (10 * B, 20 * B)})
+    assert [(cell.request.budget, cell.scale.budget) for cell in cells] == [
+        (5 * B, 10 * B),
+        (10 * B, 20 * B),
+    ]
+
+
+def test_fields_of_the_recipe_are_axes_of_a_sweep_by_their_names():
+    def trial(scale, location, lr, optimizer):
+        return scale.trial(age=80 * B, location=location, count=1, lr=lr, optimizer=optimizer)
+
+    axes = {"location": ("input",), "lr": (1e-4, 3e-4), "optimizer": ("lion", "adamw")}
+    sweep = a_sweep(axes=axes, trial=trial)
+    recipes = [cell.scale.recipe(cell.request) for cell in sweep.cells(SMOKE)]
+    assert [(recipe.peak_lr, recipe.optimizer) for recipe in recipes] == [
+        *((1e-4, "lion"), (1e-4, "adamw"), (3e-4, "lion"), (3e-4, "adamw")),
+    ]
+    assert values_of(sweep.cells(SMOKE, {"lr": (1.0,), "optimizer": ("lion",)})) == [
+        ("input", 1, "lion")
+    ]
+    with pytest.raises(UsageError, match="lr is '1e-4': it must be a number, above 0"):
+        a_sweep(axes={**axes, "lr": ("1e-4",)}, trial=trial)
+
+
+def test_what_a_trial_function_gives_itself_goes_before_a_flag():
+    def trial(scale, location):
+        return scale.trial(age=80 * B, location=location, count=1, lr=2 * scale.heal.peak_lr)
+
+    cells = a_sweep(axes={"location": ("input",)}, trial=trial).cells(SMOKE, {"lr": (0.1, 0.2)})
+    assert [cell.scale.recipe(cell.request).peak_lr for cell in cells] == [0.2, 0.4]
+
+
+def test_a_recipe_that_is_an_axis_is_that_of_healing():
+    """From scratch a trial has the recipe of a base, as with `--set` of one value."""
+
+    def trial(scale, location, start):
+        return scale.trial(age=80 * B, location=location, count=1, start=start)
+
+    axes = {"location": ("input",), "start": ("base", "scratch")}
+    cells = a_sweep(axes=axes, trial=trial).cells(SMOKE, {"weight_decay": (0.1, 0.2)})
+    decays = [cell.scale.recipe(cell.request).weight_decay for cell in cells]
+    assert decays == [0.1, 0.2, SMOKE.pretrain.weight_decay, SMOKE.pretrain.weight_decay]
+
+
+def test_a_budget_of_nothing_has_no_recipe():
+    def trial(scale, location):
+        return scale.trial(age=80 * B, location=location, count=1, share=0)
+
+    settings = {"weight_decay": (0.1, 0.2), "lr": (0.1,)}
+    cells = a_sweep(axes={"location": ("input",)}, trial=trial).cells(SMOKE, settings)
+    assert cells[0].request == cells[1].request
+
+
+def test_settings_of_a_loss_are_axes_where_they_are_named():
+    axes = {"location": ("input",), "count": (1,)}
+    losses = ("lm", "kd+temperature=1", "kd+hidden=0.5+temperature=2.0")
+    cells = a_sweep(axes=axes).cells(SMOKE, {"loss": losses, "temperature": (1, 2)})
+    assert [{**cell.values} for cell in cells] == [
+        {"location": "input", "count": 1, "loss": "lm"},
+        {"location": "input", "count": 1, "loss": "kd", "temperature": 1},
+        {"location": "input", "count": 1, "loss": "kd+hidden=0.5", "temperature": 2},
+    ]
+    assert [cell.request.loss for cell in cells][1:] == [
+        "kd+temperature=1",
+        "kd+hidden=0.5+temperature=2",
+    ]
+    (one, two) = a_sweep(axes=axes).cells(
+        SMOKE, {"loss": ("kd+temperature=1", "kd+temperature=2"), "temperature": (1, 2)}
+    )
+    assert (one.values, two.values["temperature"]) == (
+        {"location": "input", "count": 1, "temperature": 1},
+        2,
+    )
 
 
 def test_a_scale_may_have_a_union_of_small_grids_of_its_own():
@@ -110,7 +205,9 @@ def test_equal_values_are_taken_once_and_that_is_said(caplog):
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ({"gap": (0, 1)}, "gap has 2 values, but is no axis"),
+        ({"lr": ("fast",)}, "lr is 'fast': it must be a number, above 0 and finite"),
+        ({"batch_tokens": (64.5,)}, "batch_tokens is 64.5: it must be a whole number"),
+        ({"gap": ("2",)}, "TrialRequest.gap is '2', of type str: it takes a whole number"),
         ({"lcation": ("input",)}, "Did you mean 'location'"),
         ({"loss": ("lmm",)}, "no loss 'lmm'. Did you mean 'lm'"),
     ],

@@ -1,8 +1,9 @@
 """A cell of a sweep: axis values, and the trial that they request."""
 
 import dataclasses
+import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from raydistill.core.errors import UsageError
@@ -83,7 +84,7 @@ def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRe
     """The request in canonical form, so that requests for the same work are equal.
 
     Location `none` removes nothing, and a list sets the count. A budget of 0 draws no data and
-    takes no step, so its seed, loss, gap and peak rate are fixed. `scratch-with-age` is trained
+    takes no step, so its seed, loss, gap and recipe are fixed. `scratch-with-age` is trained
     with one seed, as bases are.
 
     Raises:
@@ -93,7 +94,9 @@ def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRe
     check_fields(request)
     request = dataclasses.replace(request, loss=canonical_loss(request.loss))
     if request.budget == 0:
-        request = dataclasses.replace(request, seed=1, loss=TEACHER_FREE, gap=0, peak_lr="scale")
+        request = dataclasses.replace(
+            request, seed=1, loss=TEACHER_FREE, gap=0, peak_lr="scale", settings=()
+        )
     if request.start == SCRATCH_WITH_AGE:
         request = dataclasses.replace(request, seed=1)
     if not has_teacher(request.loss):
@@ -111,6 +114,16 @@ def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRe
             f"which lists {len(layers)} layers: leave one of them out"
         )
     return dataclasses.replace(request, count=len(layers))
+
+
+def shortest(number: Value) -> Value:
+    """A number in the one form that its text is shortest in: whole ones without a point.
+
+    >>> shortest(2.0), shortest(3e-4), shortest("input")
+    (2, 0.0003, 'input')
+    """
+    is_whole = isinstance(number, float) and number.is_integer() and abs(number) < 2**53
+    return int(number) if is_whole else number
 
 
 def format_value(name: str, value: Value) -> str:
@@ -173,6 +186,13 @@ def bases_of(cells: Sequence[Cell], *, teachers: bool = False) -> tuple[BaseRequ
         return scales.index(base.scale.name), places[base.age]
 
     return tuple(sorted(by_key.values(), key=order))
+
+
+def axes_of(own: Iterable[str], cells: Iterable[Cell]) -> tuple[str, ...]:
+    """The axes of a sweep, and after them those that flags gave its cells; without the seed."""
+    several = dict.fromkeys(tuple(cell.values) for cell in cells)
+    names = dict.fromkeys((*own, *itertools.chain(*several)))
+    return tuple(name for name in names if name not in ("seed", REFERENCE, ADDED))
 
 
 def cell_name(location: str, values: Mapping[str, Value]) -> str:

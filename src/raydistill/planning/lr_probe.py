@@ -1,8 +1,9 @@
 """A peak learning rate for each arm: the best of three short trials (METHOD 7).
 
-An arm is the cells that share start, count, loss and teacher. Its probes train a share of the
-budget, on a complete schedule of that length, on data that no cell draws, and are compared on the
-selection half of the held-out documents. They are ordinary trials: every sweep finds them.
+An arm is the cells that share start, count, loss, teacher and all else of a recipe. Its probes
+train a share of the budget, on a complete schedule of that length, on data that no cell draws, and
+are compared on the selection half of the held-out documents. They are ordinary trials: every sweep
+finds them.
 """
 
 import itertools
@@ -12,12 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from raydistill.core.units import format_age
-from raydistill.planning.cell import Cell
+from raydistill.planning.cell import Cell, shortest
 from raydistill.planning.prepared import PreparedSweep
 from raydistill.planning.resolve import resolve
 from raydistill.specs.locations import NONE
 from raydistill.specs.results import Finished
-from raydistill.specs.scale import Scale
+from raydistill.specs.scale import Scale, whole_steps
 from raydistill.specs.trial import FROM_BASE, SCRATCH_WITH_AGE, TrialSpec
 from raydistill.training.throughput import device_s
 
@@ -27,8 +28,9 @@ PROBE_LOCATION = "input"  # as in the paper's own comparison of arms (Table 3)
 AT_EDGE = "best of the three peaks is at the edge"
 
 _FIRST_SEED = 1_000
+_PHASES = ("warmup_tokens", "warm_phase_tokens")
 
-ArmKey = tuple[str | int, ...]  # what the cells of an arm share
+ArmKey = tuple[object, ...]  # what the cells of an arm share
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,10 +96,11 @@ def needs_probe(cell: Cell) -> bool:
 
 
 def arm_key(cell: Cell) -> ArmKey:
-    """The key of a cell's arm: scale, age, start, count, loss, teacher and excerpt."""
+    """The key of a cell's arm: scale, age, start, count, loss, teacher, excerpt and settings."""
     request = cell.request
     start = (cell.scale.name, request.age, request.start)
-    return *start, request.count, request.loss, request.teacher, request.excerpt
+    loss = (request.loss, request.teacher, request.excerpt)
+    return *start, request.count, *loss, request.settings
 
 
 def peak_of(cell: Cell) -> float:
@@ -111,13 +114,19 @@ def _arm(cells: Sequence[Cell], seed: int) -> Arm:
     longest = max(cell.request.budget for cell in cells)
     location = PROBE_LOCATION if first.request.count else NONE
     request = replace(first.request, location=location, gap=0, seed=seed, peak_lr="scale")
-    steps = first.scale.train_tokens(longest) // first.scale.heal.batch_tokens
+    batch = int(dict(request.settings).get("batch_tokens", first.scale.heal.batch_tokens))
+    steps = whole_steps(longest, first.scale.train_clock, batch) // batch
     share = max(PROBE_BUDGET_SHARE, min(1.0, first.scale.min_steps_after_cut / steps))
     peak_lr = first.scale.recipe(request).peak_lr
+    settings = tuple(
+        (name, _shortened_tokens(int(value), share, batch) if name in _PHASES else value)
+        for name, value in request.settings
+    )
+    request = replace(request, settings=settings)
     probes = tuple(
         replace(
             first,
-            scale=_shortened(first.scale, share),
+            scale=_shortened(first.scale, share, batch),
             values={**first.values, "location": location, "peak_lr": factor * peak_lr},
             request=replace(request, budget=round(share * longest), peak_lr=factor * peak_lr),
         )
@@ -126,26 +135,23 @@ def _arm(cells: Sequence[Cell], seed: int) -> Arm:
     count = "" if location == NONE else f", {request.count} layers out"
     start = "" if request.start == FROM_BASE else f" from {request.start}"
     base = f"{first.scale.name} {format_age(request.age)}"
-    return Arm(name=f"{request.loss}{start}, {base}{count}", probes=probes)
+    recipe = "".join(f", {name} {shortest(value)}" for name, value in first.request.settings)
+    return Arm(name=f"{request.loss}{start}, {base}{count}{recipe}", probes=probes)
 
 
-def _shortened(scale: Scale, share: float) -> Scale:
+def _shortened(scale: Scale, share: float, batch: int) -> Scale:
     """The scale with its warm-up and warm phase shortened like the budget, and no tasks."""
-    heal = scale.heal
-
-    def cut(tokens: int) -> int:
-        steps = max(1, round(share * tokens / heal.batch_tokens)) if tokens else 0
-        return steps * heal.batch_tokens
-
-    return replace(
-        scale,
-        heal=replace(
-            heal,
-            warmup_tokens=cut(heal.warmup_tokens),
-            warm_phase_tokens=cut(heal.warm_phase_tokens),
-        ),
-        evaluation=replace(scale.evaluation, tasks=()),
+    heal = replace(
+        scale.heal,
+        warmup_tokens=_shortened_tokens(scale.heal.warmup_tokens, share, batch),
+        warm_phase_tokens=_shortened_tokens(scale.heal.warm_phase_tokens, share, batch),
     )
+    return replace(scale, heal=heal, evaluation=replace(scale.evaluation, tasks=()))
+
+
+def _shortened_tokens(tokens: int, share: float, batch: int) -> int:
+    """At least a step, if there was one."""
+    return max(1, round(share * tokens / batch)) * batch if tokens else 0
 
 
 def probe_cells(cells: Sequence[Cell]) -> tuple[Cell, ...]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from raydistill.planning.cell import Cell
+from raydistill.planning.cell import Cell, axes_of
 from raydistill.planning.sweep import Sweep
 from raydistill.specs.scale import Scale
 
@@ -41,3 +41,8 @@ class SweepPlan:
     scale: Scale
     cells: tuple[Cell, ...]
     options: Options
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The names of all that varies but the seed: the sweep's own axes, and those of flags."""
+        return axes_of(self.sweep.axes, self.cells)

@@ -154,7 +154,7 @@ def _plan(request: TrialRequest, scale: Scale, layers: Sequence[int]) -> DropPla
     return plan_drops(
         layers,
         recipe=scale.recipe(request),
-        gap_tokens=scale.train_tokens(request.gap),
+        gap_tokens=scale.gap_tokens(request),
         order=request.order,
         min_steps_after=scale.min_steps_after_cut if request.budget else 0,
     )

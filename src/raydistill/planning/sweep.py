@@ -10,15 +10,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from raydistill.core.errors import RaydistillError, UsageError, error_in, unknown
-from raydistill.planning.cell import SIZE, Cell, Value, format_value, settle
+from raydistill.planning.axes.beside import Beside, Scales, names_setting, scales_of, settings_apart
+from raydistill.planning.cell import SIZE, Cell, Value, format_value, settle, shortest
 from raydistill.planning.search_settings import SearchSettings
-from raydistill.specs.scale import Scale, load_scale, scale_names
-from raydistill.specs.trial import TrialRequest, age_places
+from raydistill.specs.recipe import check_setting, settable
+from raydistill.specs.scale import (
+    Scale,
+    load_scale,
+    scale_names,
+    with_budget,
+    with_recipe,
+)
+from raydistill.specs.trial import FROM_BASE, TrialRequest, age_places
 
 Axes = Mapping[str, Sequence[Value]]
 
 FIELDS = ("location", "count", "gap", "age", "loss", "seed")  # have flags in every sweep
+TRAINING_FIELDS = ("budget", "order", "teacher")  # these too
+BUDGET = "budget"  # as an axis, that of the scale: an arm may train on a share of it
 MOST_CELLS = 10_000
+
+_SETTABLE = frozenset(settable())
+_REQUESTED = frozenset(f.name for f in dataclasses.fields(TrialRequest)) - {"settings", "peak_lr"}
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +42,7 @@ class Sweep:
 
     `trial(scale, *axes)` returns the request of a cell, or None if the cell is impossible. `at`
     gives a scale its own cells: a union of small grids. Every cell is trained once per seed.
+    An axis that is named as a field of the recipe has values of that field's type.
     """
 
     name: str
@@ -79,6 +93,7 @@ class Sweep:
         chosen: Axes | None = None,
         *,
         sized: Callable[[str], Scale] = load_scale,
+        budgeted: Callable[[Scale, int], Scale] = with_budget,
         allow_many: bool = False,
     ) -> tuple[Cell, ...]:
         """The cells at `scale`, in the order of the axes.
@@ -86,52 +101,77 @@ class Sweep:
         Args:
             scale: converts the paper's numbers.
             chosen: values by name: of an axis, in place of the sweep's own; of any other
-                field of a request, the one value that every cell gets, but for seeds.
+                field of a request or a recipe, values that every cell gets: several make it
+                an axis. Of a setting that the chosen losses name: it is an axis too.
             sized: loads the scale that a value of the axis `size` names.
+            budgeted: gives a scale another budget, in the paper's tokens.
             allow_many: whether there may be more than 10,000.
 
         Raises:
-            UsageError: if an axis is empty, a field has two values, or there are too many cells.
+            UsageError: if an axis is empty or has a value of another type, or there are too many
+                cells.
         """
         chosen = chosen or {}
         seeds = self._distinct("seed", chosen.get("seed", self.seeds))
-        fixed = self._fixed({name: values for name, values in chosen.items() if name != "seed"})
+        beside = Beside(
+            values=self._beside(chosen), losses=settings_apart(chosen.get("loss", ()), chosen)
+        )
         grids = self.grids(scale, chosen)
-        size = len(seeds) * sum(math.prod(len(values) for values in g.values()) for g in grids)
+        size = len(seeds) * math.prod(map(len, beside.values.values()))
+        size *= sum(math.prod(map(len, grid.values())) for grid in grids)
         if size > MOST_CELLS and not allow_many:
             raise UsageError(f"{size:,} cells are more than {MOST_CELLS:,}: add --yes")
+        scales = scales_of(scale, sized, budgeted)
         cells: dict[tuple[Value, ...], Cell] = {}
         for grid in grids:
-            for *point, seed in itertools.product(*grid.values(), seeds):
-                values = dict(zip(grid, point, strict=True))
-                of_size = sized(str(values[SIZE])) if SIZE in values else scale
-                request = self._request(of_size, values)
+            for *point, seed in itertools.product(*grid.values(), *beside.values.values(), seeds):
+                own = dict(zip(grid, point, strict=False))
+                more = dict(zip(beside.values, point[len(grid) :], strict=True))
+                of_size, request = self._requested(scales, own, more | {"seed": seed})
                 if request is None:
                     continue
-                request = dataclasses.replace(request, **fixed, seed=seed)  # type: ignore[arg-type]
                 request = settle(request, of_size, count_given="count" in chosen)
+                values = beside.values_of_cell(own, more)
                 if len(seeds) > 1:
                     values["seed"] = request.seed
                 cell = Cell(sweep=self.name, scale=of_size, values=values, request=request)
                 cells.setdefault((*point, request.seed), cell)
         return _in_age_order(tuple(cells.values()))
 
+    def _requested(
+        self, scales: Scales, own: Mapping[str, Value], more: Mapping[str, Value]
+    ) -> tuple[Scale, TrialRequest | None]:
+        """The scale of a cell, and its request with `more` fields of requests and recipes.
+
+        The trial function sees a scale with that recipe; a trial from scratch has its base's.
+        """
+        settings = {name: value for name, value in more.items() if name in _SETTABLE}
+        fields = {n: value for n, value in more.items() if n not in settings and n != BUDGET}
+        key = str(own.get(SIZE, "")), more.get(BUDGET), tuple(settings.items())
+        scale, with_settings = scales(*key)
+        request = self._request(with_settings, own)
+        if request is None:
+            return scale, None
+        if settings and request.start == FROM_BASE:
+            request = with_recipe(request, settings)
+        return scale, dataclasses.replace(request, **fields)  # type: ignore[arg-type]
+
     def _request(self, scale: Scale, values: Mapping[str, Value]) -> TrialRequest | None:
         """What the trial function requests; its mistakes are named by their line."""
         code = getattr(self.trial, "__code__", None)
         file, line = (code.co_filename, code.co_firstlineno) if code else ("trial", 0)
-        point = ", ".join(f"{name}={format_value(name, value)}" for name, value in values.items())
         try:
             request: object = self.trial(scale, **values)
         except RaydistillError:
             raise
         except Exception as error:
-            raise error_in(file, error, f" (sweep {self.name!r} at {point})") from error
+            where = f" (sweep {self.name!r} at {_point(values)})"
+            raise error_in(file, error, where) from error
         if request is None or isinstance(request, TrialRequest):
             return request
         raise UsageError(
             f"{file}:{line}: the trial function of sweep {self.name!r} returned {request!r} at "
-            f"{point}, but it is to return a TrialRequest, as scale.trial(...) does, or None"
+            f"{_point(values)}: it is to return a TrialRequest, as scale.trial(...) does, or None"
         )
 
     def every_value(self, axis: str) -> tuple[Value, ...]:
@@ -139,22 +179,17 @@ class Sweep:
         grids = [self.axes, *(grid for grids in self.at.values() for grid in grids)]
         return tuple(dict.fromkeys(value for grid in grids for value in grid.get(axis, ())))
 
-    def _fixed(self, chosen: Axes) -> dict[str, Value]:
-        """The fields that are no axis, and so have one value in every cell."""
-        names = [f.name for f in dataclasses.fields(TrialRequest)]
-        fixed: dict[str, Value] = {}
+    def _beside(self, chosen: Axes) -> dict[str, list[Value]]:
+        """The values of all that is no axis of the sweep's own; several make it one."""
+        beside = {}
         for name, values in chosen.items():
-            if name in self.axes:
+            if name in self.axes or name == "seed":
                 continue
-            if name not in names:
-                raise UsageError(unknown("sweep axis", name, {*self.axes, *names}))
-            if len(values) != 1:
-                raise UsageError(
-                    f"{name} has {len(values)} values, but is no axis of {self.name!r} "
-                    f"({', '.join(self.axes)}): give one"
-                )
-            fixed[name] = values[0]
-        return fixed
+            if name in _SETTABLE or name in _REQUESTED:
+                beside[name] = self._distinct(name, values)
+            elif not names_setting(name, chosen.get("loss", ())):
+                raise UsageError(unknown("axis", name, {*self.axes, *_REQUESTED, *_SETTABLE}))
+        return beside
 
     def _check_axes(self, axes: Axes) -> None:
         for axis in axes:
@@ -172,11 +207,17 @@ class Sweep:
                     f"sweep {self.name!r}: axis {axis!r} has the value {value!r}: values are text "
                     "or numbers"
                 )
+        if axis in _SETTABLE:
+            values = [shortest(check_setting(axis, value)) for value in values]
         distinct = list(dict.fromkeys(values))
         if len(distinct) < len(values):
             repeated = [value for value in distinct if list(values).count(value) > 1]
             _log.warning("axis %r repeats %s: taken once", axis, ", ".join(map(str, repeated)))
         return distinct
+
+
+def _point(values: Mapping[str, Value]) -> str:
+    return ", ".join(f"{name}={format_value(name, value)}" for name, value in values.items())
 
 
 def _in_age_order(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:

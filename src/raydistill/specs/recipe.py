@@ -8,7 +8,10 @@ from raydistill.core.errors import UsageError, unknown
 from raydistill.core.units import parse_tokens
 from raydistill.specs.trial import Recipe
 
+Setting = str | int | float
+
 SHORT_NAMES = {"lr": "peak_lr"}
+FIELDS = tuple(f.name for f in dataclasses.fields(Recipe) if f.name != "budget_tokens")  # settable
 
 _CHOICES = {
     "optimizer": ("lion", "adamw"),
@@ -28,8 +31,61 @@ _RANGES = {  # from, below
 
 def settable() -> tuple[str, ...]:
     """The names that `--set` takes; the budget has its own flag."""
-    fields = (f.name for f in dataclasses.fields(Recipe) if f.name != "budget_tokens")
-    return (*SHORT_NAMES, *fields)
+    return (*SHORT_NAMES, *FIELDS)
+
+
+def is_setting(name: str) -> bool:
+    """Whether a field of a recipe is called so."""
+    return name in FIELDS or name in SHORT_NAMES
+
+
+def field_named(name: str) -> str:
+    """The field of a recipe that a name means: `peak_lr` for `lr`.
+
+    Raises:
+        UsageError: if it is none, or the budget, which has its own flag.
+    """
+    if name == "budget_tokens":
+        raise UsageError("the budget is set by --budget, in the paper's tokens")
+    if not is_setting(name):
+        raise UsageError(unknown("recipe field", name, settable()))
+    return SHORT_NAMES.get(name, name)
+
+
+def axis_name(field: str) -> str:
+    """The name of a field where it is an axis: `lr` for `peak_lr`."""
+    return next((short for short, long in SHORT_NAMES.items() if long == field), field)
+
+
+def read_setting(name: str, text: str) -> Setting:
+    """The value of a recipe's field, as `--set` gives it.
+
+    Raises:
+        UsageError: if there is no such field, or the text is not of its type.
+
+    >>> read_setting("lr", "3e-4"), read_setting("warmup_tokens", "2K")
+    (0.0003, 2000)
+    """
+    return _read(field_named(name), text)
+
+
+def check_setting(name: str, value: Setting) -> Setting:
+    """The value of a recipe's field as a recipe holds it, if it is of the field's type.
+
+    Raises:
+        UsageError: if there is no such field, or the value is of another type.
+
+    >>> check_setting("weight_decay", 0)
+    0.0
+    """
+    field = field_named(name)
+    kinds = str if field in _CHOICES else (int, float) if field in _RANGES else int
+    if not isinstance(value, kinds) or isinstance(value, bool) or value != value:
+        allowed = " or ".join(_CHOICES.get(field, ())) or (
+            _range(field) if field in _RANGES else "a whole number"
+        )
+        raise UsageError(f"{name} is {value!r}: it must be {allowed}")
+    return float(value) if field in _RANGES else value
 
 
 def with_settings(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
@@ -43,14 +99,8 @@ def with_settings(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
     >>> with_settings(recipe, {"lr": "1e-5"}).peak_lr
     1e-05
     """
-    for name, text in settings.items():
-        if name == "budget_tokens":
-            raise UsageError("the budget is set by --budget, in the paper's tokens")
-        if name not in settable():
-            raise UsageError(unknown("recipe field", name, settable()))
-        field = SHORT_NAMES.get(name, name)
-        recipe = dataclasses.replace(recipe, **{field: _read(field, text)})  # type: ignore[arg-type]
-    return recipe
+    fields = {field_named(name): read_setting(name, text) for name, text in settings.items()}
+    return dataclasses.replace(recipe, **fields)  # type: ignore[arg-type]
 
 
 def check_recipe(recipe: Recipe, *, context: int, devices: int = 1) -> None:
@@ -103,7 +153,7 @@ def _check_lengths(recipe: Recipe) -> None:
         )
 
 
-def _read(field: str, text: str) -> str | int | float:
+def _read(field: str, text: str) -> Setting:
     if field in _CHOICES:
         return text
     if field in _RANGES:

@@ -4,6 +4,7 @@ A scale has two clocks: one for ages, which count pretraining, one for all else,
 trial's own training. A clock is the paper's tokens for one token here (METHOD, section 4).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
@@ -14,6 +15,7 @@ from raydistill.core.units import B, format_age, format_tokens
 from raydistill.specs.evaluation import EvalSpec
 from raydistill.specs.flops import equal_flops_share, gap_cost_tokens
 from raydistill.specs.model import Model
+from raydistill.specs.recipe import Setting, check_setting, field_named
 from raydistill.specs.trial import FROM_BASE, SCRATCH_WITH_AGE, Age, Recipe, TrialRequest
 
 PAPER_BUDGET = 20 * B  # tokens of every trial after the removal (section 3.2)
@@ -69,12 +71,17 @@ class Scale:
         loss: str = "lm",
         share: float = 1.0,
         start: str = FROM_BASE,
+        **recipe: Setting,
     ) -> TrialRequest:
         """A trial in the paper's numbers; its layers leave in `models.student.Student.remove`.
 
-        `share` is the part of the scale's budget that it trains on; 0: no training at all.
+        `share` is the part of the scale's budget that it trains on; 0: no training at all. Any
+        field of the recipe may be given by its name, such as `lr` or `weight_decay`.
+
+        Raises:
+            UsageError: if a recipe has no such field, or a value is not of its type.
         """
-        return TrialRequest(
+        request = TrialRequest(
             age=age,
             location=location,
             count=count,
@@ -83,6 +90,7 @@ class Scale:
             budget=round(share * self.budget),
             start=start,
         )
+        return with_recipe(request, recipe) if recipe else request
 
     def age_tokens(self, age: Age) -> int:
         """The tokens that a base of this age has seen here; 0 of a revision, which is unknown.
@@ -108,18 +116,31 @@ class Scale:
         """
         return whole_steps(paper_tokens, self.train_clock, self.heal.batch_tokens)
 
+    def gap_tokens(self, request: TrialRequest) -> int:
+        """The gap of a trial in tokens here, in whole steps of its own batch.
+
+        Raises:
+            UsageError: if it would come to no step at all.
+        """
+        return whole_steps(request.gap, self.train_clock, self._batch_tokens(request))
+
     def recipe(self, request: TrialRequest) -> Recipe:
         """The recipe of a trial: the healing recipe, or from scratch that of a base.
 
         A learning rate that is still to be probed changes no cost, and stays the scale's.
         """
-        recipe = self._recipe(request)
-        if isinstance(request.peak_lr, str):
-            return recipe
-        return replace(recipe, peak_lr=request.peak_lr)
+        recipe, settings = self._recipe(request), dict(request.settings)
+        if not isinstance(request.peak_lr, str):
+            settings["peak_lr"] = request.peak_lr
+        return replace(recipe, **settings) if settings else recipe  # type: ignore[arg-type]
+
+    def _batch_tokens(self, request: TrialRequest) -> int:
+        tokens = dict(request.settings).get("batch_tokens", self.heal.batch_tokens)
+        assert isinstance(tokens, int), tokens
+        return tokens
 
     def _recipe(self, request: TrialRequest) -> Recipe:
-        budget_tokens = self.train_tokens(request.budget)
+        budget_tokens = whole_steps(request.budget, self.train_clock, self._batch_tokens(request))
         if request.start == FROM_BASE:
             heal = replace(self.heal, budget_tokens=budget_tokens)
             return heal if budget_tokens else replace(heal, warmup_tokens=0, warm_phase_tokens=0)
@@ -154,6 +175,37 @@ class Scale:
                 f"{format_tokens(self.budget)}: ask for a shorter one, or a larger budget"
             )
         return share
+
+
+def with_budget(scale: Scale, budget: int) -> Scale:
+    """The scale with another budget of every trial, in the paper's tokens."""
+    return replace(scale, budget=budget)
+
+
+def with_heal(scale: Scale, settings: Mapping[str, Setting]) -> Scale:
+    """The scale with fields of its healing recipe set.
+
+    Raises:
+        UsageError: if a recipe has no such field, or a value is not of its type.
+    """
+    return replace(scale, heal=replace(scale.heal, **_fields(settings)))  # type: ignore[arg-type]
+
+
+def with_recipe(request: TrialRequest, settings: Mapping[str, Setting]) -> TrialRequest:
+    """The request with fields of its recipe set; those that it has itself stay.
+
+    Raises:
+        UsageError: if a recipe has no such field, or a value is not of its type.
+    """
+    fields = _fields(settings) | dict(request.settings)
+    peak_lr = fields.pop("peak_lr", "scale")
+    if request.peak_lr == "scale" and not isinstance(peak_lr, str):
+        request = replace(request, peak_lr=peak_lr)
+    return replace(request, settings=tuple(sorted(fields.items())))
+
+
+def _fields(settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    return {field_named(name): check_setting(name, value) for name, value in settings.items()}
 
 
 def with_text_of(scale: Scale, other: Scale) -> Scale:

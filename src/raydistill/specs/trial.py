@@ -187,6 +187,7 @@ class TrialRequest:
     excerpt: str = ""  # what is cached of the teacher's answers; empty: the teacher runs online
     start: str = FROM_BASE  # or SCRATCH, or SCRATCH_WITH_AGE
     peak_lr: float | Literal["scale", "probe"] = "scale"  # or from the probe of its arm
+    settings: tuple[tuple[str, str | int | float], ...] = ()  # other fields of its recipe, sorted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from raydistill.core.units import ratio_drop_pct, ratio_rise_pct
 from raydistill.planning.cell import ADDED, REFERENCE, format_value
 from raydistill.planning.preview.trial_table import KEPT, REMOVED
+from raydistill.specs.recipe import is_setting
 from raydistill.specs.results import (
     NOT_KNOWN,
     Cost,
@@ -52,7 +53,9 @@ def run_name(role: str, values: Mapping[str, str], axes: tuple[str, ...]) -> str
 def cell_params(sweep: TrackedSweep, cell: TrackedCell) -> dict[str, str]:
     """A cell's parameters, as requested and as run."""
     loss = {"loss": cell.spec.train.loss}
-    params = {**loss, **_common_params(sweep, cell), **_spec_params(cell.spec)}
+    common = _common_params(sweep, cell)
+    recipe_axes = {name: common[name] for name in cell.values if is_setting(name)}
+    params = {**loss, **common, **_spec_params(cell.spec), **recipe_axes}
     if is_known(cell.outcome):
         return params
     recipe = [field.name for field in dataclasses.fields(cell.spec.train.recipe)]

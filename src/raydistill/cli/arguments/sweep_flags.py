@@ -6,7 +6,7 @@ Values of an axis replace the sweep's own; of any other field every cell gets th
 import argparse
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,9 +32,9 @@ from raydistill.planning.search_settings import (
     check_search,
     first_of_permutation,
 )
-from raydistill.planning.sweep import FIELDS, Sweep
-from raydistill.specs.recipe import check_recipe, with_settings
-from raydistill.specs.scale import Scale, load_scale
+from raydistill.planning.sweep import BUDGET, FIELDS, TRAINING_FIELDS, Sweep
+from raydistill.specs.recipe import axis_name, check_recipe, field_named, is_setting
+from raydistill.specs.scale import Scale, load_scale, with_heal
 from raydistill.specs.trial import NoTeacher
 from raydistill.storage.store import Store
 
@@ -46,11 +46,18 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         UsageError: if a flag's value is not allowed.
     """
     default = "" if flags.model else "laptop"
-    scale = _scale(flags, flags.scale or os.environ.get(SCALE_VARIABLE) or default)
+    name = flags.scale or os.environ.get(SCALE_VARIABLE) or default
+    chosen, settings = _chosen_values(sweep, flags)
+    budgets = [int(tokens) for tokens in chosen.get(BUDGET, ()) if BUDGET not in sweep.axes]
+    budget = max(budgets, default=None)
+    scale = _scale(flags, name, settings, budget)
     cells = sweep.cells(
         scale,
-        _chosen_values(sweep, flags),
-        sized=lambda size: scale if size == scale.name else _scale(flags, size),
+        chosen,
+        sized=lambda size: scale if size == scale.name else _scale(flags, size, settings, budget),
+        budgeted=lambda own, other: _scale(
+            flags, name if own.brought else own.name, settings, other
+        ),
         allow_many=flags.yes,
     )
     if not cells:
@@ -93,7 +100,10 @@ def _wants_lr_probe(flags: argparse.Namespace, scale: Scale, cells: Sequence[Cel
     """Whether each arm tries three peaks: as the flag says, else for the recipe of a `--model`."""
     cells_have_rates = any(cell.request.peak_lr != "scale" for cell in cells)
     if flags.lr_probe and cells_have_rates:
-        raise UsageError("--lr-probe chooses the rates that lr_factor names: add --lr_factor 1")
+        names = [name for name in ("lr_factor", "lr", "peak_lr") if name in cells[0].values]
+        axis = names[0] if names else "the sweep"
+        instead = "add --lr_factor 1" if axis == "lr_factor" else "leave one of the two out"
+        raise UsageError(f"--lr-probe chooses the rates that {axis} names: {instead}")
     if flags.lr_probe is not None:
         return bool(flags.lr_probe)
     flags_have_rate = any(field in ("lr", "peak_lr") for field, _ in flags.set)
@@ -101,22 +111,42 @@ def _wants_lr_probe(flags: argparse.Namespace, scale: Scale, cells: Sequence[Cel
     return heals and not flags_have_rate and not cells_have_rates
 
 
-def _chosen_values(sweep: Sweep, flags: argparse.Namespace) -> dict[str, tuple[Value, ...]]:
-    """The values that the flags name, by field or axis."""
-    chosen: dict[str, tuple[Value, ...]] = {"order": (flags.order,)}
-    for name in dict.fromkeys((*FIELDS, *sweep.axes)):
-        texts, own = getattr(flags, name), sweep.every_value(name)
+def _chosen_values(
+    sweep: Sweep, flags: argparse.Namespace
+) -> tuple[dict[str, tuple[Value, ...]], dict[str, Value]]:
+    """The values that the flags name by field or axis, and the recipe's that all cells have."""
+    texts_of: dict[str, list[str]] = {}
+    for name in dict.fromkeys((*FIELDS, *TRAINING_FIELDS, *sweep.axes)):
+        texts_of[name] = list(getattr(flags, name) or ())
+    for name, text in flags.set:
+        texts_of.setdefault(_axis(name, sweep), []).append(text)
+    chosen: dict[str, tuple[Value, ...]] = {}
+    settings: dict[str, Value] = {}
+    for name, texts in texts_of.items():
+        own = sweep.every_value(name)
         if texts == ["all"] and own and name != "location":
             values = own
         else:
             values = axis_values(name, texts, revisions=flags.model is not None, own=own)
-        if values:
+        if len(set(values)) == 1 and is_setting(name) and name not in sweep.axes:
+            settings[name] = values[0]
+        elif values:
             chosen[name] = values
-    if flags.teacher is not None:
-        chosen["teacher"] = (flags.teacher,)
     if excerpt := excerpt_of(flags.teacher_placement):
         chosen["excerpt"] = (excerpt,)
-    return chosen | ({"allow_ends": (True,)} if flags.allow_ends else {})
+    return chosen | ({"allow_ends": (True,)} if flags.allow_ends else {}), settings
+
+
+def _axis(name: str, sweep: Sweep) -> str:
+    """The axis that `--set` means: one of the sweep's own, else a field of the recipe.
+
+    Raises:
+        UsageError: if there is none of that name.
+    """
+    if name in sweep.axes:
+        return name
+    field = field_named(name)
+    return field if field in sweep.axes else axis_name(field)
 
 
 def check_recipes(cells: Sequence[Cell]) -> None:
@@ -132,20 +162,21 @@ def check_recipes(cells: Sequence[Cell]) -> None:
             check_recipe(recipe, context=cell.scale.model.context, devices=devices)
 
 
-def _scale(flags: argparse.Namespace, name: str) -> Scale:
-    """The scale, with the recipe's fields, the corpus and the devices that the flags name."""
+def _scale(
+    flags: argparse.Namespace, name: str, settings: Mapping[str, Value], budget: int | None
+) -> Scale:
+    """The scale with a recipe, a budget, and the corpus and the devices that the flags name."""
     for flag in ("--recipe", "--seq-len", "--max-length"):
         if getattr(flags, flag[2:].replace("-", "_")) and flags.model is None:
             raise UsageError(f"{flag} goes with --model; a scale has its own")
-    scale = load_scale(name) if flags.model is None else _scale_of_model(flags, name)
-    scale = replace(scale, heal=with_settings(scale.heal, dict(flags.set)))
-    if flags.budget is not None:
-        if flags.budget < 0:
+    scale = load_scale(name) if flags.model is None else _scale_of_model(flags, name, budget)
+    scale = with_heal(scale, settings)
+    if budget is not None:
+        if budget < 0:
             raise UsageError(
-                f"the budget of {flags.budget} tokens is under one batch of "
-                f"{scale.heal.batch_tokens}"
+                f"the budget of {budget} tokens is under one batch of {scale.heal.batch_tokens}"
             )
-        scale = replace(scale, budget=flags.budget)
+        scale = replace(scale, budget=budget)
     scale = with_text(scale, flags)
     if flags.devices_per_trial is not None:
         counts: range = flags.devices_per_trial
@@ -164,7 +195,7 @@ def _task_data(flags: argparse.Namespace) -> Path | None:
     return None if flags.task_data is None else resolve_path(flags.task_data)
 
 
-def _scale_of_model(flags: argparse.Namespace, name: str) -> Scale:
+def _scale_of_model(flags: argparse.Namespace, name: str, budget: int | None) -> Scale:
     """The scale of `--model`; `name` is that of a scale for tests, if any."""
     if name and name.replace("-", "_") not in TESTS:
         raise UsageError(
@@ -181,8 +212,8 @@ def _scale_of_model(flags: argparse.Namespace, name: str) -> Scale:
         max_length=flags.max_length or 0,
         recipe=flags.recipe or RECIPES[0],
     )
-    if flags.budget is not None:
-        model = replace(model, budget=flags.budget)
+    if budget is not None:
+        model = replace(model, budget=budget)
     return scale_of(model, load_scale(name) if name else None)
 
 

@@ -6,11 +6,10 @@ from raydistill.cli.arguments.parser import EXITS, Parser
 from raydistill.cli.arguments.storage import SCALE_VARIABLE, STORAGE, TRACKING
 from raydistill.cli.arguments.text_flags import add_text_flags
 from raydistill.cli.arguments.values import assignment, device_range, number, whole
-from raydistill.core.units import parse_tokens
 from raydistill.distillation.teacher_placement import AUTO, PLACEMENTS
 from raydistill.planning.custom_model import RECIPES
 from raydistill.planning.search_settings import OBJECTIVES, SEARCHES
-from raydistill.planning.sweep import FIELDS, Sweep
+from raydistill.planning.sweep import FIELDS, TRAINING_FIELDS, Sweep
 from raydistill.specs.drop_plan import ORDERS
 from raydistill.specs.scale import scale_names
 from raydistill.training.jobs import CACHE_GB, CHECKPOINT_EVERY_S
@@ -22,6 +21,9 @@ FIELD_HELP = {
     "age": "tokens the base has seen, the paper's: 80B; or revisions",
     "loss": "a file in distillation/losses/, with settings: kd+temperature=2",
     "seed": "of the data order, from 1 on; 1,2,3",
+    "budget": "tokens after the first removal, the paper's or a --model's; 0: no training",
+    "order": f"of removal: {', '.join(ORDERS)}",
+    "teacher": "of a loss with one: own (the trial's base), an age, or SCALE@AGE",
 }
 
 
@@ -38,13 +40,21 @@ def sweep_parser(sweep: Sweep, program: str | None = None) -> Parser:
 
 def _cell_flags(parser: Parser, sweep: Sweep) -> None:
     group = parser.add_argument_group(
-        "which cells (values with commas; of an axis: instead of its own)"
+        "which cells (values with commas; of an axis of the sweep: instead of its own)"
     )
-    for field in FIELDS:
+    for field in (*FIELDS, *TRAINING_FIELDS):
         group.add_argument(f"--{field}", action="append", help=FIELD_HELP[field])
-    for axis in [axis for axis in sweep.axes if axis not in FIELDS]:
+    for axis in [axis for axis in sweep.axes if axis not in FIELD_HELP]:
         names = (f"--{axis}", f"--{axis}s")
         group.add_argument(*names, action="append", help="an axis of this sweep, or all")
+    group.add_argument(
+        "--set",
+        action="append",
+        type=assignment("--set", "lr=1e-4,3e-4"),
+        default=[],
+        metavar="lr=1e-4,3e-4",
+        help="of the recipe; several values of any field make it an axis",
+    )
     group.add_argument(
         "--reference",
         action="append",
@@ -71,30 +81,13 @@ def _training_flags(parser: Parser) -> None:
         help="tokens in a window (a --model's own, at most 4096)",
     )
     add_text_flags(group)
-    group.add_argument(
-        "--budget",
-        type=parse_tokens,
-        help="tokens after the first removal, the paper's or a --model's; 0: no training",
-    )
-    group.add_argument("--order", default=ORDERS[0], help=f"of removal: {', '.join(ORDERS)}")
     group.add_argument("--allow-ends", action="store_true", help="first and last layer may leave")
-    group.add_argument(
-        "--teacher", help="of a loss with one: own (the trial's base), an age, or SCALE@AGE"
-    )
     group.add_argument(
         "--lr-probe",
         action=argparse.BooleanOptionalAction,
         help="each arm at the best of three peaks, tried first (of a --model: yes)",
     )
     group.add_argument("--recipe", help=f"of a --model: {', '.join(RECIPES)}")
-    group.add_argument(
-        "--set",
-        action="append",
-        type=assignment("--set", "lr=1e-5"),
-        default=[],
-        metavar="lr=1e-5",
-        help="of the recipe",
-    )
 
 
 def _measuring_flags(parser: Parser) -> None:

@@ -8,6 +8,7 @@ from raydistill.core.errors import UsageError
 from raydistill.core.units import parse_tokens
 from raydistill.planning.cell import Value
 from raydistill.specs.locations import every_location, is_list
+from raydistill.specs.recipe import is_setting, read_setting
 
 
 def axis_values(
@@ -27,7 +28,7 @@ def axis_values(
     """
     values: list[Value] = []
     for text in texts or ():
-        items = _locations(text) if name == "location" else [i.strip() for i in text.split(",")]
+        items = _split(name, text)
         if not all(items):
             raise UsageError(f"--{name} {text!r} has an empty value: write values with commas")
         values += (
@@ -36,8 +37,14 @@ def axis_values(
     return tuple(values)
 
 
+def _split(name: str, text: str) -> list[str]:
+    return _locations(text) if name == "location" else [item.strip() for item in text.split(",")]
+
+
 def _value(name: str, item: str, own: Sequence[Value]) -> Value:
-    if name in ("age", "gap"):
+    if is_setting(name):
+        return read_setting(name, item)
+    if name in ("age", "gap", "budget"):
         return parse_tokens(item)
     if name == "seed":
         return whole("--seed")(item)

@@ -14,8 +14,9 @@ from raydistill.planning.custom_model import CustomModel, scale_of
 from raydistill.planning.history.sweep_record import CellRequest, SweepRecord
 from raydistill.planning.lr_probe import needs_probe
 from raydistill.specs.locations import NONE, is_list
+from raydistill.specs.recipe import is_setting
 from raydistill.specs.scale import Scale, load_scale
-from raydistill.specs.trial import OWN, Recipe
+from raydistill.specs.trial import OWN, Recipe, TrialRequest
 from raydistill.storage.manifest import write_text
 from raydistill.storage.store import Store
 
@@ -83,6 +84,10 @@ def _values(sweep: SweepRecord, cell: Cell) -> Iterator[tuple[str, str]]:
     """The flags of the axes as they were requested, and of all other fields as they were run."""
     request, tokens = cell.request, _tokens_of(cell.scale)
     axes = {axis: cell.values[axis] for axis in sweep.axes if axis in cell.values}
+    more = {name: value for name, value in cell.values.items() if name not in axes}
+    if "loss" in axes:
+        settings = [f"{name}={value}" for name, value in more.items() if not _is_field(name)]
+        axes["loss"] = "+".join([str(axes["loss"]), *settings])
     fields_run: dict[str, Value] = {"age": request.age, "location": request.location}
     if request.location != NONE:
         if not is_list(request.location):
@@ -96,8 +101,14 @@ def _values(sweep: SweepRecord, cell: Cell) -> Iterator[tuple[str, str]]:
             yield "--age", exact_tokens(value)
         else:
             yield f"--{name}", tokens(int(value)) if name == "gap" else str(value)
+    yield from (("--set", f"{name}={more[name]}") for name in more if is_setting(name))
     if request.excerpt:
         yield "--teacher-placement", f"cached:{request.excerpt}"
+
+
+def _is_field(name: str) -> bool:
+    """Whether it names a field of a recipe or a request: else it is a setting of the loss."""
+    return is_setting(name) or name in (f.name for f in fields(TrialRequest))
 
 
 def _tokens_of(scale: Scale) -> Callable[[int], str]:

@@ -13,7 +13,7 @@ from raydistill.core.errors import DataError
 from raydistill.core.redaction import without_tokens
 from raydistill.core.serialization import from_json, to_json
 from raydistill.planning.artifacts import Artifacts, layer_request
-from raydistill.planning.cell import ADDED, REFERENCE, Cell
+from raydistill.planning.cell import ADDED, REFERENCE, Cell, axes_of
 from raydistill.planning.lr_probe import (
     AT_EDGE,
     ArmKey,
@@ -51,7 +51,7 @@ class SweepRecord:
 
     name: str
     question: str
-    axes: tuple[str, ...]
+    axes: tuple[str, ...]  # its own, which have flags; cells may have more
     scale: str
     small_scale: bool
     searched: bool  # then reported on documents that were not selected on
@@ -59,6 +59,11 @@ class SweepRecord:
     probing_s: float = 0.0  # device-seconds of what chose the peak rates
     price_per_hour: float | Literal["unknown"] = "unknown"
     schema: int = SCHEMA
+
+    @property
+    def every_axis(self) -> tuple[str, ...]:
+        """Its own axes, and those that flags gave some of its cells."""
+        return axes_of(self.axes, [request.cell for request in self.cells])
 
 
 def record_of(prepared: PreparedSweep) -> SweepRecord:

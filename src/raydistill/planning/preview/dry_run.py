@@ -1,15 +1,21 @@
 """A plan as plain text, for `--dry-run`: every distinct trial, its layers and its cost."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 
 from raydistill.core.text.lines import wrap
 from raydistill.core.units import format_bytes, format_flops, format_seconds, format_tokens
 from raydistill.evaluation.lm_harness.task_data import missing_task_data
-from raydistill.planning.cell import REFERENCE, BaseRequest, bases_of, cell_name, format_value
+from raydistill.planning.cell import (
+    REFERENCE,
+    BaseRequest,
+    bases_of,
+    cell_name,
+    format_value,
+)
 from raydistill.planning.lr_probe import FACTORS, probe_cells, with_probes
 from raydistill.planning.plan import SweepPlan
 from raydistill.planning.prepared import PreparedSweep
+from raydistill.planning.preview.columns import cell_fields, column_names
 from raydistill.planning.preview.costs import (
     Rates,
     Work,
@@ -33,8 +39,6 @@ from raydistill.specs.trial import FROM_BASE, RandomBase, Recipe, TrialRequest, 
 MOST_SHARED = 5  # trials whose several names are listed
 MOST_ROWS = 40  # of the trials that Optuna may choose from
 
-_ALWAYS = ("age", "count", "gap")  # fields that are shown even if they do not vary
-
 
 def map_of(spec: TrialSpec, scale: Scale) -> str:
     """The boxes of a trial: of its base, or of the smaller model that begins from scratch."""
@@ -48,7 +52,7 @@ def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
     trials, options = with_all.trials, plan.options
     rates = rates_of(trials, prepared.store, probed=options.probe)
     bases, work = plan_work(with_all)
-    names = _columns([trial.cells[0].request for trial in trials])
+    names = column_names([cell_fields(trial.cells[0]) for trial in trials])
     rows = [
         _row(trial, trial_work, names, rates)
         for trial, trial_work in zip(trials, work, strict=True)
@@ -74,18 +78,8 @@ def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _columns(requests: Sequence[TrialRequest]) -> tuple[str, ...]:
-    """The columns of the table: always age, count and gap, and every other field that varies."""
-    names = [field.name for field in fields(TrialRequest) if field.name != "location"]
-    return tuple(
-        name
-        for name in names
-        if name in _ALWAYS or len({getattr(request, name) for request in requests}) > 1
-    )
-
-
 def _row(planned: PlannedTrial, work: Work, names: Sequence[str], rates: Rates) -> Row:
-    requests = [cell.request for cell in planned.cells]
+    requests, values = [cell.request for cell in planned.cells], cell_fields(planned.cells[0])
     num_layers = planned.scale.model.num_layers
     locations = [
         str(
@@ -108,7 +102,7 @@ def _row(planned: PlannedTrial, work: Work, names: Sequence[str], rates: Rates) 
         layers=layers,
         location=", ".join(dict.fromkeys(locations)),
         values=(
-            *(format_value(name, getattr(requests[0], name)) for name in names),
+            *(format_value(name, values.get(name, "")) for name in names),
             format_tokens(int(float(f"{work.tokens:.3g}"))),
             format_flops(work.flops_exact),
             "done" if work.done else format_seconds(work.seconds(rates)),
@@ -142,7 +136,7 @@ def _headings(prepared: PreparedSweep, width: int) -> Iterator[str]:
         "training": f"warm-up {format_tokens(recipe.warmup_tokens)}, "
         f"warm phase {format_tokens(recipe.warm_phase_tokens)}, budget {_budget(request, recipe)}, "
         f"{recipe.total_steps} steps of {format_tokens(recipe.batch_tokens)} tokens, "
-        f"peak rate {recipe.peak_lr:g}",
+        f"peak rate {_peak(plan, recipe)}",
         "tasks": _tasks(scale.evaluation),
         "measured": lengths_text(prepared),
         "search": _search(plan),
@@ -155,6 +149,11 @@ def _headings(prepared: PreparedSweep, width: int) -> Iterator[str]:
 
 def _fact(name: str, fact: str, width: int) -> list[str]:
     return wrap(f"{name:9} {fact}", width, " " * min(10, width // 2))
+
+
+def _peak(plan: SweepPlan, recipe: Recipe) -> str:
+    rates = {cell.request.peak_lr for cell in plan.cells if cell.request.budget}
+    return f"{recipe.peak_lr:g}" if len(rates) < 2 else "by trial"
 
 
 def _age(base: BaseRequest, *, exists: bool) -> str:

@@ -1,7 +1,7 @@
 """The brackets of successive halving: layer sets of one model, age and count, with their losses.
 
-Locations, gaps, orders, losses, teachers and rates compete; all else is equal. The rungs train
-the first seed only; the finalists are trained with every seed.
+Locations, gaps, orders, losses, teachers and recipes of equal length compete; all else is equal.
+The rungs train the first seed only; the finalists are trained with every seed.
 """
 
 import math
@@ -149,9 +149,9 @@ def brackets_of(
             alone.append(planned)
             continue
         one_seed = replace(request, seed=0)
-        shared = replace(
-            one_seed, location="", gap=0, order="", loss="", teacher="", peak_lr="scale"
-        )
+        lengths = tuple(item for item in request.settings if item[0].endswith("_tokens"))
+        rivals_share = replace(one_seed, location="", gap=0, order="", loss="", teacher="")
+        shared = replace(rivals_share, peak_lr="scale", settings=lengths)
         rivals = alike.setdefault((planned.scale.name, shared), {})
         rivals.setdefault(one_seed, []).append(planned)
     brackets = []

@@ -11,6 +11,7 @@ from raydistill.planning.resolve import PlannedTrial
 from raydistill.planning.search.brackets import Bracket, brackets_of
 from raydistill.planning.search_settings import TPE, on_front
 from raydistill.specs.locations import LOCATIONS, NONE
+from raydistill.specs.recipe import is_setting
 from raydistill.specs.results import Finished
 from raydistill.specs.trial import TEACHER_FREE
 
@@ -113,7 +114,12 @@ def name_of(cell: Cell, among: Sequence[Cell]) -> str:
     """The name of a cell by its location, and by whatever else differs among the cells."""
     names = ("count", "gap", "age", "order", "loss", "peak_lr")
     varying = [n for n in names if len({getattr(other.request, n) for other in among}) > 1]
-    return cell_name(cell.request.location, {n: getattr(cell.request, n) for n in varying})
+    values = {n: getattr(cell.request, n) for n in varying}
+    recipe = {n: v for n, v in cell.values.items() if is_setting(n)}
+    if "lr" in recipe:
+        values.pop("peak_lr", None)
+    differ = {n for n in recipe if len({other.values.get(n) for other in among}) > 1}
+    return cell_name(cell.request.location, values | {n: recipe[n] for n in recipe if n in differ})
 
 
 def winner(prepared: PreparedSweep) -> Winner | None:
@@ -168,7 +174,7 @@ def _is_preset(cell: Cell, *, probed: bool) -> bool:
         request.location in LOCATIONS
         and not request.gap
         and request.loss == TEACHER_FREE
-        and (probed or request.peak_lr == "scale")
+        and (probed or cell.scale.recipe(request).peak_lr == cell.scale.heal.peak_lr)
     )
 
 

@@ -9,8 +9,10 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from raydistill.planning.cell import shortest
 from raydistill.reports.results.cells import Measured, ReportBase, ReportCell, SweepReport
 from raydistill.reports.results.spending import Spending, Spent
+from raydistill.specs.recipe import field_named, is_setting
 from raydistill.specs.trial import FROM_BASE, Age, Recipe
 
 SCHEMA = 1
@@ -186,6 +188,7 @@ def _with_differing_settings(cells: Sequence[ReportCell]) -> tuple[ReportCell, .
     So a gap, a loss or a learning rate that somebody set by a flag is part of a row's name.
     Rows of several recipes are in blocks of their own: nothing is claimed across them.
     """
+    cells = _with_every_recipe_axis(cells)
     groups: dict[object, list[ReportCell]] = {}
     for cell in cells:
         text = (cell.train.corpus_sha256, cell.train.tokenizer_sha256)
@@ -207,6 +210,18 @@ def _with_differing_settings(cells: Sequence[ReportCell]) -> tuple[ReportCell, .
         )
         for cell in cells
     )
+
+
+def _with_every_recipe_axis(cells: Sequence[ReportCell]) -> list[ReportCell]:
+    """Cells of sweeps in which a field of the recipe was no axis get its value too."""
+    names = dict.fromkeys(name for cell in cells for name in cell.values if is_setting(name))
+    return [cell if cell.beside else _with_settings(cell, names) for cell in cells]
+
+
+def _with_settings(cell: ReportCell, names: Iterable[str]) -> ReportCell:
+    recipe = cell.train.recipe
+    own = {name: shortest(getattr(recipe, field_named(name))) for name in names}
+    return replace(cell, values={**own, **cell.values}) if own.keys() - cell.values.keys() else cell
 
 
 _BY_NO_RECIPE = {

@@ -1,11 +1,13 @@
 """Names of rows: the axes in which the rows of any block differ, and no others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from raydistill.core.units import format_tokens
-from raydistill.planning.cell import axis_text
+from raydistill.distillation.loss_name import loss_settings
+from raydistill.planning.cell import axis_text, shortest
 from raydistill.reports.results import paper_numbers as paper
 from raydistill.reports.results.cells import CONTROL, ReportCell, Role
+from raydistill.specs.recipe import FIELDS, axis_name, field_named, is_setting
 from raydistill.specs.trial import TEACHER_FREE
 
 Naming = Mapping[Role, Sequence[str]]  # by role, the axes that its rows are named by
@@ -73,8 +75,25 @@ def in_common(block: Sequence[ReportCell], naming: Naming) -> tuple[str, ...]:
     if first.gap_tokens and "gap" not in first.values:
         common.append(f"gap {format_tokens(first.gap_tokens)} tokens")
     if first.train.loss != TEACHER_FREE and not {"loss", "arm"} & first.values.keys():
-        common.append(f"loss {first.train.loss}")
-    return tuple(common)
+        losses = {cell.train.loss for cell in candidates}
+        common.append(
+            f"loss {first.train.loss if len(losses) == 1 else loss_settings(first.train.loss)[0]}"
+        )
+    return (*common, *fixed_settings(candidates))
+
+
+def fixed_settings(cells: Sequence[ReportCell]) -> Iterator[str]:
+    """What else of their recipe cells have in common, where some of it is an axis."""
+    if not any(is_setting(axis) for axis in cells[0].values):
+        return
+    axes = {field_named(axis) for axis in cells[0].values if is_setting(axis)} | {"micro_batches"}
+    first, *others = (cell.train.recipe for cell in cells)
+    for field in FIELDS:
+        value = getattr(first, field)
+        if field not in (*axes, "micro_batches") and all(
+            getattr(other, field) == value for other in others
+        ):
+            yield axis_text(axis_name(field), shortest(value))
 
 
 def _axes(cell: ReportCell) -> dict[str, str | int | float]:

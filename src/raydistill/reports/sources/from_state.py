@@ -103,7 +103,7 @@ def _report_cell(state: CellState, record: SweepRecord) -> ReportCell:
         layers=layers_of(state),
         num_layers=scale.model.num_layers,
         layer_map=layer_map_of(state),
-        gap_tokens=scale.train_tokens(request.gap),
+        gap_tokens=scale.gap_tokens(request),
         train=state.spec.train,
         start=request.start,
         probed=bool(state.remark),

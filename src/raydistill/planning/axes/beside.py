@@ -1,0 +1,78 @@
+"""What flags vary beside the axes of a sweep's own, and the scale of each of their values."""
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from raydistill.distillation.loss_name import canonical_loss, loss_settings
+from raydistill.planning.cell import Value, shortest
+from raydistill.specs.scale import Scale, with_heal
+
+Scales = Callable[[str, Value | None, tuple[tuple[str, Value], ...]], tuple[Scale, Scale]]
+
+
+def scales_of(
+    scale: Scale, sized: Callable[[str], Scale], budgeted: Callable[[Scale, int], Scale]
+) -> Scales:
+    """Gives the scale of a size and a budget, and the same with settings of its recipe."""
+
+    @functools.cache
+    def scales(
+        size: str, budget: Value | None, settings: tuple[tuple[str, Value], ...]
+    ) -> tuple[Scale, Scale]:
+        own = sized(size) if size else scale
+        own = own if budget is None else budgeted(own, int(budget))
+        return own, with_heal(own, dict(settings)) if settings else own
+
+    return scales
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """What flags name that is no axis of the sweep's own.
+
+    `losses` gives each loss with settings that are axes its name without them, and these.
+    """
+
+    values: Mapping[str, Sequence[Value]]
+    losses: Mapping[str, tuple[str, Mapping[str, Value]]]
+
+    @functools.cached_property
+    def axes(self) -> tuple[str, ...]:
+        """Those with several values, which make them axes; not a loss whose settings say all."""
+        is_one_loss = len({rest for rest, _ in self.losses.values()}) == 1
+        return tuple(
+            name
+            for name, values in self.values.items()
+            if len(values) > 1 and not (name == "loss" and is_one_loss)
+        )
+
+    def values_of_cell(
+        self, own: Mapping[str, Value], more: Mapping[str, Value]
+    ) -> dict[str, Value]:
+        """The values of a cell by the name of each axis."""
+        values = {**own, **{name: more[name] for name in self.axes}}
+        if self.losses:
+            rest, settings = self.losses[str(own.get("loss") or more["loss"])]
+            values |= {"loss": rest} if "loss" in values else {}
+            values |= settings
+        return values
+
+
+def settings_apart(
+    losses: Sequence[Value], names: Iterable[str]
+) -> dict[str, tuple[str, dict[str, Value]]]:
+    """Of each loss its name without those of its settings that are `names`, and these."""
+    own = [name for name in names if names_setting(name, losses)]
+    parts = {}
+    for loss in map(str, losses if own else ()):
+        settings = loss_settings(loss)[1]
+        others = [part for part in loss.split("+") if part.partition("=")[0] not in own]
+        of_own = {key: shortest(settings[key]) for key in own if key in settings}
+        parts[loss] = canonical_loss("+".join(others)), of_own
+    return parts
+
+
+def names_setting(name: str, losses: Sequence[Value]) -> bool:
+    """Whether a setting that some of the losses carry is called so."""
+    return any(name in loss_settings(str(loss))[1] for loss in losses)

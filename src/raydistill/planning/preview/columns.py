@@ -1,0 +1,38 @@
+"""The columns of a plan's table: what a cell requests, by name."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+
+from raydistill.distillation.loss_name import loss_settings
+from raydistill.planning.cell import Cell, Value, shortest
+from raydistill.specs.trial import TrialRequest
+
+_REQUESTED = tuple(
+    field.name
+    for field in fields(TrialRequest)
+    if field.name not in ("location", "peak_lr", "settings")
+)
+_ALWAYS = ("age", "count", "gap")  # columns that are shown even if they do not vary
+
+
+def column_names(requests: Sequence[Mapping[str, Value]]) -> tuple[str, ...]:
+    """The columns of the table: always age, count and gap, and every other field that varies."""
+    names = dict.fromkeys(name for request in requests for name in request)
+    return tuple(
+        name
+        for name in names
+        if name in _ALWAYS or len({request.get(name, "") for request in requests}) > 1
+    )
+
+
+def cell_fields(cell: Cell) -> dict[str, Value]:
+    """What a cell requests, by name; settings of its recipe and its loss that are axes apart."""
+    request, (loss, settings) = cell.request, loss_settings(cell.request.loss)
+    of_loss = {name: value for name, value in cell.values.items() if name in settings}
+    return {
+        **{name: getattr(request, name) for name in _REQUESTED},
+        **({"loss": cell.values.get("loss", loss)} if of_loss else {}),
+        "lr": request.peak_lr,
+        **{name: shortest(value) for name, value in request.settings},
+        **of_loss,
+    }
