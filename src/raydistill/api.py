@@ -3,6 +3,9 @@
 from raydistill.api import B, Age, Scale, Sweep, TrialRequest, main
 """
 
+from pathlib import Path
+from typing import Any, Literal
+
 from raydistill.cli.main import main
 from raydistill.core.errors import UsageError
 from raydistill.core.units import B, K, M
@@ -46,4 +49,30 @@ __all__ = [
     "UsageError",
     "Value",
     "main",
+    "results",
 ]
+
+
+def results(
+    storage: str | Path,
+    sweep: str | None = None,
+    *,
+    form: Literal["pandas", "records"] | None = None,
+) -> Any:
+    """What sweeps found, as a table: a row for every cell on every data seed, failed ones too.
+
+    `docs/results.md` says what each column is. Reads alone; imports no torch, Ray or MLflow.
+
+    Args:
+        storage: a folder, or the address of an object store (`s3://…`, `gs://…`).
+        sweep: its name; None means every sweep of the storage.
+        form: a pandas `DataFrame`, or a list of dicts with None where there is no value; by
+            default pandas where it is installed.
+
+    Raises:
+        UsageError: if no sweep, or none of that name, was run in the storage.
+        SetupError: if the storage cannot be read, or pandas is asked for and not installed.
+    """
+    from raydistill.reports.sources.results import read_results  # noqa: PLC0415  (numpy)
+
+    return read_results(storage, sweep, form)

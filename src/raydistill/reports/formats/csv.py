@@ -9,12 +9,14 @@ from raydistill.evaluation.bootstrap import Estimate, Missing
 from raydistill.reports.sweep_report import ReportContent
 from raydistill.reports.tables.grids import Section
 from raydistill.reports.tables.points import LOST, MEASURED, VS_CONTROL, Point, number
+from raydistill.reports.trial_rows import column, token_columns
 
 
 def to_csv(chapters: Sequence[ReportContent]) -> str:
     """Every row of every sweep, with all drops, their intervals, and the measurements.
 
-    A missing value is empty; `note` says why.
+    A missing value is empty; `note` says why. A metric whose name has no unit has two columns: one
+    by its name, and one by that of `api.results`.
     """
     lines = [_line(chapter, point) for chapter in chapters for point in chapter.points]
     return _text(list(dict.fromkeys(name for line in lines for name in line)), lines)
@@ -50,18 +52,26 @@ def spreadsheet_cell(value: object) -> object:
 
 def _line(chapter: ReportContent, point: Point) -> dict[str, object]:
     row = point.row
+    cell = point.cells[0]
     line: dict[str, object] = {"name": row.name, "role": row.role, **point.fields}
+    base = next(
+        (b for b in chapter.report.bases if (b.scale, b.age) == (cell.scale, cell.age)), None
+    )
+    tokens = token_columns(cell, base)
+    line |= {name: "" if value is None else value for name, value in tokens.items()}
     line["layers"] = " ".join(map(str, row.layers))
     line["seeds"] = " ".join(map(str, row.seeds))
     reasons = []
     for metric in (*LOST, *(f"{name}{VS_CONTROL}" for name in LOST)):
         entry = number(point, metric)
-        for part, name in (("value", metric), ("low", f"{metric}_low"), ("high", f"{metric}_high")):
-            line[name] = getattr(entry, part, "")
+        for name in dict.fromkeys((metric, column(metric))):
+            for part, end in (("value", ""), ("low", "_low"), ("high", "_high")):
+                line[f"{name}{end}"] = getattr(entry, part, "")
         reasons += [entry.reason] if isinstance(entry, Missing) else []
     for metric in (*MEASURED, *(f"task:{task}" for task in chapter.table.tasks)):
         entry = number(point, metric)
-        line[metric] = entry.value if isinstance(entry, Estimate) else ""
+        value = entry.value if isinstance(entry, Estimate) else ""
+        line |= {metric: value, column(metric): value}
     line["window_tokens"] = row.window_tokens or ""
     line["max_length"] = max((t.max_length for t in row.truncation.values()), default="")
     line |= {f"truncated:{task}": t.truncated for task, t in sorted(row.truncation.items())}

@@ -82,6 +82,8 @@ class ReportCell:
     choice: LayerChoice | None = None
     heldout_windows: int = 0  # that its loss is measured on; 0: not known
     curve_windows: int = 0  # and the points of its curve
+    budget_paper_tokens: int | Literal["not noted"] = "not noted"  # as requested
+    gap_paper_tokens: int | Literal["not noted"] = "not noted"
     recipe_differs: tuple[str, ...] = ()  # fields by which recipes of a report differ, by no axis
 
     @property

@@ -113,6 +113,8 @@ def _report_cell(state: CellState, record: SweepRecord) -> ReportCell:
         choice=state.choice,
         heldout_windows=scale.evaluation.heldout_windows,
         curve_windows=scale.evaluation.curve_windows,
+        budget_paper_tokens=request.budget,
+        gap_paper_tokens=request.gap,
     )
 
 
