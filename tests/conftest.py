@@ -8,14 +8,18 @@ A further sweep's end-to-end test is a few lines:
 """
 
 import fcntl
+import importlib
 import os
 import shutil
 import sys
+import textwrap
 import time
 from pathlib import Path
 
 import pytest
 
+from raydistill.core.parts import KINDS, PARTS_VARIABLE, part_folders
+from raydistill.specs import part_identity
 from support.cpu_time import CpuTime
 
 collect_ignore_glob = ["*_driver.py"]  # programs that tests start
@@ -56,6 +60,35 @@ def nothing_left(request):
 
 def ray_is_on():
     return "ray" in sys.modules and sys.modules["ray"].is_initialized()
+
+
+@pytest.fixture
+def own_parts(tmp_path, monkeypatch):
+    """Writes files into a folder of one's own parts; each time as if in a new process."""
+    folder = tmp_path / "own"
+    before, paths = set(sys.modules), {kind.package: part_folders(kind) for kind in KINDS}
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv(PARTS_VARIABLE, str(folder))
+
+    def forget():
+        for name in set(sys.modules) - before:
+            if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+                del sys.modules[name]
+        part_identity._identity.cache_clear()
+        importlib.invalidate_caches()
+
+    def write(files):
+        for name, text in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text))
+        forget()
+        return folder
+
+    yield write
+    forget()
+    for package in sys.modules.keys() & paths.keys():
+        sys.modules[package].__path__ = paths[package]
 
 
 @pytest.fixture

@@ -66,9 +66,9 @@ def test_a_loss_without_a_teacher_says_so_and_has_its_own_settings_alone(read):
     ("text", "message"),
     [
         ("score = 1", "there is no def loss"),
-        ("def loss(a, b): ...", "line 1: loss takes logits_BTV, targets_BT, ask"),
-        ("def loss(a, b, ask, **more): ...", "line 1: loss takes logits_BTV"),
-        ("\ndef loss(a, b, ask, *, x): ...", "line 2: setting x has no number as default"),
+        ("def loss(a, b): ...", "py:1: loss takes logits_BTV, targets_BT, ask"),
+        ("def loss(a, b, ask, **more): ...", "py:1: loss takes logits_BTV"),
+        ("\ndef loss(a, b, ask, *, x): ...", "py:2: setting x has no number as default"),
         ("def loss(a, b, ask, *, x='a'): ...", "setting x has no number as default"),
         ("def loss(a, b, ask, *, x=True): ...", "setting x has no number as default"),
         ("def loss(a, b, ask, *, x=1 / 3): ...", "x is read, not run"),
@@ -80,7 +80,7 @@ def test_a_loss_without_a_teacher_says_so_and_has_its_own_settings_alone(read):
     ],
 )
 def test_a_mistake_in_the_file_is_one_line_with_its_place(read, text, message):
-    with pytest.raises(UsageError, match=r"mine0\.py, line") as error:
+    with pytest.raises(UsageError, match=r"mine0\.py:[0-9]") as error:
         read(text)
     assert message in str(error.value)
 

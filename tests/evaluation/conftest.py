@@ -6,8 +6,8 @@ import torch
 from raydistill.data.corpus.preparation import prepare_corpus
 from raydistill.data.sources import embedded
 from raydistill.evaluation.task_items import make_items
-from raydistill.evaluation.text_tasks import TASKS
 from raydistill.models.decoder import build
+from raydistill.planning.custom_model import OWN_TASKS
 from raydistill.specs.model import ModelConfig
 from raydistill.storage.store import Store
 
@@ -25,7 +25,7 @@ def folder(store):
 @pytest.fixture(scope="session")
 def items(store, folder):
     """The file of items of every task."""
-    return make_items(TASKS, store=store, folder=folder)
+    return make_items(OWN_TASKS, store=store, folder=folder)
 
 
 @pytest.fixture(scope="session")

@@ -15,12 +15,12 @@ from raydistill.evaluation.scoring import (
     source_key,
     standard_error,
 )
-from raydistill.evaluation.text_tasks import TASKS
+from raydistill.planning.custom_model import OWN_TASKS
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.evaluation import PLAIN, EvalSpec, RequestForm, TaskSource
 from raydistill.specs.results import UnitScores
 
-SPEC = EvalSpec(tasks=TASKS, heldout_windows=16, curve_windows=8)
+SPEC = EvalSpec(tasks=OWN_TASKS, heldout_windows=16, curve_windows=8)
 
 
 def test_kept_scores_are_not_measured_again(folder, store, model):
@@ -39,7 +39,7 @@ def test_kept_scores_are_not_measured_again(folder, store, model):
     assert (more.nll, more.tasks["last-word"]) == (first.nll, first.tasks["last-word"])
     assert scores_of("b" * 64, load, store=store, folder=folder, spec=few).nll == first.nll
     assert len(loads) == 3, "other weights are other scores"
-    assert len(list(store.path("scores", "a" * 64).iterdir())) == 1 + len(TASKS)
+    assert len(list(store.path("scores", "a" * 64).iterdir())) == 1 + len(OWN_TASKS)
 
 
 def test_measuring_says_how_far_it_is_score_by_score(folder, store, model):
@@ -47,17 +47,17 @@ def test_measuring_says_how_far_it_is_score_by_score(folder, store, model):
     with listening(reports.append):
         scores_of("d" * 64, lambda: model, store=store, folder=folder, spec=SPEC)
     parts = dict.fromkeys(progress.part for progress in reports if progress.part)
-    assert list(parts) == ["perplexity", *TASKS]
+    assert list(parts) == ["perplexity", *OWN_TASKS]
     assert {(progress.stage, progress.unit) for progress in reports} == {("measuring", "tokens")}
     shares = [progress.done / progress.total for progress in reports]
     assert shares == sorted(shares)
     assert shares[-1] == 1
-    assert len(set(shares)) > 2 * len(TASKS)
+    assert len(set(shares)) > 2 * len(OWN_TASKS)
 
 
 def test_scores_carry_chance_and_a_standard_error_over_chapters(folder, store, model):
     scores = scores_of("c" * 64, lambda: model, store=store, folder=folder, spec=SPEC)
-    assert set(scores.tasks) == set(TASKS)
+    assert set(scores.tasks) == set(OWN_TASKS)
     for task in scores.tasks.values():
         assert task.chance == 0.25
         assert abs(task.value - 0.25) < 5 * task.stderr

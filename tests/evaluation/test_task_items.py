@@ -1,9 +1,7 @@
 """The items of tasks on disk: made from the corpus once, and anew when a task is edited."""
 
 import dataclasses
-import importlib
 import json
-import sys
 
 import pytest
 
@@ -11,13 +9,12 @@ from raydistill.core.errors import DataError, UsageError
 from raydistill.data.corpus.heldout_documents import read_documents
 from raydistill.data.corpus.preparation import prepare_corpus
 from raydistill.data.sources import embedded
-from raydistill.evaluation import tasks
 from raydistill.evaluation.scoring import score_key, scores_of
 from raydistill.evaluation.task_items import make_items
-from raydistill.evaluation.text_tasks import TASKS, choose_items
+from raydistill.evaluation.text_tasks import choose_items
+from raydistill.planning.custom_model import OWN_TASKS
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.evaluation import EvalSpec
-from raydistill.specs.part_identity import part_identity
 from raydistill.storage.store import Store
 
 
@@ -35,7 +32,7 @@ def test_items_made_from_the_corpus_folder_are_those_of_the_text_itself(items):
 
 def test_items_are_made_once(folder, store, items):
     before = {name: file.stat().st_mtime_ns for name, file in items.items()}
-    assert make_items(TASKS, store=store, folder=folder) == items
+    assert make_items(OWN_TASKS, store=store, folder=folder) == items
     assert {name: file.stat().st_mtime_ns for name, file in items.items()} == before
 
 
@@ -47,35 +44,18 @@ def candidates(document, neighbours, rng):
 """
 
 
-@pytest.fixture
-def task_file(tmp_path, monkeypatch):
-    """Where a user puts a task of their own, `first-word`."""
-    tasks.__path__.append(str(tmp_path))
-    yield tmp_path / "first_word.py"
-    tasks.__path__.remove(str(tmp_path))
-    forget(monkeypatch)
-
-
-def forget(monkeypatch):
-    """As in a new process: nothing of the task is loaded."""
-    part_identity.cache_clear()
-    importlib.invalidate_caches()
-    monkeypatch.delitem(sys.modules, "raydistill.evaluation.tasks.first_word", raising=False)
-
-
-def test_an_added_task_is_scored_in_a_store_that_has_the_corpus(folder, store, model, task_file):
-    task_file.write_text(NEW_TASK.format(wrong="but"))
+def test_an_added_task_is_scored_in_a_store_that_has_the_corpus(folder, store, model, own_parts):
+    own_parts({"tasks/first_word.py": NEW_TASK.format(wrong="but")})
     spec = EvalSpec(tasks=("first-word",), heldout_windows=16, curve_windows=8)
     scores = scores_of("d" * 64, lambda: model, store=store, folder=folder, spec=spec)
     assert scores.tasks["first-word"].chance == 0.5
 
 
-def test_an_edited_task_has_new_items_and_new_scores(folder, store, task_file, monkeypatch):
+def test_an_edited_task_has_new_items_and_new_scores(folder, store, own_parts):
     corpus = store.load(CorpusInfo, "corpora", folder.name, "corpus.json")
     keys, texts = set(), []
     for wrong in ("but", "while"):
-        task_file.write_text(NEW_TASK.format(wrong=wrong))
-        forget(monkeypatch)
+        own_parts({"tasks/first_word.py": NEW_TASK.format(wrong=wrong)})
         keys.add(score_key("first-word", corpus, 16))
         made = make_items(["first-word"], store=store, folder=folder)["first-word"]
         texts.append(made.read_text())
@@ -98,7 +78,7 @@ def test_a_corpus_too_short_for_a_task_is_refused_in_one_line(tmp_path):
     info = store.load(CorpusInfo, "corpora", folder.name, "corpus.json")
     assert info.heldout_documents == 2
     with pytest.raises(DataError) as caught:
-        make_items(TASKS, store=store, folder=folder)
+        make_items(OWN_TASKS, store=store, folder=folder)
     words = sum(len(document.text.split()) for document in read_documents(folder))
     assert str(caught.value) == (
         "the corpus 'a.txt' has no items for task 'continuation': its held-out text is too short "

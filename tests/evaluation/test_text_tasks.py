@@ -4,10 +4,11 @@ from itertools import pairwise
 
 import pytest
 
-from raydistill.evaluation.text_tasks import TASKS, chance, choose_items
+from raydistill.core.parts import TASK, part_names
+from raydistill.evaluation.text_tasks import chance, choose_items
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", part_names(TASK))
 def test_the_embedded_corpus_has_enough_items(heldout, name):
     items = choose_items(name, heldout)
     assert len(items) >= 400
@@ -18,7 +19,7 @@ def test_the_embedded_corpus_has_enough_items(heldout, name):
     assert items == choose_items(name, heldout)
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", part_names(TASK))
 def test_the_right_answer_is_what_stands_in_the_text(heldout, name):
     texts = {}
     for document in heldout:

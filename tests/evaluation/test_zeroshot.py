@@ -8,12 +8,12 @@ from raydistill.data.sources import embedded
 from raydistill.data.tokenizer import load_tokenizer
 from raydistill.evaluation.lm_harness.adapter import DecoderLM
 from raydistill.evaluation.lm_harness.zeroshot import score_tasks
-from raydistill.evaluation.text_tasks import TASKS
 from raydistill.models.decoder import build
+from raydistill.planning.custom_model import OWN_TASKS
 from support.plain_scores import plain_score
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", OWN_TASKS)
 def test_a_task_is_won_by_the_likeliest_choice(folder, items, model, name):
     lm = DecoderLM(model, load_tokenizer(folder / "tokenizer.json"), 0)
     right = []

@@ -3,7 +3,6 @@
 import hashlib
 import inspect
 import math
-import sys
 
 import pytest
 import torch
@@ -11,7 +10,6 @@ import torch
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.parts import SCORE, defines, load_part, part_names
 from raydistill.models.decoder import build
-from raydistill.pruning import importance
 from raydistill.pruning.importance.angular_distance import EVERY, LAST, angular, span_distances
 from raydistill.pruning.importance.greedy import choose as greedy
 from raydistill.pruning.importance.loss_increase import loss_without
@@ -261,19 +259,6 @@ def test_values_are_computed_once_for_several_counts(model):
     assert forwards == len(BATCHES) * (CONFIG.num_layers + 1)
 
 
-@pytest.fixture
-def own_score(tmp_path):
-    """Writes `own.py` beside the scores, as a user would."""
-
-    def write(text):
-        (tmp_path / "own.py").write_text(text)
-
-    importance.__path__.append(str(tmp_path))
-    yield write
-    importance.__path__.remove(str(tmp_path))
-    sys.modules.pop("raydistill.pruning.importance.own", None)
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -283,8 +268,8 @@ def own_score(tmp_path):
         ("def choose(model, batches_BT, count, candidates): return [0, 1]", "of 1 to 4"),
     ],
 )
-def test_a_score_file_that_returns_what_it_must_not_is_refused(model, own_score, text, message):
-    own_score(text)
+def test_a_score_file_that_returns_what_it_must_not_is_refused(model, own_parts, text, message):
+    own_parts({"scores/own.py": text})
     with pytest.raises(DataError, match=message):
         layers_of("own", model, 2)
 

@@ -32,7 +32,7 @@ def test_a_loss_that_ends_a_whole_run_of_tune_is_the_death_of_one_actor(joined_c
     task = TrackedActorTask(actor, on_error=on_error)
     with pytest.raises(RuntimeError, match="Caught unexpected exception"):
         manager._actor_task_failed(tracked_actor_task=task, exception=error)
-    with losses_are_deaths(shortages.append):
+    with losses_are_deaths(lambda failure, shortage: shortages.append(shortage)):
         manager._actor_task_failed(tracked_actor_task=task, exception=error)
     manager.cleanup()
     assert len(failures) == 2  # of the actor and of its task

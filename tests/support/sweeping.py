@@ -43,7 +43,8 @@ def environment(storage, **more):
     """The smoke scale, its own storage, and nothing of a cluster that may run outside."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAY", "MLFLOW"))}
     return kept | {
-        "RAYDISTILL_SCALE": "smoke", "RAYDISTILL_STORAGE": str(storage), "COLUMNS": "120", **more,
+        "RAYDISTILL_SCALE": "smoke", "RAYDISTILL_STORAGE": str(storage), "COLUMNS": "120",
+        "RAYDISTILL_PARTS": "", **more,
     }  # fmt: skip
 
 

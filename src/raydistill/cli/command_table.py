@@ -7,6 +7,7 @@ import argparse
 import pkgutil
 from dataclasses import KW_ONLY, dataclass
 
+from raydistill.cli.arguments.own_parts import PARTS
 from raydistill.cli.arguments.parser import AddFlags, flag
 from raydistill.cli.arguments.storage import TRACKING
 from raydistill.cli.arguments.text_flags import add_text_flags
@@ -63,6 +64,7 @@ COMMANDS = (
         "a sweep of the package by its name, or your own by its file (what there is)",
         flags=(
             flag("sweep", nargs="?", metavar="NAME|FILE", help="where_to_drop, or mine.py"),
+            PARTS,
             flag("words", nargs=argparse.REMAINDER, metavar="...", help="its flags: --help"),
         ),
         main="raydistill.cli.commands.sweep:sweep",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from raydistill import __version__
+from raydistill.cli.arguments.own_parts import PARTS, use_parts
 from raydistill.cli.arguments.parser import EXITS, Parser
 from raydistill.cli.arguments.storage import STORAGE, storage_of
 from raydistill.cli.command_table import COMMANDS, Command
@@ -49,6 +50,7 @@ def _parser(argv: Sequence[str]) -> Parser:
 
 
 def _run(argv: Sequence[str]) -> int:
+    use_parts(argv)
     flags = read_command(argv)
     if flags.command is None:
         _parser(argv).print_help()
@@ -77,4 +79,5 @@ def _add_command(commands: "argparse._SubParsersAction[Parser]", command: Comman
         add_flags(parser)
     if command.storage:
         STORAGE(parser)
+        PARTS(parser)
     parser.add_argument("--debug", action="store_true", help="show a traceback with an error")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from raydistill.cli.arguments.given_flags import GivenFlags, given_flags
+from raydistill.cli.arguments.own_parts import use_parts
 from raydistill.cli.arguments.storage import storage_of
 from raydistill.cli.arguments.sweep_flags import check_recipes, plan_of
 from raydistill.cli.arguments.sweep_parser import sweep_parser
@@ -47,6 +48,7 @@ def run_sweep(sweep: Sweep, launcher: Sequence[str], argv: Sequence[str]) -> int
     Raises:
         RaydistillError: if it cannot be done.
     """
+    use_parts(argv)
     parser = sweep_parser(sweep, shlex.join(launcher))
     flags = parser.read(argv)
     given = given_flags(parser, launcher, argv)

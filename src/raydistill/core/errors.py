@@ -21,6 +21,10 @@ class UsageError(RaydistillError):
     exit_code = 2
 
 
+class OwnCodeError(UsageError):
+    """An error in a file of the user's own, with its file and line; trying again does not help."""
+
+
 class DataError(RaydistillError):
     """A corpus, a tokenizer or a checkpoint that cannot be used."""
 

@@ -4,6 +4,7 @@ import uuid
 from pathlib import Path
 
 from raydistill.core.errors import SetupError, UsageError
+from raydistill.core.parts import own_folder
 
 _PACKAGED_SWEEPS = Path(__file__).parents[1] / "sweeps"
 _REPOSITORY_SWEEPS = Path(__file__).parents[3] / "sweeps"
@@ -45,12 +46,22 @@ def check_writable(folder: Path, what: str) -> None:
 
 
 def sweep_files() -> dict[str, Path]:
-    """The files of the project's sweeps by name: an installed package's own, else the repository's.
+    """The files of the project's sweeps by name, and of those among one's own parts.
 
-    They are one folder, `sweeps/` of the repository; a wheel holds it as `raydistill/sweeps/`.
+    The project's are one folder, `sweeps/` of the repository; a wheel holds it as
+    `raydistill/sweeps/`.
+
+    Raises:
+        UsageError: if one of one's own has the name of another.
     """
     folder = _PACKAGED_SWEEPS if _PACKAGED_SWEEPS.is_dir() else _REPOSITORY_SWEEPS
-    return {path.stem: path for path in sorted(folder.glob("*.py"))}
+    files = {path.stem: path for path in sorted(folder.glob("*.py"))}
+    own = own_folder()
+    for path in sorted(own.glob("sweeps/[!_]*.py")) if own else ():
+        if path.stem in files:
+            raise UsageError(f"{path}: there is another sweep {path.stem!r}, rename yours")
+        files[path.stem] = path
+    return files
 
 
 def sweep_command(name: str) -> list[str]:

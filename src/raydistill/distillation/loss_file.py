@@ -7,7 +7,6 @@ def loss(logits_BTV, targets_BT, ask, *, alpha=0.5): ...
 """
 
 import ast
-import functools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -67,7 +66,6 @@ class LossFile:
     settings: Mapping[str, Setting]
 
 
-@functools.cache  # a process goes on using the code that it has loaded
 def read_loss_file(file: Path) -> LossFile:
     """What the file of a loss says.
 
@@ -149,4 +147,4 @@ class _Reader:
             self._refuse(node.lineno, f"{name} is read, not run: write its value out")
 
     def _refuse(self, line: int, what: str) -> NoReturn:
-        raise UsageError(f"{self.file}, line {line}: {what}")
+        raise UsageError(f"{self.file}:{line}: {what}")

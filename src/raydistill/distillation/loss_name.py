@@ -7,9 +7,10 @@ of the trial's id.
 
 import functools
 from collections.abc import Mapping
+from pathlib import Path
 
 from raydistill.core.errors import UsageError, unknown
-from raydistill.core.parts import LOSS, part_file
+from raydistill.core.parts import LOSS, own_folder, part_file
 from raydistill.distillation.loss_file import (
     FEATURE_TERMS,
     NONE,
@@ -75,11 +76,11 @@ def loss_file(loss: str) -> LossFile:
     Raises:
         UsageError: if there is no such loss, or its file says what is not allowed.
     """
-    return _file(loss.partition("+")[0])
+    return _file(loss.partition("+")[0], own_folder())
 
 
-@functools.cache
-def _file(name: str) -> LossFile:
+@functools.cache  # planning asks thousands of times
+def _file(name: str, own: Path | None) -> LossFile:
     return read_loss_file(part_file(LOSS, name))
 
 

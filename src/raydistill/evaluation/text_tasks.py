@@ -17,7 +17,6 @@ from typing import cast
 from raydistill.core.parts import TASK, load_part, part_names
 from raydistill.data.documents import Document
 
-TASKS = tuple(part_names(TASK))
 ITEMS = 420
 ITEMS_PER_UNIT = 6
 

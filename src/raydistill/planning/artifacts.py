@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raydistill.core.errors import DataError
-from raydistill.core.parts import MODEL_FAMILY
+from raydistill.core.parts import MODEL_FAMILY, parts_flag
 from raydistill.core.redaction import printed_command
 from raydistill.core.units import format_age
 from raydistill.data.corpus.preparation import find_corpus
@@ -161,7 +161,8 @@ def base_command(scale: Scale, store: Store | None = None) -> str:
     for field in ("corpus", "text_field", "heldout", "heldout_general"):
         if (text := getattr(scale, field)) != getattr(default, field):
             words += [f"--{field.replace('_', '-')}", text]
-    return printed_command([*words, *(storage_flag(store.root) if store else ())])
+    words += storage_flag(store.root) if store else ()
+    return printed_command([*words, *parts_flag()])
 
 
 def _read_bases(scale: Scale, store: Store, ages: Sequence[Age]) -> dict[Age, ExternalBase]:

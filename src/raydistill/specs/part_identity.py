@@ -1,7 +1,8 @@
 """The identity of a part: what its file computes, not where it lies or how it is written.
 
 A part's identity is a digest of its code without imports, comments, docstrings and formatting,
-and of the parts of its kind that it imports. Version numbers (`NUMERICS_VERSION`,
+and of what it imports of the parts of its kind; one's own also of its folder, or of the package
+that names it as an entry point. Version numbers (`NUMERICS_VERSION`,
 `SCORING_VERSION`, `EVALUATOR_VERSION`) stand for all other code that it uses.
 """
 
@@ -9,15 +10,24 @@ import ast
 import contextlib
 import functools
 import hashlib
-import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.util import resolve_name
 from pathlib import Path
 from typing import NamedTuple
 
 from raydistill.core.errors import DataError, UsageError
-from raydistill.core.parts import MODEL_FAMILY, PartKind, part_file, part_names, shared_file
+from raydistill.core.parts import (
+    MODEL_FAMILY,
+    PartKind,
+    find_module,
+    is_entry_point,
+    own_folder,
+    part_file,
+    part_folders,
+    part_module,
+    shared_file,
+)
 
 
 class Shipped(NamedTuple):
@@ -56,13 +66,12 @@ SHIPPED = {
     "score loss-increase": Shipped(
         "a2eef59b26985cb4", "772455a5e316463233cb573e82c5283f19edc0c47ad02e826d9aa0e92b79ea06"
     ),
-    "task continuation": Shipped("f7c74e621ecbf44a", "af0d8cf2e23a4fbc"),
-    "task last-word": Shipped("e46b95e8761ee3ee", "a355b7d4e726865a"),
-    "task word-order": Shipped("c955f36e003cd1e6", "8dcfdbd890a5ba33"),
+    "task continuation": Shipped("1f2ac8cdc9c407f5", "af0d8cf2e23a4fbc"),
+    "task last-word": Shipped("81f018dbddf3be4d", "a355b7d4e726865a"),
+    "task word-order": Shipped("76818b3014713fa3", "8dcfdbd890a5ba33"),
 }
 
 
-@functools.cache  # a process goes on using the code that it has loaded
 def part_identity(kind: PartKind, name: str) -> str:
     """The name of a part in storages; empty if trial ids do not name it.
 
@@ -70,6 +79,11 @@ def part_identity(kind: PartKind, name: str) -> str:
         UsageError: if there is no such part.
         DataError: if its file is not Python.
     """
+    return _identity(kind, name, own_folder())
+
+
+@functools.cache  # a process goes on using the code that it has loaded
+def _identity(kind: PartKind, name: str, own: Path | None) -> str:
     code = code_digest(kind, name)
     shipped = SHIPPED.get(f"{kind.name} {name}")
     return shipped.identity if shipped and shipped.code == code else code
@@ -107,43 +121,75 @@ def code_digest(kind: PartKind, name: str) -> str:
         UsageError: if there is no such part.
         DataError: if its file is not Python.
     """
-    own_file = part_file(kind, name)
-    unread = [*_files(kind, name), *([shared_file(kind)] if kind.shared else [])]
+    own_file, module = part_file(kind, name), part_module(kind, name)
+    homes = [_Home(f"{kind.package}.", part_folders(kind))]
+    if is_entry_point(kind, name):
+        homes.append(_Home(f"{module.partition('.')[0]}.", None))
+    elif own := own_folder():
+        homes.append(_Home("", [str(own)]))
+    unread = _sources(own_file, module)
+    if kind.shared:
+        unread.append(Source(shared_file(kind), kind.package))
     codes: dict[Path, str] = {}
     while unread:
-        file = unread.pop()
-        if file not in codes:
-            codes[file], siblings = _read(file, kind)
-            unread += [inner for sibling in siblings for inner in _files(kind, sibling)]
+        source = unread.pop()
+        if source.file not in codes:
+            codes[source.file], imports = _read(source)
+            unread += [inner for name in imports for home in homes for inner in home.sources(name)]
     text = "\n".join([codes.pop(own_file), *sorted(codes.values())])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _files(kind: PartKind, name: str) -> list[Path]:
-    """The file of a part; of one that is a folder, every file in it."""
-    file = part_file(kind, name)
-    return sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
+class Source(NamedTuple):
+    """A file, and the package that relative imports in it start from."""
+
+    file: Path
+    package: str
 
 
-def _read(file: Path, kind: PartKind) -> tuple[str, set[str]]:
-    """The code in a file, as JSON, and the parts of its kind that it imports."""
+class _Home(NamedTuple):
+    """Modules that count as code of a part which imports them."""
+
+    prefix: str  # of their names
+    folders: Sequence[str] | None  # with what follows it; None: an installed package
+
+    def sources(self, name: str) -> list[Source]:
+        """The sources of the longest beginning of an import that is such a module."""
+        if not name.startswith(self.prefix):
+            return []
+        words = (name if self.folders is None else name.removeprefix(self.prefix)).split(".")
+        for end in range(len(words), 0, -1):
+            module = ".".join(words[:end])
+            spec = find_module(module, self.folders)
+            if spec and spec.origin and spec.origin.endswith(".py"):
+                if self.folders is None:
+                    return [Source(Path(spec.origin), _package(Path(spec.origin), module))]
+                return _sources(Path(spec.origin), f"{self.prefix}{module}")
+        return []
+
+
+def _sources(file: Path, module: str) -> list[Source]:
+    """The file of a module; of one that is a folder, every file in it."""
+    if file.name != "__init__.py":
+        return [Source(file, _package(file, module))]
+    files = sorted(file.parent.rglob("*.py"))
+    inside = [".".join((module, *f.relative_to(file.parent).parent.parts)) for f in files]
+    return [Source(*pair) for pair in zip(files, inside, strict=True)]
+
+
+def _package(file: Path, module: str) -> str:
+    return module if file.name == "__init__.py" else module.rpartition(".")[0]
+
+
+def _read(source: Source) -> tuple[str, set[str]]:
+    """The code in a file, as JSON, and the full names of what it imports."""
     try:
-        tree = ast.parse(file.read_bytes())
+        tree = ast.parse(source.file.read_bytes())
     except (SyntaxError, ValueError) as error:
-        raise DataError(f"{file} is not Python: {error}") from None
-    code = _Code(_package_of(file, kind))
+        raise DataError(f"{source.file} is not Python: {error}") from None
+    code = _Code(source.package)
     code.visit(tree)
-    prefix = f"{kind.package}."
-    names = [m.removeprefix(prefix) for m in code.imports if m.startswith(prefix)]
-    siblings = {name.split(".")[0].replace("_", "-") for name in names} & set(part_names(kind))
-    return json.dumps([_plain(tree), sorted(code.renamed)], sort_keys=True), siblings
-
-
-def _package_of(file: Path, kind: PartKind) -> str:
-    """The package that relative imports in a file start from: that of its kind, or one inside."""
-    own = kind.package.rpartition(".")[2]
-    inside = itertools.takewhile(lambda folder: folder != own, reversed(file.parent.parts))
-    return ".".join((kind.package, *reversed(list(inside))))
+    return json.dumps([_plain(tree), sorted(code.renamed)], sort_keys=True), code.imports
 
 
 class _Code(ast.NodeTransformer):

@@ -20,7 +20,7 @@ from raydistill.evaluation.likelihood.continuations import TOKENS_PER_BATCH
 from raydistill.evaluation.likelihood.perplexity import window_nats
 from raydistill.evaluation.lm_harness.task_data import ITEMS, data_folder
 from raydistill.evaluation.task_items import item_files
-from raydistill.evaluation.text_tasks import TASKS
+from raydistill.evaluation.text_tasks import is_text_task
 from raydistill.models.decoder import Decoder, build
 from raydistill.models.distributed import World
 from raydistill.models.student import Student
@@ -168,7 +168,7 @@ def _evaluate_s(model: Decoder, job: ProbeJob, world: World) -> float:
 
 def _items(job: ProbeJob) -> dict[str, list[str]]:
     """The items of each task made of held-out text, where they are made: a line each."""
-    tasks = [name for name in job.evaluation.tasks if name in TASKS]
+    tasks = [name for name in job.evaluation.tasks if is_text_task(name)]
     files = item_files(tasks, job.corpus_sha256, Store(Path(job.storage)))
     return {name: f.read_text("utf-8").splitlines() for name, f in files.items() if f.is_file()}
 

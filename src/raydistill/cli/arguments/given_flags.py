@@ -8,17 +8,19 @@ from dataclasses import dataclass, replace
 
 from raydistill.cli.arguments.parser import bound
 from raydistill.cli.arguments.storage import SCALE_VARIABLE, STORAGE_VARIABLE, TRACKING_VARIABLE
+from raydistill.core.parts import PARTS_VARIABLE
 from raydistill.core.paths import resolve_path
 from raydistill.data.sources.source import absolute
 from raydistill.storage.urls import is_url
 
 _ENVIRONMENT = {
+    "--parts": PARTS_VARIABLE,
     "--scale": SCALE_VARIABLE,
     "--storage": STORAGE_VARIABLE,
     "--tracking-uri": TRACKING_VARIABLE,
 }
 _TEXTS = ("--corpus", "--heldout", "--heldout-general")
-_FOLDERS = ("--model", "--task-data")
+_FOLDERS = ("--model", "--parts", "--task-data")
 _LOOKS = ("--dry-run", "--probe", "--debug")  # change nothing of what is trained
 
 

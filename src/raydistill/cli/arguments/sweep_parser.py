@@ -2,6 +2,7 @@
 
 import argparse
 
+from raydistill.cli.arguments.own_parts import PARTS
 from raydistill.cli.arguments.parser import EXITS, Parser
 from raydistill.cli.arguments.storage import SCALE_VARIABLE, STORAGE, TRACKING
 from raydistill.cli.arguments.text_flags import add_text_flags
@@ -114,6 +115,7 @@ def _measuring_flags(parser: Parser) -> None:
 def _running_flags(parser: Parser) -> None:
     group = parser.add_argument_group("where and whether it runs")
     STORAGE(group)
+    PARTS(group)
     TRACKING(group)
     group.add_argument(
         "--teacher-placement", default=AUTO, help=f"{', '.join(PLACEMENTS)}[:FORM=SIZE]"

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from raydistill.cli.arguments.named_model import NamedModel, open_model
+from raydistill.core.parts import parts_flag
 from raydistill.core.paths import resolve_path, sweep_command
 from raydistill.core.redaction import printed_command
 from raydistill.data.corpus.heldout_documents import read_documents, read_info
@@ -80,7 +81,7 @@ def _next(
     locations, count = ranking.next_locations(result)
     words = [*sweep_command("where_to_drop"), *named.flags]
     words += ["--location", ",".join(locations), "--count", str(count)]
-    words += storage_flag(store.root)
+    words += (*storage_flag(store.root), *parts_flag())
     if named.flags[0] != "--model":
         return printed_command(words), ""
     # On average a pass starts in the middle.

@@ -9,8 +9,9 @@ import re
 from pathlib import Path
 
 from raydistill.core.errors import UsageError, unknown
+from raydistill.core.parts import TASK, part_names
 from raydistill.evaluation.lm_harness.paper13 import PAPER13
-from raydistill.evaluation.text_tasks import TASKS, is_text_task
+from raydistill.evaluation.text_tasks import is_text_task
 
 ABOVE_CHANCE = "above-chance"
 # above-chance is narrowed once the scores of the bases are known (`planning/task_filter.py`)
@@ -46,7 +47,7 @@ def check_name(name: str) -> None:
         raise UsageError(f"task {name!r} runs code that the model writes: it is not run here")
     if name in lm_eval_tasks():
         return
-    own = (*TASKS, *PAPER13, *GROUPS)
+    own = (*part_names(TASK), *PAPER13, *GROUPS)
     nearest = unknown("task", name, (*own, *lm_eval_tasks())).partition(" There are:")[0]
     there_are = f"{', '.join(own)}, and {len(lm_eval_tasks())} of lm-eval"
     raise UsageError(f"{nearest} There are: {there_are}")

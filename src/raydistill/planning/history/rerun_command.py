@@ -52,6 +52,12 @@ def _launcher(sweep: SweepRecord, store: Store) -> list[str]:
     return launcher
 
 
+def _parts(sweep: SweepRecord, store: Store) -> list[str]:
+    """The folder of one's own parts that the sweep was run with, if any."""
+    words = shlex.split(_kept_command(sweep, store))
+    return words[(at := words.index("--parts")) : at + 2] if "--parts" in words else []
+
+
 def command_of(sweep: SweepRecord, cell_request: CellRequest, store: Store) -> str:
     """The command of the sweep for this cell alone, with every value named.
 
@@ -60,6 +66,7 @@ def command_of(sweep: SweepRecord, cell_request: CellRequest, store: Store) -> s
     cell = cell_request.cell
     words = [
         *_launcher(sweep, store),
+        *_parts(sweep, store),
         *_model(sweep, cell.scale),
         *(word for pair in _values(sweep, cell) for word in pair),
         *(["--allow-ends"] if cell.request.allow_ends else []),

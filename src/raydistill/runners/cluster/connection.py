@@ -31,6 +31,7 @@ from raydistill.core.redaction import RedactingFormatter, redact
 from raydistill.core.signals import interrupts_held, raise_on_sigterm
 from raydistill.runners.cluster.failures import readable_error
 from raydistill.runners.cluster.local_copy import sync_driver
+from raydistill.runners.cluster.own_parts import with_own_parts
 from raydistill.storage.object_store import REMOTE
 from raydistill.storage.urls import COPIES, url_of
 
@@ -89,9 +90,8 @@ def _join(url: str) -> None:
     own = {"num_cpus": available_cpus(), "include_dashboard": False}
     local = own if address == "local" else {}
     try:
-        ray.init(
-            address=address, runtime_env={"env_vars": environment}, log_to_driver=False, **local
-        )
+        with with_own_parts(environment) as runtime_env:
+            ray.init(address=address, runtime_env=runtime_env, log_to_driver=False, **local)
         raise_on_sigterm()  # Ray has set a handler of its own
     except Exception as error:  # a raylet that is slow to start raises nothing narrower
         home = os.environ.get("HOME", "/")

@@ -7,6 +7,7 @@ from typing import Any, ParamSpec, TypeVar
 import ray
 from ray.exceptions import RayError
 
+from raydistill.core.parts import own_errors_named
 from raydistill.runners.cluster.connection import Need, ray_options
 from raydistill.runners.cluster.failures import Reached, Retries, nothing_kept, retry_or_raise
 from raydistill.runners.cluster.local_copy import local_storage, sync_object_store
@@ -44,7 +45,7 @@ def run_each_once(function: Callable[[J], T], need: Need, jobs: Sequence[J]) -> 
 
 def _call(name: str, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """On a worker: call the function with this node's copy of the storage."""
-    with progress_sent(name), local_storage(*args) as local_args:
+    with own_errors_named(), progress_sent(name), local_storage(*args) as local_args:
         return function(*local_args, **kwargs)
 
 
@@ -138,5 +139,5 @@ def _follow(items: Iterator[Any], on_progress: Callable[[Metrics], None]) -> Met
 
 
 def _paced_alone(work: Work, job: object) -> Iterator[Metrics]:
-    with local_storage(job) as (local_job,):
+    with own_errors_named(), local_storage(job) as (local_job,):
         yield from paced(work(local_job), agree=unless_stopped)

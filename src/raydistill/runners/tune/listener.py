@@ -7,6 +7,7 @@ from typing import Any
 from ray import tune
 from ray._private.state import state
 
+from raydistill.core.errors import OwnCodeError
 from raydistill.runners.cluster.failures import Retries
 from raydistill.runners.cluster.memory import MemoryShortage, warn
 from raydistill.runners.cluster.work import Metrics
@@ -40,14 +41,16 @@ class Listener(tune.Callback):  # type: ignore[misc]  # ray has no types
         self._on_progress, self._retries = on_progress, retries
         self._admission, self._names, self._in_own_process = admission, names, in_own_process
         self._shortage: MemoryShortage | None = None  # behind the failure that Tune handles now
+        self._own_code = False  # whether the user's own code is
         self.attempts: dict[str, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks for a restart that never comes."""
         return {}
 
-    def note_shortage(self, shortage: MemoryShortage | None) -> None:
-        """The reason of the failure that Tune handles next."""
+    def note_failure(self, error: Exception, shortage: MemoryShortage | None) -> None:
+        """What Tune handles next, and the shortage of memory that was its reason, if it was."""
+        self._own_code = isinstance(getattr(error, "cause", error), OwnCodeError)
         self._shortage = shortage
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
@@ -84,7 +87,7 @@ class Listener(tune.Callback):  # type: ignore[misc]  # ray has no types
         release(trial.config["key"])
 
     def _should_retry(self, key: str) -> bool:
-        retry = self._retries.should_retry(key)
+        retry = self._retries.should_retry(key) and not self._own_code
         if retry and self._shortage:
             failed = self._retries.failed(key)
             when = self._admission.lose(key, self._shortage, failed)

@@ -33,19 +33,21 @@ class LostProcessError(ActorDiedError):  # type: ignore[misc]  # ray has no type
 
 
 @contextmanager
-def losses_are_deaths(on_failure: Callable[[MemoryShortage | None], None]) -> Iterator[None]:
+def losses_are_deaths(
+    on_failure: Callable[[Exception, MemoryShortage | None], None],
+) -> Iterator[None]:
     """Within the block, Tune gets every lost process as an actor's death.
 
     Args:
-        on_failure: called just before Tune handles a failure, with the shortage of memory that
-            was its reason, if it was.
+        on_failure: called just before Tune handles a failure, with it and the shortage of memory
+            that was its reason, if it was.
     """
     task_failed = RayActorManager._actor_task_failed
     start_failed = RayActorManager._actor_start_failed
 
     def converted(error: Exception) -> Exception:
         shortage = shortage_in(error)
-        on_failure(shortage)
+        on_failure(error, shortage)
         if shortage:
             return LostProcessError(str(shortage))
         if isinstance(error, LOST):

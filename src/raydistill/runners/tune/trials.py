@@ -22,6 +22,8 @@ from ray.tune import ResultGrid
 from ray.tune.logger import JsonLoggerCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from raydistill.core.errors import OwnCodeError
+from raydistill.core.parts import own_errors_named
 from raydistill.core.redaction import redact
 from raydistill.core.units import format_age
 from raydistill.runners.cluster.connection import WORKER_CPU, configured, device_need
@@ -156,7 +158,7 @@ def run_jobs(
         stop_on_signal(),
         cleanup,
         progress_received(on_stages),
-        losses_are_deaths(listener.note_shortage),
+        losses_are_deaths(listener.note_failure),
     ):
         grid = tune.Tuner(
             function,
@@ -198,7 +200,7 @@ def _trial(
 
         train(work, jobs[key], devices=devices, gpu=gpu, key=key, folder=folder)
         return
-    with progress_sent(key), local_storage(jobs[key]) as (job,):
+    with own_errors_named(), progress_sent(key), local_storage(jobs[key]) as (job,):
         for metrics in paced(work(job), agree=unless_stopped):
             tune.report({**metrics, RESIDENT: resident_bytes()})
     give_back()
@@ -240,7 +242,8 @@ def _failure(key: str, error: Exception, attempts: int) -> TrialFailure:
             traceback="",
             attempts=attempts,
         )
-    message = f"{type(cause).__name__}: {cause}"
+    is_own = isinstance(cause, OwnCodeError)  # it names file, line and kind
+    message = str(cause) if is_own else f"{type(cause).__name__}: {cause}"
     if isinstance(cause, WorkerGroupError):  # its text is a traceback per rank
         message = message.strip().splitlines()[-1]
     if isinstance(cause, ActorDiedError):  # its text is a page of possible reasons

@@ -7,10 +7,12 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import ray
-from ray.train import RunConfig, ScalingConfig
+from ray.train import RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from raydistill.core.errors import OwnCodeError
+from raydistill.core.parts import own_errors_named
 from raydistill.runners.cluster.connection import WORKER_CPU
 from raydistill.runners.cluster.local_copy import local_storage
 from raydistill.runners.cluster.progress import progress_sent
@@ -41,14 +43,18 @@ def train(work: Work, job: object, *, devices: range, gpu: bool, key: str, folde
         ),
         run_config=RunConfig(name=f"train-{key}", storage_path=str(folder), callbacks=[forward]),
     )
-    trainer.fit()
+    try:
+        trainer.fit()
+    except WorkerGroupError as error:
+        own = [e for e in error.worker_failures.values() if isinstance(e, OwnCodeError)]
+        raise (own[0] if own else error) from error
     _wait_until_reported(forward)
 
 
 def _on_every_rank(work: Work, job: object, key: str) -> None:
     leads = ray.train.get_context().get_world_rank() == 0
     sent = progress_sent(key) if leads else nullcontext()
-    with sent, local_storage(job) as (local_job,):
+    with own_errors_named(), sent, local_storage(job) as (local_job,):
         for metrics in paced(work(local_job), agree=_number_of_rank_0):
             ray.train.report(dict(metrics))
 

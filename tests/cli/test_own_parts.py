@@ -1,0 +1,108 @@
+"""`--parts DIR`: one's own losses, scores, tasks, scales and sweeps, from the command line."""
+
+import re
+
+import pytest
+
+from support import sweeping
+
+SWEEP = """
+from raydistill.api import B, Sweep
+
+def trial(scale, location):
+    return scale.trial(age=320 * B, location=location, count=1)
+
+AXES = {"location": ("input", "evens")}
+sweep = Sweep(name="nearest", question="Which is nearest?", axes=AXES, trial=trial)
+"""
+FILES = {
+    "losses/flatten.py": "def loss(logits_BTV, targets_BT, ask, *, alpha=0.5): ...",
+    "losses/unlikely.py": 'TEACHER = "none"\ndef loss(logits_BTV, targets_BT, ask, *, c=1): ...',
+    "losses/shapely.py": 'TEACHER = "whole"\ndef loss(logits_BTV, targets_BT, ask): ...',
+    "scores/evens.py": "def score(model, batches_BT): ...",
+    "tasks/first_word.py": "CHOICES, METRIC = 2, 'acc'\ndef candidates(a, b, c): ...",
+    "scales/mini.py": """
+        from dataclasses import replace
+        from raydistill.specs.scales import smoke
+        scale = replace(smoke.scale, name="mini")
+    """,
+    "sweeps/nearest.py": SWEEP,
+}
+PLAN = ("sweep", "where_to_drop", "--dry-run", "--age", "320B", "--location", "evens,input")
+
+
+@pytest.fixture
+def plan(own_parts, tmp_path):
+    """Plans a sweep with one's own parts, in this process."""
+    folder = own_parts(FILES)
+
+    def plan(*flags, words=PLAN):
+        return sweeping.command(tmp_path / "storage", *words, "--parts", folder, *flags)
+
+    return plan
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--loss", "flatten+alpha=2"),
+        ("--loss", "unlikely+c=3"),
+        ("--tasks", "first-word,word-order"),
+        ("--scale", "mini"),
+    ],
+)
+def test_parts_of_ones_own_are_values_of_flags_as_all_others(plan, flags):
+    done = plan(*flags)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  evens  " in done.stdout
+
+
+def test_without_the_folder_there_are_none(own_parts, tmp_path):
+    own_parts(FILES)
+    done = sweeping.command(tmp_path / "storage", *PLAN)
+    assert done.returncode == 2
+    assert "'evens'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ("--loss", "flatten+beta=2"),
+            "no setting 'beta'. There are: alpha, attention, embedding,",
+        ),
+        (("--loss", "flatten+alpha=a"), "alpha is 'a', it must be a number"),
+        (("--loss", "unlikely+hidden=1"), "no setting 'hidden'. There are: c"),
+        (("--loss", "unlikely+c=0.5"), "c is '0.5', it must be a whole number"),
+        (("--loss", "unlikely", "--teacher", "80B"), "--teacher goes with a loss that has one"),
+        (("--loss", "flaten"), "Did you mean 'flatten'?"),
+    ],
+)
+def test_settings_of_ones_own_are_checked_before_anything_runs(plan, flags, message):
+    done = plan(*flags)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_sweep_of_ones_own_is_listed_and_runs_by_its_name(plan):
+    assert re.search("^nearest +Which is nearest\\?$", plan(words=("sweep",)).stdout, re.MULTILINE)
+    done = plan("--dry-run", words=("sweep", "nearest"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("nearest: Which is nearest?\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("nowhere", "--parts: 'nowhere' is no folder"),
+        (".", "--parts: '.' holds none of excerpts, losses, families, scales, scores, tasks, swe"),
+    ],
+)
+def test_a_folder_that_holds_no_parts_is_refused(given, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweeping, "ROOT", tmp_path)
+    done = sweeping.command(tmp_path / "storage", *PLAN, "--parts", given)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    variable = sweeping.command(tmp_path / "storage", "report", RAYDISTILL_PARTS=given)
+    assert message.replace("--parts", "$RAYDISTILL_PARTS") in variable.stderr
