@@ -10,11 +10,12 @@ from dataclasses import replace
 
 import pytest
 
+from raydistill.core.errors import SetupError
 from raydistill.core.serialization import to_json
 from raydistill.storage import lock, sharing
 from raydistill.storage.lock import BusyError, this_process
 from raydistill.storage.object_store import ObjectStore
-from raydistill.storage.sharing import CLAIMS, done_by_one, small_or_below, turn_of
+from raydistill.storage.sharing import CLAIMS, done_by_one, held_sweep, small_or_below, turn_of
 from raydistill.storage.urls import copy_of
 
 WORKING = """
@@ -175,6 +176,55 @@ def test_on_s3_a_claim_that_came_at_the_same_time_is_seen(node, monkeypatch):
     with pytest.raises(BusyError), turn_of(node.root, "corpus", "k"):
         pytest.fail("both have the turn")
     assert remote_claims(node) == [f"{CLAIMS}/corpus-k.1"]
+
+
+def test_a_sweep_that_runs_on_another_machine_is_refused_on_s3(own, node, tmp_path):
+    program = WORKING.replace(
+        'done_by_one(root, "corpus", "k", say', 'held_sweep(root, "s", "smoke", say'
+    )
+    elsewhere = {**os.environ, "RAYDISTILL_LOCAL_COPIES": str(tmp_path / "elsewhere")}
+    process = subprocess.Popen(
+        [sys.executable, "-c", program.replace("import done_by_one", "import held_sweep"), own,
+         str(tmp_path / "end")], text=True, env=elsewhere, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout.readline() == "working\n"
+    with pytest.raises(SetupError) as refusal, held_sweep(node.root, "s", "smoke", print):
+        pytest.fail("it runs elsewhere")
+    assert refusal.value.exit_code == 4
+    assert str(refusal.value).startswith(f"this sweep is run by process {process.pid} on ")
+    with (
+        held_sweep(node.root, "s", "laptop", print),
+        held_sweep(node.root, "other", "smoke", print),
+    ):
+        pass
+    process.kill()
+    process.wait()
+    lines = []
+    with held_sweep(node.root, "s", "smoke", lines.append):
+        assert len(lines) == 1
+        assert lines[0].startswith(f"process {process.pid} on ")
+    with held_sweep(node.root, "s", "smoke", pytest.fail):
+        assert len(claims_of_sweep(node)) == 1
+    assert claims_of_sweep(node) == []
+
+
+def claims_of_sweep(remote):
+    return list(sharing._claims(remote, f"{CLAIMS}/sweep-s-smoke"))
+
+
+def test_of_a_sweep_on_s3_that_was_taken_over_the_first_process_hears(node, monkeypatch):
+    """The one that took it over does not stop when the first wrote its claim once more."""
+    monkeypatch.setattr(lock, "HEARTBEAT_S", 0.1)
+    name, heard = f"{CLAIMS}/corpus-k", threading.Event()
+    with sharing._claimed(node, name, on_takeover=lambda holder: heard.set()):
+        (first,) = remote_claims(node)
+        monkeypatch.setattr(sharing, "_is_written_again", lambda *_: False)
+        with sharing._claimed(node, name, on_takeover=pytest.fail) as dead:
+            assert [holder.pid for holder in dead] == [os.getpid()]
+            assert heard.wait(20)
+            sharing._write(node, first)
+            time.sleep(0.5)
+            assert len(remote_claims(node)) == 2
 
 
 def test_what_is_wanted_are_small_files_and_all_of_one_folder():

@@ -34,9 +34,9 @@ from raydistill.reports.sources.from_state import report_of
 from raydistill.reports.sweep_report import report_content
 from raydistill.specs.results import TrialFailure
 from raydistill.storage.cleanup import remove_leftovers
-from raydistill.storage.lock import hold_lock
 from raydistill.storage.manifest import write_text
 from raydistill.storage.object_store import check_storage, upload
+from raydistill.storage.sharing import held_sweep
 from raydistill.storage.store import Store
 from raydistill.storage.urls import storage_flag
 from raydistill.tracking.destination import check_destination, default_uri
@@ -61,9 +61,8 @@ def run(plan: SweepPlan, next_commands: Iterable[str] = ()) -> int:
     store = Store(plan.options.storage)
     check_storage(store.root)
     console = open_console()
-    lock = store.path("sweeps", plan.sweep.name, plan.scale.name, "lock.json")
     with (
-        hold_lock(lock, console.print),
+        held_sweep(store.root, plan.sweep.name, plan.scale.name, console.print),
         full_disk_reported(store.root),
         progress_shown(console),
     ):

@@ -60,11 +60,16 @@ def hold_lock(
     Raises:
         SetupError: if a live holder has it; the message names who, where and since when.
     """
-    refuse, stop = partial(_refuse, f"{what} is {done}"), partial(_stop, what)
-    with _claim(path, on_busy=refuse, on_takeover=stop) as dead:
+    on_busy = partial(refuse, f"{what} is {done}")
+    with _claim(path, on_busy=on_busy, on_takeover=partial(stop, what)) as dead:
         if dead:
-            say(f"process {dead.pid} on {dead.host} is gone; its lock since {dead.since} is taken")
+            say(taken_line(dead))
         yield
+
+
+def taken_line(dead: Holder) -> str:
+    """One line on whose lock was taken over."""
+    return f"process {dead.pid} on {dead.host} is gone; its lock since {dead.since} is taken"
 
 
 class BusyError(Exception):
@@ -161,7 +166,8 @@ def _acquire(
                 return holder
 
 
-def _refuse(doing: str, holder: Holder) -> NoReturn:
+def refuse(doing: str, holder: Holder) -> NoReturn:
+    """Raise a `SetupError` that says who has what is asked for, where and since when."""
     raise SetupError(
         f"{doing} by process {holder.pid} on {holder.host} ({holder.user}, since "
         f"{holder.since}); wait for its end, or stop it there"
@@ -265,7 +271,7 @@ def _beat(
             os.utime(path)
 
 
-def _stop(what: str, holder: Holder) -> None:
+def stop(what: str, holder: Holder) -> None:
     """End as at SIGTERM: with checkpoints, and before two processes write the same files."""
     print(
         f"process {holder.pid} on {holder.host} ({holder.user}) took the lock of {what} over; "

@@ -7,21 +7,33 @@ An object store cannot create an object only where there is none, but lists all 
 before. So a node writes its claim and then lists: it has the turn if its claim is alone, else it
 takes it back and tries again later. Of two that write at once at least one sees the other.
 
-This spares work, without a guarantee, as `try_lock` does: whoever makes it, it is the same.
+This spares work, without a guarantee, as `try_lock` does: whoever makes it, it is the same. A sweep
+that was taken over stops, as `hold_lock` has it.
 """
 
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from raydistill.core.background import repeated
 from raydistill.core.errors import SetupError
 from raydistill.core.serialization import from_json, to_json
 from raydistill.storage import lock
-from raydistill.storage.lock import BusyError, Holder, hang_detector, this_process, try_lock
+from raydistill.storage.lock import (
+    BusyError,
+    Holder,
+    hang_detector,
+    hold_lock,
+    refuse,
+    stop,
+    taken_line,
+    this_process,
+    try_lock,
+)
 from raydistill.storage.object_store import (
     Filter,
     ObjectStore,
@@ -96,6 +108,32 @@ def turn_of(
                 remote.push()
 
 
+@contextmanager
+def held_sweep(root: Path, name: str, scale: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold a sweep of a storage during the block, against every process on every machine.
+
+    Args:
+        root: of the storage.
+        name: of the sweep.
+        scale: its name.
+        say: shows a line, if the lock of a dead holder is taken over.
+
+    Raises:
+        SetupError: if a live holder has it; the message names who, where and since when.
+    """
+    with ExitStack() as held:
+        held.enter_context(hold_lock(root / "sweeps" / name / scale / "lock.json", say))
+        if remote := object_store_of(root):
+            claim = f"{CLAIMS}/sweep-{name}-{scale}"
+            try:
+                claimed = _claimed(remote, claim, on_takeover=partial(stop, "this sweep"))
+                for holder in held.enter_context(claimed):
+                    say(taken_line(holder))
+            except BusyError as busy:
+                refuse("this sweep is run", busy.holder)
+        yield
+
+
 def waiting_line(holder: Holder, what: str) -> str:
     """One line on whom a process waits for."""
     return (
@@ -110,35 +148,67 @@ def small_or_below(folder: str) -> Filter:
 
 
 @contextmanager
-def _claimed(remote: ObjectStore, name: str, hangs: Callable[[], bool]) -> Iterator[None]:
-    """Have the only claim of that name in the object store during the block."""
-    own = f"{name}.{uuid.uuid4().hex}"
+def _claimed(
+    remote: ObjectStore,
+    name: str,
+    hangs: Callable[[], bool] = lambda: False,
+    on_takeover: Callable[[Holder], None] | None = None,
+) -> Iterator[list[Holder]]:
+    """Have the only claim of that name in the object store during the block.
+
+    Yields the dead holders whose claims are gone now.
+
+    Args:
+        remote: the object store.
+        name: of the claim.
+        hangs: whether the block's work does.
+        on_takeover: called once, if another process takes the claim over meanwhile; None: it is
+            written again.
+
+    Raises:
+        BusyError: if a live holder has it.
+    """
+    own, dead = f"{name}.{uuid.uuid4().hex}", dict[str, Holder | None]()
     while True:
-        if holder := _live_holder(remote, name):
+        if holder := _live_holder(remote, name, dead):
             raise BusyError(holder)
         _write(remote, own)
         if _claims(remote, name).keys() == {own}:
             break
         _delete(remote, own)
         time.sleep(random.uniform(0.2, 1.5))
+
+    def beat() -> bool:
+        """Write the claim again; true once it was given up or taken over."""
+        with suppress(SetupError):  # an object store that is away for a moment
+            if on_takeover and (holder := _later_holder(remote, name, own, dead)):
+                on_takeover(holder)
+                return True
+            hung = hangs()
+            (_delete if hung else _write)(remote, own)
+            return hung
+        return False
+
     try:
-        with repeated(lambda: _beat(remote, own, hangs), lock.HEARTBEAT_S):
-            yield
+        with repeated(beat, lock.HEARTBEAT_S):
+            yield [holder for holder in dead.values() if holder]
     finally:
         _delete(remote, own)
 
 
-def _beat(remote: ObjectStore, claim: str, hangs: Callable[[], bool]) -> bool:
-    """Write the claim again; true once it was given up."""
-    hung = hangs()
-    with suppress(SetupError):  # an object store that is away for a moment
-        (_delete if hung else _write)(remote, claim)
-        return hung
-    return False
+def _later_holder(remote: ObjectStore, name: str, own: str, dead: Collection[str]) -> Holder | None:
+    """Whoever took a claim over: others claim only what no living process has.
+
+    The claims of `dead` processes do not count: one that was suspended may have written its own
+    again, and is about to notice.
+    """
+    claims = _claims(remote, name).keys()
+    later = [holder for c in claims - {own, *dead} if (holder := _read(remote, c))]
+    return later[0] if later else None
 
 
-def _live_holder(remote: ObjectStore, name: str) -> Holder | None:
-    """Whoever has a claim and is seen to write it; the claims of others are deleted."""
+def _live_holder(remote: ObjectStore, name: str, dead: dict[str, Holder | None]) -> Holder | None:
+    """Whoever has a claim and is seen to write it; others join the `dead`, their claims go."""
     for claim, written_ns in _claims(remote, name).items():
         holder = _read(remote, claim)
         if (
@@ -147,6 +217,7 @@ def _live_holder(remote: ObjectStore, name: str) -> Holder | None:
             and _is_written_again(remote, name, claim, written_ns)
         ):
             return holder
+        dead[claim] = holder
         _delete(remote, claim)
     return None
 
@@ -165,7 +236,7 @@ def _claims(remote: ObjectStore, name: str) -> dict[str, int]:
     """When each claim whose name begins so was written."""
     with remote.file_system() as files:
         objects = objects_in(files, CLAIMS)
-    return {path: ns for path, (_, ns) in objects.items() if path.startswith(f"{name}.")}
+    return {path: ns for path, (_, ns) in objects.items() if path.rpartition(".")[0] == name}
 
 
 def _read(remote: ObjectStore, claim: str) -> Holder | None:

@@ -20,9 +20,9 @@ from raydistill.core.progress import tracked
 from raydistill.core.redaction import printed_command
 from raydistill.planning.history.sweep_record import SweepRecord, all_records, save_record
 from raydistill.reports.console.console import PipeSafeConsole, open_console
-from raydistill.storage.lock import hold_lock
 from raydistill.storage.manifest import MANIFEST, sha256_of, verify, write_bytes
 from raydistill.storage.object_store import check_storage
+from raydistill.storage.sharing import held_sweep
 from raydistill.storage.store import Store
 from raydistill.storage.urls import storage_flag
 
@@ -63,7 +63,8 @@ def merge(store: Store, flags: argparse.Namespace) -> int:
     sweeps = _sweeps(other, merged)
     with ExitStack() as locks:
         for folder in _folders_to_lock(sweeps, store):
-            locks.enter_context(hold_lock(folder / "lock.json", console.print))
+            name, scale = folder.parts[-2:]
+            locks.enter_context(held_sweep(store.root, name, scale, console.print))
         units = [
             (path, kind)
             for kind in KINDS

@@ -11,8 +11,8 @@ from raydistill.planning.history.rerun_command import last_command
 from raydistill.planning.history.state import read_state
 from raydistill.planning.history.sweep_record import SweepRecord, all_records
 from raydistill.reports.console.console import open_console
-from raydistill.storage.lock import hold_lock
 from raydistill.storage.object_store import check_storage
+from raydistill.storage.sharing import held_sweep
 from raydistill.storage.store import Store
 from raydistill.tracking.destination import check_destination
 from raydistill.tracking.environment import environment
@@ -40,7 +40,7 @@ def sync(store: Store, flags: argparse.Namespace) -> int:
     for record in records:
         if not flags.sweep or record.name in flags.sweep:
             folder = store.path("sweeps", record.name, record.scale)
-            with hold_lock(folder / "lock.json", console.print):
+            with held_sweep(store.root, record.name, record.scale, console.print):
                 delivery = _deliver(record, folder, uri, store)
             console.print(f"{record.name} ({record.scale}): {delivery}")
     return 0
