@@ -1,20 +1,22 @@
 """How often a text is read, and one that is too short: a plan says so, before anything starts."""
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from raydistill.data.corpus.length import COUNTED_BYTES, length_of
 from raydistill.data.corpus.preparation import build_corpus
 from raydistill.data.corpus.request import CorpusRequest
-from raydistill.data.sources import embedded
-from raydistill.data.tokenizer import shipped_tokenizer
+from raydistill.data.sources import embedded, hub
+from raydistill.data.tokenizer import count_tokens, load_tokenizer, shipped_tokenizer
 from raydistill.planning.preview.first_budget import first_budget
 from raydistill.planning.preview.repeats import Repeats
 from raydistill.storage.store import Store
 from support import sweeping
 from support.hub_models import save_tokenizer
-from support.texts import essays, write_jsonl, write_txt
+from support.texts import essays, write_jsonl, write_parquet, write_txt
 from support.tokenizer_kinds import save_kind
 
 SHORT = "The king went up to the river."
@@ -27,12 +29,16 @@ def dry_run(tmp_path, *flags):
 TASK = ("--tasks", "continuation")  # such text gives no items for the others
 
 
-@pytest.mark.parametrize("of", ["trained", "shipped", "folder", "begins", "mix", "heldout"])
+@pytest.mark.parametrize(
+    "of", ["trained", "shipped", "folder", "begins", "mix", "heldout", "parquet"]
+)
 def test_a_short_text_is_counted_as_it_will_be_tokenised(of, tmp_path):
     text, other = (
         write_txt(tmp_path / "a.txt", essays()),
         write_jsonl(tmp_path / "b.jsonl", essays(9)),
     )
+    if of == "parquet":
+        text = write_parquet(tmp_path / "a.parquet", essays())
     folder = tmp_path / of
     folder.mkdir()
     if of == "begins":
@@ -77,6 +83,72 @@ def test_a_long_text_is_estimated(letter, tmp_path):
     assert length.train_tokens == pytest.approx(info["train_tokens"], rel=0.03)
 
 
+@pytest.mark.parametrize("repeats", [1, 40])  # a dictionary in the file keeps each text once
+def test_long_text_in_parquet_is_estimated(repeats, tmp_path):
+    texts = essays(60 // repeats + 1, lines=300) * repeats
+    text = write_parquet(tmp_path / "a.parquet", texts)
+    request = CorpusRequest(text=text, tokenizer=shipped_tokenizer())
+    store = Store(tmp_path / "storage")
+    assert sum(len(text.encode()) for text in texts) > COUNTED_BYTES
+    length = length_of(request, store)
+    tokens = count_tokens("".join(texts), load_tokenizer(shipped_tokenizer())) * 15 / 16
+    assert not length.is_exact
+    assert length.train_tokens == pytest.approx(tokens, rel=0.03)
+
+
+CARD = {
+        "dataset_info": [
+            {"config_name": "en", "splits": [
+                {"name": "test", "num_bytes": 7, "num_examples": 1},
+                {"name": "train", "num_bytes": 4_000_000, "num_examples": 2_000},
+            ]},
+            {"config_name": "de"},
+        ]
+    }  # fmt: skip
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Shows one data set of two configurations."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"id": "a/b", "cardData": CARD}).encode())
+
+    def log_message(self, *_):
+        """Nothing is printed."""
+
+
+@pytest.fixture
+def hub_here(monkeypatch):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
+        hub._info.cache_clear()
+        yield
+        server.shutdown()
+    hub._info.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("a/b:en#500", "1 MB in all columns"),
+        ("a/b:en", "4 MB in all columns"),
+        ("a/b:de", "a length it does not say"),
+        ("a/b", "a length it does not say"),
+    ],
+)
+def test_of_a_data_set_of_the_hub_a_plan_says_what_its_card_does(hub_here, tmp_path, text, known):
+    done = dry_run(tmp_path, "--corpus", text, *TASK)
+    assert done.returncode == 0, done.stderr
+    line = (
+        f"text {text} has {known} by its card; its tokens are not counted before it is downloaded"
+    )
+    assert line in " ".join(done.stdout.split())
+
+
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
@@ -96,6 +168,12 @@ def test_a_text_that_is_too_short_is_refused_by_a_dry_run(texts, message, tmp_pa
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "storage").exists()
+
+
+def test_text_in_parquet_that_is_too_short_is_refused_too(tmp_path):
+    done = dry_run(tmp_path, "--corpus", write_parquet(tmp_path / "a.parquet", [SHORT]))
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "needs at least 65 training tokens, has " in done.stderr
 
 
 def test_with_text_to_measure_on_a_short_one_will_do(tmp_path):

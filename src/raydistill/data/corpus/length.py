@@ -20,8 +20,9 @@ from raydistill.data.corpus.mixture import documents_taken
 from raydistill.data.corpus.request import CorpusRequest
 from raydistill.data.documents import Document
 from raydistill.data.sources import embedded, hub
+from raydistill.data.sources.parquet import ParquetFile
 from raydistill.data.sources.pretokenized import is_tokenised
-from raydistill.data.sources.source import paths_of, size_bytes, sources_of
+from raydistill.data.sources.source import local_files, sources_of
 from raydistill.data.text_beginning import begin_ids
 from raydistill.data.tokenizer import count_tokens, load_tokenizer, train_tokenizer
 from raydistill.storage.store import Store
@@ -55,16 +56,21 @@ def length_of(request: CorpusRequest, store: Store) -> TextLength | None:
     texts += [request.heldout] if request.heldout else []
     if not all(map(_is_readable, texts)):
         return None
-    num_bytes = sum(map(size_bytes, texts))
+    num_bytes = sum(_text_bytes(text, request) for text in texts)
     return _counted(request, store) if num_bytes <= COUNTED_BYTES else _estimated(request, store)
 
 
+def _text_bytes(text: str, request: CorpusRequest) -> int:
+    """Bytes of text in a source's files, about; JSON lines have more than text."""
+    files = local_files(text, request.text_field)
+    return sum(f.text_bytes if isinstance(f, ParquetFile) else f.num_bytes for f in files)
+
+
 def _is_readable(text: str) -> bool:
-    """Whether a text is plain or JSON lines on this machine."""
+    """Whether a text is in files of this machine, and not tokenised."""
     path = Path(text)
-    if text in embedded.NAMES or hub.is_id(text) or not path.exists() or is_tokenised(path):
-        return False
-    return all(file.suffix != ".parquet" for file in paths_of(path))
+    named = text in embedded.NAMES or hub.is_id(text)
+    return not named and path.exists() and not is_tokenised(path)
 
 
 def _counted(request: CorpusRequest, store: Store) -> TextLength:
@@ -86,7 +92,7 @@ def _counted(request: CorpusRequest, store: Store) -> TextLength:
 
 
 def _estimated(request: CorpusRequest, store: Store) -> TextLength:
-    """By the tokens of a byte of text at the beginning; JSON lines have more bytes than text."""
+    """By the tokens of a byte of text at the beginning."""
     sample: list[str] = []
     characters = 0
     files = (file for files in open_sources(request, store) for file in files)
@@ -100,7 +106,7 @@ def _estimated(request: CorpusRequest, store: Store) -> TextLength:
     begin = begin_ids(tokenizer)
     sample_bytes = sum(len(text.encode()) for text in sample)
     share = sum(count_tokens(text, tokenizer, begin) for text in sample) / max(1, sample_bytes)
-    num_bytes = sum(size_bytes(source.text) for source in sources_of(request.text))
+    num_bytes = sum(_text_bytes(source.text, request) for source in sources_of(request.text))
     kept = 1 if request.heldout else 1 - 1 / HELDOUT_EVERY
     return TextLength(train_tokens=round(share * num_bytes * kept), is_exact=False)
 

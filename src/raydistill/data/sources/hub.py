@@ -6,6 +6,8 @@ split `train`, by default 1,000,000 documents.
 
 import json
 import re
+from contextlib import suppress
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,13 +38,35 @@ def check(text: str) -> None:
     Raises:
         DataError: with the reason of the hub.
     """
-    from huggingface_hub import HfApi  # noqa: PLC0415  (on a driver that names a data set)
-
     name, _, revision, _ = _parts(text)
     try:
-        HfApi().dataset_info(name, revision=revision, timeout=10)
+        _info(name, revision)
     except Exception as error:  # noqa: BLE001  (each way to have no network has its own)
         raise _not_found(text, error) from None
+
+
+def num_bytes(text: str) -> int | None:
+    """Bytes of all columns of what `fetch` downloads, by the data set's card.
+
+    None where the card does not say it, or the hub is not reached.
+    """
+    name, config, revision, documents = _parts(text)
+    with suppress(Exception):  # no network, or a card that is written in some other way
+        told = _info(name, revision).card_data["dataset_info"]
+        infos = told if isinstance(told, list) else [told]
+        names = [info.get("config_name", "default") for info in infos]
+        info = infos[names.index(config or (names[0] if len(names) == 1 else "default"))]
+        (train,) = [split for split in info["splits"] if split["name"] == "train"]
+        share = int(documents or MAX_DOCUMENTS) / int(train["num_examples"])
+        return round(min(1.0, share) * int(train["num_bytes"]))
+    return None
+
+
+@lru_cache
+def _info(name: str, revision: str | None) -> Any:
+    from huggingface_hub import HfApi  # noqa: PLC0415  (on a driver that names a data set)
+
+    return HfApi().dataset_info(name, revision=revision, timeout=10)
 
 
 def fetch(text: str, field: str, store: Store) -> Path:

@@ -1,7 +1,9 @@
 """Parquet: the text in one column; a row is a document. The only door to `pyarrow`."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,23 @@ class ParquetFile:
         """The file's size."""
         return self.path.stat().st_size
 
+    @property
+    def text_bytes(self) -> int:
+        """About the bytes of its text, by the file's footer and its first rows.
+
+        The footer has the column's size before compression. Where a dictionary keeps texts that
+        repeat once, that is less than the first rows show, which then count.
+        """
+        first = [len(row or b"") for row in islice(self._rows(), _BATCH_ROWS)]
+        with self._opened() as file:
+            meta = file.metadata
+            number = [meta.schema.column(n).path for n in range(meta.num_columns)].index(self.field)
+            groups = map(meta.row_group, range(meta.num_row_groups))
+            size = sum(int(group.column(number).total_uncompressed_size) for group in groups)
+            size -= 4 * int(meta.num_rows)  # the length of each text
+            like_first = int(meta.num_rows) * sum(first) // max(1, len(first))
+        return like_first if like_first > 2 * size else size
+
     def documents(self, cleaner: TextCleaner) -> Iterator[Document]:
         """The rows; each is its own unit, named by file and row.
 
@@ -44,16 +63,21 @@ class ParquetFile:
 
     def _rows(self) -> Iterator[bytes | None]:
         """The values of the column as bytes: not all writers check that they are UTF-8."""
-        import pyarrow  # noqa: PLC0415  (a dry run reads no text)
+        with self._opened() as file:
+            batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=[self.field])
+            for batch in streamed(batches, "reading", "rows", file.metadata.num_rows, len):
+                yield from _as_binary(batch.column(0)).to_pylist()
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        """The open file, with a column of text; errors of pyarrow become a `DataError`."""
+        import pyarrow  # noqa: PLC0415  (a dry run reads other text without it)
         from pyarrow import parquet  # noqa: PLC0415
 
         try:
             with parquet.ParquetFile(self.path) as file:
                 self._check_column(file.schema_arrow)
-                batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=[self.field])
-                num_rows = file.metadata.num_rows
-                for batch in streamed(batches, "reading", "rows", num_rows, len):
-                    yield from _as_binary(batch.column(0)).to_pylist()
+                yield file
         except (pyarrow.ArrowException, OSError) as error:
             raise DataError(f"{self.path} is not Parquet that can be read: {error}") from None
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from raydistill.core.units import format_tokens
+from raydistill.core.units import format_bytes, format_tokens
 from raydistill.data.corpus.length import length_of
 from raydistill.data.corpus.request import corpus_request, expected_notes
-from raydistill.data.sources.source import name_of
+from raydistill.data.sources import hub
+from raydistill.data.sources.source import name_of, sources_of
 from raydistill.evaluation.task_items import items_of
 from raydistill.evaluation.text_tasks import is_text_task
 from raydistill.planning.prepared import PreparedSweep
@@ -53,12 +54,24 @@ def text_notes(prepared: PreparedSweep) -> Iterator[str]:
     Raises:
         DataError: as `repeats_of`.
     """
-    if repeats := repeats_of(prepared):
-        yield repeats.sentence
     sha256 = prepared.artifacts.corpus.corpus_sha256
     corpus = prepared.store.load(CorpusInfo, "corpora", sha256, "corpus.json")
     request = corpus_request(prepared.plan.scale)
+    texts = [source.text for source in sources_of(request.text)]
+    if repeats := repeats_of(prepared):
+        yield repeats.sentence
+    else:
+        yield from map(not_counted, filter(hub.is_id, texts))
     yield from corpus.notes if corpus else expected_notes(request)
+
+
+def not_counted(text: str) -> str:
+    """What is known of a data set of the hub before it is downloaded, in words."""
+    size = hub.num_bytes(text)
+    known = (
+        f"{format_bytes(size)} in all columns" if size is not None else "a length it does not say"
+    )
+    return f"{text} has {known} by its card; its tokens are not counted before it is downloaded"
 
 
 def repeats_of(prepared: PreparedSweep) -> Repeats | None:
