@@ -63,7 +63,7 @@ def test_a_shard_has_three_attempts_too(log, capfd, tmp_path, monkeypatch):
     store = Store(tmp_path / "store")
     draft = begin_corpus(request, store)
     with pytest.raises(SetupError, match=f"^tokenising failed, {LOST}"):
-        tokenise_shards(request, draft, store, print)
+        tokenise_shards(request, draft, store)
     assert_three_tries(capfd.readouterr(), "tokenising")
 
 

@@ -8,6 +8,8 @@ import sys
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from raydistill.core import fault_injection as faults
+from raydistill.core.errors import SetupError
 from raydistill.core.progress import listening
 from raydistill.data.corpus import draft as drafts
 from raydistill.data.corpus.preparation import begin_corpus, build_corpus
@@ -62,6 +64,39 @@ def test_shards_by_ray_data_are_those_of_one_process(folder, tmp_path, ray_here,
     assert any(0.2 < progress.done / progress.total < 0.8 for progress in reports)
     monkeypatch.setattr("raydistill.data.corpus.assembly.make_shard", None)  # none is missing
     together = build_corpus(request, store)
+    assert together.name == alone.name
+    assert (together / "train.bin").read_bytes() == (alone / "train.bin").read_bytes()
+
+
+def test_a_worker_that_is_killed_has_three_tries_and_loses_nothing(
+    tmp_path, ray_address, monkeypatch, capfd
+):
+    """Four kills of one shard: the first run gives up at the third, the next one gets through."""
+    from raydistill.runners.cluster.connection import connected
+    from raydistill.runners.tokenization import tokenise_shards
+
+    monkeypatch.setenv("RAY_ADDRESS", ray_address)
+    monkeypatch.setenv(faults.PLAN_VARIABLE, "kill@shard,times=4")
+    monkeypatch.setenv(faults.LOG_VARIABLE, str(tmp_path / "faults"))
+    text, store = write_jsonl(tmp_path / "a.jsonl", essays(20)), Store(tmp_path / "store")
+    request = CorpusRequest(text=str(text), tokenizer=shipped_tokenizer())
+    draft = begin_corpus(request, store)
+    with connected(tmp_path / "ray.log"):
+        with pytest.raises(SetupError) as refusal:
+            tokenise_shards(request, draft, store)
+        assert len(list((tmp_path / "faults").iterdir())) == 3
+        assert tokenise_shards(request, draft, store) == 1
+    assert len(list((tmp_path / "faults").iterdir())) == 4
+    assert refusal.value.exit_code == 4
+    assert str(refusal.value) == (
+        "tokenising failed, its process died: it was killed, had no memory left, or crashed; "
+        "what is done is kept, the same command goes on"
+    )
+    assert capfd.readouterr() == ("", "")
+    alone = build_corpus(request, Store(tmp_path / "alone"))
+    with monkeypatch.context() as patch:
+        patch.setattr("raydistill.data.corpus.assembly.make_shard", None)  # none is missing
+        together = build_corpus(request, store)
     assert together.name == alone.name
     assert (together / "train.bin").read_bytes() == (alone / "train.bin").read_bytes()
 

@@ -11,6 +11,7 @@ The code marks its points by `fault_point`. A fault is an action at the n-th occ
     note    nothing; it is only logged         preparing   corpus and bases are looked up
     oom     the process takes memory           tracking    a run is about to be sent to MLflow
             until it is killed for it          teacher     a teacher on its own devices is queried
+                                               shard       a shard of a large text is tokenised
                                                output      a folder that is written is renamed
 
 Where the caller does not count them, n is the n-th occurrence in one process. `rank=1` is that
@@ -45,6 +46,7 @@ POINTS = (
     "output",
     "preparing",
     "removal",
+    "shard",
     "step",
     "teacher",
     "tracking",

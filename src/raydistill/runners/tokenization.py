@@ -3,17 +3,23 @@
 Each file is read by one worker, and its shards stream to the workers that tokenise them: no more of
 the text is in memory than is on its way. Shards that exist are skipped, so that a killed run is
 resumed; the caller puts the shards together.
+
+Ray Data has a lost task repeated at once and without end. Here the repetition leaves a note for the
+driver instead, which begins a new pass over what is missing, or gives up.
 """
 
 import json
 import logging
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray._private import worker as ray_worker
+from ray.exceptions import RayError, WorkerCrashedError
 
+from raydistill.core.fault_injection import fault_point
 from raydistill.core.progress import StageProgress, listening, report
 from raydistill.data.corpus.request import CorpusRequest
 from raydistill.data.corpus.shards import (
@@ -58,14 +64,19 @@ def tokenise_shards(request: CorpusRequest, folder: Path, store: Store) -> int:
     total = sum(file.num_bytes for file in files)
     cpus, retries = int(ray.cluster_resources().get("CPU", 1)), Retries(lambda _: (shards,))
     while True:
+        note = folder / f"lost-{uuid.uuid4().hex}"
         context.execution_options.resource_limits = ray.data.ExecutionResources(cpu=cpus)
         try:
-            for row in _missing_shards(files, folder).iter_rows():
+            for row in _missing_shards(files, folder, note).iter_rows():
+                if note.exists():
+                    break
                 shards += 1
                 shares[row["number"]] = max(shares[row["number"]], row["share"])
                 done = sum(s * file.num_bytes for s, file in zip(shares, files, strict=True))
                 report(StageProgress(stage="tokenising", done=done, total=total, unit="bytes"))
-            break
+            if not note.exists():
+                break
+            raise WorkerCrashedError
         except RayError as error:
             if shortage := retry_or_raise(error, "tokenising", retries):
                 cpus = max(1, cpus - surplus(shortage))
@@ -73,32 +84,44 @@ def tokenise_shards(request: CorpusRequest, folder: Path, store: Store) -> int:
     return shards
 
 
-def _missing_shards(files: list[FileSlice], folder: Path) -> Any:
+def _missing_shards(files: list[FileSlice], folder: Path, note: Path) -> Any:
     """A Ray dataset that tokenises them: a row for each."""
     rows = [{"number": number} for number in range(len(files))]
     return (
         ray.data.from_items(rows, override_num_blocks=len(rows))
-        .flat_map(_read, fn_args=(files,), num_cpus=_READER_CPU)
-        .map(_make, fn_args=(str(folder),), num_cpus=_TOKENISER_CPU)
+        .flat_map(_read, fn_args=(files, note), num_cpus=_READER_CPU)
+        .map(_make, fn_args=(folder, note), num_cpus=_TOKENISER_CPU)
     )
 
 
-def _read(row: dict[str, Any], files: list[FileSlice]) -> Iterator[dict[str, Any]]:
+def _is_repeated(note: Path) -> bool:
+    """On a worker: whether Ray repeats this task, whose process was lost; leaves the note then."""
+    repeated = bool(ray_worker.global_worker.core_worker.get_current_task_attempt_number())
+    if repeated:
+        note.touch()
+    return repeated
+
+
+def _read(row: dict[str, Any], files: list[FileSlice], note: Path) -> Iterator[dict[str, Any]]:
     """On a worker: the missing shards of a file, each with the share of it that is read by then."""
     number, share = row["number"], 0.0
+    if _is_repeated(note):
+        return
 
-    def note(progress: StageProgress) -> None:
+    def listen(progress: StageProgress) -> None:
         nonlocal share
         share = progress.done / progress.total if progress.total else 1.0
 
-    with listening(note):
+    with listening(listen):
         for shard in read_shards(files[number]):
             if not is_finished(Path(files[number].folder), shard.place):
                 texts = json.dumps(shard.texts)
                 yield {"number": number, "share": share, "place": shard.place, "texts": texts}
 
 
-def _make(row: dict[str, Any], folder: str) -> dict[str, Any]:
+def _make(row: dict[str, Any], folder: Path, note: Path) -> dict[str, Any]:
     """On a worker: make one shard."""
-    make_shard(Path(folder), Shard(row["place"], json.loads(row["texts"])))
+    if not _is_repeated(note):
+        fault_point("shard")
+        make_shard(folder, Shard(row["place"], json.loads(row["texts"])))
     return {"number": row["number"], "share": row["share"]}
