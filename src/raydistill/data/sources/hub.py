@@ -52,8 +52,8 @@ def num_bytes(text: str) -> int | None:
     """
     name, config, revision, documents = _parts(text)
     with suppress(Exception):  # no network, or a card that is written in some other way
-        told = _info(name, revision).card_data["dataset_info"]
-        infos = told if isinstance(told, list) else [told]
+        described = _info(name, revision).card_data["dataset_info"]
+        infos = described if isinstance(described, list) else [described]
         names = [info.get("config_name", "default") for info in infos]
         info = infos[names.index(config or (names[0] if len(names) == 1 else "default"))]
         (train,) = [split for split in info["splits"] if split["name"] == "train"]
