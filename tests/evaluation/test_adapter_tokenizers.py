@@ -6,12 +6,12 @@ import random
 import pytest
 from lm_eval.api.instance import Instance
 
-from raydistill.data.llama_spaces import prepend_scheme, with_spaces
-from raydistill.data.text_beginning import first_token
-from raydistill.data.tokenizer import end_of_text_id, load_tokenizer
+from raydistill.core.errors import DataError
+from raydistill.data.tokenizer import end_of_text_id
 from raydistill.evaluation.lm_harness.adapter import DecoderLM
 from raydistill.models.huggingface.checkpoint import read_checkpoint
 from raydistill.models.huggingface.loading import load_pretrained
+from raydistill.models.huggingface.request_tokenizer import read_tokenizer, reading_of
 from support.tokenizer_kinds import BEGIN, END, KINDS, save_kind
 
 WORDS = ("go", "in", "peace", "unto", "the", "river", "old", "word", "is", "with", "thee")
@@ -58,8 +58,8 @@ def many_pairs():
 
 def ours_of(folder):
     decoder = load_pretrained(read_checkpoint(str(folder), "main")).eval()
-    tokenizer, first, spaces = load_tokenizer(folder), first_token(folder), prepend_scheme(folder)
-    tokenizer = with_spaces(tokenizer, spaces) if spaces else tokenizer
+    read = read_tokenizer(folder / "tokenizer.json", reading_of(folder))
+    tokenizer, first = read.tokenizer, read.first_token
     first_id = tokenizer.token_to_id(first) if first else None
     return DecoderLM(decoder, tokenizer, end_of_text_id(tokenizer, folder), first_id=first_id)
 
@@ -118,7 +118,7 @@ def test_a_llama_2_folder_has_the_spaces_of_transformers_own_class(settings, tmp
 )
 def test_other_folders_have_the_spaces_of_their_own_file(family, settings, tmp_path):
     folder = save_kind(tmp_path, "prepend", family, **settings)
-    assert prepend_scheme(folder) == ""
+    assert read_tokenizer(folder / "tokenizer.json", reading_of(folder)).unlike_file == ""
     assert ours_of(folder).tok_encode(" the </s> river") == theirs_of(folder).tok_encode(
         " the </s> river"
     )
@@ -162,3 +162,15 @@ def test_greedy_answers_are_those_of_hflm(kind, tmp_path):
     answers = ours.generate_until(requests_of(contexts, "generate_until"))
     expected = theirs.generate_until(requests_of(contexts, "generate_until"), disable_tqdm=True)
     assert answers == expected
+
+
+def test_a_token_beyond_the_model_s_entries_is_an_error_of_one_line(tmp_path):
+    ours = ours_of(save_kind(tmp_path, "begins"))
+    size = ours.model.config.vocab_size
+    ours.tokenizer.add_special_tokens(["<new>"])
+    message = rf"a task's text the id {size} \('<new>'\), the model has {size} entries"
+    with pytest.raises(DataError, match=message):
+        ours.loglikelihood(requests_of([("the", " <new>")]))
+    with pytest.raises(DataError, match=message):
+        ours.generate_until(requests_of([("the <new>", {})], "generate_until"))
+    assert ours.loglikelihood(requests_of([("the", " river")]))

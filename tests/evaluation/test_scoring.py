@@ -17,7 +17,7 @@ from raydistill.evaluation.scoring import (
 )
 from raydistill.planning.custom_model import OWN_TASKS
 from raydistill.specs.corpus import CorpusInfo
-from raydistill.specs.evaluation import PLAIN, EvalSpec, RequestForm, TaskSource
+from raydistill.specs.evaluation import EvalSpec, TaskSource
 from raydistill.specs.results import UnitScores
 
 SPEC = EvalSpec(tasks=OWN_TASKS, heldout_windows=16, curve_windows=8)
@@ -81,11 +81,11 @@ def test_the_key_of_a_score_names_what_was_measured():
     assert score_key(PERPLEXITY, corpus, 8, max_length=64) == score_key(PERPLEXITY, corpus, 8)
     source = TaskSource(task="boolq", data_sha256="3")
     assert len({source_key(source, corpus, length) for length in (0, 64, 96)}) == 3
-    forms = [PLAIN, RequestForm(first_token="<s>"), RequestForm(spaces="first")]
-    assert len({score_key("last-word", corpus, 8, form=form) for form in forms}) == len(forms)
-    assert len({score_key(PERPLEXITY, corpus, 8, form=form) for form in forms}) == 1
-    assert len({source_key(source, corpus, form=form) for form in forms}) == len(forms)
-    assert source_key(source, corpus, form=PLAIN) == source_key(source, corpus)
+    readings = ("", '{"files": {}}', '{"files": {"config.json": {"model_type": "llama"}}}')
+    assert len({score_key("last-word", corpus, 8, reading=r) for r in readings}) == 3
+    assert len({score_key(PERPLEXITY, corpus, 8, reading=r) for r in readings}) == 1
+    assert len({source_key(source, corpus, reading=r) for r in readings}) == 3
+    assert source_key(source, corpus, reading="") == source_key(source, corpus)
 
 
 def test_importing_the_evaluation_imports_neither_torch_nor_lm_eval():

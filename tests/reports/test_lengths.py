@@ -100,3 +100,15 @@ def test_a_csv_has_lengths_and_counts_in_columns_of_their_own():
 )
 def test_a_score_says_nothing_of_items_that_are_not_known_to_be_longer(truncation):
     assert truncated_text(truncation) == ""
+
+
+def test_a_class_that_reads_otherwise_than_the_tokenizer_s_file_is_named_once():
+    cells = [cell("input"), cell("none")]
+    for index, name in enumerate(("GPT2Tokenizer", "")):
+        result = cells[index].outcome.result
+        truncation = Truncation(max_length=128, items=5, truncated=0, unlike_file=name)
+        after = with_task(result.after, "boolq", truncation)
+        outcome = replace(cells[index].outcome, result=replace(result, after=after))
+        cells[index] = replace(cells[index], outcome=outcome)
+    (line,) = about_lengths(build_table(sweep(cells, bases=(LATE,))))
+    assert line.startswith("Tasks are read in tokens as transformers' GPT2Tokenizer makes them")

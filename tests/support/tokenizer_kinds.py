@@ -69,6 +69,19 @@ def unigram():
     return tokenizer
 
 
+def wordpiece():
+    """BERT's kind: words are split at spaces and signs, and what is not known is one token."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(cleanup=False)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=160, special_tokens=["<unk>", BEGIN, END], show_progress=False
+    )
+    tokenizer.train_from_iterator(LINES, trainer)
+    return tokenizer
+
+
 def trained(tokenizer, alphabet):
     byte_tokens = [] if alphabet else [f"<0x{i:02X}>" for i in range(256)]
     trainer = trainers.BpeTrainer(
@@ -106,6 +119,8 @@ KINDS = {
     "always": (lambda: begins(metaspace("always")), BEGIN),
     "prepend": (lambda: begins(prepend()), BEGIN),
     "unigram": (unigram, BEGIN),
+    "unigram, begins": (lambda: begins(unigram()), BEGIN),
+    "wordpiece": (lambda: begins(wordpiece()), BEGIN),
 }
 """The tokenizer of each kind and its `bos_token`; the `eos_token` is `</s>`."""
 

@@ -9,29 +9,12 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raydistill.data.tokenizer import (
-    END_OF_TEXT,
-    end_of_text,
-    load_tokenizer,
-    read_settings,
-    token_named,
-    tokenizer_file,
-)
+from raydistill.data.tokenizer import load_tokenizer, tokenizer_file
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _ADDING_TOKENS = (b'"TemplateProcessing"', b'"BertProcessing"', b'"RobertaProcessing"')
-
-# The `bos_token` of transformers' classes, for a tokenizer_config.json that has no such key.
-CLASS_BOS = {
-    "CodeLlamaTokenizer": "<s>",
-    "CohereTokenizer": "<BOS_TOKEN>",
-    "GPT2Tokenizer": END_OF_TEXT,
-    "GPTNeoXTokenizer": END_OF_TEXT,
-    "GemmaTokenizer": "<bos>",
-    "LlamaTokenizer": "<s>",
-}
 
 
 def begin_ids(tokenizer: "Tokenizer") -> tuple[int, ...]:
@@ -75,24 +58,3 @@ def begin_names(path: Path) -> str:
     ids = begin_ids_at(path)
     tokenizer = load_tokenizer(path) if ids else None
     return " ".join(str(tokenizer.id_to_token(token_id)) for token_id in ids) if tokenizer else ""
-
-
-def first_token(path: Path) -> str:
-    """What a text without context begins with, as in lm-eval's `HFLM`; empty: end-of-text.
-
-    That is the `bos_token`, put before texts or not. A bare `tokenizer.json` has none, but what
-    it puts before texts. It is named also where it is the end-of-text, if it is put before texts.
-
-    Raises:
-        DataError: if the tokenizer is missing or unreadable.
-    """
-    ids, settings = begin_ids_at(path), read_settings(path)
-    if not settings:
-        return str(load_tokenizer(path).id_to_token(ids[0])) if ids else ""
-    end = end_of_text(path)
-    token = token_named(settings, "bos_token")
-    if "bos_token" not in settings:
-        token = CLASS_BOS.get(str(settings.get("tokenizer_class")).removesuffix("Fast"), "")
-        if token and load_tokenizer(path).token_to_id(token) is None:
-            token = ""
-    return (token or end) if ids or token not in ("", end) else ""

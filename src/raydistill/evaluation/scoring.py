@@ -18,9 +18,7 @@ from raydistill.evaluation.task_items import item_files, make_items
 from raydistill.evaluation.text_tasks import chance, is_text_task
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.evaluation import (
-    PLAIN,
     EvalSpec,
-    RequestForm,
     TaskSource,
     plain_task,
     score_name,
@@ -54,12 +52,12 @@ def score_key(
     windows: int,
     general: str = "",
     max_length: int = 0,
-    form: RequestForm = PLAIN,
+    reading: str = "",
     limit: int = 0,
 ) -> str:
     """The store's name of a score on a corpus: a perplexity of `windows`, or a task made of it.
 
-    The weights name a window's length. `max_length` and `form` of a task's requests, and the
+    The weights name a window's length. `max_length` and `reading` of a task's requests, and the
     `limit` of its items, are those of `EvalSpec`.
 
     Raises:
@@ -73,7 +71,7 @@ def score_key(
     ]  # fmt: skip
     if name == PERPLEXITY:
         return f"{name}-{_digest([*text, windows])}"
-    requests = _requests(max_length, form, limit)
+    requests = _requests(max_length, reading, limit)
     return f"{name}-{_digest([*text, part_identity(TASK, name), *requests])}"
 
 
@@ -81,25 +79,24 @@ def source_key(
     source: TaskSource,
     corpus: CorpusInfo,
     max_length: int = 0,
-    form: RequestForm = PLAIN,
+    reading: str = "",
     limit: int = 0,
 ) -> str:
     """The store's name of a score on a task's own data: of the corpus only the tokenizer counts."""
     data = [source.data_sha256, source.num_fewshot, corpus.tokenizer_sha256]
-    requests = _requests(max_length, form, limit)
+    requests = _requests(max_length, reading, limit)
     return f"{source.task}-{_digest([EVALUATOR_VERSION, *data, *requests])}"
 
 
-def _requests(max_length: int, form: RequestForm, limit: int) -> list[str]:
-    """What tells scores apart from those of a training window's length after end-of-text.
+def _requests(max_length: int, reading: str, limit: int) -> list[str]:
+    """What tells scores apart from those of all items, up to a training window's length.
 
-    Those, of all items, have no part here.
+    Those, by what `tokenizer.json` says alone, have no part here.
     """
     return [
         *([f"up to {max_length} tokens"] if max_length else []),
-        *([f"after {form.first_token}"] if form.first_token else []),
         *([f"first {limit} items"] if limit else []),
-        *([f"spaces {form.spaces}"] if form.spaces else []),
+        *([f"read by {reading}"] if reading else []),
     ]
 
 
@@ -111,7 +108,7 @@ def _digest(measured: Sequence[object]) -> str:
 def _key(name: str, corpus: CorpusInfo, spec: EvalSpec) -> str:
     task = plain_task(name)
     source = spec.source(task)
-    requests = (spec.max_length, spec.form, spec.limit)
+    requests = (spec.max_length, spec.reading, spec.limit)
     if source:
         return source_key(source, corpus, *requests)
     return score_key(task, corpus, spec.heldout_windows, spec.general, *requests)
@@ -246,7 +243,7 @@ def _measure(
         return heldout_nll(model, text, windows=windows, context=context)
     task, requests = (
         plain_task(name),
-        (spec.tokens_read(model.config), spec.form, spec.limit),
+        (spec.tokens_read(model.config), spec.reading, spec.limit),
     )
     source = spec.source(task)
     if source is not None:

@@ -17,14 +17,13 @@ from raydistill.core.paths import resolve_path
 from raydistill.core.redaction import without_tokens
 from raydistill.core.serialization import digest
 from raydistill.core.units import B, format_tokens
-from raydistill.data.llama_spaces import prepend_scheme
-from raydistill.data.text_beginning import first_token
 from raydistill.models.huggingface.checkpoint import (
     DEFAULT_REVISION,
     HubCheckpoint,
     read_checkpoint,
 )
-from raydistill.specs.evaluation import EvalSpec, RequestForm
+from raydistill.models.huggingface.request_tokenizer import reading_of
+from raydistill.specs.evaluation import EvalSpec
 from raydistill.specs.model import ModelConfig
 from raydistill.specs.scale import Scale
 from raydistill.specs.trial import Recipe
@@ -104,10 +103,9 @@ def as_read_by(evaluation: EvalSpec, folder: Path) -> EvalSpec:
     """An evaluation whose requests are made as lm-eval's `HFLM` makes them of a checkpoint.
 
     Raises:
-        DataError: if its tokenizer is missing or unreadable.
+        DataError: if the settings of its tokenizer are unreadable.
     """
-    form = RequestForm(first_token=first_token(folder), spaces=prepend_scheme(folder))
-    return replace(evaluation, form=form)
+    return replace(evaluation, reading=reading_of(folder))
 
 
 def up_to(evaluation: EvalSpec, max_length: int, model: ModelConfig) -> EvalSpec:

@@ -36,17 +36,6 @@ def plain_task(name: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RequestForm:
-    """How a task's requests are made of text, beside what their tokenizer.json says."""
-
-    first_token: str = ""  # of those without context (`text_beginning.py`); empty: end-of-text
-    spaces: str = ""  # of a Llama 2 tokenizer (`llama_spaces.py`); empty: by its tokenizer.json
-
-
-PLAIN = RequestForm()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class EvalSpec:
     """What is measured; never part of a trial's identity."""
 
@@ -56,7 +45,7 @@ class EvalSpec:
     sources: tuple[TaskSource, ...] = ()  # of those of `tasks` that have their own data
     general: str = ""  # a second held-out text (`data/corpus/general_heldout.py`); empty: none
     max_length: int = 0  # tokens of a task's request, at most; 0: a training window's
-    form: RequestForm = PLAIN
+    reading: str = ""  # of the tokenizer (`request_tokenizer.py`); empty: by its tokenizer.json
 
     limit: int = 0  # items of each task, its first ones, for a first look; 0: all
 

@@ -10,11 +10,12 @@ from raydistill.specs.trial import TrialSpec
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Truncation:
-    """How many of a task's items were longer than what was read, and lost their beginning."""
+    """How a task's items were read: how many were longer than that, and lost their beginning."""
 
     max_length: int  # tokens that were read at once, at most
     items: int
     truncated: int
+    unlike_file: str = ""  # transformers' class that reads texts otherwise than tokenizer.json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

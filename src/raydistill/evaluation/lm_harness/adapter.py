@@ -9,6 +9,7 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 
+from raydistill.core.errors import DataError
 from raydistill.core.progress import tracked
 from raydistill.data.text_beginning import begin_ids
 from raydistill.evaluation.likelihood.continuations import Request, score_requests
@@ -41,6 +42,7 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
         max_length: the most tokens that the model reads at once; None: all that it can.
         first_id: the token that stands before a continuation without context; None: the one that
             begins every text, else end-of-text.
+        unlike_file: the class that reads texts otherwise than their tokenizer.json, if one does.
     """
 
     def __init__(
@@ -50,12 +52,14 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
         end_of_text_id: int,
         max_length: int | None = None,
         first_id: int | None = None,
+        unlike_file: str = "",
     ) -> None:
         super().__init__()
         self.max_length = max_length or model.config.max_length
         self.model = model
         self.tokenizer = tokenizer
         self.end_of_text_id = end_of_text_id
+        self.unlike_file = unlike_file
         self.begin_ids = begin_ids(tokenizer)
         default_id = self.begin_ids[0] if self.begin_ids else end_of_text_id
         self.first_id = default_id if first_id is None else first_id
@@ -75,6 +79,7 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
             max_length=self.max_length,
             items=len(self._is_truncated),
             truncated=sum(self._is_truncated.values()),
+            unlike_file=self.unlike_file,
         )
 
     def _note_length(self, request: Instance, tokens: int, most: int) -> None:
@@ -110,10 +115,20 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
         pairs: list[tuple[str, str]] = [request.args for request in requests]
         texts = {text for pair in pairs for text in ("".join(pair), pair[0].rstrip())}
         ids = self._encoded(sorted(texts))
+        self._check_ids(max(map(max, filter(None, ids.values())), default=0))
         encoded = [(pair, *self._split(pair, ids)) for pair in pairs]
         for request, (_, context, continuation) in zip(requests, encoded, strict=True):
             self._note_length(request, len(context) + len(continuation) - 1, self.max_length)
         return self._loglikelihood_tokens(encoded)
+
+    def _check_ids(self, largest: int) -> None:
+        size = self.model.config.vocab_size
+        if largest >= size:
+            token = self.tokenizer.id_to_token(largest)
+            raise DataError(
+                f"the tokenizer gives a task's text the id {largest} ({token!r}), the model has "
+                f"{size} entries: name the tokenizer that it was trained with"
+            )
 
     def _encoded(self, texts: Sequence[str]) -> dict[str, list[int]]:
         encodings = self.tokenizer.encode_batch(texts, add_special_tokens=False)
@@ -162,6 +177,7 @@ class DecoderLM(TemplateLM):  # type: ignore[misc]
             if size >= self.max_length:  # where `HFLM` gives up
                 size = self.max_length // 2
             ids, most = self.tok_encode(context), self.max_length - size
+            self._check_ids(max(ids, default=0))
             self._note_length(request, len(ids), most)
             ids = ids[-most:] or [self.prefix_token_id]
             until = settings.get("until") or []

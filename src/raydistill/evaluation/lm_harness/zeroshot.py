@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lm_eval import evaluator
 from lm_eval.api.model import LM
 
 from raydistill.core.errors import DataError
 from raydistill.data.corpus.heldout_documents import read_info
-from raydistill.data.llama_spaces import with_spaces
 from raydistill.data.tokenizer import load_tokenizer
 from raydistill.evaluation.lm_harness.adapter import DecoderLM
 from raydistill.evaluation.lm_harness.file_tasks import (
@@ -25,12 +24,9 @@ from raydistill.evaluation.lm_harness.file_tasks import (
 from raydistill.evaluation.lm_harness.paper13 import PAPER13
 from raydistill.evaluation.text_tasks import metric
 from raydistill.models.decoder import Decoder
-from raydistill.specs.evaluation import PLAIN, RequestForm, TaskSource
+from raydistill.models.huggingface.request_tokenizer import ReadTokenizer, read_tokenizer
+from raydistill.specs.evaluation import TaskSource
 from raydistill.specs.results import UnitScores
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
 
 # A task's score is the first of these among its metrics, or else its own first.
 PREFERRED_METRICS = ("pmi_dc", "acc_norm", "acc", "exact_match", "f1")
@@ -43,7 +39,7 @@ def score_tasks(
     folder: Path,
     items: Mapping[str, Path],
     max_length: int | None = None,
-    form: RequestForm = PLAIN,
+    reading: str = "",
     limit: int = 0,
 ) -> dict[str, UnitScores]:
     """Right answers and items of each held-out unit, for every task made of the corpus.
@@ -53,7 +49,7 @@ def score_tasks(
         folder: the corpus, whose tokenizer is used.
         items: the file of items of each task, from `make_items`.
         max_length: tokens that the model reads at once, at most; None: all that it can.
-        form: of requests, that of `EvalSpec`.
+        reading: of the tokenizer, that of `EvalSpec`.
         limit: how many items are scored, the first ones; 0: all.
 
     Raises:
@@ -61,7 +57,7 @@ def score_tasks(
     """
     scores = {}
     for name, file in items.items():
-        lm = _lm(model, folder, max_length, form)
+        lm = _lm(model, folder, max_length, reading)
         samples = _samples(lm, corpus_task(name, file, metric(name)), limit)
         by_unit = _by_unit(samples, lambda s: s["doc"]["unit"], metric(name))
         scores[name] = replace(by_unit, truncation=lm.truncation)
@@ -74,7 +70,7 @@ def score_source(
     source: TaskSource,
     data: Path,
     max_length: int | None = None,
-    form: RequestForm = PLAIN,
+    reading: str = "",
     limit: int = 0,
 ) -> UnitScores:
     """The score of a task that has its own data; every item is a unit.
@@ -85,14 +81,14 @@ def score_source(
         source: the task.
         data: where its items are.
         max_length: tokens that the model reads at once, at most; None: all that it can.
-        form: of requests, that of `EvalSpec`.
+        reading: of the tokenizer, that of `EvalSpec`.
         limit: how many items are scored, the first ones; 0: all.
 
     Raises:
         DataError: if the task has no metric that is a mean over its items.
     """
     load = paper_task if source.task in PAPER13 else lm_eval_task
-    lm = _lm(model, folder, max_length, form)
+    lm = _lm(model, folder, max_length, reading)
     scores = score_with(lm, load(source.task, data, source.num_fewshot), limit)
     return replace(scores, truncation=lm.truncation)
 
@@ -194,14 +190,15 @@ def _other_means(
     return ((key, sum(numbers) / len(numbers)) for key, numbers in values.items())
 
 
-def _lm(model: Decoder, folder: Path, max_length: int | None, form: RequestForm) -> DecoderLM:
-    tokenizer, end_id = _tokenizer(folder, form), read_info(folder).end_of_text_id
-    first_id = tokenizer.token_to_id(form.first_token) if form.first_token else None
-    return DecoderLM(model, tokenizer, end_id, max_length, first_id)
+def _lm(model: Decoder, folder: Path, max_length: int | None, reading: str) -> DecoderLM:
+    read, end_id = _tokenizer(folder, reading), read_info(folder).end_of_text_id
+    first_id = read.tokenizer.token_to_id(read.first_token) if read.first_token else None
+    return DecoderLM(model, read.tokenizer, end_id, max_length, first_id, read.unlike_file)
 
 
 @functools.cache
-def _tokenizer(folder: Path, form: RequestForm) -> "Tokenizer":
-    """One for each form: `DecoderLM` makes its first token special."""
-    tokenizer = load_tokenizer(folder / "tokenizer.json")
-    return with_spaces(tokenizer, form.spaces) if form.spaces else tokenizer
+def _tokenizer(folder: Path, reading: str) -> ReadTokenizer:
+    """One for each reading: `DecoderLM` makes its first token special."""
+    file = folder / "tokenizer.json"
+    read = read_tokenizer(file, reading) if reading else None
+    return read or ReadTokenizer(tokenizer=load_tokenizer(file), first_token="", unlike_file="")

@@ -56,9 +56,10 @@ def truncated_text(truncation: Truncation | str) -> str:
 
 
 def lengths(report: SweepReport) -> tuple[str, ...]:
-    """Up to how many tokens tasks were read, and of which of them items were truncated.
+    """How tasks were read: up to how many tokens, with which items truncated, in which tokens.
 
-    Silent where that is a training window's length, as for our own scales, and nothing was longer.
+    Silent of lengths where that is a training window's, as for our own scales, and nothing was
+    longer.
     """
     models = [(base.scale, base.window_tokens, base.scores) for base in _bases(report)]
     models += [
@@ -68,16 +69,23 @@ def lengths(report: SweepReport) -> tuple[str, ...]:
     ]
     by_length: dict[int, dict[str, Truncation]] = {}
     readers: dict[int, dict[str, None]] = {}
+    unlike: set[str] = set()
     unusual = False
     for name, window, scores in models:
         for task, truncation in truncations(scores).items():
             by_length.setdefault(truncation.max_length, {})[task] = truncation
             readers.setdefault(truncation.max_length, {})[name] = None
             unusual |= truncation.truncated > 0 or truncation.max_length != window
+            unlike |= {truncation.unlike_file} - {""}
     sentences = []
     for max_length, tasks in sorted(by_length.items() if unusual else ()):
         by = f" by {joined(readers[max_length])}" if len(by_length) > 1 else ""
         sentences.append(f"Tasks are read up to {max_length:,} tokens{by}: {_truncated(tasks)}.")
+    sentences += [
+        f"Tasks are read in tokens as transformers' {name} makes them, and so lm-eval, which are "
+        "others than those that tokenizer.json makes of training and held-out text."
+        for name in sorted(unlike)
+    ]
     return (*sentences, *_not_counted([scores for _, _, scores in models]))
 
 
