@@ -10,6 +10,7 @@ from raydistill.cli.main import main
 from raydistill.core.errors import UsageError
 from raydistill.core.units import B, K, M
 from raydistill.distillation.teacher_placement import DEFAULT_EXCERPT
+from raydistill.planning.axes.change import POINT, changed
 from raydistill.planning.cell import Value
 from raydistill.planning.search_settings import FUNNEL, GRID, RANDOM, TPE, SearchSettings
 from raydistill.planning.sweep import Axes, Sweep
@@ -36,6 +37,7 @@ __all__ = [
     "LOCATIONS",
     "M",
     "NONE",
+    "POINT",
     "RANDOM",
     "RANDOM_LOCATIONS",
     "SCRATCH",
@@ -48,6 +50,7 @@ __all__ = [
     "TrialRequest",
     "UsageError",
     "Value",
+    "changed",
     "main",
     "results",
 ]

@@ -15,6 +15,7 @@ SWEEPS = {
     "when_to_drop": ("--gap", "0,1B", "--age", "320B", "--location", "input"),
     "how_many_to_drop": ("--size", "smoke", "--count", "1,2", "--age=320B"),
     "teacher_free_vs_kd": ("--arms", "control,kd", "--seed", "1"),
+    "ablate": ("--set", "lr=2e-3", "--seed", "1"),
     "search": (
         *("--search", "grid", "--location", "input,3-4", "--count", "2", "--gap", "0"),
         *("--loss", "lm", "--lr_factor", "1,0.5"),
@@ -51,6 +52,7 @@ def test_every_sweep_says_how_to_go_on_with_its_flags(name, prepared, tmp_path):
     done = sweeping.here(name, storage, *SWEEPS[name])
     assert done.returncode == 0, done.stderr
     assert "nothing is trained" in done.stdout
+    assert ("Effect of each change" in done.stdout) == (name == "ablate")
     commands = assert_they_run(done.stdout, trials=2 + 2 * (name == "search"))
     for command in commands:
         words = shlex.split(command, comments=True)

@@ -29,7 +29,7 @@ from raydistill.reports.console.console import PipeSafeConsole, open_console, pr
 from raydistill.reports.figures.pareto import front_lines, save_pareto
 from raydistill.reports.formats import all_formats as formats
 from raydistill.reports.formats.markdown import to_markdown
-from raydistill.reports.formats.terminal import print_table
+from raydistill.reports.formats.terminal import print_section, print_table
 from raydistill.reports.sources.from_state import report_of
 from raydistill.reports.sweep_report import report_content
 from raydistill.specs.results import TrialFailure
@@ -213,6 +213,8 @@ def write_report(state: SweepState, store: Store, console: PipeSafeConsole) -> d
     """Print the table, and keep it with its figures and its page; returns the files by name."""
     report = report_content(report_of(state))
     print_table(report.table, console)
+    for section in report.effects:
+        print_section(section, console)
     folder = store.path("sweeps", state.asked.name, state.asked.scale)
     files = {"table.md": to_markdown(report.table), "table.json": to_json(report.table)}
     files |= formats.texts([report])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from raydistill.core.errors import RaydistillError, UsageError, error_in, unknown
 from raydistill.planning.axes.beside import Beside, Scales, names_setting, scales_of, settings_apart
+from raydistill.planning.axes.change import as_run
 from raydistill.planning.cell import SIZE, Cell, Value, format_value, settle, shortest
 from raydistill.planning.search_settings import SearchSettings
 from raydistill.specs.recipe import check_setting, settable
@@ -132,6 +133,7 @@ class Sweep:
                     continue
                 request = settle(request, of_size, count_given="count" in chosen)
                 values = beside.values_of_cell(own, more)
+                values |= as_run(values, request)
                 if len(seeds) > 1:
                     values["seed"] = request.seed
                 cell = Cell(sweep=self.name, scale=of_size, values=values, request=request)

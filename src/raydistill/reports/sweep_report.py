@@ -7,6 +7,8 @@ from raydistill.reports.figures.panels import PanelFigure
 from raydistill.reports.figures.paper import paper_figures
 from raydistill.reports.figures.sweep import healing
 from raydistill.reports.results.cells import SweepReport
+from raydistill.reports.results.common_tasks import table_tasks
+from raydistill.reports.tables.effects import effect_tables
 from raydistill.reports.tables.grids import Section, matrix, readable
 from raydistill.reports.tables.paper_arms import paper_tables
 from raydistill.reports.tables.points import Point, points
@@ -20,7 +22,8 @@ class ReportContent:
     report: SweepReport
     table: Table
     points: tuple[Point, ...]  # its rows, for tables and figures over an axis
-    paper_tables: tuple[Section, ...]
+    effects: tuple[Section, ...]  # of an ablation
+    paper_tables: tuple[Section, ...]  # and the effects
     pictures: tuple[PanelFigure, ...]
 
 
@@ -28,7 +31,8 @@ def report_content(report: SweepReport) -> ReportContent:
     """The chapter of a sweep."""
     table = build_table(report)
     rows = points(report, table)
-    tables = paper_tables(report, table, rows)
+    effects = effect_tables(rows, table_tasks(report).chance)
+    tables = [*effects, *paper_tables(report, table, rows)]
     locations = {point.fields["location"] for point in rows}
     if len(locations) > 2 and len(readable(table.blocks)) == len(table.blocks) and not tables:
         tables = [matrix(table, table.columns)]
@@ -36,6 +40,7 @@ def report_content(report: SweepReport) -> ReportContent:
         report=report,
         table=table,
         points=tuple(rows),
+        effects=tuple(effects),
         paper_tables=tuple(tables),
         pictures=tuple(
             p for p in (*paper_figures(rows), *heat_maps(rows), healing(report)) if p.panels

@@ -4,19 +4,21 @@ Values of an axis replace the sweep's own; of any other field every cell gets th
 """
 
 import argparse
+import itertools
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from raydistill.cli.arguments.storage import SCALE_VARIABLE, storage_of, tracking_uri_of
 from raydistill.cli.arguments.text_flags import with_text
-from raydistill.cli.arguments.values import axis_values
+from raydistill.cli.arguments.values import axis_values, split
 from raydistill.core.errors import UsageError
 from raydistill.core.paths import resolve_path
 from raydistill.distillation.teacher_placement import check_placement, excerpt_of
 from raydistill.evaluation.lm_harness.task_data import requested_evaluation
+from raydistill.planning.axes.change import CHANGE, POINT
 from raydistill.planning.cell import REFERENCE, Cell, Value
 from raydistill.planning.custom_model import RECIPES, TESTS, CustomModel, revisions, scale_of
 from raydistill.planning.plan import Options, SweepPlan
@@ -106,7 +108,8 @@ def _wants_lr_probe(flags: argparse.Namespace, scale: Scale, cells: Sequence[Cel
         raise UsageError(f"--lr-probe chooses the rates that {axis} names: {instead}")
     if flags.lr_probe is not None:
         return bool(flags.lr_probe)
-    flags_have_rate = any(field in ("lr", "peak_lr") for field, _ in flags.set)
+    assignments = itertools.chain(flags.set, *getattr(flags, "around", ()))
+    flags_have_rate = any(field in ("lr", "peak_lr") for field, _ in assignments)
     heals = bool(scale.brought) and not scale.like and flags.recipe in (None, RECIPES[0])
     return heals and not flags_have_rate and not cells_have_rates
 
@@ -115,14 +118,9 @@ def _chosen_values(
     sweep: Sweep, flags: argparse.Namespace
 ) -> tuple[dict[str, tuple[Value, ...]], dict[str, Value]]:
     """The values that the flags name by field or axis, and the recipe's that all cells have."""
-    texts_of: dict[str, list[str]] = {}
-    for name in dict.fromkeys((*FIELDS, *TRAINING_FIELDS, *sweep.axes)):
-        texts_of[name] = list(getattr(flags, name) or ())
-    for name, text in flags.set:
-        texts_of.setdefault(_axis(name, sweep), []).append(text)
     chosen: dict[str, tuple[Value, ...]] = {}
     settings: dict[str, Value] = {}
-    for name, texts in texts_of.items():
+    for name, texts in _texts(sweep, flags).items():
         own = sweep.every_value(name)
         if texts == ["all"] and own and name != "location":
             values = own
@@ -135,6 +133,26 @@ def _chosen_values(
     if excerpt := excerpt_of(flags.teacher_placement):
         chosen["excerpt"] = (excerpt,)
     return chosen | ({"allow_ends": (True,)} if flags.allow_ends else {}), settings
+
+
+def _texts(sweep: Sweep, flags: argparse.Namespace) -> dict[str, list[str]]:
+    """What the flags say of each field or axis; of an ablation `--set` says what is changed."""
+    names = dict.fromkeys((*FIELDS, *TRAINING_FIELDS, *sweep.axes))
+    texts = {name: list(getattr(flags, name) or ()) for name in names}
+    if CHANGE not in sweep.axes:
+        for name, text in flags.set:
+            texts.setdefault(_axis(name, sweep), []).append(text)
+        return texts
+    texts[CHANGE] += _changes(flags.set)
+    for name, text in itertools.chain(*flags.around):
+        texts.setdefault(name if name in names else _axis(name, sweep), []).append(text)
+    return texts
+
+
+def _changes(assignments: Iterable[tuple[str, str]]) -> list[str]:
+    """The values of an ablation's axis: the point itself, and each value of `--set`."""
+    changes = [f"{name}={value}" for name, text in assignments for value in split(name, text)]
+    return [POINT, *changes] if changes else []
 
 
 def _axis(name: str, sweep: Sweep) -> str:

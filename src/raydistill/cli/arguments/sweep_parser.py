@@ -6,8 +6,9 @@ from raydistill.cli.arguments.own_parts import PARTS
 from raydistill.cli.arguments.parser import EXITS, Parser
 from raydistill.cli.arguments.storage import SCALE_VARIABLE, STORAGE, TRACKING
 from raydistill.cli.arguments.text_flags import add_text_flags
-from raydistill.cli.arguments.values import assignment, device_range, number, whole
+from raydistill.cli.arguments.values import assignment, assignments, device_range, number, whole
 from raydistill.distillation.teacher_placement import AUTO, PLACEMENTS
+from raydistill.planning.axes.change import CHANGE
 from raydistill.planning.custom_model import RECIPES
 from raydistill.planning.search_settings import OBJECTIVES, SEARCHES
 from raydistill.planning.sweep import FIELDS, TRAINING_FIELDS, Sweep
@@ -56,6 +57,15 @@ def _cell_flags(parser: Parser, sweep: Sweep) -> None:
         metavar="lr=1e-4,3e-4",
         help="of the recipe; several values of any field make it an axis",
     )
+    if CHANGE in sweep.axes:
+        group.add_argument(
+            "--around",
+            action="append",
+            type=assignments("--around", "lr=3e-4,loss=kd"),
+            default=[],
+            metavar="lr=3e-4,loss=kd",
+            help="the point that is changed (the scale's recipe); --set and --change: the changes",
+        )
     group.add_argument(
         "--reference",
         action="append",

@@ -28,7 +28,7 @@ def axis_values(
     """
     values: list[Value] = []
     for text in texts or ():
-        items = _split(name, text)
+        items = split(name, text)
         if not all(items):
             raise UsageError(f"--{name} {text!r} has an empty value: write values with commas")
         values += (
@@ -37,7 +37,8 @@ def axis_values(
     return tuple(values)
 
 
-def _split(name: str, text: str) -> list[str]:
+def split(name: str, text: str) -> list[str]:
+    """The values that a flag's text holds, with commas between them."""
     return _locations(text) if name == "location" else [item.strip() for item in text.split(",")]
 
 
@@ -119,6 +120,12 @@ def assignment(flag: str, example: str) -> Callable[[str], tuple[str, str]]:
         return field.strip(), value.strip()
 
     return read
+
+
+def assignments(flag: str, example: str) -> Callable[[str], list[tuple[str, str]]]:
+    """The type of a flag that takes several: `field=value,field=value`; a value may have commas."""
+    read = assignment(flag, example)
+    return lambda text: [read(part) for part in re.split(r",(?=\s*\w+=)", text)]
 
 
 def layer_count(text: str) -> int:

@@ -9,6 +9,7 @@ from raydistill.core.errors import RaydistillError
 from raydistill.core.paths import sweep_command
 from raydistill.core.redaction import redact
 from raydistill.core.units import exact_tokens
+from raydistill.planning.axes.change import CHANGE
 from raydistill.planning.cell import Cell, Value
 from raydistill.planning.custom_model import CustomModel, scale_of
 from raydistill.planning.history.sweep_record import CellRequest, SweepRecord
@@ -63,14 +64,14 @@ def command_of(sweep: SweepRecord, cell_request: CellRequest, store: Store) -> s
 
     What is measured is not in it: it changes no weights, and needs data that may be elsewhere.
     """
-    cell = cell_request.cell
+    cell, recipe_flag = cell_request.cell, "--around" if CHANGE in sweep.axes else "--set"
     words = [
         *_launcher(sweep, store),
         *_parts(sweep, store),
         *_model(sweep, cell.scale),
         *(word for pair in _values(sweep, cell) for word in pair),
         *(["--allow-ends"] if cell.request.allow_ends else []),
-        *(word for pair in _recipe(cell.scale, cell_request) for word in pair),
+        *(word for pair in _recipe(cell.scale, cell_request, recipe_flag) for word in pair),
     ]
     return shlex.join(words)
 
@@ -124,7 +125,7 @@ def _tokens_of(scale: Scale) -> Callable[[int], str]:
     return lambda tokens: exact_tokens(round(tokens / clock))
 
 
-def _recipe(scale: Scale, cell_request: CellRequest) -> Iterator[tuple[str, str]]:
+def _recipe(scale: Scale, cell_request: CellRequest, recipe_flag: str) -> Iterator[tuple[str, str]]:
     """The flags for what differs from the scale's defaults."""
     default = _without_flags(scale)
     yield "--budget", _tokens_of(scale)(scale.budget)
@@ -139,7 +140,7 @@ def _recipe(scale: Scale, cell_request: CellRequest) -> Iterator[tuple[str, str]
     if cell_request.remark and needs_probe(cell_request.cell):  # else an axis gave the rate
         settings["peak_lr"] = cell_request.spec.train.recipe.peak_lr
     for name, value in settings.items():
-        yield "--set", f"{name}={value}"
+        yield recipe_flag, f"{name}={value}"
 
 
 def _without_flags(scale: Scale) -> Scale:

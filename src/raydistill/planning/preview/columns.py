@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
 from raydistill.distillation.loss_name import loss_settings
+from raydistill.planning.axes.change import CELL_FIELDS, CHANGE
 from raydistill.planning.cell import Cell, Value, shortest
 from raydistill.specs.trial import TrialRequest
 
@@ -26,8 +27,14 @@ def column_names(requests: Sequence[Mapping[str, Value]]) -> tuple[str, ...]:
 
 
 def cell_fields(cell: Cell) -> dict[str, Value]:
-    """What a cell requests, by name; settings of its recipe and its loss that are axes apart."""
+    """What a cell requests, by name; settings of its recipe and its loss that are axes apart.
+
+    Of an ablation's cell its change says what is its own.
+    """
     request, (loss, settings) = cell.request, loss_settings(cell.request.loss)
+    if CHANGE in cell.values:
+        common = (name for name in _REQUESTED if name not in CELL_FIELDS or name in _ALWAYS)
+        return {CHANGE: cell.values[CHANGE], **{name: getattr(request, name) for name in common}}
     of_loss = {name: value for name, value in cell.values.items() if name in settings}
     return {
         **{name: getattr(request, name) for name in _REQUESTED},

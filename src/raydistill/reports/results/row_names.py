@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from raydistill.core.units import format_tokens
 from raydistill.distillation.loss_name import loss_settings
+from raydistill.planning.axes.change import CELL_FIELDS, CHANGE
 from raydistill.planning.cell import axis_text, shortest
 from raydistill.reports.results import paper_numbers as paper
 from raydistill.reports.results.cells import CONTROL, ReportCell, Role
@@ -103,13 +104,15 @@ def _axes(cell: ReportCell) -> dict[str, str | int | float]:
         skipped.append("location")  # an arm may have its own
     elif cell.role != "candidate":
         skipped += _REMOVAL_AXES
+    if CHANGE in cell.values:
+        skipped += CELL_FIELDS  # it says which of them is another
     axes = {"location": cell.location, **cell.values}
     return {axis: value for axis, value in axes.items() if axis not in skipped}
 
 
 def _setting(axis: str, value: str | int | float) -> str:
-    """`gap 100M`; a location and an arm need no axis."""
-    return str(value) if axis in ("location", "arm") else axis_text(axis, value)
+    """`gap 100M`; a location, an arm and a change need no axis."""
+    return str(value) if axis in ("location", "arm", CHANGE) else axis_text(axis, value)
 
 
 def _location_order(cell: ReportCell) -> tuple[int, str]:
