@@ -15,11 +15,10 @@ from raydistill.data.corpus.request import CorpusRequest, expected_notes, source
 from raydistill.pruning.calibration import calibration_samples
 from raydistill.storage.store import Store
 from support.texts import essays, write_jsonl
-from support.tokenizer_kinds import KINDS, begins, byte_level, save_kind
+from support.tokenizer_kinds import BEGUN, KINDS, OF_PIECES, begins, byte_level, save_kind
 
 BOS, EOS = 1, 2
 NOTE = "every document begins with <s>, as its tokenizer's texts do"
-BEGIN = {"begins", "begins and ends", "first", "always", "prepend"}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def ids_of(folder, name):
 def test_every_document_begins_as_its_tokenizer_begins_texts(corpora, texts, kind):
     folder, request, store = corpora[kind]
     info = find_corpus(request, store)
-    begun = kind in BEGIN
+    begun = kind in BEGUN
     assert info.begin_ids == ((BOS,) if begun else ())
     assert (NOTE in info.notes) == begun == (NOTE in expected_notes(request))
     assert ("begin_ids" in json.loads((folder / "corpus.json").read_text())) == begun
@@ -64,7 +63,7 @@ def test_every_document_begins_as_its_tokenizer_begins_texts(corpora, texts, kin
     heldout = ids_of(folder, "heldout.bin")
     assert all(BOS not in heldout[span.start : span.end] for span in spans)
     assert all(heldout[span.end] == EOS for span in spans)
-    if kind not in ("first", "always", "prepend", "unigram"):  # those of bytes
+    if kind not in OF_PIECES:
         assert {document.text for document in read_documents(folder)} <= set(essays())
 
 

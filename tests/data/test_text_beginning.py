@@ -4,9 +4,7 @@ import pytest
 
 from raydistill.data.text_beginning import begin_ids, begin_ids_at
 from raydistill.data.tokenizer import END_OF_TEXT, load_tokenizer, shipped_tokenizer
-from support.tokenizer_kinds import KINDS, save_kind
-
-BEGUN = {"begins", "begins and ends", "first", "always", "prepend", "unigram, begins", "wordpiece"}
+from support.tokenizer_kinds import BEGUN, KINDS, save_kind
 
 
 @pytest.fixture(scope="module")

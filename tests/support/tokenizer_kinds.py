@@ -124,6 +124,10 @@ KINDS = {
 }
 """The tokenizer of each kind and its `bos_token`; the `eos_token` is `</s>`."""
 
+OF_PIECES = {"first", "always", "prepend", "unigram", "unigram, begins", "wordpiece"}
+BEGUN = {"begins", "begins and ends", *OF_PIECES} - {"unigram"}
+"""Those that are not of bytes; those that put `<s>` before every text."""
+
 
 def save_kind(folder, kind, family="llama", positions=64, **settings):
     """A folder of a model of `family` with a tokenizer of that kind; returns the folder."""
