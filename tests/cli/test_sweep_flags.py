@@ -34,7 +34,7 @@ def test_these_are_the_flags():
         *("--price-per-hour", "--yes", "--debug", "--no-lr-probe", "--recipe", "--seq-len"),
         *("--reference", "--checkpoint-every"),
         *("--tasks", "--task-data", "--num-fewshot", "--limit", "--max-length"),
-        *("--text-field", "--heldout", "--heldout-general"),
+        *("--text-field", "--heldout", "--heldout-general", "--parts"),
     }
 
 

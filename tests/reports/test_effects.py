@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from raydistill.reports.figures.panels import draw_together
 from raydistill.reports.sweep_report import report_content
 from support.reported import LATE, LAYERS, TRAIN, cell, documents, sweep
 
@@ -90,3 +91,13 @@ def test_every_format_has_the_table(form):
     from raydistill.reports.formats.all_formats import texts
 
     assert "Effect of each change" in texts([report_content(sweep(ablation()))])[form]
+
+
+def test_the_figure_has_the_same_order_and_fills_what_is_told_apart():
+    pictures = {picture.name: picture for picture in report_content(sweep(ablation())).pictures}
+    (axes,) = draw_together(pictures["effects"]).axes
+    ticks = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert ticks == [row[0] for row in effects(ablation()).rows]
+    filled = [line.get_markerfacecolor() != "white" for line in axes.lines[1:]]
+    assert filled == [True, True, True, False]
+    assert axes.yaxis_inverted()

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
+from raydistill.reports.figures.effects import effects_figure
 from raydistill.reports.figures.heat_map import heat_maps
 from raydistill.reports.figures.panels import PanelFigure
 from raydistill.reports.figures.paper import paper_figures
 from raydistill.reports.figures.sweep import healing
 from raydistill.reports.results.cells import SweepReport
 from raydistill.reports.results.common_tasks import table_tasks
-from raydistill.reports.tables.effects import effect_tables
+from raydistill.reports.tables.effects import ablations, effect_table
 from raydistill.reports.tables.grids import Section, matrix, readable
 from raydistill.reports.tables.paper_arms import paper_tables
 from raydistill.reports.tables.points import Point, points
@@ -31,7 +32,8 @@ def report_content(report: SweepReport) -> ReportContent:
     """The chapter of a sweep."""
     table = build_table(report)
     rows = points(report, table)
-    effects = effect_tables(rows, table_tasks(report).chance)
+    around = ablations(rows, table_tasks(report).chance)
+    effects = [effect_table(ablation) for ablation in around]
     tables = [*effects, *paper_tables(report, table, rows)]
     locations = {point.fields["location"] for point in rows}
     if len(locations) > 2 and len(readable(table.blocks)) == len(table.blocks) and not tables:
@@ -43,6 +45,13 @@ def report_content(report: SweepReport) -> ReportContent:
         effects=tuple(effects),
         paper_tables=tuple(tables),
         pictures=tuple(
-            p for p in (*paper_figures(rows), *heat_maps(rows), healing(report)) if p.panels
+            p
+            for p in (
+                effects_figure(around),
+                *paper_figures(rows),
+                *heat_maps(rows),
+                healing(report),
+            )
+            if p.panels
         ),
     )

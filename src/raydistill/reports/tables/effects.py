@@ -32,15 +32,31 @@ class Effect:
         return -1.0 if isinstance(entry, Missing) else abs(entry.value)
 
 
-def effect_tables(points: Sequence[Point], chance: Mapping[str, float]) -> list[Section]:
-    """A table for each point of an ablation; none of other sweeps."""
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Ablation:
+    """A point and the effects of what was changed around it, the greatest first."""
+
+    centre: Point
+    effects: tuple[Effect, ...]
+
+
+def ablations(points: Sequence[Point], chance: Mapping[str, float]) -> list[Ablation]:
+    """One for each point that was changed; none of other sweeps.
+
+    Args:
+        points: the rows of a report.
+        chance: what guessing gives, by task of its table.
+    """
     ablated = [point for point in points if CHANGE in point.fields]
     centres = [point for point in ablated if point.fields[CHANGE] == POINT and point.runs]
-    sections = [_section(centre, _changes(centre, ablated), chance) for centre in centres]
-    return [section for section in sections if section.rows]
+    every = [
+        Ablation(centre=centre, effects=tuple(_effects(centre, _changes(centre, ablated), chance)))
+        for centre in centres
+    ]
+    return [ablation for ablation in every if ablation.effects]
 
 
-def effects(centre: Point, changes: Sequence[Point], chance: Mapping[str, float]) -> list[Effect]:
+def _effects(centre: Point, changes: Sequence[Point], chance: Mapping[str, float]) -> list[Effect]:
     """Every change that shares a data seed with its point, the greatest effect first.
 
     Which are told apart is decided with Holm over all of them.
@@ -82,7 +98,9 @@ def _lost(centre: Point, point: Point, chance: Mapping[str, float]) -> Drops:
     return drops(before, after, chance=chance, bootstrap=bootstrap)
 
 
-def _section(centre: Point, changes: Sequence[Point], chance: Mapping[str, float]) -> Section:
+def effect_table(ablation: Ablation) -> Section:
+    """The effects as a table."""
+    centre = ablation.centre
     seeds = ", ".join(map(str, sorted(centre.runs)))
     own = with_interval(centre.row.against_base.delta_nll, 3)
     noise = "" if len(centre.runs) > 1 else "; training noise not included"
@@ -93,7 +111,7 @@ def _section(centre: Point, changes: Sequence[Point], chance: Mapping[str, float
             *("change", "from → to", "delta_nll, nats/token"),
             *("perplexity, drop %", "downstream, drop %"),
         ),
-        rows=tuple(_row(effect) for effect in effects(centre, changes, chance)),
+        rows=tuple(map(_row, ablation.effects)),
     )
 
 
