@@ -75,6 +75,10 @@ def test_without_the_folder_there_are_none(own_parts, tmp_path):
         (("--loss", "unlikely+hidden=1"), "no setting 'hidden'. There are: c"),
         (("--loss", "unlikely+c=0.5"), "c is '0.5', it must be a whole number"),
         (("--loss", "unlikely", "--teacher", "80B"), "--teacher goes with a loss that has one"),
+        (
+            ("--loss", "shapely", "--teacher-placement", "cached:top-k=4"),
+            "loss 'shapely' asks for all of the teacher's distribution, and a cached teacher keeps",
+        ),
         (("--loss", "flaten"), "Did you mean 'flatten'?"),
     ],
 )

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from raydistill.core.parts import LOSS, part_names
-from raydistill.distillation.answers import WholeAnswer
+from raydistill.distillation.answers import SparseAnswer, WholeAnswer, token_mean
+from raydistill.distillation.excerpt import load_form
 from raydistill.distillation.loss import load_loss
 from raydistill.distillation.teachers import no_teacher
 from raydistill.models.distributed import World
@@ -122,3 +123,85 @@ def test_accumulation_gives_kds_gradient_of_the_whole_batch():
         momenta.append(state.optimizer.momentum(state.student.model.embedding.weight).clone())
     torch.testing.assert_close(momenta[0], momenta[1], rtol=1e-5, atol=1e-8)
     torch.testing.assert_close(momenta[0], momenta[2], rtol=1e-5, atol=1e-8)
+
+
+ANSWERS = {
+    "whole": lambda: WholeAnswer(logits(1)),
+    "cached": lambda: sparse_answer(logits(1), size=4),
+}
+
+
+def sparse_answer(teacher_BTV, size, temperature=1.0):
+    log_p_NV = (teacher_BTV / temperature).log_softmax(-1).flatten(0, 1)
+    excerpt = load_form("top-k-tail").take(log_p_NV, size, torch.Generator())
+    known = load_form("top-k-tail").known(excerpt, size)
+    return SparseAnswer(known, teacher_BTV.shape[-1], temperature)
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_the_known_ids_give_the_kl_of_either_answer_and_its_gradient(answer):
+    """As a loss of one's own would write it."""
+    student, again = logits(0, requires_grad=True), logits(0, requires_grad=True)
+    known = ANSWERS[answer]().log_probs(student)
+    rest = (1 - (known.student.exp() * (known.weights > 0)).sum(-1)).clamp_min(1e-7)
+    of_tail = torch.xlogy(known.tail, known.tail) - known.tail * rest.log()
+    nats_BT = (known.weights * (known.teacher - known.student)).sum(-1) + of_tail
+    value = token_mean(nats_BT, TARGETS_BT)
+    value.backward()
+    expected = ANSWERS[answer]().kl(again, TARGETS_BT)
+    expected.backward()
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(student.grad, again.grad, atol=1e-6, rtol=1e-4)
+
+
+def test_all_log_probs_are_over_the_ids_that_both_share():
+    padded = torch.cat([logits(1), torch.full((2, 5, 3), 7.0)], dim=-1)
+    teacher, student = WholeAnswer(padded).all_log_probs(logits(0), temperature=2)
+    torch.testing.assert_close(teacher, (logits(1) / 2).log_softmax(-1))
+    torch.testing.assert_close(student, (logits(0) / 2).log_softmax(-1))
+
+
+def test_a_mean_over_tokens_is_over_those_with_a_target():
+    values = torch.tensor([[1.0, 2.0, float("nan")], [4.0, 5.0, 6.0]])
+    targets = torch.tensor([[3, 0, -100], [-100, 7, -100]])
+    assert token_mean(values, targets) == pytest.approx((1 + 2 + 5) / 3)
+    assert token_mean(values, torch.full((2, 3), -100)) == 0
+
+
+ALL = """
+{head}
+def loss(logits_BTV, targets_BT, ask, *, temperature=1.0):
+    teacher, student = ask().all_log_probs(logits_BTV, temperature)
+    return (teacher - student).abs().mean()
+"""
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_a_loss_that_does_not_say_so_is_not_given_the_whole_distribution(own_parts, answer):
+    """Not of a teacher on its device either: else the same loss would fail with a cached one."""
+    own_parts({"losses/far.py": ALL.format(head="")})
+    with pytest.raises(ValueError, match="its file must say TEACHER = 'whole'"):
+        load_loss("far")(logits(0), TARGETS_BT, ANSWERS[answer])
+
+
+def test_a_loss_that_says_so_is(own_parts):
+    own_parts({"losses/farther.py": ALL.format(head='TEACHER = "whole"')})
+    loss = load_loss("farther+temperature=2")
+    assert loss(logits(1), TARGETS_BT, ANSWERS["whole"]) == 0
+    assert loss(logits(0), TARGETS_BT, ANSWERS["whole"]) > 0
+    with pytest.raises(ValueError, match="a cached teacher keeps some ids"):
+        loss(logits(0), TARGETS_BT, ANSWERS["cached"])
+
+
+def test_a_temperature_that_is_no_setting_is_refused_wherever_the_teacher_is(own_parts):
+    text = "def loss(logits_BTV, targets_BT, ask): return ask().kl(logits_BTV, targets_BT, 2.0)"
+    own_parts({"losses/warm.py": text})
+    with pytest.raises(ValueError, match="asks for temperature 2, and its setting"):
+        load_loss("warm")(logits(0), TARGETS_BT, ANSWERS["whole"])
+
+
+def test_a_loss_without_a_teacher_that_asks_one_is_an_error(own_parts):
+    text = 'TEACHER = "none"\ndef loss(a, b, ask): return ask().kl(a, b)'
+    own_parts({"losses/alone.py": text})
+    with pytest.raises(LookupError, match="asked for a teacher"):
+        load_loss("alone")(logits(0), TARGETS_BT, lambda: no_teacher(tiny.batch_of(0)))

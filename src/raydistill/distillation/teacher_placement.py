@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from raydistill.core.errors import UsageError, unknown
 from raydistill.core.parts import EXCERPT, part_names
-from raydistill.distillation.loss_name import feature_weights
+from raydistill.distillation.loss_file import WHOLE
+from raydistill.distillation.loss_name import feature_weights, loss_file
 
 AUTO, SAME_DEVICE, SHARDED = "auto", "same-device", "sharded"
 OWN_DEVICES, CACHED = "own-devices", "cached"
@@ -70,6 +71,11 @@ def check_placement(placement: str, losses: Iterable[str]) -> None:
         raise UsageError(unknown("teacher placement", placement, PLACEMENTS))
     for loss in sorted(set(losses)):
         terms = feature_weights(loss)
+        if kind == CACHED and loss_file(loss).teacher == WHOLE:
+            raise UsageError(
+                f"loss {loss!r} asks for all of the teacher's distribution, and a cached teacher "
+                f"keeps some ids of it: --teacher-placement {AUTO}"
+            )
         if terms and kind in (SHARDED, OWN_DEVICES, CACHED):
             raise UsageError(
                 f"loss {loss!r} looks inside the teacher ({', '.join(terms)}): "

@@ -10,6 +10,7 @@ from raydistill.core.errors import UsageError
 from raydistill.core.field_types import check_fields
 from raydistill.core.units import format_age, format_tokens, parse_tokens
 from raydistill.distillation.loss_name import canonical_loss, has_teacher
+from raydistill.distillation.teacher_placement import CACHED, check_placement
 from raydistill.specs.locations import NONE, is_list, listed
 from raydistill.specs.scale import Scale, load_scale, with_text_of
 from raydistill.specs.trial import (
@@ -103,6 +104,8 @@ def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRe
         request = dataclasses.replace(request, teacher=OWN, excerpt="")
     else:
         teacher_named(request.teacher, BaseRequest(scale=scale, age=request.age))
+        if request.excerpt:
+            check_placement(CACHED, [request.loss])
     if request.location == NONE:
         return dataclasses.replace(request, count=0, gap=0)
     if not is_list(request.location):

@@ -119,7 +119,7 @@ class CachedTeacher:
 
 Teacher = Base | NoTeacher | CachedTeacher
 
-TEACHER_FREE = "lm"  # the loss without a teacher; every other one has one
+TEACHER_FREE = "lm"  # the loss of bases, warm phases and controls
 OWN = "own"  # the teacher that is the trial's own base, as loaded
 
 # Where a trial begins: at its base; at fresh weights of the student's size that train on the

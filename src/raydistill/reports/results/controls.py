@@ -15,7 +15,7 @@ class ControlKey:
     """
 
     other_recipe: bool
-    has_teacher: bool
+    other_loss: bool  # than the LM loss alone
     unprobed: bool  # though the cell's peak rate was probed
     is_shorter: bool
     tokens_apart: int
@@ -39,7 +39,7 @@ def control_key(cell: ReportCell, control: ReportCell) -> ControlKey | None:
         return None
     return ControlKey(
         other_recipe=own != other,
-        has_teacher=control.train.loss != TEACHER_FREE,
+        other_loss=control.train.loss != TEACHER_FREE,
         unprobed=cell.probed and not control.probed,
         is_shorter=budget_of_control < budget,
         tokens_apart=abs(budget_of_control - budget),
