@@ -1,5 +1,6 @@
 """The flags that every sweep takes, and what they mean."""
 
+import re
 import runpy
 from pathlib import Path
 
@@ -31,11 +32,35 @@ def test_these_are_the_flags():
         *("--scale", "--model", "--corpus", "--budget", "--order", "--allow-ends", "--seed"),
         *("--set", "--storage", "--tracking-uri", "--devices-per-trial", "--concurrent"),
         *("--teacher", "--teacher-placement", "--cache-gb", "--lr-probe", "--dry-run", "--probe"),
+        *("--device", "--utilisation", "--tokens-per-s"),
         *("--price-per-hour", "--yes", "--debug", "--no-lr-probe", "--recipe", "--seq-len"),
-        *("--reference", "--checkpoint-every"),
+        *("--reference", "--checkpoint-every", "--parts"),
         *("--tasks", "--task-data", "--num-fewshot", "--limit", "--max-length"),
         *("--text-field", "--heldout", "--heldout-general", "--parts"),
     }
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--device H1000 --dry-run", "no device 'H1000'. Did you mean 'H100'"),
+        ("--device H100", "plan for other devices: add --dry-run"),
+        ("--utilisation 0.4 --dry-run", "--utilisation is of a --device: A10G"),
+        ("--utilisation 40 --device H100 --dry-run", "--utilisation '40': of the peak, 0.4"),
+        ("--utilisation 0.5-0.3 --device H100 --dry-run", "'0.5-0.3': of the peak"),
+        ("--tokens-per-s 0 --dry-run", "--tokens-per-s '0': a number, 20000"),
+        ("--tokens-per-s 9 --utilisation 0.4 --dry-run", "leave --utilisation out"),
+    ],
+)
+def test_devices_that_are_not_at_hand_are_for_plans_alone(flags, message):
+    with pytest.raises(UsageError, match=re.escape(message)):
+        plan(*flags.split())
+
+
+def test_a_device_has_a_range_of_speeds():
+    assumed = plan("--dry-run", "--device", "h100", "--utilisation", "3e-1-0.5").options.assumed
+    assert (assumed.device, assumed.low, assumed.high) == ("H100", 0.3, 0.5)
+    assert plan().options.assumed == "nothing"
 
 
 def test_a_flag_stands_in_for_the_axis():

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from raydistill.core.errors import UsageError
+from raydistill.planning.lr_probe import with_probes
 from raydistill.planning.preview.costs import (
     Work,
     answers_bytes,
@@ -209,7 +210,8 @@ def works(count, done=0):
 
 def flops_of_most(store, script, flags, count, done=0):
     plan = finished.plan(script, store, *flags.split())
-    return [work.flops_exact for work in most_work(plan, works(count, done))]
+    trials = with_probes(finished.prepared(plan, store)).trials
+    return [work.flops_exact for work in most_work(plan, trials, works(count, done))]
 
 
 SETS = "--location input,middle,output,max-gap,random-1,random-3"
@@ -236,6 +238,15 @@ def test_a_funnel_trains_its_rungs_and_the_finalists_with_every_seed(
     funnel = f"{SETS} --search funnel --trials 2 {flags}"
     costliest = list(range(trials, trials - trainings, -1))
     assert flops_of_most(store, "where_to_drop", funnel, count=trials) == costliest
+
+
+def test_controls_and_probes_of_a_funnel_have_no_rivals(store):
+    """6 sets at one age: 2.3 budgets; beside them the control, and three peaks for each arm."""
+    funnel = f"{SETS},none --search funnel --trials 2 --age 320B --seed 1"
+    assert len(flops_of_most(store, "where_to_drop", funnel, count=7)) == 1 + 3
+    probes = 2 * 3  # of the control's arm and of the others'
+    most = flops_of_most(store, "where_to_drop", f"{funnel} --lr-probe", count=7 + probes)
+    assert len(most) == 1 + probes + 3
 
 
 @pytest.mark.parametrize(("done", "left"), [(0, 8), (3, 5), (9, 0)])

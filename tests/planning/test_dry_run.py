@@ -1,5 +1,6 @@
 """The plan as plain text."""
 
+import re
 import runpy
 import subprocess
 import sys
@@ -7,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from raydistill.cli.arguments.sweep_flags import plan_of
 from raydistill.cli.arguments.sweep_parser import sweep_parser
@@ -14,7 +17,7 @@ from raydistill.core.units import format_flops
 from raydistill.planning.artifacts import UNTOKENISED
 from raydistill.planning.prepared import prepare
 from raydistill.planning.preview.dry_run import describe
-from raydistill.planning.preview.trial_table import layer_map
+from raydistill.planning.preview.trial_table import BEGINNING, NO_ID, layer_map
 from raydistill.specs.flops import exact_flops, parameters
 from raydistill.specs.locations import pick
 from raydistill.specs.scale import load_scale, scale_names
@@ -137,6 +140,37 @@ def test_without_a_cached_teacher_nothing_is_said_of_one(store):
 def test_no_line_is_wider_than_the_terminal(store, scale, width):
     lines = lines_of(store, "--scale", scale, width=width)
     assert max(map(len, lines)) <= max(width, 12 + len(str(store.root)))
+
+
+FLAGS = st.tuples(
+    st.sampled_from(
+        ("", "--loss kd", "--loss kd+temperature=2 --teacher-placement cached:top-k=8")
+    ),
+    st.sampled_from(("", "--seed 1,2", "--search tpe --trials 4", "--search funnel --trials 2")),
+    st.sampled_from(("", "--device L40S", "--price-per-hour 2.5", "--tokens-per-s 20000")),
+    st.sampled_from(("", "--location all --age 320B", "--age 320B --count 2", "--set lr=2e-05")),
+)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    scale=st.sampled_from(("smoke", "laptop", "paper_300m")),
+    flags=FLAGS,
+    width=st.integers(60, 200),
+)
+def test_no_word_of_a_plan_is_broken(tmp_path_factory, scale, flags, width):
+    """What stands in narrow lines stands in wide ones, but for shorter ids and layers by number."""
+    folder = tmp_path_factory.getbasetemp() / "a-folder-with-a-long-name" / ("plans-" * 12)
+    words = ("--dry-run", "--scale", scale, *" ".join(flags).split())
+    plan = prepare(a_plan(Store(folder), *words), Store(folder))
+    lines = describe(plan, width=width).splitlines()
+    too_long = [line for line in lines if len(line) > width]
+    assert all(str(folder) in line for line in too_long)
+    assert len(too_long) <= 1
+    wide = describe(plan, width=1000).split()
+    words = {*wide, *(word[:BEGINNING] for word in wide), NO_ID, "layers", "leave"}
+    for word in " ".join(lines).split():
+        assert word in words or re.fullmatch(r"\d+(-\d+)?", word), word
 
 
 def test_wide_enough_terminals_get_one_line_for_each_trial(store):

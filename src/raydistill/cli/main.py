@@ -112,6 +112,6 @@ def _check(prepared: PreparedSweep, *, agreed: bool) -> None:
     if not agreed:
         bases, work = plan_work(with_rates)
         rates = rates_of(with_rates.trials, store, probed=plan.options.probe)
-        check_cost([*bases, *most_work(plan, work)], rates, plan.scale)
+        check_cost([*bases, *most_work(plan, with_rates.trials, work)], rates, plan.scale)
     if not store.has("corpora", prepared.artifacts.corpus.corpus_sha256):
         check_corpus(corpus_request(plan.scale))

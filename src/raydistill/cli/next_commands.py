@@ -30,7 +30,8 @@ def next_commands(
     for flags, purpose in _changes(given, plan):
         try:
             prepared = prepare(flags)
-            if new := len(most_work(prepared.plan, plan_work(with_probes(prepared))[1])):
+            with_all = with_probes(prepared)
+            if new := len(most_work(prepared.plan, with_all.trials, plan_work(with_all)[1])):
                 yield _line(_agreed(flags, prepared, check), f"{purpose}, new trials: {new}")
         except RaydistillError:
             continue  # the model or the text does not allow it

@@ -160,15 +160,21 @@ def scores_of(
 
 
 def expected_tokens(
-    name: str, spec: EvalSpec, context: int, corpus: CorpusInfo, store: Store
+    name: str, spec: EvalSpec, context: int, corpus: CorpusInfo | None, store: Store
 ) -> int:
-    """About how many tokens a model reads for a score, before its requests are made."""
+    """About how many tokens a model reads for a score, before its requests are made.
+
+    0 of a task whose items are not here, as those of text that is not tokenised yet.
+    """
     if name in (PERPLEXITY, GENERAL):
-        return min(spec.heldout_windows * context, corpus.heldout_tokens)
+        tokens = spec.heldout_windows * context
+        return min(tokens, corpus.heldout_tokens) if corpus else tokens
     task = plain_task(name)
     source = spec.source(task)
     if source is not None:
         file, texts = data_folder(source, store) / ITEMS, 1 + source.num_fewshot
+    elif corpus is None:
+        return 0
     else:
         file, texts = item_files([task], corpus.corpus_sha256, store)[task], 1
     return texts * file.stat().st_size // BYTES_PER_TOKEN if file.is_file() else 0

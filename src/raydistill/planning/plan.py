@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from raydistill.planning.cell import Cell, axes_of
+from raydistill.planning.preview.devices import Assumption
 from raydistill.planning.sweep import Sweep
 from raydistill.specs.scale import Scale
 
@@ -30,6 +31,7 @@ class Options:
     probe: bool = False  # its speed is measured first
     lr_probe: bool = False  # each arm trains at the best of three peaks
     price_per_hour: float | Literal["unknown"] = "unknown"  # of one device
+    assumed: Assumption | Literal["nothing"] = "nothing"  # of devices that are not at hand
     task_data: Path | None = None  # where tasks lie that are not made of the corpus
 
 

@@ -21,6 +21,8 @@ class StopAt:
 
 
 CHECKPOINT_EVERY_S = 15.0  # by default; saving takes at most a twentieth of a run's time
+# Shares of the budget after which held-out nll is measured; 0 is right after the cut.
+HELDOUT_AT = (0.0, 0.05, 0.1, 0.25, 0.5, 1.0)
 CACHE_GB = 8.0  # by default, what all cached teachers together may take in a storage
 
 

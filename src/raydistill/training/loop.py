@@ -22,10 +22,8 @@ from raydistill.models.distributed import World, without_sync
 from raydistill.models.student import Student
 from raydistill.specs.results import HeldoutPoint, Progress
 from raydistill.specs.trial import TEACHER_FREE, DropPlan, Recipe, TrainSpec
+from raydistill.training.jobs import HELDOUT_AT
 from raydistill.training.optimizers import Optimizer, lr_at, optimizer_of
-
-# Shares of the budget after which held-out nll is measured; 0 is right after the cut.
-HELDOUT_AT = (0.0, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 
 @dataclass(slots=True)

@@ -31,8 +31,8 @@ from raydistill.specs.results import Progress
 from raydistill.specs.trial import DropPlan, Recipe, TrainSpec
 from raydistill.storage.store import Store
 from raydistill.training.devices import forget_peak_bytes, free_bytes, keep_peak, peak_bytes, timed
-from raydistill.training.jobs import ProbeJob, Variant
-from raydistill.training.loop import HELDOUT_AT, initial_state, train
+from raydistill.training.jobs import HELDOUT_AT, ProbeJob, Variant
+from raydistill.training.loop import initial_state, train
 from raydistill.training.throughput import PROBE, Pace, Peak, Rate, Unmeasured
 
 STEP_S = 20.0  # a step that would take longer at the device's peak is not tried

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from raydistill.cli.arguments.storage import SCALE_VARIABLE, storage_of, tracking_uri_of
 from raydistill.cli.arguments.text_flags import with_text
@@ -22,6 +23,12 @@ from raydistill.planning.axes.change import CHANGE, POINT
 from raydistill.planning.cell import REFERENCE, Cell, Value
 from raydistill.planning.custom_model import RECIPES, TESTS, CustomModel, revisions, scale_of
 from raydistill.planning.plan import Options, SweepPlan
+from raydistill.planning.preview.devices import (
+    DEVICES,
+    UTILISATION,
+    Assumption,
+    assumed_speed,
+)
 from raydistill.planning.reference_models import reference_cell
 from raydistill.planning.search.halving import FINALISTS
 from raydistill.planning.search_settings import (
@@ -93,9 +100,27 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         probe=flags.probe,
         lr_probe=_wants_lr_probe(flags, scale, cells),
         price_per_hour="unknown" if flags.price_per_hour is None else flags.price_per_hour,
+        assumed=_assumed(flags),
         task_data=_task_data(flags),
     )
     return SweepPlan(sweep=sweep, scale=scale, cells=cells, options=options)
+
+
+def _assumed(flags: argparse.Namespace) -> Assumption | Literal["nothing"]:
+    """The devices that a plan is for, where these are not at hand."""
+    if not (flags.device or flags.utilisation or flags.tokens_per_s):
+        return "nothing"
+    if not flags.dry_run:
+        raise UsageError(
+            "--device, --utilisation and --tokens-per-s plan for other devices: add --dry-run"
+        )
+    if flags.tokens_per_s and flags.utilisation:
+        raise UsageError("--tokens-per-s says all: leave --utilisation out")
+    if flags.tokens_per_s:
+        return assumed_speed("", *flags.tokens_per_s)
+    if not flags.device:
+        raise UsageError(f"--utilisation is of a --device: {', '.join(DEVICES)}")
+    return assumed_speed(flags.device, *(flags.utilisation or (UTILISATION, UTILISATION)))
 
 
 def _wants_lr_probe(flags: argparse.Namespace, scale: Scale, cells: Sequence[Cell]) -> bool:

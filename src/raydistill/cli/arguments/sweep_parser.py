@@ -6,10 +6,18 @@ from raydistill.cli.arguments.own_parts import PARTS
 from raydistill.cli.arguments.parser import EXITS, Parser
 from raydistill.cli.arguments.storage import SCALE_VARIABLE, STORAGE, TRACKING
 from raydistill.cli.arguments.text_flags import add_text_flags
-from raydistill.cli.arguments.values import assignment, assignments, device_range, number, whole
+from raydistill.cli.arguments.values import (
+    assignment,
+    assignments,
+    device_range,
+    number,
+    number_range,
+    whole,
+)
 from raydistill.distillation.teacher_placement import AUTO, PLACEMENTS
 from raydistill.planning.axes.change import CHANGE
 from raydistill.planning.custom_model import RECIPES
+from raydistill.planning.preview.devices import DEVICES, UTILISATION, device_name
 from raydistill.planning.search_settings import OBJECTIVES, SEARCHES
 from raydistill.planning.sweep import FIELDS, TRAINING_FIELDS, Sweep
 from raydistill.specs.drop_plan import ORDERS
@@ -160,6 +168,19 @@ def _running_flags(parser: Parser) -> None:
             "--price-per-hour", "what one device costs, a number such as 2.50", positive=False
         ),
         help="of one device, in any currency: 2.50",
+    )
+    group.add_argument(
+        "--device", type=device_name, help=f"a plan for it, with --dry-run: {', '.join(DEVICES)}"
+    )
+    group.add_argument(
+        "--utilisation",
+        type=number_range("--utilisation", "of the peak, 0.4 or 0.3-0.5, up to 1", most=1.0),
+        help=f"of the peak of --device: 0.4, or 0.3-0.5 ({UTILISATION:g})",
+    )
+    group.add_argument(
+        "--tokens-per-s",
+        type=number_range("--tokens-per-s", "a number, 20000, or 18000-25000", most=1e12),
+        help="or that one device trains of the whole model: 20000, or 18000-25000",
     )
     group.add_argument("--yes", action="store_true", help="run although it is long or unknown")
     group.add_argument("--debug", action="store_true", help="show a traceback with an error")

@@ -110,6 +110,19 @@ def number(flag: str, allowed: str, *, positive: bool) -> Callable[[str], float]
     return read
 
 
+def number_range(flag: str, allowed: str, *, most: float) -> Callable[[str], tuple[float, float]]:
+    """The type of a flag that takes a number above 0 and up to `most`, or two: `0.3-0.5`."""
+    one = number(flag, allowed, positive=True)
+
+    def read(text: str) -> tuple[float, float]:
+        ends = [one(part) for part in re.split(r"(?<!e)-", text, maxsplit=1)]
+        if not ends[0] <= ends[-1] <= most:
+            raise UsageError(f"{flag} {text!r}: {allowed}")
+        return ends[0], ends[-1]
+
+    return read
+
+
 def assignment(flag: str, example: str) -> Callable[[str], tuple[str, str]]:
     """The type of a flag that takes `field=value`."""
 

@@ -1,7 +1,7 @@
 """The cost of a plan: tokens, FLOPs and disk exactly; seconds and memory as measured before."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from raydistill.core.errors import UsageError
@@ -12,10 +12,15 @@ from raydistill.planning.cell import BaseKey
 from raydistill.planning.plan import SweepPlan
 from raydistill.planning.prepared import PreparedSweep
 from raydistill.planning.resolve import PlannedTrial, stand_in_plan
-from raydistill.planning.search.halving import halving_schedule
+from raydistill.planning.search.halving import halving_schedule, rivals_of
 from raydistill.planning.search_settings import FUNNEL, TPE
 from raydistill.specs.corpus import CorpusInfo
-from raydistill.specs.flops import exact_flops, paper_flops, parameters
+from raydistill.specs.flops import (
+    exact_flops,
+    forward_flops_per_token,
+    paper_flops,
+    parameters,
+)
 from raydistill.specs.results import CostEstimate
 from raydistill.specs.scale import Scale
 from raydistill.specs.trial import TEACHER_FREE, Age, DropPlan, NoTeacher, RandomBase, TrialSpec
@@ -44,6 +49,8 @@ class Work:
     done: bool
     kept_bytes: int  # on disk, for good
     working_bytes: int  # on disk, while it trains
+    teacher_flops: int = 0  # of `flops_exact`, of a teacher that answers beside it
+    precision: str = "float32"
 
     def seconds(self, rates: Rates) -> float:
         """Expected wall-clock seconds; 0 if it is done, infinite if they are not known."""
@@ -84,18 +91,21 @@ def trial_work(planned: PlannedTrial, store: Store) -> Work:
     teacher = cell.teacher
     cached = bool(cell.request.excerpt)
     teachers = () if cached or isinstance(teacher, NoTeacher) else (teacher.scale.model,)
+    flops, own_flops = (exact_flops(model, plan, recipe, who) for who in (teachers, ()))
     before, after = parameters(model), parameters(model, removed=len(plan.drops))
     return Work(
         scale=planned.scale.name,
         loss=pace_name(cell.request.loss, cached),
         blocks=model.num_layers - len(plan.drops),
         tokens=recipe.total_tokens,
-        flops_exact=exact_flops(model, plan, recipe, teachers),
+        flops_exact=flops,
         flops_paper=paper_flops(model, plan, recipe, teachers),
         devices=planned.scale.devices_per_trial,
         done=done,
         kept_bytes=_FLOAT_BYTES * after,
         working_bytes=_CHECKPOINTS * _FLOAT_BYTES * (before + after),
+        teacher_flops=flops - own_flops,
+        precision=recipe.precision,
     )
 
 
@@ -109,26 +119,41 @@ def plan_work(prepared: PreparedSweep) -> tuple[list[Work], list[Work]]:
     return bases, [trial_work(trial, prepared.store) for trial in prepared.trials]
 
 
-def most_work(plan: SweepPlan, work: Sequence[Work]) -> list[Work]:
-    """The most that is left to do: all of a grid's trials, the costliest that a search may run."""
-    todo = sorted((w for w in work if not w.done), key=lambda w: -w.flops_exact)
-    return todo[: math.ceil(_trainings(plan, len(work), len(work) - len(todo)))]
+def most_work(plan: SweepPlan, trials: Sequence[PlannedTrial], work: Sequence[Work]) -> list[Work]:
+    """The most that is left to do: all of a grid's trials, the costliest that a search may run.
 
-
-def _trainings(plan: SweepPlan, distinct_trials: int, done: int) -> float:
-    """How many budgets' worth of training a search needs at most."""
-    options = plan.options
+    Args:
+        plan: without its probes of learning rates.
+        trials: of it, and its probes.
+        work: the cost of each of `trials`.
+    """
+    options, count = plan.options, len(work)
+    alone: list[Work] = []
     if options.search == TPE:
         seeds = plan.sweep.searching.new_seeds
         anew = 2 * seeds + 2 * (seeds > 0)  # the winner, the best preset and their controls
-        return max(0, options.trials - done) + anew
-    if options.search != FUNNEL:
-        return distinct_trials
-    seeds = len({cell.request.seed for cell in plan.cells})
-    brackets = len({(c.scale.name, c.request.age, c.request.count) for c in plan.cells})
-    sets = math.ceil(distinct_trials / seeds / brackets)
-    per_bracket = halving_schedule(sets, options.trials).trainings + (seeds - 1) * options.trials
-    return brackets * per_bracket
+        count = max(0, options.trials - sum(w.done for w in work)) + anew
+    if options.search == FUNNEL:
+        count, rivals = _halved(plan, trials)
+        alone = [w for t, w in zip(trials, work, strict=True) if id(t) not in rivals]
+        work = [w for t, w in zip(trials, work, strict=True) if id(t) in rivals]
+    costliest = sorted((w for w in work if not w.done), key=lambda w: -w.flops_exact)
+    return [*(w for w in alone if not w.done), *costliest[:count]]
+
+
+def _halved(plan: SweepPlan, trials: Sequence[PlannedTrial]) -> tuple[int, set[int]]:
+    """How many budgets' worth of training the rivals of a funnel need at most, and who they are.
+
+    Controls and probes of learning rates, whose seeds are no cell's, have no rivals.
+    """
+    seeds, finalists = {cell.request.seed for cell in plan.cells}, plan.options.trials
+    groups, _ = rivals_of([t for t in trials if t.cells[0].request.seed in seeds])
+    trainings = sum(
+        halving_schedule(len(sets), finalists).trainings
+        + (len(seeds) - 1) * min(finalists, len(sets))
+        for sets in groups
+    )
+    return math.ceil(trainings), {id(t) for sets in groups for of_set in sets for t in of_set}
 
 
 def base_work(scale: Scale, artifacts: Artifacts, ages: Sequence[Age]) -> Work:
@@ -146,11 +171,32 @@ def base_work(scale: Scale, artifacts: Artifacts, ages: Sequence[Age]) -> Work:
         done=all((scale.name, age) in artifacts.bases for age in ages),
         kept_bytes=size * len(scale.ages),
         working_bytes=2 * _CHECKPOINTS * size,
+        precision=recipe.precision,
     )
 
 
 def answers_bytes(prepared: PreparedSweep) -> int:
     """The bytes that cached teachers take in the storage once a plan is done, at most.
+
+    As `_answers` counts windows.
+    """
+    total = 0
+    for answers, windows in _answers(prepared):
+        form, size = parse_excerpt(answers.excerpt)
+        layout = layout_of(form)
+        total += windows * layout.window_bytes(size, answers.vocab_size, answers.context)
+    return total
+
+
+def cached_teachers(prepared: PreparedSweep) -> Iterator[tuple[str, int]]:
+    """The precision of each teacher whose answers are cached, and its FLOPs for them, at most."""
+    for answers, windows in _answers(prepared):
+        tokens = windows * answers.context
+        yield answers.precision, tokens * forward_flops_per_token(answers.scale.model)
+
+
+def _answers(prepared: PreparedSweep) -> Iterator[tuple["_Answers", int]]:
+    """What is cached of each teacher, and how many windows of it, at most.
 
     A window is written once for all trials that share it. Which windows several data seeds share
     is not looked up, but together they have at most all windows of the corpus.
@@ -165,6 +211,7 @@ def answers_bytes(prepared: PreparedSweep) -> int:
             student, teacher = planned.scale.model, cell.teacher.scale.model
             answers = _Answers(
                 teacher=cell.teacher.key,
+                scale=cell.teacher.scale,
                 excerpt=cell.request.excerpt,
                 temperature=temperature_of(cell.request.loss),
                 precision=recipe.precision,
@@ -174,14 +221,11 @@ def answers_bytes(prepared: PreparedSweep) -> int:
             order = cell.request.seed, recipe.warm_phase_tokens
             by_order = longest.setdefault(answers, {})
             by_order[order] = max(by_order.get(order, 0), recipe.budget_tokens)
-    total = 0
     for answers, by_order in longest.items():
-        form, size = parse_excerpt(answers.excerpt)
         windows = sum(tokens // answers.context for tokens in by_order.values())
         if info is not None:
             windows = min(windows, (info.train_tokens - 1) // answers.context)
-        total += windows * layout_of(form).window_bytes(size, answers.vocab_size, answers.context)
-    return total
+        yield answers, windows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,6 +233,7 @@ class _Answers:
     """The cached answers of one teacher, whatever the windows."""
 
     teacher: BaseKey
+    scale: Scale  # of the teacher
     excerpt: str
     temperature: float
     precision: str

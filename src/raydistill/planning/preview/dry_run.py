@@ -1,6 +1,7 @@
 """A plan as plain text, for `--dry-run`: every distinct trial, its layers and its cost."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from raydistill.core.text.lines import wrap
 from raydistill.core.units import format_bytes, format_flops, format_seconds, format_tokens
@@ -17,12 +18,16 @@ from raydistill.planning.plan import SweepPlan
 from raydistill.planning.prepared import PreparedSweep
 from raydistill.planning.preview.columns import cell_fields, column_names
 from raydistill.planning.preview.costs import (
-    Rates,
     Work,
     answers_bytes,
     most_work,
     plan_work,
     rates_of,
+)
+from raydistill.planning.preview.estimate import (
+    estimate_sentences,
+    estimate_table,
+    estimator_of,
 )
 from raydistill.planning.preview.forecast import forecast
 from raydistill.planning.preview.lengths import lengths_text
@@ -50,35 +55,65 @@ def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
     """The whole plan in lines of at most `width` columns."""
     plan, with_all = prepared.plan, with_probes(prepared)
     trials, options = with_all.trials, plan.options
-    rates = rates_of(trials, prepared.store, probed=options.probe)
     bases, work = plan_work(with_all)
+    cost = _cost(with_all, bases, most_work(plan, trials, work))
     names = column_names([cell_fields(trial.cells[0]) for trial in trials])
     rows = [
-        _row(trial, trial_work, names, rates)
+        _row(trial, trial_work, names, cost.time)
         for trial, trial_work in zip(trials, work, strict=True)
     ]
-    most = MOST_ROWS if options.search == TPE else len(rows)
+    shown = MOST_ROWS if options.search == TPE else len(rows)
     heads = (*names, "tokens", "FLOPs", "time", "id")
     sentences = (
         *_shared(trials),
         *_probes(plan),
-        *forecast(bases, most_work(plan, work), rates, options.price_per_hour),
+        *cost.sentences,
         *_answers(answers_bytes(with_all), options.cache_gb),
     )
     lines = [
         *_headings(prepared, width),
         *(line for note in text_notes(prepared) for line in _fact("text", note, width)),
         "",
-        *trial_table(heads, rows[:most], width),
-        *([f"… and {len(rows) - most} more trials to choose from"] if len(rows) > most else []),
+        *trial_table(heads, rows[:shown], width),
+        *([f"… and {len(rows) - shown} more trials to choose from"] if len(rows) > shown else []),
         "",
         _counts(trials, work),
+        *cost.table,
         *(line for sentence in sentences for line in wrap(sentence, width, "  ")),
     ]
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _row(planned: PlannedTrial, work: Work, names: Sequence[str], rates: Rates) -> Row:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Cost:
+    """What is left to do of a plan, as text."""
+
+    time: Callable[[Work], str]  # of one trial
+    sentences: tuple[str, ...]
+    table: tuple[str, ...] = ()
+
+
+def _cost(with_all: PreparedSweep, bases: Sequence[Work], most: Sequence[Work]) -> _Cost:
+    """As measured before, or on the devices that the plan takes to be there."""
+    options = with_all.plan.options
+    if options.assumed == "nothing":
+        rates = rates_of(with_all.trials, with_all.store, probed=options.probe)
+        return _Cost(
+            time=lambda work: format_seconds(work.seconds(rates)),
+            sentences=tuple(forecast(bases, most, rates, options.price_per_hour)),
+        )
+    estimator = estimator_of(with_all, options.assumed)
+    todo = [work for work in (*bases, *most) if not work.done]
+    return _Cost(
+        time=estimator.trial_text,
+        sentences=(*forecast(bases, most), *estimate_sentences(with_all, todo, options.assumed)),
+        table=("", *estimate_table(with_all, bases, most, estimator), ""),
+    )
+
+
+def _row(
+    planned: PlannedTrial, work: Work, names: Sequence[str], time: Callable[[Work], str]
+) -> Row:
     requests, values = [cell.request for cell in planned.cells], cell_fields(planned.cells[0])
     num_layers = planned.scale.model.num_layers
     locations = [
@@ -105,7 +140,7 @@ def _row(planned: PlannedTrial, work: Work, names: Sequence[str], rates: Rates) 
             *(format_value(name, values.get(name, "")) for name in names),
             format_tokens(int(float(f"{work.tokens:.3g}"))),
             format_flops(work.flops_exact),
-            "done" if work.done else format_seconds(work.seconds(rates)),
+            "done" if work.done else time(work),
             trial_id,
         ),
     )

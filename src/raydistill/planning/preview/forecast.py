@@ -18,10 +18,13 @@ from raydistill.training.throughput import Rate, Unmeasured
 def forecast(
     bases: Sequence[Work],
     trials: Sequence[Work],
-    rates: Rates,
-    price_per_hour: float | Literal["unknown"],
+    rates: Rates | None = None,
+    price_per_hour: float | Literal["unknown"] = "unknown",
 ) -> Iterator[str]:
-    """The sentences below a plan: its work, time and their source, memory, disk, and price."""
+    """The sentences below a plan: its work, time and their source, memory, disk, and price.
+
+    Without `rates`, its work and disk alone.
+    """
     todo = [training for training in trials if not training.done]
     missing = [training for training in bases if not training.done]
     yield f"To do: {_sum(todo, rates)}."
@@ -31,24 +34,28 @@ def forecast(
     work = [*missing, *todo]
     if not work:
         return
-    for scale in dict.fromkeys(training.scale for training in work):
-        yield _grounds(scale if len(rates) > 1 else "", rates[scale])
-    yield from _memory(work, rates)
+    if rates is not None:
+        for scale in dict.fromkeys(training.scale for training in work):
+            yield _grounds(scale if len(rates) > 1 else "", rates[scale])
+        yield from _memory(work, rates)
     yield _disk(work)
-    if price_per_hour != "unknown":
+    if rates is not None and price_per_hour != "unknown":
         money = _device_s(work, rates) / 3600 * price_per_hour
         yield f"Money: {format_money(money)}, at {price_per_hour:g} for an hour of one device."
 
 
-def _sum(work: Sequence[Work], rates: Rates) -> str:
+def _sum(work: Sequence[Work], rates: Rates | None) -> str:
     tokens = format_tokens(sum(training.tokens for training in work))
     exact, paper = sum(w.flops_exact for w in work), sum(w.flops_paper for w in work)
+    amounts = (
+        f"{tokens} tokens, {format_flops(exact)} FLOPs exactly, {format_flops(paper)} by the "
+        "paper's rule"
+    )
+    if rates is None:
+        return amounts
     device_s = _device_s(work, rates)
     hours = "" if math.isinf(device_s) else f" ({device_s / 3600:.3g} device-hours)"
-    return (
-        f"{tokens} tokens, {format_flops(exact)} FLOPs exactly, {format_flops(paper)} by the "
-        f"paper's rule, device time {format_seconds(device_s)}{hours}"
-    )
+    return f"{amounts}, device time {format_seconds(device_s)}{hours}"
 
 
 def _device_s(work: Sequence[Work], rates: Rates) -> float:

@@ -22,13 +22,13 @@ from raydistill.planning.search.halving import (
     advance,
     finish,
     halving_schedule,
+    rivals_of,
     rung_tokens,
 )
 from raydistill.planning.search.rank_stability import grids, propose_rungs
-from raydistill.specs.locations import NONE
 from raydistill.specs.results import Finished, Outcome
 from raydistill.specs.scale import Scale
-from raydistill.specs.trial import FROM_BASE, TrialRequest, TrialSpec
+from raydistill.specs.trial import TrialSpec
 from raydistill.storage.manifest import steps_of
 from raydistill.storage.store import Store
 from raydistill.training.jobs import CutJob
@@ -141,26 +141,8 @@ def brackets_of(
     Args:
         trials: distinct ones, with every layer score known.
     """
-    alike: dict[object, dict[TrialRequest, list[PlannedTrial]]] = {}
-    alone = []
-    for planned in trials:
-        request = planned.cells[0].request
-        if request.location == NONE or request.budget == 0 or request.start != FROM_BASE:
-            alone.append(planned)
-            continue
-        one_seed = replace(request, seed=0)
-        lengths = tuple(item for item in request.settings if item[0].endswith("_tokens"))
-        rivals_share = replace(one_seed, location="", gap=0, order="", loss="", teacher="")
-        shared = replace(rivals_share, peak_lr="scale", settings=lengths)
-        rivals = alike.setdefault((planned.scale.name, shared), {})
-        rivals.setdefault(one_seed, []).append(planned)
-    brackets = []
-    for rivals in alike.values():
-        if len(rivals) == 1:
-            alone += next(iter(rivals.values()))
-        else:
-            brackets.append(_bracket(list(rivals.values())))
-    return tuple(brackets), tuple(alone)
+    groups, alone = rivals_of(trials)
+    return tuple(map(_bracket, groups)), tuple(alone)
 
 
 def _bracket(rivals: Sequence[Sequence[PlannedTrial]]) -> Bracket:

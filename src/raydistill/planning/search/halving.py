@@ -7,10 +7,12 @@ others stop: successive halving (Jamieson & Talwalkar, 2016), one bracket of Hyp
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raydistill.core.errors import UsageError
-from raydistill.specs.trial import DropPlan, Recipe
+from raydistill.planning.resolve import PlannedTrial
+from raydistill.specs.locations import NONE
+from raydistill.specs.trial import FROM_BASE, DropPlan, Recipe, TrialRequest
 
 DEFAULT_SHARES = (0.05, 0.25)  # of the budget; used until there is evidence
 FINALISTS = 3  # layer sets that are trained to the end by default
@@ -122,6 +124,32 @@ def finish(state: BracketState, losses: Mapping[str, float], finalists: int) -> 
         return BracketState(stage=state.stage, members=members, missing=missing)
     ranked = sorted((m for m in members if math.isfinite(losses[m])), key=losses.__getitem__)
     return BracketState(stage=state.stage + 1, members=tuple(ranked[:finalists]), missing=())
+
+
+def rivals_of(
+    trials: Sequence[PlannedTrial],
+) -> tuple[list[list[list[PlannedTrial]]], list[PlannedTrial]]:
+    """Groups of rivals, each by its seeds, and the trials that have none: controls and the like.
+
+    Locations, gaps, orders, losses, teachers and rates compete; all else is equal.
+    """
+    alike: dict[object, dict[TrialRequest, list[PlannedTrial]]] = {}
+    alone = []
+    for planned in trials:
+        request = planned.cells[0].request
+        if request.location == NONE or request.budget == 0 or request.start != FROM_BASE:
+            alone.append(planned)
+            continue
+        one_seed = replace(request, seed=0)
+        lengths = tuple(item for item in request.settings if item[0].endswith("_tokens"))
+        rivals_share = replace(one_seed, location="", gap=0, order="", loss="", teacher="")
+        shared = replace(rivals_share, peak_lr="scale", settings=lengths)
+        rivals = alike.setdefault((planned.scale.name, shared), {})
+        rivals.setdefault(one_seed, []).append(planned)
+    groups = [list(rivals.values()) for rivals in alike.values() if len(rivals) > 1]
+    for rivals in alike.values():
+        alone += next(iter(rivals.values())) if len(rivals) == 1 else []
+    return groups, alone
 
 
 def rung_tokens(plan: DropPlan, recipe: Recipe, share: float) -> int:

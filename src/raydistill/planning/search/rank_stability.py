@@ -18,7 +18,7 @@ from raydistill.specs.locations import LOCATIONS, pick
 from raydistill.specs.results import Finished, Trained
 from raydistill.specs.trial import ExternalBase
 
-SHARES = (0.05, 0.1, 0.25, 0.5)  # of the budget, where curves have points (`loop.HELDOUT_AT`)
+SHARES = (0.05, 0.1, 0.25, 0.5)  # of the budget, where curves have points (`jobs.HELDOUT_AT`)
 TOLERANCE = 0.01  # nats per token that a decision may cost: 1 % of perplexity
 MIN_SETS = 3  # layer sets in a ranking
 
