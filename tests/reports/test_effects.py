@@ -101,3 +101,9 @@ def test_the_figure_has_the_same_order_and_fills_what_is_told_apart():
     filled = [line.get_markerfacecolor() != "white" for line in axes.lines[1:]]
     assert filled == [True, True, True, False]
     assert axes.yaxis_inverted()
+
+
+def test_only_the_point_stands_beside_the_paper():
+    table = report_content(sweep(ablation())).table
+    rows = {row.name: row.paper_drop_pct for block in table.blocks for row in block.rows}
+    assert [name for name, paper in rows.items() if isinstance(paper, float)] == ["point"]

@@ -24,6 +24,12 @@ def field_of(change: str) -> str:
     return change.partition("=")[0].partition("*")[0]
 
 
+def is_unchanged(values: Mapping[str, Value]) -> bool:
+    """Whether a cell, of an ablation or not, is trained by the recipe that all share."""
+    change = str(values.get(CHANGE, POINT))
+    return change == POINT or field_of(change) in CELL_FIELDS
+
+
 def as_run(values: Mapping[str, Value], request: TrialRequest) -> dict[str, Value]:
     """The axes that a cell's change may have replaced, with the values that they are run with."""
     names = [name for name in CELL_FIELDS if CHANGE in values and name in values]

@@ -7,6 +7,7 @@ from statistics import fmean
 from raydistill.core.units import format_tokens
 from raydistill.evaluation.bootstrap import Estimate
 from raydistill.evaluation.rank_agreement import kendall_tau
+from raydistill.planning.axes.change import is_unchanged
 from raydistill.reports.results import paper_numbers as paper
 from raydistill.reports.results.agreement import TEST
 from raydistill.reports.results.blocks import RowBlock, RowCells
@@ -57,8 +58,13 @@ def paper_row(cell: ReportCell) -> paper.LocationRow | None:
     for row in paper.TABLE_5:
         same_share = row.fits(num_layers=cell.num_layers, removed=len(cell.layers))
         if cell.age == row.age_tokens and same_share:
-            like_paper = cell.gap_tokens == 0 and cell.train.loss == TEACHER_FREE
-            return row if like_paper and cell.arm in ("", "teacher-free") else None
+            like_paper = (
+                cell.gap_tokens == 0
+                and cell.train.loss == TEACHER_FREE
+                and cell.arm in ("", "teacher-free")
+                and is_unchanged(cell.values)
+            )
+            return row if like_paper else None
     return None
 
 
