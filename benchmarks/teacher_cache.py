@@ -44,12 +44,13 @@ from raydistill.models.decoder import Decoder
 from raydistill.models.student import Student
 from raydistill.models.weights import WEIGHTS, load_weights, save_weights
 from raydistill.specs.locations import pick
+from raydistill.specs.recipe import lr_at
 from raydistill.specs.scale import load_scale
 from raydistill.storage.bundled import shipped_bases
 from raydistill.storage.manifest import write_text
 from raydistill.storage.store import Store
 from raydistill.training.bases import base_folder
-from raydistill.training.optimizers import Lion, lr_at
+from raydistill.training.optimizers import Lion
 
 SCALE = load_scale("laptop")
 WINDOWS_PER_STEP = SCALE.heal.batch_tokens // SCALE.model.context

@@ -34,7 +34,7 @@ def test_these_are_the_flags():
         *("--teacher", "--teacher-placement", "--cache-gb", "--lr-probe", "--dry-run", "--probe"),
         *("--device", "--utilisation", "--tokens-per-s"),
         *("--price-per-hour", "--yes", "--debug", "--no-lr-probe", "--recipe", "--seq-len"),
-        *("--reference", "--checkpoint-every", "--parts"),
+        *("--reference", "--checkpoint-every"),
         *("--tasks", "--task-data", "--num-fewshot", "--limit", "--max-length"),
         *("--text-field", "--heldout", "--heldout-general", "--parts"),
     }

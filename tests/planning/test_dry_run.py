@@ -194,3 +194,9 @@ def test_a_dry_run_leaves_nothing_behind(tmp_path):
     store = Store(tmp_path / "storage")
     lines_of(store, "--scale", "smoke")
     assert not store.root.exists()
+
+
+def test_a_strong_weight_decay_is_told_before_anything_is_trained(store):
+    text = " ".join(" ".join(lines_of(store, "--set", "weight_decay=0.1")).split())
+    assert "decay warning: weight_decay 0.1 of lion takes 10 % of every weight matrix" in text
+    assert "decay warning" not in " ".join(lines_of(store))

@@ -14,7 +14,7 @@ from raydistill.reports.sweep_report import report_content
 from raydistill.reports.tables.custom import TableRequest, custom_tables
 from raydistill.reports.tables.table import build_table
 from raydistill.specs.trial import SCRATCH
-from support.reported import LATE, TRAIN, cell
+from support.reported import LATE, TRAIN, cell, sweep
 from support.swept import arm
 
 ABOUT = SweepHeader(sweep="s", question="?", scale="laptop", small_scale=True, searched=False)
@@ -66,6 +66,19 @@ def test_recipes_that_differ_with_the_location_are_not_compared_either():
     own, other = build_table(assembled(cells)).blocks
     assert [len(block.rows) for block in (own, other)] == [1, 1]
     assert "peak_lr 0.0006" in own.title
+
+
+def test_a_strong_weight_decay_is_told_of_what_starts_from_a_base():
+    recipe = dataclasses.replace(TRAIN.recipe, weight_decay=0.1)
+    train = dataclasses.replace(TRAIN, recipe=recipe)
+    strong = cell("input", train=train)
+    scratch = dataclasses.replace(strong, start=SCRATCH)
+    warned = [w for w in build_table(sweep([strong, cell("none")])).warnings if "decay" in w]
+    assert len(warned) == 1
+    assert warned[0].startswith("Weight_decay 0.1 of lion takes 10 % of every weight matrix a step")
+    for fine in (cell("input"), scratch):
+        warnings = build_table(sweep([fine, cell("none")])).warnings
+        assert not any("decay" in warning for warning in warnings)
 
 
 def test_rates_of_a_sweep_s_own_axis_are_compared():

@@ -6,8 +6,9 @@ import pytest
 import torch
 from lion_pytorch import Lion as PublishedLion
 
+from raydistill.specs.recipe import decay_start, lr_at
 from raydistill.specs.trial import Recipe
-from raydistill.training.optimizers import Lion, decay_start, lr_at, optimizer_of
+from raydistill.training.optimizers import Lion, optimizer_of
 
 RECIPE = Recipe(
     peak_lr=3e-3, budget_tokens=900, warm_phase_tokens=100, batch_tokens=10, micro_batches=1,

@@ -1,8 +1,8 @@
-"""The fields of a recipe that may be set, and their allowed values."""
+"""A recipe: its fields and their allowed values, its learning rate, what its decay does."""
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from raydistill.core.errors import UsageError, unknown
 from raydistill.core.units import parse_tokens
@@ -11,6 +11,10 @@ from raydistill.specs.trial import Recipe
 Setting = str | int | float
 
 SHORT_NAMES = {"lr": "peak_lr"}
+WSD_DECAY_SHARE = 0.2  # of the steps, at the end of the schedule "wsd"
+# Weight decay is told of beyond these: it takes a hundredth of the weights at a step, or leaves of
+# a base's weights less than one part in e by itself, so that its time is shorter than the training.
+MOST_DECAY, LEAST_KEPT = 0.01, 1 / math.e
 FIELDS = tuple(f.name for f in dataclasses.fields(Recipe) if f.name != "budget_tokens")  # settable
 
 _CHOICES = {
@@ -101,6 +105,92 @@ def with_settings(recipe: Recipe, settings: Mapping[str, str]) -> Recipe:
     """
     fields = {field_named(name): read_setting(name, text) for name, text in settings.items()}
     return dataclasses.replace(recipe, **fields)  # type: ignore[arg-type]
+
+
+def decay_start(recipe: Recipe) -> int:
+    """The tokens, whole steps, at which the rate begins to fall under "wsd".
+
+    Until then a run and a longer one of the same recipe are the same.
+    """
+    return int((1 - WSD_DECAY_SHARE) * recipe.total_steps) * recipe.batch_tokens
+
+
+def lr_at(recipe: Recipe, tokens: int) -> float:
+    """The learning rate of the step that ends at `tokens`: linear warm-up, then the schedule.
+
+    To `final_lr_ratio` of the peak, "cosine" falls from the warm-up on, and "wsd"
+    (warm-up–stable–decay) linearly over the last fifth of the steps.
+
+    >>> recipe = Recipe(peak_lr=1.0, budget_tokens=100, batch_tokens=10, micro_batches=1,
+    ...                 warmup_tokens=20)
+    >>> [round(lr_at(recipe, t), 3) for t in (10, 20, 60, 100)]
+    [0.5, 1.0, 0.55, 0.1]
+    """
+    if tokens < recipe.warmup_tokens:
+        return recipe.peak_lr * tokens / recipe.warmup_tokens
+    wsd, floor = recipe.schedule == "wsd", recipe.final_lr_ratio
+    start = max(decay_start(recipe), recipe.warmup_tokens) if wsd else recipe.warmup_tokens
+    progress = min(max(tokens - start, 0) / max(recipe.total_tokens - start, 1), 1.0)
+    if wsd:
+        return recipe.peak_lr * (1 - (1 - floor) * progress)
+    return recipe.peak_lr * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def decay_at_peak(recipe: Recipe) -> float:
+    """The share of every weight matrix that weight decay takes at a step at the peak rate.
+
+    Lion decays as Composer's does, p·(1 − lr/peak · decay), AdamW p·(1 − lr · decay).
+
+    >>> recipe = Recipe(peak_lr=0.001, budget_tokens=1, batch_tokens=1, micro_batches=1,
+    ...                 warmup_tokens=0, weight_decay=0.1)
+    >>> decay_at_peak(recipe), decay_at_peak(dataclasses.replace(recipe, optimizer="adamw"))
+    (0.1, 0.0001)
+    """
+    scale = recipe.peak_lr if recipe.optimizer == "adamw" else 1.0
+    return scale * recipe.weight_decay
+
+
+def kept_by_decay(recipe: Recipe) -> float:
+    """The share of a weight matrix that weight decay alone leaves after a training, about.
+
+    The product over all steps, from the rate at 64 of them.
+    """
+    taken, samples = decay_at_peak(recipe), 64
+    if taken >= 1:
+        return 0.0
+    tokens = (recipe.total_tokens * (2 * i + 1) // (2 * samples) for i in range(samples))
+    logs = (math.log1p(-taken * lr_at(recipe, t) / recipe.peak_lr) for t in tokens)
+    return math.exp(recipe.total_steps * sum(logs) / samples)
+
+
+def decay_warning(recipes: Iterable[Recipe]) -> str:
+    """What the strongest weight decay of trainings that start from a base does; empty if little.
+
+    Beyond a hundredth a step one of another optimizer may be meant.
+    """
+    strong = [r for r in dict.fromkeys(recipes) if r.total_tokens and _is_strong(r)]
+    if not strong:
+        return ""
+    worst = min(strong, key=kept_by_decay)
+    steps = f"{worst.total_steps:,} steps"
+    steps += f" (and {len(strong) - 1} more)" if len(strong) > 1 else ""
+    kept_pct = 100 * kept_by_decay(worst)
+    kept = f"{kept_pct:.2g} %" if kept_pct >= 0.1 else "under 0.1 %"
+    meant = "; lion decays by weight_decay a step at the peak, adamw by lr · weight_decay"
+    return (
+        f"weight_decay {worst.weight_decay:g} of {worst.optimizer} takes "
+        f"{100 * decay_at_peak(worst):.2g} % of every weight matrix a step, and by itself leaves "
+        f"{kept} of the base after {steps}" + (meant if decay_at_peak(worst) > MOST_DECAY else "")
+    )
+
+
+def _is_strong(recipe: Recipe) -> bool:
+    taken = decay_at_peak(recipe)
+    if taken > MOST_DECAY:
+        return True
+    # at the peak throughout it is less than that
+    at_most = -recipe.total_steps * math.log1p(-taken)
+    return at_most > 1 and kept_by_decay(recipe) < LEAST_KEPT
 
 
 def check_recipe(recipe: Recipe, *, context: int, devices: int = 1) -> None:

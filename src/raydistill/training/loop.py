@@ -20,10 +20,11 @@ from raydistill.distillation.teachers import OnlineTeacher, Teacher, autocast, n
 from raydistill.models.decoder import Decoder
 from raydistill.models.distributed import World, without_sync
 from raydistill.models.student import Student
+from raydistill.specs.recipe import lr_at
 from raydistill.specs.results import HeldoutPoint, Progress
 from raydistill.specs.trial import TEACHER_FREE, DropPlan, Recipe, TrainSpec
 from raydistill.training.jobs import HELDOUT_AT
-from raydistill.training.optimizers import Optimizer, lr_at, optimizer_of
+from raydistill.training.optimizers import Optimizer, optimizer_of
 
 
 @dataclass(slots=True)

@@ -1,6 +1,5 @@
-"""Lion with decoupled decay, AdamW, and the learning rate as a function of the token count."""
+"""Lion with decoupled decay, and AdamW."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
@@ -9,8 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from raydistill.specs.trial import Recipe
-
-WSD_DECAY_SHARE = 0.2  # of the steps, at the end of the schedule "wsd"
 
 
 class Optimizer(ABC):
@@ -109,32 +106,3 @@ class AdamW(Optimizer):
     def set_lr(self, lr: float) -> None:
         for group in self._inner.param_groups:
             group["lr"] = lr
-
-
-def decay_start(recipe: Recipe) -> int:
-    """The tokens, whole steps, at which the rate begins to fall under "wsd".
-
-    Until then a run and a longer one of the same recipe are the same.
-    """
-    return int((1 - WSD_DECAY_SHARE) * recipe.total_steps) * recipe.batch_tokens
-
-
-def lr_at(recipe: Recipe, tokens: int) -> float:
-    """The learning rate of the step that ends at `tokens`: linear warm-up, then the schedule.
-
-    To `final_lr_ratio` of the peak, "cosine" falls from the warm-up on, and "wsd"
-    (warm-up–stable–decay) linearly over the last fifth of the steps.
-
-    >>> recipe = Recipe(peak_lr=1.0, budget_tokens=100, batch_tokens=10, micro_batches=1,
-    ...                 warmup_tokens=20)
-    >>> [round(lr_at(recipe, t), 3) for t in (10, 20, 60, 100)]
-    [0.5, 1.0, 0.55, 0.1]
-    """
-    if tokens < recipe.warmup_tokens:
-        return recipe.peak_lr * tokens / recipe.warmup_tokens
-    wsd, floor = recipe.schedule == "wsd", recipe.final_lr_ratio
-    start = max(decay_start(recipe), recipe.warmup_tokens) if wsd else recipe.warmup_tokens
-    progress = min(max(tokens - start, 0) / max(recipe.total_tokens - start, 1), 1.0)
-    if wsd:
-        return recipe.peak_lr * (1 - (1 - floor) * progress)
-    return recipe.peak_lr * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress)))

@@ -10,13 +10,13 @@ from raydistill.distillation.teachers import Teacher, no_teacher
 from raydistill.evaluation.likelihood.perplexity import curve_nll
 from raydistill.models.distributed import World
 from raydistill.models.student import Student
+from raydistill.specs.recipe import decay_start
 from raydistill.specs.results import HeldoutPoint, Progress
 from raydistill.specs.training_record import Record
 from raydistill.storage.store import Store
 from raydistill.training.checkpoint import load_checkpoint, save_checkpoint
 from raydistill.training.jobs import PretrainJob, StopAt, TrialJob
 from raydistill.training.loop import Training, initial_state, train
-from raydistill.training.optimizers import decay_start
 
 Items = Iterator[Progress | HeldoutPoint]
 

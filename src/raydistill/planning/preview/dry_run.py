@@ -38,6 +38,7 @@ from raydistill.planning.search_settings import FUNNEL, TPE
 from raydistill.specs.evaluation import EvalSpec
 from raydistill.specs.flops import parameters
 from raydistill.specs.locations import NONE, label
+from raydistill.specs.recipe import decay_warning
 from raydistill.specs.scale import Scale
 from raydistill.specs.trial import FROM_BASE, RandomBase, Recipe, TrialRequest, TrialSpec
 
@@ -73,6 +74,7 @@ def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
     lines = [
         *_headings(prepared, width),
         *(line for note in text_notes(prepared) for line in _fact("text", note, width)),
+        *_decay(plan, width),
         "",
         *trial_table(heads, rows[:shown], width),
         *([f"… and {len(rows) - shown} more trials to choose from"] if len(rows) > shown else []),
@@ -180,6 +182,13 @@ def _headings(prepared: PreparedSweep, width: int) -> Iterator[str]:
     yield from wrap(f"{plan.sweep.name}: {plan.sweep.question}", width)
     for name, fact in facts.items():
         yield from _fact(name, fact, width)
+
+
+def _decay(plan: SweepPlan, width: int) -> list[str]:
+    """A warning where weight decay takes much of the bases."""
+    from_base = (cell for cell in plan.cells if cell.request.start == FROM_BASE)
+    warning = decay_warning(cell.scale.recipe(cell.request) for cell in from_base)
+    return _fact("decay", f"warning: {warning}", width) if warning else []
 
 
 def _fact(name: str, fact: str, width: int) -> list[str]:

@@ -8,6 +8,8 @@ from raydistill.evaluation.bootstrap import MIN_DOCUMENTS
 from raydistill.reports.results.blocks import RowBlock
 from raydistill.reports.results.cells import Measured, ReportCell, SweepReport
 from raydistill.reports.results.common_tasks import TableTasks, constant_answers, first_look
+from raydistill.specs.recipe import decay_warning
+from raydistill.specs.trial import FROM_BASE
 
 FEW_SEEDS = 3  # that show little of training noise: intervals over them are wide
 
@@ -38,6 +40,7 @@ def warnings(report: SweepReport, blocks: Sequence[RowBlock], tasks: TableTasks)
         *_means(tasks),
         *_constant(report),
         *_unlike(report, blocks),
+        *_decay(report),
         *_devices(report),
         *_owners(report),
         *report.remarks,
@@ -151,6 +154,13 @@ def recipe_text(cell: ReportCell) -> str:
     `peak_lr 0.001`, with a comma between several.
     """
     return ", ".join(f"{name} {value}" for name, value in cell.own_recipe)
+
+
+def _decay(report: SweepReport) -> list[str]:
+    """Where weight decay takes much of what was trained before."""
+    cells = (c for c in report.cells if c.is_known and not c.beside and c.start == FROM_BASE)
+    warning = decay_warning(cell.train.recipe for cell in cells)
+    return [f"{warning[0].upper()}{warning[1:]}."] if warning else []
 
 
 def _owners(report: SweepReport) -> list[str]:
