@@ -12,26 +12,15 @@ from raydistill.reports.results.controls import control_key
 from raydistill.specs.locations import NONE
 from raydistill.specs.results import NoControl
 from raydistill.specs.trial import ExternalBase
-from raydistill.storage.store import Store
-from raydistill.tracking.client import open_client
-from raydistill.tracking.destination import default_uri
 from support.compared import Storage
 from support.reported import cell as made_up
 
 LATE = ("--age", "320B")
 
 
-@pytest.fixture(scope="module")
-def empty_mlflow(tmp_path_factory):
-    """MLflow's database, which takes seconds to make."""
-    store = Store(tmp_path_factory.mktemp("empty"))
-    open_client(default_uri(store))
-    return store.root / "mlflow.db"
-
-
 @pytest.fixture
-def storage(tmp_path, empty_mlflow):
-    shutil.copy(empty_mlflow, tmp_path)
+def storage(tmp_path, migrated):
+    shutil.copy(migrated, tmp_path)
     return Storage(tmp_path)
 
 

@@ -13,9 +13,10 @@ from raydistill.core.units import B
 from raydistill.evaluation.lm_harness.zeroshot import score_tasks
 from raydistill.evaluation.scoring import standard_error
 from raydistill.evaluation.task_items import make_items
-from raydistill.evaluation.text_tasks import TASKS, chance
+from raydistill.evaluation.text_tasks import chance
 from raydistill.models.weights import load_weights
 from raydistill.planning.artifacts import corpus_id, find_artifacts
+from raydistill.planning.custom_model import OWN_TASKS
 from raydistill.planning.resolve import distinct
 from raydistill.specs.results import Trained
 from raydistill.specs.scale import load_scale
@@ -67,7 +68,7 @@ def test_the_installed_text_is_the_text_it_was_trained_on(store, scale):
     assert corpus.tokenizer_sha256 == shipped.tokenizer_sha256
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", OWN_TASKS)
 def test_at_the_late_age_every_task_is_far_above_chance_and_not_saturated(store, task):
     late = shipped_bases(LAPTOP)[0].weights_sha256(320 * B)
     model = load_weights(base_folder(late, store)).model

@@ -207,13 +207,18 @@ def part_module(kind: PartKind, name: str) -> str:
 
 def _modules(kind: PartKind) -> dict[str, str]:
     """The module of each part of a kind, by the part's name."""
-    shipped = pkgutil.iter_modules(_shipped_folders(kind))
-    modules = {_part_name(info.name): f"{kind.package}.{info.name}" for info in shipped}
+    modules = dict(_shipped_modules(kind))
     for name, module, place in _own_modules(kind) if kind.folder else ():
         if name in modules:
             raise UsageError(f"{place}: there is another {kind.name} {name!r}, rename yours")
         modules[name] = module
     return modules
+
+
+@functools.cache
+def _shipped_modules(kind: PartKind) -> Mapping[str, str]:
+    shipped = pkgutil.iter_modules(_shipped_folders(kind))
+    return {_part_name(info.name): f"{kind.package}.{info.name}" for info in shipped}
 
 
 def _own_modules(kind: PartKind) -> Iterator[tuple[str, str, str]]:

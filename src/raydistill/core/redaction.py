@@ -1,5 +1,6 @@
 """Secrets are hidden in every parameter, tag, note and message that leaves this machine."""
 
+import functools
 import json
 import logging
 import os
@@ -69,6 +70,7 @@ _COMMAND_LINES = re.compile(
 _LOGIN = re.compile(r"""(?<![\w/:.@-])[\w.+-]+:[^\s:@/(){}<>;"']+@(?=[\w-]+[.:])""")
 
 
+@functools.lru_cache(4096)  # of every variable for every text
 def looks_secret(name: str) -> bool:
     """Whether the value of a variable, key or flag of this name is to be hidden.
 
