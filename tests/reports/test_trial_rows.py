@@ -106,6 +106,6 @@ def test_nothing_is_known_of_a_control_that_was_not_trained():
 
 
 def test_the_columns_of_several_sweeps_are_those_of_all():
-    other = dataclasses.replace(sweep([with_axes("input", gap=5)]), sweep="when_to_drop")
+    other = dataclasses.replace(sweep([with_axes("input", arm="kd")]), sweep="when_to_drop")
     rows = trial_rows([sweep([cell("input")]), other])
-    assert [row["gap"] for row in rows] == [None, 5]
+    assert [row["arm"] for row in rows] == [None, "kd"]

@@ -9,9 +9,9 @@ def deliver(store, sweep):
     return sync_sweep(sweep, uri=default_uri(store), store=store)
 
 
-def runs_of(store, condition=""):
+def runs_of(store, condition="", experiment="raydistill/where_to_drop"):
     client = open_client(default_uri(store))
-    experiment = client.get_experiment_by_name("raydistill/where_to_drop")
+    experiment = client.get_experiment_by_name(experiment)
     return client.search_runs([experiment.experiment_id], condition)
 
 

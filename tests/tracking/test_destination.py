@@ -3,6 +3,8 @@
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
@@ -87,3 +89,13 @@ def test_a_proxy_that_a_server_is_not_behind_is_named(store):
     with pytest.raises(SetupError) as error:
         check_destination("http://tracking.invalid:5000", store)
     assert ", through the proxy of $http_proxy; no_proxy=tracking.invalid" in str(error.value)
+
+
+def test_importing_tracking_imports_no_mlflow():
+    modules = ", ".join(
+        f"raydistill.tracking.{name}"
+        for name in ("client", "destination", "links", "reader", "tracker", "writer")
+    )
+    heavy = "{'mlflow', 'torch', 'numpy'} & set(sys.modules)"
+    code = f"import sys, {modules}; assert not {heavy}"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,6 +11,7 @@ import pytest
 from raydistill.storage.store import Store
 from raydistill.tracking.client import open_client
 from raydistill.tracking.destination import default_uri
+from raydistill.tracking.writer import KEY, WRITTEN
 from support.exactly_once_driver import LOCATIONS, STEPS, Moments, drive, drive_until
 
 MOMENTS = ("training:27", "syncing:2", "between:3")
@@ -104,9 +105,4 @@ def contents(storage):
     }
 
 
-PER_STORAGE = {
-    "raydistill.key",
-    "raydistill.written",
-    "storage",
-    "mlflow.parentRunId",
-}
+PER_STORAGE = {KEY, WRITTEN, "storage", "mlflow.parentRunId"}

@@ -12,11 +12,15 @@ from raydistill.tracking.fields import (
     cost_metrics,
     curve_points,
     drop_metrics,
+    hidden_tags,
+    layers_text,
+    own_axes,
     perplexity,
     requested_values,
     retention_metrics,
     run_name,
     score_metrics,
+    sweep_metrics,
 )
 from support.tracked_samples import AGES, LATE, base, cell, failed, measured, sweep_of
 
@@ -142,13 +146,44 @@ def test_where_nothing_leaves_no_count_and_no_gap_is_asked_for():
 
 
 def test_the_layers_of_a_cell_are_those_that_leave():
-    params = cell_params(sweep_of(), cell(LATE, "both", failed(LATE, "both")))
-    assert (params["layers"], params["seed"], params["corpus_sha256"]) == (
-        "1 2 9 10",
-        "0",
-        "c" * 64,
-    )
-    assert params["age_tokens"] == str(AGES[LATE])
+    removes_some = cell(LATE, "both", failed(LATE, "both"))
+    params = cell_params(sweep_of(), removes_some)
+    assert layers_text(removes_some) == "1 2 9 10"
+    assert (params["seed"], params["age_tokens"]) == ("0", str(AGES[LATE]))
     assert all(isinstance(value, str) for value in params.values())
-    control = cell_params(sweep_of(), cell(LATE, "none", failed(LATE, "none")))
-    assert control["layers"] == "none"
+    assert layers_text(cell(LATE, "none", failed(LATE, "none"))) == "none"
+
+
+def test_hashes_are_no_parameters_and_are_searched_by_tags_that_pages_hide():
+    removes_some = cell(LATE, "both", measured(LATE, "both"))
+    assert not [n for n in cell_params(sweep_of(), removes_some) if "sha256" in n]
+    assert hidden_tags(removes_some)["mlflow.raydistill.corpus_sha256"] == "c" * 64
+
+
+def test_own_axes_are_those_in_which_cells_differ_in_the_order_of_the_sweep():
+    one, other = (cell(LATE, name, measured(LATE, name)) for name in ("input", "middle"))
+    learned = [
+        dataclasses.replace(each, values={**each.values, "lr": lr})
+        for each, lr in ((one, 1e-4), (other, 3e-4))
+    ]
+    assert own_axes(sweep_of(one)) == {"age": ("320B",), "location": ("input",)}
+    assert own_axes(sweep_of(one, other)) == {"location": ("input", "middle")}
+    assert own_axes(sweep_of(*learned))["lr"] == ("0.0001", "0.0003")
+    control = cell(LATE, "none", measured(LATE, "none"))
+    assert list(own_axes(sweep_of(one, control))) == ["age", "location"]
+
+
+def test_a_sweep_is_summed_up_by_its_cells_and_the_least_that_any_lost():
+    ended = [cell(LATE, name, measured(LATE, name)) for name in ("none", "input", "both", "output")]
+    sweep = sweep_of(*ended, cell(LATE, "middle", failed(LATE, "middle")))
+    before, after = (
+        {c.spec.trial_id: getattr(c.outcome.result, side) for c in ended}
+        for side in ("before", "after")
+    )
+    lost = [after[c.spec.trial_id].nll - before[c.spec.trial_id].nll for c in ended[1:]]
+    metrics = sweep_metrics(sweep)
+    assert (metrics["num_cells"], metrics["num_finished"], metrics["num_failed"]) == (5, 4, 1)
+    assert metrics["best_delta_nll"] == min(lost)
+    assert metrics["best_perplexity_drop_pct"] == pytest.approx(100 * math.expm1(min(lost)))
+    assert metrics["train_s"] == 4 * 41.5
+    assert "best_delta_nll" not in sweep_metrics(sweep_of())

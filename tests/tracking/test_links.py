@@ -1,5 +1,40 @@
-from raydistill.tracking.links import experiment_url
+import json
+
+from raydistill.tracking.links import charts_url, experiment_url, view_state
+
+DROPS = ["metrics.`delta_nll`", "metrics.`perplexity_drop_pct`", "metrics.`downstream_drop_pct`"]
 
 
 def test_addresses_of_the_pages_hold_no_password():
-    assert experiment_url("http://ann:pw@host:5000", "3").startswith("http://host:5000/#/")
+    table = experiment_url("http://ann:pw@host:5000", "3")
+    assert table.startswith("http://host:5000/#/")
+    assert charts_url(table).startswith(f"{table}&")
+
+
+def view(*axes, values=("1e-4",)):
+    return json.loads(view_state(dict.fromkeys(axes, values)))
+
+
+def test_the_table_opens_with_the_owner_the_axes_of_the_sweep_and_the_drops():
+    state = view("location", "lr", "weight_decay")
+    axes = [f"params.`{name}`" for name in ("location", "lr", "weight_decay")]
+    assert state["selectedColumns"][:7] == ["tags.`owner`", *axes, *DROPS]
+    assert state["orderByKey"] == DROPS[0]
+    assert state["searchFilter"] == "tags.role != 'sweep' AND tags.role != 'base'"
+    chart = state["compareRunCharts"][0]
+    assert chart["selectedParams"] == ["location", "lr", "weight_decay"]
+
+
+def test_axes_without_room_stand_behind_the_drops():
+    names = [f"an_axis_of_a_long_name_{number}" for number in range(6)]
+    columns = view(*names)["selectedColumns"]
+    place = columns.index(DROPS[0])
+    assert 1 < place < 7
+    widths = view(*names)["columnWidths"]
+    assert sum(widths[column] for column in columns[: place + 3]) < 1140 - 308
+    assert [f"params.`{name}`" for name in names] == [c for c in columns if "long" in c]
+
+
+def test_a_column_is_as_wide_as_the_values_below_it():
+    widths = view("location", values=("input", "angular-distance-last"))["columnWidths"]
+    assert widths["params.`location`"] > 160

@@ -1,53 +1,102 @@
-"""`raydistill ui`, as a user starts it, in a real browser."""
+"""`raydistill ui`, as a user starts it, in a real browser of a laptop's width."""
 
+import json
+import re
 import signal
 import subprocess
 import sys
+from urllib.parse import quote
 
-import pytest
 from selenium.webdriver.support.wait import WebDriverWait
 
 from support import sweeping
-from support.browser import chromium
+from support.browser import chromium, resize
 from support.mlflow_server import free_port, wait_for
-from support.tracked_runs import deliver
-from support.tracked_samples import LATE, cell, measured, sweep_of
+from support.tracked_runs import deliver, runs_of
+from support.tracked_samples import fourteen_cells
 
 PROGRAM = "from raydistill.cli.console import raydistill; raydistill()"
+FOLD = "Show more"
 
 
-@pytest.fixture
-def tracked(store):
-    deliver(store, sweep_of(cell(LATE, "input", measured(LATE, "input"))))
-    return store
-
-
-def test_it_prints_its_address_and_opens_on_the_table_without_an_assistant(tracked, tmp_path):
+def test_it_prints_its_address_and_its_pages_answer_at_a_glance(store, tmp_path):
+    deliver(store, fourteen_cells())
+    ids = {run.info.run_name: run.info.run_id for run in runs_of(store)}
     port, printed = free_port(), tmp_path / "printed"
+    address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-c", PROGRAM, "ui", "--port", str(port)]
     with printed.open("w") as file:
         process = subprocess.Popen(
-            command, cwd="/", env=sweeping.environment(tracked.root), stdout=file, stderr=file
+            command, cwd="/", env=sweeping.environment(store.root), stdout=file, stderr=file
         )
     try:
-        wait_for(f"http://127.0.0.1:{port}/health", process)
+        wait_for(f"{address}/health", process)
         with chromium(tmp_path / "profile") as browser:
-            browser.set_window_size(1500, 900)
-            browser.get(f"http://127.0.0.1:{port}")
-            WebDriverWait(browser, 60).until(lambda b: "perplexity_drop_pct" in text_of(b))
-            assert "/experiments/1/runs?" in browser.current_url
-            for column in ("location", "layers", "delta_nll", "perplexity_drop_pct"):
-                assert column in text_of(browser)
-            assert "ssistant" not in text_of(browser)
-            panels = browser.find_elements("css selector", "[data-assistant-ui]")
-            assert not any(panel.is_displayed() for panel in panels)
+            resize(browser, 1400)
+            the_table_has_cells_with_owner_axes_and_drops_in_sight(browser, address)
+            table = f"{address}/#/experiments/1/runs"
+            a_note_is_a_table_that_is_not_folded(browser, f"{table}/{ids['input age=320B']}")
+            the_sweep_is_summed_up(browser, f"{table}/{ids['where_to_drop (laptop)']}")
+            runs = [ids[f"{name} age=320B"] for name in ("input", "output", "middle")]
+            what_differs_is_compared(browser, address, [*runs, ids["input age=80B"]])
     finally:
         process.send_signal(signal.SIGTERM)
         code = process.wait(60)
     assert code == 143
-    table, ends = printed.read_text().splitlines()
-    assert table.startswith(f"raydistill/where_to_drop: http://127.0.0.1:{port}/#/experiments/1/")
-    assert ends == f"http://127.0.0.1:{port} opens the first; ^C ends it."
+    table, charts, ends = printed.read_text().splitlines()
+    assert table.startswith(f"raydistill/where_to_drop: {address}/#/experiments/1/")
+    assert charts.strip().startswith(f"{address}/#/")
+    assert charts.endswith("=CHART (charts)")
+    assert ends == f"{address} opens the first; ^C ends it."
+
+
+def the_table_has_cells_with_owner_axes_and_drops_in_sight(browser, address):
+    browser.get(address)
+    shown(browser, "alt-input age=320B")
+    assert "/experiments/1/runs?" in browser.current_url
+    headings = browser.find_elements("css selector", ".ag-header-cell")
+    places = {heading.text.strip(): heading.rect for heading in headings}
+    for name in (
+        "owner",
+        "age",
+        "location",
+        *(f"{n}_drop_pct" for n in ("perplexity", "downstream")),
+    ):
+        assert places[name]["x"] + places[name]["width"] <= 1400 - 30, name
+    text = text_of(browser)
+    for hidden in ("base age=320B", "where_to_drop (laptop)", "ssistant", "shared view"):
+        assert hidden not in text
+    panels = browser.find_elements("css selector", "[data-assistant-ui]")
+    assert not any(panel.is_displayed() for panel in panels)
+
+
+def a_note_is_a_table_that_is_not_folded(browser, url):
+    browser.get(url)
+    text = shown(browser, "lost against the control")
+    assert "8.3 %" in text
+    assert FOLD not in text
+
+
+def the_sweep_is_summed_up(browser, url):
+    browser.get(url)
+    text = shown(browser, "best_delta_nll")
+    assert re.search(r"num_failed\s+1\b", text)
+    assert "max-gap age=320B" in text
+    assert FOLD not in text
+
+
+def what_differs_is_compared(browser, address, runs):
+    browser.get(f"{address}/#/compare-runs?runs={quote(json.dumps(runs))}&experiments=[%221%22]")
+    text = shown(browser, "Comparing 4 Runs")
+    for shown_name in ("age", "location", "delta_nll"):
+        assert shown_name in text
+    assert "sha256" not in text
+
+
+def shown(browser, text):
+    """The text of the page, once it holds `text`."""
+    WebDriverWait(browser, 90).until(lambda b: text in text_of(b))
+    return text_of(browser)
 
 
 def text_of(browser):

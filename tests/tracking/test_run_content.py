@@ -19,11 +19,12 @@ from support.tracked_samples import (
 
 def test_a_cell_is_shown_as_requested_and_as_run(store):
     deliver(store, sweep_of(cell(LATE, "input", measured(LATE, "input"))))
-    params = the_run(store, "tags.role = 'cell'").data.params
+    data = the_run(store, "tags.role = 'cell'").data
     requested = {"age": "320B", "location": "input", "count": "4", "gap": "0", "loss": "lm"}
-    as_run = {"age_tokens": str(AGES[LATE]), "layers": "1 2 3 4", "peak_lr": "0.0006"}
+    as_run = {"age_tokens": str(AGES[LATE]), "peak_lr": "0.0006"}
     sweep = {"sweep": "where_to_drop", "scale": "laptop"}
-    assert params.items() >= (requested | as_run | sweep).items()
+    assert data.params.items() >= (requested | as_run | sweep).items()
+    assert data.tags["layers"] == "1 2 3 4"
 
 
 def test_the_control_is_logged_with_nothing_removed(store):

@@ -17,6 +17,7 @@ from raydistill.storage.store import Store
 from raydistill.tracking.client import open_client
 from raydistill.tracking.destination import default_uri
 from raydistill.tracking.sync import storage_id, sync_sweep
+from raydistill.tracking.writer import KEY, WRITTEN
 from support import sweeping
 from support.tracked_runs import deliver, points_of, runs_of, the_run
 from support.tracked_samples import (
@@ -105,6 +106,34 @@ def test_a_run_created_twice_because_an_answer_was_lost_is_one_again(store):
     client.create_run(delivery.experiment_id, run.info.start_time + 1, run.data.tags)
     assert deliver(store, begun) == dataclasses.replace(delivery, written=0)
     assert the_run(store, "tags.role = 'cell'").info.run_id == run.info.run_id
+
+
+def test_runs_of_an_older_version_are_found_and_brought_to_the_new_content(store):
+    sweep = sweep_of(cell(LATE, "input", measured(LATE, "input")))
+    delivery = deliver(store, sweep)
+    client = open_client(default_uri(store))
+    for run in runs_of(store):
+        for name, former in ((KEY, "raydistill.key"), (WRITTEN, "raydistill.written")):
+            client.set_tag(run.info.run_id, former, run.data.tags[name])
+            client.delete_tag(run.info.run_id, name)
+        client.set_tag(run.info.run_id, "mlflow.note.content", "former")
+    assert deliver(store, sweep) == dataclasses.replace(delivery, written=3)
+    for run in runs_of(store):
+        assert not [name for name in run.data.tags if name.startswith("raydistill.")]
+        assert run.data.tags["mlflow.note.content"] != "former"
+    assert deliver(store, sweep) == dataclasses.replace(delivery, written=0)
+
+
+def test_a_sweep_s_run_sums_up_its_cells_while_they_come(store):
+    begun = [cell(LATE, name, partial(LATE, name, 3)) for name in ("input", "both")]
+    deliver(store, sweep_of(*begun, running=True))
+    assert the_run(store, "tags.role = 'sweep'").data.metrics["num_finished"] == 0
+    for done in (["both"], ["both", "input"]):
+        ended = [cell(LATE, name, measured(LATE, name)) for name in done]
+        deliver(store, sweep_of(*ended, *begun[: 2 - len(done)], running=True))
+    metrics = the_run(store, "tags.role = 'sweep'").data.metrics
+    assert (metrics["num_cells"], metrics["num_finished"]) == (2, 2)
+    assert metrics["best_delta_nll"] == 0.08
 
 
 def test_another_owner_or_command_does_not_rewrite_what_is_finished(store):

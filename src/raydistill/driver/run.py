@@ -11,6 +11,7 @@ from raydistill.core.errors import RaydistillError, SetupError
 from raydistill.core.redaction import printed_command
 from raydistill.core.serialization import to_json
 from raydistill.core.signals import interrupts_held
+from raydistill.driver.environment import environment
 from raydistill.driver.session import has_bases, is_finished, train_missing
 from raydistill.driver.tracking_snapshot import for_tracker
 from raydistill.evaluation.lm_harness.task_data import keep_task_data
@@ -40,7 +41,6 @@ from raydistill.storage.sharing import held_sweep
 from raydistill.storage.store import Store
 from raydistill.storage.urls import storage_flag
 from raydistill.tracking.destination import check_destination, default_uri
-from raydistill.tracking.environment import environment
 from raydistill.tracking.links import experiment_url
 from raydistill.tracking.records import TrackedSweep
 from raydistill.tracking.tracker import Tracker

@@ -98,7 +98,8 @@ def _request(report: SweepReport, cell: ReportCell) -> Row:
         "loss": cell.train.loss if cell.is_known else None,
         "seed": cell.train.seed if cell.is_known else None,
     }
-    own = {axis: value for axis, value in cell.values.items() if axis not in row}
+    elsewhere = {*row, "budget", "gap"}  # as `budget_paper_tokens`, `gap_paper_tokens`
+    own = {axis: value for axis, value in cell.values.items() if axis not in elsewhere}
     return row | own | {"layers": " ".join(map(str, cell.layers))}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from raydistill.core.units import ratio_drop_pct, ratio_rise_pct
 from raydistill.planning.cell import ADDED, REFERENCE, format_value
 from raydistill.planning.preview.trial_table import KEPT, REMOVED
-from raydistill.specs.recipe import is_setting
+from raydistill.specs.recipe import field_named, is_setting
 from raydistill.specs.results import (
     NOT_KNOWN,
     Cost,
@@ -21,9 +21,11 @@ from raydistill.specs.results import (
     Outcome,
     Progress,
     Scores,
+    TrialFailure,
 )
-from raydistill.specs.trial import TrialSpec
 from raydistill.tracking.records import TrackedBase, TrackedCell, TrackedSweep
+
+HIDDEN = "mlflow.raydistill."  # begins tags that MLflow's pages do not show
 
 
 def requested_values(cell: TrackedCell | TrackedBase) -> dict[str, str]:
@@ -51,18 +53,42 @@ def run_name(role: str, values: Mapping[str, str], axes: tuple[str, ...]) -> str
 
 
 def cell_params(sweep: TrackedSweep, cell: TrackedCell) -> dict[str, str]:
-    """A cell's parameters, as requested and as run."""
-    loss = {"loss": cell.spec.train.loss}
-    common = _common_params(sweep, cell)
-    recipe_axes = {name: common[name] for name in cell.values if is_setting(name)}
-    params = {**loss, **common, **_spec_params(cell.spec), **recipe_axes}
+    """A cell's parameters, as requested and as run; a field that is an axis, by the axis's name."""
+    train = cell.spec.train
+    as_run = {"loss": train.loss, "seed": train.seed, **dataclasses.asdict(train.recipe)}
+    as_axes = {field_named(name) for name in cell.values if is_setting(name)}
+    params = {name: str(value) for name, value in as_run.items() if name not in as_axes}
+    params |= _common_params(sweep, cell)
     if is_known(cell.outcome):
         return params
-    recipe = [field.name for field in dataclasses.fields(cell.spec.train.recipe)]
-    training = ("location", "count", "gap", "gap_tokens", "budget", "loss", "seed", *recipe)
+    training = ("location", "count", "gap", "gap_tokens", "budget", *as_run)
+    return params | {name: NOT_KNOWN for name in training if name in params}
+
+
+def layers_text(cell: TrackedCell | TrackedBase) -> str:
+    """The layers that left, as far as its map shows them."""
     removed = " ".join(str(layer) for layer, box in enumerate(cell.layer_map) if box == REMOVED)
-    layers = removed or ("none" if KEPT in cell.layer_map else NOT_KNOWN)
-    return params | {name: NOT_KNOWN for name in training if name in params} | {"layers": layers}
+    return removed or ("none" if KEPT in cell.layer_map else NOT_KNOWN)
+
+
+def hidden_tags(cell: TrackedCell) -> dict[str, str]:
+    """Hashes, to search by: pages show no tag of MLflow's own prefix."""
+    train = cell.spec.train
+    hashes = {"corpus_sha256": train.corpus_sha256, "tokenizer_sha256": train.tokenizer_sha256}
+    return {f"{HIDDEN}{name}": value for name, value in hashes.items()}
+
+
+def own_axes(sweep: TrackedSweep) -> dict[str, tuple[str, ...]]:
+    """The parameters in which its cells differ as requested, with their values, as it orders them.
+
+    Those of a sweep that has begun no second cell are its axes.
+    """
+    cells = [cell for cell in sweep.cells if cell.role == "cell"]
+    requested = [{**requested_values(c), "seed": str(c.spec.train.seed)} for c in cells]
+    names = dict.fromkeys([*sweep.axes, *(name for values in requested for name in values)])
+    values = {n: tuple(dict.fromkeys(v[n] for v in requested if n in v)) for n in names}
+    several = {name: texts for name, texts in values.items() if len(texts) > 1}
+    return several or {name: values[name] for name in sweep.axes}
 
 
 def is_known(outcome: Outcome) -> bool:
@@ -72,23 +98,12 @@ def is_known(outcome: Outcome) -> bool:
 
 def base_params(sweep: TrackedSweep, base: TrackedBase) -> dict[str, str]:
     """A base's parameters, under the same names as those of the cells that start from it."""
-    return {**_common_params(sweep, base), "layers": "none"}
+    return _common_params(sweep, base)
 
 
 def _common_params(sweep: TrackedSweep, item: TrackedCell | TrackedBase) -> dict[str, str]:
     as_run = {name: str(value) for name, value in item.as_run.items()}
     return {"sweep": sweep.name, "scale": sweep.scale, **requested_values(item), **as_run}
-
-
-def _spec_params(spec: TrialSpec) -> dict[str, str]:
-    recipe = {name: str(value) for name, value in dataclasses.asdict(spec.train.recipe).items()}
-    return {
-        "layers": " ".join(map(str, spec.plan.layers)) or "none",
-        "seed": str(spec.train.seed),
-        "corpus_sha256": spec.train.corpus_sha256,
-        "tokenizer_sha256": spec.train.tokenizer_sha256,
-        **recipe,
-    }
 
 
 def curve_points(
@@ -159,6 +174,27 @@ def retention_metrics(before: Scores, after: Scores, averaged: Collection[str]) 
             last = sum(after.tasks[name].value - before.tasks[name].chance for name in names)
             retention[metric] = last / first
     return retention
+
+
+def sweep_metrics(sweep: TrackedSweep) -> dict[str, float]:
+    """What a sweep's own run says of it: its cells that have begun, and the least that any lost."""
+    cells = [cell for cell in sweep.cells if cell.role in ("cell", "control")]
+    finished = [cell.outcome.result for cell in cells if isinstance(cell.outcome, Finished)]
+    metrics = {
+        "num_cells": float(len(cells)),
+        "num_finished": float(len(finished)),
+        "num_failed": float(sum(isinstance(cell.outcome, TrialFailure) for cell in cells)),
+        "train_s": sum({r.trained.trial_id: r.trained.cost.train_s for r in finished}.values()),
+    }
+    averaged, lost = sweep.tasks_averaged, []
+    for cell in cells:
+        if cell.role == "cell" and isinstance(cell.outcome, Finished):
+            result = cell.outcome.result
+            lost.append(drop_metrics(result.before.over(averaged), result.after.over(averaged)))
+    for name in ("delta_nll", "perplexity_drop_pct", "downstream_drop_pct"):
+        values = [of_cell[name] for of_cell in lost if math.isfinite(of_cell.get(name, math.nan))]
+        metrics |= {f"best_{name}": min(values)} if values else {}
+    return metrics
 
 
 def cost_metrics(cost: Cost) -> dict[str, float]:

@@ -5,37 +5,90 @@ experiment tag that chooses them for whoever opens the address with its name.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
 VIEW = "raydistill"
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
-_COLUMNS = (
-    ("params", ("location", "age", "layers", "budget", "seed")),
-    ("metrics", ("delta_nll", "perplexity_drop_pct", "downstream_drop_pct")),
+_LOST = ("delta_nll", "perplexity_drop_pct", "downstream_drop_pct")
+_MORE = (
     ("metrics", ("perplexity_drop_pct_vs_control", "downstream_drop_pct_vs_control")),
     ("metrics", ("perplexity", "downstream", "tokens_per_s")),
-    ("params", ("count", "gap", "loss", "scale")),
-    ("tags", ("role", "failure")),
+    ("params", ("location", "age", "count", "gap", "budget", "loss", "seed", "scale")),
+    ("tags", ("layers", "role", "failure")),
 )
+_RUN_NAME, _CREATED = "attributes.`Run Name`", "runDateAndNestInfo"  # they cannot be hidden
+_IN_SIGHT = 320  # pixels of 1,400 that are left for axes beside the drops
 
 
-def view_state() -> str:
-    """The shared view: what was requested and what was lost, the smallest loss first."""
-    columns = {f"{kind}.`{name}`": name for kind, names in _COLUMNS for name in names}
+def view_state(axes: Mapping[str, Sequence[str]]) -> str:
+    """The shared view: cells alone, their owner, axes and what they lost, the least first.
+
+    Axes that do not fit into the width of a laptop's screen follow behind the drops.
+
+    Args:
+        axes: with their values.
+    """
+    widths = {name: max(map(_width, (name, *values))) for name, values in axes.items()}
+    near = list(axes)
+    while sum(widths[name] for name in near) > _IN_SIGHT:
+        near.pop()
+    groups = (
+        *(("tags", ("owner",)), ("params", near), ("metrics", _LOST), ("params", tuple(axes))),
+        *_MORE,
+    )
+    columns = {
+        f"{kind}.`{name}`": widths.get(name) or _width(name)
+        for kind, names in groups
+        for name in names
+    }
+    columns["metrics.`delta_nll`"] += 14  # a mark that the table is ordered by it
+    fixed = {_RUN_NAME: 180, _CREATED: 56}  # of when it was created, the status is enough
     state = {
-        "searchFilter": "",
+        "searchFilter": "tags.role != 'sweep' AND tags.role != 'base'",
         "orderByKey": "metrics.`delta_nll`",
         "orderByAsc": True,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
-        "selectedColumns": ["attributes.`Created`", *columns],
-        "columnOrder": list(columns),
-        "columnWidths": {column: 40 + 7 * len(name) for column, name in columns.items()},
+        "selectedColumns": list(columns),
+        "columnOrder": [*fixed, *columns],
+        "columnWidths": fixed | columns,
         "runsHiddenMode": "SHOW_ALL",
+        **_charts(list(axes)),
     }
     return json.dumps(state)
+
+
+def _width(text: str) -> int:
+    """Pixels that a text takes in a column."""
+    return max(72, 28 + 7 * len(text))
+
+
+def _charts(axes: Sequence[str]) -> dict[str, object]:
+    """The charts of the same runs: axes against drops, and below it a bar a run for each drop."""
+    sections = {"raydistill-axes": (1, 320, "Axes and what was lost")}
+    sections["raydistill-lost"] = (3, 360, "What each lost")
+    parallel = {"selectedParams": axes, "selectedMetrics": list(_LOST), "showAllRuns": True}
+    charts = [{"type": "PARALLEL", "metricSectionId": "raydistill-axes", **parallel}]
+    charts += [
+        {"type": "BAR", "metricSectionId": "raydistill-lost", "metricKey": name} for name in _LOST
+    ]
+    own = {"deleted": False, "isGenerated": False}
+    return {
+        "compareRunCharts": [
+            {"uuid": f"raydistill-{number}", "runsCountToCompare": 50, **own, **chart}
+            for number, chart in enumerate(charts)
+        ],
+        "compareRunSections": [
+            {
+                "uuid": uuid, "name": name, "columns": columns, "cardHeight": height,
+                "display": True, "isReordered": False, **own,
+            }
+            for uuid, (columns, height, name) in sections.items()
+        ],
+    }  # fmt: skip
 
 
 def experiment_url(server: str, experiment_id: str) -> str:
@@ -46,6 +99,11 @@ def experiment_url(server: str, experiment_id: str) -> str:
     """
     view = f"workflowType=machine_learning&viewStateShareKey={VIEW}"
     return f"{_bare(server)}/#/experiments/{experiment_id}/runs?{view}"
+
+
+def charts_url(table: str) -> str:
+    """The charts of the runs of a table, from its address."""
+    return f"{table}&compareRunsMode=CHART"
 
 
 def _bare(server: str) -> str:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 _HEAD = """<style>
-[data-assistant-ui], div:has(> [role="button"][aria-pressed][tabindex]) { display: none !important }
+/* the assistant, and a bar about shared views */
+[data-assistant-ui],
+html body div[role="alert"][data-component-id="mlflow.experiment_page.shared_view.banner"][class],
+div:has(> [role="button"][aria-pressed][tabindex]) { display: none !important }
 </style>
 <script>
 localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");

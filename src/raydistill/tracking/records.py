@@ -53,7 +53,7 @@ class TrackedSweep:
     running: bool  # whether trials may still come
     complete: bool = True  # whether no cell is missing that it would have trained
     tasks_averaged: tuple[str, ...]  # that every downstream mean is over, of cells and bases
-    environment: Mapping[str, str]  # git state and versions: `tracking.environment()`
+    environment: Mapping[str, str]  # git state and versions: `driver.environment()`
     bases: tuple[TrackedBase, ...]
     cells: tuple[TrackedCell, ...]
     files: Mapping[str, str]  # tables by file name; `table.md` is shown on the sweep's page

@@ -17,16 +17,21 @@ from raydistill.specs.results import (
     UnitScores,
 )
 from raydistill.tracking.fields import (
+    HIDDEN,
     base_params,
     cell_params,
     cost_metrics,
     curve_points,
     drop_metrics,
+    hidden_tags,
     is_known,
+    layers_text,
     retention_metrics,
     run_name,
     score_metrics,
+    sweep_metrics,
 )
+from raydistill.tracking.notes import failure_note, run_note, sweep_note
 from raydistill.tracking.records import TrackedBase, TrackedCell, TrackedSweep
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
@@ -73,8 +78,9 @@ def sweep_content(sweep: TrackedSweep, storage: str) -> RunContent:
         status="RUNNING" if sweep.running else stopped,
         params={"sweep": sweep.name, "scale": sweep.scale},
         tags=_tags(sweep, storage, {"role": "sweep", "question": sweep.question}),
-        note=_sweep_note(sweep),
+        note=redact(sweep_note(sweep))[:_LONGEST_TAG],
         context=_context(sweep),
+        finals=_rounded(sweep_metrics(sweep)),
         files={name: redact(text) for name, text in sweep.files.items()},
     )
 
@@ -83,18 +89,23 @@ def base_content(sweep: TrackedSweep, base: TrackedBase, storage: str) -> RunCon
     """A base: its scores, and drops of exactly zero."""
     params = _redacted(base_params(sweep, base))
     identity = [storage, sweep.name, sweep.scale, "base", dict(base.values)]
-    about = {"role": "base", "layer_map": base.layer_map}
+    about = {
+        "role": "base",
+        "layer_map": base.layer_map,
+        "layers": layers_text(base),
+        f"{HIDDEN}base_sha256": base.scores.weights_sha256,
+    }
     level = base.scores.over(sweep.tasks_averaged)
-    zeros = drop_metrics(level, level)
+    finals = _rounded(drop_metrics(level, level) | score_metrics(base.scores, sweep.tasks_averaged))
     return RunContent(
         key=digest([*identity, base.scores.weights_sha256]),
         name=run_name("base", params, sweep.axes),
         status="FINISHED",
-        params=params | {"base_sha256": base.scores.weights_sha256},
+        params=params,
         tags=_tags(sweep, storage, about | _swept(sweep, params)),
-        note=f"The base as it is loaded: nothing removed, nothing trained.\n\n`{base.layer_map}`",
+        note=run_note(base, finals),
         context=_context(sweep),
-        finals=_rounded(zeros | score_metrics(base.scores, sweep.tasks_averaged)),
+        finals=finals,
         files=_documents(base.documents) | _record(base),
     )
 
@@ -109,7 +120,10 @@ def cell_content(sweep: TrackedSweep, cell: TrackedCell, storage: str) -> RunCon
         "trial_id": trial_id,
         "trained_in": trained.trained_in if trained else sweep.name,
         "layer_map": cell.layer_map,
+        "layers": layers_text(cell),
+        **hidden_tags(cell),
     }
+    finals = _finals(cell, sweep.tasks_averaged)
     failure = {"failure": _reason(cell.outcome)} if isinstance(cell.outcome, TrialFailure) else {}
     trained_by = {"owner": trained.made_by.owner} if trained and trained.made_by.owner else {}
     return RunContent(
@@ -118,10 +132,10 @@ def cell_content(sweep: TrackedSweep, cell: TrackedCell, storage: str) -> RunCon
         status=_status(cell.outcome, running=sweep.running),
         params=params,
         tags=_tags(sweep, storage, about | _swept(sweep, params) | failure),
-        note=_cell_note(params, cell),
+        note=failure_note(cell, failure["failure"]) if failure else run_note(cell, finals),
         context=_context(sweep) | _redacted(trained_by),  # who trained it, in merged storages
         curve=_curve(cell.outcome),
-        finals=_finals(cell, sweep.tasks_averaged),
+        finals=finals,
         files=_cell_files(cell.outcome) | _record(cell),
         started_ms=(int(1000 * trained.started_s),) if trained else (),
         ended_ms=(int(1000 * trained.ended_s),) if trained else (),
@@ -205,15 +219,3 @@ def _context(sweep: TrackedSweep) -> dict[str, str]:
 
 def _redacted(values: Mapping[str, str]) -> dict[str, str]:
     return {name: redact_value(name, value)[:_LONGEST_TAG] for name, value in values.items()}
-
-
-def _sweep_note(sweep: TrackedSweep) -> str:
-    table = sweep.files.get("table.md", "The table follows when the sweep ends.")
-    return redact(f"**{sweep.question}**\n\n{table}")[:_LONGEST_TAG]
-
-
-def _cell_note(params: Mapping[str, str], cell: TrackedCell) -> str:
-    reason = ""
-    if isinstance(cell.outcome, TrialFailure):
-        reason = f"**Failed.** {_reason(cell.outcome)}\n\n"
-    return f"{reason}`{cell.layer_map}`\n\nLayers removed: {params['layers']}"

@@ -12,6 +12,7 @@ from raydistill.storage.manifest import write_new
 from raydistill.storage.store import Store
 from raydistill.tracking.client import find_experiment, open_client
 from raydistill.tracking.destination import remember_delivery
+from raydistill.tracking.fields import own_axes
 from raydistill.tracking.links import VIEW_TAG, view_state
 from raydistill.tracking.records import TrackedSweep
 from raydistill.tracking.run_content import NOTE, base_content, cell_content, sweep_content
@@ -52,7 +53,7 @@ def sync_sweep(sweep: TrackedSweep, *, uri: str, store: Store) -> Delivery:
     """
     client = open_client(uri)
     experiment = find_experiment(client, experiment_name(sweep.name), uri, store)
-    for name, value in {NOTE: sweep.question, VIEW_TAG: view_state()}.items():
+    for name, value in {NOTE: sweep.question, VIEW_TAG: view_state(own_axes(sweep))}.items():
         if experiment.tags.get(name) != value:
             client.set_experiment_tag(experiment.experiment_id, name, value)
     storage = storage_id(store)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from raydistill.core.fault_injection import fault_point
 from raydistill.tracking.client import search_runs
+from raydistill.tracking.fields import HIDDEN
 from raydistill.tracking.run_content import NOTE, RunContent
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
 
-KEY = "raydistill.key"
-WRITTEN = "raydistill.written"
+KEY, WRITTEN = f"{HIDDEN}key", f"{HIDDEN}written"
+_FORMER = {"raydistill.key", "raydistill.written"}  # what these tags were called
 _METRICS_PER_CALL = 800  # MLflow allows 1,000 metrics, parameters and tags in all
 _INFINITE = 1e300  # MLflow keeps infinity as the largest float
 
@@ -37,7 +38,9 @@ class Writer:
         self.runs: dict[str, Run] = {}
         self.written = 0
         for run in list(search_runs(client, [experiment_id], f"tags.storage = '{storage}'")):
-            if self.runs.setdefault(run.data.tags.get(KEY, run.info.run_id), run) is not run:
+            tags = run.data.tags
+            key = tags.get(KEY) or tags.get("raydistill.key", run.info.run_id)
+            if self.runs.setdefault(key, run) is not run:
                 # The answer to its creation was lost, and the next sync made another.
                 client.delete_run(run.info.run_id)
 
@@ -106,15 +109,16 @@ class Writer:
         """Write parameters and tags; the digest is withdrawn until all else is written."""
         from mlflow.entities import Param, RunTag  # noqa: PLC0415  (mlflow is slow to import)
 
-        for name in {"failure"} & run.data.tags.keys() - content.tags.keys():
-            self.client.delete_tag(_id(run), name)
-        tags = {**content.context, **_mlflow_tags(content), **content.tags, WRITTEN: "not yet"}
+        own = {KEY: content.key, WRITTEN: "not yet"}
+        tags = {**content.context, **_mlflow_tags(content), **content.tags, **own}
         new = {k: v for k, v in content.params.items() if k not in run.data.params}
         self.client.log_batch(
             _id(run),
             params=[Param(name, value) for name, value in new.items()],
             tags=[RunTag(name, value) for name, value in tags.items()],
         )
+        for name in ({"failure"} | _FORMER) & run.data.tags.keys() - content.tags.keys():
+            self.client.delete_tag(_id(run), name)
 
     def _set_status(self, run: "Run", content: RunContent) -> None:
         if content.status == "RUNNING":
@@ -142,7 +146,7 @@ def _mlflow_tags(content: RunContent) -> Mapping[str, str]:
     context = content.context
     commit = {"mlflow.source.git.commit": context["git_commit"]} if "git_commit" in context else {}
     return {
-        NOTE: f"{content.note}\n\n```\n{context['command']}\n```",
+        NOTE: content.note,
         "mlflow.user": context["owner"],
         "mlflow.source.name": context["command"],
         "mlflow.source.type": "LOCAL",

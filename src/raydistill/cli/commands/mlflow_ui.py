@@ -11,7 +11,7 @@ from raydistill.core.signals import STOPPED, TERMINATED, Terminated
 from raydistill.storage.store import Store
 from raydistill.tracking.client import experiments
 from raydistill.tracking.destination import check_destination, default_uri
-from raydistill.tracking.links import experiment_url
+from raydistill.tracking.links import charts_url, experiment_url
 from raydistill.tracking.pages import serve_pages
 
 
@@ -59,6 +59,7 @@ def _tables(uri: str, server: str) -> Mapping[str, str]:
 def _print_addresses(tables: Mapping[str, str]) -> None:
     for name, address in tables.items():
         print(f"{name}: {address}", flush=True)
+        print(f"{' ' * len(name)}  {charts_url(address)} (charts)", flush=True)
 
 
 def _check_port(port: int) -> None:

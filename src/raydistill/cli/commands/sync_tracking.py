@@ -6,6 +6,7 @@ from pathlib import Path
 from raydistill.cli.arguments.storage import tracking_uri_of
 from raydistill.core.errors import SetupError, UsageError, unknown
 from raydistill.core.redaction import redact
+from raydistill.driver.environment import environment
 from raydistill.driver.tracking_snapshot import for_tracker
 from raydistill.planning.history.rerun_command import last_command
 from raydistill.planning.history.state import read_state
@@ -15,7 +16,6 @@ from raydistill.storage.object_store import check_storage
 from raydistill.storage.sharing import held_sweep
 from raydistill.storage.store import Store
 from raydistill.tracking.destination import check_destination
-from raydistill.tracking.environment import environment
 from raydistill.tracking.sync import sync_sweep
 
 

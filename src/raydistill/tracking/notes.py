@@ -1,0 +1,93 @@
+"""The note of a run, which MLflow shows above everything else.
+
+Its page shows 100 pixels of a note, which are five lines of a table, and folds what is longer.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+
+from raydistill.specs.results import Finished, TrialFailure
+from raydistill.tracking.fields import (
+    drop_metrics,
+    layers_text,
+    own_axes,
+    requested_values,
+    run_name,
+)
+from raydistill.tracking.records import TrackedBase, TrackedCell, TrackedSweep
+
+_ROWS = 4  # below the heading
+_WIDTH = 100  # letters beside each other, at 1,400 pixels
+_GAP = "\u00a0" * 3  # of columns, which MLflow sets without any
+
+
+def run_note(item: TrackedCell | TrackedBase, metrics: Mapping[str, float]) -> str:
+    """What was measured on a cell or a base, and what it lost, as a table."""
+    head = _layers(item)
+    if "nll" not in metrics:
+        return head
+    lines = [("measured", *(_number(metrics, *column) for column in _MEASURED))]
+    for name, suffix in (("the base", ""), ("the control", "_vs_control")):
+        if isinstance(item, TrackedCell) and f"delta_nll{suffix}" in metrics:
+            lost = [_number(metrics, f"{metric}{suffix}", form) for metric, form in _LOST]
+            lines.append((f"lost against {name}", *lost))
+    return _table((head, "nll, nats", "perplexity", "downstream"), lines)
+
+
+_MEASURED = (("nll", "{:.3f}"), ("perplexity", "{:.4g}"), ("downstream", "{:.3f}"))
+_LOST = (
+    ("delta_nll", "{:.3f}"),
+    ("perplexity_drop_pct", "{:.1f} %"),
+    ("downstream_drop_pct", "{:.1f} %"),
+)
+
+
+def failure_note(cell: TrackedCell, reason: str) -> str:
+    """Why a cell failed, in place of a table."""
+    return f"**Failed.** {reason}\n\n{_layers(cell)}"
+
+
+def _layers(item: TrackedCell | TrackedBase) -> str:
+    layers = layers_text(item)
+    return f"`{item.layer_map}` " + ("whole" if layers == "none" else f"without {layers}")
+
+
+def sweep_note(sweep: TrackedSweep) -> str:
+    """The cells of a sweep and what they lost, the least first, in columns beside each other."""
+    entries = list(_entries(sweep))
+    if not entries:
+        return f"**{sweep.question}** The table follows when a cell ends."
+    longest = max(len(name) for name, _ in entries)
+    columns = max(1, min(3, _WIDTH // (longest + 14)))
+    if len(entries) > (most := _ROWS * columns):
+        more = f"{len(entries) - most + 1} more: table.md"
+        entries = [*entries[: most - 1], (more, "")]
+    rows = min(_ROWS, len(entries))
+    columns = -(-len(entries) // rows)
+    entries += [("", "")] * (rows * columns - len(entries))
+    lines = [list(chain.from_iterable(entries[row::rows])) for row in range(rows)]
+    return _table(("cell", "delta_nll") * columns, lines)
+
+
+def _entries(sweep: TrackedSweep) -> Iterator[tuple[str, str]]:
+    """Name and nats lost of every cell that ended, the least first; failures last."""
+    ended, axes = [], tuple(own_axes(sweep))
+    for cell in sweep.cells:
+        name = run_name(cell.role, requested_values(cell), axes)
+        if isinstance(cell.outcome, TrialFailure):
+            ended.append((math.inf, (name, "failed")))
+        elif isinstance(cell.outcome, Finished) and cell.role != "reference":
+            result = cell.outcome.result
+            lost = drop_metrics(result.before, result.after)["delta_nll"]
+            ended.append((lost, (name, f"{lost:.3f}")))
+    yield from (entry for _, entry in sorted(ended, key=lambda e: (not e[0] < math.inf, e[0])))
+
+
+def _number(metrics: Mapping[str, float], name: str, form: str) -> str:
+    return form.format(metrics[name]) if name in metrics else "–"
+
+
+def _table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rows = [headings, ["---"] * len(headings), *lines]
+    return "\n".join(f"| {f'{_GAP} | '.join(row)} |" for row in rows)
