@@ -58,7 +58,7 @@ def test_a_wrong_flag_is_told_as_by_the_script(tmp_path):
 def test_an_unknown_name_is_told_with_the_names_there_are(tmp_path):
     done = sweeping.command(tmp_path, "sweep", "where_to_dorp")
     assert done.returncode == 2
-    assert "Did you mean 'where_to_drop'? There are: how_many_to_drop, " in done.stderr
+    assert "Did you mean 'where_to_drop'? There are: ablate, how_many_to_drop, " in done.stderr
     assert done.stderr.endswith("or a file of yours: ./where_to_dorp.py\n")
 
 
@@ -116,6 +116,11 @@ def test_a_mistake_in_ones_own_file_is_one_line_with_file_and_line(mistake, own,
     assert in_full.returncode == 2
     assert "Traceback" in in_full.stderr
     assert not (tmp_path / "storage").exists()
+
+
+def test_a_file_leaves_nothing_beside_it(own, tmp_path):
+    assert sweeping.command(tmp_path / "storage", "sweep", own, *TO_DO).returncode == 0
+    assert [path.name for path in own.parent.iterdir()] == [own.name]
 
 
 def test_a_file_that_is_not_there(tmp_path):

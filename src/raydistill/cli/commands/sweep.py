@@ -1,9 +1,9 @@
 """`raydistill sweep`: one of the project's sweeps by its name, or one's own by its file."""
 
 import argparse
-import importlib.util
 import os
 import re
+import runpy
 import sys
 from pathlib import Path
 
@@ -11,8 +11,6 @@ from raydistill.cli.main import run_sweep
 from raydistill.core.errors import UsageError, error_in, unknown
 from raydistill.core.paths import resolve_path, sweep_files
 from raydistill.planning.sweep import Sweep
-
-_MODULE = "raydistill_sweep_file"
 
 
 def sweep(flags: argparse.Namespace) -> int:
@@ -37,16 +35,10 @@ def load_sweep(file: Path) -> Sweep:
     Raises:
         UsageError: if its code fails or defines none; the line says where.
     """
-    spec = importlib.util.spec_from_file_location(_MODULE, file)
-    assert spec is not None, file
-    assert spec.loader is not None, file
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[_MODULE] = module
     try:
-        spec.loader.exec_module(module)
+        value = runpy.run_path(str(file), run_name="raydistill_sweep_file").get("sweep")
     except Exception as error:
         raise error_in(str(file), error) from error
-    value = getattr(module, "sweep", None)
     if isinstance(value, Sweep):
         return value
     lines = file.read_text("utf-8").splitlines()
