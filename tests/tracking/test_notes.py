@@ -14,6 +14,7 @@ def test_a_cell_shows_what_it_lost_against_base_and_control():
     note = cell_content(sweep_of(), cell(LATE, "input", outcome, control), "here").note
     head, _, *lines = rows(note)
     assert head[0] == "`■□□□□■■■■■■■` without 1 2 3 4"
+    assert note.splitlines()[1] == "|---|---|---|---|"
     assert lines == [
         ["measured", "3.220", "25.03", "0.610"],
         ["lost against the base", "0.080", "8.3 %", "11.6 %"],

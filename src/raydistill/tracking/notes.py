@@ -89,5 +89,5 @@ def _number(metrics: Mapping[str, float], name: str, form: str) -> str:
 
 
 def _table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [headings, ["---"] * len(headings), *lines]
-    return "\n".join(f"| {f'{_GAP} | '.join(row)} |" for row in rows)
+    head, *rows = (f"| {f'{_GAP} | '.join(row)} |" for row in (headings, *lines))
+    return "\n".join([head, f"|{'---|' * len(headings)}", *rows])
