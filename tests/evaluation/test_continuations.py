@@ -3,7 +3,11 @@
 import pytest
 import torch
 
-from raydistill.evaluation.likelihood.continuations import Request, score_requests
+from raydistill.evaluation.likelihood.continuations import (
+    LOGITS_PER_CHUNK,
+    Request,
+    score_requests,
+)
 from raydistill.models.huggingface.checkpoint import read_checkpoint
 from raydistill.models.huggingface.loading import load_pretrained
 from support.hub_models import VOCABULARY, save_model
@@ -55,3 +59,18 @@ def test_texts_share_a_row_where_a_mask_keeps_them_apart_and_nowhere_else(family
     for request, scores in zip(requests, answers, strict=True):
         expected, _ = plain_score(decoder, request.context, request.continuation)
         assert scores.log_probability == pytest.approx(expected, abs=1e-4)
+
+
+def test_logits_are_few_at_once_however_long_a_request_is(tmp_path):
+    """Of scored positions alone, and in chunks: those of a large vocabulary fill a memory."""
+    size = LOGITS_PER_CHUNK // VOCABULARY + 100
+    folder = save_model(tmp_path, max_position_embeddings=size, num_hidden_layers=2)
+    decoder, sizes = load_pretrained(read_checkpoint(str(folder), "main")), []
+    decoder.inner.lm_head.register_forward_hook(lambda _m, _i, output: sizes.append(output.numel()))
+    ids = tuple(n % VOCABULARY for n in range(size))
+    score_requests(decoder, [Request(context=ids, continuation=(1,))])
+    assert sizes[-1] == VOCABULARY
+    sizes.clear()
+    score_requests(decoder, [Request(context=(1,), continuation=ids)])
+    assert sum(sizes) == size * VOCABULARY
+    assert max(sizes) <= LOGITS_PER_CHUNK < sum(sizes)

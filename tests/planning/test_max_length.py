@@ -54,14 +54,19 @@ def test_a_very_long_model_reads_16384_tokens_unless_more_are_named(tmp_path):
     assert scale.evaluation.tokens_read(scale.model) == 100_000
 
 
-def test_a_model_that_names_no_positions_is_read_as_hflm_reads_it(tmp_path):
-    folder = save_model(tmp_path / "mine")
+@pytest.mark.parametrize(
+    ("family", "length"), [("llama", 2_048), ("qwen3", 32_768), ("bloom", 2_048)]
+)
+def test_a_model_that_names_no_positions_is_read_as_hflm_reads_it(family, length, tmp_path):
+    own = {"vocab_size": 2048, "hidden_size": 32, "n_layer": 2, "n_head": 2, "bos_token_id": 0}
+    folder = save_model(tmp_path / "mine", family, **(own if family == "bloom" else {}))
     fields = json.loads((folder / "config.json").read_text())
-    del fields["max_position_embeddings"]
+    fields.pop("max_position_embeddings", None)
     (folder / "config.json").write_text(json.dumps(fields))
     scale = scale_of(folder, tmp_path)
     hflm = HFLM(pretrained=str(folder), device="cpu")
-    assert scale.evaluation.tokens_read(scale.model) == hflm.max_length == 2_048
+    assert scale.model.max_length == hflm.max_length == length
+    assert scale.evaluation.tokens_read(scale.model) == min(length, 16_384)
 
 
 def test_a_reference_reads_as_much_as_it_can(folder, tmp_path):

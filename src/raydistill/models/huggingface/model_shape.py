@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from raydistill.core.errors import DataError
+from raydistill.models.huggingface.positions import positions_of
 from raydistill.models.huggingface.safetensors_header import (
     Shapes,
     is_count,
     is_parameter,
     tensor_shapes,
 )
-from raydistill.specs.model import HubConfig, max_positions
+from raydistill.specs.model import UNNAMED_POSITIONS, HubConfig, max_positions
 
 LONGEST_CONTEXT = 4096  # unless the user asks for more
 _NAMED = 5  # layers in a message
@@ -39,7 +40,8 @@ def hub_config(folder: Path, fields: Mapping[str, Any], seq_len: int = 0) -> Hub
     num_layers = _field(folder, fields, "num_hidden_layers", "n_layer")
     dim = _field(folder, fields, "hidden_size", "n_embd")
     heads = _field(folder, fields, "num_attention_heads", "n_head")
-    context = max_positions(fields) or LONGEST_CONTEXT
+    positions = positions_of(folder, fields)
+    context = positions or LONGEST_CONTEXT
     if seq_len > context:
         raise DataError(f"--seq-len {seq_len} is more than the context of {folder}: {context}")
     sizes = {n: math.prod(s) for n, s in shapes.items() if is_parameter(n)}
@@ -50,13 +52,15 @@ def hub_config(folder: Path, fields: Mapping[str, Any], seq_len: int = 0) -> Hub
     others = sum(size for n, size in sizes.items() if not n.startswith(f"{prefix}."))
     unrelated = ("_name_or_path", "transformers_version")
     settings = {key: value for key, value in fields.items() if key not in unrelated}
+    if positions != max_positions(fields):
+        settings["max_position_embeddings"] = positions
     return HubConfig(
         family="hub",
         num_layers=num_layers,
         dim=dim,
         num_heads=heads,
         vocab_size=_field(folder, fields, "vocab_size"),
-        context=seq_len or min(LONGEST_CONTEXT, context),
+        context=seq_len or min(LONGEST_CONTEXT, positions or UNNAMED_POSITIONS),
         config=json.dumps(settings, sort_keys=True),
         block_parameters=sum(block.values()),
         block_products=sum(size for n, size in block.items() if len(shapes[n]) > 1),
