@@ -5,7 +5,12 @@ import shlex
 
 import pytest
 
-from support import sweeping, trained_here
+from raydistill.cli.arguments.given_flags import given_flags
+from raydistill.cli.arguments.sweep_parser import sweep_parser
+from raydistill.cli.next_commands import next_commands
+from raydistill.core.errors import UsageError
+from raydistill.storage.store import Store
+from support import finished, sweeping, trained_here
 from support.hub_models import save_model
 from support.printed import commands_in, run_printed
 from support.texts import essays, write_txt
@@ -87,3 +92,18 @@ def test_a_password_is_not_printed(prepared, tmp_path):
     trained_here.train(storage, *flags)
     done = sweeping.here("where_to_drop", storage, *flags, HF_TOKEN="secret-of-mine")
     assert "secret-of-mine" not in done.stdout
+
+
+def test_a_head_on_another_port_is_named_where_jobs_are_submitted(tmp_path, monkeypatch):
+    def nothing_more(*_):
+        raise UsageError("planned elsewhere")
+
+    plan = finished.plan("where_to_drop", Store(tmp_path))
+    launcher = ("python", "/sweeps/where_to_drop.py")
+    given = given_flags(sweep_parser(plan.sweep), launcher, ("--age", "320B"))
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:8266")
+    (line,) = next_commands(given, plan, nothing_more, nothing_more)
+    assert line.startswith("ray job submit --address http://127.0.0.1:8266 -- python /")
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS")
+    (line,) = next_commands(given, plan, nothing_more, nothing_more)
+    assert line.startswith("ray job submit -- python /")

@@ -162,6 +162,17 @@ def test_a_flag_goes_before_the_environment(monkeypatch):
     assert plan().scale.name == "smoke"
 
 
+def test_a_plan_says_why_it_has_its_scale(monkeypatch):
+    def why(*argv):
+        options = plan_of(SWEEP, sweep_parser(SWEEP).read(argv), "python x.py").options
+        return options.scale_from
+
+    assert why() == "by default, --scale names another"
+    monkeypatch.setenv("RAYDISTILL_SCALE", "smoke")
+    assert why() == "by $RAYDISTILL_SCALE where this runs"
+    assert why("--scale", "laptop") == "by --scale"
+
+
 def test_devices_share_the_micro_batches():
     flags = ["--devices-per-trial", "2", "--set", "micro_batches=2"]
     assert plan(*flags).options.device_counts == range(2, 3)

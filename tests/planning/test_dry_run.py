@@ -65,8 +65,9 @@ def test_before_a_base_exists_its_trials_have_no_id(store):
     assert "every trial: gap 0, tokens 8.7K, time ?, id after pretraining" in lines
 
 
-def test_both_clocks_are_told(store):
+def test_scale_and_both_clocks_are_told(store):
     text = "\n".join(lines_of(store, "--scale", "laptop"))
+    assert "0.6335M parameters; corpus embedded; by --scale" in text
     assert "1 token of pretraining stands for 20,000 of the paper's" in text
     assert "1 token of training for 62,500" in text
     assert "budget 20B → 319.488K" in text

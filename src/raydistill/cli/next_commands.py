@@ -1,5 +1,6 @@
 """The commands that a sweep prints at its end: each was planned before it is printed."""
 
+import os
 from collections.abc import Callable, Iterator
 
 from raydistill.cli.arguments.given_flags import GivenFlags
@@ -11,6 +12,7 @@ from raydistill.planning.plan import SweepPlan
 from raydistill.planning.prepared import PreparedSweep
 from raydistill.planning.preview.costs import LongError, most_work, plan_work
 from raydistill.planning.search_settings import GRID
+from raydistill.runners.diagnostics.ports import SUBMIT_VARIABLE
 
 Prepare = Callable[[GivenFlags], PreparedSweep]
 Check = Callable[[PreparedSweep], None]
@@ -35,7 +37,9 @@ def next_commands(
                 yield _line(_agreed(flags, prepared, check), f"{purpose}, new trials: {new}")
         except RaydistillError:
             continue  # the model or the text does not allow it
-    command = printed_command(["ray", "job", "submit", "--", *given.words()])
+    own_head = os.environ.get(SUBMIT_VARIABLE)  # where another port than Ray's own is chosen
+    address = ["--address", own_head] if own_head else []
+    command = printed_command(["ray", "job", "submit", *address, "--", *given.words()])
     yield f"{command}  # the same on a cluster"
 
 

@@ -32,6 +32,7 @@ class Options:
     lr_probe: bool = False  # each arm trains at the best of three peaks
     price_per_hour: float | Literal["unknown"] = "unknown"  # of one device
     assumed: Assumption | Literal["nothing"] = "nothing"  # of devices that are not at hand
+    scale_from: str = ""  # why it is this scale, in words
     task_data: Path | None = None  # where tasks lie that are not made of the corpus
 
 

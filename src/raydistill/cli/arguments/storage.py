@@ -1,4 +1,4 @@
-"""Which storage and which MLflow server the flags or the environment name."""
+"""Which scale, storage and MLflow server the flags or the environment name."""
 
 import argparse
 import os
@@ -11,13 +11,25 @@ from raydistill.core.paths import resolve_path
 from raydistill.storage.urls import DEFAULT_STORAGE, copy_of, is_url
 
 SCALE_VARIABLE, STORAGE_VARIABLE = "RAYDISTILL_SCALE", "RAYDISTILL_STORAGE"
-
+DEFAULT_SCALE = "laptop"
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 
 STORAGE = flag(
     "--storage", help=f"a folder, s3://… or gs://… (${STORAGE_VARIABLE} or {DEFAULT_STORAGE})"
 )
 TRACKING = flag("--tracking-uri", help="an MLflow server (sqlite in the storage)")
+
+
+def scale_named(flags: argparse.Namespace) -> tuple[str, str]:
+    """The name of the scale, and why it is that one; both empty of a `--model` without one.
+
+    A job of `ray job submit` has the environment of its cluster's head, not the submitter's.
+    """
+    if flags.scale:
+        return flags.scale, "by --scale"
+    if name := os.environ.get(SCALE_VARIABLE):
+        return name, f"by ${SCALE_VARIABLE} where this runs"
+    return ("", "") if flags.model else (DEFAULT_SCALE, "by default, --scale names another")
 
 
 def storage_of(flags: argparse.Namespace) -> Path:

@@ -6,13 +6,17 @@ Values of an axis replace the sweep's own; of any other field every cell gets th
 import argparse
 import itertools
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from raydistill.cli.arguments.storage import SCALE_VARIABLE, storage_of, tracking_uri_of
+from raydistill.cli.arguments.storage import (
+    SCALE_VARIABLE,
+    scale_named,
+    storage_of,
+    tracking_uri_of,
+)
 from raydistill.cli.arguments.text_flags import with_text
 from raydistill.cli.arguments.values import axis_values, split
 from raydistill.core.errors import UsageError
@@ -54,8 +58,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
     Raises:
         UsageError: if a flag's value is not allowed.
     """
-    default = "" if flags.model else "laptop"
-    name = flags.scale or os.environ.get(SCALE_VARIABLE) or default
+    name, scale_from = scale_named(flags)
     chosen, settings = _chosen_values(sweep, flags)
     budgets = [int(tokens) for tokens in chosen.get(BUDGET, ()) if BUDGET not in sweep.axes]
     budget = max(budgets, default=None)
@@ -101,6 +104,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         lr_probe=_wants_lr_probe(flags, scale, cells),
         price_per_hour="unknown" if flags.price_per_hour is None else flags.price_per_hour,
         assumed=_assumed(flags),
+        scale_from=scale_from,
         task_data=_task_data(flags),
     )
     return SweepPlan(sweep=sweep, scale=scale, cells=cells, options=options)

@@ -15,6 +15,7 @@ from raydistill.reports.formats.terminal import print_text
 from raydistill.runners.diagnostics.disk import diagnose_storage
 from raydistill.runners.diagnostics.finding import Finding, Level, ok
 from raydistill.runners.diagnostics.packages import diagnose_packages
+from raydistill.runners.diagnostics.ports import diagnose_ports
 from raydistill.runners.diagnostics.token_files import diagnose_token_files
 from raydistill.storage.store import Store
 from raydistill.storage.urls import storage_flag, url_of
@@ -63,6 +64,7 @@ def _check_ray(store: Store) -> Iterator[Finding]:
         with TemporaryDirectory() as folder, cluster.connected(Path(folder, "ray.log")):
             yield ok(f"joined {address}" if address else "started on this machine: no RAY_ADDRESS")
             yield from nodes.diagnose_nodes(store.root)
+        yield from () if address else diagnose_ports()
     except SetupError as error:
         remedy = "unset RAY_ADDRESS  # or start that cluster"
         yield Finding(Level.WRONG, " ".join(str(error).split()), remedy)

@@ -167,7 +167,8 @@ def _headings(prepared: PreparedSweep, width: int) -> Iterator[str]:
             for name, size in sizes.items()
         )
         + f"; corpus {scale.corpus}"
-        + (f"; by the recipe of {scale.like!r}, a test" if scale.like else ""),
+        + (f"; by the recipe of {scale.like!r}, a test" if scale.like else "")
+        + (f"; {plan.options.scale_from}" if plan.options.scale_from else ""),
         "clocks": _clocks(scale),
         "ages": ages,
         "training": f"warm-up {format_tokens(recipe.warmup_tokens)}, "
