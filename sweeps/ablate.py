@@ -33,11 +33,16 @@ AXES: Axes = {
     "change": (
         POINT,
         *("lr*0.5", "lr*2", "weight_decay=0", "weight_decay=0.01", "schedule=wsd"),
-        *("warmup_tokens=0", "warm_phase_tokens=0", "batch_tokens*0.5"),
-        *("loss=kd", "gap=500M", "location=middle", "location=none"),
+        *("warmup_tokens=0", "loss=kd", "location=middle", "location=none"),
     ),
 }
-LARGE: Axes = {**AXES, "age": (160 * B,)}
+OF_PAPER = (
+    "warm_phase_tokens=0",
+    "batch_tokens*0.5",
+    "gap=500M",
+)  # of no --model
+FULL: Axes = {**AXES, "change": (*AXES["change"], *OF_PAPER)}
+LARGE: Axes = {**FULL, "age": (160 * B,)}
 SMOKE: Axes = {**AXES, "change": (POINT, "lr*0.5", "lr*2", "weight_decay=0", "location=none")}
 
 sweep = Sweep(
@@ -45,7 +50,14 @@ sweep = Sweep(
     question="Which of the choices around a good recipe matter, one at a time?",
     axes=AXES,
     trial=trial,
-    at={"paper_1b": (LARGE,), "smoke": (SMOKE,), "smoke_small": (SMOKE,)},
+    at={
+        "paper_300m": (FULL,),
+        "paper_1b": (LARGE,),
+        "laptop": (FULL,),
+        "laptop_small": (FULL,),
+        "smoke": (SMOKE,),
+        "smoke_small": (SMOKE,),
+    },
     seeds=(1, 2),
 )
 
