@@ -9,11 +9,13 @@ and so costs more: each gap also runs on as many tokens as cost the same FLOPs.
     ray job submit -- python sweeps/when_to_drop.py         # a cluster
 """
 
-from raydistill.api import NONE, Age, Axes, B, M, Scale, Sweep, TrialRequest, main
+from raydistill.api import NONE, Age, Axes, B, M, Scale, Sweep, TrialRequest, UsageError, main
 
 
 def trial(scale: Scale, age: Age, location: str, gap: int, equal: str) -> TrialRequest | None:
     """One bar of Figure 1, at equal tokens or at equal FLOPs."""
+    if equal not in ("tokens", "flops"):
+        raise UsageError(f"--equal {equal!r}: tokens or flops")
     if (gap == 0 and equal == "flops") or (location == NONE and gap):
         return None  # the same as without
     share = scale.gap_share(scale.count, gap) if equal == "flops" else 1.0

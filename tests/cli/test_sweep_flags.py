@@ -1,5 +1,6 @@
 """The flags that every sweep takes, and what they mean."""
 
+import argparse
 import re
 import runpy
 from pathlib import Path
@@ -10,6 +11,7 @@ from raydistill.cli.arguments.sweep_flags import plan_of
 from raydistill.cli.arguments.sweep_parser import sweep_parser
 from raydistill.core.errors import UsageError
 from raydistill.core.units import B
+from raydistill.planning.sweep import Sweep
 from raydistill.specs.locations import every_location
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "where_to_drop.py"
@@ -119,6 +121,11 @@ def test_several_values_of_a_recipe_field_are_an_axis_however_they_are_written()
         ("--set batch_tokens=512,513", "batch_tokens is 513, not a multiple"),
         ("--set lr=1,,2", "--lr '1,,2' has an empty value"),
         ("--set lr=1e-4,3e-4 --lr-probe", "--lr-probe chooses the rates that lr names"),
+        ("--set lr=1e-5..1e-3:log", "lr=1e-05..0.001:log: a range is drawn from by --search ran"),
+        ("--set lr=1e-5..1e-3:log --search funnel", "is drawn from by --search random or tpe"),
+        ("--set lr=1e-5..1e-3:log --search random", "--search random needs --trials"),
+        ("--set lr=1e-5..1e-3:log,1e-4", "a range stands alone"),
+        ("--loss kd+temperature=1,0", "temperature is '0', it must be a number above 0"),
     ],
 )
 def test_every_cell_of_an_axis_is_checked_before_anything_runs(flags, message):
@@ -138,6 +145,63 @@ def test_any_field_of_a_cell_is_an_axis():
     ]
     teachers = plan("--loss", "kd", "--teacher", "own,80B").cells
     assert {cell.values["teacher"] for cell in teachers} == {"own", "80B"}
+
+
+def test_settings_of_a_loss_are_axes():
+    one = {"age": 80 * B, "location": "input"}
+    assert values("--loss", "kd+temperature=1,2") == [one | {"temperature": t} for t in (1, 2)]
+    assert values("--loss", "lm,kd+temperature=1,2")[0] == one | {"loss": "lm"}
+    assert values("--loss", "kd+temperature=1,kd+temperature=2") == [
+        one | {"loss": f"kd+temperature={t}"} for t in (1, 2)
+    ]
+
+
+def test_a_range_is_drawn_from_by_a_search():
+    rates = ("--location", "input,middle", "--set", "lr=1e-5..1e-3:log", "--search")
+    five = plan(*rates, "random", "--trials", "5")
+    assert (len(five.cells), five.options.trials) == (5, 5)
+    assert plan(*rates, "random", "--trials", "3").cells == five.cells[:3]
+    assert five.axes == ("age", "location", "lr")
+    tpe = plan("--age", "80B", *rates, "tpe", "--trials", "3")
+    assert (len(tpe.cells), tpe.options.trials) == (2 * 64, 3)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--scale smoke --scale laptop",
+        "--trials 2 --search random --trials=3",
+        "--lr-probe --no-lr-probe",
+        "--tasks piqa --tasks copa",
+    ],
+)
+def test_a_flag_with_one_value_is_given_once(flags):
+    with pytest.raises(UsageError, match="given twice: give one"):
+        sweep_parser(SWEEP).read(flags.split())
+
+
+def test_values_of_a_repeated_flag_are_united():
+    cells = plan("--age", "80B", "--age", "320B", "--location", "input", "--dry-run", "--dry-run")
+    assert [cell.request.age for cell in cells.cells] == [80 * B, 320 * B]
+
+
+def test_every_flag_that_may_be_repeated_takes_several_values():
+    several = {
+        action.dest
+        for action in sweep_parser(SWEEP)._actions
+        if isinstance(action, argparse._AppendAction)
+    }
+    fields = {"location", "count", "gap", "age", "loss", "seed", "budget", "order", "teacher"}
+    assert several == fields | {"set", "reference"}
+
+
+def test_an_axis_that_is_named_as_a_flag_is_refused():
+    def trial(scale, limit):
+        return scale.trial(age=80 * B, location="input", count=1)
+
+    sweep = Sweep(name="some", question="?", axes={"limit": (1, 2)}, trial=trial)
+    with pytest.raises(UsageError, match="axis 'limit' is the name of a flag that every sweep has"):
+        sweep_parser(sweep)
 
 
 def test_random_search_takes_the_first_of_a_permutation():

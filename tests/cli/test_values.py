@@ -2,13 +2,16 @@ import pytest
 
 from raydistill.cli.arguments.values import (
     assignment,
+    axis_range,
     axis_values,
     device_range,
     layer_counts,
+    loss_values,
     number,
     whole,
 )
 from raydistill.core.errors import UsageError
+from raydistill.planning.axes.ranges import Range
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "2.5", "1e3", "1_0", "two", "9" * 10])
@@ -59,6 +62,40 @@ def test_an_axis_of_numbers_takes_numbers(own, text, values):
 def test_an_axis_of_numbers_takes_no_text(own, text):
     with pytest.raises(UsageError, match=text):
         axis_values("width", [text], own=own)
+
+
+def test_a_field_of_the_recipe_has_the_recipes_type():
+    assert axis_values("lr", ["1e-4,0.0003"]) == (1e-4, 3e-4)
+    assert axis_values("warmup_tokens", ["2K"], own=(0, 512)) == (2000,)
+    for text in ("fast", "1e-4,", "1e-5,x"):
+        with pytest.raises(UsageError):
+            axis_values("lr", [text], own=(1e-4,))
+
+
+def test_a_range_is_one_of_numbers_and_stands_alone():
+    assert axis_range("lr", ["1e-5..1e-3:log"]) == Range(low=1e-5, high=1e-3, is_log=True)
+    assert axis_range("gap", ["1B..2B"]) == Range(low=1e9, high=2e9, is_whole=True)
+    assert axis_range("width", ["0.5..2"], own=(0.5, 1)) == Range(low=0.5, high=2)
+    assert axis_range("arm", ["a..b"], own=("a",)) is None
+    assert axis_range("lr", ["1e-5,1e-3"]) is axis_range("lr", []) is None
+    assert axis_values("weight_decay", ["0..0.1:0.05", "0.5"]) == (0, 0.05, 0.1, 0.5)
+    with pytest.raises(UsageError, match="a range stands alone; a step makes values of it"):
+        axis_values("lr", ["1e-5..1e-3,0.1"])
+
+
+def test_values_of_a_setting_are_losses_each():
+    assert loss_values(["kd+temperature=1,2+hidden=0.1,.5", "lm"]) == (
+        (
+            "kd+temperature=1+hidden=0.1",
+            "kd+temperature=1+hidden=.5",
+            "kd+temperature=2+hidden=0.1",
+            "kd+temperature=2+hidden=.5",
+            "lm",
+        ),
+        ("temperature", "hidden"),
+    )
+    assert loss_values(["kd+temperature=2,lm"]) == (("kd+temperature=2", "lm"), ())
+    assert axis_values("location", ["1,2,input"]) == ("1,2", "input")
 
 
 def test_an_elastic_trial_has_a_range_of_devices():

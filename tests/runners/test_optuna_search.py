@@ -1,9 +1,11 @@
+import math
 import threading
 
 import optuna
 import pytest
 
 from raydistill.core.errors import UsageError
+from raydistill.planning.axes.ranges import Range
 from raydistill.planning.prepared import prepare
 from raydistill.planning.search_settings import (
     OBJECTIVES,
@@ -89,6 +91,35 @@ def test_rates_are_chosen_by_the_probe_or_by_the_search_not_by_both(tmp_path):
         finished.plan("search", Store(tmp_path), "--lr-probe")
     plan = finished.plan("search", Store(tmp_path), "--lr-probe", "--lr_factor", "1")
     assert {cell.request.peak_lr for cell in plan.cells} == {"scale"}
+
+
+def candidate(**axes):
+    return Candidate(key="-".join(map(str, axes.values())), axes=axes, job=None)
+
+
+def test_a_study_draws_the_temperature_of_a_loss_that_has_one(study):
+    cells = [
+        candidate(loss="lm"),
+        *(candidate(loss="kd", temperature=t) for t in (1, 2, 4)),
+    ]
+    keys = search_to_the_end(study(cells), lambda config: 1.0)
+    assert sorted(keys) == ["kd-1", "kd-2", "kd-4", "lm"]
+
+
+def test_the_levels_of_a_range_are_drawn_between_its_ends(study, tmp_path):
+    rates = Range(low=1e-5, high=1e-3, is_log=True).levels(64)
+    decays = Range(low=0, high=0.1).levels(24)
+    cells = [candidate(lr=rate, weight_decay=decay) for rate in rates for decay in decays]
+    keys = search_to_the_end(
+        study(cells, trials=24),
+        lambda c: abs(math.log(c["lr"] / 1e-4)) + 10 * c["weight_decay"],
+    )
+    rate_of = {cell.key: cell.axes["lr"] for cell in cells}
+    near = [3e-5 < rate_of[key] < 3e-4 for key in keys]
+    assert sum(near[12:]) > sum(near[:12])  # it learns where to look
+    trials, _ = stored_trials(tmp_path)
+    kinds = {name: kind.log for name, kind in next(iter(trials.values())).distributions.items()}
+    assert kinds == {"lr": True, "weight_decay": False}
 
 
 def test_a_larger_random_search_keeps_the_cells_of_a_smaller_one():

@@ -59,9 +59,10 @@ def keep_scores(store, sha256, nll):
 
 
 def plan(script, store, *flags):
-    """What the sweep of that name would do at scale smoke."""
+    """What the sweep of that name would do, at scale smoke where no flag names another."""
     sweep = runpy.run_path(str(Path(__file__).parents[2] / "sweeps" / f"{script}.py"))["sweep"]
-    words = ["--scale", "smoke", "--storage", str(store.root), *flags]
+    scale = [] if "--scale" in flags else ["--scale", "smoke"]
+    words = [*scale, "--storage", str(store.root), *flags]
     return plan_of(sweep, sweep_parser(sweep).read(words), "python x.py")
 
 

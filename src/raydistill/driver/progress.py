@@ -27,9 +27,9 @@ class ProgressReporter:
     def __init__(self, candidates: Sequence[Candidate], view: ProgressView) -> None:
         self._candidates = {candidate.key: candidate for candidate in candidates}
         self._view, self._lock = view, threading.Lock()
-        names = candidates[0].axes if candidates else ()
+        names = dict.fromkeys(name for candidate in candidates for name in candidate.axes)
         pruned = [c.axes for c in candidates if c.axes["count"]]  # a control differs in all axes
-        self._varying = [name for name in names if len({axes[name] for axes in pruned}) > 1]
+        self._varying = [name for name in names if len({axes.get(name) for axes in pruned}) > 1]
         self._first_reports: dict[str, tuple[float, int]] = {}  # seconds, tokens
         self._running: dict[str, RunningTrial] = {}
         self._stages: dict[str, StageProgress] = {}

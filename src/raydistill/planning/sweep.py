@@ -4,16 +4,23 @@ import dataclasses
 import inspect
 import itertools
 import logging
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from raydistill.core.errors import RaydistillError, UsageError, error_in, unknown
-from raydistill.planning.axes.beside import Beside, Scales, names_setting, scales_of, settings_apart
+from raydistill.planning.axes.beside import (
+    Beside,
+    CellSpace,
+    Scales,
+    names_setting,
+    scales_of,
+    settings_apart,
+)
 from raydistill.planning.axes.change import as_run
+from raydistill.planning.axes.ranges import Range
 from raydistill.planning.cell import SIZE, Cell, Value, format_value, settle, shortest
-from raydistill.planning.search_settings import SearchSettings
+from raydistill.planning.search_settings import SearchSettings, first_of_permutation
 from raydistill.specs.recipe import check_setting, settable
 from raydistill.specs.scale import (
     Scale,
@@ -30,6 +37,7 @@ FIELDS = ("location", "count", "gap", "age", "loss", "seed")  # have flags in ev
 TRAINING_FIELDS = ("budget", "order", "teacher")  # these too
 BUDGET = "budget"  # as an axis, that of the scale: an arm may train on a share of it
 MOST_CELLS = 10_000
+PLACES = 50  # of a random search that are looked at, for each trial
 
 _SETTABLE = frozenset(settable())
 _REQUESTED = frozenset(f.name for f in dataclasses.fields(TrialRequest)) - {"settings", "peak_lr"}
@@ -112,33 +120,78 @@ class Sweep:
             UsageError: if an axis is empty or has a value of another type, or there are too many
                 cells.
         """
-        chosen = chosen or {}
-        seeds = self._distinct("seed", chosen.get("seed", self.seeds))
-        beside = Beside(
-            values=self._beside(chosen), losses=settings_apart(chosen.get("loss", ()), chosen)
-        )
-        grids = self.grids(scale, chosen)
-        size = len(seeds) * math.prod(map(len, beside.values.values()))
-        size *= sum(math.prod(map(len, grid.values())) for grid in grids)
-        if size > MOST_CELLS and not allow_many:
-            raise UsageError(f"{size:,} cells are more than {MOST_CELLS:,}: add --yes")
-        scales = scales_of(scale, sized, budgeted)
+        space = self._space(scale, chosen or {}, sized, budgeted)
+        if space.size > MOST_CELLS and not allow_many:
+            raise UsageError(f"{space.size:,} cells are more than {MOST_CELLS:,}: add --yes")
         cells: dict[tuple[Value, ...], Cell] = {}
-        for grid in grids:
-            for *point, seed in itertools.product(*grid.values(), *beside.values.values(), seeds):
-                own = dict(zip(grid, point, strict=False))
-                more = dict(zip(beside.values, point[len(grid) :], strict=True))
-                of_size, request = self._requested(scales, own, more | {"seed": seed})
-                if request is None:
-                    continue
-                request = settle(request, of_size, count_given="count" in chosen)
-                values = beside.values_of_cell(own, more)
-                values |= as_run(values, request)
-                if len(seeds) > 1:
-                    values["seed"] = request.seed
-                cell = Cell(sweep=self.name, scale=of_size, values=values, request=request)
-                cells.setdefault((*point, request.seed), cell)
+        for point in space.points():
+            if cell := self._cell(space, point):
+                cells.setdefault((*(point | {"seed": cell.request.seed}).values(),), cell)
         return _in_age_order(tuple(cells.values()))
+
+    def drawn_cells(
+        self,
+        scale: Scale,
+        chosen: Axes,
+        ranges: Mapping[str, Range],
+        trials: int,
+        *,
+        sized: Callable[[str], Scale] = load_scale,
+        budgeted: Callable[[Scale, int], Scale] = with_budget,
+    ) -> tuple[Cell, ...]:
+        """So many cells of a random search, some of whose axes are ranges.
+
+        Each has a place: the points of the other axes come in an order that the first data seed
+        decides, over and over, and the seed and the place decide what is drawn from the ranges. So
+        more trials contain the cells of fewer.
+
+        Raises:
+            UsageError: as `cells`.
+        """
+        low_ends = {name: (of_axis.low,) for name, of_axis in ranges.items()}
+        space = self._space(scale, {**chosen, **low_ends}, sized, budgeted)
+        seed = int(space.seeds[0])
+        points = first_of_permutation(list(space.points()), space.size, seed)
+        cells: dict[tuple[Value, ...], Cell] = {}
+        for place in range(PLACES * trials):
+            drawn = {name: r.drawn(name, seed, place) for name, r in ranges.items()}
+            point = points[place % len(points)] | drawn
+            if cell := self._cell(space, point):
+                cell = dataclasses.replace(cell, values={**cell.values, **drawn})
+                cells.setdefault((*(point | {"seed": cell.request.seed}).values(),), cell)
+            if len(cells) == trials:
+                break
+        return tuple(cells.values())
+
+    def _space(
+        self,
+        scale: Scale,
+        chosen: Axes,
+        sized: Callable[[str], Scale],
+        budgeted: Callable[[Scale, int], Scale],
+    ) -> CellSpace:
+        losses = settings_apart(chosen.get("loss", ()), chosen)
+        return CellSpace(
+            grids=self.grids(scale, chosen),
+            beside=Beside(values=self._beside(chosen), losses=losses),
+            seeds=self._distinct("seed", chosen.get("seed", self.seeds)),
+            scales=scales_of(scale, sized, budgeted),
+            count_given="count" in chosen,
+        )
+
+    def _cell(self, space: CellSpace, point: Mapping[str, Value]) -> Cell | None:
+        """The cell at a point; None where the trial function says that there is none."""
+        own = {axis: point[axis] for axis in self.axes}
+        more = {name: point[name] for name in space.beside.values}
+        scale, request = self._requested(space.scales, own, more | {"seed": point["seed"]})
+        if request is None:
+            return None
+        request = settle(request, scale, count_given=space.count_given)
+        values = space.beside.values_of_cell(own, more)
+        values |= as_run(values, request)
+        if len(space.seeds) > 1:
+            values["seed"] = request.seed
+        return Cell(sweep=self.name, scale=scale, values=values, request=request)
 
     def _requested(
         self, scales: Scales, own: Mapping[str, Value], more: Mapping[str, Value]

@@ -84,7 +84,7 @@ def check_setting(name: str, value: Setting) -> Setting:
     """
     field = field_named(name)
     kinds = str if field in _CHOICES else (int, float) if field in _RANGES else int
-    if not isinstance(value, kinds) or isinstance(value, bool) or value != value:
+    if not isinstance(value, kinds) or isinstance(value, bool):
         allowed = " or ".join(_CHOICES.get(field, ())) or (
             _range(field) if field in _RANGES else "a whole number"
         )

@@ -3,7 +3,7 @@
 import argparse
 import difflib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from raydistill.core.errors import UsageError
@@ -32,7 +32,8 @@ class Parser(argparse.ArgumentParser):
         """The flags in `argv`.
 
         Raises:
-            UsageError: if one is unknown, or lacks its value.
+            UsageError: if one is unknown, lacks its value, or is given again though it has only
+                one value.
         """
         flags, rest = self.parse_known_args(bound(argv))
         if rest:
@@ -40,15 +41,35 @@ class Parser(argparse.ArgumentParser):
             near = difflib.get_close_matches(given, list(self._options(argv)), n=1)
             hint = f", did you mean {near[0]}?" if near else ""
             self.error(f"unknown flag or argument {given!r}{hint}")
+        self._check_repeats(argv)
         return flags
 
-    def _options(self, argv: Sequence[str]) -> Iterator[str]:
-        """Its flags, and those of the commands that `argv` names."""
-        yield from self._option_string_actions
+    def has(self, name: str) -> bool:
+        """Whether there is such a flag."""
+        return name in self._option_string_actions
+
+    def _check_repeats(self, argv: Sequence[str]) -> None:
+        """Refuse a flag that has one value and is given two; a switch may be repeated."""
+        actions = self._options(argv)
+        names: dict[str, str] = {}  # as given, by what they set
+        for word in bound(argv):
+            name = word.partition("=")[0]
+            action = actions.get(name)
+            if action is None or isinstance(action, argparse._AppendAction):
+                continue
+            if action.dest in names and (action.nargs != 0 or name != names[action.dest]):
+                both = " and ".join(dict.fromkeys((names[action.dest], name)))
+                self.error(f"{both} given twice: give one")
+            names[action.dest] = name
+
+    def _options(self, argv: Sequence[str]) -> dict[str, argparse.Action]:
+        """Its flags by name, and those of the commands that `argv` names."""
+        options = dict(self._option_string_actions)
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
                 for name in action.choices.keys() & set(argv):
-                    yield from action.choices[name]._options(argv)
+                    options |= action.choices[name]._options(argv)
+        return options
 
 
 def bound(argv: Sequence[str]) -> list[str]:

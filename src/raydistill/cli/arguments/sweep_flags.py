@@ -6,11 +6,12 @@ Values of an axis replace the sweep's own; of any other field every cell gets th
 import argparse
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from raydistill.cli.arguments.chosen_values import ChosenValues, chosen_values
 from raydistill.cli.arguments.storage import (
     SCALE_VARIABLE,
     scale_named,
@@ -18,12 +19,12 @@ from raydistill.cli.arguments.storage import (
     tracking_uri_of,
 )
 from raydistill.cli.arguments.text_flags import with_text
-from raydistill.cli.arguments.values import axis_values, split
+from raydistill.cli.arguments.values import axis_values
 from raydistill.core.errors import UsageError
 from raydistill.core.paths import resolve_path
-from raydistill.distillation.teacher_placement import check_placement, excerpt_of
+from raydistill.distillation.teacher_placement import check_placement
 from raydistill.evaluation.lm_harness.task_data import requested_evaluation
-from raydistill.planning.axes.change import CHANGE, POINT
+from raydistill.planning.axes.ranges import levels_of
 from raydistill.planning.cell import REFERENCE, Cell, Value
 from raydistill.planning.custom_model import RECIPES, TESTS, CustomModel, revisions, scale_of
 from raydistill.planning.plan import Options, SweepPlan
@@ -45,8 +46,8 @@ from raydistill.planning.search_settings import (
     check_search,
     first_of_permutation,
 )
-from raydistill.planning.sweep import BUDGET, FIELDS, TRAINING_FIELDS, Sweep
-from raydistill.specs.recipe import axis_name, check_recipe, field_named, is_setting
+from raydistill.planning.sweep import BUDGET, MOST_CELLS, Sweep
+from raydistill.specs.recipe import check_recipe
 from raydistill.specs.scale import Scale, load_scale, with_heal
 from raydistill.specs.trial import NoTeacher
 from raydistill.storage.store import Store
@@ -59,25 +60,20 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         UsageError: if a flag's value is not allowed.
     """
     name, scale_from = scale_named(flags)
-    chosen, settings = _chosen_values(sweep, flags)
-    budgets = [int(tokens) for tokens in chosen.get(BUDGET, ()) if BUDGET not in sweep.axes]
+    chosen = chosen_values(sweep, flags)
+    budgets = [int(tokens) for tokens in chosen.values.get(BUDGET, ()) if BUDGET not in sweep.axes]
     budget = max(budgets, default=None)
-    scale = _scale(flags, name, settings, budget)
-    cells = sweep.cells(
-        scale,
-        chosen,
-        sized=lambda size: scale if size == scale.name else _scale(flags, size, settings, budget),
-        budgeted=lambda own, other: _scale(
-            flags, name if own.brought else own.name, settings, other
+    scale = _scale(flags, name, chosen.settings, budget)
+    scales = {
+        "sized": lambda size: (
+            scale if size == scale.name else _scale(flags, size, chosen.settings, budget)
         ),
-        allow_many=flags.yes,
-    )
-    if not cells:
-        raise UsageError(f"{sweep.name} has no cell with these flags: name other values")
-    searching = _searching(sweep, flags, len(cells))
+        "budgeted": lambda own, other: _scale(
+            flags, name if own.brought else own.name, chosen.settings, other
+        ),
+    }
+    searching, cells = _searched_cells(sweep, flags, chosen, scale, scales)
     seed = cells[0].request.seed
-    if searching.name == RANDOM:
-        cells = tuple(first_of_permutation(cells, searching.trials, seed))
     references = _references(sweep, flags, scale, searching)
     cells += references
     check_recipes(cells)
@@ -127,6 +123,37 @@ def _assumed(flags: argparse.Namespace) -> Assumption | Literal["nothing"]:
     return assumed_speed(flags.device, *(flags.utilisation or (UTILISATION, UTILISATION)))
 
 
+def _searched_cells(
+    sweep: Sweep,
+    flags: argparse.Namespace,
+    chosen: ChosenValues,
+    scale: Scale,
+    scales: Mapping[str, Any],
+) -> tuple[SearchSettings, tuple[Cell, ...]]:
+    """How is searched, and the cells to search; `scales` are those of `Sweep.cells`."""
+    search = flags.search or sweep.searching.name
+    values = {**chosen.values, **(levels_of(chosen.ranges) if search == TPE else {})}
+    if chosen.ranges and search == RANDOM:
+        searching = _searching(sweep, flags, MOST_CELLS)
+        cells = sweep.drawn_cells(scale, values, chosen.ranges, searching.trials, **scales)
+    elif chosen.ranges and search != TPE:
+        axis, of_axis = next(iter(chosen.ranges.items()))
+        raise UsageError(
+            f"{axis}={of_axis}: a range is drawn from by --search {RANDOM} or {TPE}; "
+            f"--search {search} takes values, or a step behind the range, as in 1..8:1"
+        )
+    else:
+        cells = sweep.cells(scale, values, allow_many=flags.yes, **scales)
+    if not cells:
+        raise UsageError(f"{sweep.name} has no cell with these flags: name other values")
+    if chosen.ranges and search == RANDOM:
+        return searching, cells
+    searching = _searching(sweep, flags, len(cells))
+    if search == RANDOM:
+        cells = tuple(first_of_permutation(cells, searching.trials, cells[0].request.seed))
+    return searching, cells
+
+
 def _wants_lr_probe(flags: argparse.Namespace, scale: Scale, cells: Sequence[Cell]) -> bool:
     """Whether each arm tries three peaks: as the flag says, else for the recipe of a `--model`."""
     cells_have_rates = any(cell.request.peak_lr != "scale" for cell in cells)
@@ -141,59 +168,6 @@ def _wants_lr_probe(flags: argparse.Namespace, scale: Scale, cells: Sequence[Cel
     flags_have_rate = any(field in ("lr", "peak_lr") for field, _ in assignments)
     heals = bool(scale.brought) and not scale.like and flags.recipe in (None, RECIPES[0])
     return heals and not flags_have_rate and not cells_have_rates
-
-
-def _chosen_values(
-    sweep: Sweep, flags: argparse.Namespace
-) -> tuple[dict[str, tuple[Value, ...]], dict[str, Value]]:
-    """The values that the flags name by field or axis, and the recipe's that all cells have."""
-    chosen: dict[str, tuple[Value, ...]] = {}
-    settings: dict[str, Value] = {}
-    for name, texts in _texts(sweep, flags).items():
-        own = sweep.every_value(name)
-        if texts == ["all"] and own and name != "location":
-            values = own
-        else:
-            values = axis_values(name, texts, revisions=flags.model is not None, own=own)
-        if len(set(values)) == 1 and is_setting(name) and name not in sweep.axes:
-            settings[name] = values[0]
-        elif values:
-            chosen[name] = values
-    if excerpt := excerpt_of(flags.teacher_placement):
-        chosen["excerpt"] = (excerpt,)
-    return chosen | ({"allow_ends": (True,)} if flags.allow_ends else {}), settings
-
-
-def _texts(sweep: Sweep, flags: argparse.Namespace) -> dict[str, list[str]]:
-    """What the flags say of each field or axis; of an ablation `--set` says what is changed."""
-    names = dict.fromkeys((*FIELDS, *TRAINING_FIELDS, *sweep.axes))
-    texts = {name: list(getattr(flags, name) or ()) for name in names}
-    if CHANGE not in sweep.axes:
-        for name, text in flags.set:
-            texts.setdefault(_axis(name, sweep), []).append(text)
-        return texts
-    texts[CHANGE] += _changes(flags.set)
-    for name, text in itertools.chain(*flags.around):
-        texts.setdefault(name if name in names else _axis(name, sweep), []).append(text)
-    return texts
-
-
-def _changes(assignments: Iterable[tuple[str, str]]) -> list[str]:
-    """The values of an ablation's axis: the point itself, and each value of `--set`."""
-    changes = [f"{name}={value}" for name, text in assignments for value in split(name, text)]
-    return [POINT, *changes] if changes else []
-
-
-def _axis(name: str, sweep: Sweep) -> str:
-    """The axis that `--set` means: one of the sweep's own, else a field of the recipe.
-
-    Raises:
-        UsageError: if there is none of that name.
-    """
-    if name in sweep.axes:
-        return name
-    field = field_named(name)
-    return field if field in sweep.axes else axis_name(field)
 
 
 def check_recipes(cells: Sequence[Cell]) -> None:

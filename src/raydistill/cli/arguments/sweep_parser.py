@@ -14,6 +14,7 @@ from raydistill.cli.arguments.values import (
     number_range,
     whole,
 )
+from raydistill.core.errors import UsageError
 from raydistill.distillation.teacher_placement import AUTO, PLACEMENTS
 from raydistill.planning.axes.change import CHANGE
 from raydistill.planning.custom_model import RECIPES
@@ -41,29 +42,34 @@ def sweep_parser(sweep: Sweep, program: str | None = None) -> Parser:
     """The parser of a sweep's flags, behind the words that start it."""
     epilog = f"axes: {', '.join(sweep.axes)}; {EXITS}"
     parser = Parser(prog=program, description=sweep.question, epilog=epilog, allow_abbrev=False)
-    _cell_flags(parser, sweep)
+    cell_flags = _cell_flags(parser, sweep)
     _training_flags(parser)
     _measuring_flags(parser)
     _running_flags(parser)
+    for axis in [axis for axis in sweep.axes if axis not in FIELD_HELP]:
+        names = [name for name in (f"--{axis}", f"--{axis}s") if not parser.has(name)]
+        if f"--{axis}" not in names:
+            raise UsageError(
+                f"sweep {sweep.name!r}: axis {axis!r} is the name of a flag that every sweep has: "
+                "choose another"
+            )
+        cell_flags.add_argument(*names, action="append", help="an axis of this sweep, or all")
     return parser
 
 
-def _cell_flags(parser: Parser, sweep: Sweep) -> None:
+def _cell_flags(parser: Parser, sweep: Sweep) -> argparse._ArgumentGroup:
     group = parser.add_argument_group(
-        "which cells (values with commas; of an axis of the sweep: instead of its own)"
+        "which cells (values with commas: an axis; of the sweep's axes: instead of its own)"
     )
     for field in (*FIELDS, *TRAINING_FIELDS):
         group.add_argument(f"--{field}", action="append", help=FIELD_HELP[field])
-    for axis in [axis for axis in sweep.axes if axis not in FIELD_HELP]:
-        names = (f"--{axis}", f"--{axis}s")
-        group.add_argument(*names, action="append", help="an axis of this sweep, or all")
     group.add_argument(
         "--set",
         action="append",
         type=assignment("--set", "lr=1e-4,3e-4"),
         default=[],
         metavar="lr=1e-4,3e-4",
-        help="of the recipe; several values of any field make it an axis",
+        help="of the recipe; a random search or tpe draws from a range: lr=1e-5..1e-3:log",
     )
     if CHANGE in sweep.axes:
         group.add_argument(
@@ -88,6 +94,7 @@ def _cell_flags(parser: Parser, sweep: Sweep) -> None:
         help="how many cells a search takes, or a funnel to the end",
     )
     group.add_argument("--objective", help=f"of tpe, one or several: {', '.join(OBJECTIVES)}")
+    return group
 
 
 def _training_flags(parser: Parser) -> None:

@@ -1,11 +1,14 @@
 """The values of flags: text is read, or refused in one line that says what is allowed."""
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from raydistill.core.errors import UsageError
 from raydistill.core.units import parse_tokens
+from raydistill.planning.axes.ranges import LOG, Range, stepped
 from raydistill.planning.cell import Value
 from raydistill.specs.locations import every_location, is_list
 from raydistill.specs.recipe import is_setting, read_setting
@@ -27,19 +30,88 @@ def axis_values(
         own: the sweep's own values of an axis; if all are numbers, the flag takes numbers too.
     """
     values: list[Value] = []
-    for text in texts or ():
-        items = split(name, text)
-        if not all(items):
-            raise UsageError(f"--{name} {text!r} has an empty value: write values with commas")
-        values += (
-            items if name == "age" and revisions else [_value(name, item, own) for item in items]
-        )
+    for item in items(name, texts or ()):
+        ends = _ends(name, item, own)
+        if name == "age" and revisions:
+            values.append(item)
+        elif ends is None:
+            values.append(_value(name, item, own))
+        elif ends.step in ("", LOG):
+            raise UsageError(
+                f"--{name} {item!r}: a range stands alone; a step makes values of it, "
+                f"such as {item.partition(':')[0]}:STEP"
+            )
+        else:
+            values += stepped(ends.low, ends.high, _value(name, ends.step, own))
     return tuple(values)
 
 
-def split(name: str, text: str) -> list[str]:
-    """The values that a flag's text holds, with commas between them."""
-    return _locations(text) if name == "location" else [item.strip() for item in text.split(",")]
+def axis_range(name: str, texts: Sequence[str], own: Sequence[Value] = ()) -> Range | None:
+    """The range that a flag was given for a numeric axis, from which a search draws; else None.
+
+    Raises:
+        UsageError: if its ends are not in order, or 0 on a log scale.
+    """
+    every = items(name, texts)
+    ends = _ends(name, every[0], own) if len(every) == 1 else None
+    if ends is None or ends.step not in ("", LOG):
+        return None
+    whole = isinstance(ends.low, int)
+    low, high = float(ends.low), float(ends.high)
+    return Range(low=low, high=high, is_log=ends.step == LOG, is_whole=whole)
+
+
+def loss_values(texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The losses that a flag was given, and the names of the settings that have several values.
+
+    >>> loss_values(["lm,kd+temperature=1,2"])
+    (('lm', 'kd+temperature=1', 'kd+temperature=2'), ('temperature',))
+    """
+    losses: list[str] = []
+    several: dict[str, None] = {}  # in order
+    for text in items("loss", texts):
+        name, *settings = text.split("+")
+        pairs = [setting.partition("=") for setting in settings]
+        several |= {key: None for key, _, values in pairs if "," in values}
+        choices = [[f"{key}{eq}{value}" for value in text.split(",")] for key, eq, text in pairs]
+        losses += ["+".join([name, *chosen]) for chosen in itertools.product(*choices)]
+    return tuple(losses), tuple(several)
+
+
+def items(name: str, texts: Sequence[str]) -> list[str]:
+    """The values of a flag as texts.
+
+    Raises:
+        UsageError: if one is empty.
+    """
+    every: list[str] = []
+    for text in texts:
+        of_text = _locations(text) if name == "location" else [i.strip() for i in text.split(",")]
+        if not all(of_text):
+            raise UsageError(f"--{name} {text!r} has an empty value: write values with commas")
+        for item in of_text:
+            if every and "+" in every[-1] and re.match(r"[-.\d]", item):
+                every[-1] += f",{item}"  # of the setting of a loss
+            else:
+                every.append(item)
+    return every
+
+
+class _Ends(NamedTuple):
+    low: int | float
+    high: int | float
+    step: str  # LOG, a number, or empty
+
+
+def _ends(name: str, item: str, own: Sequence[Value]) -> _Ends | None:
+    """The ends of `1e-5..1e-3:log`, of a numeric axis; None of anything else."""
+    match = re.fullmatch(r"([^:]+?)\.\.([^:]+)(?::(.+))?", item)
+    if match is None or name == "location":
+        return None
+    low, high = (_value(name, end.strip(), own) for end in (match[1], match[2]))
+    if isinstance(low, str) or isinstance(high, str):
+        return None
+    return _Ends(low, high, (match[3] or "").strip())
 
 
 def _value(name: str, item: str, own: Sequence[Value]) -> Value:

@@ -84,6 +84,9 @@ def _ask(flags: argparse.Namespace) -> TableRequest | None:
         return None
     if not (flags.rows and flags.cols):
         raise UsageError("a table needs both --rows and --cols, such as --rows location --cols age")
+    fields = [name for name, _ in flags.where]
+    if repeated := [name for name in fields if fields.count(name) > 1]:
+        raise UsageError(f"--where {repeated[0]} is given twice: give one value")
     return TableRequest(
         rows=flags.rows,
         cols=flags.cols,

@@ -1,7 +1,9 @@
 """What flags vary beside the axes of a sweep's own, and the scale of each of their values."""
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from raydistill.distillation.loss_name import canonical_loss, loss_settings
@@ -57,6 +59,30 @@ class Beside:
             values |= {"loss": rest} if "loss" in values else {}
             values |= settings
         return values
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellSpace:
+    """What the cells of a sweep at a scale are made from."""
+
+    grids: Sequence[Mapping[str, Sequence[Value]]]  # of the sweep's own axes
+    beside: Beside
+    seeds: Sequence[Value]
+    scales: Scales
+    count_given: bool
+
+    @property
+    def size(self) -> int:
+        """How many points there are, those of several grids as often."""
+        each_grid = len(self.seeds) * math.prod(map(len, self.beside.values.values()))
+        return each_grid * sum(math.prod(map(len, grid.values())) for grid in self.grids)
+
+    def points(self) -> Iterator[dict[str, Value]]:
+        """The values of every axis, of what flags name beside them, and the seed."""
+        for grid in self.grids:
+            axes = {**grid, **self.beside.values, "seed": self.seeds}
+            for values in itertools.product(*axes.values()):
+                yield dict(zip(axes, values, strict=True))
 
 
 def settings_apart(

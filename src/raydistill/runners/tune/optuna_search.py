@@ -14,6 +14,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import Trial, TrialState, create_trial
 
 from raydistill.core.serialization import digest
+from raydistill.planning.axes.ranges import FEWEST_LEVELS
 from raydistill.planning.outcomes import study_url
 from raydistill.planning.prepared import PreparedSweep
 from raydistill.planning.search_settings import OBJECTIVES, first_of_permutation
@@ -43,8 +44,9 @@ class Study(InOrder):
     """Optuna's TPE over the cells of a sweep, each at most once; of several losses the Pareto set.
 
     The sampler goes through the axes in order and draws only where the cells that match so far
-    differ: a control has no count to choose. An axis of floats is drawn on a log scale and rounded
-    to the nearest of its values, every other axis is categorical. A draw that is no cell, or was
+    differ: a control has no count to choose. An axis of floats above 0 is drawn on a log scale and
+    rounded to the nearest of its values, and so are the values of a range, evenly if 0 is among
+    them; every other axis is categorical. A draw that is no cell, or was
     drawn before, is marked as failed, which TPE does not learn from. A draw that is the same work
     as another cell gets that one's result, without training.
 
@@ -150,12 +152,13 @@ class Study(InOrder):
         """The cell that a trial of the sampler chooses, axis by axis; None if there is none."""
         matching = list(self._cells.values())
         for name, distribution in self._space.items():
-            if len({cell.axes[name] for cell in matching}) > 1:
+            values = dict.fromkeys(cell.axes[name] for cell in matching if name in cell.axes)
+            if len(values) > 1:
                 value = _suggest(trial, name, distribution)
-                nearest = min((cell.axes[name] for cell in matching), key=partial(_distance, value))
+                nearest = min(values, key=partial(_distance, value, distribution))
                 if nearest != value and not isinstance(distribution, FloatDistribution):
                     return None
-                matching = [cell for cell in matching if cell.axes[name] == nearest]
+                matching = [cell for cell in matching if cell.axes.get(name, nearest) == nearest]
         return matching[0]
 
     def _trial_of(self, values: Values) -> Trial:
@@ -180,7 +183,7 @@ class Study(InOrder):
         self.stored.add_trial(
             create_trial(
                 params=dict(cell.axes),
-                distributions=self._space,
+                distributions={name: self._space[name] for name in cell.axes},
                 values=self._known[key],
                 user_attrs={"key": key},
             )
@@ -189,34 +192,40 @@ class Study(InOrder):
 
 def study_space(candidates: Sequence[Candidate]) -> dict[str, list[AxisValue]]:
     """The values of every axis, in order, which a study in a database cannot change."""
+    names = dict.fromkeys(name for cell in candidates for name in cell.axes)
     return {
-        name: list(dict.fromkeys(cell.axes[name] for cell in candidates))
-        for name in candidates[0].axes
+        name: list(dict.fromkeys(cell.axes[name] for cell in candidates if name in cell.axes))
+        for name in names
     }
 
 
 def _distribution(values: Sequence[AxisValue]) -> BaseDistribution:
-    floats = [value for value in values if isinstance(value, float) and value > 0]
-    if len(floats) == len(values):
-        return FloatDistribution(min(floats), max(floats), log=True)
+    numbers = [value for value in values if not isinstance(value, str)]
+    floats = [value for value in numbers if isinstance(value, float)]
+    rates = len(floats) == len(values) and min(floats) > 0
+    of_range = len(numbers) == len(values) >= FEWEST_LEVELS and floats
+    if rates or of_range:
+        return FloatDistribution(min(numbers), max(numbers), log=min(numbers) > 0)
     return CategoricalDistribution(tuple(values))
 
 
 def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> AxisValue:
     value: AxisValue
     if isinstance(distribution, FloatDistribution):
-        value = trial.suggest_float(name, distribution.low, distribution.high, log=True)
+        low, high = distribution.low, distribution.high
+        value = trial.suggest_float(name, low, high, log=distribution.log)
     else:
         assert isinstance(distribution, CategoricalDistribution), distribution
         value = trial.suggest_categorical(name, distribution.choices)
     return value
 
 
-def _distance(value: AxisValue, other: AxisValue) -> float:
-    """Between two values of an axis: on a log scale, or 0 and 1."""
-    if isinstance(value, float) and isinstance(other, float):
-        return abs(math.log(value / other))
-    return float(value != other)
+def _distance(value: AxisValue, distribution: BaseDistribution, other: AxisValue) -> float:
+    """Between two values of an axis: on its scale, or 0 and 1."""
+    if not isinstance(distribution, FloatDistribution):
+        return float(value != other)
+    scale = math.log if distribution.log else float
+    return abs(scale(float(value)) - scale(float(other)))
 
 
 def _matching(

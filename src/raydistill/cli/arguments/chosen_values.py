@@ -1,0 +1,108 @@
+"""The values that a sweep's flags name: of its axes, of other fields, and ranges to draw from."""
+
+import argparse
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+
+from raydistill.cli.arguments.values import axis_range, axis_values, items, loss_values
+from raydistill.distillation.loss_name import loss_settings
+from raydistill.distillation.teacher_placement import excerpt_of
+from raydistill.planning.axes.change import CHANGE, POINT
+from raydistill.planning.axes.ranges import Range
+from raydistill.planning.cell import Value
+from raydistill.planning.sweep import FIELDS, TRAINING_FIELDS, Sweep
+from raydistill.specs.recipe import axis_name, field_named, is_setting
+from raydistill.specs.trial import TrialRequest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChosenValues:
+    """What flags say of the cells of a sweep, by axis or field.
+
+    `settings` are those of the recipe that all cells have; `ranges` are what a search draws from.
+    """
+
+    values: Mapping[str, tuple[Value, ...]]
+    settings: Mapping[str, Value]
+    ranges: Mapping[str, Range]
+
+
+def chosen_values(sweep: Sweep, flags: argparse.Namespace) -> ChosenValues:
+    """The values that the flags name.
+
+    Raises:
+        UsageError: if one is not of the type of its axis.
+    """
+    values: dict[str, tuple[Value, ...]] = {}
+    settings: dict[str, Value] = {}
+    ranges: dict[str, Range] = {}
+    for name, texts in _texts(sweep, flags).items():
+        if (of_axis := axis_range(name, texts, sweep.every_value(name))) is not None:
+            ranges[name] = of_axis
+            continue
+        named = _values(name, texts, sweep, flags)
+        if len(set(named)) == 1 and is_setting(name) and name not in sweep.axes:
+            settings[name] = named[0]
+        elif named:
+            values[name] = named
+    values |= _settings_apart(flags, sweep)
+    if excerpt := excerpt_of(flags.teacher_placement):
+        values["excerpt"] = (excerpt,)
+    values |= {"allow_ends": (True,)} if flags.allow_ends else {}
+    return ChosenValues(values=values, settings=settings, ranges=ranges)
+
+
+def _texts(sweep: Sweep, flags: argparse.Namespace) -> dict[str, list[str]]:
+    """What the flags say of each field or axis; of an ablation `--set` says what is changed."""
+    names = dict.fromkeys((*FIELDS, *TRAINING_FIELDS, *sweep.axes))
+    texts = {name: list(getattr(flags, name) or ()) for name in names}
+    if CHANGE not in sweep.axes:
+        for name, text in flags.set:
+            texts.setdefault(_axis(name, sweep), []).append(text)
+        return texts
+    texts[CHANGE] += _changes(flags.set)
+    for name, text in itertools.chain(*flags.around):
+        texts.setdefault(name if name in names else _axis(name, sweep), []).append(text)
+    return texts
+
+
+def _changes(assignments: Iterable[tuple[str, str]]) -> list[str]:
+    """The values of an ablation's axis: the point itself, and each value of `--set`."""
+    changes = [f"{name}={value}" for name, text in assignments for value in items(name, [text])]
+    return [POINT, *changes] if changes else []
+
+
+def _values(
+    name: str, texts: list[str], sweep: Sweep, flags: argparse.Namespace
+) -> tuple[Value, ...]:
+    own = sweep.every_value(name)
+    if texts == ["all"] and own and name != "location":
+        return own
+    if name in ("loss", "arm"):  # an arm may be a loss
+        return loss_values(texts)[0]
+    return axis_values(name, texts, revisions=flags.model is not None, own=own)
+
+
+def _settings_apart(
+    flags: argparse.Namespace, sweep: Sweep
+) -> Iterator[tuple[str, tuple[Value, ...]]]:
+    """The settings of losses that have several values, which are axes of their own."""
+    requested = {field.name for field in fields(TrialRequest)}
+    losses, names = loss_values(flags.loss or ())
+    for name in names:
+        if name not in requested and name not in sweep.axes and not is_setting(name):
+            of_losses = [loss_settings(loss)[1] for loss in losses]
+            yield name, tuple(settings[name] for settings in of_losses if name in settings)
+
+
+def _axis(name: str, sweep: Sweep) -> str:
+    """The axis that `--set` means: one of the sweep's own, else a field of the recipe.
+
+    Raises:
+        UsageError: if there is none of that name.
+    """
+    if name in sweep.axes:
+        return name
+    field = field_named(name)
+    return field if field in sweep.axes else axis_name(field)
