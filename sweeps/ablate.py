@@ -36,12 +36,9 @@ AXES: Axes = {
         *("warmup_tokens=0", "loss=kd", "location=middle", "location=none"),
     ),
 }
-OF_PAPER = (
-    "warm_phase_tokens=0",
-    "batch_tokens*0.5",
-    "gap=500M",
-)  # of no --model
-FULL: Axes = {**AXES, "change": (*AXES["change"], *OF_PAPER)}
+# A model of one's own may have no warm phase, a smallest batch, and a budget without room for gaps.
+OF_SCALES = ("warm_phase_tokens=0", "batch_tokens*0.5", "gap=500M")
+FULL: Axes = {**AXES, "change": (*AXES["change"], *OF_SCALES)}
 LARGE: Axes = {**FULL, "age": (160 * B,)}
 SMOKE: Axes = {**AXES, "change": (POINT, "lr*0.5", "lr*2", "weight_decay=0", "location=none")}
 

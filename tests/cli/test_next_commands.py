@@ -20,7 +20,6 @@ SWEEPS = {
     "when_to_drop": ("--gap", "0,1B", "--age", "320B", "--location", "input"),
     "how_many_to_drop": ("--size", "smoke", "--count", "1,2", "--age=320B"),
     "teacher_free_vs_kd": ("--arms", "control,kd", "--seed", "1"),
-    "ablate": ("--set", "lr=2e-3", "--seed", "1"),
     "search": (
         *("--search", "grid", "--location", "input,3-4", "--count", "2", "--gap", "0"),
         *("--loss", "lm", "--lr_factor", "1,0.5"),
@@ -32,12 +31,13 @@ def trials_of(plan):
     return tuple(map(int, re.search(r"distinct trials (\d+) · done (\d+)", plan).groups()))
 
 
-def assert_they_run(printed, trials):
-    """All are planned; the one for a cluster is the same again, the others train more."""
+def assert_they_run(printed, trials, started="python"):
+    """All begin as it was started, and are planned; one is the same again, others train more."""
     commands = commands_in(printed)
     *others, same = [command for command in commands if "sweeps/" in command]
     assert len(others) >= 2
-    assert same.startswith("ray job submit -- python /")
+    assert same.startswith(f"ray job submit -- {started} /")
+    assert all(command.startswith(f"{started} /") for command in others)
     plan = run_printed(same, "--dry-run")
     assert (plan.returncode, plan.stderr) == (0, "")
     assert trials_of(plan.stdout) == (trials, trials)
@@ -57,13 +57,23 @@ def test_every_sweep_says_how_to_go_on_with_its_flags(name, prepared, tmp_path):
     done = sweeping.here(name, storage, *SWEEPS[name])
     assert done.returncode == 0, done.stderr
     assert "nothing is trained" in done.stdout
-    assert ("Effect of each change" in done.stdout) == (name == "ablate")
     commands = assert_they_run(done.stdout, trials=2 + 2 * (name == "search"))
     for command in commands:
         words = shlex.split(command, comments=True)
         assert str(storage) in words
         if "sweeps/" in command:
             assert "smoke" in words
+
+
+def test_a_file_of_ones_own_goes_on_by_its_path(prepared, tmp_path):
+    """Here with the table that an ablation ends with."""
+    storage, flags = prepared(tmp_path), ("--set", "lr=2e-3", "--seed", "1")
+    trained_here.train(storage, *flags, script="ablate")
+    done = sweeping.command(storage, "sweep", "sweeps/ablate.py", *flags)
+    assert done.returncode == 0, done.stderr
+    assert "nothing is trained" in done.stdout
+    assert "Effect of each change" in done.stdout
+    assert_they_run(done.stdout, trials=2, started="raydistill sweep")
 
 
 def test_the_flags_of_a_model_of_ones_own_are_repeated(prepared, tmp_path, monkeypatch):

@@ -1,13 +1,11 @@
 """`raydistill sweep`: the project's sweeps by name, one's own by file, mistakes by their line."""
 
 import re
-import shlex
 
 import pytest
 
 from raydistill.core.paths import sweep_files
-from support import sweeping, trained_here
-from support.printed import commands_in, run_printed
+from support import sweeping
 
 OWN = """from raydistill.api import NONE, Age, B, Scale, Sweep, TrialRequest
 
@@ -128,17 +126,3 @@ def test_a_file_that_is_not_there(tmp_path):
         done = sweeping.command(tmp_path / "storage", "sweep", path)
         assert done.returncode == 2
         assert "is no file here" in done.stderr
-
-
-def test_what_it_prints_at_its_end_begins_as_it_was_started(own, prepared, tmp_path):
-    storage, launcher = prepared(tmp_path / "storage"), ["raydistill", "sweep", str(own)]
-    trained_here.train(storage, "--age", "320B", "--location", "none,input")
-    done = sweeping.command(storage, "sweep", own)
-    assert done.returncode == 0, done.stderr
-    commands = [command for command in commands_in(done.stdout) if str(own) in command]
-    *others, same = [shlex.split(command) for command in commands]
-    assert len(others) >= 2
-    assert same[:7] == ["ray", "job", "submit", "--", *launcher]
-    assert all(words[:3] == launcher for words in others)
-    plan = run_printed(commands[-1], "--dry-run")
-    assert "distinct trials 2 · done 2" in plan.stdout, plan.stderr

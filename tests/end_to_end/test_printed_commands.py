@@ -29,7 +29,7 @@ PACKAGE = sweeping.ROOT / "src/raydistill"
 PRINTED = {
     "cli/main.py": "python",  # test_next_commands
     "cli/next_commands.py": "ray",
-    "cli/commands/sweep.py": "raydistill",  # test_sweep
+    "cli/commands/sweep.py": "raydistill",  # test_next_commands
     "core/paths.py": "python",  # test_ranking, test_rerun_command; of a wheel: test_wheel
     "cli/commands/merge_stores.py": "raydistill",  # here, as are those without another place
     "cli/commands/doctor.py": "raydistill",
