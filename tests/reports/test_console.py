@@ -77,3 +77,15 @@ def test_what_work_tells_is_shown_and_taken_off_again():
         line = "".join(str(n) for n in tracked(range(3), "counting", "numbers"))
     assert line == "012"
     assert console.file.getvalue() == ""  # it took no second
+
+
+@pytest.mark.parametrize("total", [4_000_000, UNKNOWN])
+def test_a_stage_that_hangs_says_since_when(total):
+    pace = Pace()
+    for second in range(10):
+        pace.add(second, 100_000 * second)
+    for second in (*range(10, 400, 7), 400):
+        pace.add(second, 900_000)
+    assert progress_text(at(900_000, total), pace).endswith(", no progress for 6 min 31 s")
+    pace.add(401, 1_000_000)
+    assert "no progress" not in progress_text(at(1_000_000, total), pace)

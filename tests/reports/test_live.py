@@ -99,3 +99,19 @@ def test_a_trial_that_measures_says_what_and_how_far():
     _, line, running = shown.file.getvalue().splitlines()
     assert line.startswith("0 of 2 trials, 0 s gone")
     assert running.split() == ["input", "320B", "measuring:", "boolq,", "34", "%"]
+
+
+def test_a_file_is_told_that_nothing_goes_on_every_five_minutes():
+    now_s = [0.0]
+    console = Console(file=io.StringIO(), width=80)
+    with progress_view(2, 600_000, console, clock=lambda: now_s[0]) as view:
+        now_s[0] = 10
+        view.update("input", trial(60_000))
+        for second in range(20, 1_000, 10):
+            now_s[0] = second
+            view.remind()
+    assert console.file.getvalue().splitlines() == [
+        "0 of 2 trials, 60K of 600K tokens, 5 min 10 s gone, no progress for 5 min 0 s",
+        "0 of 2 trials, 60K of 600K tokens, 10 min 10 s gone, no progress for 10 min 0 s",
+        "0 of 2 trials, 60K of 600K tokens, 15 min 10 s gone, no progress for 15 min 0 s",
+    ]

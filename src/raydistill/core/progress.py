@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 UNKNOWN = math.inf  # a total
 GROWTH_EVERY_S = 1.0
+STALLED_S = 300.0  # without progress, from which it is said
 MIN_STEP = 0.01  # between two notes of a pace, of the time since the first
 
 
@@ -235,10 +236,13 @@ class Pace:
 
     def __init__(self) -> None:
         self._samples: list[tuple[float, float]] = []
+        self._rose_s = 0.0
 
     def add(self, now_s: float, done: float) -> None:
         """Note that so much was done by `now_s`; neither ever falls."""
         samples = self._samples
+        if not samples or done > samples[-1][1]:
+            self._rose_s = now_s
         if len(samples) > 2 and samples[-1][0] - samples[-2][0] < (
             MIN_STEP * (now_s - samples[0][0])
         ):
@@ -249,6 +253,13 @@ class Pace:
     def seconds(self) -> float:
         """Since the first note."""
         return self._samples[-1][0] - self._samples[0][0] if self._samples else 0.0
+
+    def stalled_s(self, now_s: float | None = None) -> float:
+        """Seconds without progress until `now_s`, the last note by default; 0 if they are few."""
+        if not self._samples:
+            return 0.0
+        idle_s = (self._samples[-1][0] if now_s is None else now_s) - self._rose_s
+        return idle_s if idle_s >= STALLED_S else 0.0
 
     def seconds_left(self, total: float) -> float | None:
         """Seconds until `total` is done, at the pace of the latter half of the time so far.

@@ -107,19 +107,25 @@ class ProgressLine:
 
 
 def progress_text(progress: StageProgress, pace: Pace) -> str:
-    """The stage, the part at work, how much is done, and the time left if it is known."""
+    """The stage, the part at work, how much is done, and the time left or that nothing goes on."""
     done, total, unit = progress.done, progress.total, progress.unit
     name = ": ".join(filter(None, (progress.stage, progress.part)))
     if total == UNKNOWN:
-        return f"{name}: {_amount(done, unit)} so far"
+        return f"{name}: {_amount(done, unit)} so far{_rest(pace, total)}"
     if not unit:
         amount = f"{100 * done / total:.0f} %"
     elif unit in _SHARES or done != int(done):
         amount = f"{100 * done / total:.0f} % of {_amount(total, unit)}" if total else "0 %"
     else:
         amount = f"{done:,.0f} of {_amount(total, unit)}"
+    return f"{name}: {amount}{_rest(pace, total)}"
+
+
+def _rest(pace: Pace, total: float) -> str:
+    if stalled_s := pace.stalled_s():
+        return f", no progress for {duration(stalled_s)}"
     left_s = pace.seconds_left(total)
-    return f"{name}: {amount}" + ("" if left_s is None else f", about {duration(left_s)} left")
+    return "" if left_s is None else f", about {duration(left_s)} left"
 
 
 _SHARES = ("tokens", "bytes")  # of which a share says more than a number

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -13,7 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table as Grid
 from rich.text import Text
 
-from raydistill.core.progress import Pace
+from raydistill.core.background import repeated
+from raydistill.core.progress import STALLED_S, Pace
 from raydistill.core.units import format_tokens
 from raydistill.reports.console.console import PLAIN_EVERY_S, duration
 
@@ -128,6 +129,10 @@ class _Work:
     def _total(self) -> float:
         return TRAINING_PASSES * self.total_tokens + self.total_cells * self._measured_tokens
 
+    def is_stalled(self, now_s: float) -> bool:
+        """Whether nothing has gone on for long."""
+        return self._pace.stalled_s(now_s) > 0
+
     def line(self) -> str:
         """The whole sweep in one line."""
         now_s = self.clock()
@@ -136,7 +141,9 @@ class _Work:
             done, total = map(format_tokens, (self.tokens, self.total_tokens))
             parts.append(f"{done} of {total} tokens")
         parts.append(f"{duration(now_s - self._start_s)} gone")
-        if (left_s := self._pace.seconds_left(self._total)) is not None:
+        if stalled_s := self._pace.stalled_s(now_s):
+            parts.append(f"no progress for {duration(stalled_s)}")
+        elif (left_s := self._pace.seconds_left(self._total)) is not None:
             parts.append(f"about {duration(left_s)} left")
         return ", ".join(parts)
 
@@ -146,9 +153,22 @@ class _PlainView(AbstractContextManager[ProgressView]):
         self._work, self._console = work, console
         self._lock = threading.RLock()
         self._last_s = work.clock()
+        self._beside = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._beside.enter_context(repeated(self.remind, PLAIN_EVERY_S))
+        return self
 
     def __exit__(self, *_: object) -> None:
-        return None
+        self._beside.close()
+
+    def remind(self) -> None:
+        """Say now and then that nothing goes on: no update comes then."""
+        with self._lock:
+            now_s = self._work.clock()
+            if self._work.is_stalled(now_s) and now_s - self._last_s >= STALLED_S:
+                self._last_s = now_s
+                self.note(self._work.line())
 
     def update(self, cell_key: str, metrics: RunningTrial) -> None:
         with self._lock:
