@@ -86,6 +86,17 @@ def test_every_other_axis_has_maps_of_its_own():
     assert sorted(titles) == ["loss kd", "loss lm"]
 
 
+def test_of_many_maps_those_with_the_lowest_losses_are_shown():
+    def shifted(n):
+        losses = {place: loss + 0.01 * n for place, loss in LOSSES.items()}
+        return crossed(losses, seeds=(1,), loss=f"kd+temperature={n}").cells
+
+    picture = maps(sweep([cell for n in range(14, 0, -1) for cell in shifted(n)]))[NAME]
+    assert len(picture.panels) == 12
+    assert picture.caption.endswith("The 12 maps with the lowest losses, of 14.")
+    assert "temperature=13" not in "".join(panel.alt for panel in picture.panels)
+
+
 def test_an_axis_says_how_its_values_are_spaced():
     assert spaced_label("rate", (1e-4, 3e-4, 1e-3, 3e-3)) == "rate (log spacing)"
     assert spaced_label("gap", (0, 1, 10)) == "gap (steps of equal width)"

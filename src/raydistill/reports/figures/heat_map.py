@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ONE_BASE = ("scale", "age", "text")  # losses above other bases, or on other text, are not one map
 PALETTE = "cividis"  # Nuñez et al. (2018): read alike with and without colour blindness
+MOST_MAPS = 12  # of one figure
 WIDEST = 6  # columns, above which numbers stand upright
 LABELS = {"count": "layers removed", "gap": "gap between two removals", "lr": "peak learning rate"}
 
@@ -81,13 +82,17 @@ def heat_maps(points: Sequence[Point]) -> list[PanelFigure]:
 
 
 def _figure(x: str, y: str, maps: Sequence[HeatMap]) -> PanelFigure:
+    ascending = sorted(maps, key=lambda heat_map: min(heat_map.losses.values()))
+    lowest = {heat_map.title for heat_map in ascending[:MOST_MAPS]}
+    shown = [heat_map for heat_map in maps if heat_map.title in lowest]
+    few = f" The {MOST_MAPS} maps with the lowest losses, of {len(maps)}."
     return PanelFigure(
         name=f"heat-map-{y}-{x}",
         caption=f"{_label(y).capitalize()} by {_label(x)}: nats per token lost against the base; "
         f"lower is better. Framed and with {BEST}: not distinguishable from the lowest of its map "
         "(paired bootstrap over documents and data seeds, Holm, 5 %; with one seed training noise "
-        "is not included).",
-        panels=tuple(map(_panel, maps)),
+        f"is not included).{few if len(shown) < len(maps) else ''}",
+        panels=tuple(map(_panel, shown)),
     )
 
 
