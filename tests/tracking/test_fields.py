@@ -171,6 +171,7 @@ def test_own_axes_are_those_in_which_cells_differ_in_the_order_of_the_sweep():
     assert own_axes(sweep_of(*learned))["lr"] == ("0.0001", "0.0003")
     control = cell(LATE, "none", measured(LATE, "none"))
     assert list(own_axes(sweep_of(one, control))) == ["age", "location"]
+    assert list(own_axes(sweep_of(one, other), ("laptop", "smoke"))) == ["scale", "location"]
 
 
 def test_a_sweep_is_summed_up_by_its_cells_and_the_least_that_any_lost():

@@ -37,4 +37,4 @@ def test_axes_without_room_stand_behind_the_drops():
 
 def test_a_column_is_as_wide_as_the_values_below_it():
     widths = view("location", values=("input", "angular-distance-last"))["columnWidths"]
-    assert widths["params.`location`"] > 160
+    assert widths["params.`location`"] == 160

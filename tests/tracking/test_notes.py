@@ -35,7 +35,7 @@ def test_a_failure_says_why_and_a_running_cell_what_leaves():
 
 def test_a_sweep_shows_its_cells_the_least_loss_first_in_four_lines():
     head, _, *lines = rows(sweep_note(fourteen_cells()))
-    assert head == ["cell", "delta_nll"] * 3
+    assert head == ["cell", "Δnll"] * 3
     assert len(lines) == 4
     names = [lines[n % 4][2 * (n // 4)] for n in range(12)]
     assert names[0].startswith("control")

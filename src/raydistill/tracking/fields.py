@@ -78,17 +78,19 @@ def hidden_tags(cell: TrackedCell) -> dict[str, str]:
     return {f"{HIDDEN}{name}": value for name, value in hashes.items()}
 
 
-def own_axes(sweep: TrackedSweep) -> dict[str, tuple[str, ...]]:
+def own_axes(sweep: TrackedSweep, scales: Collection[str] = ()) -> dict[str, tuple[str, ...]]:
     """The parameters in which its cells differ as requested, with their values, as it orders them.
 
-    Those of a sweep that has begun no second cell are its axes.
+    Those of a sweep that has begun no second cell are its axes. Before them comes the scale, if
+    there are runs at several `scales`.
     """
     cells = [cell for cell in sweep.cells if cell.role == "cell"]
     requested = [{**requested_values(c), "seed": str(c.spec.train.seed)} for c in cells]
     names = dict.fromkeys([*sweep.axes, *(name for values in requested for name in values)])
     values = {n: tuple(dict.fromkeys(v[n] for v in requested if n in v)) for n in names}
     several = {name: texts for name, texts in values.items() if len(texts) > 1}
-    return several or {name: values[name] for name in sweep.axes}
+    by_scale = {"scale": tuple(sorted(scales))} if len(scales) > 1 else {}
+    return by_scale | (several or {name: values[name] for name in sweep.axes})
 
 
 def is_known(outcome: Outcome) -> bool:

@@ -18,7 +18,7 @@ _MORE = (
     ("tags", ("layers", "role", "failure")),
 )
 _RUN_NAME, _CREATED = "attributes.`Run Name`", "runDateAndNestInfo"  # they cannot be hidden
-_IN_SIGHT = 320  # pixels of 1,400 that are left for axes beside the drops
+_OWNER, _IN_SIGHT, _WIDEST = 90, 300, 160  # pixels; of 1,400, axes have what drops leave
 
 
 def view_state(axes: Mapping[str, Sequence[str]]) -> str:
@@ -29,7 +29,7 @@ def view_state(axes: Mapping[str, Sequence[str]]) -> str:
     Args:
         axes: with their values.
     """
-    widths = {name: max(map(_width, (name, *values))) for name, values in axes.items()}
+    widths = {n: min(max(map(_width, (n, *values))), _WIDEST) for n, values in axes.items()}
     near = list(axes)
     while sum(widths[name] for name in near) > _IN_SIGHT:
         near.pop()
@@ -42,6 +42,7 @@ def view_state(axes: Mapping[str, Sequence[str]]) -> str:
         for kind, names in groups
         for name in names
     }
+    columns["tags.`owner`"] = _OWNER
     columns["metrics.`delta_nll`"] += 14  # a mark that the table is ordered by it
     fixed = {_RUN_NAME: 180, _CREATED: 56}  # of when it was created, the status is enough
     state = {

@@ -18,7 +18,7 @@ from raydistill.tracking.fields import (
 from raydistill.tracking.records import TrackedBase, TrackedCell, TrackedSweep
 
 _ROWS = 4  # below the heading
-_WIDTH = 100  # letters beside each other, at 1,400 pixels
+_WIDTH = 89  # letters beside each other, at 1,400 pixels
 _GAP = "\u00a0" * 3  # of columns, which MLflow sets without any
 
 
@@ -59,7 +59,7 @@ def sweep_note(sweep: TrackedSweep) -> str:
     if not entries:
         return f"**{sweep.question}** The table follows when a cell ends."
     longest = max(len(name) for name, _ in entries)
-    columns = max(1, min(3, _WIDTH // (longest + 14)))
+    columns = max(1, min(3, _WIDTH // (longest + 9)))
     if len(entries) > (most := _ROWS * columns):
         more = f"{len(entries) - most + 1} more: table.md"
         entries = [*entries[: most - 1], (more, "")]
@@ -67,7 +67,7 @@ def sweep_note(sweep: TrackedSweep) -> str:
     columns = -(-len(entries) // rows)
     entries += [("", "")] * (rows * columns - len(entries))
     lines = [list(chain.from_iterable(entries[row::rows])) for row in range(rows)]
-    return _table(("cell", "delta_nll") * columns, lines)
+    return _table(("cell", "Δnll") * columns, lines)
 
 
 def _entries(sweep: TrackedSweep) -> Iterator[tuple[str, str]]:

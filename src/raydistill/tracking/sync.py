@@ -53,11 +53,12 @@ def sync_sweep(sweep: TrackedSweep, *, uri: str, store: Store) -> Delivery:
     """
     client = open_client(uri)
     experiment = find_experiment(client, experiment_name(sweep.name), uri, store)
-    for name, value in {NOTE: sweep.question, VIEW_TAG: view_state(own_axes(sweep))}.items():
-        if experiment.tags.get(name) != value:
-            client.set_experiment_tag(experiment.experiment_id, name, value)
     storage = storage_id(store)
     writer = Writer(client, experiment.experiment_id, storage)
+    view = view_state(own_axes(sweep, writer.scales() | {sweep.scale}))
+    for name, value in {NOTE: sweep.question, VIEW_TAG: view}.items():
+        if experiment.tags.get(name) != value:
+            client.set_experiment_tag(experiment.experiment_id, name, value)
     parent = sweep_content(sweep, storage)
     parent_id = writer.find_or_create(parent).info.run_id  # before its children, finished after
     contents = [base_content(sweep, base, storage) for base in sweep.bases]

@@ -44,6 +44,10 @@ class Writer:
                 # The answer to its creation was lost, and the next sync made another.
                 client.delete_run(run.info.run_id)
 
+    def scales(self) -> set[str]:
+        """The scales of its runs."""
+        return {run.data.tags["scale"] for run in self.runs.values() if "scale" in run.data.tags}
+
     def find_or_create(self, content: RunContent, parent_id: str = "") -> "Run":
         """The run of that key."""
         if content.key not in self.runs:
