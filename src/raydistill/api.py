@@ -1,21 +1,27 @@
-"""All that a sweep imports, yours too: the one module whose place and names stay.
+"""All that a sweep imports, and a part of your own: the one module whose place and names stay.
 
 from raydistill.api import B, Age, Scale, Sweep, TrialRequest, main
+
+What is made of tensors is imported when it is asked for: planning imports no torch.
 """
 
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from raydistill.cli.main import main
 from raydistill.core.errors import UsageError
 from raydistill.core.units import B, K, M
+from raydistill.data.documents import Document
 from raydistill.distillation.teacher_placement import DEFAULT_EXCERPT
+from raydistill.evaluation.text_tasks import Item, sentences, shuffled_item
 from raydistill.planning.axes.change import POINT, changed
 from raydistill.planning.cell import Value
 from raydistill.planning.search_settings import FUNNEL, GRID, RANDOM, TPE, SearchSettings
 from raydistill.planning.sweep import Axes, Sweep
 from raydistill.specs.locations import LOCATIONS, NONE, RANDOM_LOCATIONS
-from raydistill.specs.scale import Scale
+from raydistill.specs.model import ModelConfig
+from raydistill.specs.scale import Scale, load_scale
 from raydistill.specs.trial import (
     FROM_BASE,
     SCRATCH,
@@ -25,17 +31,29 @@ from raydistill.specs.trial import (
     TrialRequest,
 )
 
+if TYPE_CHECKING:
+    from raydistill.distillation.answers import Ask as Ask
+    from raydistill.distillation.answers import LogProbs as LogProbs
+    from raydistill.distillation.answers import TeacherAnswer as TeacherAnswer
+    from raydistill.distillation.answers import token_mean as token_mean
+    from raydistill.distillation.divergence import cross_entropy as cross_entropy
+    from raydistill.models.attention import attend as attend
+    from raydistill.models.decoder import Decoder as Decoder
+
 __all__ = [
     "Age",
     "Axes",
     "B",
     "DEFAULT_EXCERPT",
+    "Document",
     "FROM_BASE",
     "FUNNEL",
     "GRID",
+    "Item",
     "K",
     "LOCATIONS",
     "M",
+    "ModelConfig",
     "NONE",
     "POINT",
     "RANDOM",
@@ -51,9 +69,28 @@ __all__ = [
     "UsageError",
     "Value",
     "changed",
+    "load_scale",
     "main",
     "results",
+    "sentences",
+    "shuffled_item",
 ]
+
+_OF_TENSORS = {
+    "Ask": "distillation.answers",
+    "Decoder": "models.decoder",
+    "LogProbs": "distillation.answers",
+    "TeacherAnswer": "distillation.answers",
+    "attend": "models.attention",
+    "cross_entropy": "distillation.divergence",
+    "token_mean": "distillation.answers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OF_TENSORS:
+        raise AttributeError(f"raydistill.api has no {name}")
+    return getattr(import_module(f"raydistill.{_OF_TENSORS[name]}"), name)
 
 
 def results(

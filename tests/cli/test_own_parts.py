@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from support import sweeping
+from support import sweeping, trained_here
+from support.extending import BLOCKS
 
 SWEEP = """
 from raydistill.api import B, Sweep
@@ -110,3 +111,13 @@ def test_a_folder_that_holds_no_parts_is_refused(given, message, tmp_path, monke
     assert message in done.stderr
     variable = sweeping.command(tmp_path / "storage", "report", RAYDISTILL_PARTS=given)
     assert message.replace("--parts", "$RAYDISTILL_PARTS") in variable.stderr
+
+
+def test_what_a_loss_made_is_reported_where_the_loss_is_not(own_parts, prepared, tmp_path):
+    folder, storage = own_parts(BLOCKS), prepared(tmp_path / "storage")
+    trained_here.train(storage, "--age", "320B", "--location", "input", "--loss", "lm,smoothed")
+    reports = [sweeping.command(storage, "report", *flags) for flags in (("--parts", folder), ())]
+    assert [(done.returncode, done.stderr) for done in reports] == [(0, "")] * 2
+    assert "smoothed" in reports[0].stdout
+    assert "not finished" not in reports[0].stdout
+    assert reports[0].stdout == reports[1].stdout

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from support import sweeping
+from support.extending import BLOCKS
 from support.hub_models import fresh, save_model
 
 BENCHMARKS = sorted((sweeping.ROOT / "benchmarks").glob("*.py"))
@@ -72,8 +73,9 @@ def test_a_documented_sweep_can_be_planned(command, tmp_path):
 
 
 @pytest.mark.parametrize("command", BY_NAME)
-def test_a_documented_sweep_of_the_package_can_be_planned(command, tmp_path):
-    words = command.replace("mine.py", "sweeps/where_to_drop.py").split()
+def test_a_documented_sweep_of_the_package_can_be_planned(command, tmp_path, own_parts):
+    stood_for = {"mine.py": "sweeps/where_to_drop.py", "my_parts": str(own_parts(BLOCKS))}
+    words = [stood_for.get(word, word) for word in command.split()]
     done = sweeping.command(tmp_path, *dict.fromkeys([*words, "--dry-run"]))
     assert done.returncode == 0, done.stderr
     assert "distinct trials" in done.stdout

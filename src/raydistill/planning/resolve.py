@@ -104,10 +104,15 @@ def resolve(cell: Cell, artifacts: Artifacts) -> TrialSpec | Unscored:
         teacher = resolve_teacher(cell.teacher, request, artifacts)
     if request.start == FROM_BASE:
         plan = _plan(request, scale, layers)
-        return TrialSpec(base=base, plan=plan, train=train, teacher=teacher)
+        return _with_own_parts(TrialSpec(base=base, plan=plan, train=train, teacher=teacher))
     model = replace(scale.model, num_layers=scale.model.num_layers - len(layers))
     fresh = RandomBase(model=model, seed=request.seed)
-    return TrialSpec(base=fresh, plan=DropPlan(), train=train, teacher=teacher)
+    return _with_own_parts(TrialSpec(base=fresh, plan=DropPlan(), train=train, teacher=teacher))
+
+
+def _with_own_parts(spec: TrialSpec) -> TrialSpec:
+    parts = spec.parts
+    return replace(spec, own_parts=tuple(sorted(parts.items()))) if parts else spec
 
 
 def stand_in_plan(request: TrialRequest, scale: Scale) -> DropPlan:

@@ -7,11 +7,10 @@ that names it as an entry point. Version numbers (`NUMERICS_VERSION`,
 """
 
 import ast
-import contextlib
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import resolve_name
 from pathlib import Path
 from typing import NamedTuple
@@ -89,18 +88,23 @@ def _identity(kind: PartKind, name: str, own: Path | None) -> str:
     return shipped.identity if shipped and shipped.code == code else code
 
 
-def own_parts(parts: Iterable[tuple[PartKind, str]]) -> dict[str, str]:
+def own_parts(
+    parts: Iterable[tuple[PartKind, str]], gone: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """The non-empty identities of parts, by kind and name.
 
-    A part whose file is gone has none, so its results can still be shown.
+    A part whose file is gone has that of `gone`, if any, so its results can still be shown.
 
     Raises:
         DataError: if a file is not Python.
     """
     identities = {}
     for kind, name in parts:
-        with contextlib.suppress(UsageError):
-            identities[f"{kind.name} {name}"] = part_identity(kind, name)
+        key = f"{kind.name} {name}"
+        try:
+            identities[key] = part_identity(kind, name)
+        except UsageError:
+            identities[key] = (gone or {}).get(key, "")
     return {part: identity for part, identity in identities.items() if identity}
 
 

@@ -198,6 +198,13 @@ class TrialSpec:
     plan: DropPlan
     train: TrainSpec
     teacher: Teacher = NoTeacher()
+    own_parts: tuple[tuple[str, str], ...] = ()  # as planned, for where their files are gone
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """The identities of the parts that are not as the package ships them, by kind and name."""
+        named = [_loss(self.train), *_parts(self.base), *_parts(self.teacher)]
+        return own_parts(named, gone=dict(self.own_parts))
 
     @property
     def trial_id(self) -> str:
@@ -209,7 +216,7 @@ class TrialSpec:
             "teacher": _identity(self.teacher),
             "numerics": NUMERICS_VERSION,
         }
-        parts = own_parts([_loss(self.train), *_parts(self.base), *_parts(self.teacher)])
+        parts = self.parts
         return digest(identity | ({"parts": parts} if parts else {}))
 
 
