@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from raydistill.api import UsageError, results
+from raydistill.core.units import B
+from raydistill.planning.history.sweep_record import record_of, save_record
 from raydistill.storage.object_store import ObjectStore
+from raydistill.storage.store import Store
+from support.finished import finish_all, plan, prepare, prepared
 from support.object_store import KEYS, object_store
 
 ARCHIVE = Path(__file__).parents[1] / "fixtures" / "storage_0_1_0.tar.xz"
@@ -60,6 +64,20 @@ def test_an_object_store_is_read_as_a_folder_is(storage, tmp_path, monkeypatch):
     with object_store() as url:
         ObjectStore(url, storage).push()
         assert results(url, form="records") == results(storage, form="records")
+
+
+def test_an_axis_from_the_command_line_has_a_column_by_its_name(tmp_path):
+    store = Store(tmp_path)
+    prepare(store)
+    flags = ("--age", "320B", "--location", "input", "--set", "lr=1e-4,3e-4", "--budget", "20B,40B")
+    asked = plan("where_to_drop", store, *flags)
+    finish_all(asked, store, lambda *_: 3.1)
+    save_record(record_of(prepared(asked, store)), store)
+    frame = results(tmp_path)
+    assert set(zip(frame["lr"], frame["budget_paper_tokens"] / B, strict=True)) == {
+        (lr, budget) for lr in (1e-4, 3e-4) for budget in (20, 40)
+    }
+    assert (frame["peak_lr"] == frame["lr"]).all()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The notes of runs: tables of at most five lines, which MLflow does not fold."""
 
+import dataclasses
+
 from raydistill.tracking.notes import run_note, sweep_note
 from raydistill.tracking.run_content import base_content, cell_content, sweep_content
 from support.tracked_samples import LATE, base, cell, failed, fourteen_cells, measured, sweep_of
@@ -50,3 +52,18 @@ def test_the_note_of_a_small_sweep_names_its_failures_last():
     told = [tuple(line) for line in lines]
     assert told == [("both", "0.120"), ("input", "failed")]
     assert "The table follows" in sweep_note(sweep_of())
+
+
+def test_data_seeds_are_told_apart_where_there_are_several():
+    one = cell(LATE, "both", measured(LATE, "both"))
+    train = dataclasses.replace(one.spec.train, seed=7)
+    other = dataclasses.replace(one, spec=dataclasses.replace(one.spec, train=train))
+    _, _, *lines = rows(sweep_note(sweep_of(one, other)))
+    assert [line[0] for line in lines] == ["both seed=0", "both seed=7"]
+
+
+def test_of_a_deep_model_the_heading_counts_the_layers_that_left():
+    deep = dataclasses.replace(
+        cell(LATE, "both", failed(LATE, "both")), layer_map="■" + "□■" * 12 + "■" * 7
+    )
+    assert run_note(deep, {}).endswith("■` without 12 of 32")

@@ -133,14 +133,9 @@ def _setting(cell: ReportCell) -> Row:
         "num_params": cell.num_params,
         "num_layers": cell.num_layers,
         "window_tokens": window_tokens([cell]) or None,
-        "text": text_name(cell),
+        "text": cell.text,
         "note": cell.note or None,
     }
-
-
-def text_name(cell: ReportCell) -> str:
-    """The first digits of the digests of its corpus and tokenizer."""
-    return f"{cell.train.corpus_sha256[:8]}/{cell.train.tokenizer_sha256[:8]}"
 
 
 def _levels(prefix: str, scores: Scores | None, averaged: Sequence[str]) -> Row:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
-from raydistill.specs.results import Finished, TrialFailure
+from raydistill.specs.results import NOT_KNOWN, Finished, TrialFailure
 from raydistill.tracking.fields import (
     drop_metrics,
     layers_text,
@@ -49,8 +49,13 @@ def failure_note(cell: TrackedCell, reason: str) -> str:
 
 
 def _layers(item: TrackedCell | TrackedBase) -> str:
-    layers = layers_text(item)
-    return f"`{item.layer_map}` " + ("whole" if layers == "none" else f"without {layers}")
+    """The map, and which layers left; how many, where a heading has no room for them."""
+    boxes, layers = item.layer_map, layers_text(item)
+    if layers in ("none", NOT_KNOWN):
+        return f"`{boxes}` " + ("whole" if layers == "none" else f"layers {layers}")
+    if len(boxes) + len(layers) > _WIDTH // 2:
+        return f"`{boxes}` without {len(layers.split())} of {len(boxes)}"
+    return f"`{boxes}` without {layers}"
 
 
 def sweep_note(sweep: TrackedSweep) -> str:
@@ -74,7 +79,8 @@ def _entries(sweep: TrackedSweep) -> Iterator[tuple[str, str]]:
     """Name and nats lost of every cell that ended, the least first; failures last."""
     ended, axes = [], tuple(own_axes(sweep))
     for cell in sweep.cells:
-        name = run_name(cell.role, requested_values(cell), axes)
+        values = requested_values(cell) | {"seed": str(cell.spec.train.seed)}
+        name = run_name(cell.role, values, axes)
         if isinstance(cell.outcome, TrialFailure):
             ended.append((math.inf, (name, "failed")))
         elif isinstance(cell.outcome, Finished) and cell.role != "reference":

@@ -93,6 +93,11 @@ class ReportCell:
         return (outcome if isinstance(outcome, TrialFailure) else outcome.result.trained).trial_id
 
     @property
+    def text(self) -> str:
+        """What it was trained and measured on: the first digits of corpus and tokenizer."""
+        return f"{self.train.corpus_sha256[:8]}/{self.train.tokenizer_sha256[:8]}"
+
+    @property
     def is_known(self) -> bool:
         """Whether it is known how it was trained: not of a student from elsewhere."""
         outcome = self.outcome

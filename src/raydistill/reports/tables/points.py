@@ -84,12 +84,15 @@ def points(report: SweepReport, table: Table) -> list[Point]:
 
 def _fields(report: SweepReport, row: RowCells) -> dict[str, Value]:
     cell = row.first
-    text = f"{cell.train.corpus_sha256[:8]}/{cell.train.tokenizer_sha256[:8]}"
     fields: dict[str, Value] = {"sweep": report.sweep, "scale": cell.scale, "age": cell.age}
     fields |= {"location": cell.location}
     if cell.layers:
         fields |= {"count": len(cell.layers), "gap_tokens": cell.gap_tokens}
-    fields |= {"loss": cell.train.loss, "budget": cell.train.recipe.budget_tokens, "text": text}
+    fields |= {
+        "loss": cell.train.loss,
+        "budget": cell.train.recipe.budget_tokens,
+        "text": cell.text,
+    }
     outcome = cell.outcome
     limit = item_limit(outcome.result.after.tasks) if isinstance(outcome, Measured) else 0
     if limit:
