@@ -69,3 +69,23 @@ def test_a_narrow_line_has_shorter_ids_and_then_layers_by_number():
         f"{layer_map(24, ())}  input       later",
     ]
     assert table(30)[1:] == ["1-3 9  input    17f2eea8", "       input       later"]
+
+
+def test_many_columns_are_in_several_tables():
+    heads = ("start", "tokens", "time", "id")
+    scratch, base = ("scratch-with-age", "16.3M", "1.3s"), ("base", "340K", "9.0s")
+    trials = [
+        Row(layers="■□■", location="kd", values=(*scratch, "17f2eea8422c235b")),
+        Row(layers="■□■", location="lm", values=(*scratch, "8892d443e270a98f")),
+        Row(layers="■■■", location="none", values=(*base, "after scoring")),
+    ]
+    assert list(trial_table(heads, trials, 40))[1:] == [
+        "     location            start",
+        "■□■  kd       scratch-with-age",
+        "■□■  lm       scratch-with-age",
+        "■■■  none                 base",
+        "     location tokens time       id",
+        "■□■  kd        16.3M 1.3s 17f2eea8",
+        "■□■  lm        16.3M 1.3s 8892d443",
+        "■■■  none       340K 9.0s    later",
+    ]

@@ -1,5 +1,6 @@
 """The trials of a plan as a table of a width: a line for each, what all share once above."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -33,8 +34,8 @@ def layer_map(num_layers: int, removed: Sequence[int]) -> str:
 def trial_table(heads: Sequence[str], rows: Sequence[Row], width: int) -> Iterator[str]:
     """The lines of a table; `heads` name the values of `rows`.
 
-    Where a line is too narrow, ids are shortened, then layers are numbers, and in the end a trial
-    has several lines.
+    Where a line is too narrow, ids are shortened, then layers are numbers, then the columns are in
+    several tables, and in the end a trial has several lines.
     """
     heads, rows, shared = _without_shared(heads, rows)
     is_unscored = any(UNKNOWN in row.layers for row in rows)
@@ -43,9 +44,12 @@ def trial_table(heads: Sequence[str], rows: Sequence[Row], width: int) -> Iterat
     short = [_with_short_id(row) for row in rows]
     numbers = [replace(row, layers=_leaving(row.layers)) for row in short]
     forms = ((boxes, rows), (boxes, short), (f"layers leave{legend}", numbers))
-    tables = ((key, _table(heads, form, width)) for key, form in forms)
+    layouts = itertools.chain(
+        ((key, _table(heads, form, width)) for key, form in forms),
+        ((key, _tables(heads, form, width)) for key, form in forms[1:]),
+    )
     several_lines = boxes, list(_stacked(heads, rows, width))
-    key, lines = next(((key, table) for key, table in tables if table), several_lines)
+    key, lines = next(((key, lines) for key, lines in layouts if lines), several_lines)
     yield from wrap(key, width)
     yield from wrap(shared, width, "  ") if shared else ()
     yield from lines
@@ -110,6 +114,28 @@ def _table(heads: Sequence[str], rows: Sequence[Row], width: int) -> list[str] |
             layer, location = (part[i] if i < len(part) else "" for part in parts)
             lines.append(line(layer, location, [""] * len(widths) if i else row.values))
     return lines
+
+
+def _tables(heads: Sequence[str], rows: Sequence[Row], width: int) -> list[str] | None:
+    """The columns in as few tables as fit, each with layers and locations; None if one is too wide.
+
+    The last has the ids.
+    """
+    lines: list[str] = []
+    rest = len(heads)
+    while rest:
+        tables = ((n, _table(*_columns(heads, rows, n, rest), width)) for n in range(rest))
+        start, table = next(((n, table) for n, table in tables if table), (rest, None))
+        if table is None:
+            return None
+        lines, rest = [*table, *lines], start
+    return lines
+
+
+def _columns(
+    heads: Sequence[str], rows: Sequence[Row], start: int, end: int
+) -> tuple[Sequence[str], list[Row]]:
+    return heads[start:end], [replace(row, values=row.values[start:end]) for row in rows]
 
 
 def _text_width(texts: Sequence[str], most: int) -> int:
