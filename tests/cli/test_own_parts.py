@@ -27,6 +27,7 @@ FILES = {
         from raydistill.specs.scales import smoke
         scale = replace(smoke.scale, name="mini")
     """,
+    "scales/other.py": "from raydistill.specs.scales.mini import scale",
     "sweeps/nearest.py": SWEEP,
 }
 PLAN = ("sweep", "where_to_drop", "--dry-run", "--age", "320B", "--location", "evens,input")
@@ -80,6 +81,7 @@ def test_without_the_folder_there_are_none(own_parts, tmp_path):
             ("--loss", "shapely", "--teacher-placement", "cached:top-k=4"),
             "loss 'shapely' asks for all of the teacher's distribution, and a cached teacher keeps",
         ),
+        (("--scale", "other"), "scale 'other': its file gives it the name 'mini'"),
         (("--loss", "flaten"), "Did you mean 'flatten'?"),
     ],
 )

@@ -166,3 +166,13 @@ def test_a_folder_is_ranked_on_ones_own_text(tmp_path):
     assert 1 < float(times) <= 4
     assert f"the text's {tokens} {float(times):.2g} times" in ran.stdout
     assert json.loads((folder / "config.json").read_text())["num_hidden_layers"] == 6
+
+
+def test_an_error_in_a_score_of_ones_own_is_one_line_with_its_place(own_parts, tmp_path):
+    parts = own_parts({"scores/fails.py": "\ndef score(model, batches_BT):\n    return 1 / 0"})
+    folder = save_model(tmp_path / "mine", "gpt_neox")
+    (tmp_path / "a.txt").write_text("\n".join(f"line {i} of a text" for i in range(999)))
+    words = ("rank", folder, "--text", tmp_path / "a.txt", "--seq-len", "16", "--windows", "1")
+    ran = sweeping.command(tmp_path / "storage", *words, "--to", tmp_path / "r", "--parts", parts)
+    assert ran.returncode == 2
+    assert ran.stderr.endswith("error: scores/fails.py:3: ZeroDivisionError: division by zero\n")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from raydistill.core.errors import RaydistillError
+from raydistill.core.parts import own_errors_named
 from raydistill.core.redaction import redact
 from raydistill.core.signals import STOPPED, TERMINATED, Terminated, raise_on_sigterm
 
@@ -17,7 +18,8 @@ def exit_code_of(command: Callable[[], int]) -> int:
     """What `command` returns; an error, or ^C, is printed in one line and gives its exit code."""
     raise_on_sigterm()
     try:
-        return command()
+        with own_errors_named():
+            return command()
     except RaydistillError as error:
         return _print_error(error)
     except KeyboardInterrupt as stop:

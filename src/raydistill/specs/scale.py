@@ -253,4 +253,7 @@ def load_scale(name: str) -> Scale:
     """
     if name.replace("-", "_") not in scale_names():
         raise UsageError(unknown("scale", name, scale_names()))
-    return cast(Scale, load_part(SCALE, name.replace("_", "-"), "scale"))
+    scale = cast(Scale, load_part(SCALE, name.replace("_", "-"), "scale"))
+    if scale.name != name.replace("-", "_"):
+        raise UsageError(f"scale {name!r}: its file gives it the name {scale.name!r}")
+    return scale
