@@ -100,6 +100,11 @@ def test_values_say_what_is_run(tmp_path):
     assert other.values["location"] == "output"
 
 
+def test_a_point_has_one_value_of_each_field(tmp_path):
+    with pytest.raises(UsageError, match="--around lr=1e-3,2e-3: a point has one value"):
+        recipes(tmp_path, "--around", "lr=1e-3,2e-3,location=1,2")
+
+
 def test_around_belongs_to_an_ablation(tmp_path):
     with pytest.raises(UsageError, match="unknown flag or argument '--around'"):
         trained_here.plan(tmp_path, "--around", "lr=1e-3")

@@ -59,7 +59,7 @@ def test_a_change_says_from_what_to_what():
 def test_the_title_has_the_point_and_how_often_it_was_trained():
     title = effects(ablation()).title
     assert "point: +0.20" in title
-    assert "data seeds 1, 2)" in title
+    assert "data seeds 1 and 2)" in title
     assert "training noise not included" in effects(ablation(seeds=(1,))).title
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 
 from raydistill.cli.arguments.values import axis_range, axis_values, items, loss_values
+from raydistill.core.errors import UsageError
 from raydistill.distillation.loss_name import loss_settings
 from raydistill.distillation.teacher_placement import excerpt_of
 from raydistill.planning.axes.change import CHANGE, POINT
@@ -54,7 +55,11 @@ def chosen_values(sweep: Sweep, flags: argparse.Namespace) -> ChosenValues:
 
 
 def _texts(sweep: Sweep, flags: argparse.Namespace) -> dict[str, list[str]]:
-    """What the flags say of each field or axis; of an ablation `--set` says what is changed."""
+    """What the flags say of each field or axis; of an ablation `--set` says what is changed.
+
+    Raises:
+        UsageError: if a name is unknown, or a point is given several values of a field.
+    """
     names = dict.fromkeys((*FIELDS, *TRAINING_FIELDS, *sweep.axes))
     texts = {name: list(getattr(flags, name) or ()) for name in names}
     if CHANGE not in sweep.axes:
@@ -63,6 +68,8 @@ def _texts(sweep: Sweep, flags: argparse.Namespace) -> dict[str, list[str]]:
         return texts
     texts[CHANGE] += _changes(flags.set)
     for name, text in itertools.chain(*flags.around):
+        if len(items(name, [text])) > 1:
+            raise UsageError(f"--around {name}={text}: a point has one value of each field")
         texts.setdefault(name if name in names else _axis(name, sweep), []).append(text)
     return texts
 

@@ -8,6 +8,7 @@ from raydistill.evaluation.bootstrap import Missing, PairedBootstrap
 from raydistill.evaluation.performance_drops import Drops, drops
 from raydistill.planning.axes.change import CHANGE, POINT, field_of
 from raydistill.planning.cell import Value
+from raydistill.reports.results.caveats import joined
 from raydistill.reports.results.cells import ReportCell
 from raydistill.reports.results.comparison import Losses, excesses
 from raydistill.reports.tables.grids import Section, with_interval
@@ -101,12 +102,12 @@ def _lost(centre: Point, point: Point, chance: Mapping[str, float]) -> Drops:
 def effect_table(ablation: Ablation) -> Section:
     """The effects as a table."""
     centre = ablation.centre
-    seeds = ", ".join(map(str, sorted(centre.runs)))
+    seeds = f"data seed{'s' if len(centre.runs) > 1 else ''} {joined(sorted(centre.runs))}"
     own = with_interval(centre.row.against_base.delta_nll, 3)
     noise = "" if len(centre.runs) > 1 else "; training noise not included"
     return Section(
         title=f"Effect of each change, against the point itself ({centre.row.name}: {own} against "
-        f"the base, data seeds {seeds}{noise}); + is worse; ! told apart from it (Holm, 5 %)",
+        f"the base, {seeds}{noise}); + is worse; ! told apart from it (Holm, 5 %)",
         headers=(
             *("change", "from → to", "delta_nll, nats/token"),
             *("perplexity, drop %", "downstream, drop %"),
