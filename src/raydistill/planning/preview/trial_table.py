@@ -1,6 +1,5 @@
 """The trials of a plan as a table of a width: a line for each, what all share once above."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -41,18 +40,25 @@ def trial_table(heads: Sequence[str], rows: Sequence[Row], width: int) -> Iterat
     is_unscored = any(UNKNOWN in row.layers for row in rows)
     legend = f"  {UNKNOWN} layers known after scoring" if is_unscored else ""
     boxes = f"{KEPT} stays  {REMOVED} leaves{legend}"
-    short = [_with_short_id(row) for row in rows]
-    numbers = [replace(row, layers=_leaving(row.layers)) for row in short]
-    forms = ((boxes, rows), (boxes, short), (f"layers leave{legend}", numbers))
-    layouts = itertools.chain(
-        ((key, _table(heads, form, width)) for key, form in forms),
-        ((key, _tables(heads, form, width)) for key, form in forms[1:]),
-    )
-    several_lines = boxes, list(_stacked(heads, rows, width))
-    key, lines = next(((key, lines) for key, lines in layouts if lines), several_lines)
-    yield from wrap(key, width)
+    layouts = _layouts(heads, rows, width)
+    lines, by_number = next((lines, by_number) for lines, by_number in layouts if lines)
+    yield from wrap(f"layers leave{legend}" if by_number else boxes, width)
     yield from wrap(shared, width, "  ") if shared else ()
     yield from lines
+
+
+def _layouts(
+    heads: Sequence[str], rows: Sequence[Row], width: int
+) -> Iterator[tuple[list[str] | None, bool]]:
+    """Each form of the table, None where it is too wide, and whether it has layers by number."""
+    yield _table(heads, rows, width), False
+    short = [_with_short_id(row) for row in rows]
+    yield _table(heads, short, width), False
+    numbers = [replace(row, layers=_leaving(row.layers)) for row in short]
+    yield _table(heads, numbers, width), True
+    yield _tables(heads, short, width), False
+    yield _tables(heads, numbers, width), True
+    yield list(_stacked(heads, rows, width)), False
 
 
 def _without_shared(
