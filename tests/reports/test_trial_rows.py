@@ -57,8 +57,9 @@ def test_the_csv_says_the_same_by_the_same_names(report):
     rows = trial_rows([report])
     for line in lines:
         row = row_of(rows, line["location"], int(line["age"]))
-        names = row.keys() & line.keys() - {"note", "count"}
-        assert len(names) > 50
+        without_layers = {"count", "gap_tokens"} if not row["count"] else set()
+        names = row.keys() & line.keys() - {"note"} - without_layers
+        assert len(names) > 45
         for name in names:
             if row[name] is None or isinstance(row[name], str):
                 assert line[name] == (row[name] or ""), name

@@ -54,10 +54,9 @@ def _line(chapter: ReportContent, point: Point) -> dict[str, object]:
     row = point.row
     cell = point.cells[0]
     line: dict[str, object] = {"name": row.name, "role": row.role, **point.fields}
-    base = next(
-        (b for b in chapter.report.bases if (b.scale, b.age) == (cell.scale, cell.age)), None
-    )
-    tokens = token_columns(cell, base)
+    bases = {(base.scale, base.age): base for base in chapter.report.bases}
+    tokens = token_columns(cell, bases.get((cell.scale, cell.age)))
+    tokens.pop("gap_tokens")  # a field, where layers left
     line |= {name: "" if value is None else value for name, value in tokens.items()}
     line["layers"] = " ".join(map(str, row.layers))
     line["seeds"] = " ".join(map(str, row.seeds))
