@@ -98,6 +98,10 @@ SWEEPS = {
     "arms, probed": ("teacher_free_vs_kd", "--seed", "1", "--lr-probe"),
     "arms, nothing removed": ("teacher_free_vs_kd", "--seed", "1", "--location", "none"),
     "search": ("search", *SEARCHED, "--lr_factor", "0.5,1"),
+    "axes of a recipe": (
+        "where_to_drop", *LATE, "--location", "none,input",
+        "--set", "lr=1e-4,3e-4", "--set", "weight_decay=0,0.1",
+    ),
 }  # fmt: skip
 
 

@@ -191,11 +191,11 @@ def bases_of(cells: Sequence[Cell], *, teachers: bool = False) -> tuple[BaseRequ
     return tuple(sorted(by_key.values(), key=order))
 
 
-def axes_of(own: Iterable[str], cells: Iterable[Cell]) -> tuple[str, ...]:
-    """The axes of a sweep, and after them those that flags gave its cells; without the seed."""
-    several = dict.fromkeys(tuple(cell.values) for cell in cells)
-    names = dict.fromkeys((*own, *itertools.chain(*several)))
-    return tuple(name for name in names if name not in ("seed", REFERENCE, ADDED))
+def axes_of(own: Sequence[str], cells: Iterable[Cell]) -> tuple[str, ...]:
+    """The axes of a sweep, and after them, by name, those that flags gave its cells; no seed."""
+    several = {tuple(cell.values) for cell in cells}
+    more = set(itertools.chain(*several)) - {*own, "seed", REFERENCE, ADDED}
+    return (*own, *sorted(more))
 
 
 def cell_name(location: str, values: Mapping[str, Value]) -> str:

@@ -48,4 +48,4 @@ class SweepPlan:
     @property
     def axes(self) -> tuple[str, ...]:
         """The names of all that varies but the seed: the sweep's own axes, and those of flags."""
-        return axes_of(self.sweep.axes, self.cells)
+        return axes_of(tuple(self.sweep.axes), self.cells)

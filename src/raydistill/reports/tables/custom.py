@@ -1,6 +1,6 @@
 """Tables by rows and columns of choice: `--rows location --cols count --metric delta_nll`."""
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from raydistill.core.errors import UsageError, unknown
@@ -19,6 +19,7 @@ from raydistill.reports.tables.points import (
     varying,
 )
 from raydistill.reports.tables.table import build_table
+from raydistill.specs.recipe import axis_name
 
 # A mean with half the width of its 95 % interval, with both its ends, alone; a table a seed.
 SEEDS = ("mean±ci", "interval", "mean", "each")
@@ -60,7 +61,7 @@ def custom_tables(reports: Sequence[SweepReport], ask: TableRequest) -> list[Cus
     for name in (ask.rows, ask.cols, *ask.where):
         if name not in fields:
             raise UsageError(unknown("field", name, fields))
-    selected = [p for p in every if all(p.text(name) == text for name, text in ask.where.items())]
+    selected = [p for p in every if all(_has(p, name, text) for name, text in ask.where.items())]
     selected = [p for p in selected if ask.rows in p.fields and ask.cols in p.fields]
     if not selected:
         raise UsageError(f"no cell has a {ask.rows} and a {ask.cols} where {_where(ask)}")
@@ -69,6 +70,17 @@ def custom_tables(reports: Sequence[SweepReport], ask: TableRequest) -> list[Cus
     for point in selected:
         panels.setdefault(tuple(point.text(name) for name in separate), []).append(point)
     return [_table(panel, ask) for panel in panels.values()]
+
+
+def _has(point: Point, name: str, text: str) -> bool:
+    """Whether a point has that value, however a number is written: `3e-4` is 0.0003."""
+    value = point.fields.get(name, "")
+    if point.text(name) == text or isinstance(value, str):
+        return point.text(name) == text
+    try:
+        return float(text) == value
+    except ValueError:
+        return False
 
 
 def _where(ask: TableRequest) -> str:
@@ -163,14 +175,14 @@ def _caption(panel: Sequence[Point], ask: TableRequest, reasons: Sequence[str]) 
     return " ".join(part for part in parts if part)
 
 
-def _recipe(panel: Sequence[Point], named: Container[str]) -> list[str]:
+def _recipe(panel: Sequence[Point], named: Iterable[str]) -> list[str]:
     """The fields of the recipe that all cells have in common, but for those `named`."""
     recipes = [asdict(cell.train.recipe) for point in panel for cell in point.cells]
     return [
         f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in recipes[0].items()
         if name not in _BY_BUDGET
-        and name not in named
+        and not {name, axis_name(name)} & set(named)
         and all(other[name] == value for other in recipes)
     ]
 
