@@ -3,7 +3,15 @@
 import pytest
 
 from raydistill.core.errors import UsageError
-from raydistill.planning.preview.devices import DEVICES, assumed_speed, device_name, peak_of
+from raydistill.planning.preview.devices import (
+    DEVICES,
+    UTILISATION,
+    assumed_speed,
+    device_name,
+    peak_of,
+)
+from raydistill.specs.flops import training_flops_per_token
+from raydistill.specs.scale import load_scale
 
 
 def test_peaks_are_dense_and_of_one_precision():
@@ -14,6 +22,16 @@ def test_peaks_are_dense_and_of_one_precision():
     for name, device in DEVICES.items():
         assert device.sheet, name
         assert device.bfloat16 == "none" or device.bfloat16 > device.float32 > 1e12, name
+
+
+def test_the_default_is_what_an_h200_reached():
+    """582 ms for a step of 64K tokens of the paper's 300M model (README): 28 % of the peak."""
+    model = load_scale("paper_300m").model
+    flops = 65_536 * training_flops_per_token(model, learning=24, frozen=0)
+    reached = flops / 0.582 / peak_of("H200", "bfloat16")
+    assert reached == pytest.approx(0.28, abs=0.005)
+    assert pytest.approx(reached, abs=0.03) == UTILISATION
+    assert "28 %" in assumed_speed("H200", 0.3, 0.3).sentence("bfloat16")
 
 
 def test_a_name_is_read_in_small_letters_and_an_unknown_one_is_refused_with_all():

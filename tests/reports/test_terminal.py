@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raydistill.reports.console.console import PipeSafeConsole, open_console
-from raydistill.reports.formats.terminal import print_section, print_table
+from raydistill.reports.formats.terminal import print_pairs, print_section, print_table
 from raydistill.reports.tables.grids import Section
 from raydistill.reports.tables.table import build_table
+from raydistill.reports.trials import TrialMatch, trial_section
 from support.reported import printed, whole_sweep
 
 
@@ -43,6 +44,20 @@ def test_no_word_is_broken_and_a_table_stays_one(table, width):
     assert Counter(text.split()).keys() == Counter(wide.split()).keys()
     heads = re.compile(r"^(location|checkpoint)  ", re.MULTILINE)
     assert len(heads.findall(text)) >= len(heads.findall(wide))
+
+
+@settings(max_examples=20, deadline=None)
+@given(width=st.integers(60, 200))
+def test_what_is_shown_of_a_trial_breaks_no_word(width):
+    report = whole_sweep()
+    matches = [TrialMatch(report=report, cell=cell) for cell in report.cells[:1]]
+    texts = {}
+    for columns in (width, 1000):
+        file = io.StringIO()
+        print_pairs(trial_section(matches), PipeSafeConsole(file=file, width=columns))
+        texts[columns] = file.getvalue()
+    assert max(map(len, texts[width].splitlines())) <= width
+    assert texts[width].split() == texts[1000].split()
 
 
 def test_long_labels_have_several_lines_and_addresses_stay_whole():
