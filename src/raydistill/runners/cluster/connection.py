@@ -52,6 +52,7 @@ WORKER_CPU = 0.99
 
 DEVICE, WAIT = "RAYDISTILL_DEVICE", "RAYDISTILL_WAIT_S"
 OOM_RETRIES = "RAY_task_oom_retries"
+PRESTART = "RAY_prestart_worker_first_driver"
 DEFAULT_WAIT_S = 30.0
 WAIT_MESSAGE_EVERY_S = 60.0
 
@@ -82,6 +83,7 @@ def _join(url: str) -> None:
     os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"  # Ray's own tip, or it warns each time
     os.environ[OOM_RETRIES] = "0"  # else without end; `failures.Retries` counts
+    os.environ.setdefault(PRESTART, "0")  # a process a CPU, none with our environment: all unused
     environment = {name: os.environ.get(name, text) for name, text in WORKER_ENVIRONMENT.items()}
     passed_on = (*faults.VARIABLES, COPIES)
     environment |= {name: os.environ[name] for name in passed_on if name in os.environ}
