@@ -1,15 +1,12 @@
-"""What is planted does not run, names do not escape, secrets do not leave. See `SECURITY.md`."""
+"""What is planted does not run, names do not escape, secrets do not leave. See `SECURITY.md`.
+
+What a whole sweep leaves: `test_failed_trials.py`; MLflow's pages: `tests/tracking/test_pages.py`.
+"""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 
-import psutil
 import pytest
 
 from raydistill.core.errors import DataError, UsageError
@@ -19,15 +16,8 @@ from raydistill.storage.manifest import verify, write_manifest
 from raydistill.storage.store import Store
 from support import sweeping
 from support.hub_models import save_model
-from support.mlflow_server import free_port, server
+from support.planted import IN_ENVIRONMENT, PASSWORD, SECRETS
 
-SECRETS = {
-    "HF_TOKEN": "hf_planted0123456789abcdef",
-    "AWS_SECRET_ACCESS_KEY": "planted/aws+secret0123456789",
-    "RAY_AUTH_TOKEN": "planted0ray0token0123456789abcdef",
-}
-PASSWORD = "planted-geheim-987"
-RAYDISTILL = "from raydistill.cli.console import raydistill; raydistill()"
 LISTENING = """
 import json, os, subprocess, sys, urllib.error, urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -58,41 +48,12 @@ with connected(Path(sys.argv[1])):
     joined = subprocess.run([sys.executable, "-c", join, gcs], env=variables, capture_output=True)
     print(json.dumps([answers, joined.returncode, joined.stderr.decode()]))
 """
-SWEEP = ("--age", "320B", "--location", "none,input")
 
 
 @pytest.fixture
 def planted(monkeypatch):
-    for name, value in SECRETS.items():
-        if name != "RAY_AUTH_TOKEN":  # the cluster of this test has none
-            monkeypatch.setenv(name, value)
-
-
-def everything(folder):
-    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
-
-
-def test_no_secret_is_in_what_a_sweep_leaves_or_says(
-    planted, prepared, migrated, tmp_path, ray_address
-):
-    """Parameters, tags, logs, errors, page and database; a trial fails, and so does a delivery."""
-    storage, port = prepared(tmp_path / "storage"), free_port()
-    (tmp_path / "served").mkdir()
-    shutil.copy(migrated, tmp_path / "served/served.db")
-    with server(tmp_path / "served", port):
-        done = sweeping.here(
-            "where_to_drop", storage, *SWEEP, "--concurrent", "1",
-            "--tracking-uri", f"http://ann:{PASSWORD}@127.0.0.1:{port}",
-            RAY_ADDRESS=ray_address, RAYDISTILL_FAULTS="raise@removal=1,times=3",
-            RAYDISTILL_OWNER=f"ann:{SECRETS['HF_TOKEN']}",
-        )  # fmt: skip
-        assert done.returncode == 1, done.stderr
-        assert f"http://***@127.0.0.1:{port}" in done.stdout
-        sweeping.command(storage, "report")
-    content = everything(tmp_path) + done.stdout.encode() + done.stderr.encode()
-    assert b"where_to_drop" in content
-    for secret in (*SECRETS.values(), PASSWORD):
-        assert secret.encode() not in content, secret
+    for name, value in IN_ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
 
 
 TASK = ("--tasks", "continuation")  # such text gives no items for the others
@@ -187,14 +148,14 @@ def mark_of(tmp_path):
     return f"open({str(mark)!r}, 'w').close()\n", mark
 
 
-def test_code_that_comes_with_a_model_or_its_tokenizer_does_not_run(prepared, tmp_path):
+def test_code_that_comes_with_a_model_or_its_tokenizer_does_not_run(with_embedded_text, tmp_path):
     code, mark = mark_of(tmp_path)
     folder = save_model(tmp_path / "mine")
     (folder / "planted.py").write_text(code + "class Planted: pass\n")
     about = folder / "tokenizer_config.json"
     planted = {"auto_map": {"AutoTokenizer": ["planted.Planted", None]}}
     about.write_text(json.dumps(json.loads(about.read_text()) | planted))
-    storage = prepared(tmp_path / "storage")
+    storage = with_embedded_text(tmp_path / "storage")
     done = sweeping.command(storage, "rank", folder, "--windows", "2", "--to", tmp_path / "ranked")
     assert not mark.exists()
     assert done.returncode in (0, 2, 3)
@@ -221,30 +182,6 @@ def test_a_task_file_with_a_function_does_not_run(prepared, tmp_path):
     assert not mark.exists()
 
 
-def test_mlflows_pages_are_on_this_machine_alone_and_answer_to_its_names(prepared, tmp_path):
-    storage, port = prepared(tmp_path / "storage"), free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-c", RAYDISTILL, "ui", "--port", str(port)],
-        env=sweeping.environment(storage), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        while (code := answer(port, "127.0.0.1")) is None:
-            assert process.poll() is None
-            time.sleep(0.2)
-        assert code == 200
-        assert answer(port, "evil.example.org") == 403
-        family = [
-            psutil.Process(process.pid),
-            *psutil.Process(process.pid).children(recursive=True),
-        ]
-        sockets = [s.laddr for p in family for s in p.net_connections() if s.status == "LISTEN"]
-        assert {address.ip for address in sockets if address.port == port} == {"127.0.0.1"}
-    finally:
-        os.killpg(process.pid, 9)
-        process.wait()
-
-
 def test_the_ray_that_a_sweep_starts_answers_with_a_token_alone(tmp_path):
     """But for its metrics, which it gives to everybody."""
     done = subprocess.run(
@@ -257,17 +194,3 @@ def test_the_ray_that_a_sweep_starts_answers_with_a_token_alone(tmp_path):
     assert "InvalidAuthToken" in refusal
     assert set(answers) == {"401", "# HELP", "not HTTP"}
     assert answers.count("# HELP") <= 3
-
-
-def answer(port, host):
-    """The status code of a request that calls the server `host`; None if nobody listens."""
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/", headers={"Host": f"{host}:{port}"}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=5) as response:
-            return response.status
-    except urllib.error.HTTPError as error:
-        return error.code
-    except OSError:
-        return None

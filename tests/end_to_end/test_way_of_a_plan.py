@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 import raydistill
+from raydistill.core.signals import STOPPED
 from raydistill.planning.plan import Options, SweepPlan
 from raydistill.planning.prepared import PreparedSweep
 from raydistill.runners.tune.trials import run_jobs
@@ -29,6 +30,8 @@ class Way:
         if any(map(is_plan, values)) or any(is_plan(held) for v in values for held in held_by(v)):
             file = str(Path(code.co_filename).relative_to(PACKAGE))
             self.functions.setdefault(file, []).append(code.co_name)
+        if self.is_at_tune:
+            raise KeyboardInterrupt  # as far as it goes: no trial is needed
 
 
 def is_plan(value):
@@ -53,8 +56,8 @@ def test_from_the_command_line_to_tune_a_plan_enters_few_files(run_sweep, prepar
     finally:
         sys.settrace(None)
         threading.settrace(None)
-    assert done.returncode == 0, done.stderr
-    assert way.is_at_tune
+    assert way.is_at_tune, done.stderr
+    assert done.returncode == STOPPED
     listing = "\n".join(
         f"{file}: {', '.join(dict.fromkeys(f))}" for file, f in way.functions.items()
     )

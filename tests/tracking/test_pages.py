@@ -5,8 +5,11 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from urllib.parse import quote
 
+import psutil
 from selenium.webdriver.support.wait import WebDriverWait
 
 from support import sweeping
@@ -31,6 +34,7 @@ def test_it_prints_its_address_and_its_pages_answer_at_a_glance(store, tmp_path)
         )
     try:
         wait_for(f"{address}/health", process)
+        they_are_on_this_machine_alone_and_answer_to_its_names(process, port)
         with chromium(tmp_path / "profile") as browser:
             resize(browser, 1400)
             the_table_has_cells_with_owner_axes_and_drops_in_sight(browser, address)
@@ -48,6 +52,26 @@ def test_it_prints_its_address_and_its_pages_answer_at_a_glance(store, tmp_path)
     assert charts.strip().startswith(f"{address}/#/")
     assert charts.endswith("=CHART (charts)")
     assert ends == f"{address} opens the first; ^C ends it."
+
+
+def they_are_on_this_machine_alone_and_answer_to_its_names(process, port):
+    assert answer(port, "127.0.0.1") == 200
+    assert answer(port, "evil.example.org") == 403
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    sockets = [s.laddr for p in family for s in p.net_connections() if s.status == "LISTEN"]
+    assert {address.ip for address in sockets if address.port == port} == {"127.0.0.1"}
+
+
+def answer(port, host):
+    """The status code of a request that calls the server `host`."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/", headers={"Host": f"{host}:{port}"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def the_table_has_cells_with_owner_axes_and_drops_in_sight(browser, address):
