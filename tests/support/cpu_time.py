@@ -37,8 +37,6 @@ class CpuTime:
 
     def package(self, path):
         """The folder below `tests/`, or `tests` for what lies in none."""
-        if not path.is_relative_to(self.root):
-            return "doctests"
         parts = path.relative_to(self.root).parts
         return parts[0] if len(parts) > 1 else "tests"
 
