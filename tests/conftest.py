@@ -27,10 +27,15 @@ collect_ignore_glob = ["*_driver.py"]  # programs that tests start
 os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # no test starts a Ray without saying so
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads beside other tests would wait by spinning
 os.environ.setdefault("HF_DEACTIVATE_ASYNC_LOAD", "1")  # threads beside a changing environment
+os.environ.setdefault("REPORTER_UPDATE_INTERVAL_MS", "60000")  # nobody asks Ray how loaded it is
+for name in ("RAY_prestart_worker_first_driver", "RAY_enable_worker_prestart"):
+    os.environ.setdefault(name, "0")  # a worker takes a CPU second: none in stock
 
 LONGEST = (
-    "test_where_to_drop", "test_job_submit", "test_teacher_free_vs_kd", "test_two_devices",
-    "test_bad_input", "test_more_sweeps", "test_trials", "test_commands", "test_exactly_once",
+    "test_two_devices", "test_where_to_drop", "test_job_submit", "test_fault_injection",
+    "test_custom_model", "test_signals", "test_failed_trials", "test_more_sweeps", "test_docs",
+    "test_security", "test_student", "test_mutated_inputs", "test_tasks_sweep", "test_ranking",
+    "test_controls", "test_teacher_free_vs_kd", "test_nodes", "test_general_text", "test_trials",
 )  # fmt: skip
 """Of two processes, none is then left alone with a long file at the end."""
 
@@ -101,15 +106,11 @@ def all_progress(monkeypatch):
 def ray_cluster():
     """A Ray with two CPUs, for every test of this process that needs one and no matter which.
 
-    Its workers find what lies here, compete with tests on equal terms, and start when there is
-    work, not in stock: each takes more than one CPU second.
+    Its workers find what lies here, and compete with tests on equal terms.
     """
     from support.ray_processes import cluster_of
 
-    variables = {
-        "PYTHONPATH": str(Path(__file__).parent), "RAY_worker_niceness": "0",
-        "RAY_prestart_worker_first_driver": "0", "RAY_enable_worker_prestart": "0",
-    }  # fmt: skip
+    variables = {"PYTHONPATH": str(Path(__file__).parent), "RAY_worker_niceness": "0"}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
             patch.setenv(name, value, prepend=os.pathsep if name == "PYTHONPATH" else None)

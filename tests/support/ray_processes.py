@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
+from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
 REPOSITORY = Path(__file__).parents[2]
@@ -24,7 +26,14 @@ SERVICES = {*AGENTS, "ray::IDLE", "ray::_AutoscalingCoordinatorActor"}
 def cluster_of(*, num_cpus):
     """One node in this process's hands, without the servers that no test here asks anything."""
     spared = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
-    return Cluster(initialize_head=True, head_node_args={"num_cpus": num_cpus, **spared})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Node, "start_api_server", spared_server)
+        return Cluster(initialize_head=True, head_node_args={"num_cpus": num_cpus, **spared})
+
+
+def spared_server(node, **_):
+    """Without a dashboard, this one only counts its users."""
+    node._webui_url = None
 
 
 @contextlib.contextmanager
