@@ -9,8 +9,6 @@ import csv
 import io
 import json
 import re
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -104,10 +102,7 @@ def test_nothing_is_trained_scored_or_measured_again(run_sweep, storage, sweep):
 def test_a_plan_knows_every_trial_by_its_old_id(storage):
     ids = set()
     for sweep, flags in ASKED.items():
-        planned = subprocess.run(
-            [sys.executable, f"sweeps/{sweep}.py", *flags, "--dry-run"],
-            cwd=sweeping.ROOT, env=sweeping.environment(storage), capture_output=True, text=True,
-        )  # fmt: skip
+        planned = sweeping.here(sweep, storage, *flags, "--dry-run")
         assert planned.returncode == 0, planned.stderr
         rows = [line.split() for line in planned.stdout.splitlines() if line.startswith("■")]
         rows = [row for row in rows if "stays" not in row]

@@ -10,7 +10,6 @@ import time
 import pytest
 from ray._raylet import GcsClient
 from ray.autoscaler.v2.sdk import get_cluster_resource_state
-from ray.cluster_utils import Cluster
 
 from raydistill.core.fault_injection import Fault
 from raydistill.runners.cluster.connection import connected
@@ -18,7 +17,7 @@ from raydistill.runners.cluster.work import Candidate
 from raydistill.runners.tune.in_order import InOrder
 from raydistill.runners.tune.trials import Setup, run_jobs
 from support import sweeping, trained_here
-from support.ray_processes import family, left_of
+from support.ray_processes import cluster_of, family, left_of
 from support.ray_works import Nap, doze
 
 ONE = ("--age", "320B", "--location", "input", "--checkpoint-every", "0")
@@ -31,9 +30,7 @@ def cluster(monkeypatch):
     """A head without CPUs; a node that is lost is noticed within seconds."""
     monkeypatch.setenv("RAY_health_check_period_ms", "500")
     processes_before = family(os.getpid())
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
-    )
+    cluster = cluster_of(num_cpus=0)
     yield cluster
     session = [process for process in family(os.getpid()) if process not in processes_before]
     cluster.shutdown()
