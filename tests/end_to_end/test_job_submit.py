@@ -16,6 +16,7 @@ import pytest
 from raydistill.core.fault_injection import Fault
 from raydistill.runners.cluster.work import FINISHED
 from support import sweeping
+from support.extending import BLOCKS
 from support.ray_processes import (
     REPOSITORY,
     family,
@@ -103,6 +104,23 @@ def test_a_failing_trial_fails_the_job(first, head, storage):
     assert "failed" in failing.stdout
     assert "FloatingPointError" in failing.stdout
     assert trained(storage) == before
+
+
+@pytest.mark.soak
+def test_a_job_brings_parts_of_ones_own_in_its_working_directory(head, tmp_path):
+    """The submitter's folder is nowhere on the cluster but where Ray has put it."""
+    for name, text in BLOCKS.items():
+        file = tmp_path / "my_parts" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    flags = ("--parts", "my_parts", "--lr", "1e-3", "--weight_decay", "0", "--location", "input")
+    done = ray_job(
+        head[1], "submit", "--working-dir", ".", "--", "raydistill", "sweep", "decay", *flags,
+        "--loss", "reverse-kl+alpha=0.3", folder=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[1/1]" in done.stdout
+    assert "loss reverse-kl+alpha=0.3" in done.stdout
 
 
 def test_a_job_that_is_stopped_leaves_a_checkpoint(first, head, storage):
