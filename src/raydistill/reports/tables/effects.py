@@ -109,8 +109,8 @@ def effect_table(ablation: Ablation) -> Section:
         title=f"Effect of each change, against the point itself ({centre.row.name}: {own} against "
         f"the base, {seeds}{noise}); + is worse; ! told apart from it (Holm, 5 %)",
         headers=(
-            *("change", "from → to", "delta_nll, nats/token"),
-            *("perplexity, drop %", "downstream, drop %"),
+            *("change", "delta_nll, nats/token", "perplexity, drop %", "downstream, drop %"),
+            "from → to",
         ),
         rows=tuple(map(_row, ablation.effects)),
     )
@@ -119,9 +119,11 @@ def effect_table(ablation: Ablation) -> Section:
 def _row(effect: Effect) -> tuple[str, ...]:
     lost, mark = effect.lost, " !" if effect.is_told_apart else ""
     return (
-        *(effect.change, effect.fields, with_interval(lost.delta_nll, 3) + mark),
+        effect.change,
+        with_interval(lost.delta_nll, 3) + mark,
         with_interval(lost.perplexity_drop_pct, 1),
         with_interval(lost.downstream_drop_pct, 1),
+        effect.fields,
     )
 
 
