@@ -16,7 +16,7 @@ from support.printed import commands_in, run_printed
 from support.texts import essays, write_txt
 
 SWEEPS = {
-    "where_to_drop": ("--location", "none,input", "--age", "320B", "--set", "lr=1e-3"),
+    "where_to_drop": ("--location", "input", "--age", "320B", "--set", "lr=1e-3,2e-3"),
     "when_to_drop": ("--gap", "0,1B", "--age", "320B", "--location", "input"),
     "how_many_to_drop": ("--size", "smoke", "--count", "1,2", "--age=320B"),
     "teacher_free_vs_kd": ("--arms", "control,kd", "--seed", "1"),

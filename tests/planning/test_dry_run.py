@@ -82,6 +82,19 @@ def test_locations_of_equal_layers_share_a_line(store):
     assert not any("one trial" in line for line in several)
 
 
+def test_cells_of_an_axis_that_are_one_trial_are_named(store):
+    flags = ("--scale", "smoke", "--age", "80B", "--set", "weight_decay=0,0.1", "--budget", "0")
+    text = " ".join(" ".join(lines_of(store, *flags, "--location", "input,none")).split())
+    for location in ("input", "none"):
+        same = " = ".join(f"{location}, age 80B, weight_decay {decay}" for decay in (0, 0.1))
+        assert same in text
+    lines = lines_of(store, *flags[:-2], "--location", "input", "--set", "lr=0.001,0.0003")
+    assert "peak rate by trial" in " ".join(" ".join(lines).split())
+    (head,) = (line for line in lines if line.split()[:1] == ["location"])
+    assert head.split()[:3] == ["location", "lr", "weight_decay"]
+    assert not any("one trial" in line for line in lines)
+
+
 def test_a_filled_location_is_labelled(store):
     lines = lines_of(store, "--scale", "laptop", "--location", "alt-input", "--count", "8")
     assert any("alt-input, 5 of 8" in line for line in lines)

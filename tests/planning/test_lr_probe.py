@@ -98,6 +98,22 @@ def test_an_arm_is_what_shares_start_count_and_loss(plan):
     ]  # fmt: skip
 
 
+def test_each_value_of_another_setting_is_an_arm_of_its_own():
+    flags = ("--age", "80B", "--location", "input,output")
+    plan = a_plan(*flags, "--set", "weight_decay=0,0.1", "--set", "warmup_tokens=1024,2048")
+    arms = arms_of(plan.cells).values()
+    assert [arm.name.partition("out, ")[2] for arm in arms] == [
+        "warmup_tokens 1024, weight_decay 0", "warmup_tokens 2048, weight_decay 0",
+        "warmup_tokens 1024, weight_decay 0.1", "warmup_tokens 2048, weight_decay 0.1",
+    ]  # fmt: skip
+    probes = probe_cells(plan.cells)
+    check_recipes(probes)
+    recipes = [probe.scale.recipe(probe.request) for probe in probes]
+    assert {recipe.weight_decay for recipe in recipes} == {0.0, 0.1}
+    assert {recipe.warmup_tokens for recipe in recipes} == {512, 1024}
+    assert len(distinct(probes, KNOWN)) == len(probes) == 3 * 4
+
+
 def test_three_peaks_around_the_recipes_own_on_data_that_no_cell_draws(plan):
     for arm in arms_of(plan.cells).values():
         assert [peak_of(cell) for cell in arm.probes] == [f * SMOKE.heal.peak_lr for f in FACTORS]

@@ -9,6 +9,7 @@ from raydistill.evaluation.lm_harness.task_data import missing_task_data
 from raydistill.planning.cell import (
     REFERENCE,
     BaseRequest,
+    Cell,
     bases_of,
     cell_name,
     format_value,
@@ -253,18 +254,24 @@ def _counts(trials: Sequence[PlannedTrial], work: Sequence[Work]) -> str:
 
 
 def _shared(trials: Sequence[PlannedTrial]) -> Iterator[str]:
-    """The cells that are one trial, by name; of the whole base each is, whatever the removal."""
+    """The cells that are one trial, by name."""
     groups = []
     for planned in trials:
-        names = dict.fromkeys(
-            cell_name(cell.request.location, cell.values)
-            for cell in planned.cells
-            if cell.request.location != NONE
-        )
+        names = dict.fromkeys(map(_name, planned.cells))
         groups += [" = ".join(names)] if len(names) > 1 else []
     if groups:
         more = f"; and {len(groups) - MOST_SHARED} more" if len(groups) > MOST_SHARED else ""
         yield f"Cells that are one trial: {'; '.join(groups[:MOST_SHARED])}{more}."
+
+
+def _name(cell: Cell) -> str:
+    """The name of a cell; of one from which nothing leaves, whatever the removal would be."""
+    hidden = _REMOVAL if cell.request.location == NONE else ()
+    values = {axis: value for axis, value in cell.values.items() if axis not in hidden}
+    return cell_name(cell.request.location, values)
+
+
+_REMOVAL = ("count", "gap", "order")
 
 
 def _probes(plan: SweepPlan) -> Iterator[str]:
