@@ -41,8 +41,8 @@ def train(storage, *words, script="where_to_drop"):
     for each in sweep.trials:
         base = sweep.artifacts.bases[each.cells[0].base.key].weights_sha256
         job = TrialJob(
-            spec=each.trial, base_sha256=base, evaluation=scale.evaluation, storage=str(storage),
-            sweep=planned.sweep.name, owner=owner(),
+            spec=each.trial, base_sha256=base, evaluation=each.scale.evaluation,
+            storage=str(storage), sweep=planned.sweep.name, owner=owner(),
         )  # fmt: skip
         results[each.cells[0].request.location] = run_trial(job, world=World.here())
     save_record(record_of(sweep), store)
