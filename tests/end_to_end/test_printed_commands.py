@@ -11,13 +11,23 @@ import json
 import re
 import shlex
 import subprocess
+import sys
+from dataclasses import replace
 
 import pytest
 import torch
+from mlflow import MlflowClient
+from packaging.requirements import Requirement
 
 from raydistill.cli.console import read_command
+from raydistill.data.corpus.preparation import prepare_corpus
 from raydistill.runners.diagnostics.disk import diagnose_storage
+from raydistill.runners.diagnostics.finding import Level
+from raydistill.runners.diagnostics.packages import requirement_of
 from raydistill.runners.diagnostics.token_files import diagnose_token_files
+from raydistill.specs.scale import load_scale
+from raydistill.storage.store import Store
+from raydistill.tracking.destination import _PACKAGES
 from support import sweeping, trained_here
 from support.hub_models import fresh, save_model
 from support.mlflow_server import free_port
@@ -26,36 +36,51 @@ from support.texts import essays, write_txt
 from support.tokenizer_kinds import save_kind
 
 PACKAGE = sweeping.ROOT / "src/raydistill"
-PRINTED = {
-    "cli/main.py": "python",  # test_next_commands
-    "cli/next_commands.py": "ray",
-    "cli/commands/sweep.py": "raydistill",  # test_next_commands
-    "core/paths.py": "python",  # test_ranking, test_rerun_command; of a wheel: test_wheel
-    "cli/commands/merge_stores.py": "raydistill",  # here, as are those without another place
-    "cli/commands/doctor.py": "raydistill",
-    "data/sources/embedded.py": "pip",
-    "driver/run.py": "raydistill",  # test_next_commands
-    "models/huggingface/checkpoint.py": "raydistill",
-    "planning/artifacts.py": "raydistill",
-    "planning/reference_models.py": "raydistill",
-    "pruning/calibration.py": "pip",
-    "runners/diagnostics/nodes.py": "pip",
-    "runners/diagnostics/packages.py": "pip",
-    "runners/diagnostics/token_files.py": "ray",
-    "tracking/client.py": "mlflow",  # test_sync
-    "tracking/destination.py": "pip",
+HERE = "end_to_end/test_printed_commands.py"
+NEXT = "cli/test_next_commands.py::test_every_sweep_says_how_to_go_on_with_its_flags"
+RESTORED = (
+    "tracking/test_sync.py::test_a_deleted_experiment_is_an_error_that_says_how_to_restore_it"
+)
+PRINTED = {  # the test that runs what a module prints
+    "cli/arguments/given_flags.py": NEXT,
+    "cli/commands/doctor.py": f"{HERE}::test_what_doctor_says_of_a_server_that_is_away",
+    "cli/commands/merge_stores.py": f"{HERE}::test_a_merge_goes_on_with_a_report",
+    "cli/commands/rank.py": "pruning/test_ranking.py::test_the_next_command_can_be_planned",
+    "cli/commands/sweep.py": f"{HERE}::test_what_help_says_to_begin_with_runs",
+    "cli/console.py": f"{HERE}::test_what_help_says_to_begin_with_runs",
+    "cli/main.py": NEXT,
+    "cli/next_commands.py": NEXT,
+    "core/paths.py": "pruning/test_ranking.py::test_the_next_command_can_be_planned",
+    "data/sources/embedded.py": f"{HERE}::test_what_pip_is_to_install_it_takes",
+    "driver/run.py": "tracking/test_pages.py::test_it_prints_its_address_and_its_pages",
+    "models/huggingface/checkpoint.py": f"{HERE}::test_pickled_weights_are_imported",
+    "planning/artifacts.py": f"{HERE}::test_bases_of_another_text_are_trained",
+    "planning/history/rerun_command.py": f"{HERE}::test_the_card_of_an_export_trains_its_trial",
+    "planning/reference_models.py": f"{HERE}::test_a_reference_with_another_tokenizer_is_added",
+    "pruning/calibration.py": f"{HERE}::test_what_pip_is_to_install_it_takes",
+    "reports/sources/results.py": f"{HERE}::test_what_pip_is_to_install_it_takes",
+    "runners/diagnostics/disk.py": f"{HERE}::test_what_doctor_says_of_rights_helps",
+    "runners/diagnostics/nodes.py": f"{HERE}::test_what_doctor_says_of_ray_runs",
+    "runners/diagnostics/packages.py": f"{HERE}::test_what_pip_is_to_install_it_takes",
+    "runners/diagnostics/token_files.py": f"{HERE}::test_what_doctor_says_of_ray_runs",
+    "runners/diagnostics/ports.py": "runners/test_ports.py::test_somebody_elses_is_named",
+    "tracking/client.py": RESTORED,
+    "tracking/destination.py": f"{HERE}::test_what_pip_is_to_install_it_takes",
 }
 COMMANDS = (
-    r"(raydistill|python) [a-z]+[ /]|\bray (job|get-auth-token)\b|pip install '?[a-z{]|mlflow [a-z]"
+    r"\b(raydistill|python|mlflow) [a-z]+ |\bray (job|start|status|get-auth-token)\b"
+    r"|pip install ('?[a-z{]|$)|\b(chmod|export|unset) [A-Z0-9o]|\bmake [a-z]+$|kubectl [a-z]"
 )
+COMMAND_CALLS = ("printed_command", "shlex.join")
 NOT_PRINTED = (
+    "core/redaction.py",  # joins what is printed elsewhere
     "export/model_card.py",  # a comment in a page's code
     "models/families/hub.py",  # a remark in a log
     "runners/cluster_files/dockerfile.py",  # a rule for other people's files
+    "runners/cluster_files/rules.py",  # of a Secret, whose values the user has
     "runners/diagnostics/upload.py",
-    "cli/console.py",  # the version
     "export/lineage.py",  # names of packages
-    "tracking/environment.py",
+    "driver/environment.py",  # what it calls
 )
 
 
@@ -76,16 +101,24 @@ def strings_of(tree):
                 yield " ".join([*map(str, words), ""])
 
 
-def test_every_place_that_prints_a_command_is_known_here():
+def prints_a_command(tree):
+    calls = (ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call))
+    texts = strings_of(tree)
+    return any(re.search(COMMANDS, text) for text in texts) or any(
+        c in COMMAND_CALLS for c in calls
+    )
+
+
+def test_every_place_that_prints_a_command_has_a_test_that_runs_it():
     places = {
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")
-        if any(
-            re.match(r"(raydistill|python|ray job|mlflow) ", text) or re.search(COMMANDS, text)
-            for text in strings_of(ast.parse(path.read_text("utf-8")))
-        )
+        if prints_a_command(ast.parse(path.read_text("utf-8")))
     }
-    assert places - set(NOT_PRINTED) <= set(PRINTED)
+    assert places - set(NOT_PRINTED) == set(PRINTED)
+    for test in set(PRINTED.values()):
+        file, name = test.split("::")
+        assert f"def {name}" in (sweeping.ROOT / "tests" / file).read_text("utf-8"), test
 
 
 @pytest.fixture(scope="module")
@@ -131,21 +164,24 @@ def test_pickled_weights_are_imported_by_the_command_of_the_error(tmp_path):
     assert read.returncode == 0, read.stderr
 
 
-def test_bases_of_another_text_are_trained_by_the_command_of_the_error(tmp_path):
+def test_bases_of_another_text_are_trained_by_the_command_of_the_error(
+    tmp_path, ray_address, monkeypatch
+):
+    """At the size of the smoke scale, under the name of one whose bases the package ships."""
+    small = replace(load_scale("smoke"), name="laptop", ships_base=True)
+    monkeypatch.setattr("raydistill.specs.scales.laptop.scale", small)
     corpus, storage = write_txt(tmp_path / "my text.txt", essays(64)), tmp_path / "my storage"
-    flags = ("--scale", "laptop", "--corpus", corpus, "--heldout", corpus)
-    plan = ("--dry-run", "--tasks", "continuation")
-    sweeping.here("where_to_drop", storage, *flags, *plan)
-    from raydistill.data.corpus.preparation import prepare_corpus
-    from raydistill.storage.store import Store
-
-    prepare_corpus(corpus, store=Store(storage), heldout=corpus, vocab_size=2048, context=128)
-    refused = sweeping.here("where_to_drop", storage, *flags, *plan)
+    texts = ("--scale", "laptop", "--corpus", corpus, "--heldout", corpus)
+    plan = (*texts, "--dry-run", "--tasks", "continuation")
+    prepare_corpus(corpus, store=Store(storage), heldout=corpus, vocab_size=2048, context=64)
+    refused = sweeping.here("where_to_drop", storage, *plan)
     assert refused.returncode == 3, refused.stdout
     (command,) = commands_in(refused.stderr)
-    read = read_command(shlex.split(command)[1:])
-    assert (read.command.name, read.scale, read.corpus) == ("base", "laptop", corpus)
-    assert (read.heldout, read.storage) == (corpus, str(storage))
+    trained = run_printed(command, RAY_ADDRESS=ray_address)
+    assert trained.returncode == 0, trained.stderr
+    plan = sweeping.here("where_to_drop", storage, *plan)
+    assert plan.returncode == 0, plan.stderr
+    assert len(list(storage.glob("bases/*/model.safetensors"))) == 2
 
 
 def test_a_reference_with_another_tokenizer_is_added_by_the_command_of_the_error(trained, tmp_path):
@@ -160,16 +196,58 @@ def test_a_reference_with_another_tokenizer_is_added_by_the_command_of_the_error
     assert done.returncode == 0, done.stderr
 
 
-def test_what_doctor_says_of_a_server_that_is_away_is_a_command(tmp_path, ray_address):
-    uri = f"http://ann:geheim@127.0.0.1:{free_port()}"
-    done = sweeping.command(
-        tmp_path, "doctor", "--tracking-uri", uri, RAY_ADDRESS=ray_address, RAY_AUTH_MODE="disabled"
-    )
-    command = next(c for c in commands_in(done.stdout) if "track sync" in c)
+def test_what_doctor_says_of_a_server_that_is_away_is_a_command(trained, tmp_path, ray_address):
+    def remedy(uri):
+        on_ray = {"RAY_ADDRESS": ray_address, "RAY_AUTH_MODE": "disabled"}
+        done = sweeping.command(trained, "doctor", "--tracking-uri", uri, **on_ray)
+        return next(c for c in commands_in(done.stdout) if "track sync" in c)
+
+    command = remedy(f"http://ann:geheim@127.0.0.1:{free_port()}")
     assert "hides a secret" in command
-    read = read_command(shlex.split(command, comments=True)[1:])
-    assert read.storage == str(tmp_path)
-    assert read.tracking_uri == uri.replace("ann:geheim", "***")
+    assert "geheim" not in command
+    (tmp_path / "my server").touch()  # no folder yet: the database cannot be opened
+    uri = f"sqlite:///{tmp_path}/my server/mlflow.db"
+    command = remedy(uri)
+    (tmp_path / "my server").unlink()
+    (tmp_path / "my server").mkdir()
+    synced = run_printed(command)
+    assert synced.returncode == 0, synced.stderr
+    experiment = MlflowClient(uri).get_experiment_by_name("raydistill/where_to_drop")
+    assert MlflowClient(uri).search_runs([experiment.experiment_id])
+
+
+def test_what_doctor_says_of_ray_runs(tmp_path, monkeypatch, ray_address):
+    """A shell reads each line as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_ADDRESS", "")
+    (token,) = [f.remedy for f in diagnose_token_files() if f.level is Level.WRONG]
+    subprocess.run(["sh", "-c", token], cwd="/", check=True, capture_output=True)
+    assert {f.level for f in diagnose_token_files()} == {Level.OK}
+    assert (tmp_path / ".ray/auth_token").stat().st_mode & 0o077 == 0
+    monkeypatch.setenv("RAY_ADDRESS", ray_address)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    (export,) = [f.remedy for f in diagnose_token_files() if f.level is Level.NOTE]
+    lines = [remedy.partition("#")[0] for remedy in (export, "unset RAY_ADDRESS  # or start it")]
+    lines.append('test "$RAY_AUTH_MODE" = token && test -z "$RAY_ADDRESS"')
+    subprocess.run(["sh", "-ec", "\n".join(lines)], check=True)
+    status = subprocess.run(
+        ["sh", "-c", "ray status  # and the node's own logs"], cwd="/", text=True,
+        capture_output=True, check=True,
+    )  # fmt: skip
+    assert "status" in status.stdout
+
+
+def test_what_help_says_to_begin_with_runs(capsys):
+    with pytest.raises(SystemExit):
+        read_command(["--help"])
+    (first,) = re.findall(r"Begin with: ([^;]+);", " ".join(capsys.readouterr().out.split()))
+    plan = run_printed(first, "--dry-run")
+    assert (plan.returncode, plan.stderr) == (0, "")
+    (flags,) = commands_in(run_printed("raydistill sweep").stdout)[:1]
+    assert "--location" in run_printed(flags).stdout
 
 
 def test_what_doctor_says_of_rights_helps(tmp_path, monkeypatch):
@@ -190,12 +268,26 @@ def test_what_doctor_says_of_rights_helps(tmp_path, monkeypatch):
     assert remedies() == []
 
 
-def test_extras_that_are_to_be_installed_exist():
-    extras = importlib.metadata.metadata("raydistill").get_all("Provides-Extra")
-    named = {
-        extra
-        for path in PACKAGE.rglob("*.py")
-        for extra in re.findall(r"pip install [\"']raydistill\[(\w+)\]", path.read_text("utf-8"))
+def test_what_pip_is_to_install_it_takes():
+    """pip reads every line; without a network, so what is not installed is only read."""
+    needs = list(map(Requirement, importlib.metadata.requires("raydistill")))
+    written = "\n".join(path.read_text("utf-8") for path in PACKAGE.rglob("*.py"))
+    lines = {*re.findall(r"pip install ('raydistill\[\w+\]'|pandas)", written)}
+    assert len(lines) == 3
+    lines |= {f"'{requirement_of(need)}'" for need in needs if need.marker is None}
+    asked = [Requirement(word) for line in lines for word in shlex.split(line)]
+    own = [each for each in asked if each.name == "raydistill"]
+    assert {extra for each in own for extra in each.extras} == {"laptop", "gpu"}
+    assert {"laptop", "gpu"} <= set(
+        importlib.metadata.metadata("raydistill").get_all("Provides-Extra")
+    )
+    pip = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--no-index"]
+    done = subprocess.run([*pip, *map(str, asked)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Would install" not in done.stdout
+    drivers = [word for line in _PACKAGES.values() for word in shlex.split(line)]
+    assert {Requirement(word).name for word in drivers} == {
+        "psycopg",
+        "psycopg2-binary",
+        "mysqlclient",
     }
-    assert named == {"laptop", "gpu"}
-    assert named <= set(extras)

@@ -4,6 +4,7 @@ import os
 import socket
 
 import pytest
+from ray.scripts.scripts import start as start_command
 
 from raydistill.runners.diagnostics.finding import Level
 from raydistill.runners.diagnostics.ports import (
@@ -45,6 +46,7 @@ def test_somebody_elses_is_named_with_free_ports_in_their_place(ports):
     chosen = dict(zip(words[3::2], map(int, words[4::2]), strict=True))
     assert words[:3] == ["ray", "start", "--head"]
     assert chosen.keys() == ports.keys()
+    assert start_command.make_context("start", words[2:]).params["head"]  # a head would stay
     assert not set(chosen.values()) & listeners_by_port().keys()
     assert export == f"export RAY_API_SERVER_ADDRESS=http://127.0.0.1:{chosen['--dashboard-port']}"
 

@@ -16,10 +16,11 @@ def commands_in(text):
     return re.findall(rf"(?:^|: |→ )\s*((?:{PROGRAMS}) [^\n]*)", text, re.MULTILINE)
 
 
-def run_printed(command, *more):
-    """A sweep or a command of ours, in this process, at `/`, with none of our variables set."""
+def run_printed(command, *more, **variables):
+    """A sweep or a command of ours, in this process, at `/`, with no variable of ours but these."""
     words = [*shlex.split(command, comments=True), *more]
-    variables = {k: v for k, v in os.environ.items() if not k.startswith(("RAY", "MLFLOW"))}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAY", "MLFLOW"))}
+    variables = kept | variables
     if words[:4] == ["ray", "job", "submit", "--"]:
         words = words[4:]
     if words[0] == "python":

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from urllib.parse import quote
 import psutil
 from selenium.webdriver.support.wait import WebDriverWait
 
+from raydistill.driver.run import ui_command
+from raydistill.tracking.destination import default_uri
 from support import sweeping
 from support.browser import chromium, resize
 from support.mlflow_server import free_port, wait_for
@@ -27,10 +30,11 @@ def test_it_prints_its_address_and_its_pages_answer_at_a_glance(store, tmp_path)
     ids = {run.info.run_name: run.info.run_id for run in runs_of(store)}
     port, printed = free_port(), tmp_path / "printed"
     address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-c", PROGRAM, "ui", "--port", str(port)]
+    as_printed = shlex.split(ui_command(default_uri(store), store))
+    command = [sys.executable, "-c", PROGRAM, *as_printed[1:], "--port", str(port)]
     with printed.open("w") as file:
         process = subprocess.Popen(
-            command, cwd="/", env=sweeping.environment(store.root), stdout=file, stderr=file
+            command, cwd="/", env=sweeping.environment(tmp_path), stdout=file, stderr=file
         )
     try:
         wait_for(f"{address}/health", process)

@@ -249,7 +249,7 @@ def write_verdict(prepared: PreparedSweep, console: PipeSafeConsole) -> dict[str
     return {"verdict.md": f"{text}\n"} | _svg_texts(pictures)
 
 
-def _ui_command(uri: str, store: Store) -> str:
+def ui_command(uri: str, store: Store) -> str:
     """The command that shows MLflow's pages on a database."""
     own = uri == default_uri(store)
     words = storage_flag(store.root) if own else ("--tracking-uri", uri)
@@ -264,7 +264,7 @@ def _print_next(plan: SweepPlan, tracker: Tracker, store: Store, console: PipeSa
     if tracker.delivery is not None:
         is_server = uri.startswith("http")
         table = experiment_url(uri, tracker.delivery.experiment_id)
-        look = table if is_server else _ui_command(uri, store)
+        look = table if is_server else ui_command(uri, store)
         console.print(f"Look at every cell: {look}", soft_wrap=True)
 
 

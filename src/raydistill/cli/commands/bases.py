@@ -3,7 +3,7 @@
 import argparse
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from raydistill.cli.arguments.text_flags import with_text
@@ -30,6 +30,7 @@ def base(store: Store, flags: argparse.Namespace) -> int:
         UsageError: if `--to` may not be written.
     """
     scale = with_text(load_scale(flags.scale), flags)
+    scale = replace(scale, evaluation=replace(scale.evaluation, tasks=()))  # sweeps measure
     check_corpus(corpus_request(scale))
     if not flags.to:
         _train(scale, store)

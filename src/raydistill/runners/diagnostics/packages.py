@@ -20,10 +20,20 @@ def diagnose_packages() -> Iterator[Finding]:
         has = installed(need.name)
         if has is None or not need.specifier.contains(has, prereleases=True):
             what = f"{need.name} {has or 'is missing'}: raydistill needs {need.specifier}"
-            yield Finding(Level.WRONG, what, f"pip install '{need.name}{need.specifier}'")
+            yield Finding(Level.WRONG, what, f"pip install '{requirement_of(need)}'")
     if any(installed(need.name) is None for need in _needs("laptop")):
         what = "the laptop scale's text is not here: give --corpus, or install it"
         yield Finding(Level.NOTE, what, "pip install 'raydistill[laptop]'")
+
+
+def requirement_of(need: Requirement) -> str:
+    """What pip is to install, with its extras.
+
+    >>> requirement_of(Requirement('ray[tune,train]>=2.60; extra == "x"'))
+    'ray[train,tune]>=2.60'
+    """
+    extras = f"[{','.join(sorted(need.extras))}]" if need.extras else ""
+    return f"{need.name}{extras}{need.specifier}"
 
 
 def installed(name: str) -> str | None:
