@@ -1,11 +1,12 @@
 """The fields of a recipe that may be set, and their ranges."""
 
+import math
 from dataclasses import replace
 
 import pytest
 
 from raydistill.core.errors import UsageError
-from raydistill.specs.recipe import check_recipe, settable, with_settings
+from raydistill.specs.recipe import check_recipe, check_setting, settable, with_settings
 from raydistill.specs.trial import Recipe
 
 RECIPE = Recipe(peak_lr=0.1, budget_tokens=640, batch_tokens=64, micro_batches=2, warmup_tokens=64)
@@ -62,3 +63,18 @@ def test_devices_share_the_micro_batches_evenly():
 
 def test_a_rate_may_stay_at_its_peak():
     check_recipe(replace(RECIPE, final_lr_ratio=1.0), context=16)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lr", "0.1"), ("lr", True), ("optimizer", 1), ("warmup_tokens", 0.5), ("lr", math.nan)],
+)
+def test_a_setting_of_another_type_is_refused(name, value):
+    with pytest.raises(UsageError, match=f"{name} is {value!r}: it must be"):
+        check_setting(name, value)
+
+
+def test_a_setting_of_its_type_is_kept_as_a_recipe_holds_it():
+    assert check_setting("lr", 1) == 1.0
+    assert check_setting("optimizer", "adamw") == "adamw"
+    assert check_setting("warmup_tokens", 512) == 512
