@@ -1,5 +1,7 @@
 """What docs/extending.md shows works as it stands there: each part alone, and all in one sweep."""
 
+import re
+
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -16,6 +18,7 @@ from raydistill.specs.model import ModelConfig
 from raydistill.specs.scale import load_scale
 from support import sweeping
 from support.extending import BLOCKS
+from support.printed import commands_in
 
 CONFIG = ModelConfig(family="geglu", num_layers=3, dim=16, num_heads=2, vocab_size=11, context=12)
 TARGETS_BT = torch.randint(0, 11, (2, 5), generator=torch.Generator().manual_seed(9))
@@ -127,3 +130,38 @@ def test_the_sweep_crosses_its_three_axes(folder, tmp_path):
     assert "distinct trials 12" in done.stdout
     one = sweeping.command(tmp_path / "storage", *words, "--lr", "1e-4", "--weight_decay", "0")
     assert "distinct trials 3" in one.stdout
+
+
+FAILS = """
+
+def loss(logits_BTV, targets_BT, ask):
+    raise KeyError(__file__)
+"""
+
+
+def test_all_of_it_in_one_sweep_on_workers_that_have_the_folder_from_ray(
+    own_parts, prepared, ray_address, tmp_path
+):
+    """One loss fails: it is told by its file and line after one attempt, and stops no other."""
+    folder, storage = own_parts(BLOCKS | {"losses/fails.py": FAILS}), prepared(tmp_path / "storage")
+    done = sweeping.command(
+        storage, "sweep", "where_to_drop", "--parts", folder, "--scale", "tiny", "--age", "320B",
+        "--location", "relative-change", "--loss", "reverse-kl+alpha=0.3,smoothed,fails",
+        "--tasks", "next-sentence", "--concurrent", "1", "--yes",
+        RAY_ADDRESS=ray_address,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    table = (storage / "sweeps/where_to_drop/tiny/table.md").read_text()
+    assert re.search(r"reverse-kl\b.*0\.3", table)
+    failure = r"failed in training after 1 try: losses/fails\.py:4: KeyError: .*py.?_modules"
+    assert re.search(failure, table)
+    assert re.search(failure, (storage / "sweeps/where_to_drop/tiny/report.html").read_text())
+    (failed,) = storage.glob("trials/*/failure.json")
+    shown = sweeping.command(storage, "show", failed.parent.name, "--parts", folder).stdout
+    assert "losses/fails.py:4: KeyError" in shown
+    (command,) = (storage / "sweeps/where_to_drop/tiny/command.txt").read_text().splitlines()
+    assert f"--parts {folder}" in command
+    going_on = [line for line in commands_in(done.stdout) if "where_to_drop" in line]
+    assert going_on
+    assert all(f"--parts {folder}" in line for line in going_on)
