@@ -22,7 +22,9 @@ SWEEPS = Path(__file__).parents[2] / "sweeps"
 def plan(storage, *words, script="where_to_drop"):
     """What a sweep means, as its script reads the flags."""
     sweep = runpy.run_path(str(SWEEPS / f"{script}.py"))["sweep"]
-    flags = sweep_parser(sweep).read([*words, "--scale", "smoke", "--storage", str(storage)])
+    usual = {"--scale": "smoke", "--storage": str(storage)}
+    more = [word for flag, value in usual.items() if flag not in words for word in (flag, value)]
+    flags = sweep_parser(sweep).read([*words, *more])
     return plan_of(sweep, flags, f"python sweeps/{script}.py")
 
 
