@@ -62,6 +62,14 @@ def test_what_is_drawn_is_a_function_of_seed_and_place():
     assert not {cell["lr"] for cell in other} & {cell["lr"] for cell in five}
 
 
+def test_whole_numbers_are_drawn_from_a_range_of_whole_ends():
+    ranges = {"gap": Range(low=1e9, high=2e9, is_whole=True)}
+    ranges |= {"warmup_tokens": Range(low=0, high=2048, is_whole=True)}
+    for cell in SWEEP.drawn_cells(SMOKE, {}, ranges, 3):
+        assert {type(cell.values[name]) for name in ranges} == {int}
+        assert 1e9 <= cell.request.gap <= 2e9
+
+
 def test_a_drawn_cell_is_that_of_its_values():
     (cell,) = SWEEP.drawn_cells(SMOKE, {"location": ("input",)}, {"lr": RATES}, 1)
     (same,) = SWEEP.cells(SMOKE, {"location": ("input",), "lr": (cell.values["lr"],)})

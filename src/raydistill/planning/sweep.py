@@ -148,7 +148,7 @@ class Sweep:
         Raises:
             UsageError: as `cells`.
         """
-        low_ends = {name: (of_axis.low,) for name, of_axis in ranges.items()}
+        low_ends = {name: (of_axis.at(0),) for name, of_axis in ranges.items()}
         space = self._space(scale, {**chosen, **low_ends}, sized, budgeted)
         seed = int(space.seeds[0])
         points = first_of_permutation(list(space.points()), space.size, seed)

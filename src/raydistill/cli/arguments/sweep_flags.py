@@ -1,6 +1,7 @@
 """The plan that a sweep's flags ask for.
 
-Values of an axis replace the sweep's own; of any other field every cell gets the one value.
+Values of an axis replace the sweep's own; of any other field every cell gets the one value, and
+several make it an axis.
 """
 
 import argparse
