@@ -1,12 +1,14 @@
 """A Ray head of a test's own, and what its session leaves behind: seen and ended by pid."""
 
 import contextlib
+import http.client
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 import psutil
@@ -67,8 +69,8 @@ def head_in_repository(more=lambda ports: {}, **variables):
             stderr=subprocess.DEVNULL,
         )
         try:
-            wait_until_open(ports["dashboard-port"], process)
             dashboard = f"http://127.0.0.1:{ports['dashboard-port']}"
+            wait_until_answered(dashboard, token.read_text(), process)
             yield process, environment | {"RAY_ADDRESS": dashboard}
         finally:
             session = family(process.pid)
@@ -90,13 +92,16 @@ def free_ports():
     return dict(zip(options, ports, strict=True))
 
 
-def wait_until_open(port, process):
-    """Return once somebody listens on `port`; `process` must live until then."""
+def wait_until_answered(dashboard, token, process):
+    """Return once jobs are taken, later than its port opens; `process` must live until then."""
+    request = urllib.request.Request(
+        f"{dashboard}/api/version", headers={"Authorization": f"Bearer {token}"}
+    )
     while True:
         assert process.poll() is None
         try:
-            return socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
+            return urllib.request.urlopen(request, timeout=5).close()
+        except (OSError, http.client.HTTPException):
             time.sleep(0.2)
 
 
