@@ -111,24 +111,25 @@ def peak_of(cell: Cell) -> float:
 def _arm(cells: Sequence[Cell], seed: int) -> Arm:
     """One location stands for all, so that a sweep with more locations has the same probes."""
     first = cells[0]
-    longest = max(cell.request.budget for cell in cells)
+    longest = max(cells, key=lambda cell: cell.request.budget)  # whose recipe may have its length
+    scale, budget = longest.scale, longest.request.budget
     location = PROBE_LOCATION if first.request.count else NONE
     request = replace(first.request, location=location, gap=0, seed=seed, peak_lr="scale")
-    batch = int(dict(request.settings).get("batch_tokens", first.scale.heal.batch_tokens))
-    steps = whole_steps(longest, first.scale.train_clock, batch) // batch
-    share = max(PROBE_BUDGET_SHARE, min(1.0, first.scale.min_steps_after_cut / steps))
-    peak_lr = first.scale.recipe(request).peak_lr
+    batch = int(dict(request.settings).get("batch_tokens", scale.heal.batch_tokens))
+    steps = whole_steps(budget, scale.train_clock, batch) // batch
+    share = max(PROBE_BUDGET_SHARE, min(1.0, scale.min_steps_after_cut / steps))
+    peak_lr = scale.recipe(request).peak_lr
     settings = tuple(
         (name, _shortened_tokens(int(value), share, batch) if name in _PHASES else value)
         for name, value in request.settings
     )
-    request = replace(request, settings=settings)
+    request = replace(request, settings=settings, budget=round(share * budget))
     probes = tuple(
         replace(
             first,
-            scale=_shortened(first.scale, share, batch),
+            scale=_shortened(scale, share, batch),
             values={**first.values, "location": location, "peak_lr": factor * peak_lr},
-            request=replace(request, budget=round(share * longest), peak_lr=factor * peak_lr),
+            request=replace(request, peak_lr=factor * peak_lr),
         )
         for factor in FACTORS
     )
