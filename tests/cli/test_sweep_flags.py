@@ -98,6 +98,19 @@ def test_recipe_fields_are_set_for_every_trial():
     assert (heal.peak_lr, heal.warmup_tokens) == (1e-5, 512)
 
 
+def test_a_setting_that_the_sweep_overrules_is_said(caplog):
+    def trial(scale, location):
+        return scale.trial(age=320 * B, location=location, count=2, lr=2 * scale.heal.peak_lr)
+
+    sweep = Sweep(name="mine", question="?", axes={"location": ("input",)}, trial=trial)
+    flags = sweep_parser(sweep).read(["--scale", "smoke", "--set", "lr=3e-4"])
+    assert plan_of(sweep, flags, "command").cells[0].request.peak_lr == 6e-4
+    assert caplog.messages == ["no trial has lr 0.0003: the sweep itself sets 0.0006"]
+    caplog.clear()
+    plan("--set", "lr=3e-4", "--set", "weight_decay=0.01")
+    assert caplog.messages == []
+
+
 def values(*flags):
     return [dict(cell.values) for cell in plan("--age", "80B", "--location", "input", *flags).cells]
 

@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 
@@ -11,10 +12,12 @@ from raydistill.distillation.loss_name import loss_settings
 from raydistill.distillation.teacher_placement import excerpt_of
 from raydistill.planning.axes.change import CHANGE, POINT
 from raydistill.planning.axes.ranges import Range
-from raydistill.planning.cell import Value
+from raydistill.planning.cell import Cell, Value, shortest
 from raydistill.planning.sweep import FIELDS, TRAINING_FIELDS, Sweep
 from raydistill.specs.recipe import axis_name, field_named, is_setting
-from raydistill.specs.trial import TrialRequest
+from raydistill.specs.trial import FROM_BASE, TrialRequest
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,3 +116,14 @@ def _axis(name: str, sweep: Sweep) -> str:
         return name
     field = field_named(name)
     return field if field in sweep.axes else axis_name(field)
+
+
+def warn_of_overruled(settings: Mapping[str, Value], cells: Iterable[Cell]) -> None:
+    """Say which settings of the flags no trial has, since the sweep itself sets them."""
+    healed = (c for c in cells if settings and c.request.start == FROM_BASE and c.request.budget)
+    recipes = {cell.scale.recipe(cell.request) for cell in healed}
+    for name, value in settings.items():
+        own = {getattr(recipe, field_named(name)) for recipe in recipes}
+        if own and value not in own:
+            texts = ", ".join(str(shortest(item)) for item in sorted(own))
+            _log.warning("no trial has %s %s: the sweep itself sets %s", name, value, texts)
