@@ -33,14 +33,21 @@ class Student:
         """Parameters by name, where `blocks.7.` is layer 7 of the base whichever layers left."""
         return {self._name(name): p for name, p in self.model.named_parameters()}
 
+    def named_tensors(self) -> dict[str, Tensor]:
+        """All that is stored, by the same names: parameters and persistent buffers."""
+        stored = self.model.state_dict().keys()
+        buffers = {n: b for n, b in self.model.named_buffers() if n in stored}
+        parameters = {name: p.data for name, p in self.named_parameters().items()}
+        return parameters | {self._name(name): buffer for name, buffer in buffers.items()}
+
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Copy in values by the names of `named_parameters`.
+        """Copy in values by the names of `named_tensors`.
 
         Raises:
-            KeyError: if a parameter is missing from `tensors`.
+            KeyError: if one is missing from `tensors`.
         """
-        for name, parameter in self.named_parameters().items():
-            parameter.data.copy_(tensors[name])
+        for name, tensor in self.named_tensors().items():
+            tensor.copy_(tensors[name])
 
     def _name(self, name: str) -> str:
         first, _, rest = name.partition(".")

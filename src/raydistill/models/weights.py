@@ -30,7 +30,7 @@ _METADATA = "raydistill"
 def save_weights(folder: Path, student: Student) -> None:
     """Write the weights with their metadata into an existing folder."""
     metadata = {"model": asdict(student.model.config), "kept": student.kept}
-    tensors = {name: p.data for name, p in student.named_parameters().items()}
+    tensors = student.named_tensors()
     size_bytes = sum(tensor.nbytes for tensor in tensors.values())
     about = {_METADATA: json.dumps(metadata, sort_keys=True)}
     with growing(folder, "writing", size_bytes):
@@ -71,7 +71,7 @@ def load_weights(folder: Path) -> Student:
     model = from_dict(Model, metadata["model"])
     student = Student(build(model, seed=0))
     student.remove([layer for layer in range(model.num_layers) if layer not in metadata["kept"]])
-    expected, given = set(student.named_parameters()), set(tensors)
+    expected, given = set(student.named_tensors()), set(tensors)
     for kind, names in (("misses", expected - given), ("does not know", given - expected)):
         if names:
             first = ", ".join(sorted(names)[:5])
