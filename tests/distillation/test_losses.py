@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from raydistill.core.errors import OwnCodeError
 from raydistill.core.parts import LOSS, part_names
 from raydistill.distillation.answers import SparseAnswer, WholeAnswer, token_mean
 from raydistill.distillation.excerpt import load_form
@@ -205,3 +206,20 @@ def test_a_loss_without_a_teacher_that_asks_one_is_an_error(own_parts):
     own_parts({"losses/alone.py": text})
     with pytest.raises(LookupError, match="asked for a teacher"):
         load_loss("alone")(logits(0), TARGETS_BT, lambda: no_teacher(tiny.batch_of(0)))
+
+
+@pytest.mark.parametrize(
+    ("body", "given"),
+    [
+        ("1.0", "a float"),
+        ("None", "a NoneType"),
+        ("logits_BTV.logsumexp(-1)", "a tensor [2, 5]"),
+        ("logits_BTV.detach().mean()", "a number without a gradient"),
+    ],
+)
+def test_a_loss_that_gives_no_number_with_a_gradient_is_named(own_parts, body, given):
+    own_parts({"losses/odd.py": f"def loss(logits_BTV, targets_BT, ask): return {body}"})
+    with pytest.raises(OwnCodeError) as refused:
+        load_loss("odd")(logits(0, requires_grad=True), TARGETS_BT, pytest.fail)
+    expected = f"loss 'odd' gave {given}: it must be a scalar tensor with a gradient"
+    assert str(refused.value) == expected

@@ -132,21 +132,24 @@ def test_the_sweep_crosses_its_three_axes(folder, tmp_path):
     assert "distinct trials 3" in one.stdout
 
 
-FAILS = """
+FAILING = {
+    "losses/fails.py": """
 
-def loss(logits_BTV, targets_BT, ask):
-    raise KeyError(__file__)
-"""
+        def loss(logits_BTV, targets_BT, ask):
+            raise KeyError(__file__)
+        """,
+    "scores/breaks.py": "def score(model, batches_BT): return 1 / len(())",
+}
 
 
 def test_all_of_it_in_one_sweep_on_workers_that_have_the_folder_from_ray(
     own_parts, prepared, ray_address, tmp_path
 ):
-    """One loss fails: it is told by its file and line after one attempt, and stops no other."""
-    folder, storage = own_parts(BLOCKS | {"losses/fails.py": FAILS}), prepared(tmp_path / "storage")
+    """A loss and a score fail: each is told by file and line after one try, and stops no other."""
+    folder, storage = own_parts(BLOCKS | FAILING), prepared(tmp_path / "storage")
     done = sweeping.command(
         storage, "sweep", "where_to_drop", "--parts", folder, "--scale", "tiny", "--age", "320B",
-        "--location", "relative-change", "--loss", "reverse-kl+alpha=0.3,smoothed,fails",
+        "--location", "relative-change,breaks", "--loss", "reverse-kl+alpha=0.3,smoothed,fails",
         "--tasks", "next-sentence", "--concurrent", "1", "--yes",
         RAY_ADDRESS=ray_address,
     )  # fmt: skip
@@ -157,9 +160,13 @@ def test_all_of_it_in_one_sweep_on_workers_that_have_the_folder_from_ray(
     failure = r"failed in training after 1 try: losses/fails\.py:4: KeyError: .*py.?_modules"
     assert re.search(failure, table)
     assert re.search(failure, (storage / "sweeps/where_to_drop/tiny/report.html").read_text())
-    (failed,) = storage.glob("trials/*/failure.json")
-    shown = sweeping.command(storage, "show", failed.parent.name, "--parts", folder).stdout
-    assert "losses/fails.py:4: KeyError" in shown
+    scoring = "failed in scoring layers after 1 try: scores/breaks.py:1: ZeroDivisionError: div"
+    assert scoring in table
+    failed = {path.parent.name: path.read_text() for path in storage.glob("trials/*/failure.json")}
+    assert len(failed) == 4  # a loss, and a score beside each of three losses
+    shown = [sweeping.command(storage, "show", name, "--parts", folder).stdout for name in failed]
+    assert sum("losses/fails.py:4: KeyError" in text for text in shown) == 1
+    assert sum("return 1 / len(())\n" in text for text in shown) == 3
     (command,) = (storage / "sweeps/where_to_drop/tiny/command.txt").read_text().splitlines()
     assert f"--parts {folder}" in command
     going_on = [line for line in commands_in(done.stdout) if "where_to_drop" in line]

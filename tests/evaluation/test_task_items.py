@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from raydistill.core.errors import DataError, UsageError
+from raydistill.core.errors import DataError, OwnCodeError, UsageError
+from raydistill.core.parts import own_errors_named
 from raydistill.data.corpus.heldout_documents import read_documents
 from raydistill.data.corpus.preparation import prepare_corpus
 from raydistill.data.sources import embedded
@@ -94,3 +95,32 @@ def test_two_held_out_documents_are_enough_for_a_task_that_needs_no_others(tmp_p
     scores = scores_of("e" * 64, lambda: model, store=store, folder=folder, spec=spec)
     assert 0 <= scores.tasks["word-order"].value <= 1
     assert scores.nll > 0
+
+
+ODD = """
+from raydistill.api import Item
+CHOICES, METRIC = {choices}, {metric}
+def candidates(document, neighbours, rng):
+    {body}
+"""
+ITEM = "yield Item(unit=document.unit, context='', choices={}, answer={})"
+
+
+@pytest.mark.parametrize(
+    ("choices", "metric", "body", "message"),
+    [
+        (2, "'acc'", "raise KeyError(1)", r"tasks/odd\.py:5: KeyError: 1"),
+        (2, "'acc'", "return None", "candidates gave NoneType, it must yield items"),
+        (2, "'acc'", "yield 'a', 'b'", "candidates yielded tuple, it must be an Item"),
+        (2, "'acc'", ITEM.format("('a',)", 0), "an item has 1 choices and the answer 0, it must"),
+        (2, "'acc'", ITEM.format("('a', 'b')", 2), "has 2 choices and the answer 2, it must be 2"),
+        ("'2'", "'acc'", "yield", "CHOICES is '2', it must be 2 or more"),
+        (2, "'f1'", "yield", "METRIC is 'f1', it must be acc or acc_norm"),
+    ],
+)
+def test_a_task_that_gives_no_items_is_named(
+    folder, store, own_parts, choices, metric, body, message
+):
+    own_parts({"tasks/odd.py": ODD.format(choices=choices, metric=metric, body=body)})
+    with pytest.raises(OwnCodeError, match=message), own_errors_named():
+        make_items(["odd"], store=store, folder=folder)

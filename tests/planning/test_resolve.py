@@ -15,11 +15,13 @@ from raydistill.planning.artifacts import (
     corpus_id,
     find_artifacts,
     find_bases,
+    layer_request,
     layer_requests,
     pretraining,
 )
-from raydistill.planning.resolve import Unscored, distinct, resolve, stand_in_plan
-from raydistill.pruning.layer_choice import LayerRequest, layer_choice_path
+from raydistill.planning.resolve import Unscored, distinct, failed_choice, resolve, stand_in_plan
+from raydistill.planning.search.halving import rivals_of
+from raydistill.pruning.layer_choice import FailedChoice, LayerRequest, layer_choice_path
 from raydistill.specs.scale import load_scale
 from raydistill.specs.trial import DropPlan, NoTeacher, PretrainedBase, RandomBase, TrialRequest
 from raydistill.storage.bundled import ShippedBases
@@ -107,6 +109,29 @@ def test_what_is_not_scored_yet_is_checked_all_the_same():
         resolve(cell_of(SMOKE, replace(SCORED, count=5)), NOTHING)
     with pytest.raises(UsageError, match="follow the last removal"):
         resolve(cell_of(SMOKE, replace(SCORED, gap=10 * B)), NOTHING)
+
+
+def test_where_a_score_chose_no_layers_a_trial_of_its_own_stands_for_each_removal():
+    requests = [
+        SCORED,
+        replace(SCORED, count=1),
+        replace(SCORED, gap=1 * B),
+        replace(SCORED, seed=2),
+    ]
+    control = replace(INPUT, location="none", count=0)
+    failed = {
+        ((SMOKE.name, LATE), request): FailedChoice(request=request, message="?", traceback="")
+        for request in map(layer_request, requests)
+    }
+    artifacts = replace(all_known(SMOKE), failed_choices=failed)
+    trials = distinct(cells(control, INPUT, *requests), artifacts)
+    assert len({trial.trial_id for trial in trials}) == 6
+    assert [trial.is_unchosen for trial in trials] == [False] * 2 + [True] * 4
+    assert all(trial.has_final_id for trial in trials)
+    assert failed_choice(trials[2].cells[0], artifacts).request == layer_request(SCORED)
+    groups, alone = rivals_of(trials)
+    assert groups == []
+    assert len(alone) == 6
 
 
 def test_a_stand_in_has_the_times_of_what_it_stands_for():

@@ -26,13 +26,19 @@ def base(store):
 
 def measure_base(base, store, *requests):
     """Measure the base and choose the layers; the sha256 of its corpus."""
+    corpus, failed = measured_base(base, store, *requests)
+    assert failed == ()
+    return corpus
+
+
+def measured_base(base, store, *requests):
+    """The sha256 of its corpus, and what scores did not choose."""
     corpus = smoke_training(store).corpus_sha256
     job = BaseJob(
         weights_sha256=base, corpus_sha256=corpus, evaluation=EVALUATION, layers=requests,
         storage=str(store.root),
     )  # fmt: skip
-    measure(job, world=WORLD)
-    return corpus
+    return corpus, measure(job, world=WORLD)
 
 
 @pytest.mark.parametrize("score", part_names(SCORE))
@@ -43,6 +49,42 @@ def test_layers_are_chosen_by_training_windows_and_stored(store, base, score):
     assert set(choice.layers) == {1, 2}
     assert len(choice.samples) == SAMPLES
     assert {len(values) for values in choice.values} <= {MODEL.num_layers}
+
+
+BROKEN = {
+    "scores/crashing.py": "def score(model, batches_BT):\n    return 1 / 0",
+    "scores/absent.py": "import nothing_so_called",
+    "scores/one_number.py": "def score(model, batches_BT): return 3",
+    "scores/unbounded.py": """
+        def passes(num_layers, count): return count / 0
+        def score(model, batches_BT): ...
+    """,
+    "scores/no_layers.py": "def choose(model, batches_BT, count, candidates): ...",
+    "scores/listed.py": "def score(model, batches_BT): return [3, 2, 1, 0]",
+}
+
+
+def test_the_error_of_a_score_is_told_and_the_others_choose_layers(store, base, own_parts):
+    own_parts(BROKEN)
+    names = ["crashing", "absent", "one-number", "unbounded", "no-layers", "listed"]
+    requests = [LayerRequest(score=name, count=count) for name in names for count in (1, 2)]
+    corpus, failed = measured_base(base, store, *requests)
+    messages = {choice.request: choice.message for choice in failed}
+    kept = set(requests) - messages.keys()
+    assert kept == {LayerRequest(score="listed", count=count) for count in (1, 2)}
+    for request in kept:
+        choice = store.load(LayerChoice, *layer_choice_path(base, corpus, request))
+        assert set(choice.layers) == {1, 2} if request.count == 2 else {2}
+    ends = [
+        "scores/crashing.py:2: ZeroDivisionError: division by zero",
+        "scores/absent.py:1: ModuleNotFoundError: No module named 'nothing_so_called'",
+        "score 'one-number' gave int: it must be one finite value for each of the 4 layers",
+        "scores/unbounded.py:2: ZeroDivisionError: division by zero",
+        "score 'no-layers' picked the layers NoneType: it must be 1 different ones of 1 to 2",
+    ]
+    told = [messages[LayerRequest(score=name, count=1)] for name in names[:-1]]
+    assert told == ends
+    assert all("Traceback" in choice.traceback for choice in failed)
 
 
 def test_a_base_says_how_far_its_measuring_is(store, base):

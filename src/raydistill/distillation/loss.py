@@ -8,11 +8,12 @@ is what its file says (`loss_file.py`), wherever the teacher is.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import cast
 
+import torch
 from torch import Tensor
 
+from raydistill.core.errors import OwnCodeError
 from raydistill.core.parts import LOSS, load_part
 from raydistill.distillation.answers import Ask, KnownAnswer
 from raydistill.distillation.loss_file import FEATURE_TERMS, KNOWN
@@ -30,11 +31,26 @@ def load_loss(name: str) -> Loss:
     file, settings = loss_settings(name)
     loss = cast(Loss, load_part(LOSS, file, "loss"))
     own = {key: value for key, value in settings.items() if key not in FEATURE_TERMS}
-    if loss_file(name).teacher != KNOWN:
-        return partial(loss, **own)
-    temperature = temperature_of(name)
+    known_alone, temperature = loss_file(name).teacher == KNOWN, temperature_of(name)
 
-    def on_what_is_known(logits_BTV: Tensor, targets_BT: Tensor, ask: Ask) -> Tensor:
-        return loss(logits_BTV, targets_BT, lambda: KnownAnswer(ask(), temperature), **own)
+    def checked(logits_BTV: Tensor, targets_BT: Tensor, ask: Ask) -> Tensor:
+        def ask_known() -> KnownAnswer:
+            return KnownAnswer(ask(), temperature)
 
-    return on_what_is_known
+        value = loss(logits_BTV, targets_BT, ask_known if known_alone else ask, **own)
+        _check(file, value, needs_gradient=torch.is_grad_enabled() and logits_BTV.requires_grad)
+        return value
+
+    return checked
+
+
+def _check(file: str, value: object, *, needs_gradient: bool) -> None:
+    if not isinstance(value, Tensor):
+        given = f"a {type(value).__name__}"
+    elif value.dim():
+        given = f"a tensor {[*value.shape]}"
+    elif needs_gradient and not value.requires_grad:
+        given = "a number without a gradient"
+    else:
+        return
+    raise OwnCodeError(f"loss {file!r} gave {given}: it must be a scalar tensor with a gradient")

@@ -14,7 +14,7 @@ from raydistill.planning.lr_probe import probe_cells, with_best_rates
 from raydistill.planning.outcomes import averaged_over, lasting_progress, metrics, outcome_of
 from raydistill.planning.prepared import PreparedSweep, prepare
 from raydistill.planning.preview.costs import keep_estimates
-from raydistill.planning.resolve import PlannedTrial
+from raydistill.planning.resolve import PlannedTrial, failed_choice
 from raydistill.planning.search.brackets import open_halving
 from raydistill.planning.search.selection import winner_again
 from raydistill.planning.search_settings import FUNNEL, GRID, TPE
@@ -126,8 +126,11 @@ class Session:
         store = self.prepared.store
         if not self.prepared.plan.options.anew:
             copy_bundled_trials([trial.trial_id for trial in self.prepared.trials], store)
+        unchosen = {trial.trial_id for trial in self.prepared.trials if trial.is_unchosen}
         for trial_id, failure in self._failures().items():
             where = "training" if store.trained(trial_id) is None else "evaluation"
+            if trial_id in unchosen:
+                where = "scoring layers"
             store.save(replace(failure, where=where), "trials", trial_id, "failure.json")
 
     def _failures(self) -> dict[str, TrialFailure]:
@@ -262,6 +265,7 @@ def _candidate(
             teacher_sharded=plan.options.teacher_placement == SHARDED,
             cache_gb=plan.options.cache_gb,
             checkpoint_every_s=plan.options.checkpoint_every_s,
+            failed_choice=failed_choice(cell, prepared.artifacts) if spec.unchosen else None,
         ),
     )
 

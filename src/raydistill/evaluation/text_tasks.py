@@ -9,16 +9,18 @@ chosen when a model is first scored on the task, and again when the task's code 
 import math
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 from typing import cast
 
+from raydistill.core.errors import OwnCodeError
 from raydistill.core.parts import TASK, load_part, part_names
 from raydistill.data.documents import Document
 
 ITEMS = 420
 ITEMS_PER_UNIT = 6
+METRICS = ("acc", "acc_norm")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +40,11 @@ def choose_items(name: str, documents: Sequence[Document]) -> list[Item]:
     """The items of task `name` from `documents`: up to 420, at most 6 from one unit.
 
     Equal documents give equal items. A unit's items come from its documents in turn.
+
+    Raises:
+        UsageError: if there is no such task, or it is not as a task must be.
     """
+    _check_task(name)
     candidates = cast(Candidates, load_part(TASK, name, "candidates"))
     collections: dict[str, list[Document]] = {}
     for document in documents:
@@ -47,10 +53,39 @@ def choose_items(name: str, documents: Sequence[Document]) -> list[Item]:
     for document in documents:
         rng = random.Random(f"{name}/{document.collection}/{document.unit}")
         neighbours = collections[document.collection]
-        units.setdefault(document.unit, []).append(candidates(document, neighbours, rng))
+        given = candidates(document, neighbours, rng)
+        units.setdefault(document.unit, []).append(_checked(name, given))
     chosen = list(units.values())[:: math.ceil(len(units) / ITEMS) or 1]
     per_unit = min(ITEMS_PER_UNIT, ITEMS // max(1, len(chosen)))
     return [item for sources in chosen for item in islice(_in_turn(sources), per_unit)]
+
+
+def _check_task(name: str) -> None:
+    choices, metric = (load_part(TASK, name, field) for field in ("CHOICES", "METRIC"))
+    if not isinstance(choices, int) or choices < 2:
+        raise OwnCodeError(f"task {name!r}: CHOICES is {choices!r}, it must be 2 or more")
+    if metric not in METRICS:
+        raise OwnCodeError(
+            f"task {name!r}: METRIC is {metric!r}, it must be {' or '.join(METRICS)}"
+        )
+
+
+def _checked(name: str, items: object) -> Iterator[Item]:
+    """What `candidates` gave, item by item."""
+    if not isinstance(items, Iterable):
+        given = type(items).__name__
+        raise OwnCodeError(f"task {name!r}: candidates gave {given}, it must yield items")
+    choices = load_part(TASK, name, "CHOICES")
+    for item in items:
+        if not isinstance(item, Item):
+            given = type(item).__name__
+            raise OwnCodeError(f"task {name!r}: candidates yielded {given}, it must be an Item")
+        if len(item.choices) != choices or not 0 <= item.answer < len(item.choices):
+            raise OwnCodeError(
+                f"task {name!r}: an item has {len(item.choices)} choices and the answer "
+                f"{item.answer}, it must be {choices} choices and the index of one"
+            )
+        yield item
 
 
 def is_text_task(name: str) -> bool:

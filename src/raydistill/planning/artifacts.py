@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from raydistill.core.errors import DataError
 from raydistill.core.parts import MODEL_FAMILY, parts_flag
@@ -12,7 +12,12 @@ from raydistill.data.corpus.preparation import find_corpus
 from raydistill.data.corpus.request import corpus_request
 from raydistill.models.huggingface.checkpoint import ReadBase, read_checkpoint, stored_base_path
 from raydistill.planning.cell import BaseKey, Cell, bases_of
-from raydistill.pruning.layer_choice import LayerChoice, LayerRequest, layer_choice_path
+from raydistill.pruning.layer_choice import (
+    FailedChoice,
+    LayerChoice,
+    LayerRequest,
+    layer_choice_path,
+)
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.locations import is_data_driven
 from raydistill.specs.part_identity import SHIPPED
@@ -53,6 +58,9 @@ class Artifacts:
     corpus: CorpusId  # one for all scales of a sweep
     bases: Mapping[BaseKey, ExternalBase]
     layer_choices: Mapping[tuple[BaseKey, LayerRequest], LayerChoice]
+    failed_choices: Mapping[tuple[BaseKey, LayerRequest], FailedChoice] = field(
+        default_factory=dict  # of this run: the next one tries again
+    )
 
 
 def find_artifacts(scale: Scale, cells: Sequence[Cell], store: Store) -> Artifacts:
@@ -158,9 +166,9 @@ def find_bases(
 def base_command(scale: Scale, store: Store | None = None) -> str:
     """The command that trains the bases of a scale, in that store or the usual one."""
     default, words = load_scale(scale.name), ["raydistill", "base", "--scale", scale.name]
-    for field in ("corpus", "text_field", "heldout", "heldout_general"):
-        if (text := getattr(scale, field)) != getattr(default, field):
-            words += [f"--{field.replace('_', '-')}", text]
+    for name in ("corpus", "text_field", "heldout", "heldout_general"):
+        if (text := getattr(scale, name)) != getattr(default, name):
+            words += [f"--{name.replace('_', '-')}", text]
     words += storage_flag(store.root) if store else ()
     return printed_command([*words, *parts_flag()])
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from raydistill.core.units import format_age
 from raydistill.planning.artifacts import Artifacts, layer_request, pretraining
 from raydistill.planning.cell import BaseRequest, Cell
+from raydistill.pruning.layer_choice import FailedChoice
 from raydistill.specs.drop_plan import plan_drops
 from raydistill.specs.locations import LOCATIONS, Layers, is_data_driven, pick
 from raydistill.specs.scale import Scale
@@ -55,6 +56,11 @@ class PlannedTrial:
         return not any(isinstance(base, PretrainedBase | UnreadBase) for base in needed)
 
     @property
+    def is_unchosen(self) -> bool:
+        """Whether a score failed to choose its layers, so that it can only fail."""
+        return isinstance(self.trial, TrialSpec) and bool(self.trial.unchosen)
+
+    @property
     def trial_id(self) -> str:
         """The id of a trial whose layers are known."""
         assert isinstance(self.trial, TrialSpec), "every layer score is known after the stages"
@@ -88,9 +94,10 @@ def resolve(cell: Cell, artifacts: Artifacts) -> TrialSpec | Unscored:
     """
     request, scale = cell.request, cell.scale
     base, recipe = resolve_base(cell.base, artifacts), scale.recipe(request)
-    layers = _layers(cell, artifacts)
+    layers, failed = _layers(cell, artifacts), failed_choice(cell, artifacts)
     if layers is None:
         stand_in_plan(request, scale)  # refuses a request that no layers could meet
+    if layers is None and failed is None:
         return Unscored(base=base, request=request, recipe=recipe)
     train = TrainSpec(
         recipe=recipe,
@@ -102,6 +109,10 @@ def resolve(cell: Cell, artifacts: Artifacts) -> TrialSpec | Unscored:
     teacher: Base | CachedTeacher | NoTeacher = NoTeacher()
     if not isinstance(cell.teacher, NoTeacher):
         teacher = resolve_teacher(cell.teacher, request, artifacts)
+    if layers is None:
+        spec = TrialSpec(base=base, plan=DropPlan(), train=train, teacher=teacher)
+        removal = (layer_request(request), scale.gap_tokens(request), request.order, request.start)
+        return _with_own_parts(replace(spec, unchosen=str(removal)))
     if request.start == FROM_BASE:
         plan = _plan(request, scale, layers)
         return _with_own_parts(TrialSpec(base=base, plan=plan, train=train, teacher=teacher))
@@ -129,6 +140,11 @@ def _layers(cell: Cell, artifacts: Artifacts) -> Layers | None:
         return _picked(cell.request, cell.scale)
     choice = artifacts.layer_choices.get((cell.base.key, layer_request(cell.request)))
     return choice.layers if choice else None
+
+
+def failed_choice(cell: Cell, artifacts: Artifacts) -> FailedChoice | None:
+    """Why the score of a data-driven location chose no layers of the cell's base, if it failed."""
+    return artifacts.failed_choices.get((cell.base.key, layer_request(cell.request)))
 
 
 def _picked(request: TrialRequest, scale: Scale) -> Layers:

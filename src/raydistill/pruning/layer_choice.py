@@ -37,6 +37,15 @@ class LayerChoice:
         return self.samples[0]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailedChoice:
+    """Why a score chose no layers; trying again does not help."""
+
+    request: LayerRequest
+    message: str  # one line
+    traceback: str
+
+
 def layer_choice_path(
     weights_sha256: str, corpus_sha256: str, request: LayerRequest
 ) -> tuple[str, ...]:

@@ -14,9 +14,12 @@ comes in evaluation mode, and a score leaves it as it was (`Decoder.skipping`).
 """
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from raydistill.core.errors import DataError
@@ -105,13 +108,19 @@ def _values(name: str, model: Decoder, samples: Sequence[Batches]) -> tuple[tupl
         load_part(SCORE, name, "choose")
         return ()
     score = cast(Score, load_part(SCORE, name, "score"))
-    values = tuple(tuple(map(float, score(model, sample).tolist())) for sample in samples)
-    for of_layers in values:
-        if len(of_layers) != len(model.blocks) or not all(map(math.isfinite, of_layers)):
-            raise DataError(
-                f"score {name!r} gave {of_layers}: it must be one finite value for each of "
-                f"the {len(model.blocks)} layers"
-            )
+    return tuple(_finite(name, score(model, sample), len(model.blocks)) for sample in samples)
+
+
+def _finite(name: str, given: object, num_layers: int) -> tuple[float, ...]:
+    """What a score gave, as numbers."""
+    values: tuple[float, ...] | str = type(given).__name__
+    with suppress(TypeError, ValueError, RuntimeError):
+        values = tuple(map(float, torch.as_tensor(given).tolist()))
+    if isinstance(values, str) or len(values) != num_layers or not all(map(math.isfinite, values)):
+        raise DataError(
+            f"score {name!r} gave {values}: it must be one finite value for each of "
+            f"the {num_layers} layers"
+        )
     return values
 
 
@@ -127,11 +136,22 @@ def _picked(
         return tuple(lowest(of_layers, count, allow_ends=ends) for of_layers in values)
     choose = cast(Choose, load_part(SCORE, name, "choose"))
     candidates = may_leave(len(model.blocks), allow_ends=ends)
-    picked = tuple(tuple(choose(model, sample, count, candidates)) for sample in samples)
-    for layers in picked:
-        if len(layers) != count or len(set(layers).intersection(candidates)) != count:
-            raise DataError(
-                f"score {name!r} picked the layers {layers}: it must be {count} different ones "
-                f"of {candidates[0]} to {candidates[-1]}"
-            )
-    return picked
+    return tuple(
+        _allowed(name, choose(model, sample, count, candidates), count, candidates)
+        for sample in samples
+    )
+
+
+def _allowed(name: str, given: object, count: int, candidates: Sequence[int]) -> tuple[int, ...]:
+    """The layers that a score picked."""
+    layers: tuple[int, ...] | str = type(given).__name__
+    with suppress(TypeError):
+        layers = tuple(map(operator.index, cast(Iterable[int], given)))
+    if isinstance(layers, str) or not (
+        len(layers) == len(set(layers).intersection(candidates)) == count
+    ):
+        raise DataError(
+            f"score {name!r} picked the layers {layers}: it must be {count} different ones "
+            f"of {candidates[0]} to {candidates[-1]}"
+        )
+    return layers

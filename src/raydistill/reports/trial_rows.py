@@ -94,7 +94,7 @@ def _request(report: SweepReport, cell: ReportCell) -> Row:
         "role": cell.role,
         "location": cell.location,
         "age": cell.age,
-        "count": len(cell.layers),
+        "count": cell.count,
         "loss": cell.train.loss if cell.is_known else None,
         "seed": cell.train.seed if cell.is_known else None,
     }

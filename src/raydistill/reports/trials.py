@@ -93,7 +93,9 @@ def _sweep(trial: TrialMatch) -> tuple[str, str]:
 
 def _as_run(cell: ReportCell) -> Iterator[tuple[str, str]]:
     recipe = cell.train.recipe
-    removed = " ".join(map(str, cell.layers)) or ("none" if cell.is_known else NOT_KNOWN)
+    removed = " ".join(map(str, cell.layers)) or (
+        "none" if cell.is_known and not cell.unchosen else NOT_KNOWN
+    )
     yield "layers", f"{cell.layer_map}  removed: {removed}"
     if not cell.is_known:
         for name in ("gap", "loss", "training"):

@@ -6,8 +6,10 @@ worker import torch there; the driver never does.
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
+from raydistill.core.errors import OwnCodeError
 from raydistill.core.fault_injection import fault_point
 from raydistill.core.progress import StageProgress, report, tracked
 from raydistill.core.serialization import digest
@@ -32,10 +34,11 @@ from raydistill.planning.artifacts import (
     layer_requests,
     pretraining,
 )
-from raydistill.planning.cell import BaseRequest, Cell, bases_of
+from raydistill.planning.cell import BaseKey, BaseRequest, Cell, bases_of
 from raydistill.planning.outcomes import metrics, outcome
 from raydistill.planning.plan import SweepPlan
 from raydistill.planning.prepared import PreparedSweep, prepare
+from raydistill.pruning.layer_choice import FailedChoice, LayerRequest
 from raydistill.runners.cluster.connection import Need
 from raydistill.runners.cluster.tasks import follow_once, run_each_once, run_once
 from raydistill.runners.cluster.work import Metrics
@@ -52,6 +55,7 @@ from raydistill.storage.urls import url_of
 from raydistill.training.jobs import BaseJob, CutJob, PretrainJob, StopAt, TrialJob
 
 Say = Callable[[str], None]
+FailedChoices = dict[tuple[BaseKey, LayerRequest], FailedChoice]
 
 
 def make_artifacts(plan: SweepPlan, store: Store, need: Need, say: Say) -> PreparedSweep:
@@ -77,22 +81,27 @@ def make_artifacts(plan: SweepPlan, store: Store, need: Need, say: Say) -> Prepa
             make_bases(scale, ages, store, need, say)
             artifacts = find_artifacts(plan.scale, cells, store)
     jobs = [_base_job(base, cells, artifacts, store) for base in bases_of(cells)]
+    failed: FailedChoices = {}
     if any(_is_missing(job, store) for job in jobs):
         with ExitStack() as turns:
             for weights in sorted({job.weights_sha256 for job in jobs}):  # every sweep in one order
                 turns.enter_context(done_by_one(store.root, "scores", weights, say=say))
-            _measure_bases(plan, store, need, say)
-    return prepare(plan, store)
+            failed = _measure_bases(plan, store, need, say)
+    artifacts = find_artifacts(plan.scale, cells, store)
+    return prepare(plan, store, replace(artifacts, failed_choices=failed))
 
 
-def _measure_bases(plan: SweepPlan, store: Store, need: Need, say: Say) -> None:
+def _measure_bases(plan: SweepPlan, store: Store, need: Need, say: Say) -> FailedChoices:
     artifacts = find_artifacts(plan.scale, plan.cells, store)
     bases = bases_of(plan.cells)
     jobs = {base.key: _base_job(base, plan.cells, artifacts, store) for base in bases}
-    if missing := {key: job for key, job in jobs.items() if _is_missing(job, store)}:
-        ages_and_scales = (f"{format_age(age)} ({scale})" for scale, age in missing)
-        say(f"measuring the bases of age {', '.join(ages_and_scales)}")
-        run_each_once(measure_base, need, list(missing.values()))
+    missing = {key: job for key, job in jobs.items() if _is_missing(job, store)}
+    if not missing:
+        return {}
+    ages_and_scales = (f"{format_age(age)} ({scale})" for scale, age in missing)
+    say(f"measuring the bases of age {', '.join(ages_and_scales)}")
+    failed = zip(missing, run_each_once(measure_base, need, list(missing.values())), strict=True)
+    return {(key, choice.request): choice for key, choices in failed for choice in choices}
 
 
 def _has_text(scale: Scale, corpus_sha256: str, store: Store) -> bool:
@@ -224,12 +233,12 @@ def pretrain_work(job: PretrainJob) -> Generator[Metrics]:
         yield {"tokens": item.tokens}
 
 
-def measure_base(job: BaseJob) -> None:
-    """On a worker: the scores of a base, and the layers chosen by score."""
+def measure_base(job: BaseJob) -> tuple[FailedChoice, ...]:
+    """On a worker: the scores of a base, and the layers chosen by score; returns what failed."""
     from raydistill.models.distributed import World  # noqa: PLC0415
     from raydistill.training.bases import measure  # noqa: PLC0415  (torch, on the worker only)
 
-    measure(job, world=World.here())
+    return measure(job, world=World.here())
 
 
 def trial_work(job: TrialJob) -> Generator[Metrics]:
@@ -237,6 +246,10 @@ def trial_work(job: TrialJob) -> Generator[Metrics]:
     from raydistill.models.distributed import World  # noqa: PLC0415
     from raydistill.training.trial import Waiting, trial  # noqa: PLC0415  (torch, on the worker only)
 
+    if job.failed_choice is not None:
+        error = OwnCodeError(job.failed_choice.message)
+        error.add_note(job.failed_choice.traceback)
+        raise error
     world = World.here()
     latest: dict[str, float | int | str] = {}
     teacher = RemoteTeacher(job.teacher_actor) if job.teacher_actor else None

@@ -65,9 +65,9 @@ SHIPPED = {
     "score loss-increase": Shipped(
         "a2eef59b26985cb4", "772455a5e316463233cb573e82c5283f19edc0c47ad02e826d9aa0e92b79ea06"
     ),
-    "task continuation": Shipped("1f2ac8cdc9c407f5", "af0d8cf2e23a4fbc"),
-    "task last-word": Shipped("81f018dbddf3be4d", "a355b7d4e726865a"),
-    "task word-order": Shipped("76818b3014713fa3", "8dcfdbd890a5ba33"),
+    "task continuation": Shipped("f665bbfd27cf204a", "af0d8cf2e23a4fbc"),
+    "task last-word": Shipped("ad0dce1f7ec225b9", "a355b7d4e726865a"),
+    "task word-order": Shipped("5c2a82e7a0723347", "8dcfdbd890a5ba33"),
 }
 
 

@@ -199,6 +199,7 @@ class TrialSpec:
     train: TrainSpec
     teacher: Teacher = NoTeacher()
     own_parts: tuple[tuple[str, str], ...] = ()  # as planned, for where their files are gone
+    unchosen: str = ""  # the removal that fails, because a score chose no layers; mostly empty
 
     @property
     def parts(self) -> dict[str, str]:
@@ -216,8 +217,8 @@ class TrialSpec:
             "teacher": _identity(self.teacher),
             "numerics": NUMERICS_VERSION,
         }
-        parts = self.parts
-        return digest(identity | ({"parts": parts} if parts else {}))
+        more = {"parts": self.parts, "unchosen": self.unchosen}
+        return digest(identity | {name: value for name, value in more.items() if value})
 
 
 def _identity(base: Teacher) -> object:

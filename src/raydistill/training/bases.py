@@ -1,9 +1,13 @@
 """Bases on a worker: verified, measured whole and after cuts, their layers scored."""
 
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
-from raydistill.core.errors import DataError
+from raydistill.core.errors import DataError, OwnCodeError
+from raydistill.core.parts import own_errors_named
 from raydistill.core.progress import in_parts, tracked
 from raydistill.data.batches import open_tokens
 from raydistill.evaluation.likelihood.perplexity import heldout_nll
@@ -13,7 +17,7 @@ from raydistill.models.distributed import World
 from raydistill.models.student import Student
 from raydistill.models.weights import WEIGHTS, load_weights
 from raydistill.pruning.calibration import calibration_samples
-from raydistill.pruning.layer_choice import layer_choice_path
+from raydistill.pruning.layer_choice import FailedChoice, LayerRequest, layer_choice_path
 from raydistill.pruning.layer_scoring import choose_layers, total_passes
 from raydistill.storage.manifest import sha256_of
 from raydistill.storage.store import Store
@@ -65,25 +69,56 @@ def load_verified(folder: Path, weights_sha256: str) -> Student:
     return load_weights(folder)
 
 
-def measure(job: BaseJob, *, world: World) -> None:
+def measure(job: BaseJob, *, world: World) -> tuple[FailedChoice, ...]:
     """Score a base as trials will be, and store the layers that data-driven locations choose.
 
+    Returns:
+        the choices that a score's own error prevents.
+
     Raises:
-        DataError: if the corpus is too short, or a score returns what it must not.
+        DataError: if the corpus is too short.
     """
     store = Store(Path(job.storage))
     corpus = store.path("corpora", job.corpus_sha256)
     model = load_weights(base_folder(job.weights_sha256, store)).model.to(world.device)
     tokens = open_tokens(corpus, model.config)
     samples = calibration_samples(tokens, world.device)
-    layer_tokens = sum(ids.numel() for sample in samples for ids in sample)
-    layer_tokens *= total_passes(job.layers, len(model.blocks))
     weights, spec = job.weights_sha256, job.evaluation
+    tokens_once = sum(ids.numel() for sample in samples for ids in sample)
+    failed: dict[LayerRequest, FailedChoice] = {}
+    layer_tokens = {}
+    for score, requests in _by_score(job.layers).items():
+        with _noted(requests, failed):
+            layer_tokens[score] = tokens_once * total_passes(requests, len(model.blocks))
     score_tokens = unmeasured_tokens(weights, spec, model.config.context, tokens.info, store)
-    with in_parts(MEASURING, "tokens", score_tokens + layer_tokens) as part:
+    with in_parts(MEASURING, "tokens", score_tokens + sum(layer_tokens.values())) as part:
         with part(score_tokens):
             scores_of(weights, lambda: model, store=store, folder=corpus, spec=spec)
-        with part(layer_tokens):
-            for choice in choose_layers(model, samples, job.layers):
-                key = layer_choice_path(weights, job.corpus_sha256, choice.request)
-                store.save(choice, *key)
+        for score, size in layer_tokens.items():
+            requests = _by_score(job.layers)[score]
+            with part(size), _noted(requests, failed):
+                for choice in choose_layers(model, samples, requests):
+                    key = layer_choice_path(weights, job.corpus_sha256, choice.request)
+                    store.save(choice, *key)
+    return tuple(failed.values())
+
+
+def _by_score(requests: Iterable[LayerRequest]) -> dict[str, list[LayerRequest]]:
+    by_score: dict[str, list[LayerRequest]] = {}
+    for request in requests:
+        by_score.setdefault(request.score, []).append(request)
+    return by_score
+
+
+@contextmanager
+def _noted(
+    requests: Iterable[LayerRequest], failed: dict[LayerRequest, FailedChoice]
+) -> Iterator[None]:
+    """Within the block, an error of a score is noted in `failed` for each request."""
+    try:
+        with own_errors_named():
+            yield
+    except (OwnCodeError, DataError) as error:
+        text = "".join(traceback.format_exception(error))
+        for request in requests:
+            failed[request] = FailedChoice(request=request, message=str(error), traceback=text)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from raydistill.pruning.layer_choice import LayerRequest
+from raydistill.pruning.layer_choice import FailedChoice, LayerRequest
 from raydistill.specs.evaluation import EvalSpec
 from raydistill.specs.model import ModelConfig
 from raydistill.specs.trial import Recipe, TrialSpec
@@ -45,6 +45,7 @@ class TrialJob:
     teacher_actor: str = ""  # its name, if the teacher has devices of its own
     teacher_sharded: bool = False  # over the ranks, instead of a copy on each
     cache_gb: float = CACHE_GB
+    failed_choice: FailedChoice | None = None  # of the layers that it would remove
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,6 +20,7 @@ from raydistill.reports.sweep_report import ReportContent, report_content
 from raydistill.reports.tables.custom import CustomTable, TableRequest, custom_tables
 from raydistill.reports.tables.table import build_table
 from raydistill.reports.trials import best_rows, differences, find_trial, trial_section
+from raydistill.specs.results import TrialFailure
 from raydistill.storage.manifest import write_text
 from raydistill.storage.output_folder import check_output, output_folder, write_errors
 from raydistill.storage.store import Store
@@ -127,6 +128,9 @@ def show(store: Store, flags: argparse.Namespace) -> int:
     console = open_console()
     print_pairs(trial_section(cells), console)
     console.print(f"{'kept in':19}{store.path('trials', cells[0].trial_id)}", soft_wrap=True)
+    outcome = cells[0].cell.outcome
+    if isinstance(outcome, TrialFailure) and outcome.traceback:
+        console.print(f"\n{outcome.traceback.rstrip()}", soft_wrap=True, markup=False)
     return 0
 
 

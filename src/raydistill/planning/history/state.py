@@ -84,6 +84,8 @@ def layers_of(state: CellState) -> Layers:
 
 def layer_map_of(state: CellState) -> str:
     """One box a layer, as in the dry run's table."""
+    if state.spec.unchosen:
+        return UNKNOWN * state.cell.scale.model.num_layers
     if ADDED not in state.cell.values:
         return map_of(state.spec, state.cell.scale)
     assert isinstance(state.outcome, Finished), "what is added was measured"

@@ -111,7 +111,12 @@ def save_record(record: SweepRecord, store: Store) -> None:
     """Add the cells of a record to the store's record of that sweep; the newest come last."""
     record = from_json(SweepRecord, without_tokens(to_json(record)))  # of files, say
     stored = _stored(record, store)
-    cells = {_key(cell): cell for cell in (stored.cells if stored else ())}
+    again = {_cell_of(cell) for cell in record.cells}
+    cells = {
+        _key(cell): cell
+        for cell in (stored.cells if stored else ())
+        if not (cell.spec.unchosen and _cell_of(cell) in again)  # that run was another try
+    }
     for cell in record.cells:
         cells.pop(_key(cell), None)
         cells[_key(cell)] = cell
@@ -166,10 +171,15 @@ def _store_key(record: SweepRecord) -> tuple[str, ...]:
 
 
 def _key(request: CellRequest) -> object:
-    values = tuple(sorted((axis, str(value)) for axis, value in request.cell.values.items()))
+    values, base_sha256 = _cell_of(request)
     if was_added(request.spec):  # replaced by other weights of that name
-        return values, request.base_sha256 if ADDED in request.cell.values else ""
-    return values, request.base_sha256, request.spec.trial_id
+        return values, base_sha256 if ADDED in request.cell.values else ""
+    return values, base_sha256, request.spec.trial_id
+
+
+def _cell_of(request: CellRequest) -> tuple[object, str]:
+    values = tuple(sorted((axis, str(value)) for axis, value in request.cell.values.items()))
+    return values, request.base_sha256
 
 
 def _load(store: Store, *store_key: str) -> SweepRecord | None:

@@ -137,7 +137,8 @@ def rivals_of(
     alone = []
     for planned in trials:
         request = planned.cells[0].request
-        if request.location == NONE or request.budget == 0 or request.start != FROM_BASE:
+        is_rival = request.location != NONE and request.budget and request.start == FROM_BASE
+        if planned.is_unchosen or not is_rival:
             alone.append(planned)
             continue
         one_seed = replace(request, seed=0)

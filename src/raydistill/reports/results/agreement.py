@@ -196,7 +196,7 @@ def _without(axes: Iterable[str], cell: ReportCell) -> Hashable:
 
 
 def _count(cell: ReportCell) -> int:
-    return len(cell.layers)
+    return cell.count
 
 
 def _age(cell: ReportCell) -> float:

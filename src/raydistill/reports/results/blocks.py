@@ -101,7 +101,7 @@ class RowBlock:
     @property
     def count(self) -> int:
         """How many layers leave: the most of any row, as an arm from scratch never had them."""
-        return max(len(row.first.layers) for row in self.rows if not row.first.added)
+        return max(row.first.count for row in self.rows if not row.first.added)
 
     @property
     def mixed_budgets(self) -> bool:
@@ -147,7 +147,7 @@ def _key(cell: ReportCell) -> _Key:
         age=cell.age,
         text=(train.corpus_sha256, train.tokenizer_sha256),
         tokens=tokens,
-        count=0 if cell.arm else len(cell.layers),
+        count=0 if cell.arm else cell.count,
         recipe=cell.own_recipe,
     )
 
@@ -228,7 +228,7 @@ def _names(cells: Sequence[ReportCell], naming: Naming) -> list[str]:
     names = [row_name(cell, naming) for cell in cells]
     further: tuple[Callable[[ReportCell], str], ...] = (
         lambda cell: cell.location,
-        lambda cell: f"count {len(cell.layers)}",
+        lambda cell: f"count {cell.count}",
         lambda cell: cell.trial_id[:8],
     )
     for more in further:

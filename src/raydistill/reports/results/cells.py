@@ -57,11 +57,11 @@ class ReportBase:
 class ReportCell:
     """One cell of a sweep, as requested, with its outcome. The data seed is `train.seed`.
 
-    `layers` is empty for the control, and where layers could not be chosen. `for_every_seed`: no
-    data seed changes it, as it is not trained, or trained once like a base. `probed`: its peak rate
-    is its arm's best of three. `note` is what a reader must know about the location ("alt-input, 7
-    of 8 alternate"); mostly empty. `choice` holds the scores behind a data-driven location, else
-    None.
+    `layers` is empty for the control, and where a score failed to choose `unchosen` layers.
+    `for_every_seed`: no data seed changes it, as it is not trained, or trained once like a base.
+    `probed`: its peak rate is its arm's best of three. `note` is what a reader must know about the
+    location ("alt-input, 7 of 8 alternate"); mostly empty. `choice` holds the scores behind a
+    data-driven location, else None.
     """
 
     scale: str
@@ -84,7 +84,13 @@ class ReportCell:
     curve_windows: int = 0  # and the points of its curve
     budget_paper_tokens: int | Literal["not noted"] = "not noted"  # as requested
     gap_paper_tokens: int | Literal["not noted"] = "not noted"
+    unchosen: int = 0
     recipe_differs: tuple[str, ...] = ()  # fields by which recipes of a report differ, by no axis
+
+    @property
+    def count(self) -> int:
+        """How many layers leave."""
+        return len(self.layers) or self.unchosen
 
     @property
     def trial_id(self) -> str:

@@ -127,7 +127,7 @@ def _cell_order(cell: ReportCell) -> tuple[object, ...]:
     settings = (cell.location, cell.layers, values, cell.gap_tokens, cell.train.loss)
     arm = _ARM_ORDER.index(cell.arm if cell.arm in _ARM_ORDER else _OTHER_ARMS)
     size = cell.num_params, cell.scale
-    return *size, age, arm, budget, len(cell.layers), settings, cell.train.seed
+    return *size, age, arm, budget, cell.count, settings, cell.train.seed
 
 
 _Start = tuple[str, str, str, Age]  # sweep and its scale, scale and age of a base

@@ -101,6 +101,7 @@ def _report_cell(state: CellState, record: SweepRecord) -> ReportCell:
         age=request.age,
         values=state.cell.values,
         layers=layers_of(state),
+        unchosen=request.count if state.spec.unchosen else 0,
         num_layers=scale.model.num_layers,
         layer_map=layer_map_of(state),
         gap_tokens=scale.gap_tokens(request),

@@ -135,7 +135,7 @@ def _differences(centre: ReportCell, changed: ReportCell) -> Iterator[str]:
 
 
 def _settings(cell: ReportCell) -> dict[str, Value]:
-    removal = {"location": cell.location, "layers removed": len(cell.layers)}
+    removal = {"location": cell.location, "layers removed": cell.count}
     training = {"gap_tokens": cell.gap_tokens, "loss": cell.train.loss}
     return {**removal, **training, **dataclasses.asdict(cell.train.recipe)}
 

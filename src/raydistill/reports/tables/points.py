@@ -86,8 +86,8 @@ def _fields(report: SweepReport, row: RowCells) -> dict[str, Value]:
     cell = row.first
     fields: dict[str, Value] = {"sweep": report.sweep, "scale": cell.scale, "age": cell.age}
     fields |= {"location": cell.location}
-    if cell.layers:
-        fields |= {"count": len(cell.layers), "gap_tokens": cell.gap_tokens}
+    if cell.count:
+        fields |= {"count": cell.count, "gap_tokens": cell.gap_tokens}
     fields |= {
         "loss": cell.train.loss,
         "budget": cell.train.recipe.budget_tokens,

@@ -91,7 +91,7 @@ def _trained_alike(
         if cell.layers and isinstance(entry, Estimate):
             others = {axis: v for axis, v in cell.values.items() if axis not in removal}
             training = (cell.gap_tokens, cell.train.loss, cell.train.recipe)
-            key = (len(cell.layers), training, frozenset(others.items()))
+            key = (cell.count, training, frozenset(others.items()))
             groups.setdefault(key, {})[cell.layers] = entry.value, apart
     return list(groups.values())
 

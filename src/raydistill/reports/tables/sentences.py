@@ -56,7 +56,7 @@ MIN_RANKED = 4  # values; fewer have no order worth a coefficient
 def paper_row(cell: ReportCell) -> paper.LocationRow | None:
     """The line of Table 5 for the age and share of layers of `cell`, removed at once, LM loss."""
     for row in paper.TABLE_5:
-        same_share = row.fits(num_layers=cell.num_layers, removed=len(cell.layers))
+        same_share = row.fits(num_layers=cell.num_layers, removed=cell.count)
         if cell.age == row.age_tokens and same_share:
             like_paper = (
                 cell.gap_tokens == 0
