@@ -10,6 +10,8 @@ from datasets import Dataset
 from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 
+from raydistill.core.errors import DataError
+from raydistill.evaluation.lm_harness.answers import check_answer
 from raydistill.evaluation.lm_harness.catalogue import lm_eval_tasks
 from raydistill.evaluation.lm_harness.paper13 import PAPER13, PREMISE, PaperTask
 from raydistill.evaluation.lm_harness.task_data import FEWSHOT, ITEMS
@@ -157,6 +159,18 @@ def lm_eval_task(name: str, folder: Path, num_fewshot: int) -> FileTask:
         def download(self, dataset_kwargs: Any = None, **_kwargs: Any) -> None:
             files = {split: read(Path(file)) for split, file in dataset_kwargs.items()}
             self.dataset = {split: Dataset.from_list(rows) for split, rows in files.items()}
+
+        def construct_requests(self, doc: Any, ctx: Any, **kwargs: Any) -> Any:
+            if self.OUTPUT_TYPE == "multiple_choice" and not callable(self.config.process_results):
+                self._check_answer(doc, kwargs["metadata"][1])
+            return super().construct_requests(doc, ctx, **kwargs)
+
+        def _check_answer(self, doc: Any, index: int) -> None:
+            right = self.doc_to_text(doc) if self.multiple_input else self.doc_to_target(doc)
+            try:
+                check_answer(right, self.doc_to_choice(doc))
+            except ValueError as error:
+                raise DataError(f"task {name!r}, document {index + 1}: {error}") from None
 
     config = load_yaml(lm_eval_tasks()[name], resolve_func=True)
     for key in ("tag", "group", "dataset_path", "dataset_name", "custom_dataset"):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from raydistill.core.errors import DataError, UsageError
+from raydistill.evaluation.lm_harness.answers import check_stated_answer
 from raydistill.evaluation.lm_harness.catalogue import (
     check_name,
     has_own_examples,
@@ -121,6 +122,8 @@ def read_documents(file: Path, name: str) -> list[dict[str, Any]]:
                 raise ValueError("no object with the fields of a document")
             if name in PAPER13:
                 check_document(name, document)
+            else:
+                check_stated_answer(name, document)
         except (ValueError, RecursionError) as error:
             raise DataError(f"{file}:{number}: {error}") from None
         documents.append(document)
