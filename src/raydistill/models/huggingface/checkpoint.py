@@ -16,6 +16,7 @@ from raydistill.core.paths import resolve_path
 from raydistill.core.redaction import printed_command
 from raydistill.core.serialization import digest
 from raydistill.models.huggingface.model_shape import hub_config
+from raydistill.models.huggingface.weight_files import weight_files
 from raydistill.specs.model import HubConfig
 
 DEFAULT_REVISION = "main"  # the revision unless one is named
@@ -36,7 +37,7 @@ class HubCheckpoint:
     @property
     def key(self) -> str:
         """A digest of the files' names, sizes and times, and of the context."""
-        files = sorted([*self.folder.glob("*.safetensors"), self.folder / "config.json"])
+        files = sorted([*weight_files(self.folder), self.folder / "config.json"])
         stats = [(f.name, f.stat().st_size, f.resolve().stat().st_mtime_ns) for f in files]
         return digest([stats, self.model.context])
 

@@ -16,6 +16,8 @@ from raydistill.models.huggingface.safetensors_header import (
     is_parameter,
     tensor_shapes,
 )
+from raydistill.models.huggingface.tied_head import says_tied, ties_head
+from raydistill.models.huggingface.weight_files import weight_files
 from raydistill.specs.model import UNNAMED_POSITIONS, HubConfig, max_positions
 
 LONGEST_CONTEXT = 4096  # unless the user asks for more
@@ -35,8 +37,8 @@ def hub_config(folder: Path, fields: Mapping[str, Any], seq_len: int = 0) -> Hub
         DataError: if config and weights disagree, the blocks are not alike, a file is damaged or
             quantised, or `seq_len` is above the model's context.
     """
-    files = filter(Path.is_file, sorted(folder.glob("*.safetensors")))
-    shapes = {name: shape for path in files for name, shape in tensor_shapes(path).items()}
+    files = {path: tensor_shapes(path) for path in weight_files(folder)}
+    shapes = {name: shape for tensors in files.values() for name, shape in tensors.items()}
     num_layers = _field(folder, fields, "num_hidden_layers", "n_layer")
     dim = _field(folder, fields, "hidden_size", "n_embd")
     heads = _field(folder, fields, "num_attention_heads", "n_head")
@@ -45,13 +47,16 @@ def hub_config(folder: Path, fields: Mapping[str, Any], seq_len: int = 0) -> Hub
     if seq_len > context:
         raise DataError(f"--seq-len {seq_len} is more than the context of {folder}: {context}")
     sizes = {n: math.prod(s) for n, s in shapes.items() if is_parameter(n)}
-    if fields.get("tie_word_embeddings"):
+    tied = ties_head(fields, files)
+    if tied:
         sizes.pop("lm_head.weight", None)
     prefix = _blocks_prefix(folder, shapes, num_layers)
     block = {n: size for n, size in sizes.items() if n.startswith(f"{prefix}.0.")}
     others = sum(size for n, size in sizes.items() if not n.startswith(f"{prefix}."))
     unrelated = ("_name_or_path", "transformers_version")
     settings = {key: value for key, value in fields.items() if key not in unrelated}
+    if says_tied(fields) and not tied:
+        settings["tie_word_embeddings"] = False
     if positions != max_positions(fields):
         settings["max_position_embeddings"] = positions
     return HubConfig(

@@ -15,6 +15,7 @@ Shapes = Mapping[str, Sequence[int]]  # by the name of a tensor
 FLOATS = ("F64", "F32", "F16", "BF16")  # dtypes of weights, as safetensors names them
 _BYTES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4}
 _BYTES |= {"F16": 2, "BF16": 2, "I16": 2, "U16": 2}  # of others at least a bit
+_PIECE_BYTES = 2**24
 _NO_PARAMETERS = re.compile(r"\.(rotary_emb\.inv_freq|attn\.bias|attention\.bias|masked_bias)$")
 
 
@@ -39,6 +40,30 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
             overlap or are not of the size of their shape, or if one does not hold floats, as in a
             quantised model.
     """
+    tensors = _header(path)[1]
+    odd = sorted((t.name, t.dtype) for t in tensors if t.dtype not in FLOATS)
+    odd = [(name, dtype) for name, dtype in odd if is_parameter(name)]
+    if odd:
+        raise DataError(
+            f"{len(odd)} tensors in {path} are none of {', '.join(FLOATS)}, the first {odd[0][0]} "
+            f"({odd[0][1]}): quantised weights are not read"
+        )
+    return {tensor.name: tensor.shape for tensor in tensors}
+
+
+def tensor_pieces(path: Path, name: str) -> Iterator[bytes]:
+    """The dtype of a tensor of a safetensors file, then its bytes, 16 MiB at a time."""
+    start, tensors = _header(path)
+    tensor = next(tensor for tensor in tensors if tensor.name == name)
+    yield tensor.dtype.encode()
+    with path.open("rb") as file:
+        file.seek(start + tensor.start)
+        for left in range(tensor.end - tensor.start, 0, -_PIECE_BYTES):
+            yield file.read(min(left, _PIECE_BYTES))
+
+
+def _header(path: Path) -> tuple[int, list[_Tensor]]:
+    """Where the tensors of a file begin, and which they are; refused as by `tensor_shapes`."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
@@ -55,14 +80,7 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
             f"{path} has {size} bytes, its header says {expected}: it is truncated or was changed"
         )
     _check_places(path, tensors)
-    odd = sorted((t.name, t.dtype) for t in tensors if t.dtype not in FLOATS)
-    odd = [(name, dtype) for name, dtype in odd if is_parameter(name)]
-    if odd:
-        raise DataError(
-            f"{len(odd)} tensors in {path} are none of {', '.join(FLOATS)}, the first {odd[0][0]} "
-            f"({odd[0][1]}): quantised weights are not read"
-        )
-    return {tensor.name: tensor.shape for tensor in tensors}
+    return 8 + length, tensors
 
 
 def is_count(value: object) -> TypeGuard[int]:
