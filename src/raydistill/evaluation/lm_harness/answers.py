@@ -25,7 +25,7 @@ class _Code:
     """Stands for a function of a task's own."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     pass
 
 
