@@ -4,6 +4,11 @@ import re
 
 import pytest
 
+from raydistill.planning.artifacts import find_artifacts, layer_requests
+from raydistill.planning.cell import bases_of
+from raydistill.runners import stages
+from raydistill.storage.store import Store
+from raydistill.training.jobs import BaseJob
 from support import sweeping, trained_here
 from support.extending import BLOCKS
 
@@ -115,11 +120,42 @@ def test_a_folder_that_holds_no_parts_is_refused(given, message, tmp_path, monke
     assert message.replace("--parts", "$RAYDISTILL_PARTS") in variable.stderr
 
 
-def test_what_a_loss_made_is_reported_where_the_loss_is_not(own_parts, prepared, tmp_path):
+def test_what_parts_made_is_reported_where_their_files_are_not(own_parts, prepared, tmp_path):
+    """But for a task: its scores are named by its code."""
     folder, storage = own_parts(BLOCKS), prepared(tmp_path / "storage")
-    trained_here.train(storage, "--age", "320B", "--location", "input", "--loss", "lm,smoothed")
-    reports = [sweeping.command(storage, "report", *flags) for flags in (("--parts", folder), ())]
-    assert [(done.returncode, done.stderr) for done in reports] == [(0, "")] * 2
-    assert "smoothed" in reports[0].stdout
-    assert "not finished" not in reports[0].stdout
-    assert reports[0].stdout == reports[1].stdout
+    flags = ("--age", "320B", "--location", "input,relative-change", "--loss", "lm,smoothed")
+    train(storage, *flags, "--scale", "tiny", "--tasks", "next-sentence,word-order")
+    texts = []
+    for words in (("report",), ("report", "--format", "csv"), ("best",)):
+        here, gone = (sweeping.command(storage, *words, *p) for p in (("--parts", folder), ()))
+        assert [(done.returncode, done.stderr) for done in (here, gone)] == [(0, "")] * 2
+        assert "not finished" not in here.stdout + gone.stdout
+        texts.append((here.stdout, gone.stdout))
+    for words in ("smoothed", "relative-change", "next-sentence", "word-order"):
+        assert words in texts[0][0]
+        assert words in texts[0][1]
+    sentence = "Scores of next-sentence are left out: no file of that name is here, see --parts."
+    assert [sentence in text for text in texts[0]] == [False, True]
+    name = next(storage.glob("trials/*/trained.json")).parent.name
+    shown = sweeping.command(storage, "show", name)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "left out" in shown.stdout
+    synced = sweeping.command(storage, "track", "sync")
+    assert synced.returncode == 2
+    expected = "scores of tasks whose files are not here: next-sentence; name their folder with"
+    assert expected in synced.stderr
+
+
+def train(storage, *words):
+    """With its bases measured first."""
+    plan = trained_here.plan(storage, *words)
+    artifacts = find_artifacts(plan.scale, plan.cells, Store(storage))
+    for base in bases_of(plan.cells):
+        job = BaseJob(
+            weights_sha256=artifacts.bases[base.key].weights_sha256,
+            corpus_sha256=artifacts.corpus.corpus_sha256, evaluation=base.scale.evaluation,
+            layers=tuple(request for _, request in layer_requests(plan.cells)),
+            storage=str(storage),
+        )  # fmt: skip
+        assert stages.measure_base(job) == ()
+    trained_here.train(storage, *words)

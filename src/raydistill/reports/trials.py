@@ -11,6 +11,7 @@ from raydistill.evaluation.bootstrap import DocumentScores, Missing, PairedBoots
 from raydistill.evaluation.performance_drops import drops
 from raydistill.planning.cell import name_beside
 from raydistill.reports.results.blocks import age_text
+from raydistill.reports.results.caveats import gone_sentences
 from raydistill.reports.results.cells import Measured, ReportCell, SweepReport
 from raydistill.reports.results.common_tasks import table_tasks
 from raydistill.reports.results.comparison import failure_reason
@@ -79,7 +80,8 @@ def trial_section(matches: Sequence[TrialMatch]) -> Section:
         matches: every cell of the trial, at least one.
     """
     first = matches[0]
-    lines = [*map(_sweep, matches), *_as_run(first.cell), *_outcome(first)]
+    left_out = [("left out", sentence) for sentence in gone_sentences(first.report)]
+    lines = [*map(_sweep, matches), *_as_run(first.cell), *_outcome(first), *left_out]
     return Section(title=f"trial {first.trial_id}", headers=("", ""), rows=tuple(lines))
 
 

@@ -9,7 +9,7 @@ from raydistill.core.redaction import redact
 from raydistill.driver.environment import environment
 from raydistill.driver.tracking_snapshot import for_tracker
 from raydistill.planning.history.rerun_command import last_command
-from raydistill.planning.history.state import read_state
+from raydistill.planning.history.state import gone_tasks, read_state
 from raydistill.planning.history.sweep_record import SweepRecord, all_records
 from raydistill.reports.console.console import open_console
 from raydistill.storage.object_store import check_storage
@@ -48,6 +48,11 @@ def sync(store: Store, flags: argparse.Namespace) -> int:
 
 def _deliver(record: SweepRecord, folder: Path, uri: str, store: Store) -> str:
     """Bring MLflow to what the store holds of a sweep; returns how many runs that are."""
+    if gone := gone_tasks(record):
+        raise UsageError(
+            f"{record.name} ({record.scale}) has scores of tasks whose files are not here: "
+            f"{', '.join(gone)}; name their folder with --parts DIR"
+        )
     sweep = for_tracker(
         read_state(record, store),
         command=last_command(record, store),

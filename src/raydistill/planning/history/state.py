@@ -1,7 +1,9 @@
 """The state of a sweep in the store: the scores of its bases, the outcomes of its cells."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Collection
+from dataclasses import dataclass, fields, replace
 
+from raydistill.core.parts import TASK, part_names
 from raydistill.evaluation.stored_scores import measured
 from raydistill.planning.cell import ADDED, BaseKey, BaseRequest
 from raydistill.planning.history.sweep_record import CellRequest, SweepRecord
@@ -67,6 +69,25 @@ def read_state(record: SweepRecord, store: Store) -> SweepState:
         if (stored := measured(sha256, corpus, base.scale.evaluation, store))
     ]
     return SweepState(asked=record, bases=tuple(bases), cells=tuple(cells))
+
+
+def gone_tasks(record: SweepRecord) -> tuple[str, ...]:
+    """The tasks of a sweep whose files are not here: scores are found by the task's code."""
+    here = set(part_names(TASK))
+    asked = (cell.cell.scale.evaluation.corpus_tasks for cell in record.cells)
+    return tuple(sorted({task for tasks in asked for task in tasks} - here))
+
+
+def without_tasks(record: SweepRecord, gone: Collection[str]) -> SweepRecord:
+    """The record of a sweep as if it had not measured these tasks."""
+    return replace(record, cells=tuple(_without_tasks(cell, gone) for cell in record.cells))
+
+
+def _without_tasks(request: CellRequest, gone: Collection[str]) -> CellRequest:
+    scale = request.cell.scale
+    tasks = tuple(task for task in scale.evaluation.tasks if task not in gone)
+    scale = replace(scale, evaluation=replace(scale.evaluation, tasks=tasks))
+    return replace(request, cell=replace(request.cell, scale=scale))
 
 
 def has_ended(cell: CellState) -> bool:

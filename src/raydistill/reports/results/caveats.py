@@ -44,7 +44,16 @@ def warnings(report: SweepReport, blocks: Sequence[RowBlock], tasks: TableTasks)
         *_devices(report),
         *_owners(report),
         *report.remarks,
+        *gone_sentences(report),
     )
+
+
+def gone_sentences(report: SweepReport) -> list[str]:
+    """What a report leaves out because a file is not here."""
+    if not report.gone_tasks:
+        return []
+    tasks = joined(report.gone_tasks)
+    return [f"Scores of {tasks} are left out: no file of that name is here, see --parts."]
 
 
 def joined(values: Iterable[object]) -> str:

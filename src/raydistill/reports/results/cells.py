@@ -164,5 +164,6 @@ class SweepReport:
     bases: tuple[ReportBase, ...]
     cells: tuple[ReportCell, ...]
     remarks: tuple[str, ...] = ()  # to read before the table
+    gone_tasks: tuple[str, ...] = ()  # measured, and left out as their files are not here
     spending: Spending = field(default_factory=Spending)
     unfinished: int = 0  # cells without a result yet

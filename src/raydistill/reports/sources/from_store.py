@@ -1,9 +1,10 @@
 """A report's cells from a storage."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from raydistill.core.errors import UsageError, unknown
-from raydistill.planning.history.state import read_state
+from raydistill.planning.history.state import gone_tasks, read_state, without_tasks
 from raydistill.planning.history.sweep_record import all_records
 from raydistill.reports.results.cells import SweepReport
 from raydistill.reports.results.records import ReportRecords, assemble
@@ -21,8 +22,10 @@ def from_store(store: Store, names: Sequence[str]) -> list[SweepReport]:
     sweeps = list(all_records(store, names))
     every = [sweep.name for sweep in all_records(store)]
     check_names(names, [sweep.name for sweep in sweeps], every)
-    parts = [records_of(read_state(sweep, store)) for sweep in sweeps]
-    return assemble(
+    gone = {(sweep.name, sweep.scale): gone_tasks(sweep) for sweep in sweeps}
+    here = [without_tasks(sweep, gone[sweep.name, sweep.scale]) for sweep in sweeps]
+    parts = [records_of(read_state(sweep, store)) for sweep in here]
+    reports = assemble(
         ReportRecords(
             bases=tuple(base for part in parts for base in part.bases),
             cells=tuple(cell for part in parts for cell in part.cells),
@@ -30,6 +33,9 @@ def from_store(store: Store, names: Sequence[str]) -> list[SweepReport]:
             spending={key: spent for part in parts for key, spent in part.spending.items()},
         )
     )
+    return [
+        replace(report, gone_tasks=gone.get((report.sweep, report.scale), ())) for report in reports
+    ]
 
 
 def check_names(names: Sequence[str], available: Sequence[str], every: Sequence[str]) -> None:
