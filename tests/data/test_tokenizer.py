@@ -106,7 +106,8 @@ def test_a_tokenizer_without_the_end_of_text_of_its_configuration_is_refused(tmp
 def test_a_tokenizer_with_more_entries_than_the_model_is_refused(tmp_path, store):
     (tmp_path / "a.txt").write_text(essay())
     message = refusal(tmp_path / "a.txt", store, tokenizer=shipped_tokenizer(), vocab_size=2000)
-    assert "has 2048 entries, the model only 2000" in message
+    assert "gives texts ids up to 2047" in message
+    assert "the model has 2000 entries" in message
 
 
 def test_a_tokenizer_that_is_missing_or_broken_is_named(tmp_path, store):
@@ -116,14 +117,32 @@ def test_a_tokenizer_that_is_missing_or_broken_is_named(tmp_path, store):
         assert message in refusal(tmp_path / "a.txt", store, tokenizer=tmp_path / name)
 
 
-def test_ids_beyond_the_vocabulary_are_refused(tmp_path, store):
+def test_ids_may_be_beyond_the_number_of_entries_but_not_the_models(tmp_path, store):
     vocabulary = {END_OF_TEXT: 0, "[UNK]": 1, "king": 99}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.save(str(tmp_path / "t.json"))
     (tmp_path / "a.txt").write_text(essay())
-    message = refusal(tmp_path / "a.txt", store, tokenizer=tmp_path / "t.json")
-    assert "token id 99 is beyond the vocabulary of 3" in message
+    named = {"tokenizer": tmp_path / "t.json"}
+    message = refusal(tmp_path / "a.txt", store, **named, vocab_size=99)
+    assert "gives texts ids up to 99 ('king'), the model has 99 entries" in message
+    folder = prepare_corpus(str(tmp_path / "a.txt"), store=store, **named, vocab_size=100)
+    assert (info_of(folder)["vocab_size"], tokens(folder).max()) == (100, 99)
+
+
+def test_a_special_token_beyond_the_models_entries_is_none_of_a_text(tmp_path, store):
+    """As Gemma 3's tokenizer has it, with a place for pictures that its text models lack."""
+    tokenizer = Tokenizer.from_file(str(shipped_tokenizer()))
+    tokenizer.add_special_tokens(["<picture>"])
+    tokenizer.save(str(tmp_path / "t.json"))
+    (tmp_path / "a.txt").write_text(f"{essay()}\n<picture>\n{essay()}")
+    named = {"tokenizer": tmp_path / "t.json", "vocab_size": 2048}
+    folder = prepare_corpus(str(tmp_path / "a.txt"), store=store, **named)
+    assert info_of(folder)["vocab_size"] == 2048 > tokens(folder).max()
+    tokenizer.add_tokens(["kingfisher"])
+    tokenizer.save(str(tmp_path / "t.json"))
+    message = refusal(tmp_path / "a.txt", store, **named)
+    assert "gives texts ids up to 2049 ('kingfisher'), the model has 2048 entries" in message
 
 
 def test_a_line_of_50_mb_is_tokenised_in_pieces_without_an_end_between(tmp_path, store):

@@ -137,16 +137,27 @@ def check_tokenizer(path: Path, vocab_size: int) -> None:
     """Refuse a tokenizer that does not fit a model of `vocab_size` entries.
 
     Raises:
-        DataError: if it is missing, has no end-of-text, or more entries than the model.
+        DataError: if it is missing, has no end-of-text, or gives texts ids that the model has not.
     """
     tokenizer = load_tokenizer(path)
-    end_of_text_id(tokenizer, path)
-    entries = tokenizer.get_vocab_size()
-    if entries > vocab_size:
+    largest = text_vocab_size(tokenizer, end_of_text_id(tokenizer, path)) - 1
+    if largest >= vocab_size:
         raise DataError(
-            f"the tokenizer {path} has {entries} entries, the model only {vocab_size}: "
+            f"the tokenizer {path} gives texts ids up to {largest} "
+            f"({tokenizer.id_to_token(largest)!r}), the model has {vocab_size} entries: "
             "name the tokenizer that the model was trained with"
         )
+
+
+def text_vocab_size(tokenizer: "Tokenizer", end: int) -> int:
+    """One more than the largest id that a text can have, with what begins it and its `end`.
+
+    Special tokens that are added to the vocabulary, such as a picture's place, are none of a text:
+    one that spells them stays text.
+    """
+    special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    around = {end, *tokenizer.encode("a").ids}
+    return max({*tokenizer.get_vocab().values()} - special | around) + 1
 
 
 def load_tokenizer(path: Path) -> "Tokenizer":
@@ -173,14 +184,11 @@ def encode(
     """`texts` as token ids, after `begin` and before `end` each.
 
     Text that spells a special token stays text.
-
-    Raises:
-        DataError: if the tokenizer gives an id beyond its own vocabulary.
     """
     import numpy as np  # noqa: PLC0415  (a dry run needs none)
 
-    vocab_size = tokenizer.get_vocab_size()
-    token_bytes = 2 if vocab_size <= 65_536 else 4
+    largest = max(tokenizer.get_vocab().values())  # there may be fewer entries
+    token_bytes = 2 if largest < 65_536 else 4
     tokenizer.encode_special_tokens = True
     blocks: list[bytes] = []
     spans: list[tuple[int, int]] = []
@@ -189,8 +197,6 @@ def encode(
         encoded = (tokenizer.encode(p, add_special_tokens=False).ids for p in _pieces(text))
         pieces = (np.array(piece, dtype=np.int64) for piece in (begin, *encoded, [end]))
         ids = np.concatenate(list(pieces))
-        if ids.max() >= vocab_size:
-            raise DataError(f"token id {ids.max()} is beyond the vocabulary of {vocab_size}")
         blocks.append(ids.astype(f"<u{token_bytes}").tobytes())
         spans.append((position, position + len(ids) - 1))
         position += len(ids)

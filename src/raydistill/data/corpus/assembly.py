@@ -23,7 +23,7 @@ from raydistill.data.corpus.shards import (
 from raydistill.data.documents import Document
 from raydistill.data.sources.source import name_of, sources_of
 from raydistill.data.text_beginning import begin_ids, beginning_notes
-from raydistill.data.tokenizer import Encoded, encode, load_tokenizer
+from raydistill.data.tokenizer import Encoded, encode, load_tokenizer, text_vocab_size
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.storage.manifest import sha256_of
 from raydistill.storage.store import Store
@@ -77,7 +77,7 @@ def assemble_corpus(request: CorpusRequest, folder: Path, store: Store) -> Corpu
         name=name_of(request.text),
         corpus_sha256=_sha256_of_both(prefixes, heldout),
         tokenizer_sha256=sha256_of(folder / "tokenizer.json"),
-        vocab_size=tokenizer.get_vocab_size(),
+        vocab_size=text_vocab_size(tokenizer, draft.end_of_text_id),
         token_bytes=heldout.token_bytes,
         train_tokens=train_tokens,
         heldout_tokens=heldout.tokens,

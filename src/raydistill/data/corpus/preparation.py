@@ -97,7 +97,7 @@ def check_corpus(request: CorpusRequest) -> None:
 
     Raises:
         DataError: if the text is missing or empty; if the tokenizer is missing, has no
-            end-of-text, or more entries than the model.
+            end-of-text, or ids that the model has not.
         UsageError: if texts cannot be combined.
     """
     if request.tokenizer is not None:
