@@ -38,12 +38,13 @@ def test_what_had_to_be_mended_is_counted_and_kept(tmp_path, store):
     lines = [json.dumps({"text": text}) for text in essays()]
     lines += ['{"text": "a lone \\ud800 and a pair \\ud83d\\ude00"}']
     lines += ['{"text": "nul \\u0000 here"}', '{"text": " "}']
+    lines += [json.dumps({"text": text}) for text in ("", "\u200b\u200d", "\ufeff", "\u00ad")]
     raw = "\r\n".join(lines).encode() + b'\n{"text": "not \xff UTF-8"}\r\n'
     (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + raw)
     corpus = made(tmp_path / "a.jsonl", store)
     assert info_of(corpus)["notes"][0].endswith(
         "a.jsonl: 1 bytes not UTF-8 replaced, 1 NUL dropped, 1 lone surrogates replaced, "
-        "1 empty documents left out"
+        "5 empty documents left out"
     )
 
 

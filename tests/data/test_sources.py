@@ -9,7 +9,7 @@ from raydistill.core.errors import DataError
 from raydistill.data.corpus.preparation import (
     check_corpus,
 )
-from raydistill.data.corpus.request import CorpusRequest
+from raydistill.data.corpus.request import CorpusRequest, expected_notes
 from support.corpora import WRITERS, made, refusal
 from support.texts import (
     essay,
@@ -53,9 +53,23 @@ def test_a_folder_may_hold_all_kinds(tmp_path, store):
     write_txt(folder / "a.txt", texts[:16])
     write_jsonl(folder / "deep" / "b.jsonl", texts[16:32])
     write_parquet(folder / "deep" / "c.parquet", texts[32:])
-    (folder / "README").write_text("not text to train on")
     corpus = made(folder, store)
     assert corpus == made(write_jsonl(tmp_path / "all.jsonl", texts), store)
+
+
+def test_files_of_a_folder_that_are_not_read_are_said(tmp_path, store):
+    folder = tmp_path / "texts"
+    (folder / "deep").mkdir(parents=True)
+    write_jsonl(folder / "a.jsonl", essays())
+    assert not expected_notes(CorpusRequest(text=str(folder)))
+    for name in ("more.jsonl.gz", "rows.json", "UPPER.JSONL", "deep/b.csv", ".hidden"):
+        (folder / name).write_text("not read")
+    note = (
+        "texts: 4 files passed over, no .txt, .jsonl or .parquet file: UPPER.JSONL, deep/b.csv, "
+        "more.jsonl.gz, rows.json"
+    )
+    assert expected_notes(CorpusRequest(text=str(folder))) == [note]
+    assert info_of(made(folder, store))["notes"][0] == note
 
 
 def test_what_is_wrong_with_a_line_is_said_with_file_and_line(tmp_path, store):

@@ -141,7 +141,7 @@ def test_a_special_token_beyond_the_models_entries_is_none_of_a_text(tmp_path, s
     assert info_of(folder)["vocab_size"] == 2048 > tokens(folder).max()
     tokenizer.add_tokens(["kingfisher"])
     tokenizer.save(str(tmp_path / "t.json"))
-    message = refusal(tmp_path / "a.txt", store, **named)
+    message = refusal(tmp_path / "a.txt", Store(tmp_path / "other"), **named)
     assert "gives texts ids up to 2049 ('kingfisher'), the model has 2048 entries" in message
 
 

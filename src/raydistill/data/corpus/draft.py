@@ -17,7 +17,14 @@ from raydistill.data.corpus.request import CorpusRequest
 from raydistill.data.documents import Document
 from raydistill.data.sources import embedded
 from raydistill.data.sources.cleaning import TextCleaner
-from raydistill.data.sources.source import File, cut_to_hold_out, files_of, sources_of
+from raydistill.data.sources.source import (
+    File,
+    cut_to_hold_out,
+    files_of,
+    passed_over_notes,
+    sources_of,
+    texts_of,
+)
 from raydistill.data.tokenizer import (
     check_tokenizer,
     end_of_text_id,
@@ -123,7 +130,7 @@ def all_units(text: str, files: tuple[File, ...]) -> tuple[tuple[str, ...], list
 
 def choose_heldout(request: CorpusRequest, store: Store) -> tuple[list[tuple[str, ...]], list[str]]:
     """The held-out units of each source, and notes on all files."""
-    held, notes = [], []
+    held, notes = [], passed_over_notes(texts_of(request.text, request.heldout))
     for source, files in zip(sources_of(request.text), open_sources(request, store), strict=True):
         if source.text in embedded.NAMES:
             held.append(embedded.heldout_units_of(source.text))

@@ -7,7 +7,13 @@ from raydistill.core.paths import resolve_path
 from raydistill.core.serialization import digest
 from raydistill.data.sources import embedded
 from raydistill.data.sources.pretokenized import is_tokenised
-from raydistill.data.sources.source import absolute, fingerprint, sources_of
+from raydistill.data.sources.source import (
+    absolute,
+    fingerprint,
+    passed_over_notes,
+    sources_of,
+    texts_of,
+)
 from raydistill.data.text_beginning import begin_ids_at, beginning_notes
 from raydistill.data.tokenizer import END_OF_TEXT, end_of_text, shipped_tokenizer, tokenizer_file
 from raydistill.specs.scale import Scale
@@ -70,7 +76,7 @@ def source_key(request: CorpusRequest) -> str:
 
 def expected_notes(request: CorpusRequest) -> list[str]:
     """What is known of a corpus before it is made, unlike the rest of its `notes`."""
-    notes = []
+    notes = passed_over_notes(texts_of(request.text, request.heldout))
     if len(sources_of(request.text)) > 1:
         notes.append("a mix: no text repeats, so it is cut to what its scarcest one allows")
     if request.tokenizer is not None and not is_tokenised(resolve_path(request.text)):

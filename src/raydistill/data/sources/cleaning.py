@@ -1,16 +1,18 @@
 """Cleaning of text that is damaged: it is mended and counted, and never a crash.
 
 Bytes that are not UTF-8 and lone surrogates become U+FFFD, NUL is dropped, every line end becomes
-a newline, and a document without a word in it is left out.
+a newline, and a document without a visible character is left out.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from raydistill.data.documents import Document
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_UNSEEN = ("Cc", "Cf", "Zs", "Zl", "Zp")  # categories of Unicode: control, format, space
 
 
 @dataclass(kw_only=True, slots=True)
@@ -40,10 +42,10 @@ class TextCleaner:
         return text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
 
     def documents(self, name: str, texts: Iterable[tuple[int, str]]) -> Iterator[Document]:
-        """Numbered texts as documents, each its own unit; those without a word are left out."""
+        """Numbered texts as documents, each its own unit; empty ones are left out."""
         for number, text in texts:
             cleaned = self.clean(text)
-            if cleaned.strip():
+            if any(unicodedata.category(character) not in _UNSEEN for character in cleaned):
                 yield Document(collection="own", unit=f"{name}:{number}", text=cleaned)
             else:
                 self.empty += 1

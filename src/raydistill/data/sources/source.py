@@ -1,7 +1,7 @@
 """The sources that `--corpus` names, one or several with shares, and the files of each."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +21,7 @@ from raydistill.storage.store import Store
 
 SUFFIXES = (".txt", ".jsonl", ".parquet")
 KINDS = ".txt, .jsonl or .parquet file"
+_NAMED = 5  # files in a note
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,11 @@ def sources_of(corpus: str) -> tuple[Source, ...]:
         raise UsageError(f"--corpus {corpus!r} names a text twice: give it one share")
     total = sum(float(share) for _, _, share in pairs)
     return tuple(Source(text, float(share) / total) for text, _, share in pairs)
+
+
+def texts_of(corpus: str, heldout: str) -> list[str]:
+    """The texts that a corpus is made of, with the one that is measured on if it is apart."""
+    return [*(source.text for source in sources_of(corpus)), *filter(None, [heldout])]
 
 
 def name_of(corpus: str) -> str:
@@ -173,6 +179,21 @@ def paths_of(root: Path) -> list[Path]:
     if not files:
         raise DataError(f"no {KINDS} in {root.absolute()}")
     return files
+
+
+def passed_over_notes(texts: Iterable[str]) -> list[str]:
+    """A sentence on each folder of which files are not read: how many, and the first names."""
+    notes = []
+    for text in texts:
+        root = resolve_path(text)
+        if _is_named(text) or not root.is_dir() or is_tokenised(root):
+            continue
+        files = sorted(p.relative_to(root) for p in root.rglob("*") if p.is_file())
+        visible = [f for f in files if not any(part.startswith(".") for part in f.parts)]
+        if over := [str(file) for file in visible if file.suffix not in SUFFIXES]:
+            names = ", ".join(over[:_NAMED]) + (", …" if len(over) > _NAMED else "")
+            notes.append(f"{root.name}: {len(over)} files passed over, no {KINDS}: {names}")
+    return notes
 
 
 def existing(text: str) -> Path:
