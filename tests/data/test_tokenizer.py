@@ -1,6 +1,9 @@
 """Tokenizers that a corpus is made with: the shipped one, and those that checkpoints bring."""
 
 import json
+import shlex
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -157,3 +160,24 @@ def test_a_line_of_50_mb_is_tokenised_in_pieces_without_an_end_between(tmp_path,
     assert info["train_documents"] + info["heldout_documents"] == 41
     assert (ids == 0).sum() == 41
     assert (ids == 1).sum() == 40 + 3
+
+
+def test_of_older_files_the_command_that_makes_a_tokenizer_json_is_printed(tmp_path, store):
+    (tmp_path / "a.txt").write_text(essay())
+    folder = tmp_path / "GPT-2's"
+    folder.mkdir()
+    written = json.loads(shipped_tokenizer().read_text("utf-8"))["model"]
+    (folder / "vocab.json").write_text(json.dumps(written["vocab"]))
+    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in written["merges"]]
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]))
+    about = {"tokenizer_class": "GPT2Tokenizer", "eos_token": END_OF_TEXT}
+    (folder / "tokenizer_config.json").write_text(json.dumps(about))
+    message = refusal(tmp_path / "a.txt", store, tokenizer=folder)
+    assert "has vocab.json and no tokenizer.json; make one of it: python -c " in message
+    words = shlex.split(message.partition("make one of it: ")[2])
+    subprocess.run([sys.executable, *words[1:]], check=True, capture_output=True)
+    texts = [
+        (prepare_corpus(str(tmp_path / "a.txt"), store=store, tokenizer=tokenizer))
+        for tokenizer in (folder, shipped_tokenizer())
+    ]
+    assert tokens(texts[0]).tolist() == tokens(texts[1]).tolist()

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raydistill.core.errors import DataError
+from raydistill.core.redaction import printed_command
 from raydistill.data.documents import end_of_piece
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 END_OF_TEXT = "<|endoftext|>"
+OLDER = ("vocab.json", "vocab.txt", "*.model")  # what tokenizers were kept in before tokenizer.json
 PIECE_CHARACTERS = 1_000_000  # a longer text is tokenised in pieces, so that memory stays flat
 
 
@@ -65,10 +67,20 @@ def tokenizer_file(path: Path) -> Path:
     """The `tokenizer.json` at `path`, which is that file or a folder that has it.
 
     Raises:
-        DataError: if there is none.
+        DataError: if there is none, with the command that makes it of older files beside it.
     """
     file = path / "tokenizer.json" if path.is_dir() else path
     if not file.is_file():
+        if older := [name for pattern in OLDER for name in sorted(path.glob(pattern))]:
+            folder = str(path.absolute())
+            code = (
+                "from transformers import AutoTokenizer; "
+                f"AutoTokenizer.from_pretrained({folder!r}).save_pretrained({folder!r})"
+            )
+            raise DataError(
+                f"{folder} has {older[0].name} and no tokenizer.json; make one of it: "
+                f"{printed_command(['python', '-c', code])}"
+            )
         raise DataError(
             f"no tokenizer at {file.absolute()}: name a tokenizer.json, or a folder that has one"
         )

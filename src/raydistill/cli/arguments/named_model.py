@@ -7,11 +7,13 @@ from raydistill.core.errors import DataError, UsageError
 from raydistill.core.paths import resolve_path
 from raydistill.core.units import format_age
 from raydistill.data.sources.embedded import EMBEDDED
+from raydistill.data.tokenizer import tokenizer_file
 from raydistill.models.decoder import Decoder
 from raydistill.models.families.hub import HubDecoder
 from raydistill.models.huggingface.checkpoint import (
     DEFAULT_REVISION,
     HubCheckpoint,
+    locate,
     read_checkpoint,
 )
 from raydistill.models.huggingface.loading import load_pretrained
@@ -47,6 +49,7 @@ def open_model(name: str, revision: str, store: Store) -> NamedModel:
         if revision != DEFAULT_REVISION:
             raise UsageError(f"--revision goes with a checkpoint: of {name} write SCALE@AGE")
         return _open_base(name, store)
+    tokenizer_file(locate(name, revision))  # refused before weights are read
     checkpoint, decoder = open_checkpoint(name, revision)
     age = () if revision == DEFAULT_REVISION else ("--age", revision)
     return NamedModel(

@@ -9,6 +9,7 @@ from pathlib import Path
 from raydistill.core.errors import DataError
 from raydistill.core.progress import growing
 from raydistill.core.units import format_bytes
+from raydistill.data.tokenizer import tokenizer_file
 from raydistill.models.huggingface.checkpoint import (
     local_folder,
     locate,
@@ -37,6 +38,7 @@ def import_model(store: Store, flags: argparse.Namespace) -> int:
         source = locate(flags.source, flags.revision, pickles=True)
         read_config(source)
         if list(source.glob("*.safetensors")):
+            tokenizer_file(source)  # without one the way is another
             raise DataError(f"{source} has safetensors already: it needs no import")
         _unpickle(source, draft)
         with write_errors(draft):
