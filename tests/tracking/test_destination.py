@@ -7,6 +7,10 @@ import subprocess
 import sys
 
 import pytest
+from alembic import command
+from mlflow.store.db.utils import _get_alembic_config, _upgrade_db
+from mlflow.store.tracking.dbmodels.initial_models import Base
+from sqlalchemy import create_engine
 
 from raydistill.core.errors import SetupError, UsageError
 from raydistill.storage.store import Store
@@ -99,3 +103,32 @@ def test_importing_tracking_imports_no_mlflow():
     heavy = "{'mlflow', 'torch', 'numpy'} & set(sys.modules)"
     code = f"import sys, {modules}; assert not {heavy}"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def refusal(uri, store):
+    with pytest.raises(SetupError) as caught:
+        check_destination(uri, store)
+    return str(caught.value)
+
+
+def test_a_database_of_an_older_mlflow_comes_with_the_command_that_brings_it_up(tmp_path):
+    uri, store = f"sqlite:///{tmp_path}/old.db", Store(tmp_path)
+    engine = create_engine(uri)
+    Base.metadata.create_all(engine)
+    command.upgrade(_get_alembic_config(uri), "451aebb31d03")  # of MLflow 1.0
+    assert "is of an older MLflow (schema 451aebb31d03, the installed one's is " in refusal(
+        uri, store
+    )
+    assert refusal(uri, store).endswith(f"): back it up, then mlflow db upgrade {uri}")
+    _upgrade_db(engine)  # what that command does
+    assert check_destination(uri, store) == f"MLflow: {uri}"
+
+
+def test_a_database_of_a_newer_mlflow_wants_another_mlflow(store, tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    assert check_destination(uri, store) == f"MLflow: {uri}"
+    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'f00f00f00f00'")
+    message = refusal(uri, store)
+    assert "is of a newer MLflow (schema f00f00f00f00, which the installed 3." in message
+    assert "--tracking-uri" in message

@@ -3,8 +3,12 @@
 Checked before anything starts, and without importing mlflow.
 """
 
+import functools
+import importlib.metadata
+import importlib.util
 import ipaddress
 import os
+import re
 import sqlite3
 import urllib.error
 import urllib.request
@@ -14,10 +18,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 from raydistill.core.errors import SetupError, UsageError
 from raydistill.core.paths import check_writable
-from raydistill.core.redaction import redact
+from raydistill.core.redaction import printed_command, redact
 from raydistill.core.serialization import digest
 from raydistill.storage.store import Store
 
+_VERSION_QUERY = "SELECT version_num FROM alembic_version"
 _PROBE_TIMEOUT_S = 5
 _DATABASES = ("postgresql", "mysql", "mssql")
 _PACKAGES = {  # to install, by the module that is missing
@@ -94,19 +99,21 @@ def _check_sqlite(uri: str) -> str:
     if not path.is_file():
         raise SetupError(f"{path} is no file: it cannot be read as a sqlite database")
     try:
-        tables = _tables(path)
+        tables = _first_column(path, "SELECT name FROM sqlite_master WHERE type = 'table'")
     except sqlite3.DatabaseError as error:
         raise SetupError(f"{path} cannot be read as a sqlite database: {error}") from None
     if tables and "experiments" not in tables:
         raise SetupError(f"{path} is a sqlite database, but not MLflow's: name a new file")
+    if "alembic_version" in tables:
+        for revision in _first_column(path, _VERSION_QUERY):
+            _check_schema(uri, revision)
     return f"MLflow: {uri}"
 
 
-def _tables(path: Path) -> set[str]:
+def _first_column(path: Path, query: str) -> set[str]:
     connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_PROBE_TIMEOUT_S)
     try:
-        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        return {name for (name,) in rows}
+        return {row[0] for row in connection.execute(query)}
     finally:
         connection.close()
 
@@ -171,17 +178,62 @@ def _through_proxy(scheme: str, host: str) -> str:
 
 def _connect(uri: str) -> str:
     """Why the database does not answer; empty if it does."""
-    from sqlalchemy import create_engine, exc  # noqa: PLC0415  (databases alone need it)
+    from sqlalchemy import create_engine, exc, inspect, text  # noqa: PLC0415  (databases alone need it)
 
     timeout = {"timeout" if uri.startswith("mssql") else "connect_timeout": _PROBE_TIMEOUT_S}
     try:
-        create_engine(uri, connect_args=timeout).connect().close()
+        with create_engine(uri, connect_args=timeout).connect() as connection:
+            if inspect(connection).has_table("alembic_version"):
+                for revision in connection.scalars(text(_VERSION_QUERY)):
+                    _check_schema(uri, revision)
     except ModuleNotFoundError as error:
         package = _PACKAGES.get(str(error.name), error.name)
         raise SetupError(f"{redact(uri)} needs a driver: pip install {package}") from None
     except (exc.SQLAlchemyError, ValueError) as error:
         return redact(" ".join(str(getattr(error, "orig", None) or error).split()))
     return ""
+
+
+def _check_schema(uri: str, revision: str) -> None:
+    """Refuse a database of another MLflow's schema.
+
+    Args:
+        uri: of the database.
+        revision: the answer to `_VERSION_QUERY`.
+
+    Raises:
+        SetupError: with the way, which is another for an older and for a newer one.
+    """
+    before = _revisions()
+    (latest,) = before.keys() - before.values()
+    if revision == latest:
+        return
+    if revision in before:
+        upgrade = printed_command(["mlflow", "db", "upgrade", uri])
+        raise SetupError(
+            f"the database {redact(uri)} is of an older MLflow (schema {revision}, the installed "
+            f"one's is {latest}): back it up, then {upgrade}"
+        )
+    version = importlib.metadata.version("mlflow")
+    raise SetupError(
+        f"the database {redact(uri)} is of a newer MLflow (schema {revision}, which the installed "
+        f"{version} does not know): upgrade mlflow here, or name another by --tracking-uri"
+    )
+
+
+@functools.cache
+def _revisions() -> dict[str, str]:
+    """The revisions that the installed MLflow knows, and the one before each, by its files.
+
+    MLflow itself is not imported, which takes seconds.
+    """
+    package = importlib.util.find_spec("mlflow")
+    assert package is not None, "a dependency"
+    assert package.origin is not None, package
+    folder = Path(package.origin).parent / "store/db_migrations/versions"
+    texts = [file.read_text("utf-8") for file in folder.glob("*.py")]
+    named = [re.findall(r'^(?:down_)?revision = "?(\w+)"?', text, re.MULTILINE) for text in texts]
+    return {pair[0]: pair[1] for pair in named if len(pair) == 2}
 
 
 def _marker(store: Store, uri: str) -> Path:
