@@ -5,9 +5,16 @@ import threading
 from pathlib import Path
 
 import pytest
+from ray._private.authentication.authentication_token_setup import generate_and_save_token
 
 from raydistill.core.errors import SetupError, UsageError
-from raydistill.runners.cluster.connection import connected, present, require_shared, wait_for
+from raydistill.runners.cluster.connection import (
+    connected,
+    present,
+    private_token,
+    require_shared,
+    wait_for,
+)
 
 CPU = {"CPU": 1.0}
 
@@ -16,6 +23,19 @@ def test_an_address_where_nothing_answers_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:8265")
     with pytest.raises(SetupError, match="RAY_ADDRESS"), connected(tmp_path / "ray.log"):
         pass
+
+
+def test_a_token_that_a_start_made_is_for_its_owner_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    token = tmp_path / ".ray/auth_token"
+    with private_token():
+        generate_and_save_token()
+    assert token.stat().st_mode & 0o777 == 0o600
+    assert token.parent.stat().st_mode & 0o777 == 0o700
+    token.chmod(0o640)
+    with private_token():
+        pass
+    assert token.stat().st_mode & 0o777 == 0o640  # the user's own choice
 
 
 def test_more_than_the_cluster_has_is_refused_after_the_wait(joined_cluster, monkeypatch):

@@ -53,3 +53,11 @@ def test_somebody_elses_is_named_with_free_ports_in_their_place(ports):
 
 def test_where_nothing_can_be_told_nothing_is_said(tmp_path):
     assert listeners_by_port(tmp_path) == {}
+
+
+@pytest.mark.skipif(not listeners_by_port(), reason="no /proc/net/tcp")
+def test_no_server_is_sent_to_a_port_of_rays_workers():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = {"--dashboard-port": server.getsockname()[1], "--ray-client-server-port": 10_001}
+        [finding] = diagnose_ports(taken, uid=os.getuid() + 1)
+    assert int(finding.remedy.split()[-1]) >= 20_000

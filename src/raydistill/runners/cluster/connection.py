@@ -10,7 +10,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ def _join(url: str) -> None:
     own = {"num_cpus": available_cpus(), "include_dashboard": False}
     local = own if address == "local" else {}
     try:
-        with with_own_parts(environment) as runtime_env:
+        with private_token(), with_own_parts(environment) as runtime_env:
             ray.init(address=address, runtime_env=runtime_env, log_to_driver=False, **local)
         raise_on_sigterm()  # Ray has set a handler of its own
     except Exception as error:  # a raylet that is slow to start raises nothing narrower
@@ -101,6 +101,20 @@ def _join(url: str) -> None:
         raise SetupError(
             f"no Ray session at RAY_ADDRESS={redact(address)}: {error}{why}"
         ) from error
+
+
+@contextmanager
+def private_token() -> Iterator[None]:
+    """A token that Ray makes within the block, at `~/.ray/auth_token`, is for its owner alone."""
+    token = Path(os.environ.get("HOME", "/"), ".ray/auth_token")
+    is_there = token.exists()
+    with suppress(OSError):  # Ray may need none; nobody reads the file before its mode is set
+        token.parent.mkdir(mode=0o700, exist_ok=True)
+    try:
+        yield
+    finally:
+        if not is_there and token.is_file():
+            token.chmod(0o600)
 
 
 @contextmanager

@@ -16,6 +16,9 @@ HEAD_PORTS: Mapping[str, int] = {  # Ray's own, by the flag of `ray start` that 
 DASHBOARD = "--dashboard-port"
 SUBMIT_VARIABLE = "RAY_API_SERVER_ADDRESS"  # which `ray job submit` asks, before RAY_ADDRESS
 
+# Ray gives these to its workers, and refuses to start with a server on one of them.
+_OF_WORKERS = range(10_002, 20_000)
+
 _LISTENS = "0A"  # in /proc/net/tcp
 
 
@@ -59,7 +62,7 @@ def listeners_by_port(folder: Path = Path("/proc/net")) -> dict[int, int]:
 
 
 def _free_from(port: int, listeners: Mapping[int, int]) -> int:
-    return next(n for n in range(port, 2**16) if n not in listeners)
+    return next(n for n in range(port, 2**16) if n not in listeners and n not in _OF_WORKERS)
 
 
 def _user(uid: int) -> str:
