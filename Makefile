@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SWEEP ?= where_to_drop
 
-.PHONY: sweep test soak mutants check ui base reproduce format
+.PHONY: sweep test soak mutants families check ui base reproduce format
 .DELETE_ON_ERROR:
 
 sweep: $(VENV)/.installed  ## the paper's Table 5 for a small model, in minutes
@@ -18,6 +18,9 @@ soak: $(VENV)/.installed  ## the long ones: what `make test` kills and resumes o
 
 mutants: $(VENV)/.installed  ## small changes of the code, one at a time: do the tests notice?
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutants.py
+
+families: $(VENV)/.installed  ## docs/families.md: which of transformers' decoders lose layers rightly
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/families.py --write docs/families.md
 
 check: $(VENV)/.installed  ## style, types, and which module may import which
 	$(BIN)/ruff check .

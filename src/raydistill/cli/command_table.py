@@ -207,6 +207,7 @@ COMMANDS = (
             flag("--layers", help="instead: these, 1,2,5-8"),
             flag("--mergekit", metavar="FILE", help="instead: all that a map leaves out"),
             flag("--allow-ends", action="store_true", help="first and last layer may leave"),
+            flag("--no-check", action="store_true", help="neither model is loaded at the end"),
             *SAMPLE,
             FOLDER,
             OVERWRITE,

@@ -10,19 +10,23 @@ from raydistill.core.errors import DataError, UsageError
 from raydistill.core.paths import resolve_path
 from raydistill.core.units import B, K, M, format_bytes, format_tokens
 from raydistill.data.sources.embedded import EMBEDDED
-from raydistill.models.families.hub import HubDecoder
-from raydistill.models.huggingface.checkpoint import HubCheckpoint, local_folder
-from raydistill.models.huggingface.saving import fill_folder, model_folder
-from raydistill.models.student import Student
+from raydistill.models.huggingface.checkpoint import local_folder, locate
+from raydistill.models.huggingface.saving import model_folder
+from raydistill.models.huggingface.surgery.anatomy import (
+    Anatomy,
+    config_without,
+    dtype_of,
+    read_anatomy,
+)
+from raydistill.models.huggingface.surgery.end_check import check_same
+from raydistill.models.huggingface.surgery.short_folder import write_short
 from raydistill.pruning.calibration import default_device, read_sample
 from raydistill.pruning.layer_choice import LayerRequest
 from raydistill.pruning.layer_scoring import choose_layers
 from raydistill.pruning.mergekit import FILE_NAME, LayerMap, read_map, write_map
 from raydistill.pruning.ranking_result import layers_text, layers_word
 from raydistill.reports.console.console import open_console
-from raydistill.specs.flops import parameters
 from raydistill.specs.locations import Layers, is_data_driven, is_list, listed, pick
-from raydistill.specs.model import HubConfig
 from raydistill.storage.store import Store
 
 _UNITS = {"": 1, "K": K, "M": M, "B": B}
@@ -52,24 +56,28 @@ def _prune(
     name: str, layer_map: LayerMap | None, folder: Path, store: Store, flags: argparse.Namespace
 ) -> str:
     """Write what stays of the model into an empty folder; a line on what that is."""
-    checkpoint, decoder = open_checkpoint(name, flags.revision)
-    layers = _layers(flags, layer_map, checkpoint, decoder, store)
-    config, dtype = checkpoint.model, str(decoder.inner.dtype).removeprefix("torch.")
+    anatomy = read_anatomy(locate(name, flags.revision))
+    layers = _layers(flags, name, layer_map, anatomy, store)
+    dtype = dtype_of(anatomy)
     if layer_map and layer_map.dtype not in ("", dtype):
         raise DataError(
             f"{flags.mergekit}: dtype {layer_map.dtype}, but the model's {dtype} is kept: "
             "leave that key out"
         )
-    student = Student(decoder)
-    student.remove(layers)
-    kept = LayerMap(model=_absolute(name), kept=tuple(student.kept), dtype=dtype)
-    fill_folder(decoder, checkpoint.folder, folder, {FILE_NAME: write_map(kept)})
+    kept = tuple(layer for layer in range(anatomy.num_layers) if layer not in layers)
+    config = config_without(anatomy, kept, ends=flags.allow_ends)
+    notes = {FILE_NAME: write_map(LayerMap(model=_absolute(name), kept=kept, dtype=dtype))}
+    write_short(anatomy, kept, config, folder, notes)
+    checked = ""
+    if not flags.no_check:
+        tokens = check_same(anatomy, layers, folder)
+        checked = f" As the whole model in which they pass on their input, on {tokens} tokens."
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    before, after = (format_tokens(parameters(config, count)) for count in (0, len(layers)))
+    after = anatomy.parameters - sum(anatomy.block_parameters[layer] for layer in layers)
     return (
-        f"{name}: {layers_word(config.num_layers)}, {before} parameters; without "
-        f"{layers_text(tuple(sorted(layers)))}: {layers_word(len(student.kept))}, {after}, "
-        f"{format_bytes(size)}."
+        f"{name}: {layers_word(anatomy.num_layers)}, {format_tokens(anatomy.parameters)} "
+        f"parameters; without {layers_text(tuple(sorted(layers)))}: {layers_word(len(kept))}, "
+        f"{format_tokens(after)}, {format_bytes(size)}.{checked}"
     )
 
 
@@ -93,20 +101,21 @@ def _check_ways(flags: argparse.Namespace) -> None:
 
 def _layers(
     flags: argparse.Namespace,
+    name: str,
     layer_map: LayerMap | None,
-    checkpoint: HubCheckpoint,
-    decoder: HubDecoder,
+    anatomy: Anatomy,
     store: Store,
 ) -> Layers:
-    config, ends = checkpoint.model, flags.allow_ends
+    num_layers, ends = anatomy.num_layers, flags.allow_ends
     if layer_map:
-        return _left_out(flags, layer_map, config)
+        return _left_out(flags, layer_map, num_layers)
     if flags.layers or is_list(flags.location):
-        return listed(flags.layers or flags.location, config.num_layers, allow_ends=ends)
-    count = flags.count if flags.count is not None else target_count(config, flags.target_params)
+        return listed(flags.layers or flags.location, num_layers, allow_ends=ends)
+    count = flags.count if flags.count is not None else target_count(anatomy, flags.target_params)
     if not is_data_driven(flags.location):
-        return pick(flags.location, config.num_layers, count, allow_ends=ends)
-    pick("input", config.num_layers, count, allow_ends=ends)  # refuses a count that cannot be
+        return pick(flags.location, num_layers, count, allow_ends=ends)
+    pick("input", num_layers, count, allow_ends=ends)  # refuses a count that cannot be
+    checkpoint, decoder = open_checkpoint(name, flags.revision)
     decoder.to(default_device())
     text = flags.text or EMBEDDED
     sample = read_sample(decoder, text, checkpoint.folder, store, flags.seq_len, flags.windows)
@@ -115,21 +124,23 @@ def _layers(
     return choice.layers
 
 
-def _left_out(flags: argparse.Namespace, layer_map: LayerMap, config: HubConfig) -> Layers:
+def _left_out(flags: argparse.Namespace, layer_map: LayerMap, num_layers: int) -> Layers:
     """The layers that a map does not name."""
-    if layer_map.kept[-1] >= config.num_layers:
+    if layer_map.kept[-1] >= num_layers:
         raise DataError(
             f"{flags.mergekit} keeps layer {layer_map.kept[-1]}, the model has 0 to "
-            f"{config.num_layers - 1}"
+            f"{num_layers - 1}"
         )
-    leaving = [str(x) for x in range(config.num_layers) if x not in layer_map.kept]
+    leaving = [str(layer) for layer in range(num_layers) if layer not in layer_map.kept]
     if not leaving:
-        raise DataError(f"{flags.mergekit} keeps all {config.num_layers} layers")
-    return listed(",".join(leaving), config.num_layers, allow_ends=flags.allow_ends)
+        raise DataError(f"{flags.mergekit} keeps all {num_layers} layers")
+    return listed(",".join(leaving), num_layers, allow_ends=flags.allow_ends)
 
 
-def target_count(config: HubConfig, text: str) -> int:
+def target_count(anatomy: Anatomy, text: str) -> int:
     """The smallest count that brings a model to `text` parameters, such as `0.8B`, or below.
+
+    Where blocks are of several sizes, whichever of them leave.
 
     Raises:
         UsageError: if no count does, or it is as small already; with the sizes that there are.
@@ -138,13 +149,13 @@ def target_count(config: HubConfig, text: str) -> int:
     if match is None:
         raise UsageError(f"--target-params {text!r}: a number of parameters, such as 0.8B or 350M")
     target = Decimal(match[1]) * _UNITS[match[2]]
-    sizes = [parameters(config, count) for count in range(config.num_layers - 1)]
+    blocks = sorted(anatomy.block_parameters)
+    sizes = [anatomy.parameters - sum(blocks[:count]) for count in range(len(blocks) - 1)]
     fitting = [count for count, size in enumerate(sizes) if size <= target]
     if fitting and fitting[0] > 0:
         return fitting[0]
-    whole, block, first, last = map(
-        format_tokens, (sizes[0], config.block_parameters, sizes[1], sizes[-1])
-    )
+    whole, first, last = map(format_tokens, (sizes[0], sizes[1], sizes[-1]))
+    block = " to ".join(map(format_tokens, sorted({blocks[0], blocks[-1]})))
     raise UsageError(
         f"--target-params {text}: the model has {whole}; layers leave by {block}, from {first} "
         f"down to {last}"

@@ -56,7 +56,7 @@ def read_checkpoint(name: str, revision: str, seq_len: int = 0) -> HubCheckpoint
     folder = locate(name, revision)
     fields = read_config(folder)
     if not list(folder.glob("*.safetensors")):
-        _refuse_without_weights(folder)
+        refuse_without_weights(folder)
     half = str(fields.get("dtype") or fields.get("torch_dtype")) in ("bfloat16", "float16")
     return HubCheckpoint(
         name=name,
@@ -163,7 +163,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     return fields
 
 
-def _refuse_without_weights(folder: Path) -> None:
+def refuse_without_weights(folder: Path) -> None:
+    """Say what a folder without safetensors has instead, and what helps."""
     for pattern in PICKLES:
         for pickle in sorted(folder.glob(pattern)):
             path = str(folder.absolute())

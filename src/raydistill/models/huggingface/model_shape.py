@@ -50,7 +50,7 @@ def hub_config(folder: Path, fields: Mapping[str, Any], seq_len: int = 0) -> Hub
     tied = ties_head(fields, files)
     if tied:
         sizes.pop("lm_head.weight", None)
-    prefix = _blocks_prefix(folder, shapes, num_layers)
+    prefix = blocks_prefix(folder, shapes, num_layers)
     block = {n: size for n, size in sizes.items() if n.startswith(f"{prefix}.0.")}
     others = sum(size for n, size in sizes.items() if not n.startswith(f"{prefix}."))
     unrelated = ("_name_or_path", "transformers_version")
@@ -85,11 +85,11 @@ def _field(folder: Path, fields: Mapping[str, Any], *names: str) -> int:
         return value
     raise DataError(
         f"{folder / 'config.json'} has no whole {' or '.join(names)}: "
-        f"a {fields['model_type']!r} is no plain list of blocks"
+        f"sweeps and scores read no {fields['model_type']!r}; `prune --layers` may"
     )
 
 
-def _blocks_prefix(folder: Path, shapes: Shapes, num_layers: int) -> str:
+def blocks_prefix(folder: Path, shapes: Shapes, num_layers: int) -> str:
     """The names of blocks up to their number, such as `model.layers`; all are of one shape."""
     lists: dict[str, dict[int, dict[str, Sequence[int]]]] = {}
     for name, shape in shapes.items():
@@ -114,7 +114,7 @@ def _blocks_prefix(folder: Path, shapes: Shapes, num_layers: int) -> str:
         for name in sorted(set(block) | set(blocks[0])):
             if block.get(name) != blocks[0].get(name):
                 raise DataError(
-                    f"the blocks of {folder} are not all of one shape, so none can be left out: "
+                    f"the blocks of {folder} are not all of one shape, as sweeps and scores need: "
                     f"{prefix}.{layer}.{name} {_difference(block.get(name), blocks[0].get(name))}"
                 )
     return prefix

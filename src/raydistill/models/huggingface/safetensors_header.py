@@ -16,6 +16,8 @@ FLOATS = ("F64", "F32", "F16", "BF16")  # dtypes of weights, as safetensors name
 _BYTES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4}
 _BYTES |= {"F16": 2, "BF16": 2, "I16": 2, "U16": 2}  # of others at least a bit
 _PIECE_BYTES = 2**24
+_INTEGERS = ("I64", "I32", "BOOL")  # of tables, unless there are scales to multiply them with
+_SCALE = re.compile(r"(scales|_scale|scale_inv|qzeros|absmax)$")
 _NO_PARAMETERS = re.compile(r"\.(rotary_emb\.inv_freq|attn\.bias|attention\.bias|masked_bias)$")
 
 
@@ -37,12 +39,17 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
     Raises:
         DataError: if the file is shorter or longer than its header says, or has none, if tensors
-            overlap or are not of the size of their shape, or if one does not hold floats, as in a
-            quantised model.
+            overlap or are not of the size of their shape, or if one holds neither floats nor a
+            table of integers, as in a quantised model.
     """
     tensors = _header(path)[1]
     odd = sorted((t.name, t.dtype) for t in tensors if t.dtype not in FLOATS)
-    odd = [(name, dtype) for name, dtype in odd if is_parameter(name)]
+    scaled = {tensor.name.rpartition(".")[0] for tensor in tensors if _SCALE.search(tensor.name)}
+    odd = [
+        (name, dtype)
+        for name, dtype in odd
+        if is_parameter(name) and (dtype not in _INTEGERS or name.rpartition(".")[0] in scaled)
+    ]
     if odd:
         raise DataError(
             f"{len(odd)} tensors in {path} are none of {', '.join(FLOATS)}, the first {odd[0][0]} "

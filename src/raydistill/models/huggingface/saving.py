@@ -23,7 +23,7 @@ from raydistill.storage.output_folder import output_folder, write_errors
 
 COPIED = (  # from the folder of the checkpoint, as they are
     "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt",
-    "*.model", "chat_template*", "generation_config.json",
+    "*.model", "chat_template*", "generation_config.json", "*processor_config.json",
 )  # fmt: skip
 LARGEST_FILE = "5GB"
 _WEIGHT_FILES = ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json")

@@ -1,0 +1,197 @@
+"""The fields of a config that speak of single layers, by name, and what they are without some.
+
+A list that merely has as many entries as the model has layers is none of them: fields are known
+by name, as the config classes of transformers use them.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from raydistill.core.errors import DataError
+
+Fields = Mapping[str, Any]
+Item = TypeVar("Item")
+
+PER_LAYER = frozenset(
+    {
+        "activation_sparsity_pattern", "attention_layers", "attention_window", "attn_layers",
+        "compress_ratios", "hybrid_override_pattern", "indexer_types", "intermediate_size",
+        "kv_sharing_modes", "layer_rope_theta", "layer_types", "layers_block_type",
+        "layers_num_experts", "mlp_layer_types", "moe_intermediate_size", "moe_topk",
+        "no_rope_layers", "num_attention_heads_per_layer", "num_experts",
+        "num_key_value_heads_per_layer", "num_shared_expert", "sliding_windows", "swiglu_limits",
+        "swiglu_limits_shared",
+    }
+)  # fmt: skip
+"""A value per layer, where the field is a list (or a text) at all."""
+
+NUMBERS = frozenset(
+    {
+        "attn_layer_indices", "cross_attention_layers", "full_attn_idxs", "hybrid_layer_ids",
+        "mlp_only_layers", "moe_layers", "rope_scaling_layers",
+    }
+)  # fmt: skip
+"""Numbers of layers, in a list of any length."""
+
+NUMBERS_FROM_ONE = frozenset(("ple_layer_ids",))
+FIRST = frozenset(("first_k_dense_replace", "num_dense_layers"))  # so many layers at the beginning
+BY_NUMBER = frozenset(("per_layer_config",))  # dicts
+
+
+class CannotLeaveError(DataError):
+    """Layers that no value of a config's field can say to have left."""
+
+
+def fields_without(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any]:
+    """What a config's fields become when only the layers `kept` of `count` stay; others stay.
+
+    Raises:
+        CannotLeaveError: naming the field, if it can have no right value.
+    """
+    changed: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, list | tuple | str) and name in PER_LAYER and len(value) == count:
+            values = [value[layer] for layer in kept]
+            changed[name] = "".join(values) if isinstance(value, str) else values
+        elif isinstance(value, list | tuple) and name in NUMBERS | NUMBERS_FROM_ONE:
+            first = int(name in NUMBERS_FROM_ONE)
+            changed[name] = [new + first for new, old in enumerate(kept) if old + first in value]
+        elif isinstance(value, int) and name in FIRST:
+            changed[name] = sum(layer < value for layer in kept)
+        elif isinstance(value, dict) and name in BY_NUMBER:
+            by_number = {int(layer): more for layer, more in value.items()}
+            changed[name] = {n: by_number[old] for n, old in enumerate(kept) if old in by_number}
+    for rule in _RULES:
+        changed |= rule(fields, count, kept)
+    return changed
+
+
+def _sparse_step(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any]:
+    """Every so many layers are sparse, but for some: all are, but for more."""
+    step = fields.get("decoder_sparse_step")
+    if not isinstance(step, int) or step < 2:
+        return {}
+    only = fields.get("mlp_only_layers") or ()
+    dense = [new for new, old in enumerate(kept) if old in only or (old + 1) % step]
+    return {"decoder_sparse_step": 1, "mlp_only_layers": dense}
+
+
+def _cycle(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any]:
+    """Kinds in turn: the kinds that stay, in full."""
+    kinds = fields.get("block_types")
+    return {"block_types": [kinds[layer % len(kinds)] for layer in kept]} if kinds else {}
+
+
+def _runs(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any]:
+    """GPT-Neo's kinds, with how often they follow each other."""
+    if "attention_types" not in fields:
+        return {}
+    kinds = [kind for kinds, n in fields["attention_types"] for _ in range(n) for kind in kinds]
+    stay = [kinds[layer] for layer in kept]
+    return {"attention_types": [[[kind], 1] for kind in stay]}
+
+
+def _periods(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any]:
+    """Jamba's: of every `period` layers the one at `offset`."""
+    if "layers_block_type" in fields and "expert_layer_period" not in fields:
+        return {}  # Zamba's say nothing beside the list
+    changed: dict[str, Any] = {}
+    for kind in ("attn", "expert"):
+        period, offset = (fields.get(f"{kind}_layer_{word}") for word in ("period", "offset"))
+        if not isinstance(period, int) or not isinstance(offset, int):
+            continue
+        stay = [layer % period == offset for layer in kept]
+        pairs = ((p, o) for p in [period, *range(1, len(kept) + 2)] for o in range(p))
+        found = _first(pairs, stay, lambda pair, layer: layer % pair[0] == pair[1])
+        if found is None:
+            raise CannotLeaveError(
+                f"{kind}_layer_period and {kind}_layer_offset cannot say that "
+                f"{_where(stay)} of those that stay are {_KINDS[kind]}"
+            )
+        changed |= {f"{kind}_layer_period": found[0], f"{kind}_layer_offset": found[1]}
+    return changed
+
+
+_KINDS = {"attn": "attention", "expert": "experts"}
+
+
+def _interval(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any]:
+    """ERNIE's: every so many layers from a first to a last one."""
+    names = [f"moe_layer_{word}" for word in ("interval", "start_index", "end_index")]
+    if not all(isinstance(fields.get(name), int) for name in names):
+        return {}
+    interval, start, end = (fields[name] for name in names)
+    end = count - 1 if end == -1 else end
+
+    def sparse(values: tuple[int, int, int], layer: int) -> bool:
+        return (layer + 1) % values[0] == 0 and values[1] <= layer <= values[2]
+
+    stay = [sparse((interval, start, end), layer) for layer in kept]
+    first = stay.index(True) if any(stay) else len(kept)
+    last = len(kept) - 1 - stay[::-1].index(True) if any(stay) else len(kept)
+    values = ((step, first, last) for step in range(1, len(kept) + 1))
+    if (found := _first(values, stay, sparse)) is None:
+        raise CannotLeaveError(
+            f"{names[0]} cannot say that {_where(stay)} of those that stay are experts"
+        )
+    return dict(zip(names, found, strict=True))
+
+
+def _shared_keys(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any]:
+    """Gemma's last layers have the keys and values of the last of their kind before them."""
+    shared = fields.get("num_kv_shared_layers")
+    kinds = fields.get("layer_types")
+    if not isinstance(shared, int) or not shared or not kinds:
+        return {}
+    first = count - shared
+    for kind in {kinds[layer] for layer in kept if layer >= first}:
+        source = max(layer for layer in range(first) if kinds[layer] == kind)
+        if source not in kept:
+            raise CannotLeaveError(
+                f"num_kv_shared_layers {shared}: layer {source} has the keys and values of every "
+                f"later {kind}, and must stay"
+            )
+    return {"num_kv_shared_layers": sum(layer >= first for layer in kept)}
+
+
+def _last_full(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any]:
+    """Gemma 4's config makes its last layer one of full attention."""
+    kinds = fields.get("layer_types") or ()
+    gemma4 = str(fields.get("model_type")).startswith("gemma4")
+    if gemma4 and kinds and kinds[kept[-1]] != "full_attention":
+        raise CannotLeaveError("layer_types: the last layer that stays must be full_attention")
+    return {}
+
+
+_RULES: tuple[Callable[[Fields, int, Sequence[int]], dict[str, Any]], ...] = (
+    _sparse_step, _cycle, _runs, _periods, _interval, _shared_keys, _last_full,
+)  # fmt: skip
+
+
+def _first(
+    candidates: Iterable[Item], pattern: Sequence[bool], holds: Callable[[Item, int], bool]
+) -> Item | None:
+    """The first candidate that holds for just those layers."""
+    fit = (c for c in candidates if all(holds(c, n) == on for n, on in enumerate(pattern)))
+    return next(fit, None)
+
+
+def _where(pattern: Sequence[bool]) -> str:
+    return ", ".join(str(n) for n, on in enumerate(pattern) if on) or "none"
+
+
+def nearest(fields: Fields, count: int, kept: Sequence[int], *, ends: bool) -> list[list[int]]:
+    """The three sets of as many layers to leave, nearest to the one that cannot, which can."""
+    gone = [layer for layer in range(count) if layer not in kept]
+    may = range(count) if ends else range(1, count - 1)
+    found: list[tuple[int, list[int]]] = []
+    for candidate in itertools.islice(itertools.combinations(may, len(gone)), 20_000):
+        distance = sum(abs(a - b) for a, b in zip(candidate, gone, strict=True))
+        stay = [layer for layer in range(count) if layer not in candidate]
+        try:
+            fields_without(fields, count, stay)
+        except CannotLeaveError:
+            continue
+        found.append((distance, list(candidate)))
+    return [layers for _, layers in sorted(found)[:3]]

@@ -1,0 +1,82 @@
+"""What the fields of a config become without some layers."""
+
+import pytest
+
+from raydistill.models.huggingface.surgery.layer_fields import (
+    CannotLeaveError,
+    fields_without,
+    nearest,
+)
+
+KEPT = (0, 2, 4, 5)  # of 6
+KINDS = ["a", "b", "c", "d", "e", "f"]
+CASES = [
+    # what it is, before, after
+    ("a value per layer", {"layer_types": KINDS}, {"layer_types": ["a", "c", "e", "f"]}),
+    ("a text", {"hybrid_override_pattern": "M-M*ME"}, {"hybrid_override_pattern": "MMME"}),
+    ("numbers", {"mlp_only_layers": [0, 1, 4]}, {"mlp_only_layers": [0, 2]}),
+    (
+        "as many numbers as layers",
+        {"moe_layers": [0, 1, 2, 3, 4, 5]},
+        {"moe_layers": [0, 1, 2, 3]},
+    ),
+    ("numbers from 1", {"ple_layer_ids": [1, 2, 5]}, {"ple_layer_ids": [1, 3]}),
+    ("a count", {"first_k_dense_replace": 3}, {"first_k_dense_replace": 2}),
+    ("by number", {"per_layer_config": {"1": {}, "4": {}}}, {"per_layer_config": {2: {}}}),
+    ("other lists", {"eos_token_id": [1, 2, 3, 4, 5, 6], "languages": KINDS}, {}),
+    ("one value for all", {"intermediate_size": 64, "num_experts": 4}, {}),
+    (
+        "a sparse step",
+        {"decoder_sparse_step": 2, "mlp_only_layers": [5]},
+        {"decoder_sparse_step": 1, "mlp_only_layers": [0, 1, 2, 3]},
+    ),
+    ("a cycle", {"block_types": ["r", "r", "a"]}, {"block_types": ["r", "a", "r", "a"]}),
+    (
+        "runs",
+        {"attention_types": [[["g", "l"], 3]]},
+        {"attention_types": [[["g"], 1], [["g"], 1], [["g"], 1], [["l"], 1]]},
+    ),
+    (
+        "a period",
+        {"attn_layer_period": 6, "attn_layer_offset": 4},
+        {"attn_layer_period": 6, "attn_layer_offset": 2},
+    ),
+    (
+        "an interval",
+        {"moe_layer_interval": 1, "moe_layer_start_index": 1, "moe_layer_end_index": -1},
+        {"moe_layer_interval": 1, "moe_layer_start_index": 1, "moe_layer_end_index": 3},
+    ),
+    (
+        "shared keys and values",
+        {"num_kv_shared_layers": 3, "layer_types": ["s", "f", "f", "s", "f", "f"]},
+        {"num_kv_shared_layers": 2, "layer_types": ["s", "f", "f", "f"]},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_each_field_that_speaks_of_layers_is_known_by_name(before, after):
+    assert fields_without(before, 6, KEPT) == after
+
+
+REFUSED = [
+    ({"attn_layer_period": 2, "attn_layer_offset": 0}, "attn_layer_period"),
+    ({"num_kv_shared_layers": 2, "layer_types": ["s", "f", "s", "f", "s", "f"]}, "layer 3 has"),
+    ({"model_type": "gemma4_text", "layer_types": ["full_attention"] * 5 + ["s"]}, "must be full"),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), REFUSED, ids=[message for _, message in REFUSED])
+def test_what_no_value_can_say_is_refused_with_the_field(fields, message):
+    with pytest.raises(CannotLeaveError, match=message):
+        fields_without(fields, 6, KEPT)
+
+
+def test_the_nearest_layers_that_can_leave_are_named():
+    fields = {"attn_layer_period": 2, "attn_layer_offset": 0}
+    sets = nearest(fields, 6, KEPT, ends=False)
+    assert sets[0] in ([1, 2], [2, 3])
+    for gone in sets:
+        fields_without(fields, 6, [layer for layer in range(6) if layer not in gone])
