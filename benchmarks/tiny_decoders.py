@@ -40,9 +40,23 @@ _SIZES = {  # by what a field's whole name matches
     r"num_nextn_predict_layers|num_mtp_layers|mtp_num_hidden_layers": 0,
 }
 _PLAIN = ["linear_attention"]
+_KINDS = ("sliding", "full", "full")
+_WINDOWS = [
+    f"{kind}_attention" for kind in ["sliding", "full", "full", "sliding", "sliding", "full"]
+]
+_SHARED = {"layer_types": _WINDOWS, "num_kv_shared_layers": 3}
 _TWO_KINDS = ["linear_attention", "full_attention"] * 3
 SETTINGS: Mapping[str, Mapping[str, Any]] = {  # that a type needs beside, or that matter to layers
     "bamba": {"mamba_n_heads": 8, "attn_layer_indices": [2, 4]},
+    "dots3_note": {"text_config": {"num_key_value_heads": 4}},
+    "dots3_note_text": {"num_key_value_heads": 4},
+    "gemma3n_text": _SHARED,
+    "gemma4": {"text_config": _SHARED},
+    "gemma4_text": _SHARED,
+    "gemma4_unified": {"text_config": _SHARED},
+    "gemma4_unified_text": _SHARED,
+    "qwen3_5_moe": {"text_config": {"layer_types": _TWO_KINDS}},
+    "qwen3_5_moe_text": {"layer_types": _TWO_KINDS},
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
     "falcon_h1": {"mamba_d_ssm": 32, "mamba_n_heads": 4},
     "glm4_moe": {"first_k_dense_replace": 2},
@@ -89,7 +103,10 @@ def tiny_decoder(model_type: str, seed: int = 0) -> Any:
     more = dict(SETTINGS.get(model_type, {}))
     if model_type in _LATENT:
         more["num_key_value_heads"] = 4
-    config = CONFIG_MAPPING[model_type](**(_small(CONFIG_MAPPING[model_type]) | more))
+    fields = _small(CONFIG_MAPPING[model_type])
+    for name, value in more.items():
+        fields[name] = fields.get(name, {}) | value if isinstance(value, dict) else value
+    config = CONFIG_MAPPING[model_type](**fields)
     if getattr(config, "is_decoder", None) is False:
         config.is_decoder = True
     torch.manual_seed(seed)

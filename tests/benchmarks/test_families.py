@@ -19,6 +19,7 @@ ONE_OF_EACH = {  # type → the fields that change
     "llama4_text": "`moe_layers`",
     "gpt_neo": "`attention_types`",
     "recurrent_gemma": "`block_types`",
+    "gemma3n_text": "`num_kv_shared_layers`",  # and tables beside the blocks
     "gemma3": "`text_config.layer_types`",  # a language model within
     "mamba": "`num_hidden_layers`",  # no heads
     "bart": "`decoder_layers`",

@@ -64,6 +64,8 @@ def test_each_field_that_speaks_of_layers_is_known_by_name(before, after):
 REFUSED = [
     ({"attn_layer_period": 2, "attn_layer_offset": 0}, "attn_layer_period"),
     ({"num_kv_shared_layers": 2, "layer_types": ["s", "f", "s", "f", "s", "f"]}, "layer 3 has"),
+    ({"indexer_types": ["full", "full", "shared"] * 2}, "layer 2 shares the indexer of 1"),
+    ({"model_type": "qwen3_5_text", "layer_types": ["l", "full_attention", *"llll"]}, "must stay"),
     ({"model_type": "gemma4_text", "layer_types": ["full_attention"] * 5 + ["s"]}, "must be full"),
 ]
 

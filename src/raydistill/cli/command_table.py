@@ -41,6 +41,7 @@ class Command:
 
 SWEEPS = flag("sweep", nargs="*", help="by name (all there are)")
 OVERWRITE = flag("--overwrite", action="store_true", help="although it is not empty")
+NO_CHECK = flag("--no-check", action="store_true", help="what was written is not loaded again")
 FOLDER = flag("--to", required=True, help="a folder for the model")
 REVISION = flag(
     "--revision", default=DEFAULT_REVISION, help=f"of a checkpoint ({DEFAULT_REVISION})"
@@ -157,6 +158,7 @@ COMMANDS = (
             OVERWRITE,
             flag("--dtype", default="base", help="base (that of its base) or float32"),
             flag("--no-measure", action="store_true", help="leave the speeds out"),
+            NO_CHECK,
         ),
         main="raydistill.export.student:export_student",
         weights=True,
@@ -207,7 +209,7 @@ COMMANDS = (
             flag("--layers", help="instead: these, 1,2,5-8"),
             flag("--mergekit", metavar="FILE", help="instead: all that a map leaves out"),
             flag("--allow-ends", action="store_true", help="first and last layer may leave"),
-            flag("--no-check", action="store_true", help="neither model is loaded at the end"),
+            NO_CHECK,
             *SAMPLE,
             FOLDER,
             OVERWRITE,

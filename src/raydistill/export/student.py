@@ -15,6 +15,7 @@ from raydistill.export.student_folder import dtype_of, fill_student, in_float32,
 from raydistill.models.distributed import World
 from raydistill.models.families.hub import HubDecoder
 from raydistill.models.huggingface.saving import model_folder
+from raydistill.models.huggingface.surgery.end_check import check_written
 from raydistill.models.student import Student
 from raydistill.reports.console.console import open_console
 from raydistill.storage.store import Store
@@ -47,6 +48,8 @@ def export_student(store: Store, flags: argparse.Namespace) -> int:
             lineage = replace(lineage, speeds=_speeds(student, source, store))
         notes = _notes(lineage, to.name, student)
         fill_student(student, draft, tokenizer=source.tokenizer, notes=notes)
+        if isinstance(student.model, HubDecoder) and not flags.no_check:
+            check_written(student.model.inner.to(dtype_of(student)), draft)
     layers = f"{len(lineage.kept)} of {lineage.base.num_layers} layers"
     open_console().print(f"{to}: {layers}, in {dtype}", soft_wrap=True)
     return 0

@@ -108,7 +108,9 @@ def config_without(anatomy: Anatomy, kept: Sequence[int], *, ends: bool) -> dict
         sets = nearest(known, anatomy.num_layers, kept, ends=ends)
         instead = " or ".join(",".join(map(str, layers)) for layers in sets)
         hint = f"; {instead} can leave" if sets else ""
-        raise CannotLeaveError(f"a {part.model_type!r} cannot: {refusal}{hint}") from None
+        raise CannotLeaveError(
+            f"a {part.model_type!r} cannot lose these layers: {refusal}{hint}"
+        ) from None
     changed |= {name: len(kept) for name in (anatomy.depth, "num_blocks") if name in known}
     aliases = {old: new for new, old in (getattr(part, "attribute_map", None) or {}).items()}
     for name, value in changed.items():
@@ -195,7 +197,7 @@ def _depth_of(folder: Path, settings: Any) -> tuple[str, str]:
     if text is not None and text is not settings:
         part = next((n for n, v in vars(settings).items() if v is text), "")
     fields = getattr(settings, part) if part else settings
-    names = ["decoder_layers", "num_decoder_layers"]
+    names = ["decoder_layers", "num_decoder_layers", "num_layers"]
     names.append((fields.attribute_map or {}).get("num_hidden_layers", "num_hidden_layers"))
     for name in names:
         if isinstance(getattr(fields, name, None), int):
@@ -218,7 +220,7 @@ def _block_list(folder: Path, model: nn.Module, num_layers: int) -> str:
     within = [n for n in outermost if _is_within(model, n, decoder)] or outermost
     text = [n for n in within if not re.search(r"vision|visual|audio|image", n)]
     if len(text) == 1:
-        return text[0]
+        return str(text[0])
     raise DataError(
         f"{folder}: a {type(model).__name__} of {num_layers} layers has {len(text)} lists of so "
         f"many modules ({', '.join(text) or 'none'}), not one: its layers are not blocks that can "
@@ -243,7 +245,7 @@ def _prefix_in_files(
     named = [prefix for prefix in numbers if prefix.split(".")[-1] == words[-1]] or list(numbers)
     if not named:
         raise DataError(f"the tensors in {folder} have no numbered blocks")
-    prefix = max(named, key=lambda p: (len(set(p.split(".")) & set(words)), len(numbers[p])))
+    prefix = max(named, key=lambda p: (len(set(p.split(".")) & set(words)), -p.count(".")))
     there = numbers[prefix]
     missing = [layer for layer in range(num_layers) if layer not in there]
     if missing or len(there) != num_layers:

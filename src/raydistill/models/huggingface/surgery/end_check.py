@@ -41,45 +41,55 @@ def check_same(anatomy: Anatomy, gone: Sequence[int], written: Path) -> int:
     Raises:
         DataError: if the written one does not load, or gives other logits.
     """
-    tokens_BT = _tokens(anatomy)
+    settings = getattr(anatomy.settings, anatomy.part) if anatomy.part else anatomy.settings
+    what = f"{anatomy.folder}: a {anatomy.settings.model_type!r}"
+    short = f"{what} without those layers"
+    tokens_BT = _tokens(settings)
     with in_parts("checking what was written", "", 2) as part:
         with part(1):
-            whole = _loaded(anatomy.folder)
+            whole = _loaded(anatomy.folder, "")
             with _passing(whole, anatomy.blocks, gone):
-                expected = _answer(anatomy, whole, tokens_BT)
+                expected = _answer(whole, tokens_BT, what)
             del whole
             gc.collect()
         with part(1):
-            short = _loaded(written, anatomy)
-            found = _answer(anatomy, short, tokens_BT)
-    _compare(anatomy, "without a cache", expected.logits, found.logits)
-    if expected.cached is not None:
-        if found.cached is None:
-            raise DataError(
-                f"{_what(anatomy)} without those layers generates no text with a cache: {found.why}"
-            )
-        _compare(anatomy, "with a cache", expected.cached, found.cached)
+            found = _answer(_loaded(written, short), tokens_BT, short)
+    _compare(f"{short} is not the model in which they pass on their input", expected, found)
     return tokens_BT.shape[1]
 
 
-def _what(anatomy: Anatomy) -> str:
-    return f"{anatomy.folder}: a {anatomy.settings.model_type!r}"
+def check_written(model: Any, written: Path) -> None:
+    """Compare the model in `written` with the stock model that it was written of.
+
+    Raises:
+        DataError: if the written one does not load, or gives other logits.
+    """
+    what = f"a {model.config.model_type!r} of {model.config.num_hidden_layers} layers"
+    tokens_BT = _tokens(model.config)
+    with in_parts("checking what was written", "", 2) as part:
+        with part(1):
+            expected = _answer(model.eval(), tokens_BT, what)
+        with part(1):
+            found = _answer(_loaded(written, what), tokens_BT, what)
+    _compare(f"{what}, loaded again, is not the one that was written", expected, found)
 
 
-def _compare(anatomy: Anatomy, how: str, expected: Tensor, found: Tensor) -> None:
-    scale = max(1.0, float(expected.abs().max()))
-    difference = float((expected - found).abs().max()) if expected.shape == found.shape else None
-    if difference is not None and difference <= TOLERANCE * scale:
-        return
-    raise DataError(
-        f"{_what(anatomy)} without those layers is not the model in which they pass on their "
-        f"input: {how}, logits differ by {difference:.3g}; nothing was written"
-    )
+def _compare(wrong: str, expected: _Answer, found: _Answer) -> None:
+    pairs = [("without a cache", expected.logits, found.logits)]
+    if expected.cached is not None:  # else the stock class has none that works
+        if found.cached is None:
+            raise DataError(f"{wrong}: it generates no text with a cache: {found.why}")
+        pairs.append(("with a cache", expected.cached, found.cached))
+    for how, one, other in pairs:
+        difference = float((one - other).abs().max())
+        if not difference <= TOLERANCE * max(1.0, float(one.abs().max())):
+            raise DataError(
+                f"{wrong}: {how}, logits differ by {difference:.3g}; nothing was written"
+            )
 
 
-def _tokens(anatomy: Anatomy) -> Tensor:
+def _tokens(settings: Any) -> Tensor:
     """Ids int64 [1, T], longer than a sliding window where the model reads as many."""
-    settings = getattr(anatomy.settings, anatomy.part) if anatomy.part else anatomy.settings
     windows = [getattr(settings, name, None) for name in _WINDOWS]
     window = max((w for w in windows if isinstance(w, int)), default=16)
     positions = getattr(settings, "max_position_embeddings", None)
@@ -88,7 +98,8 @@ def _tokens(anatomy: Anatomy) -> Tensor:
     return (torch.arange(length)[None] * 7 + 3) % int(settings.vocab_size)
 
 
-def _loaded(folder: Path, origin: Anatomy | None = None) -> nn.Module:
+def _loaded(folder: Path, what: str) -> nn.Module:
+    """The stock model in a folder; `what` it is, where that says more than the folder's name."""
     from transformers import AutoModelForCausalLM  # noqa: PLC0415  (seconds)
 
     try:
@@ -103,14 +114,12 @@ def _loaded(folder: Path, origin: Anatomy | None = None) -> nn.Module:
             ignore_mismatched_sizes=True,  # `check_tensors` names them
         )
     except Exception as error:
-        what = f"{_what(origin)} without those layers" if origin else str(folder)
-        raise DataError(f"{what} cannot be loaded: {first_words(error)}") from error
+        named = what or str(folder)
+        raise DataError(f"{named} cannot be loaded: {first_words(error)}") from error
     try:
         check_tensors(folder, model, info)
     except DataError as error:
-        if origin is None:
-            raise
-        raise DataError(f"{_what(origin)} without those layers: {error}") from None
+        raise DataError(f"{what}: {error}" if what else str(error)) from None
     loaded: nn.Module = model.eval()
     return loaded
 
@@ -135,14 +144,12 @@ def _passing(model: nn.Module, blocks: str, gone: Sequence[int]) -> Iterator[Non
 
 
 @torch.inference_mode()
-def _answer(anatomy: Anatomy, model: Any, tokens_BT: Tensor) -> _Answer:
+def _answer(model: Any, tokens_BT: Tensor, what: str) -> _Answer:
     """What a model says after each of the tokens, and when it generates more with a cache."""
     try:
         logits = model(input_ids=tokens_BT, use_cache=False).logits[:, -_MORE_TOKENS:].float()
     except Exception as error:
-        raise DataError(
-            f"{_what(anatomy)} does not answer to tokens: {first_words(error)}"
-        ) from error
+        raise DataError(f"{what} does not answer to tokens: {first_words(error)}") from error
     try:
         generated = _generate(model, tokens_BT)
     except Exception as error:  # noqa: BLE001  (of any kind, from transformers or torch)

@@ -164,8 +164,38 @@ def _last_full(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any
     return {}
 
 
+def _full_attention(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any]:
+    """Qwen's cache counts its tokens in a layer of full attention."""
+    kinds = fields.get("layer_types") or ()
+    qwen = str(fields.get("model_type")).startswith(("qwen3_next", "qwen3_5"))
+    if qwen and "full_attention" in kinds and all(kinds[n] != "full_attention" for n in kept):
+        raise CannotLeaveError("layer_types: a layer of full_attention must stay")
+    return {}
+
+
+def _shared_indexers(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any]:
+    """Layers with a shared indexer have that of the last full one before them."""
+    kinds = fields.get("indexer_types") or ()
+    if len(kinds) != count:
+        return {}
+    for layer in kept:
+        source = next((n for n in range(layer, -1, -1) if kinds[n] != "shared"), layer)
+        if source not in kept:
+            raise CannotLeaveError(
+                f"indexer_types: layer {layer} shares the indexer of {source}, which must stay"
+            )
+    return {}
+
+
+def _twice(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any]:
+    """LongCat's layers have two attentions, which its other depth counts."""
+    twice = fields.get("num_layers") == count and fields.get("num_hidden_layers") == 2 * count
+    return {"num_hidden_layers": 2 * len(kept)} if twice else {}
+
+
 _RULES: tuple[Callable[[Fields, int, Sequence[int]], dict[str, Any]], ...] = (
     _sparse_step, _cycle, _runs, _periods, _interval, _shared_keys, _last_full,
+    _full_attention, _shared_indexers, _twice,
 )  # fmt: skip
 
 
