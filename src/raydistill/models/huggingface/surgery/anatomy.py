@@ -229,8 +229,8 @@ def _block_list(folder: Path, model: nn.Module, num_layers: int) -> str:
 
 
 def _is_within(model: nn.Module, name: str, part: nn.Module | None) -> bool:
-    wanted = model.get_submodule(name)
-    return part is not None and any(module is wanted for module in part.modules())
+    blocks = model.get_submodule(name)
+    return part is not None and any(module is blocks for module in part.modules())
 
 
 def _prefix_in_files(

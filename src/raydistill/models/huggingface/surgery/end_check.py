@@ -49,12 +49,12 @@ def check_same(anatomy: Anatomy, gone: Sequence[int], written: Path) -> int:
         with part(1):
             whole = _loaded(anatomy.folder, "")
             with _passing(whole, anatomy.blocks, gone):
-                expected = _answer(whole, tokens_BT, what)
+                answer = _answer(whole, tokens_BT, what)
             del whole
             gc.collect()
         with part(1):
-            found = _answer(_loaded(written, short), tokens_BT, short)
-    _compare(f"{short} is not the model in which they pass on their input", expected, found)
+            short_answer = _answer(_loaded(written, short), tokens_BT, short)
+    _compare(f"{short} is not the model in which they pass on their input", answer, short_answer)
     return tokens_BT.shape[1]
 
 
@@ -68,18 +68,18 @@ def check_written(model: Any, written: Path) -> None:
     tokens_BT = _tokens(model.config)
     with in_parts("checking what was written", "", 2) as part:
         with part(1):
-            expected = _answer(model.eval(), tokens_BT, what)
+            answer = _answer(model.eval(), tokens_BT, what)
         with part(1):
-            found = _answer(_loaded(written, what), tokens_BT, what)
-    _compare(f"{what}, loaded again, is not the one that was written", expected, found)
+            short_answer = _answer(_loaded(written, what), tokens_BT, what)
+    _compare(f"{what}, loaded again, is not the one that was written", answer, short_answer)
 
 
-def _compare(wrong: str, expected: _Answer, found: _Answer) -> None:
-    pairs = [("without a cache", expected.logits, found.logits)]
-    if expected.cached is not None:  # else the stock class has none that works
-        if found.cached is None:
-            raise DataError(f"{wrong}: it generates no text with a cache: {found.why}")
-        pairs.append(("with a cache", expected.cached, found.cached))
+def _compare(wrong: str, answer: _Answer, short_answer: _Answer) -> None:
+    pairs = [("without a cache", answer.logits, short_answer.logits)]
+    if answer.cached is not None:  # else the stock class has none that works
+        if short_answer.cached is None:
+            raise DataError(f"{wrong}: it generates no text with a cache: {short_answer.why}")
+        pairs.append(("with a cache", answer.cached, short_answer.cached))
     for how, one, other in pairs:
         difference = float((one - other).abs().max())
         if not difference <= TOLERANCE * max(1.0, float(one.abs().max())):
@@ -114,14 +114,20 @@ def _loaded(folder: Path, what: str) -> nn.Module:
             ignore_mismatched_sizes=True,  # `check_tensors` names them
         )
     except Exception as error:
-        named = what or str(folder)
-        raise DataError(f"{named} cannot be loaded: {first_words(error)}") from error
+        raise DataError(_told(f"cannot be loaded: {first_words(error)}", folder, what)) from error
     try:
         check_tensors(folder, model, info)
     except DataError as error:
-        raise DataError(f"{what}: {error}" if what else str(error)) from None
+        if not what:
+            raise
+        raise DataError(_told(f"has other tensors: {error}", folder, what)) from None
     loaded: nn.Module = model.eval()
     return loaded
+
+
+def _told(wrong: str, folder: Path, what: str) -> str:
+    """What is wrong with a folder's model; a draft, which `what` names, has no path to tell."""
+    return f"{what} {wrong.replace(str(folder), 'the draft')}" if what else f"{folder} {wrong}"
 
 
 @contextlib.contextmanager

@@ -103,13 +103,13 @@ def _periods(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any]:
             continue
         stay = [layer % period == offset for layer in kept]
         pairs = ((p, o) for p in [period, *range(1, len(kept) + 2)] for o in range(p))
-        found = _first(pairs, stay, lambda pair, layer: layer % pair[0] == pair[1])
-        if found is None:
+        pair = _first(pairs, stay, lambda po, layer: layer % po[0] == po[1])
+        if pair is None:
             raise CannotLeaveError(
                 f"{kind}_layer_period and {kind}_layer_offset cannot say that "
                 f"{_where(stay)} of those that stay are {_KINDS[kind]}"
             )
-        changed |= {f"{kind}_layer_period": found[0], f"{kind}_layer_offset": found[1]}
+        changed |= {f"{kind}_layer_period": pair[0], f"{kind}_layer_offset": pair[1]}
     return changed
 
 
@@ -131,11 +131,11 @@ def _interval(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any]
     first = stay.index(True) if any(stay) else len(kept)
     last = len(kept) - 1 - stay[::-1].index(True) if any(stay) else len(kept)
     values = ((step, first, last) for step in range(1, len(kept) + 1))
-    if (found := _first(values, stay, sparse)) is None:
+    if (chosen := _first(values, stay, sparse)) is None:
         raise CannotLeaveError(
             f"{names[0]} cannot say that {_where(stay)} of those that stay are experts"
         )
-    return dict(zip(names, found, strict=True))
+    return dict(zip(names, chosen, strict=True))
 
 
 def _shared_keys(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any]:
@@ -165,10 +165,11 @@ def _last_full(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any
 
 
 def _full_attention(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any]:
-    """Qwen's cache counts its tokens in a layer of full attention."""
+    """OLMo needs a layer of full attention, and Qwen's cache, which counts its tokens there."""
     kinds = fields.get("layer_types") or ()
-    qwen = str(fields.get("model_type")).startswith(("qwen3_next", "qwen3_5"))
-    if qwen and "full_attention" in kinds and all(kinds[n] != "full_attention" for n in kept):
+    model_type = str(fields.get("model_type"))
+    needs_one = model_type.startswith(("qwen3_next", "qwen3_5", "olmo_hybrid"))
+    if needs_one and "full_attention" in kinds and all(kinds[n] != "full_attention" for n in kept):
         raise CannotLeaveError("layer_types: a layer of full_attention must stay")
     return {}
 
@@ -215,7 +216,7 @@ def nearest(fields: Fields, count: int, kept: Sequence[int], *, ends: bool) -> l
     """The three sets of as many layers to leave, nearest to the one that cannot, which can."""
     gone = [layer for layer in range(count) if layer not in kept]
     may = range(count) if ends else range(1, count - 1)
-    found: list[tuple[int, list[int]]] = []
+    sets: list[tuple[int, list[int]]] = []
     for candidate in itertools.islice(itertools.combinations(may, len(gone)), 20_000):
         distance = sum(abs(a - b) for a, b in zip(candidate, gone, strict=True))
         stay = [layer for layer in range(count) if layer not in candidate]
@@ -223,5 +224,5 @@ def nearest(fields: Fields, count: int, kept: Sequence[int], *, ends: bool) -> l
             fields_without(fields, count, stay)
         except CannotLeaveError:
             continue
-        found.append((distance, list(candidate)))
-    return [layers for _, layers in sorted(found)[:3]]
+        sets.append((distance, list(candidate)))
+    return [layers for _, layers in sorted(sets)[:3]]
