@@ -104,6 +104,22 @@ def test_a_sweep_of_ones_own_is_listed_and_runs_by_its_name(plan):
     assert done.stdout.startswith("nearest: Which is nearest?\n")
 
 
+def test_a_sweep_is_called_with_either_of_two_signs(plan, own_parts):
+    own_parts({"sweeps/the_nearest.py": SWEEP.replace('"nearest"', '"the-nearest"')})
+    done = [plan("--dry-run", words=("sweep", name)) for name in ("the_nearest", "the-nearest")]
+    assert [run.returncode for run in done] == [0, 0]
+    assert done[0].stdout.startswith("the-nearest: Which is nearest?\n")
+
+
+def test_a_score_that_is_called_as_a_location_is_refused_by_every_command(plan, own_parts):
+    folder = own_parts({"scores/input.py": "def score(model, batches_BT): ..."})
+    done = plan()
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: {folder}/scores/input.py: 'input' means something else already, rename yours\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

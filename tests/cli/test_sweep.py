@@ -71,6 +71,15 @@ def test_a_file_of_ones_own_runs_by_its_path_alone(own, monkeypatch):
     assert by_name.stdout.startswith("where_to_drop: ")
 
 
+def test_a_file_of_ones_own_has_a_name_of_its_own(own, tmp_path):
+    own.write_text(OWN.replace('"mine"', '"search"'))
+    done = sweeping.command(tmp_path / "storage", "sweep", own, *TO_DO)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{own}: there is another sweep 'search': give yours another `name`" in done.stderr
+    own.write_bytes(sweep_files()["search"].read_bytes())  # ours, elsewhere
+    assert sweeping.command(tmp_path / "storage", "sweep", own, *TO_DO).returncode == 0
+
+
 def test_what_lies_beside_a_file_is_found(own, tmp_path):
     (own.parent / "places_of_mine.py").write_text("PLACES = ('none', 'middle')\n")
     own.write_text("from places_of_mine import PLACES\n" + OWN.replace('(NONE, "input")', "PLACES"))

@@ -10,12 +10,16 @@ from raydistill.core.parts import (
     LOSS,
     SCORE,
     SENT_FOLDER,
+    TASK,
     defines,
     load_part,
     own_errors_named,
     part_file,
     part_names,
 )
+from raydistill.evaluation.lm_harness.catalogue import GROUPS
+from raydistill.evaluation.lm_harness.paper13 import PAPER13
+from raydistill.specs.locations import LOCATIONS, NONE
 from raydistill.specs.part_identity import code_digest, part_identity
 
 
@@ -64,6 +68,20 @@ def test_a_name_that_the_package_has_or_python_cannot_have_is_refused(own_parts,
     own_parts({file: "loss = 1"})
     with pytest.raises(UsageError, match=message):
         part_names(LOSS)
+
+
+@pytest.mark.parametrize("name", ["all", NONE, *LOCATIONS, "random-1"])
+def test_a_score_is_not_called_as_another_location(own_parts, name):
+    own_parts({f"scores/{name.replace('-', '_')}.py": "def score(model, batches_BT): ..."})
+    with pytest.raises(UsageError, match=rf"\.py: '{name}' means something else already, rename"):
+        part_names(SCORE)
+
+
+@pytest.mark.parametrize("name", [*PAPER13, *GROUPS])
+def test_a_task_is_not_called_as_one_of_the_papers(own_parts, name):
+    own_parts({f"tasks/{name.replace('-', '_')}.py": "CHOICES = 2"})
+    with pytest.raises(UsageError, match="means something else already, rename yours"):
+        part_names(TASK)
 
 
 def test_a_part_that_lacks_what_its_kind_needs_is_told_with_its_file(own_parts):

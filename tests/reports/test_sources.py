@@ -112,6 +112,7 @@ def test_a_store_that_never_ran_a_sweep_says_which_it_has(tmp_path):
     save_record(record_of(), store)
     with pytest.raises(UsageError, match="Did you mean 'where_to_drop'"):
         from_store(store, ["where_to_dorp"])
+    assert from_store(store, ["where-to-drop"]) == from_store(store, ["where_to_drop"])
 
 
 @pytest.mark.parametrize("text", ["{", '{"name": 1}'])

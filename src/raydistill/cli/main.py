@@ -16,6 +16,7 @@ from raydistill.cli.arguments.sweep_flags import check_recipes, plan_of
 from raydistill.cli.arguments.sweep_parser import sweep_parser
 from raydistill.cli.exit import exit_code_of
 from raydistill.cli.next_commands import next_commands
+from raydistill.core.paths import check_sweep_name
 from raydistill.core.redaction import redact
 from raydistill.core.text.lines import line_width
 from raydistill.data.corpus.preparation import check_corpus
@@ -33,8 +34,13 @@ from raydistill.storage.store import Store
 
 def main(sweep: Sweep) -> NoReturn:
     """Run a sweep as the command line says, and exit."""
-    launcher = ("python", str(Path(sys.argv[0]).absolute()))
-    sys.exit(exit_code_of(lambda: run_sweep(sweep, launcher, sys.argv[1:])))
+    file = Path(sys.argv[0]).absolute()
+
+    def run_file() -> int:
+        check_sweep_name(sweep.name, file)
+        return run_sweep(sweep, ("python", str(file)), sys.argv[1:])
+
+    sys.exit(exit_code_of(run_file))
 
 
 def run_sweep(sweep: Sweep, launcher: Sequence[str], argv: Sequence[str]) -> int:

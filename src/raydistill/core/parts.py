@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import os
 import pkgutil
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +35,7 @@ class PartKind:
     name: str
     shared: str = ""  # a module whose code also decides what the parts do
     folder: str = ""  # in one's own folder, and the group of entry points
+    taken: str = ""  # a pattern of names that mean something else where a part's name is written
 
 
 EXCERPT = PartKind("raydistill.distillation.excerpts", "excerpt", folder="excerpts")
@@ -42,8 +44,20 @@ LOSS = PartKind(
 )
 MODEL_FAMILY = PartKind("raydistill.models.families", "model", folder="families")
 SCALE = PartKind("raydistill.specs.scales", "scale", folder="scales")
-SCORE = PartKind("raydistill.pruning.importance", "score", folder="scores")
-TASK = PartKind("raydistill.evaluation.tasks", "task", "raydistill.evaluation.text_tasks", "tasks")
+SCORE = PartKind(
+    "raydistill.pruning.importance",
+    "score",
+    folder="scores",
+    taken=r"all|none|random-\d+|max-gap|input|output|both|middle|alt-(input|output|both|middle)",
+)
+TASK = PartKind(
+    "raydistill.evaluation.tasks",
+    "task",
+    "raydistill.evaluation.text_tasks",
+    "tasks",
+    taken="paper13|above-chance|piqa|hellaswag|winogrande|boolq|openbookqa|sciq"
+    "|arc-(easy|challenge)|rte|cb|copa|mrpc|sst2",
+)
 KINDS = (EXCERPT, LOSS, MODEL_FAMILY, SCALE, SCORE, TASK)
 FOLDERS = (*(kind.folder for kind in KINDS), "sweeps")
 
@@ -211,6 +225,8 @@ def _modules(kind: PartKind) -> dict[str, str]:
     for name, module, place in _own_modules(kind) if kind.folder else ():
         if name in modules:
             raise UsageError(f"{place}: there is another {kind.name} {name!r}, rename yours")
+        if re.fullmatch(kind.taken, name):
+            raise UsageError(f"{place}: {name!r} means something else already, rename yours")
         modules[name] = module
     return modules
 

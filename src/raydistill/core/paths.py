@@ -54,8 +54,7 @@ def sweep_files() -> dict[str, Path]:
     Raises:
         UsageError: if one of one's own has the name of another.
     """
-    folder = _PACKAGED_SWEEPS if _PACKAGED_SWEEPS.is_dir() else _REPOSITORY_SWEEPS
-    files = {path.stem: path for path in sorted(folder.glob("*.py"))}
+    files = _project_sweeps()
     own = own_folder()
     for path in sorted(own.glob("sweeps/[!_]*.py")) if own else ():
         if path.stem in files:
@@ -64,9 +63,27 @@ def sweep_files() -> dict[str, Path]:
     return files
 
 
+def check_sweep_name(name: str, file: Path) -> None:
+    """Refuse a sweep in a file of one's own that has the name of one of the project's.
+
+    Their cells would be one sweep in a storage, its tables and its reports.
+
+    Raises:
+        UsageError: if it has.
+    """
+    ours = _project_sweeps().get(name)
+    if ours and file.is_file() and ours.read_bytes() != file.read_bytes():
+        raise UsageError(f"{file}: there is another sweep {name!r}: give yours another `name`")
+
+
 def sweep_command(name: str) -> list[str]:
     """The words that begin the command of one of the project's sweeps on this machine."""
     script = sweep_files().get(name, Path("sweeps", f"{name}.py"))
     if script.parent == _PACKAGED_SWEEPS:
         return ["raydistill", "sweep", name]
     return ["python", str(script)]
+
+
+def _project_sweeps() -> dict[str, Path]:
+    folder = _PACKAGED_SWEEPS if _PACKAGED_SWEEPS.is_dir() else _REPOSITORY_SWEEPS
+    return {path.stem: path for path in sorted(folder.glob("*.py"))}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from raydistill.cli.arguments.parser import Parser, flag
 from raydistill.core.errors import UsageError
-from raydistill.core.parts import FOLDERS, PARTS_VARIABLE, SENT_FOLDER
+from raydistill.core.parts import FOLDERS, KINDS, PARTS_VARIABLE, SENT_FOLDER, part_names
 from raydistill.core.paths import resolve_path
 
 PARTS = flag(
@@ -19,7 +19,7 @@ def use_parts(argv: Sequence[str]) -> None:
     Before the flags are read: which values they may have depends on it.
 
     Raises:
-        UsageError: if there is no such folder, or it holds none.
+        UsageError: if there is no such folder, or it holds none, or one whose name is taken.
     """
     parser = Parser(add_help=False, allow_abbrev=False)
     PARTS(parser)
@@ -33,3 +33,5 @@ def use_parts(argv: Sequence[str]) -> None:
     if not any((folder / kind).is_dir() for kind in FOLDERS):
         raise UsageError(f"{name}: {text!r} holds none of {', '.join(FOLDERS)}")
     os.environ[PARTS_VARIABLE] = str(folder)
+    for kind in KINDS:
+        part_names(kind)

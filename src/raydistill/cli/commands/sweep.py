@@ -9,7 +9,7 @@ from pathlib import Path
 
 from raydistill.cli.main import run_sweep
 from raydistill.core.errors import UsageError, error_in, unknown
-from raydistill.core.paths import resolve_path, sweep_files
+from raydistill.core.paths import check_sweep_name, resolve_path, sweep_files
 from raydistill.planning.sweep import Sweep
 
 
@@ -33,13 +33,14 @@ def load_sweep(file: Path) -> Sweep:
     """The sweep that a file defines.
 
     Raises:
-        UsageError: if its code fails or defines none; the line says where.
+        UsageError: if its code fails or defines none, or its name is taken; the line says where.
     """
     try:
         value = runpy.run_path(str(file), run_name="raydistill_sweep_file").get("sweep")
     except Exception as error:
         raise error_in(str(file), error) from error
     if isinstance(value, Sweep):
+        check_sweep_name(value.name, file)
         return value
     lines = file.read_text("utf-8").splitlines()
     line = max((i for i, text in enumerate(lines, 1) if re.match(r"sweep\b", text)), default=1)
@@ -66,9 +67,10 @@ def _is_file_name(text: str) -> bool:
 def _file_of(text: str) -> Path:
     if not _is_file_name(text):
         files = sweep_files()
-        if text not in files:
+        name = text.replace("-", "_")
+        if name not in files:
             raise UsageError(f"{unknown('sweep', text, files)}, or a file of yours: ./{text}.py")
-        return files[text]
+        return files[name]
     file = resolve_path(text).absolute()
     if not file.is_file():
         raise UsageError(f"{text!r} is no file here: a sweep of your own is named by its file")

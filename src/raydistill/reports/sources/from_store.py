@@ -1,6 +1,6 @@
 """A report's cells from a storage."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from raydistill.core.errors import UsageError, unknown
@@ -19,9 +19,10 @@ def from_store(store: Store, names: Sequence[str]) -> list[SweepReport]:
         UsageError: if one of them was never run in this storage.
         DataError: if a record was written by a newer version.
     """
+    every = {sweep.name for sweep in all_records(store)}
+    names = [_as_stored(name, every) for name in names]
     sweeps = list(all_records(store, names))
-    every = [sweep.name for sweep in all_records(store)]
-    check_names(names, [sweep.name for sweep in sweeps], every)
+    check_names(names, [sweep.name for sweep in sweeps], sorted(every))
     gone = {(sweep.name, sweep.scale): gone_tasks(sweep) for sweep in sweeps}
     here = [without_tasks(sweep, gone[sweep.name, sweep.scale]) for sweep in sweeps]
     parts = [records_of(read_state(sweep, store)) for sweep in here]
@@ -36,6 +37,12 @@ def from_store(store: Store, names: Sequence[str]) -> list[SweepReport]:
     return [
         replace(report, gone_tasks=gone.get((report.sweep, report.scale), ())) for report in reports
     ]
+
+
+def _as_stored(name: str, every: Iterable[str]) -> str:
+    """`name` as a sweep of the storage has it, with - for _ or the other way."""
+    alike = {known.replace("-", "_"): known for known in every} | {known: known for known in every}
+    return alike.get(name, alike.get(name.replace("-", "_"), name))
 
 
 def check_names(names: Sequence[str], available: Sequence[str], every: Sequence[str]) -> None:
