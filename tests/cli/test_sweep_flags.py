@@ -111,6 +111,23 @@ def test_a_setting_that_the_sweep_overrules_is_said(caplog):
     assert caplog.messages == []
 
 
+def test_values_that_the_sweep_overrules_name_no_row():
+    def trial(scale, location):
+        lr = 1e-3 if location == "input" else scale.heal.peak_lr
+        return scale.trial(age=320 * B, location=location, count=2, lr=lr)
+
+    def cells_of(*flags):
+        axes = {"location": ("input", "middle")}
+        sweep = Sweep(name="mine", question="?", axes=axes, trial=trial)
+        return plan_of(sweep, sweep_parser(sweep).read(["--scale", "smoke", *flags]), "").cells
+
+    two = ("--set", "lr=3e-4,6e-4")
+    assert [c.request.peak_lr for c in cells_of(*two, "--location", "middle")] == [3e-4, 6e-4]
+    assert len(cells_of(*two, "--budget", "0")) == 4
+    with pytest.raises(UsageError, match="lr 0.0003 and 0.0006 would be one training, at 0.001: t"):
+        cells_of(*two)
+
+
 def values(*flags):
     return [dict(cell.values) for cell in plan("--age", "80B", "--location", "input", *flags).cells]
 

@@ -3,7 +3,7 @@
 import argparse
 import itertools
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from raydistill.cli.arguments.values import axis_range, axis_values, items, loss_values
@@ -12,7 +12,7 @@ from raydistill.distillation.loss_name import loss_settings
 from raydistill.distillation.teacher_placement import excerpt_of
 from raydistill.planning.axes.change import CHANGE, POINT
 from raydistill.planning.axes.ranges import Range
-from raydistill.planning.cell import Cell, Value, shortest
+from raydistill.planning.cell import Cell, Value, axes_of, shortest
 from raydistill.planning.sweep import FIELDS, TRAINING_FIELDS, Sweep
 from raydistill.specs.recipe import axis_name, field_named, is_setting
 from raydistill.specs.trial import FROM_BASE, TrialRequest
@@ -118,12 +118,47 @@ def _axis(name: str, sweep: Sweep) -> str:
     return field if field in sweep.axes else axis_name(field)
 
 
-def warn_of_overruled(settings: Mapping[str, Value], cells: Iterable[Cell]) -> None:
-    """Say which settings of the flags no trial has, since the sweep itself sets them."""
-    healed = (c for c in cells if settings and c.request.start == FROM_BASE and c.request.budget)
-    recipes = {cell.scale.recipe(cell.request) for cell in healed}
+def check_overruled(settings: Mapping[str, Value], sweep: Sweep, cells: Sequence[Cell]) -> None:
+    """Say which settings of the flags no trial has, since the sweep itself sets them.
+
+    Raises:
+        UsageError: if several values of one would be names of the same training.
+    """
+    axes = [n for n in axes_of((), cells) if is_setting(n) and n not in sweep.axes]
+    if not (settings or axes):
+        return
+    trained = [c for c in cells if c.request.start == FROM_BASE and c.request.budget]
+    recipes = [cell.scale.recipe(cell.request) for cell in trained]
     for name, value in settings.items():
-        own = {getattr(recipe, field_named(name)) for recipe in recipes}
-        if own and value not in own:
-            texts = ", ".join(str(shortest(item)) for item in sorted(own))
-            _log.warning("no trial has %s %s: the sweep itself sets %s", name, value, texts)
+        _warn(name, value, [getattr(recipe, field_named(name)) for recipe in recipes])
+    for name in axes:
+        owns = [getattr(recipe, field_named(name)) for recipe in recipes]
+        of_cells = list(zip(trained, owns, strict=True))
+        _refuse_one_training(
+            name, [(cell, own) for cell, own in of_cells if own != _of(cell, name)]
+        )
+        for value in dict.fromkeys(_of(cell, name) for cell in trained):
+            _warn(name, value, [own for cell, own in of_cells if _of(cell, name) == value])
+
+
+def _of(cell: Cell, axis: str) -> Value:
+    return cell.values[axis]
+
+
+def _warn(name: str, value: Value, owns: Sequence[Value]) -> None:
+    if owns and value not in owns:
+        texts = ", ".join(str(shortest(own)) for own in sorted(set(owns), key=str))
+        _log.warning("no trial has %s %s: the sweep itself sets %s", name, value, texts)
+
+
+def _refuse_one_training(axis: str, overruled: Iterable[tuple[Cell, Value]]) -> None:
+    """Refuse an axis if cells that differ in it alone have a value that the sweep sets itself."""
+    first: dict[object, Value] = {}
+    for cell, own in overruled:
+        others = frozenset((name, value) for name, value in cell.values.items() if name != axis)
+        value = _of(cell, axis)
+        if (other := first.setdefault((cell.request, others), value)) != value:
+            raise UsageError(
+                f"{axis} {other} and {value} would be one training, at {shortest(own)}: the "
+                f"sweep itself sets {axis}; let its trial function take it from scale.heal"
+            )

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from raydistill.cli.arguments.chosen_values import (
     ChosenValues,
+    check_overruled,
     chosen_values,
-    warn_of_overruled,
 )
 from raydistill.cli.arguments.storage import (
     SCALE_VARIABLE,
@@ -82,7 +82,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
     references = _references(sweep, flags, scale, searching)
     cells += references
     check_recipes(cells)
-    warn_of_overruled(chosen.settings, cells)
+    check_overruled(chosen.settings, sweep, cells)
     check_placement(flags.teacher_placement, {cell.request.loss for cell in cells})
     if flags.teacher is not None and all(isinstance(c.teacher, NoTeacher) for c in cells):
         raise UsageError("--teacher goes with a loss that has one, such as --loss kd")
