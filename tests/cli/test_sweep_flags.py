@@ -124,7 +124,7 @@ def test_values_that_the_sweep_overrules_name_no_row():
     two = ("--set", "lr=3e-4,6e-4")
     assert [c.request.peak_lr for c in cells_of(*two, "--location", "middle")] == [3e-4, 6e-4]
     assert len(cells_of(*two, "--budget", "0")) == 4
-    with pytest.raises(UsageError, match="lr 0.0003 and 0.0006 would be one training, at 0.001: t"):
+    with pytest.raises(UsageError, match=r"lr .* and .* would be one training, at "):
         cells_of(*two)
 
 

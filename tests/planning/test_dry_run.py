@@ -16,7 +16,7 @@ from raydistill.cli.arguments.sweep_parser import sweep_parser
 from raydistill.core.units import format_flops
 from raydistill.planning.artifacts import UNTOKENISED
 from raydistill.planning.prepared import prepare
-from raydistill.planning.preview.dry_run import describe
+from raydistill.planning.preview.dry_run import MOST_ROWS, describe
 from raydistill.planning.preview.trial_table import BEGINNING, NO_ID, layer_map
 from raydistill.specs.flops import exact_flops, parameters
 from raydistill.specs.locations import pick
@@ -57,6 +57,17 @@ def test_every_distinct_trial_has_its_line(store):
     assert any(line.startswith("■□□□□■■■■■■■  input") for line in lines)
     assert any(line.startswith("············  block-influence") for line in lines)
     assert "■ stays  □ leaves  · layers known after scoring" in lines
+
+
+def test_what_all_trials_share_is_said_of_those_that_are_not_shown_too(store):
+    flags = ("--scale", "smoke", "--age", "80B", "--location", "none,input", "--set")
+    lines = lines_of(store, *flags, "lr=1e-5..1e-3:log", "--search", "tpe", "--trials", "3")
+    assert sum(line.startswith("■■■■") for line in lines) == MOST_ROWS
+    assert "… and 88 more trials to choose from" in lines
+    (shared,) = [line for line in lines if line.startswith("every trial: ")]
+    assert "age 80B" in shared
+    assert "count" not in shared
+    assert "FLOPs" not in shared
 
 
 def test_before_a_base_exists_its_trials_have_no_id(store):

@@ -76,6 +76,16 @@ def test_seeds_may_have_a_table_each():
     assert "Over data seed 2" in two.caption
 
 
+def test_a_caption_says_where_cells_have_other_data_seeds():
+    second = dataclasses.replace(TRAIN, seed=2)
+    report = sweep([cell("input"), cell("input", train=second), cell("middle")])
+    (table,) = custom_tables([report], TableRequest(rows="location", cols="age"))
+    assert (
+        "Mean over each cell's own data seeds (1 and 2 in 1 and 1 in 1 of 2 cells; of one seed, "
+        "training noise is not included); half"
+    ) in table.caption
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

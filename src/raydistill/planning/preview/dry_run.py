@@ -58,7 +58,8 @@ def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
     plan, with_all = prepared.plan, with_probes(prepared)
     trials, options = with_all.trials, plan.options
     bases, work = plan_work(with_all)
-    cost = _cost(with_all, bases, most_work(plan, trials, work))
+    most = most_work(plan, trials, work)
+    cost = _cost(with_all, bases, most, work)
     names = column_names([cell_fields(trial.cells[0]) for trial in trials])
     rows = [
         _row(trial, trial_work, names, cost.time)
@@ -77,7 +78,7 @@ def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
         *(line for note in text_notes(prepared) for line in _fact("text", note, width)),
         *_decay(plan, width),
         "",
-        *trial_table(heads, rows[:shown], width),
+        *trial_table(heads, rows, width, shown),
         *([f"… and {len(rows) - shown} more trials to choose from"] if len(rows) > shown else []),
         "",
         _counts(trials, work),
@@ -96,20 +97,25 @@ class _Cost:
     table: tuple[str, ...] = ()
 
 
-def _cost(with_all: PreparedSweep, bases: Sequence[Work], most: Sequence[Work]) -> _Cost:
+def _cost(
+    with_all: PreparedSweep, bases: Sequence[Work], most: Sequence[Work], possible: Sequence[Work]
+) -> _Cost:
     """As measured before, or on the devices that the plan takes to be there."""
     options = with_all.plan.options
     if options.assumed == "nothing":
         rates = rates_of(with_all.trials, with_all.store, probed=options.probe)
         return _Cost(
             time=lambda work: format_seconds(work.seconds(rates)),
-            sentences=tuple(forecast(bases, most, rates, options.price_per_hour)),
+            sentences=tuple(forecast(bases, most, rates, options.price_per_hour, possible)),
         )
     estimator = estimator_of(with_all, options.assumed)
     todo = [work for work in (*bases, *most) if not work.done]
     return _Cost(
         time=estimator.trial_text,
-        sentences=(*forecast(bases, most), *estimate_sentences(with_all, todo, options.assumed)),
+        sentences=(
+            *forecast(bases, most, possible=possible),
+            *estimate_sentences(with_all, todo, options.assumed),
+        ),
         table=("", *estimate_table(with_all, bases, most, estimator), ""),
     )
 

@@ -20,10 +20,12 @@ def forecast(
     trials: Sequence[Work],
     rates: Rates | None = None,
     price_per_hour: float | Literal["unknown"] = "unknown",
+    possible: Sequence[Work] = (),
 ) -> Iterator[str]:
     """The sentences below a plan: its work, time and their source, memory, disk, and price.
 
-    Without `rates`, its work and disk alone.
+    Without `rates`, its work and disk alone. Of a search `trials` are the costliest that it may
+    run; memory and disk are the most that any of `possible` trials take.
     """
     todo = [training for training in trials if not training.done]
     missing = [training for training in bases if not training.done]
@@ -32,13 +34,14 @@ def forecast(
         runs = "one pretraining" if len(missing) == 1 else f"{len(missing)} pretrainings"
         yield f"Before them {runs}: {_sum(missing, rates)}."
     work = [*missing, *todo]
+    largest = [*missing, *(trial for trial in possible or trials if not trial.done)]
     if not work:
         return
     if rates is not None:
         for scale in dict.fromkeys(training.scale for training in work):
             yield _grounds(scale if len(rates) > 1 else "", rates[scale])
-        yield from _memory(work, rates)
-    yield _disk(work)
+        yield from _memory(largest, rates)
+    yield _disk(largest, len(work))
     if rates is not None and price_per_hour != "unknown":
         money = _device_s(work, rates) / 3600 * price_per_hour
         yield f"Money: {format_money(money)}, at {price_per_hour:g} for an hour of one device."
@@ -87,7 +90,8 @@ def _memory(work: Sequence[Work], rates: Rates) -> Iterator[str]:
     yield f"Memory on each device: at most {format_bytes(most)}{means}."
 
 
-def _disk(work: Sequence[Work]) -> str:
-    weights = format_bytes(sum(training.kept_bytes for training in work))
+def _disk(work: Sequence[Work], number: int) -> str:
+    kept = sorted((training.kept_bytes for training in work), reverse=True)
+    weights = format_bytes(sum(kept[:number]))
     most = format_bytes(max(training.working_bytes for training in work))
     return f"Disk: {weights} of weights for good; each trial under way up to {most} of checkpoints."

@@ -30,13 +30,16 @@ def layer_map(num_layers: int, removed: Sequence[int]) -> str:
     return "".join(REMOVED if layer in removed else KEPT for layer in range(num_layers))
 
 
-def trial_table(heads: Sequence[str], rows: Sequence[Row], width: int) -> Iterator[str]:
-    """The lines of a table; `heads` name the values of `rows`.
+def trial_table(
+    heads: Sequence[str], rows: Sequence[Row], width: int, most: int | None = None
+) -> Iterator[str]:
+    """The lines of a table of the first `most` rows; `heads` name the values of `rows`.
 
     Where a line is too narrow, ids are shortened, then layers are numbers, then the columns are in
     several tables, and in the end a trial has several lines.
     """
-    heads, rows, shared = _without_shared(heads, rows)
+    heads, rows, shared = _without_shared(heads, rows)  # of all rows
+    rows = rows[:most]
     is_unscored = any(UNKNOWN in row.layers for row in rows)
     legend = f"  {UNKNOWN} layers known after scoring" if is_unscored else ""
     boxes = f"{KEPT} stays  {REMOVED} leaves{legend}"

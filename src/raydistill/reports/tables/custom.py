@@ -1,11 +1,13 @@
 """Tables by rows and columns of choice: `--rows location --cols count --metric delta_nll`."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from raydistill.core.errors import UsageError, unknown
 from raydistill.evaluation.bootstrap import Estimate, Missing
 from raydistill.planning.cell import format_value
+from raydistill.reports.results.caveats import joined
 from raydistill.reports.results.cells import SweepReport
 from raydistill.reports.tables.grids import ABSENT, Section, with_interval, with_sign
 from raydistill.reports.tables.points import (
@@ -206,6 +208,8 @@ def _noise(panel: Sequence[Point], ask: TableRequest) -> str:
     over = f"data seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
     if not seeds:
         return ""
+    if several := _several_seeds(panel):
+        over = several
     if _is_measured(ask.metric) or ask.seeds == "mean":
         return f"Mean over {over}."
     what = "half the width of the" if ask.seeds == "mean±ci" else "in brackets the"
@@ -217,6 +221,17 @@ def _noise(panel: Sequence[Point], ask: TableRequest) -> str:
     return (
         f"Mean over {over}; {what} 95 % interval of a bootstrap over seeds and held-out documents."
     )
+
+
+def _several_seeds(panel: Sequence[Point]) -> str:
+    """The data seeds of each cell, where they differ."""
+    numbers = Counter(point.row.seeds for point in panel if point.row.seeds)
+    if len(numbers) < 2:
+        return ""
+    parts = [f"{joined(seeds)} in {number}" for seeds, number in numbers.most_common()]
+    alone = any(len(seeds) == 1 for seeds in numbers)
+    noise = "; of one seed, training noise is not included" if alone else ""
+    return f"each cell's own data seeds ({joined(parts)} of {numbers.total()} cells{noise})"
 
 
 def _values(panel: Sequence[Point], name: str) -> str:
