@@ -94,6 +94,7 @@ def test_shipped_losses_have_the_settings_that_they_had():
 
 def test_a_canonical_name_keeps_every_digit():
     assert canonical_loss("kd+temperature=1.23456789") == "kd+temperature=1.23456789"
+    assert canonical_loss("kd+temperature=1e+30") == canonical_loss(f"kd+temperature=1{'0' * 30}")
     assert canonical_loss("kd+temperature=2.50+lm=1e-1") == "kd+lm=0.1+temperature=2.5"
     assert (temperature_of("kd+temperature=3"), temperature_of("lm")) == (3, 1)
 

@@ -47,6 +47,8 @@ def test_a_range_has_an_order_and_a_logarithm():
 def test_a_step_makes_values_of_a_range():
     assert stepped(1, 8, 3) == (1, 4, 7)
     assert stepped(0.0, 0.3, 0.1) == (0, 0.1, 0.2, 0.3)
+    with pytest.raises(UsageError, match=r"range 1\.\.1000000000:1: more than 10,000 values"):
+        stepped(1, 1_000_000_000, 1)
     for step in (0, -1, 9):
         with pytest.raises(UsageError, match="a step above 0, up to 8"):
             stepped(1, 8, step)

@@ -6,6 +6,7 @@ of the trial's id.
 """
 
 import functools
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,13 +44,22 @@ def canonical_loss(loss: str) -> str:
     return "+".join([name, *(f"{key}={_short(settings[key])}" for key in sorted(settings))])
 
 
+def loss_words(loss: str) -> list[str]:
+    """The file of a loss and each setting, as they are written.
+
+    >>> loss_words("kd+hidden=0.1+temperature=1e+30")
+    ['kd', 'hidden=0.1', 'temperature=1e+30']
+    """
+    return re.split(r"\+(?!\d)", loss)
+
+
 def loss_settings(loss: str) -> tuple[str, Mapping[str, float]]:
     """The file of a loss, and the settings that its name carries.
 
     Raises:
         UsageError: if there is no such loss or setting, or a value is out of range.
     """
-    name, *items = loss.split("+")
+    name, *items = loss_words(loss)
     pairs = [_setting(item, loss) for item in items]
     settings = dict(pairs)
     if len(settings) < len(pairs):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from raydistill.core.errors import UsageError
 from raydistill.core.units import parse_tokens
+from raydistill.distillation.loss_name import loss_words
 from raydistill.planning.axes.ranges import LOG, Range, stepped
 from raydistill.planning.cell import Value
 from raydistill.specs.locations import every_location, is_list
@@ -70,7 +71,7 @@ def loss_values(texts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]
     losses: list[str] = []
     several: dict[str, None] = {}  # in order
     for text in items("loss", texts):
-        name, *settings = text.split("+")
+        name, *settings = loss_words(text)
         pairs = [setting.partition("=") for setting in settings]
         several |= {key: None for key, _, values in pairs if "," in values}
         choices = [[f"{key}{eq}{value}" for value in text.split(",")] for key, eq, text in pairs]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from raydistill.distillation.loss_name import canonical_loss, loss_settings
+from raydistill.distillation.loss_name import canonical_loss, loss_settings, loss_words
 from raydistill.planning.cell import Value, shortest
 from raydistill.specs.scale import Scale, with_heal
 
@@ -93,7 +93,7 @@ def settings_apart(
     parts = {}
     for loss in map(str, losses if own else ()):
         settings = loss_settings(loss)[1]
-        others = [part for part in loss.split("+") if part.partition("=")[0] not in own]
+        others = [part for part in loss_words(loss) if part.partition("=")[0] not in own]
         of_own = {key: shortest(settings[key]) for key in own if key in settings}
         parts[loss] = canonical_loss("+".join(others)), of_own
     return parts

@@ -9,6 +9,7 @@ from raydistill.core.errors import UsageError
 from raydistill.planning.cell import Value, shortest
 
 LOG = "log"
+MOST_STEPS = 10_000  # of a range with a step
 DIGITS = 3  # of a drawn value, so that it can be written and read
 
 # The values of each range that TPE chooses from, by how many ranges there are: it draws between
@@ -69,7 +70,7 @@ def stepped(low: Value, high: Value, step: Value) -> tuple[Value, ...]:
     """The numbers from `low` to at most `high`, so far apart.
 
     Raises:
-        UsageError: if the step is not above 0, or reaches no second number.
+        UsageError: if the step is not above 0, reaches no second number, or very many.
 
     >>> stepped(0, 0.1, 0.05), stepped(2, 7, 2)
     ((0, 0.05, 0.1), (2, 4, 6))
@@ -77,6 +78,9 @@ def stepped(low: Value, high: Value, step: Value) -> tuple[Value, ...]:
     first, last, apart = float(low), float(high), float(step)
     if not (apart > 0 and first + apart <= last * (1 + 1e-9)):
         raise UsageError(f"range {low}..{high}:{step}: a step above 0, up to {high}")
-    number = int((last - first) / apart + 1e-9) + 1
+    steps = (last - first) / apart + 1e-9
+    if not steps < MOST_STEPS:
+        raise UsageError(f"range {low}..{high}:{step}: more than {MOST_STEPS:,} values")
+    number = int(steps) + 1
     values = (shortest(float(f"{first + i * apart:.12g}")) for i in range(number))
     return tuple(values)

@@ -46,9 +46,14 @@ def train(work: Work, job: object, *, devices: range, gpu: bool, key: str, folde
     try:
         trainer.fit()
     except WorkerGroupError as error:
-        own = [e for e in error.worker_failures.values() if isinstance(e, OwnCodeError)]
-        raise (own[0] if own else error) from error
+        raise cause_of(error) from error
     _wait_until_reported(forward)
+
+
+def cause_of(error: WorkerGroupError) -> Exception:
+    """The error of one's own code that ended a worker group, on whichever rank; else `error`."""
+    own = (e for e in error.worker_failures.values() if isinstance(e, OwnCodeError))
+    return next(own, error)
 
 
 def _on_every_rank(work: Work, job: object, key: str) -> None:
