@@ -1,5 +1,6 @@
 """A custom model through a whole sweep: trained once, and then never again."""
 
+import json
 import shutil
 
 import pytest
@@ -58,6 +59,22 @@ def test_row_47_two_revisions_of_equal_weights_are_no_axis(prepared, tmp_path):
     flags = ("--model", str(tmp_path / "mine"), "--location", "none", "--age", "step1,step2")
     with pytest.raises(DataError, match="ages step1 and step2 are the same weights"):
         trained_here.train(storage, *flags)
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer_config.json"])
+def test_a_revision_with_another_tokenizer_is_refused(prepared, tmp_path, file):
+    for seed, step in enumerate(("step1", "step2")):
+        save_model(tmp_path / "mine" / step, seed=seed)
+    path = tmp_path / "mine/step2" / file
+    told = json.loads(path.read_text())
+    if file == "tokenizer.json":
+        told["pre_tokenizer"]["add_prefix_space"] = True
+    else:
+        told["eos_token"] = "."
+    path.write_text(json.dumps(told))
+    flags = ("--model", str(tmp_path / "mine"), "--location", "none", "--age", "step1,step2")
+    with pytest.raises(DataError, match=r"revision step2 of .*/mine has another tokenizer than"):
+        trained_here.train(prepared(tmp_path / "storage"), *flags)
 
 
 OTHERS = {

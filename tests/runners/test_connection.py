@@ -38,6 +38,21 @@ def test_a_token_that_a_start_made_is_for_its_owner_alone(tmp_path, monkeypatch)
     assert token.stat().st_mode & 0o777 == 0o640  # the user's own choice
 
 
+@pytest.mark.parametrize("variable", ["RAY_TMPDIR", "TMPDIR"])
+def test_a_temporary_folder_too_long_for_a_socket_is_named_with_the_cure(
+    tmp_path, monkeypatch, variable
+):
+    folder = tmp_path / ("long" * 20)
+    folder.mkdir()
+    for name in ("RAY_TMPDIR", "TMPDIR", "RAY_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, str(folder))
+    with pytest.raises(SetupError) as caught, connected(tmp_path / "ray.log"):
+        pass
+    assert f"({variable}={folder} is too long a folder for Ray's sockets: " in str(caught.value)
+    assert "set RAY_TMPDIR to a short folder" in str(caught.value)
+
+
 def test_more_than_the_cluster_has_is_refused_after_the_wait(joined_cluster, monkeypatch):
     monkeypatch.setenv("RAYDISTILL_WAIT_S", "0.5")
     lines = []

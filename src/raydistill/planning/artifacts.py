@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from raydistill.core.errors import DataError
 from raydistill.core.parts import MODEL_FAMILY, parts_flag
@@ -10,6 +11,7 @@ from raydistill.core.redaction import printed_command
 from raydistill.core.units import format_age
 from raydistill.data.corpus.preparation import find_corpus
 from raydistill.data.corpus.request import corpus_request
+from raydistill.data.tokenizer import end_of_text, load_tokenizer, tokenizer_file
 from raydistill.models.huggingface.checkpoint import ReadBase, read_checkpoint, stored_base_path
 from raydistill.planning.cell import BaseKey, Cell, bases_of
 from raydistill.pruning.layer_choice import (
@@ -174,14 +176,33 @@ def base_command(scale: Scale, store: Store | None = None) -> str:
 
 
 def _read_bases(scale: Scale, store: Store, ages: Sequence[Age]) -> dict[Age, ExternalBase]:
-    """The revisions of a custom model whose weights are in the store."""
+    """The revisions of a custom model whose weights are in the store.
+
+    Raises:
+        DataError: if one has another tokenizer than the first.
+    """
     sha256s: dict[Age, str] = {}
     for age in ages:
         checkpoint = read_checkpoint(scale.brought, str(age), scale.model.context)
+        if not _reads_alike(checkpoint.folder, Path(scale.tokenizer)):
+            raise DataError(
+                f"revision {age} of {scale.brought} has another tokenizer than {scale.tokenizer}: "
+                "no text is the same for both; sweep each age by itself"
+            )
         base = store.load(ReadBase, *stored_base_path(checkpoint))
         if base is not None and store.has("bases", base.weights_sha256):
             sha256s[age] = base.weights_sha256
     return _external_bases(scale, sha256s)
+
+
+def _reads_alike(folder: Path, tokenizer: Path) -> bool:
+    """Whether a checkpoint's tokenizer, if it brings one, is `tokenizer`."""
+    file = folder / "tokenizer.json"
+    if not file.is_file() or file.samefile(tokenizer_file(tokenizer)):
+        return True
+    is_same_file = file.read_bytes() == tokenizer_file(tokenizer).read_bytes()
+    is_same = is_same_file or load_tokenizer(file).to_str() == load_tokenizer(tokenizer).to_str()
+    return is_same and end_of_text(file) == end_of_text(tokenizer)
 
 
 def _external_bases(scale: Scale, sha256s: Mapping[Age, str]) -> dict[Age, ExternalBase]:

@@ -29,7 +29,7 @@ from raydistill.core.cpus import available_cpus
 from raydistill.core.errors import SetupError, UsageError
 from raydistill.core.redaction import RedactingFormatter, redact
 from raydistill.core.signals import interrupts_held, raise_on_sigterm
-from raydistill.runners.cluster.failures import readable_error
+from raydistill.runners.cluster.failures import likely_cause, readable_error
 from raydistill.runners.cluster.local_copy import sync_driver
 from raydistill.runners.cluster.own_parts import with_own_parts
 from raydistill.storage.object_store import REMOTE
@@ -96,10 +96,8 @@ def _join(url: str) -> None:
             ray.init(address=address, runtime_env=runtime_env, log_to_driver=False, **local)
         raise_on_sigterm()  # Ray has set a handler of its own
     except Exception as error:  # a raylet that is slow to start raises nothing narrower
-        home = os.environ.get("HOME", "/")
-        why = "" if os.access(home, os.W_OK) else f" (HOME={home}, where Ray keeps its token)"
         raise SetupError(
-            f"no Ray session at RAY_ADDRESS={redact(address)}: {error}{why}"
+            f"no Ray session at RAY_ADDRESS={redact(address)}: {error}{likely_cause(error)}"
         ) from error
 
 

@@ -1,5 +1,6 @@
 """Failures of Ray tasks: one readable line for the user, and how often a task is retried."""
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -103,3 +104,13 @@ def retry_or_raise(
         while time.monotonic() < end_s and not stop_requested():
             time.sleep(0.2)
     return shortage
+
+
+def likely_cause(error: Exception) -> str:
+    """What of the environment an error of Ray's comes from, in parentheses; empty if unknown."""
+    home, folders = os.environ.get("HOME", "/"), ("RAY_TMPDIR", "TMPDIR")
+    named = next((name for name in folders if name in os.environ), "")
+    if "AF_UNIX" in str(error) and named:
+        cure = "set RAY_TMPDIR to a short folder, such as /tmp"
+        return f" ({named}={os.environ[named]} is too long a folder for Ray's sockets: {cure})"
+    return "" if os.access(home, os.W_OK) else f" (HOME={home}, where Ray keeps its token)"
