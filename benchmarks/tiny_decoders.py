@@ -18,7 +18,7 @@ _SIZES = {  # by what a field's whole name matches
     r"(.*_)?vocab_size(_per_layer_input)?|n_token|n_words": VOCABULARY,
     r"(cross_attention_|attention_)?hidden_size(_global)?|n_embd|d_model|(output_|.*em(b|bed)(ding)?_)?"
     r"dim|embedding_size|projection_dim|lru_width|.*hidden_dim": 32,
-    r"(?!index_)(num_.*|swa_|kv_n_)?(key_value|kv)_heads|kv_n_heads|num_query_groups": 2,
+    r"(swa_)?num_(.*_)?(key_value|kv)_heads|kv_n_heads|num_query_groups": 2,
     r"(.*_)?num(_attention|_lightning)?_heads|n_heads?|.*attention_heads|mamba_n_heads|"
     r"n_mamba_heads|linear_num_.*heads|index_n_heads": 4,
     r"(moe_|shared_expert_|.*_)?intermediate_size(_mlp)?|n_inner|d_inner|.*ffn_dim|inner_dim|"
@@ -62,7 +62,14 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {  # that a type needs beside, or th
     "falcon_h1": {"mamba_d_ssm": 32, "mamba_n_heads": 4},
     "glm4_moe": {"first_k_dense_replace": 2},
     "deepseek_v3": {"first_k_dense_replace": 2},
-    "deepseek_v2": {"first_k_dense_replace": 2},
+    "cohere_compass_text": {
+        "layer_types": ["sliding_attention", "full_attention"] * 3,
+        "rope_parameters": {
+            kind: {"rope_type": "default", "rope_theta": 1e4}
+            for kind in ("sliding_attention", "full_attention")
+        },
+    },
+    "deepseek_v2": {"first_k_dense_replace": 2, "num_experts_per_tok": 2},
     "gpt_neo": {"attention_types": [[["global", "local"], 3]]},
     "granitemoehybrid": {"mamba_n_heads": 8, "layer_types": ["mamba", "attention"] * 3},
     "hunyuan_v1_dense": {"head_dim": 8},
@@ -85,14 +92,16 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {  # that a type needs beside, or th
         "layers_block_type": [*["linear_attention", "linear_attention", "hybrid"] * 2],
     },
     "zamba2": {
+        "attention_hidden_size": 64, "attention_head_dim": 16,
         "mamba_headdim": 8, "n_mamba_heads": 8, "hybrid_layer_ids": [2, 4],
         "layers_block_type": [*_PLAIN, *["linear_attention", "hybrid"] * 2, *_PLAIN],
     },
     "zaya": {"num_experts_per_tok": 1},
 }  # fmt: skip
-_LATENT = (
-    "axk1 axk2 bailing_hybrid deepseek_v32 glm4_moe_lite glm_moe_dsa kimi_linear minicpm3 youtu"
-)
+_LATENT = (  # attention, with as many keys as queries
+    "axk1", "axk2", "bailing_hybrid", "deepseek_v2", "deepseek_v3", "deepseek_v32",
+    "glm4_moe_lite", "glm_moe_dsa", "kimi_linear", "longcat_flash", "minicpm3", "youtu",
+)  # fmt: skip
 
 
 def tiny_decoder(model_type: str, seed: int = 0) -> Any:

@@ -4,6 +4,7 @@ import contextlib
 import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from raydistill.models.huggingface.surgery.anatomy import Anatomy, first_words, 
 TOLERANCE = 1e-4  # of the largest logit; both compute the same, in the same order
 _MORE_TOKENS = 8  # than a sliding window
 _LONGEST = 4096  # tokens, whatever the window
+_CARRIED = {"prev_router_hidden_states"}  # beside the hidden state, from block to block
 _NEW_TOKENS = 4  # generated with a cache
 _WINDOWS = ("sliding_window", "attention_window_size", "attention_chunk_size", "window_size",
             "local_attention")  # fmt: skip
@@ -135,10 +137,14 @@ def _passing(model: nn.Module, blocks: str, gone: Sequence[int]) -> Iterator[Non
     """In the block, these blocks do their work, their cache's too, and pass on their input."""
 
     def passed(
-        _module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any
+        module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any
     ) -> Any:
         came = inputs[0] if inputs else named.get("hidden_states")
-        return came if isinstance(output, Tensor) else (came, *output[1:])
+        if isinstance(output, Tensor):
+            return came
+        carried = [named[name] for name in _CARRIED if name in named] or inputs[1:2]
+        second = carried if _CARRIED & signature(module.forward).parameters.keys() else []
+        return (came, *second, *output[1 + len(second) :])
 
     modules = list(model.get_submodule(blocks).children())
     handles = [modules[layer].register_forward_hook(passed, with_kwargs=True) for layer in gone]
