@@ -44,6 +44,15 @@ def lines_of(store, *flags, width=100):
     return describe(prepare(a_plan(store, *flags), store), width=width).splitlines()
 
 
+def test_a_plan_says_on_how_many_devices_a_trial_trains(store):
+    def text(*flags):
+        return " ".join(" ".join(lines_of(store, *flags)).split())
+
+    said = "each trial on 4 devices at once (--devices-per-trial)"
+    assert said in text("--scale", "paper_300m")
+    assert "devices at once" not in text("--scale", "paper_300m", "--devices-per-trial", "1")
+
+
 def test_a_layer_is_a_box():
     assert layer_map(12, pick("input", 12, 4)) == "■□□□□■■■■■■■"
 

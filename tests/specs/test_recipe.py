@@ -1,5 +1,6 @@
 """The fields of a recipe that may be set, and their ranges."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -56,8 +57,23 @@ def test_a_recipe_that_cannot_be_trained_is_refused(change, message):
 
 def test_devices_share_the_micro_batches_evenly():
     check_recipe(RECIPE, context=16, devices=2)
-    with pytest.raises(UsageError, match="--set micro_batches=3"):
+    with pytest.raises(UsageError, match=r"nor batch_tokens=64: take other devices, or .* is 48"):
         check_recipe(RECIPE, context=16, devices=3)
+
+
+@pytest.mark.parametrize("devices", range(2, 13))
+@pytest.mark.parametrize("micro_batches", [1, 2, 64])
+def test_what_a_refusal_says_to_write_is_taken(micro_batches, devices):
+    recipe = replace(RECIPE, batch_tokens=64 * 16, budget_tokens=10240, warmup_tokens=0)
+    recipe = replace(recipe, micro_batches=micro_batches)
+    if micro_batches % devices == 0:
+        return
+    with pytest.raises(UsageError) as refused:
+        check_recipe(recipe, context=16, devices=devices)
+    (said,) = re.findall(r"micro_batches=(\d+)|$", str(refused.value))[:1]
+    assert bool(said) == (64 % devices == 0)
+    if said:
+        check_recipe(replace(recipe, micro_batches=int(said)), context=16, devices=devices)
 
 
 def test_a_rate_may_stay_at_its_peak():

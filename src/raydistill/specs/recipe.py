@@ -213,16 +213,28 @@ def check_recipe(recipe: Recipe, *, context: int, devices: int = 1) -> None:
 def _check_batch(recipe: Recipe, context: int, devices: int) -> None:
     micro, batch = recipe.micro_batches, recipe.batch_tokens
     if micro < 1 or micro % devices:
-        nearest = _nearest_multiple(micro, devices)
         raise UsageError(
             f"micro_batches is {micro}, which {devices} devices cannot share evenly: "
-            f"write --set micro_batches={nearest}"
+            + _shared_batch(micro, batch, context, devices)
         )
     if batch < 1 or batch % (context * micro):
         raise UsageError(
             f"batch_tokens is {batch}, not a multiple of {micro} micro-batches of windows of "
             f"{context} tokens: the nearest is {_nearest_multiple(batch, context * micro)}"
         )
+
+
+def _shared_batch(micro: int, batch: int, context: int, devices: int) -> str:
+    """What to write so that devices share a batch evenly, in whole windows."""
+    windows, rest = divmod(batch, context)
+    if windows < 1 or rest or windows % devices:
+        step = _nearest_multiple(batch, context * devices)
+        return f"nor batch_tokens={batch}: take other devices, or set both; the nearest is {step}"
+    whole = windows // devices
+    start = max(1, min(round(micro / devices), whole))
+    shares = (share for apart in range(start) for share in (start + apart, start - apart))
+    share = next(share for share in shares if whole % share == 0)  # 1 at last
+    return f"write --set micro_batches={share * devices}"
 
 
 def _check_lengths(recipe: Recipe) -> None:

@@ -1,6 +1,6 @@
 """Devices by name, with the peaks of their makers' specification sheets, for a plan without one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -148,3 +148,15 @@ def peak_of(device: str, precision: str) -> float:
             "or name another device"
         )
     return peak
+
+
+def devices_text(counts: Iterable[int]) -> str:
+    """On how many devices at once trials train; nothing where that is one.
+
+    >>> devices_text((1, 1)), devices_text((8, 4, 4))
+    ('', '; each trial on 4 or 8 devices at once (--devices-per-trial)')
+    """
+    several = sorted(set(counts))
+    if several == [1]:
+        return ""
+    return f"; each trial on {' or '.join(map(str, several))} devices at once (--devices-per-trial)"

@@ -25,6 +25,7 @@ from raydistill.planning.preview.costs import (
     plan_work,
     rates_of,
 )
+from raydistill.planning.preview.devices import devices_text
 from raydistill.planning.preview.estimate import (
     estimate_sentences,
     estimate_table,
@@ -181,7 +182,8 @@ def _headings(prepared: PreparedSweep, width: int) -> Iterator[str]:
         "training": f"warm-up {format_tokens(recipe.warmup_tokens)}, "
         f"warm phase {format_tokens(recipe.warm_phase_tokens)}, budget {_budget(request, recipe)}, "
         f"{recipe.total_steps} steps of {format_tokens(recipe.batch_tokens)} tokens, "
-        f"peak rate {_peak(plan, recipe)}",
+        f"peak rate {_peak(plan, recipe)}"
+        + devices_text(cell.scale.devices_per_trial for cell in plan.cells),
         "tasks": _tasks(scale.evaluation),
         "measured": lengths_text(prepared),
         "search": _search(plan),
