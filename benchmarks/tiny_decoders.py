@@ -56,6 +56,8 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {  # that a type needs beside, or th
     "gemma4_unified": {"text_config": _SHARED},
     "gemma4_unified_text": _SHARED,
     "olmo_hybrid": {"layer_types": _TWO_KINDS},
+    "qwen3_5": {"text_config": {"layer_types": _TWO_KINDS}},
+    "qwen3_5_text": {"layer_types": _TWO_KINDS},
     "qwen3_5_moe": {"text_config": {"layer_types": _TWO_KINDS}},
     "qwen3_5_moe_text": {"layer_types": _TWO_KINDS},
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},

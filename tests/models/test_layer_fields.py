@@ -10,6 +10,7 @@ from raydistill.models.huggingface.surgery.layer_fields import (
 
 KEPT = (0, 2, 4, 5)  # of 6
 KINDS = ["a", "b", "c", "d", "e", "f"]
+SCALE = {"scale_depth": 3.0 * (4 / 6) ** 0.5}
 CASES = [
     # what it is, before, after
     ("a value per layer", {"layer_types": KINDS}, {"layer_types": ["a", "c", "e", "f"]}),
@@ -21,6 +22,7 @@ CASES = [
         {"moe_layers": [0, 1, 2, 3]},
     ),
     ("numbers from 1", {"ple_layer_ids": [1, 2, 5]}, {"ple_layer_ids": [1, 3]}),
+    ("a scale", {"model_type": "minicpm3", "scale_depth": 3.0}, SCALE),
     ("a count", {"first_k_dense_replace": 3}, {"first_k_dense_replace": 2}),
     ("by number", {"per_layer_config": {"1": {}, "4": {}}}, {"per_layer_config": {2: {}}}),
     ("other lists", {"eos_token_id": [1, 2, 3, 4, 5, 6], "languages": KINDS}, {}),

@@ -194,9 +194,17 @@ def _twice(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any]:
     return {"num_hidden_layers": 2 * len(kept)} if twice else {}
 
 
+def _residual_scale(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any]:
+    """MiniCPM's residuals are scaled by this over the square root of the depth."""
+    scale = fields.get("scale_depth")
+    if fields.get("model_type") != "minicpm3" or not isinstance(scale, int | float):
+        return {}
+    return {"scale_depth": scale * (len(kept) / count) ** 0.5}
+
+
 _RULES: tuple[Callable[[Fields, int, Sequence[int]], dict[str, Any]], ...] = (
     _sparse_step, _cycle, _runs, _periods, _interval, _shared_keys, _last_full,
-    _full_attention, _shared_indexers, _twice,
+    _full_attention, _shared_indexers, _twice, _residual_scale,
 )  # fmt: skip
 
 
