@@ -107,6 +107,28 @@ MISTAKES = {
         "return scale.trial", "return dict",
         "4: the trial function of sweep 'mine' returned {'age': ",
     ),
+    "a field": (
+        "scale.count)", "scale.count, weight_dekay=0)",
+        "5: no recipe field 'weight_dekay'. Did you mean 'weight_decay'?",
+    ),
+    "a location": ('"input"', '"inptu"', "4: no location 'inptu'. Did you mean 'input'?"),
+    "a loss's setting": (
+        "scale.count)", 'scale.count, loss="kd+x=1")', "4: loss 'kd+x=1': no setting 'x'."
+    ),
+    "a range": (
+        "scale.count)", "scale.count, weight_decay=7)",
+        "4: weight_decay is 7.0: it must be a number, at least 0 and below 1 (sweep 'mine' at ",
+    ),
+    "a count": (
+        "scale.count)", "99)",
+        "4: count 99 at location 'input': this model has 6 layers; the first and last stay: 1 to 4 "
+        "(sweep 'mine' at age=320B, location=input)",
+    ),
+    "an age": ("320 * B", "321 * B", "4: no age 321B: scale 'smoke' has 80B, 320B"),
+    "no return": (
+        "return scale", "scale",
+        "4: the trial function of sweep 'mine' returned None for every cell: it is to return",
+    ),
 }  # fmt: skip
 
 
@@ -123,6 +145,11 @@ def test_a_mistake_in_ones_own_file_is_one_line_with_file_and_line(mistake, own,
     assert in_full.returncode == 2
     assert "Traceback" in in_full.stderr
     assert not (tmp_path / "storage").exists()
+
+
+def test_a_flag_s_mistake_is_not_the_file_s(own, tmp_path):
+    done = sweeping.command(tmp_path / "storage", "sweep", own, *TO_DO, "--location", "inptu")
+    assert done.stderr.startswith("error: no location 'inptu'. Did you mean 'input'?")
 
 
 def test_a_file_leaves_nothing_beside_it(own, tmp_path):

@@ -1,5 +1,6 @@
 """Folders and files as people write them."""
 
+import functools
 import uuid
 from pathlib import Path
 
@@ -74,6 +75,13 @@ def check_sweep_name(name: str, file: Path) -> None:
     ours = _project_sweeps().get(name)
     if ours and file.is_file() and ours.read_bytes() != file.read_bytes():
         raise UsageError(f"{file}: there is another sweep {name!r}: give yours another `name`")
+
+
+@functools.cache
+def is_project_sweep(file: Path) -> bool:
+    """Whether a file is one of the project's sweeps."""
+    folders = (_PACKAGED_SWEEPS, _REPOSITORY_SWEEPS)
+    return file.resolve().parent in [folder.resolve() for folder in folders]
 
 
 def sweep_command(name: str) -> list[str]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from raydistill.core.errors import RaydistillError, UsageError, error_in, unknown
+from raydistill.core.errors import UsageError, unknown
 from raydistill.planning.axes.beside import (
     Beside,
     CellSpace,
@@ -19,7 +19,13 @@ from raydistill.planning.axes.beside import (
 )
 from raydistill.planning.axes.change import as_run
 from raydistill.planning.axes.ranges import Range
-from raydistill.planning.cell import SIZE, Cell, Value, format_value, settle, shortest
+from raydistill.planning.axes.trial_function import (
+    check_request,
+    is_own,
+    requested,
+    requests_named,
+)
+from raydistill.planning.cell import SIZE, Cell, Value, settle, shortest
 from raydistill.planning.search_settings import SearchSettings, first_of_permutation
 from raydistill.specs.recipe import check_setting, settable
 from raydistill.specs.scale import (
@@ -183,10 +189,13 @@ class Sweep:
         """The cell at a point; None where the trial function says that there is none."""
         own = {axis: point[axis] for axis in self.axes}
         more = {name: point[name] for name in space.beside.values}
-        scale, request = self._requested(space.scales, own, more | {"seed": point["seed"]})
-        if request is None:
-            return None
-        request = settle(request, scale, count_given=space.count_given)
+        with requests_named(self.trial, self.name, own, lambda: not more and self._names_all(own)):
+            scale, request = self._requested(space.scales, own, more | {"seed": point["seed"]})
+            if request is None:
+                return None
+            request = settle(request, scale, count_given=space.count_given)
+            if is_own(self.trial):
+                check_request(request, scale)
         values = space.beside.values_of_cell(own, more)
         values |= as_run(values, request)
         if len(space.seeds) > 1:
@@ -204,35 +213,21 @@ class Sweep:
         fields = {n: value for n, value in more.items() if n not in settings and n != BUDGET}
         key = str(own.get(SIZE, "")), more.get(BUDGET), tuple(settings.items())
         scale, with_settings = scales(*key)
-        request = self._request(with_settings, own)
+        request = requested(self.trial, self.name, with_settings, own)
         if request is None:
             return scale, None
         if settings and request.start == FROM_BASE:
             request = with_recipe(request, settings)
         return scale, dataclasses.replace(request, **fields)  # type: ignore[arg-type]
 
-    def _request(self, scale: Scale, values: Mapping[str, Value]) -> TrialRequest | None:
-        """What the trial function requests; its mistakes are named by their line."""
-        code = getattr(self.trial, "__code__", None)
-        file, line = (code.co_filename, code.co_firstlineno) if code else ("trial", 0)
-        try:
-            request: object = self.trial(scale, **values)
-        except RaydistillError:
-            raise
-        except Exception as error:
-            where = f" (sweep {self.name!r} at {_point(values)})"
-            raise error_in(file, error, where) from error
-        if request is None or isinstance(request, TrialRequest):
-            return request
-        raise UsageError(
-            f"{file}:{line}: the trial function of sweep {self.name!r} returned {request!r} at "
-            f"{_point(values)}: it is to return a TrialRequest, as scale.trial(...) does, or None"
-        )
-
     def every_value(self, axis: str) -> tuple[Value, ...]:
         """The values that the sweep itself names for an axis, which `all` stands for."""
         grids = [self.axes, *(grid for grids in self.at.values() for grid in grids)]
         return tuple(dict.fromkeys(value for grid in grids for value in grid.get(axis, ())))
+
+    def _names_all(self, values: Mapping[str, Value]) -> bool:
+        """Whether the sweep itself names these values of its axes, not a flag."""
+        return all(value in self.every_value(axis) for axis, value in values.items())
 
     def _beside(self, chosen: Axes) -> dict[str, list[Value]]:
         """The values of all that is no axis of the sweep's own; several make it one."""
@@ -269,10 +264,6 @@ class Sweep:
             repeated = [value for value in distinct if list(values).count(value) > 1]
             _log.warning("axis %r repeats %s: taken once", axis, ", ".join(map(str, repeated)))
         return distinct
-
-
-def _point(values: Mapping[str, Value]) -> str:
-    return ", ".join(f"{name}={format_value(name, value)}" for name, value in values.items())
 
 
 def _in_age_order(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:

@@ -30,6 +30,7 @@ from raydistill.core.paths import resolve_path
 from raydistill.distillation.teacher_placement import check_placement
 from raydistill.evaluation.lm_harness.task_data import requested_evaluation
 from raydistill.planning.axes.ranges import levels_of
+from raydistill.planning.axes.trial_function import no_cell
 from raydistill.planning.cell import REFERENCE, Cell, Value
 from raydistill.planning.custom_model import RECIPES, TESTS, CustomModel, revisions, scale_of
 from raydistill.planning.plan import Options, SweepPlan
@@ -151,7 +152,7 @@ def _searched_cells(
     else:
         cells = sweep.cells(scale, values, allow_many=flags.yes, **scales)
     if not cells:
-        raise UsageError(f"{sweep.name} has no cell with these flags: name other values")
+        raise UsageError(no_cell(sweep.name, sweep.trial))
     if chosen.ranges and search == RANDOM:
         return searching, cells
     searching = _searching(sweep, flags, len(cells))
