@@ -154,7 +154,7 @@ def test_a_folder_is_ranked_on_ones_own_text(tmp_path):
     words = ("rank", folder, "--text", tmp_path / "a.txt", "--seq-len", "16", "--windows", "2")
     ran = sweeping.command(tmp_path / "storage", *words, "--to", tmp_path / "r")
     assert ran.returncode == 0, ran.stderr
-    assert "2 windows of 16 tokens of a.txt" in ran.stdout
+    assert "2 windows of 16 tokens of a.txt" in " ".join(ran.stdout.split())
     command = commands_in(ran.stdout)[-1]
     assert f"--model {folder} --location none," in command
     assert f"--corpus {tmp_path / 'a.txt'} --seq-len 16 --budget " in command
