@@ -12,6 +12,7 @@ from raydistill.reports.results.records import (
 )
 from raydistill.reports.sweep_report import report_content
 from raydistill.reports.tables.custom import TableRequest, custom_tables
+from raydistill.reports.tables.grids import against_base, against_control
 from raydistill.reports.tables.table import build_table
 from raydistill.specs.trial import SCRATCH
 from support.reported import LATE, TRAIN, cell, sweep
@@ -59,6 +60,25 @@ def test_rows_of_several_recipes_are_not_compared_and_each_block_names_its_own()
     tables = custom_tables([report], TableRequest(rows="location", cols="age"))
     assert [len(table.grid.rows) for table in tables] == [3, 3]
     assert ["peak_lr 0.0006" in table.caption for table in tables] == [True, False]
+
+
+def test_rows_with_controls_of_their_own_have_no_star_against_the_control():
+    def at(peak_lr, name):
+        sample = cell(name, values={"location": name, "lr": peak_lr})
+        of_its_own = dataclasses.replace(sample.outcome.documents)
+        outcome = dataclasses.replace(sample.outcome, documents=of_its_own)
+        return at_rate(peak_lr, dataclasses.replace(sample, outcome=outcome))
+
+    def stars(cells):
+        (block,) = build_table(sweep(cells)).blocks
+        sections = (against_base(block), against_control(block))
+        return ["*" in str(section.rows) for section in sections], sections[1].title
+
+    one = [at(6e-4, name) for name in ("input", "random-0", "none")]
+    assert stars(one)[0] == [True, True]
+    shown, title = stars([*one, at(1e-3, "input"), at(1e-3, "none")])
+    assert shown == [True, False]
+    assert "rows have controls of their own, so no star" in title
 
 
 def test_recipes_that_differ_with_the_location_are_not_compared_either():

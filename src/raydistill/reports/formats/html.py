@@ -142,7 +142,7 @@ def _block(block: Block) -> PageBlock:
                 ),
                 against_control=no_measures
                 if row.role == "control"
-                else _measures(row, row.against_control, ranges),
+                else _measures(row, row.against_control, ranges, stars=block.one_control),
             )
             for row in block.rows
         ),
@@ -172,12 +172,16 @@ def _measures(
     drops: Drops,
     ranges: Sequence[tuple[float, float]],
     paper: float | Missing = _NOT_PRINTED,
+    *,
+    stars: bool = True,
 ) -> tuple[Measure, ...]:
     nll, perplexity, downstream = _entries(drops)
     return (
-        _measure(nll, ranges[0], 3, best=row.best_nll),
+        _measure(nll, ranges[0], 3, best=stars and row.best_nll),
         _measure(perplexity, ranges[1], 1),
-        _measure(downstream, ranges[_DOWNSTREAM], 1, best=row.best_downstream, paper=paper),
+        _measure(
+            downstream, ranges[_DOWNSTREAM], 1, best=stars and row.best_downstream, paper=paper
+        ),
     )
 
 

@@ -37,13 +37,15 @@ class Comparison:
     """What one row lost; against the control over `control_seeds`, which both have.
 
     `control_tokens` is the budget of the control, 0 without one: by design it may be another.
-    `best_…`: not distinguishable from the best, by that measure.
+    `best_…`: not distinguishable from the best, by that measure, against the base; so too against
+    the control where `one_control` is that of all candidates.
     """
 
     against_base: Drops
     against_control: Drops
     control_seeds: tuple[int, ...]
     control_tokens: int
+    one_control: bool
     best_nll: bool
     best_downstream: bool
 
@@ -70,17 +72,26 @@ def compare(
         against_base.append(_against(_base_runs(base, row), row, chance, bootstrap))
         against_control.append(_against(control, row, chance, bootstrap))
     best_by_nll, best_by_tasks = _best(rows, against_base, tasks, bootstrap)
+    one_control = _is_one([c for r, c in zip(rows, controls, strict=True) if r.role == "candidate"])
     return tuple(
         Comparison(
             against_base=against_base[index],
             against_control=against_control[index],
             control_seeds=() if isinstance(control, Missing) else tuple(sorted(control)),
             control_tokens=0 if isinstance(control, Missing) else _tokens(control, rows),
+            one_control=one_control,
             best_nll=rows[index].name in best_by_nll,
             best_downstream=rows[index].name in best_by_tasks,
         )
         for index, control in enumerate(controls)
     )
+
+
+def _is_one(controls: Iterable[Runs | Missing]) -> bool:
+    """Whether those that there are have the same run on each data seed."""
+    runs: dict[int, DocumentScores] = {}
+    of_seeds = [item for of in controls if not isinstance(of, Missing) for item in of.items()]
+    return all(runs.setdefault(seed, run) is run for seed, run in of_seeds)
 
 
 def _tokens(control: Runs, rows: Sequence[RowCells]) -> int:

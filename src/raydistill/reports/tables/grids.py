@@ -32,6 +32,7 @@ def readable(blocks: Sequence[Block]) -> tuple[Block, ...]:
         words=tuple(words for block in blocks for words in block.words),
         paper_checkpoint="",  # each has its own
         mixed_budgets=any(block.mixed_budgets for block in blocks),
+        one_control=all(block.one_control for block in blocks),
     )
     return (joint,)
 
@@ -124,11 +125,15 @@ def against_base(block: Block) -> Section:
 
 def against_control(block: Block) -> Section:
     """Every row but the control against the control: the effect of the removal alone."""
+    each_own = "" if block.one_control else "; rows have controls of their own, so no star"
     rows = [row for row in block.rows if row.role != "control"]
     return Section(
-        title="against the control (same training, nothing removed)",
+        title=f"against the control (same training, nothing removed{each_own})",
         headers=(_row_header(block.rows), *_DROPS),
-        rows=tuple((_label(row), *_drops(row.against_control, row)) for row in rows),
+        rows=tuple(
+            (_label(row), *_drops(row.against_control, row, stars=block.one_control))
+            for row in rows
+        ),
     )
 
 
@@ -170,11 +175,11 @@ def _rounded(value: float, digits: int) -> float:
     return round(value, digits) + 0.0  # no "-0.0"
 
 
-def _drops(drops: Drops, row: Row) -> tuple[str, str, str]:
+def _drops(drops: Drops, row: Row, *, stars: bool = True) -> tuple[str, str, str]:
     return (
-        with_interval(drops.delta_nll, 3, best=row.best_nll),
+        with_interval(drops.delta_nll, 3, best=stars and row.best_nll),
         with_interval(drops.perplexity_drop_pct, 1),
-        with_interval(drops.downstream_drop_pct, 1, best=row.best_downstream),
+        with_interval(drops.downstream_drop_pct, 1, best=stars and row.best_downstream),
     )
 
 

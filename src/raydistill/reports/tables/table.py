@@ -69,7 +69,9 @@ class Block:
     """What is compared with each other: one model size, age, count, budget and text.
 
     Arms of a comparison, and rows at equal FLOPs, are one block whatever their budget; then
-    `mixed_budgets`, and every row shows its own. `words` are sentences on what stands out.
+    `mixed_budgets`, and every row shows its own. `one_control`: of all candidates; else the best
+    against the base need not be the best against the control. `words` are sentences on what
+    stands out.
     """
 
     label: str  # the shortest that tells the blocks of a table apart: `320B`, `320B, count 4`
@@ -79,6 +81,7 @@ class Block:
     count: int  # layers that leave, of every candidate
     seeds: tuple[int, ...]  # that all candidates have: these decide which is the best
     mixed_budgets: bool
+    one_control: bool
     paper_checkpoint: str  # empty where Table 5 has no such line
     base: str  # how much training it had, and its scores
     title: str
@@ -197,6 +200,7 @@ def _block(
         count=block.count,
         seeds=shared_seeds(block.candidates),
         mixed_budgets=block.mixed_budgets,
+        one_control=all(comparison.one_control for comparison in comparisons),
         paper_checkpoint=next((row.checkpoint for row in printed if row), ""),
         base=base_level(base, chance),
         title=block_title(block, base, chance, sizes=sizes),
