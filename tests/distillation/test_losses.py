@@ -215,11 +215,12 @@ def test_a_loss_without_a_teacher_that_asks_one_is_an_error(own_parts):
         ("None", "a NoneType"),
         ("logits_BTV.logsumexp(-1)", "a tensor [2, 5]"),
         ("logits_BTV.detach().mean()", "a number without a gradient"),
+        ("logits_BTV.double().mean()", "a number of torch.float64"),
     ],
 )
 def test_a_loss_that_gives_no_number_with_a_gradient_is_named(own_parts, body, given):
     own_parts({"losses/odd.py": f"def loss(logits_BTV, targets_BT, ask): return {body}"})
     with pytest.raises(OwnCodeError) as refused:
         load_loss("odd")(logits(0, requires_grad=True), TARGETS_BT, pytest.fail)
-    expected = f"loss 'odd' gave {given}: it must be a scalar tensor with a gradient"
-    assert str(refused.value) == expected
+    expected = f"gave {given}: it must be a scalar float32 tensor with a gradient"
+    assert str(refused.value) == f"loss 'odd' (losses/odd.py) {expected}"

@@ -78,9 +78,11 @@ def test_the_error_of_a_score_is_told_and_the_others_choose_layers(store, base, 
     ends = [
         "scores/crashing.py:2: ZeroDivisionError: division by zero",
         "scores/absent.py:1: ModuleNotFoundError: No module named 'nothing_so_called'",
-        "score 'one-number' gave int: it must be one finite value for each of the 4 layers",
+        "score 'one-number' (scores/one_number.py) gave int: it must be one finite "
+        "value for each of the 4 layers",
         "scores/unbounded.py:2: ZeroDivisionError: division by zero",
-        "score 'no-layers' picked the layers NoneType: it must be 1 different ones of 1 to 2",
+        "score 'no-layers' (scores/no_layers.py) picked the layers NoneType: it must be 1 "
+        "different ones of 1 to 2",
     ]
     told = [messages[LayerRequest(score=name, count=1)] for name in names[:-1]]
     assert told == ends

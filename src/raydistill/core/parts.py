@@ -110,6 +110,11 @@ def part_file(kind: PartKind, name: str) -> Path:
     return Path(spec.origin)
 
 
+def part_in_file(kind: PartKind, name: str) -> str:
+    """A part in a message, with its file: `loss 'flat' (losses/flat.py)`."""
+    return f"{kind.name} {name!r} ({kind.folder}/{part_file(kind, name).name})"
+
+
 def is_entry_point(kind: PartKind, name: str) -> bool:
     """Whether part `name` is of an installed package."""
     return not part_module(kind, name).startswith(f"{kind.package}.")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from raydistill.core.errors import OwnCodeError
-from raydistill.core.parts import LOSS, load_part
+from raydistill.core.parts import LOSS, load_part, part_in_file
 from raydistill.distillation.answers import Ask, KnownAnswer
 from raydistill.distillation.loss_file import FEATURE_TERMS, KNOWN
 from raydistill.distillation.loss_name import loss_file, loss_settings, temperature_of
@@ -51,6 +51,11 @@ def _check(file: str, value: object, *, needs_gradient: bool) -> None:
         given = f"a tensor {[*value.shape]}"
     elif needs_gradient and not value.requires_grad:
         given = "a number without a gradient"
+    elif value.dtype != torch.float32:
+        given = f"a number of {value.dtype}"
     else:
         return
-    raise OwnCodeError(f"loss {file!r} gave {given}: it must be a scalar tensor with a gradient")
+    raise OwnCodeError(
+        f"{part_in_file(LOSS, file)} gave {given}: it must be a scalar float32 tensor with a "
+        "gradient"
+    )

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from raydistill.core.errors import DataError
-from raydistill.core.parts import SCORE, defines, load_part
+from raydistill.core.parts import SCORE, defines, load_part, part_in_file
 from raydistill.core.progress import StageProgress, report
 from raydistill.models.decoder import Decoder
 from raydistill.pruning.layer_choice import LayerChoice, LayerRequest
@@ -118,7 +118,7 @@ def _finite(name: str, given: object, num_layers: int) -> tuple[float, ...]:
         values = tuple(map(float, torch.as_tensor(given).tolist()))
     if isinstance(values, str) or len(values) != num_layers or not all(map(math.isfinite, values)):
         raise DataError(
-            f"score {name!r} gave {values}: it must be one finite value for each of "
+            f"{part_in_file(SCORE, name)} gave {values}: it must be one finite value for each of "
             f"the {num_layers} layers"
         )
     return values
@@ -151,7 +151,7 @@ def _allowed(name: str, given: object, count: int, candidates: Sequence[int]) ->
         len(layers) == len(set(layers).intersection(candidates)) == count
     ):
         raise DataError(
-            f"score {name!r} picked the layers {layers}: it must be {count} different ones "
-            f"of {candidates[0]} to {candidates[-1]}"
+            f"{part_in_file(SCORE, name)} picked the layers {layers}: it must be {count} "
+            f"different ones of {candidates[0]} to {candidates[-1]}"
         )
     return layers

@@ -41,7 +41,7 @@ class Listener(tune.Callback):  # type: ignore[misc]  # ray has no types
         self._on_progress, self._retries = on_progress, retries
         self._admission, self._names, self._in_own_process = admission, names, in_own_process
         self._shortage: MemoryShortage | None = None  # behind the failure that Tune handles now
-        self._own_code = False  # whether the user's own code is
+        self._is_certain = False  # whether another attempt would fail too
         self.attempts: dict[str, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -50,7 +50,8 @@ class Listener(tune.Callback):  # type: ignore[misc]  # ray has no types
 
     def note_failure(self, error: Exception, shortage: MemoryShortage | None) -> None:
         """What Tune handles next, and the shortage of memory that was its reason, if it was."""
-        self._own_code = isinstance(getattr(error, "cause", error), OwnCodeError)
+        cause = getattr(error, "cause", error)  # the same step diverges again
+        self._is_certain = isinstance(cause, OwnCodeError | FloatingPointError)
         self._shortage = shortage
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
@@ -87,7 +88,7 @@ class Listener(tune.Callback):  # type: ignore[misc]  # ray has no types
         release(trial.config["key"])
 
     def _should_retry(self, key: str) -> bool:
-        retry = self._retries.should_retry(key) and not self._own_code
+        retry = self._retries.should_retry(key) and not self._is_certain
         if retry and self._shortage:
             failed = self._retries.failed(key)
             when = self._admission.lose(key, self._shortage, failed)

@@ -51,9 +51,9 @@ def train(work: Work, job: object, *, devices: range, gpu: bool, key: str, folde
 
 
 def cause_of(error: WorkerGroupError) -> Exception:
-    """The error of one's own code that ended a worker group, on whichever rank; else `error`."""
-    own = (e for e in error.worker_failures.values() if isinstance(e, OwnCodeError))
-    return next(own, error)
+    """What ended a worker group, on whichever rank, and would again; else `error`."""
+    certain = OwnCodeError | FloatingPointError
+    return next((e for e in error.worker_failures.values() if isinstance(e, certain)), error)
 
 
 def _on_every_rank(work: Work, job: object, key: str) -> None:
