@@ -4,7 +4,7 @@ import pytest
 
 from raydistill.core.errors import UsageError
 from raydistill.core.units import B
-from raydistill.planning.axes.ranges import Range, levels_of, stepped
+from raydistill.planning.axes.ranges import Range, in_steps, levels_of, stepped
 from raydistill.planning.sweep import Sweep
 from raydistill.specs.scale import load_scale
 
@@ -64,12 +64,25 @@ def test_what_is_drawn_is_a_function_of_seed_and_place():
     assert not {cell["lr"] for cell in other} & {cell["lr"] for cell in five}
 
 
+def test_each_drawn_cell_brings_the_control_of_its_own_draw():
+    cells = drawn(4, location=("none", "input", "output"))
+    assert [cell["location"] == "none" for cell in cells] == 4 * [False] + 4 * [True]
+    of_draw = [(cell["lr"], cell["weight_decay"]) for cell in cells]
+    assert of_draw[:4] == of_draw[4:]
+    two = drawn(2, location=("none", "input", "output"))
+    assert all(cell in cells for cell in two)
+    assert [cell["location"] for cell in drawn(2, location=("none",))] == ["none", "none"]
+
+
 def test_whole_numbers_are_drawn_from_a_range_of_whole_ends():
     ranges = {"gap": Range(low=1e9, high=2e9, is_whole=True)}
     ranges |= {"warmup_tokens": Range(low=0, high=2048, is_whole=True)}
     for cell in SWEEP.drawn_cells(SMOKE, {}, ranges, 3):
         assert {type(cell.values[name]) for name in ranges} == {int}
         assert 1e9 <= cell.request.gap <= 2e9
+        assert cell.scale.recipe(cell.request).warmup_tokens % 512 == 0
+    with pytest.raises(UsageError, match=r"600\.\.700: drawn in multiples of 512, "):
+        in_steps({"warmup_tokens": Range(low=600, high=700, is_whole=True)}, SMOKE)
 
 
 def test_a_drawn_cell_is_that_of_its_values():

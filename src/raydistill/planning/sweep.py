@@ -18,7 +18,7 @@ from raydistill.planning.axes.beside import (
     settings_apart,
 )
 from raydistill.planning.axes.change import as_run
-from raydistill.planning.axes.ranges import Range
+from raydistill.planning.axes.ranges import Range, drawn_points, in_steps
 from raydistill.planning.axes.trial_function import (
     check_request,
     is_own,
@@ -145,29 +145,33 @@ class Sweep:
         sized: Callable[[str], Scale] = load_scale,
         budgeted: Callable[[Scale, int], Scale] = with_budget,
     ) -> tuple[Cell, ...]:
-        """So many cells of a random search, some of whose axes are ranges.
+        """So many cells of a random search, some of whose axes are ranges, and their controls.
 
         Each has a place: the points of the other axes come in an order that the first data seed
         decides, over and over, and the seed and the place decide what is drawn from the ranges. So
-        more trials contain the cells of fewer.
+        more trials contain the cells of fewer. Location `none`, if it is among others, has no place
+        of its own: each cell brings the control that has what it has drawn.
 
         Raises:
             UsageError: as `cells`.
         """
+        ranges = in_steps(ranges, scale)
         low_ends = {name: (of_axis.at(0),) for name, of_axis in ranges.items()}
         space = self._space(scale, {**chosen, **low_ends}, sized, budgeted)
         seed = int(space.seeds[0])
         points = first_of_permutation(list(space.points()), space.size, seed)
         cells: dict[tuple[Value, ...], Cell] = {}
-        for place in range(PLACES * trials):
-            drawn = {name: r.drawn(name, seed, place) for name, r in ranges.items()}
-            point = points[place % len(points)] | drawn
-            if cell := self._cell(space, point):
-                cell = dataclasses.replace(cell, values={**cell.values, **drawn})
-                cells.setdefault((*(point | {"seed": cell.request.seed}).values(),), cell)
+        controls: dict[tuple[Value, ...], Cell] = {}
+        for of_place in drawn_points(points, ranges, seed, PLACES * trials):
+            for kept, point in zip((cells, controls), of_place, strict=False):
+                if (cell := self._cell(space, point)) is None:
+                    break
+                values = {**cell.values, **{name: point[name] for name in ranges}}
+                cell = dataclasses.replace(cell, values=values)
+                kept.setdefault((*(point | {"seed": cell.request.seed}).values(),), cell)
             if len(cells) == trials:
                 break
-        return tuple(cells.values())
+        return (*cells.values(), *controls.values())
 
     def _space(
         self,

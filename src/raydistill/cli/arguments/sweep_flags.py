@@ -29,7 +29,7 @@ from raydistill.core.errors import UsageError
 from raydistill.core.paths import resolve_path
 from raydistill.distillation.teacher_placement import check_placement
 from raydistill.evaluation.lm_harness.task_data import requested_evaluation
-from raydistill.planning.axes.ranges import levels_of
+from raydistill.planning.axes.ranges import in_steps, levels_of
 from raydistill.planning.axes.trial_function import no_cell
 from raydistill.planning.cell import REFERENCE, Cell, Value
 from raydistill.planning.custom_model import RECIPES, TESTS, CustomModel, revisions, scale_of
@@ -139,7 +139,10 @@ def _searched_cells(
 ) -> tuple[SearchSettings, tuple[Cell, ...]]:
     """How is searched, and the cells to search; `scales` are those of `Sweep.cells`."""
     search = flags.search or sweep.searching.name
-    values = {**chosen.values, **(levels_of(chosen.ranges) if search == TPE else {})}
+    values = {
+        **chosen.values,
+        **(levels_of(in_steps(chosen.ranges, scale)) if search == TPE else {}),
+    }
     if chosen.ranges and search == RANDOM:
         searching = _searching(sweep, flags, MOST_CELLS)
         cells = sweep.drawn_cells(scale, values, chosen.ranges, searching.trials, **scales)
@@ -154,7 +157,7 @@ def _searched_cells(
     if not cells:
         raise UsageError(no_cell(sweep.name, sweep.trial))
     if chosen.ranges and search == RANDOM:
-        return searching, cells
+        return replace(searching, trials=len(cells)), cells
     searching = _searching(sweep, flags, len(cells))
     if search == RANDOM:
         cells = tuple(first_of_permutation(cells, searching.trials, cells[0].request.seed))

@@ -2,11 +2,14 @@
 
 import math
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from raydistill.core.errors import UsageError
 from raydistill.planning.cell import Value, shortest
+from raydistill.specs.locations import NONE
+from raydistill.specs.recipe import field_named, is_setting
+from raydistill.specs.scale import Scale
 
 LOG = "log"
 MOST_STEPS = 10_000  # of a range with a step
@@ -20,12 +23,13 @@ FEWEST_LEVELS = 12
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Range:
-    """The numbers from `low` to `high`, both included; `whole`: whole ones."""
+    """The numbers from `low` to `high`, both included; `is_whole`: multiples of `step`."""
 
     low: float
     high: float
     is_log: bool = False
     is_whole: bool = False
+    step: int = 1
 
     def __post_init__(self) -> None:
         if not self.low < self.high:
@@ -48,7 +52,7 @@ class Range:
         else:
             value = self.low + (self.high - self.low) * share
         if self.is_whole:
-            return round(value)
+            return round(value / self.step) * self.step
         return shortest(min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high))
 
     def drawn(self, axis: str, seed: int, place: int) -> Value:
@@ -64,6 +68,49 @@ def levels_of(ranges: Mapping[str, Range]) -> dict[str, tuple[Value, ...]]:
     """The values of each range that TPE chooses from."""
     number = LEVELS.get(len(ranges), FEWEST_LEVELS)
     return {name: of_axis.levels(number) for name, of_axis in ranges.items()}
+
+
+def in_steps(ranges: Mapping[str, Range], scale: Scale) -> dict[str, Range]:
+    """The ranges, those of a recipe's tokens in what the recipe takes: whole steps, or batches.
+
+    Raises:
+        UsageError: if a range does not hold two of these.
+    """
+    heal = scale.heal
+    windows = scale.model.context * heal.micro_batches
+    steps = {
+        "warmup_tokens": heal.batch_tokens,
+        "warm_phase_tokens": heal.batch_tokens,
+        "batch_tokens": windows,
+    }
+    fields = {name: field_named(name) for name in ranges if is_setting(name)}
+    return {
+        name: _in_steps(name, of_axis, steps.get(fields.get(name, ""), 1))
+        for name, of_axis in ranges.items()
+    }
+
+
+def _in_steps(name: str, of_axis: Range, step: int) -> Range:
+    low, high = math.ceil(of_axis.low / step) * step, math.floor(of_axis.high / step) * step
+    if step == 1:
+        return of_axis
+    if low >= high:
+        raise UsageError(
+            f"{name}={of_axis}: drawn in multiples of {step}, of which it holds no two"
+        )
+    return replace(of_axis, low=low, high=high, step=step)
+
+
+def drawn_points(
+    points: Sequence[Mapping[str, Value]], ranges: Mapping[str, Range], seed: int, places: int
+) -> Iterator[list[dict[str, Value]]]:
+    """At each place a point with what is drawn there, and the control at the same, if any is."""
+    removing = [point for point in points if point.get("location") != NONE] or points
+    for place in range(places):
+        drawn = {name: of_axis.drawn(name, seed, place) for name, of_axis in ranges.items()}
+        point = {**removing[place % len(removing)], **drawn}
+        has_control = len(removing) < len(points)
+        yield [point, {**point, "location": NONE}] if has_control else [point]
 
 
 def stepped(low: Value, high: Value, step: Value) -> tuple[Value, ...]:
