@@ -95,7 +95,7 @@ MISTAKES = {
     "a name": ("Scale, Sweep", "Sweep", "4: NameError: name 'Scale' is not defined"),
     "a constructor": ("trial=trial", "trail=trial", "9: TypeError: "),
     "a sweep's name": ('"mine"', '"Mine"', "9: sweep name 'Mine': a small letter"),
-    "axes": ("(320 * B,)", "320", "9: TypeError: 'int' object is not iterable"),
+    "axes": ("(320 * B,)", "320", "9: sweep 'mine': axis 'age' is 320, not several values:"),
     "another name": ("\nsweep = ", "\nquestion = ", "1: there is no `sweep`, but it is to"),
     "another type": ("sweep = Sweep(", "sweep = dict(", "9: `sweep` is a dict, but it is to be"),
     "the trial": (

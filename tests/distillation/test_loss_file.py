@@ -74,9 +74,17 @@ def test_a_loss_without_a_teacher_says_so_and_has_its_own_settings_alone(read):
         ("def loss(a, b, ask, *, x=1 / 3): ...", "x is read, not run"),
         ("def loss(a, b, ask, *, hidden=1): ...", "every loss with a teacher has hidden"),
         ("TEACHER = 'all'\ndef loss(a, b, ask): ...", "TEACHER is 'all', it must be one of none,"),
-        ("RANGES = {'x': (0, 1)}\ndef loss(a, b, ask): ...", "RANGES gives settings a lowest"),
+        ("\nRANGES = {'x': (0, 1)}\ndef loss(a, b, ask): ...", "py:2: RANGES: no setting 'x'."),
         ("RANGES = {'x': 1}\ndef loss(a, b, ask, *, x=1): ...", "RANGES gives settings a lowest"),
-        ("RANGES = {'x': (2, 3)}\ndef loss(a, b, ask, *, x=1): ...", "RANGES gives settings"),
+        (
+            "RANGES = {'x': (2, 3)}\ndef loss(a, b, ask, *, x=1): ...",
+            "py:1: RANGES gives x 2 to 3, and its default is 1",
+        ),
+        ("\ndef loss(a, b, ask:\n    ...", "py:2: SyntaxError: "),
+        (
+            "from raydistill.api import Ask, cross_entrpy\ndef loss(a, b, ask): ...",
+            "py:1: no name of raydistill.api 'cross_entrpy'. Did you mean 'cross_entropy'?",
+        ),
     ],
 )
 def test_a_mistake_in_the_file_is_one_line_with_its_place(read, text, message):

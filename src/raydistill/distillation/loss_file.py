@@ -7,13 +7,15 @@ def loss(logits_BTV, targets_BT, ask, *, alpha=0.5): ...
 """
 
 import ast
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
-from raydistill.core.errors import DataError, UsageError
+from raydistill.core.errors import UsageError, unknown
+from raydistill.core.parts import find_module
 
 NONE, KNOWN, WHOLE = "none", "known", "whole"
 TEACHERS = (NONE, KNOWN, WHOLE)
@@ -70,13 +72,15 @@ def read_loss_file(file: Path) -> LossFile:
     """What the file of a loss says.
 
     Raises:
-        DataError: if it is not Python.
-        UsageError: if it defines no such function, or says what is not allowed.
+        UsageError: if it is not Python, imports what `raydistill.api` lacks, defines no such
+            function, or says what is not allowed.
     """
     try:
         tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError) as error:
-        raise DataError(f"{file} is not Python: {error}") from None
+    except SyntaxError as error:
+        raise UsageError(f"{file}:{error.lineno}: SyntaxError: {error.msg}") from None
+    except ValueError as error:
+        raise UsageError(f"{file} is not Python: {error}") from None
     return _Reader(file).loss_file(tree)
 
 
@@ -94,6 +98,7 @@ class _Reader:
     file: Path
 
     def loss_file(self, tree: ast.Module) -> LossFile:
+        self._check_imports(tree)
         functions = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "loss"]
         if not functions:
             self._refuse(1, "there is no def loss(logits_BTV, targets_BT, ask)")
@@ -106,6 +111,15 @@ class _Reader:
             settings[name] = Setting(default=default, lowest=lowest, highest=highest)
         features = {} if teacher == NONE else {name: usual(name, 0.0) for name in FEATURE_TERMS}
         return LossFile(teacher=teacher, settings=settings | features)
+
+    def _check_imports(self, tree: ast.Module) -> None:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module == "raydistill.api":
+                for name in (alias.name for alias in node.names):
+                    if name not in (*_api_names(), "*"):
+                        self._refuse(
+                            node.lineno, unknown("name of raydistill.api", name, _api_names())
+                        )
 
     def _settings(self, function: ast.FunctionDef) -> Iterator[tuple[str, Setting]]:
         taken = function.args
@@ -125,18 +139,24 @@ class _Reader:
         self, tree: ast.Module, settings: Mapping[str, Setting]
     ) -> Mapping[str, tuple[float, float]]:
         ranges: dict[str, tuple[float, float]] = self._constant(tree, "RANGES", {})
+        line = next((n.lineno for n in tree.body if _assigns(n, "RANGES")), 1)
         try:
-            fit = [low <= settings[name].default <= high for name, (low, high) in ranges.items()]
-        except (AttributeError, KeyError, TypeError, ValueError):
-            fit = [False]
-        if not all(fit):
+            pairs = [(name, float(low), float(high)) for name, (low, high) in ranges.items()]
+        except (AttributeError, TypeError, ValueError):
             what = f"RANGES gives settings a lowest and a highest value, not {ranges!r}"
-            self._refuse(1, what)
+            self._refuse(line, what)
+        for name, low, high in pairs:
+            if name not in settings:
+                self._refuse(line, f"RANGES: {unknown('setting', name, settings)}")
+            if not low <= (default := settings[name].default) <= high:
+                self._refuse(
+                    line, f"RANGES gives {name} {low:g} to {high:g}, and its default is {default:g}"
+                )
         return ranges
 
     def _constant(self, tree: ast.Module, name: str, default: Any) -> Any:
         for node in tree.body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            if _assigns(node, name):
                 return self._literal(node.value, name)
         return default
 
@@ -148,3 +168,18 @@ class _Reader:
 
     def _refuse(self, line: int, what: str) -> NoReturn:
         raise UsageError(f"{self.file}:{line}: {what}")
+
+
+def _assigns(node: ast.stmt, name: str) -> TypeGuard[ast.Assign]:
+    return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name
+
+
+@functools.cache
+def _api_names() -> frozenset[str]:
+    """What may be imported from `raydistill.api`, read from its source."""
+    spec = find_module("raydistill.api")
+    assert spec is not None
+    assert spec.origin is not None
+    tree = ast.parse(Path(spec.origin).read_bytes())
+    values = [n.value for n in tree.body if _assigns(n, "__all__") or _assigns(n, "_OF_TENSORS")]
+    return frozenset(name for value in values for name in ast.literal_eval(value))

@@ -253,6 +253,11 @@ class Sweep:
             self._distinct(axis, axes.get(axis, ()))
 
     def _distinct(self, axis: str, values: Sequence[Value]) -> list[Value]:
+        if isinstance(values, str | int | float):
+            raise UsageError(
+                f"sweep {self.name!r}: axis {axis!r} is {values!r}, not several values: "
+                f"write ({values!r},)"
+            )
         if not values:
             raise UsageError(f"sweep {self.name!r}: axis {axis!r} is empty")
         for value in values:
