@@ -9,6 +9,7 @@ from raydistill.cli.arguments.given_flags import given_flags
 from raydistill.cli.arguments.sweep_parser import sweep_parser
 from raydistill.cli.next_commands import next_commands
 from raydistill.core.errors import UsageError
+from raydistill.core.paths import parts_flag
 from raydistill.storage.store import Store
 from support import finished, sweeping, trained_here
 from support.hub_models import save_model
@@ -104,16 +105,50 @@ def test_a_password_is_not_printed(prepared, tmp_path):
     assert "secret-of-mine" not in done.stdout
 
 
-def test_a_head_on_another_port_is_named_where_jobs_are_submitted(tmp_path, monkeypatch):
+def job_line(tmp_path, launcher, *flags):
+    """The last of what is printed, where nothing else can be planned."""
+
     def nothing_more(*_):
         raise UsageError("planned elsewhere")
 
     plan = finished.plan("where_to_drop", Store(tmp_path))
-    launcher = ("python", "/sweeps/where_to_drop.py")
-    given = given_flags(sweep_parser(plan.sweep), launcher, ("--age", "320B"))
-    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:8266")
+    given = given_flags(sweep_parser(plan.sweep), launcher, flags)
     (line,) = next_commands(given, plan, nothing_more, nothing_more)
+    return line
+
+
+def test_a_head_on_another_port_is_named_where_jobs_are_submitted(tmp_path, monkeypatch):
+    asked = tmp_path, ("python", "/sweeps/where_to_drop.py"), "--age", "320B"
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:8266")
+    line = job_line(*asked)
     assert line.startswith("ray job submit --address http://127.0.0.1:8266 -- python /")
     monkeypatch.delenv("RAY_API_SERVER_ADDRESS")
-    (line,) = next_commands(given, plan, nothing_more, nothing_more)
-    assert line.startswith("ray job submit -- python /")
+    assert job_line(*asked).startswith("ray job submit -- python /")
+
+
+@pytest.mark.parametrize(
+    ("launcher", "expected"),
+    [
+        (("raydistill", "sweep", "decay"), "{0}/my -- raydistill sweep decay --parts ."),
+        (("python", "{0}/my/sweeps/x.py"), "{0}/my -- python sweeps/x.py --parts ."),
+        (("python", "{0}/mine.py"), "{0} -- python mine.py --parts my"),
+    ],
+)
+def test_a_job_brings_the_folder_of_ones_own_parts(launcher, expected, tmp_path):
+    (tmp_path / "my").mkdir()
+    words = tuple(word.format(tmp_path) for word in launcher)
+    line = job_line(tmp_path, words, "--parts", str(tmp_path / "my"))
+    assert line.startswith(f"ray job submit --working-dir {expected.format(tmp_path)}")
+
+
+def test_a_job_names_its_files_as_they_were_submitted(tmp_path, monkeypatch):
+    """Ray's copy of its folder goes with the session."""
+    sent = tmp_path / "session_1/_ray_pkg_0a1f"
+    (sent / "my").mkdir(parents=True)
+    monkeypatch.chdir(sent)
+    monkeypatch.setenv("RAYDISTILL_PARTS", str(sent / "my"))
+    line = job_line(tmp_path, ("python", str(sent / "mine.py")), "--age", "320B")
+    assert line.startswith(
+        "ray job submit --working-dir . -- python mine.py --age 320B --parts my "
+    )
+    assert parts_flag() == ("--parts", "my")

@@ -169,6 +169,7 @@ def test_all_of_it_in_one_sweep_on_workers_that_have_the_folder_from_ray(
     assert sum("return 1 / len(())\n" in text for text in shown) == 3
     (command,) = (storage / "sweeps/where_to_drop/tiny/command.txt").read_text().splitlines()
     assert f"--parts {folder}" in command
-    going_on = [line for line in commands_in(done.stdout) if "where_to_drop" in line]
+    *going_on, job = [line for line in commands_in(done.stdout) if "where_to_drop" in line]
     assert going_on
     assert all(f"--parts {folder}" in line for line in going_on)
+    assert job.startswith(f"ray job submit --working-dir {folder} -- ")

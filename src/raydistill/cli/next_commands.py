@@ -2,9 +2,12 @@
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 from raydistill.cli.arguments.given_flags import GivenFlags
 from raydistill.core.errors import RaydistillError
+from raydistill.core.paths import is_sent
 from raydistill.core.redaction import printed_command
 from raydistill.core.units import exact_tokens
 from raydistill.planning.lr_probe import with_probes
@@ -37,10 +40,25 @@ def next_commands(
                 yield _line(_agreed(flags, prepared, check), f"{purpose}, new trials: {new}")
         except RaydistillError:
             continue  # the model or the text does not allow it
+    yield f"{printed_command(_submission(given))}  # the same on a cluster"
+
+
+def _submission(given: GivenFlags) -> list[str]:
+    """The same command as a job, which brings one's own files."""
     own_head = os.environ.get(SUBMIT_VARIABLE)  # where another port than Ray's own is chosen
-    address = ["--address", own_head] if own_head else []
-    command = printed_command(["ray", "job", "submit", *address, "--", *given.words()])
-    yield f"{command}  # the same on a cluster"
+    options = ["--address", own_head] if own_head else []
+    if is_sent(str(Path.cwd())):
+        options += ["--working-dir", "."]
+    elif parts := next((words[1] for words in given.flags if words[0] == "--parts"), ""):
+        script, folder = Path(given.launcher[-1]), Path(parts)
+        if script.parent == folder.parent:  # a sweep beside the folder
+            folder = folder.parent
+        options += ["--working-dir", str(folder)]
+        given = given.changed("--parts", str(Path(parts).relative_to(folder)))
+        if script.is_relative_to(folder):
+            launcher = (*given.launcher[:-1], str(script.relative_to(folder)))
+            given = replace(given, launcher=launcher)
+    return ["ray", "job", "submit", *options, "--", *given.words()]
 
 
 def _line(flags: GivenFlags, purpose: str) -> str:

@@ -136,12 +136,6 @@ def own_folder() -> Path | None:
     return Path(text) if text else None
 
 
-def parts_flag() -> tuple[str, ...]:
-    """The words of a printed command that name the folder of one's own parts, if any."""
-    own = own_folder()
-    return ("--parts", str(own)) if own else ()
-
-
 def part_folders(kind: PartKind) -> list[str]:
     """The folders with the files of a kind: the package's, then one's own."""
     own = own_folder()

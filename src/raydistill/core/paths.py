@@ -1,6 +1,7 @@
 """Folders and files as people write them."""
 
 import functools
+import re
 import uuid
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from raydistill.core.parts import own_folder
 
 _PACKAGED_SWEEPS = Path(__file__).parents[1] / "sweeps"
 _REPOSITORY_SWEEPS = Path(__file__).parents[3] / "sweeps"
+_SENT_WORKING_DIR = re.compile(r"/(?:[^\s,]*/)?_ray_pkg_[0-9a-f]+(/|(?=,|$))")
 
 
 def resolve_path(text: str | Path) -> Path:
@@ -95,3 +97,25 @@ def sweep_command(name: str) -> list[str]:
 def _project_sweeps() -> dict[str, Path]:
     folder = _PACKAGED_SWEEPS if _PACKAGED_SWEEPS.is_dir() else _REPOSITORY_SWEEPS
     return {path.stem: path for path in sorted(folder.glob("*.py"))}
+
+
+def parts_flag() -> tuple[str, ...]:
+    """The words of a printed command that name the folder of one's own parts, if any."""
+    own = own_folder()
+    return ("--parts", as_submitted(str(own))) if own else ()
+
+
+def as_submitted(word: str) -> str:
+    """A word of a command, with paths in the folder that Ray brought a job as they were submitted.
+
+    Ray's copy of the folder of `--working-dir` goes with its session.
+
+    >>> as_submitted("/tmp/ray/session_1/_ray_pkg_0a1f/my/mine.py"), as_submitted("/data/x")
+    ('my/mine.py', '/data/x')
+    """
+    return _SENT_WORKING_DIR.sub(lambda match: "" if match[1] else ".", word)
+
+
+def is_sent(path: str) -> bool:
+    """Whether a path is in the folder that Ray brought a job by `--working-dir`."""
+    return _SENT_WORKING_DIR.search(path) is not None

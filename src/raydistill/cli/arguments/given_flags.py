@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from raydistill.cli.arguments.parser import bound
 from raydistill.cli.arguments.storage import SCALE_VARIABLE, STORAGE_VARIABLE, TRACKING_VARIABLE
 from raydistill.core.parts import PARTS_VARIABLE
-from raydistill.core.paths import resolve_path
+from raydistill.core.paths import as_submitted, resolve_path
 from raydistill.data.sources.source import absolute
 from raydistill.storage.urls import is_url
 
@@ -28,7 +28,8 @@ _LOOKS = ("--dry-run", "--probe", "--debug")  # change nothing of what is traine
 class GivenFlags:
     """What starts a sweep, and its flags with those that the environment stood for.
 
-    Every path is absolute: the command means the same in another working directory and shell.
+    Every path is absolute: the command means the same in another working directory and shell. In a
+    job with a `--working-dir`, those in it are relative to it.
     """
 
     launcher: tuple[str, ...]  # `python /…/x.py` or `raydistill sweep x`
@@ -65,7 +66,8 @@ def given_flags(
     for name, variable in _ENVIRONMENT.items():
         if name not in names and (value := os.environ.get(variable)):
             given.append(_absolute((name, value)))
-    return GivenFlags(launcher=tuple(launcher), flags=tuple(given)).without(*_LOOKS)
+    flags = tuple(tuple(map(as_submitted, words)) for words in given)
+    return GivenFlags(launcher=tuple(map(as_submitted, launcher)), flags=flags).without(*_LOOKS)
 
 
 def _options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Iterator[tuple[str, ...]]:
