@@ -92,6 +92,7 @@ def test_a_caption_says_where_cells_have_other_data_seeds():
         ({"rows": "locatoin", "cols": "age"}, "Did you mean 'location'"),
         ({"rows": "location", "cols": "age", "metric": "delta_nl"}, "Did you mean 'delta_nll'"),
         ({"rows": "location", "cols": "age", "where": {"age": "7B"}}, "no cell has"),
+        ({"rows": "location", "cols": "location"}, "both location: name two fields"),
     ],
 )
 def test_a_table_that_cannot_be_is_refused_with_the_nearest(fields, message):

@@ -35,6 +35,12 @@ def test_axes_without_room_stand_behind_the_drops():
     assert [f"params.`{name}`" for name in names] == [c for c in columns if "long" in c]
 
 
+def test_axes_of_one_value_now_stand_behind_the_drops_for_runs_of_another_command():
+    columns = json.loads(view_state({"location": ("input",)}, ("lr", "seed")))["selectedColumns"]
+    place = columns.index(DROPS[-1])
+    assert columns[place + 1 : place + 3] == ["params.`lr`", "params.`seed`"]
+
+
 def test_a_column_is_as_wide_as_the_values_below_it():
     widths = view("location", values=("input", "angular-distance-last"))["columnWidths"]
     assert widths["params.`location`"] == 160

@@ -21,20 +21,21 @@ _RUN_NAME, _CREATED = "attributes.`Run Name`", "runDateAndNestInfo"  # they cann
 _OWNER, _IN_SIGHT, _WIDEST = 90, 300, 160  # pixels; of 1,400, axes have what drops leave
 
 
-def view_state(axes: Mapping[str, Sequence[str]]) -> str:
+def view_state(axes: Mapping[str, Sequence[str]], others: Sequence[str] = ()) -> str:
     """The shared view: cells alone, their owner, axes and what they lost, the least first.
 
     Axes that do not fit into the width of a laptop's screen follow behind the drops.
 
     Args:
         axes: with their values.
+        others: behind the drops; runs of another command may differ in them.
     """
     widths = {n: min(max(map(_width, (n, *values))), _WIDEST) for n, values in axes.items()}
     near = list(axes)
     while sum(widths[name] for name in near) > _IN_SIGHT:
         near.pop()
     groups = (
-        *(("tags", ("owner",)), ("params", near), ("metrics", _LOST), ("params", tuple(axes))),
+        *(("tags", ("owner",)), ("params", near), ("metrics", _LOST), ("params", (*axes, *others))),
         *_MORE,
     )
     columns = {

@@ -55,7 +55,7 @@ def sync_sweep(sweep: TrackedSweep, *, uri: str, store: Store) -> Delivery:
     experiment = find_experiment(client, experiment_name(sweep.name), uri, store)
     storage = storage_id(store)
     writer = Writer(client, experiment.experiment_id, storage)
-    view = view_state(own_axes(sweep, writer.scales() | {sweep.scale}))
+    view = view_state(own_axes(sweep, writer.scales() | {sweep.scale}), (*sweep.axes, "seed"))
     for name, value in {NOTE: sweep.question, VIEW_TAG: view}.items():
         if experiment.tags.get(name) != value:
             client.set_experiment_tag(experiment.experiment_id, name, value)

@@ -56,10 +56,12 @@ def custom_tables(reports: Sequence[SweepReport], ask: TableRequest) -> list[Cus
     """The tables of a request: one for each combination of other fields that must not be mixed.
 
     Raises:
-        UsageError: if a field or the metric is unknown, or no row has both fields.
+        UsageError: if a field or the metric is unknown, both are one, or no row has both fields.
     """
     every = [point for r in _split(reports, ask) for point in points(r, build_table(r))]
     fields = list(dict.fromkeys(name for point in every for name in point.fields))
+    if ask.rows == ask.cols:
+        raise UsageError(f"--rows and --cols are both {ask.rows}: name two fields")
     for name in (ask.rows, ask.cols, *ask.where):
         if name not in fields:
             raise UsageError(unknown("field", name, fields))
