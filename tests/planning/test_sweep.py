@@ -10,6 +10,7 @@ from raydistill.core.errors import UsageError
 from raydistill.core.units import B
 from raydistill.planning.artifacts import UNTOKENISED, Artifacts
 from raydistill.planning.cell import axes_of
+from raydistill.planning.preview.columns import cell_fields
 from raydistill.planning.resolve import distinct
 from raydistill.planning.sweep import Sweep
 from raydistill.specs.locations import LOCATIONS, NONE, RANDOM_LOCATIONS
@@ -132,7 +133,7 @@ def test_settings_of_a_loss_are_axes_where_they_are_named():
         {"location": "input", "count": 1, "loss": "kd+hidden=0.5", "temperature": 2},
     ]
     assert [cell.request.loss for cell in cells][1:] == [
-        "kd+temperature=1",
+        "kd",
         "kd+hidden=0.5+temperature=2",
     ]
     (one, two) = a_sweep(axes=axes).cells(
@@ -142,6 +143,17 @@ def test_settings_of_a_loss_are_axes_where_they_are_named():
         {"location": "input", "count": 1, "temperature": 1},
         2,
     )
+
+
+def test_a_default_that_a_loss_writes_out_is_the_same_loss():
+    chosen = {"location": ("input",), "count": (1,)}
+    losses = ("kd", "kd+temperature=1.0", "kd+lm=1", "kd+hidden=0")
+    cells = a_sweep().cells(SMOKE, {**chosen, "loss": losses})
+    assert [cell.values["loss"] for cell in cells] == list(losses)
+    assert {cell.request.loss for cell in cells} == {"kd"}
+    temperatures = {"loss": ("kd+temperature=1", "kd+temperature=2"), "temperature": (1, 2)}
+    columns = [cell_fields(cell) for cell in a_sweep().cells(SMOKE, {**chosen, **temperatures})]
+    assert [(of["loss"], of["temperature"]) for of in columns] == [("kd", 1), ("kd", 2)]
 
 
 def test_a_scale_may_have_a_union_of_small_grids_of_its_own():

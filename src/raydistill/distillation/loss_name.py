@@ -53,6 +53,21 @@ def loss_words(loss: str) -> list[str]:
     return re.split(r"\+(?!\d)", loss)
 
 
+def without_defaults(loss: str) -> str:
+    """A loss in its canonical form, without settings that are its function's defaults.
+
+    Raises:
+        UsageError: if there is no such loss or setting, or a value is out of range.
+
+    >>> without_defaults("kd+temperature=1+hidden=.1")
+    'kd+hidden=0.1'
+    """
+    name, settings = loss_settings(loss)
+    known = loss_file(loss).settings
+    others = (f"{key}={value!r}" for key, value in settings.items() if value != known[key].default)
+    return canonical_loss("+".join([name, *others]))
+
+
 def loss_settings(loss: str) -> tuple[str, Mapping[str, float]]:
     """The file of a loss, and the settings that its name carries.
 

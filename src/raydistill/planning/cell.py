@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from raydistill.core.errors import UsageError
 from raydistill.core.field_types import check_fields
 from raydistill.core.units import format_age, format_tokens, parse_tokens
-from raydistill.distillation.loss_name import canonical_loss, has_teacher
+from raydistill.distillation.loss_name import has_teacher, without_defaults
 from raydistill.distillation.teacher_placement import CACHED, check_placement
 from raydistill.specs.locations import NONE, is_list, listed
 from raydistill.specs.scale import Scale, load_scale, with_text_of
@@ -93,7 +93,7 @@ def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRe
             the list, the loss is unknown, or its teacher is no base.
     """
     check_fields(request)
-    request = dataclasses.replace(request, loss=canonical_loss(request.loss))
+    request = dataclasses.replace(request, loss=without_defaults(request.loss))
     if request.budget == 0:
         request = dataclasses.replace(
             request, seed=1, loss=TEACHER_FREE, gap=0, peak_lr="scale", settings=()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
-from raydistill.distillation.loss_name import loss_settings
+from raydistill.distillation.loss_name import loss_file
 from raydistill.planning.axes.change import CELL_FIELDS, CHANGE
 from raydistill.planning.cell import Cell, Value, shortest
 from raydistill.specs.trial import TrialRequest
@@ -31,14 +31,14 @@ def cell_fields(cell: Cell) -> dict[str, Value]:
 
     Of an ablation's cell its change says what is its own.
     """
-    request, (loss, settings) = cell.request, loss_settings(cell.request.loss)
+    request, settings = cell.request, loss_file(cell.request.loss).settings
     if CHANGE in cell.values:
         common = (name for name in _REQUESTED if name not in CELL_FIELDS or name in _ALWAYS)
         return {CHANGE: cell.values[CHANGE], **{name: getattr(request, name) for name in common}}
     of_loss = {name: value for name, value in cell.values.items() if name in settings}
     return {
         **{name: getattr(request, name) for name in _REQUESTED},
-        **({"loss": cell.values.get("loss", loss)} if of_loss else {}),
+        **({"loss": cell.values.get("loss", request.loss.partition("+")[0])} if of_loss else {}),
         "lr": request.peak_lr,
         **{name: shortest(value) for name, value in request.settings},
         **of_loss,
