@@ -185,7 +185,7 @@ def _read_bases(scale: Scale, store: Store, ages: Sequence[Age]) -> dict[Age, Ex
     sha256s: dict[Age, str] = {}
     for age in ages:
         checkpoint = read_checkpoint(scale.brought, str(age), scale.model.context)
-        if not _reads_alike(checkpoint.folder, Path(scale.tokenizer)):
+        if scale.tokenizer and not _reads_alike(checkpoint.folder, Path(scale.tokenizer)):
             raise DataError(
                 f"revision {age} of {scale.brought} has another tokenizer than {scale.tokenizer}: "
                 "no text is the same for both; sweep each age by itself"

@@ -13,7 +13,6 @@ from raydistill.models.families.hub import HubDecoder
 from raydistill.models.huggingface.checkpoint import (
     DEFAULT_REVISION,
     HubCheckpoint,
-    locate,
     read_checkpoint,
 )
 from raydistill.models.huggingface.loading import load_pretrained
@@ -49,8 +48,10 @@ def open_model(name: str, revision: str, store: Store) -> NamedModel:
         if revision != DEFAULT_REVISION:
             raise UsageError(f"--revision goes with a checkpoint: of {name} write SCALE@AGE")
         return _open_base(name, store)
-    tokenizer_file(locate(name, revision))  # refused before weights are read
-    checkpoint, decoder = open_checkpoint(name, revision)
+    checkpoint = read_checkpoint(name, revision)
+    tokenizer_file(checkpoint.folder)  # refused before weights are read
+    decoder = load_pretrained(checkpoint)
+    decoder.eval()
     age = () if revision == DEFAULT_REVISION else ("--age", revision)
     return NamedModel(
         name=name,
