@@ -7,6 +7,7 @@ import pytest
 from raydistill.planning.artifacts import find_artifacts, layer_requests
 from raydistill.planning.cell import bases_of
 from raydistill.runners import stages
+from raydistill.specs.results import TrialFailure
 from raydistill.storage.store import Store
 from raydistill.training.jobs import BaseJob
 from support import sweeping, trained_here
@@ -160,6 +161,20 @@ def test_what_parts_made_is_reported_where_their_files_are_not(own_parts, prepar
     assert synced.returncode == 2
     expected = "scores of tasks whose files are not here: next-sentence; name their folder with"
     assert expected in synced.stderr
+
+
+def test_a_failure_is_shown_though_its_code_was_edited_since(tmp_path):
+    """It has another id by then."""
+    trace = "Traceback:\n  odd.py"
+    failure = TrialFailure(
+        trial_id="c0ffee", where="training", message="odd", traceback=trace, attempts=1
+    )
+    Store(tmp_path).save(failure, "trials", "c0ffee", "failure.json")
+    shown = sweeping.command(tmp_path, "show", "c0ff")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.startswith("trial c0ffee failed in training after 1 try: odd\n")
+    assert trace in shown.stdout
+    assert sweeping.command(tmp_path, "show", "dead").returncode == 2
 
 
 def train(storage, *words):

@@ -1,6 +1,7 @@
 """`raydistill report`, `show`, `diff` and `best`: tables of what a storage or MLflow holds."""
 
 import argparse
+import re
 from collections.abc import Sequence
 
 from raydistill.core.errors import UsageError, unknown
@@ -15,6 +16,7 @@ from raydistill.reports.formats.terminal import (
     print_text,
 )
 from raydistill.reports.results.cells import SweepReport
+from raydistill.reports.results.comparison import failure_reason
 from raydistill.reports.sources.from_store import from_store
 from raydistill.reports.sweep_report import ReportContent, report_content
 from raydistill.reports.tables.custom import CustomTable, TableRequest, custom_tables
@@ -124,14 +126,40 @@ def show(store: Store, flags: argparse.Namespace) -> int:
     Raises:
         UsageError: if no trial's id, or that of several, begins so.
     """
-    cells = find_trial(_stored(store), flags.trial)
     console = open_console()
+    try:
+        cells = find_trial(_stored(store), flags.trial)
+    except UsageError:
+        failures = _kept_failures(store, flags.trial)
+        if len(failures) != 1:
+            raise
+        _print_failure(failures[0], console)
+        return 0
     print_pairs(trial_section(cells), console)
     console.print(f"{'kept in':19}{store.path('trials', cells[0].trial_id)}", soft_wrap=True)
     outcome = cells[0].cell.outcome
     if isinstance(outcome, TrialFailure) and outcome.traceback:
         console.print(f"\n{outcome.traceback.rstrip()}", soft_wrap=True, markup=False)
     return 0
+
+
+def _kept_failures(store: Store, beginning: str) -> list[TrialFailure]:
+    """The failures of trials whose id begins so; of some the code was edited since."""
+    if not re.fullmatch("[0-9a-f]+", beginning):
+        return []
+    folders = sorted(store.path("trials").glob(f"{beginning}*"))
+    kept = (store.load(TrialFailure, "trials", folder.name, "failure.json") for folder in folders)
+    return [failure for failure in kept if failure is not None]
+
+
+def _print_failure(failure: TrialFailure, console: PipeSafeConsole) -> None:
+    console.print(
+        f"trial {failure.trial_id} {failure_reason(failure)}\n"
+        "No sweep asks for it now, as where a loss, a score or a family was edited since.\n"
+        f"\n{failure.traceback.rstrip()}",
+        soft_wrap=True,
+        markup=False,
+    )
 
 
 def diff(store: Store, flags: argparse.Namespace) -> int:
