@@ -162,3 +162,16 @@ def test_a_file_that_is_not_there(tmp_path):
         done = sweeping.command(tmp_path / "storage", "sweep", path)
         assert done.returncode == 2
         assert "is no file here" in done.stderr
+
+
+def test_a_file_that_ends_the_program_is_told_by_its_line(own, tmp_path):
+    own.write_text("raise SystemExit(3)\n")
+    done = sweeping.command(tmp_path / "storage", "sweep", str(own), *TO_DO)
+    assert done.returncode == 2
+    assert f"{own}:1: SystemExit: 3" in done.stderr
+
+
+def test_a_value_given_twice_is_told_once(tmp_path, caplog):
+    flags = ("--dry-run", "--age", "320B", "--location", "both,both")
+    sweeping.command(tmp_path, "sweep", "where_to_drop", *flags)
+    assert caplog.text.count("repeats both: taken once") == 1

@@ -1,6 +1,7 @@
 """A sweep: one question, the axes it varies, and the trial that each cell requests."""
 
 import dataclasses
+import functools
 import inspect
 import itertools
 import logging
@@ -49,6 +50,7 @@ _SETTABLE = frozenset(settable())
 _REQUESTED = frozenset(f.name for f in dataclasses.fields(TrialRequest)) - {"settings", "peak_lr"}
 
 _log = logging.getLogger(__name__)
+_warn_once = functools.cache(_log.warning)  # a command plans its sweep more than once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,7 +273,7 @@ class Sweep:
         distinct = list(dict.fromkeys(values))
         if len(distinct) < len(values):
             repeated = [value for value in distinct if list(values).count(value) > 1]
-            _log.warning("axis %r repeats %s: taken once", axis, ", ".join(map(str, repeated)))
+            _warn_once(f"axis {axis!r} repeats {', '.join(map(str, repeated))}: taken once")
         return distinct
 
 

@@ -37,7 +37,7 @@ def load_sweep(file: Path) -> Sweep:
     """
     try:
         value = runpy.run_path(str(file), run_name="raydistill_sweep_file").get("sweep")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise error_in(str(file), error) from error
     if isinstance(value, Sweep):
         check_sweep_name(value.name, file)
