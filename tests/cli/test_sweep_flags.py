@@ -155,6 +155,12 @@ def test_several_values_of_a_recipe_field_are_an_axis_however_they_are_written()
         ("--set lr=1e-5..1e-3:log --search funnel", "is drawn from by --search random or tpe"),
         ("--set lr=1e-5..1e-3:log --search random", "--search random needs --trials"),
         ("--set lr=1e-5..1e-3:log,1e-4", "a range stands alone"),
+        ("--set lr=1e-5..1e-3:lgo", "'1e-5..1e-3:lgo': behind the colon write log, or a step"),
+        (
+            "--search random --trials 3 --set weight_decay=0..2",
+            "weight_decay is 2.0: it must be a ",
+        ),
+        ("--loss kd+temperature=1..4", "a setting of a loss takes values, such as temperature=1,2"),
         ("--loss kd+temperature=1,0", "temperature is '0', it must be a number above 0"),
     ],
 )

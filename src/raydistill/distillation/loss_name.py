@@ -121,7 +121,8 @@ def _setting(item: str, loss: str) -> tuple[str, float]:
     if value is None:
         word = f"weight {key}" if key in WEIGHTS else key
         allowed = file.settings[key].allowed
-        raise UsageError(f"loss {loss!r}: {word} is {text!r}, it must be {allowed}")
+        lists = f"; a setting of a loss takes values, such as {key}=1,2" if ".." in text else ""
+        raise UsageError(f"loss {loss!r}: {word} is {text!r}, it must be {allowed}{lists}")
     return key, value
 
 

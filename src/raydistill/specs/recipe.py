@@ -202,12 +202,24 @@ def check_recipe(recipe: Recipe, *, context: int, devices: int = 1) -> None:
     for field, choices in _CHOICES.items():
         if (choice := getattr(recipe, field)) not in choices:
             raise UsageError(unknown(field, choice, choices))
-    for field, (low, high) in _RANGES.items():
-        value = getattr(recipe, field)
-        if not (math.isfinite(value) and low <= value < high):
-            raise UsageError(f"{field} is {value}: it must be {_range(field)}")
+    for field in _RANGES:
+        check_range(field, getattr(recipe, field))
     _check_batch(recipe, context, devices)
     _check_lengths(recipe)
+
+
+def check_range(name: str, value: float) -> None:
+    """Refuse a number that a field of a recipe can never have.
+
+    Raises:
+        UsageError: naming the field, its value and what is allowed.
+    """
+    field = field_named(name)
+    if field not in _RANGES:
+        return
+    low, high = _RANGES[field]
+    if not (math.isfinite(value) and low <= value < high):
+        raise UsageError(f"{field} is {value}: it must be {_range(field)}")
 
 
 def _check_batch(recipe: Recipe, context: int, devices: int) -> None:
