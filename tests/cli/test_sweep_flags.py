@@ -280,6 +280,11 @@ def test_devices_share_the_micro_batches():
         plan("--devices-per-trial", "2")
 
 
+def test_a_probe_is_of_the_devices_here():
+    with pytest.raises(UsageError, match="--probe measures the devices here"):
+        plan("--dry-run", "--probe", "--device", "H100")
+
+
 def test_help_ends_with_the_exit_codes():
     text = " ".join(sweep_parser(SWEEP).format_help().split())
     assert "exit codes: 0 done, 1 trials failed, 2 usage, 3 data or checkpoint, 4 env" in text

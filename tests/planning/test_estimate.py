@@ -84,5 +84,6 @@ def test_the_plan_has_the_estimate_in_place_of_what_nobody_measured(store):
     assert "NVIDIA A100 datasheet" in text
     assert "19.5 TFLOP/s in float32 (dense" in " ".join(text.split())
     assert "Not in it: tasks whose items are not here yet (continuation" in text
+    assert "), the reading of text, the scoring of layers" in " ".join(text.split())
     long = [line for line in text.splitlines() if len(line) > 80]
     assert all(str(store.root) in line and len(line.split()) == 1 for line in long)

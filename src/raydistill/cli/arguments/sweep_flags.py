@@ -121,6 +121,8 @@ def _assumed(flags: argparse.Namespace) -> Assumption | Literal["nothing"]:
         raise UsageError(
             "--device, --utilisation and --tokens-per-s plan for other devices: add --dry-run"
         )
+    if flags.probe:
+        raise UsageError("--probe measures the devices here: leave the flags for other devices out")
     if flags.tokens_per_s and flags.utilisation:
         raise UsageError("--tokens-per-s says all: leave --utilisation out")
     if flags.tokens_per_s:

@@ -127,11 +127,11 @@ def estimate_sentences(
     scale, price = prepared.plan.scale, prepared.plan.options.price_per_hour
     yield from dict.fromkeys(assumed.sentence(w.precision) for w in work)
     scores = _score_tokens(scale, _corpus(prepared), prepared.store)
-    if absent := [name for name, tokens in scores.items() if not tokens]:
-        yield f"Not in it: tasks whose items are not here yet ({', '.join(absent)})."
+    absent = [name for name, tokens in scores.items() if not tokens]
+    tasks = f"tasks whose items are not here yet ({', '.join(absent)}), " if absent else ""
     yield (
-        "Nor are the reading of text, the scoring of layers, checkpoints, processes that start, "
-        "and nodes that wait."
+        f"Not in it: {tasks}the reading of text, the scoring of layers, checkpoints, "
+        "processes that start, and nodes that wait."
     )
     if price != "unknown":
         yield f"Money is at {price:g} for an hour of one device."
