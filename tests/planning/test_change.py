@@ -103,6 +103,10 @@ def test_values_say_what_is_run(tmp_path):
 def test_a_point_has_one_value_of_each_field(tmp_path):
     with pytest.raises(UsageError, match="--around lr=1e-3,2e-3: a point has one value"):
         recipes(tmp_path, "--around", "lr=1e-3,2e-3,location=1,2")
+    with pytest.raises(UsageError, match="--around lr=2e-3: a point has one value"):
+        recipes(tmp_path, "--around", "lr=1e-3,lr=2e-3")
+    with pytest.raises(UsageError, match="--around peak_lr=2e-3: a point has one value"):
+        recipes(tmp_path, "--around", "lr=1e-3", "--around", "peak_lr=2e-3")
 
 
 def test_around_belongs_to_an_ablation(tmp_path):

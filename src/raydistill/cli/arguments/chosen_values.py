@@ -69,11 +69,15 @@ def _texts(sweep: Sweep, flags: argparse.Namespace) -> dict[str, list[str]]:
         for name, text in flags.set:
             texts.setdefault(_axis(name, sweep), []).append(text)
         return texts
-    texts[CHANGE] += _changes(flags.set)
+    changes = _changes(flags.set)
+    texts[CHANGE] += changes[POINT in items(CHANGE, texts[CHANGE]) :]
+    given: set[str] = set()
     for name, text in itertools.chain(*flags.around):
-        if len(items(name, [text])) > 1:
+        field = name if name in names else _axis(name, sweep)
+        if len(items(name, [text])) > 1 or field in given:
             raise UsageError(f"--around {name}={text}: a point has one value of each field")
-        texts.setdefault(name if name in names else _axis(name, sweep), []).append(text)
+        given.add(field)
+        texts.setdefault(field, []).append(text)
     return texts
 
 
