@@ -163,6 +163,20 @@ def test_what_parts_made_is_reported_where_their_files_are_not(own_parts, prepar
     assert expected in synced.stderr
 
 
+def test_a_folder_that_is_written_wrong_is_told(own_parts, tmp_path):
+    folder = own_parts({"loses/flat.py": "", "scores/evens.py": "", "figures/a.py": ""})
+    done = sweeping.command(tmp_path / "storage", *PLAN, "--parts", folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: --parts: '{folder}' holds 'loses'. Did you mean 'losses'?\n"
+
+
+def test_a_loss_that_is_nowhere_is_told_with_the_flag_for_ones_own(tmp_path, monkeypatch):
+    monkeypatch.delenv("RAYDISTILL_PARTS", raising=False)
+    done = sweeping.command(tmp_path / "storage", *PLAN[:3], "--loss", "skewed-kl")
+    assert done.stderr.startswith("error: no loss 'skewed-kl'. There are: kd, lm, ")
+    assert done.stderr.endswith("; one of your own needs --parts DIR\n")
+
+
 def test_a_failure_is_shown_though_its_code_was_edited_since(tmp_path):
     """It has another id by then."""
     trace = "Traceback:\n  odd.py"

@@ -214,7 +214,8 @@ def part_module(kind: PartKind, name: str) -> str:
     """
     modules = _modules(kind)
     if name not in modules:
-        raise UsageError(unknown(kind.name, name, modules))
+        hint = "" if own_folder() or not kind.folder else "; one of your own needs --parts DIR"
+        raise UsageError(unknown(kind.name, name, modules) + hint)
     return modules[name]
 
 

@@ -1,5 +1,6 @@
 """The folder of one's own parts that the flags or the environment name."""
 
+import difflib
 import os
 from collections.abc import Sequence
 
@@ -19,7 +20,8 @@ def use_parts(argv: Sequence[str]) -> None:
     Before the flags are read: which values they may have depends on it.
 
     Raises:
-        UsageError: if there is no such folder, or it holds none, or one whose name is taken.
+        UsageError: if there is no such folder, or it holds none, one that is written
+            wrong, or a part whose name is taken.
     """
     parser = Parser(add_help=False, allow_abbrev=False)
     PARTS(parser)
@@ -32,6 +34,10 @@ def use_parts(argv: Sequence[str]) -> None:
         raise UsageError(f"{name}: {text!r} is no folder")
     if not any((folder / kind).is_dir() for kind in FOLDERS):
         raise UsageError(f"{name}: {text!r} holds none of {', '.join(FOLDERS)}")
+    for inner in sorted(path.name for path in folder.iterdir() if path.is_dir()):
+        meant = difflib.get_close_matches(inner, FOLDERS, n=1, cutoff=0.8)
+        if meant and inner not in FOLDERS and not (folder / meant[0]).is_dir():
+            raise UsageError(f"{name}: {text!r} holds {inner!r}. Did you mean {meant[0]!r}?")
     os.environ[PARTS_VARIABLE] = str(folder)
     for kind in KINDS:
         part_names(kind)
