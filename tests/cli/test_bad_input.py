@@ -60,7 +60,8 @@ PLANNING = [
     ("--set batch_tokens=500", "the nearest is 512"),
     ("--set batch_tokens=0", "batch_tokens is 0: it must be at least 1"),
     ("--teacher midle", "--teacher goes with a loss that has one, such as --loss kd"),
-    ("--devices-per-trial 3", "--set micro_batches=3"),
+    ("--devices-per-trial 2", "--set micro_batches=2"),
+    ("--devices-per-trial 3", "take other devices, or another batch_tokens; the nearest is 576"),
     (
         "--loss kd --teacher midle",
         "no teacher 'midle': write own, an age such as 80B, or SCALE@AGE",

@@ -57,7 +57,7 @@ def test_a_recipe_that_cannot_be_trained_is_refused(change, message):
 
 def test_devices_share_the_micro_batches_evenly():
     check_recipe(RECIPE, context=16, devices=2)
-    with pytest.raises(UsageError, match=r"nor batch_tokens=64: take other devices, or .* is 48"):
+    with pytest.raises(UsageError, match=r"with batch_tokens 64: .* nearest is 48"):
         check_recipe(RECIPE, context=16, devices=3)
 
 

@@ -241,7 +241,10 @@ def _shared_batch(micro: int, batch: int, context: int, devices: int) -> str:
     windows, rest = divmod(batch, context)
     if windows < 1 or rest or windows % devices:
         step = _nearest_multiple(batch, context * devices)
-        return f"nor batch_tokens={batch}: take other devices, or set both; the nearest is {step}"
+        return (
+            f"no micro_batches can with batch_tokens {batch}: take other devices, or another "
+            f"batch_tokens; the nearest is {step}"
+        )
     whole = windows // devices
     start = max(1, min(round(micro / devices), whole))
     shares = (share for apart in range(start) for share in (start + apart, start - apart))
