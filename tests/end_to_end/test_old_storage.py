@@ -52,8 +52,8 @@ def numbers(text):
 
 SENTENCE = re.compile(r'- |\s+"(?:[^"\\]|\\.)*",?$')
 LENGTHS = re.compile(r" (\(ours )?in windows of 64 tokens\)?")
-LENGTH_FIELD = re.compile(r'\s+"(window_tokens|truncation)": ')
-"""Which are named by now: of perplexity's windows, and of what is read of a task."""
+NEW_FIELD = re.compile(r'\s+"(window_tokens|truncation|one_control)": ')
+"""Which are told by now: windows, what is read of a task, whether all have one control."""
 STAR = re.compile(r"\\?\*|\$\^\{\*\}\$|[Tt]rue|[Ff]alse")
 
 
@@ -66,7 +66,7 @@ def measured(text):
     lines = (
         line.rstrip(",")
         for line in text.splitlines()
-        if not SENTENCE.match(line) and not LENGTH_FIELD.match(line)
+        if not SENTENCE.match(line) and not NEW_FIELD.match(line)
     )
     return STAR.sub("", LENGTHS.sub("", "\n".join(lines)))
 

@@ -51,6 +51,8 @@ PRINTED = {  # the test that runs what a module prints
     "cli/main.py": NEXT,
     "cli/next_commands.py": NEXT,
     "core/paths.py": "pruning/test_ranking.py::test_the_next_command_can_be_planned",
+    "data/tokenizer.py": "data/test_tokenizer.py::test_of_older_files_the_command_that_makes_a_"
+    "tokenizer_json_is_printed",
     "data/sources/embedded.py": f"{HERE}::test_what_pip_is_to_install_it_takes",
     "driver/run.py": "tracking/test_pages.py::test_it_prints_its_address_and_its_pages",
     "models/huggingface/checkpoint.py": f"{HERE}::test_pickled_weights_are_imported",
