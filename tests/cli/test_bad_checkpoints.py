@@ -89,10 +89,9 @@ def test_a_checkpoint_of_other_tensors_is_told_when_it_is_loaded(good, tmp_path,
 
 
 def test_flash_attn_that_is_not_installed_is_done_without(good, tmp_path, caplog):
-    from raydistill.models.attention import has_flash_attn
-    from raydistill.models.families.hub import _warn_no_flash
+    from raydistill.models.attention import has_flash_attn, warn_no_flash
 
-    _warn_no_flash.cache_clear()
+    warn_no_flash.cache_clear()
     model = shutil.copytree(good, tmp_path / "flash")
     config(attn_implementation="flash_attention_2")(model)
     words = ("--model", model, "--layers", "1", "--to", tmp_path / "out")

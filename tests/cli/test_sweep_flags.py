@@ -47,7 +47,7 @@ def test_these_are_the_flags():
     [
         ("--device H1000 --dry-run", "no device 'H1000'. Did you mean 'H100'"),
         ("--device H100", "plan for other devices: add --dry-run"),
-        ("--utilisation 0.4 --dry-run", "--utilisation is of a --device: A10G"),
+        ("--utilisation 0.4 --dry-run", "--utilisation is of a --device: A30"),
         ("--utilisation 40 --device H100 --dry-run", "--utilisation '40': of the peak, 0.4"),
         ("--utilisation 0.5-0.3 --device H100 --dry-run", "'0.5-0.3': of the peak"),
         ("--tokens-per-s 0 --dry-run", "--tokens-per-s '0': a number, 20000"),

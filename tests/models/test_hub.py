@@ -58,6 +58,15 @@ def stock_without(name, layers):
     return short
 
 
+def test_a_list_that_only_has_as_many_entries_as_layers_is_not_cut(tmp_path):
+    eos = list(range(LAYERS))
+    folder = save_model(tmp_path / "mine", "qwen2", eos_token_id=eos)
+    decoder = load_pretrained(read_checkpoint(str(folder), "main"))
+    decoder.use_blocks([decoder.blocks[layer] for layer in (0, 1, LAYERS - 1)])
+    assert decoder.inner.config.eos_token_id == eos
+    assert len(decoder.inner.config.layer_types) == 3
+
+
 @pytest.mark.parametrize("location", CUTS)
 @torch.no_grad()
 def test_without_some_layers_it_is_the_stock_model_of_fewer(family, location, tmp_path):

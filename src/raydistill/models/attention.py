@@ -2,9 +2,12 @@
 
 import functools
 import importlib.util
+import logging
 
 import torch.nn.functional as F
 from torch import Tensor
+
+_log = logging.getLogger(__name__)
 
 
 def attend(
@@ -39,3 +42,23 @@ def attend(
 def has_flash_attn() -> bool:
     """Whether the `gpu` extra is installed."""
     return importlib.util.find_spec("flash_attn") is not None
+
+
+def lacks_flash_attn(named: object) -> bool:
+    """Whether a config names flash-attn that is not installed: then torch's own is used, as said.
+
+    Args:
+        named: its attention implementation; none is named otherwise.
+    """
+    if not str(named).startswith("flash") or has_flash_attn():
+        return False
+    warn_no_flash(str(named))
+    return True
+
+
+@functools.cache  # once a process
+def warn_no_flash(name: str) -> None:
+    """Say how to install it."""
+    _log.warning(
+        '%s is not installed (pip install "raydistill[gpu]"): torch\'s own attention', name
+    )

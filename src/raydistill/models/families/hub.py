@@ -7,7 +7,6 @@ module's `layer_idx`, `num_hidden_layers`, and whatever the config keeps per lay
 import difflib
 import functools
 import json
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from raydistill.core.errors import DataError
-from raydistill.models.attention import has_flash_attn
+from raydistill.models.attention import lacks_flash_attn
 from raydistill.models.decoder import Decoder
+from raydistill.models.huggingface.surgery.layer_fields import PER_LAYER
 from raydistill.specs.model import HubConfig, ModelConfig
 
-_log = logging.getLogger(__name__)
 _MIN_WEIGHT = 1e-30  # of attention, below which float32 cannot tell it from none
 
 
@@ -184,8 +183,8 @@ def settings_of(config: HubConfig) -> Any:
         if isinstance(value, float) and ("drop" in key):
             fields[key] = 0.0
     for key in ("attn_implementation", "_attn_implementation"):
-        if str(fields.get(key)).startswith("flash") and not has_flash_attn():
-            _warn_no_flash(fields.pop(key))
+        if lacks_flash_attn(fields.get(key)):
+            del fields[key]
     for key in ("num_labels", "id2label", "label2id"):  # of a classifier; a dict of all is made
         fields.pop(key, None)
     family = fields.pop("model_type")
@@ -199,13 +198,6 @@ def settings_of(config: HubConfig) -> Any:
         setattr(settings, key, values[: config.num_layers])
     settings.num_hidden_layers = config.num_layers
     return settings
-
-
-@functools.cache  # once a process
-def _warn_no_flash(name: str) -> None:
-    _log.warning(
-        '%s is not installed (pip install "raydistill[gpu]"): torch\'s own attention', name
-    )
 
 
 def be_quiet() -> None:
@@ -238,11 +230,11 @@ def _block_list(inner: nn.Module, num_layers: int) -> str:
 
 
 def _per_layer(settings: Any, num_layers: int) -> dict[str, list[Any]]:
-    """The lists of a config that have a value per layer."""
+    """The lists of a config that have a value per layer, by name."""
     return {
         key: list(values)
         for key, values in vars(settings).items()
-        if isinstance(values, list) and len(values) == num_layers and key != "architectures"
+        if key in PER_LAYER and isinstance(values, list) and len(values) == num_layers
     }
 
 

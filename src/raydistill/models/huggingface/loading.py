@@ -53,34 +53,48 @@ def load_pretrained(checkpoint: HubCheckpoint) -> HubDecoder:
         DataError: if its tensors are not the model's or not finite, or its family is no plain
             list of blocks between an embedding and a head.
     """
-    from transformers import AutoModelForCausalLM  # noqa: PLC0415  (seconds)
-
     be_quiet()
+    folder, settings = checkpoint.folder, settings_of(checkpoint.model)
     with in_parts("loading weights", "", 2) as part:
-        try:
-            _check_size(checkpoint)
-            with part(1), _tensors_tracked():
-                model, loading_info = AutoModelForCausalLM.from_pretrained(
-                    checkpoint.folder,
-                    config=settings_of(checkpoint.model),
-                    dtype="auto",
-                    use_safetensors=True,
-                    local_files_only=True,
-                    trust_remote_code=False,
-                    output_loading_info=True,
-                    ignore_mismatched_sizes=True,  # `check_tensors` names them
-                )
-        except DataError:
-            raise
-        except Exception as error:  # transformers raises OSError, ValueError, RuntimeError and more
-            why = " ".join(str(error).split()) or type(error).__name__
-            why = why[:_ERROR_LENGTH]
-            raise DataError(f"{checkpoint.folder} cannot be loaded: {why}") from error
+        with part(1), _tensors_tracked():
+            try:
+                _check_size(checkpoint)
+                model, loading_info = load_stock(folder, settings)
+            except DataError:
+                raise
+            except Exception as error:  # transformers raises OSError, ValueError and more
+                raise DataError(f"{folder} cannot be loaded: {first_words(error)}") from error
         with part(1, "checking"):
-            check_tensors(checkpoint.folder, model, loading_info)
+            check_tensors(folder, model, loading_info)
     decoder = HubDecoder(checkpoint.model, model)
     _check_same(checkpoint, decoder)
     return decoder
+
+
+def load_stock(folder: Path, settings: Any) -> tuple[Any, Mapping[str, Any]]:
+    """The stock model in a folder, in the dtype of its weights, and what `check_tensors` takes.
+
+    Raises:
+        Exception: of any kind, from transformers.
+    """
+    from transformers import AutoModelForCausalLM  # noqa: PLC0415  (seconds)
+
+    model, loading_info = AutoModelForCausalLM.from_pretrained(
+        folder,
+        config=settings,
+        dtype="auto",
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # `check_tensors` names them
+    )
+    return model, loading_info
+
+
+def first_words(error: BaseException) -> str:
+    """A message of another library on one line, not too long."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:_ERROR_LENGTH]
 
 
 def _check_size(checkpoint: HubCheckpoint) -> None:

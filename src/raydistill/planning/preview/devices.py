@@ -37,7 +37,6 @@ def _tera(bfloat16: float | Literal["none"], float32: float, sheet: str) -> Devi
 
 
 DEVICES: Mapping[str, Device] = {
-    "A10G": _tera(70, 31.5, "NVIDIA A10G datasheet"),
     "A30": _tera(165, 10.3, "NVIDIA A30 datasheet"),
     "A40": _tera(149.7, 37.4, "NVIDIA A40 datasheet"),
     "A100": _tera(312, 19.5, "NVIDIA A100 datasheet"),

@@ -12,9 +12,10 @@ from safetensors import safe_open
 from torch import nn
 
 from raydistill.core.errors import DataError
-from raydistill.models.attention import has_flash_attn
-from raydistill.models.families.hub import _warn_no_flash, be_quiet
+from raydistill.models.attention import lacks_flash_attn
+from raydistill.models.families.hub import be_quiet
 from raydistill.models.huggingface.checkpoint import read_config, refuse_without_weights
+from raydistill.models.huggingface.loading import first_words
 from raydistill.models.huggingface.model_shape import blocks_prefix
 from raydistill.models.huggingface.safetensors_header import tensor_shapes
 from raydistill.models.huggingface.surgery.layer_fields import (
@@ -26,7 +27,6 @@ from raydistill.models.huggingface.tied_head import says_tied, ties_head
 from raydistill.models.huggingface.weight_files import weight_files
 
 _MOST_LAYERS = 10_000
-_ERROR_LENGTH = 300  # characters of a message from transformers, at most
 _BLOCK = re.compile(r"(.*?)\.(\d{1,9})\.")
 
 
@@ -136,22 +136,9 @@ def read_settings(folder: Path) -> Any:
     except Exception as error:
         raise DataError(f"transformers cannot read {path}: {first_words(error)}") from error
     named = getattr(settings, "_attn_implementation", None)
-    if str(named).startswith("flash") and not has_flash_attn():
-        _warn_no_flash(named)
+    if lacks_flash_attn(named):
         settings._attn_implementation = None
     return settings
-
-
-def _refuse_absurd_depth(folder: Path, fields: Mapping[str, Any]) -> None:
-    for name in ("num_hidden_layers", "n_layer", "n_layers", "num_layers"):
-        depth = fields.get(name)
-        if isinstance(depth, int) and depth > _MOST_LAYERS:
-            raise DataError(f"config.json in {folder} says {depth} layers ({name})")
-
-
-def _are_alike(blocks: nn.Module) -> bool:
-    shapes = [{n: p.shape for n, p in block.named_parameters()} for block in blocks.children()]
-    return all(shape == shapes[0] for shape in shapes)
 
 
 def dtype_of(anatomy: Anatomy) -> str:
@@ -164,9 +151,16 @@ def dtype_of(anatomy: Anatomy) -> str:
     return str(first.dtype).removeprefix("torch.")
 
 
-def first_words(error: BaseException) -> str:
-    """A message of another library on one line, not too long."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:_ERROR_LENGTH]
+def _refuse_absurd_depth(folder: Path, fields: Mapping[str, Any]) -> None:
+    for name in ("num_hidden_layers", "n_layer", "n_layers", "num_layers"):
+        depth = fields.get(name)
+        if isinstance(depth, int) and depth > _MOST_LAYERS:
+            raise DataError(f"config.json in {folder} says {depth} layers ({name})")
+
+
+def _are_alike(blocks: nn.Module) -> bool:
+    shapes = [{n: p.shape for n, p in block.named_parameters()} for block in blocks.children()]
+    return all(shape == shapes[0] for shape in shapes)
 
 
 def _described(folder: Path, settings: Any) -> nn.Module:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from raydistill.core.errors import DataError
 from raydistill.core.progress import in_parts
-from raydistill.models.huggingface.loading import check_tensors
-from raydistill.models.huggingface.surgery.anatomy import Anatomy, first_words, read_settings
+from raydistill.models.huggingface.loading import check_tensors, first_words, load_stock
+from raydistill.models.huggingface.surgery.anatomy import Anatomy, read_settings
 
 TOLERANCE = 1e-4  # of the largest logit; both compute the same, in the same order
 _MORE_TOKENS = 8  # than a sliding window
@@ -102,19 +102,8 @@ def _tokens(settings: Any) -> Tensor:
 
 def _loaded(folder: Path, what: str) -> nn.Module:
     """The stock model in a folder; `what` it is, where that says more than the folder's name."""
-    from transformers import AutoModelForCausalLM  # noqa: PLC0415  (seconds)
-
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(
-            folder,
-            config=read_settings(folder),
-            dtype="auto",
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # `check_tensors` names them
-        )
+        model, info = load_stock(folder, read_settings(folder))
     except Exception as error:
         raise DataError(_told(f"cannot be loaded: {first_words(error)}", folder, what)) from error
     try:
