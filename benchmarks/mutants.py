@@ -41,7 +41,7 @@ PROCESSES.set_forkserver_preload(["pytest", "torch", "scipy.stats", "hypothesis.
 
 # By module, the tests that should notice, beside `tests/<package>/test_<module>.py`.
 MODULES: Mapping[str, tuple[str, ...]] = {
-    "core/redaction": (),
+    "core/text/redaction": (),
     "specs/drop_plan": (),
     "specs/flops": (),
     "specs/recipe": ("specs/test_weight_decay", "training/test_optimizers"),

@@ -9,7 +9,7 @@ from raydistill.cli.arguments.given_flags import given_flags
 from raydistill.cli.arguments.sweep_parser import sweep_parser
 from raydistill.cli.next_commands import next_commands
 from raydistill.core.errors import UsageError
-from raydistill.core.paths import parts_flag
+from raydistill.core.text.commands import parts_flag
 from raydistill.storage.store import Store
 from support import finished, sweeping, trained_here
 from support.hub_models import save_model

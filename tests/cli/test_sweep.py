@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from raydistill.core.paths import sweep_files
+from raydistill.core.sweep_files import sweep_files
 from support import sweeping
 
 OWN = """from raydistill.api import NONE, Age, B, Scale, Sweep, TrialRequest

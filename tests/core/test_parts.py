@@ -20,15 +20,15 @@ from raydistill.core.parts import (
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A part folder `shapes` with two parts, one of which fails when it is imported."""
-    package = tmp_path / "shapes"
+    """A part folder `outlines` with two parts, one of which fails when it is imported."""
+    package = tmp_path / "outlines"
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "round_one.py").write_text("corners = 0")
     (package / "broken.py").write_text("raise RuntimeError('imported')")
     monkeypatch.syspath_prepend(tmp_path)
-    yield PartKind("shapes", "shape")
-    for name in [name for name in sys.modules if name.startswith("shapes")]:
+    yield PartKind("outlines", "shape")
+    for name in [name for name in sys.modules if name.startswith("outlines")]:
         del sys.modules[name]
 
 
@@ -41,7 +41,7 @@ def test_a_part_gives_what_its_file_defines(folder):
 
 
 def test_the_file_of_a_part_is_found_without_importing_it(folder, tmp_path):
-    assert part_file(folder, "broken") == tmp_path / "shapes" / "broken.py"
+    assert part_file(folder, "broken") == tmp_path / "outlines" / "broken.py"
     with pytest.raises(UsageError, match="no shape 'roundone'"):
         part_file(folder, "roundone")
 

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from raydistill.core.redaction import MIN_SECRET_CHARACTERS, looks_secret, redact, redact_value
+from raydistill.core.text.redaction import MIN_SECRET_CHARACTERS, looks_secret, redact, redact_value
 from raydistill.runners.cluster.connection import _logging_into
 
 AWKWARD = """pl,an"ted's; 98 7=6"""

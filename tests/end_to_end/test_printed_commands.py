@@ -50,7 +50,7 @@ PRINTED = {  # the test that runs what a module prints
     "cli/console.py": f"{HERE}::test_what_help_says_to_begin_with_runs",
     "cli/main.py": NEXT,
     "cli/next_commands.py": NEXT,
-    "core/paths.py": "pruning/test_ranking.py::test_the_next_command_can_be_planned",
+    "core/text/commands.py": "pruning/test_ranking.py::test_the_next_command_can_be_planned",
     "data/tokenizer.py": "data/test_tokenizer.py::test_of_older_files_the_command_that_makes_a_"
     "tokenizer_json_is_printed",
     "data/sources/embedded.py": f"{HERE}::test_what_pip_is_to_install_it_takes",
@@ -75,7 +75,7 @@ COMMANDS = (
 )
 COMMAND_CALLS = ("printed_command", "shlex.join")
 NOT_PRINTED = (
-    "core/redaction.py",  # joins what is printed elsewhere
+    "core/text/redaction.py",  # joins what is printed elsewhere
     "export/model_card.py",  # a comment in a page's code
     "models/families/hub.py",  # a remark in a log
     "runners/cluster_files/dockerfile.py",  # a rule for other people's files

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from raydistill.core.errors import DataError, UsageError
-from raydistill.core.redaction import redact
+from raydistill.core.text.redaction import redact
 from raydistill.runners.tune.trials import _failure
 from raydistill.storage.manifest import verify, write_manifest
 from raydistill.storage.store import Store

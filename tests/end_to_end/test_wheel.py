@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from raydistill.core.paths import sweep_files
+from raydistill.core.sweep_files import sweep_files
 from support import sweeping
 from support.printed import commands_in
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from raydistill.core.paths import sweep_command
+from raydistill.core.text.commands import sweep_command
 from raydistill.planning.history.rerun_command import command_of, keep_command, last_command
 from raydistill.planning.history.sweep_record import record_of
 from raydistill.storage.store import Store

@@ -8,7 +8,7 @@ from ray.exceptions import OutOfMemoryError, RayTaskError
 from ray.train import WorkerGroupError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
-from raydistill.core.redaction import redact
+from raydistill.core.text.redaction import redact
 from raydistill.runners.cluster.failures import readable_error
 from raydistill.runners.cluster.memory import (
     MemoryShortage,

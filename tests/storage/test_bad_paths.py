@@ -10,7 +10,7 @@ import time
 import pytest
 
 from raydistill.core.errors import SetupError
-from raydistill.core.redaction import redact
+from raydistill.core.text.redaction import redact
 from raydistill.storage.store import Store
 from raydistill.tracking.destination import check_destination as check_destination
 from support import sweeping

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from raydistill.core.errors import SetupError
-from raydistill.core.redaction import printed_command
+from raydistill.core.text.redaction import printed_command
 from raydistill.storage.store import Store
 from raydistill.tracking.client import open_client
 from raydistill.tracking.destination import default_uri

@@ -8,8 +8,8 @@ from types import TracebackType
 
 from raydistill.core.errors import RaydistillError
 from raydistill.core.parts import own_errors_named
-from raydistill.core.redaction import redact
 from raydistill.core.signals import STOPPED, TERMINATED, Terminated, raise_on_sigterm
+from raydistill.core.text.redaction import redact
 
 LONGEST_LINE = 2_000  # characters of an error
 

@@ -16,9 +16,9 @@ from raydistill.cli.arguments.sweep_flags import check_recipes, plan_of
 from raydistill.cli.arguments.sweep_parser import sweep_parser
 from raydistill.cli.exit import exit_code_of
 from raydistill.cli.next_commands import next_commands
-from raydistill.core.paths import check_sweep_name
-from raydistill.core.redaction import redact
+from raydistill.core.sweep_files import check_sweep_name
 from raydistill.core.text.lines import line_width
+from raydistill.core.text.redaction import redact
 from raydistill.data.corpus.preparation import check_corpus
 from raydistill.data.corpus.request import corpus_request
 from raydistill.evaluation.lm_harness.task_data import missing_task_data

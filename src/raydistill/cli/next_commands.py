@@ -7,8 +7,8 @@ from pathlib import Path
 
 from raydistill.cli.arguments.given_flags import GivenFlags
 from raydistill.core.errors import RaydistillError
-from raydistill.core.paths import is_sent
-from raydistill.core.redaction import printed_command
+from raydistill.core.text.commands import is_sent
+from raydistill.core.text.redaction import printed_command
 from raydistill.core.units import exact_tokens
 from raydistill.planning.lr_probe import with_probes
 from raydistill.planning.plan import SweepPlan

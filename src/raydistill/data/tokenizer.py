@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raydistill.core.errors import DataError
-from raydistill.core.redaction import printed_command
+from raydistill.core.text.redaction import printed_command
 from raydistill.data.documents import end_of_piece
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from raydistill.core import fault_injection as faults
 from raydistill.core.errors import RaydistillError, SetupError
-from raydistill.core.redaction import printed_command
 from raydistill.core.serialization import to_json
 from raydistill.core.signals import interrupts_held
+from raydistill.core.text.redaction import printed_command
 from raydistill.driver.environment import environment
 from raydistill.driver.session import has_bases, is_finished, train_missing
 from raydistill.driver.tracking_snapshot import for_tracker

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from raydistill.core.redaction import redact
 from raydistill.core.serialization import to_json
+from raydistill.core.text.redaction import redact
 from raydistill.evaluation.performance_drops import tasks_averaged
 from raydistill.planning.cell import ADDED, REFERENCE, Cell, Value
 from raydistill.planning.history.state import (

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from raydistill.core.errors import DataError
 from raydistill.core.parts import MODEL_FAMILY
-from raydistill.core.paths import parts_flag
-from raydistill.core.redaction import printed_command
+from raydistill.core.text.commands import parts_flag
+from raydistill.core.text.redaction import printed_command
 from raydistill.core.units import format_age
 from raydistill.data.corpus.preparation import find_corpus
 from raydistill.data.corpus.request import corpus_request

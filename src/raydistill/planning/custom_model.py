@@ -14,8 +14,8 @@ from pathlib import Path
 
 from raydistill.core.errors import UsageError, unknown
 from raydistill.core.paths import resolve_path
-from raydistill.core.redaction import without_tokens
 from raydistill.core.serialization import digest
+from raydistill.core.text.redaction import without_tokens
 from raydistill.core.units import B, format_tokens
 from raydistill.models.huggingface.checkpoint import (
     DEFAULT_REVISION,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from raydistill.core.errors import UsageError
 from raydistill.core.paths import resolve_path
-from raydistill.core.redaction import printed_command
+from raydistill.core.text.redaction import printed_command
 from raydistill.data.tokenizer import load_tokenizer, shipped_tokenizer
 from raydistill.planning.cell import REFERENCE, BaseRequest, Cell, base_named, reading_alike, settle
 from raydistill.planning.custom_model import CustomModel, as_read_by, revisions, scale_of, up_to

@@ -24,7 +24,7 @@ from raydistill.core.background import repeated
 from raydistill.core.errors import SetupError
 from raydistill.core.paths import check_writable
 from raydistill.core.progress import tracked
-from raydistill.core.redaction import redact
+from raydistill.core.text.redaction import redact
 from raydistill.storage.manifest import MANIFEST
 from raydistill.storage.object_client import open_object_store
 from raydistill.storage.urls import copy_of, url_of

@@ -3,7 +3,7 @@
 import getpass
 import os
 
-from raydistill.core.redaction import redact
+from raydistill.core.text.redaction import redact
 
 VARIABLE = "RAYDISTILL_OWNER"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from raydistill.core.errors import UsageError
-from raydistill.core.redaction import redact
+from raydistill.core.text.redaction import redact
 from raydistill.storage.manifest import write_bytes
 
 DEFAULT_STORAGE = "~/.raydistill"

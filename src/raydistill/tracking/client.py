@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from raydistill.core.errors import SetupError
-from raydistill.core.redaction import printed_command
+from raydistill.core.text.redaction import printed_command
 from raydistill.storage.store import Store
 from raydistill.tracking.destination import pass_by_proxies, sqlite_path
 

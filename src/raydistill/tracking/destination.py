@@ -18,8 +18,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from raydistill.core.errors import SetupError, UsageError
 from raydistill.core.paths import check_writable
-from raydistill.core.redaction import printed_command, redact
 from raydistill.core.serialization import digest
+from raydistill.core.text.redaction import printed_command, redact
 from raydistill.storage.store import Store
 
 _VERSION_QUERY = "SELECT version_num FROM alembic_version"

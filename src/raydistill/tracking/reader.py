@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from raydistill.core.errors import DataError, SetupError, UsageError
-from raydistill.core.redaction import redact
+from raydistill.core.text.redaction import redact
 from raydistill.tracking.client import experiments, open_client, search_runs
 from raydistill.tracking.destination import sqlite_path
 from raydistill.tracking.run_content import RECORD

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from raydistill.core.redaction import redact, redact_value
 from raydistill.core.serialization import digest
+from raydistill.core.text.redaction import redact, redact_value
 from raydistill.specs.results import (
     Finished,
     NoControl,

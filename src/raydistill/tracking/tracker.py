@@ -5,7 +5,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from raydistill.core.redaction import redact
+from raydistill.core.text.redaction import redact
 from raydistill.storage.store import Store
 from raydistill.tracking.records import TrackedSweep
 from raydistill.tracking.sync import Delivery, sync_sweep

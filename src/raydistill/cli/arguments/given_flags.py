@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from raydistill.cli.arguments.parser import bound
 from raydistill.cli.arguments.storage import SCALE_VARIABLE, STORAGE_VARIABLE, TRACKING_VARIABLE
 from raydistill.core.parts import PARTS_VARIABLE
-from raydistill.core.paths import as_submitted, resolve_path
+from raydistill.core.paths import resolve_path
+from raydistill.core.text.commands import as_submitted
 from raydistill.data.sources.source import absolute
 from raydistill.storage.urls import is_url
 

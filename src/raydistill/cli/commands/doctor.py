@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 from raydistill.cli.arguments.storage import tracking_uri_of
 from raydistill.core.errors import RaydistillError, SetupError
-from raydistill.core.redaction import printed_command, redact
 from raydistill.core.signals import interrupts_held
+from raydistill.core.text.redaction import printed_command, redact
 from raydistill.reports.console.console import open_console
 from raydistill.reports.formats.terminal import print_text
 from raydistill.runners.diagnostics.disk import diagnose_storage

@@ -17,7 +17,7 @@ from pathlib import Path
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.paths import resolve_path
 from raydistill.core.progress import tracked
-from raydistill.core.redaction import printed_command
+from raydistill.core.text.redaction import printed_command
 from raydistill.planning.history.sweep_record import SweepRecord, all_records, save_record
 from raydistill.reports.console.console import PipeSafeConsole, open_console
 from raydistill.storage.manifest import MANIFEST, sha256_of, verify, write_bytes

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from raydistill.cli.arguments.storage import tracking_uri_of
 from raydistill.core.errors import SetupError
-from raydistill.core.redaction import redact
 from raydistill.core.signals import STOPPED, TERMINATED, Terminated
+from raydistill.core.text.redaction import redact
 from raydistill.storage.store import Store
 from raydistill.tracking.client import experiments
 from raydistill.tracking.destination import check_destination, default_uri

@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 
 from raydistill.cli.arguments.named_model import NamedModel, open_model
-from raydistill.core.paths import parts_flag, resolve_path, sweep_command
-from raydistill.core.redaction import printed_command
+from raydistill.core.paths import resolve_path
+from raydistill.core.text.commands import parts_flag, sweep_command
+from raydistill.core.text.redaction import printed_command
 from raydistill.data.corpus.heldout_documents import read_documents, read_info
 from raydistill.data.sources.source import absolute
 from raydistill.evaluation.text_tasks import choose_items

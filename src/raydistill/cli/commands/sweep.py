@@ -9,7 +9,8 @@ from pathlib import Path
 
 from raydistill.cli.main import run_sweep
 from raydistill.core.errors import UsageError, error_in, unknown
-from raydistill.core.paths import check_sweep_name, resolve_path, sweep_files
+from raydistill.core.paths import resolve_path
+from raydistill.core.sweep_files import check_sweep_name, sweep_files
 from raydistill.planning.sweep import Sweep
 
 

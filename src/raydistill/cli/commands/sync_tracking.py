@@ -5,7 +5,7 @@ from pathlib import Path
 
 from raydistill.cli.arguments.storage import tracking_uri_of
 from raydistill.core.errors import SetupError, UsageError, unknown
-from raydistill.core.redaction import redact
+from raydistill.core.text.redaction import redact
 from raydistill.driver.environment import environment
 from raydistill.driver.tracking_snapshot import for_tracker
 from raydistill.planning.history.rerun_command import last_command

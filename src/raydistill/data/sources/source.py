@@ -8,7 +8,7 @@ from typing import Protocol
 
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.paths import resolve_path
-from raydistill.core.redaction import without_tokens
+from raydistill.core.text.redaction import without_tokens
 from raydistill.data.documents import Document
 from raydistill.data.sources import embedded, hub
 from raydistill.data.sources.cleaning import TextCleaner

@@ -13,8 +13,8 @@ from typing import Any
 
 from raydistill.core.errors import DataError
 from raydistill.core.paths import resolve_path
-from raydistill.core.redaction import printed_command
 from raydistill.core.serialization import digest
+from raydistill.core.text.redaction import printed_command
 from raydistill.models.huggingface.model_shape import hub_config
 from raydistill.models.huggingface.weight_files import weight_files
 from raydistill.specs.model import HubConfig

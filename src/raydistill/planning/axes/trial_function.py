@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from raydistill.core.errors import RaydistillError, UsageError, error_in
-from raydistill.core.paths import is_project_sweep
+from raydistill.core.sweep_files import is_project_sweep
 from raydistill.planning.cell import Value, format_value
 from raydistill.specs.locations import NONE, check_count, check_location, is_list
 from raydistill.specs.recipe import check_recipe

@@ -6,8 +6,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from raydistill.core.errors import RaydistillError
-from raydistill.core.paths import sweep_command
-from raydistill.core.redaction import redact
+from raydistill.core.text.commands import sweep_command
+from raydistill.core.text.redaction import redact
 from raydistill.core.units import exact_tokens
 from raydistill.planning.axes.change import CHANGE
 from raydistill.planning.cell import Cell, Value

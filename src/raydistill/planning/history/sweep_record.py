@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from raydistill.core.errors import DataError
-from raydistill.core.redaction import without_tokens
 from raydistill.core.serialization import from_json, to_json
+from raydistill.core.text.redaction import without_tokens
 from raydistill.planning.artifacts import Artifacts, layer_request
 from raydistill.planning.cell import ADDED, REFERENCE, Cell, axes_of
 from raydistill.planning.lr_probe import (

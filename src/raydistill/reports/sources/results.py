@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from raydistill.core.errors import SetupError, UsageError, unknown
 from raydistill.core.paths import resolve_path
-from raydistill.core.redaction import redact
+from raydistill.core.text.redaction import redact
 from raydistill.reports.sources.from_store import from_store
 from raydistill.reports.trial_rows import trial_rows
 from raydistill.storage.object_store import download

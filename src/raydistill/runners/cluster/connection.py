@@ -27,8 +27,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raydistill.core import fault_injection as faults
 from raydistill.core.cpus import available_cpus
 from raydistill.core.errors import SetupError, UsageError
-from raydistill.core.redaction import RedactingFormatter, redact
 from raydistill.core.signals import interrupts_held, raise_on_sigterm
+from raydistill.core.text.redaction import RedactingFormatter, redact
 from raydistill.runners.cluster.failures import likely_cause, readable_error
 from raydistill.runners.cluster.local_copy import sync_driver
 from raydistill.runners.cluster.own_parts import with_own_parts

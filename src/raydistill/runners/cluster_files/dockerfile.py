@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from raydistill.core.errors import unknown
-from raydistill.core.redaction import looks_secret
+from raydistill.core.text.redaction import looks_secret
 from raydistill.runners.cluster_files.rules import image_problem, text_problem
 from raydistill.runners.cluster_files.yaml_documents import Problem
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from importlib import metadata
 
 from raydistill import __version__
-from raydistill.core.redaction import holds_token, looks_secret
+from raydistill.core.text.redaction import holds_token, looks_secret
 from raydistill.runners.cluster_files.yaml_documents import KeyPath, Problem, YamlDocument, at
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  (what is looked for)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from raydistill.core.errors import SetupError
-from raydistill.core.redaction import redact
+from raydistill.core.text.redaction import redact
 from raydistill.runners.diagnostics.finding import Finding, Level, ok
 from raydistill.storage.object_store import ObjectStore, object_store_of
 

@@ -24,7 +24,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from raydistill.core.errors import OwnCodeError
 from raydistill.core.parts import own_errors_named
-from raydistill.core.redaction import redact
+from raydistill.core.text.redaction import redact
 from raydistill.core.units import format_age
 from raydistill.runners.cluster.connection import WORKER_CPU, configured, device_need
 from raydistill.runners.cluster.failures import ATTEMPTS, DIED, Reached, Retries, nothing_kept
