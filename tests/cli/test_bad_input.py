@@ -74,7 +74,7 @@ PLANNING = [
     ("--reference laptop@80B", "reference 'laptop@80B' has another tokenizer"),
     ("--reference smoke --search tpe --trials 2", "--reference goes with --search grid or"),
     ("--loss kd+temperature=0", "temperature is '0', it must be a number above 0"),
-    ("--loss kd+kl=1.5", "weight kl is '1.5', it must be from 0 to 1"),
+    ("--loss kd+kl=1.5", "weight kl is '1.5', it must be a number from 0 to 1"),
     ("--loss kd+temprature=2", "Did you mean 'temperature'?"),
     ("--loss lm+kl=1", "'lm' has no teacher, and so no settings"),
     ("--teacher-placement nearby", "no teacher placement 'nearby'"),

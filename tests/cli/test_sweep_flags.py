@@ -146,6 +146,7 @@ def test_several_values_of_a_recipe_field_are_an_axis_however_they_are_written()
     ("flags", "message"),
     [
         ("--set lr=1e-4,fast", "peak_lr is 'fast': it must be a number, above 0 and finite"),
+        ("--set loss=kd", "--set loss: that is a flag of its own, --loss"),
         ("--set optimizer=lion,adam", "no optimizer 'adam'. Did you mean 'adamw'"),
         ("--set weight_decay=0,2", "weight_decay is 2.0: it must be a number, at least 0 and bel"),
         ("--set batch_tokens=512,513", "batch_tokens is 513, not a multiple"),

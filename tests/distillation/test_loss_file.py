@@ -36,8 +36,8 @@ def test_the_settings_of_a_loss_are_the_keywords_of_its_function(read):
     ("setting", "text", "value"),
     [
         ("alpha", "0.25", 0.25),
-        ("alpha", "0.2", "from 0.25 to 1"),
-        ("alpha", "nan", "from 0.25 to 1"),
+        ("alpha", "0.2", "a number from 0.25 to 1"),
+        ("alpha", "nan", "a number from 0.25 to 1"),
         ("steps", "8", 8),
         ("steps", "8.0", 8),
         ("steps", "2.5", "a whole number from 1 to 8"),
@@ -45,7 +45,7 @@ def test_the_settings_of_a_loss_are_the_keywords_of_its_function(read):
         ("shift", "-1e9", -1e9),
         ("shift", "inf", "a number"),
         ("hidden", "1", 1.0),
-        ("hidden", "1.5", "from 0 to 1"),
+        ("hidden", "1.5", "a number from 0 to 1"),
     ],
 )
 def test_a_setting_is_a_number_in_its_range(read, setting, text, value):

@@ -56,8 +56,7 @@ class Setting:
             return number
         if math.isinf(self.highest):
             return f"{number} {'above' if self.above else 'from'} {self.lowest:g}"
-        words = f"from {self.lowest:g} to {self.highest:g}"
-        return f"{number} {words}" if isinstance(self.default, int) else words
+        return f"{number} from {self.lowest:g} to {self.highest:g}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -118,6 +118,8 @@ def _axis(name: str, sweep: Sweep) -> str:
     """
     if name in sweep.axes:
         return name
+    if name in (*FIELDS, *TRAINING_FIELDS):
+        raise UsageError(f"--set {name}: that is a flag of its own, --{name}")
     field = field_named(name)
     return field if field in sweep.axes else axis_name(field)
 
