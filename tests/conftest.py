@@ -52,8 +52,10 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True)
 def nothing_left(request):
     """A Ray session, or a CPU of the shared Ray, that a test kept would be missing to the next."""
-    before = ray_is_on()  # a module's own
+    before, mode = ray_is_on(), os.environ.get("RAY_AUTH_MODE")  # a module's own
     yield
+    if os.environ.get("RAY_AUTH_MODE") != mode:
+        pytest.fail("Ray gave this process a token for good: the shared Ray, without one, hangs")
     if ray_is_on() and not before:
         sys.modules["ray"].shutdown()
         pytest.fail("left a Ray session open")
