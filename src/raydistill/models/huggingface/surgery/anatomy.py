@@ -18,6 +18,12 @@ from raydistill.models.huggingface.checkpoint import read_config, refuse_without
 from raydistill.models.huggingface.loading import first_words
 from raydistill.models.huggingface.model_shape import blocks_prefix
 from raydistill.models.huggingface.safetensors_header import tensor_shapes
+from raydistill.models.huggingface.surgery.finding import (
+    as_written,
+    block_list,
+    depth_fields,
+    language_part,
+)
 from raydistill.models.huggingface.surgery.layer_fields import (
     CannotLeaveError,
     fields_without,
@@ -65,9 +71,9 @@ def read_anatomy(folder: Path) -> Anatomy:
     if says_tied(fields) and not ties_head(fields, files):
         fields["tie_word_embeddings"] = settings.tie_word_embeddings = False
     model = _described(folder, settings)
-    part, depth = _depth_of(folder, settings)
+    part, depth = language_part(folder, settings)
     num_layers = int(getattr(getattr(settings, part) if part else settings, depth))
-    blocks = _block_list(folder, model, num_layers)
+    blocks = block_list(folder, model, num_layers)
     prefix = _prefix_in_files(folder, shapes, blocks, num_layers)
     if _are_alike(model.get_submodule(blocks)):
         of_blocks = {n: s for n, s in shapes.items() if n.startswith(f"{prefix}.")}
@@ -111,11 +117,8 @@ def config_without(anatomy: Anatomy, kept: Sequence[int], *, ends: bool) -> dict
         raise CannotLeaveError(
             f"a {part.model_type!r} cannot lose these layers: {refusal}{hint}"
         ) from None
-    changed |= {name: len(kept) for name in (anatomy.depth, "num_blocks") if name in known}
-    aliases = {old: new for new, old in (getattr(part, "attribute_map", None) or {}).items()}
-    for name, value in changed.items():
-        names = {name, aliases.get(name, name)} & set(written) or {name}
-        written.update(dict.fromkeys(names, value))
+    changed |= depth_fields(part, anatomy.depth, len(kept))
+    written.update(as_written(part, written, changed))
     config.setdefault("architectures", [anatomy.class_name])
     return config
 
@@ -178,53 +181,6 @@ def _described(folder: Path, settings: Any) -> nn.Module:
             f"{first_words(error)}"
         ) from error
     return model
-
-
-def _depth_of(folder: Path, settings: Any) -> tuple[str, str]:
-    """The part of the config with the language model's fields, and its field with the depth."""
-    part = ""
-    text = None
-    try:
-        text = settings.get_text_config(decoder=True)
-    except ValueError:
-        text = getattr(settings, "decoder", None)
-    if text is not None and text is not settings:
-        part = next((n for n, v in vars(settings).items() if v is text), "")
-    fields = getattr(settings, part) if part else settings
-    names = ["decoder_layers", "num_decoder_layers", "num_layers"]
-    names.append((fields.attribute_map or {}).get("num_hidden_layers", "num_hidden_layers"))
-    for name in names:
-        if isinstance(getattr(fields, name, None), int):
-            return part, name
-    raise DataError(
-        f"{folder / 'config.json'} of a {settings.model_type!r} has none of {', '.join(names)}: "
-        "it does not say how many layers there are"
-    )
-
-
-def _block_list(folder: Path, model: nn.Module, num_layers: int) -> str:
-    """The name of the list of blocks in the stock model."""
-    lists = [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.ModuleList) and len(module) == num_layers
-    ]
-    outermost = [n for n in lists if not any(n.startswith(f"{other}.") for other in lists)]
-    decoder = getattr(model, "get_decoder", lambda: None)()
-    within = [n for n in outermost if _is_within(model, n, decoder)] or outermost
-    text = [n for n in within if not re.search(r"vision|visual|audio|image", n)]
-    if len(text) == 1:
-        return str(text[0])
-    raise DataError(
-        f"{folder}: a {type(model).__name__} of {num_layers} layers has {len(text)} lists of so "
-        f"many modules ({', '.join(text) or 'none'}), not one: its layers are not blocks that can "
-        "leave"
-    )
-
-
-def _is_within(model: nn.Module, name: str, part: nn.Module | None) -> bool:
-    blocks = model.get_submodule(name)
-    return part is not None and any(module is blocks for module in part.modules())
 
 
 def _prefix_in_files(
