@@ -201,8 +201,8 @@ def works(count, done=0):
     """Trainings of which number n costs n FLOPs; the `done` dearest are done."""
     return [
         Work(
-            scale="smoke", loss="lm", blocks=8, tokens=1, flops_exact=n, flops_paper=n, devices=1,
-            done=n > count - done, kept_bytes=1, working_bytes=1,
+            scale="smoke", loss="lm", blocks=8, pass_flops=1, tokens=1, flops_exact=n,
+            flops_paper=n, devices=1, done=n > count - done, kept_bytes=1, working_bytes=1,
         )
         for n in range(1, count + 1)
     ]  # fmt: skip

@@ -10,7 +10,7 @@ from raydistill.planning.preview.forecast import forecast
 from raydistill.training.throughput import Pace, Rate, Unmeasured
 
 TRIAL = Work(
-    scale="smoke", loss="lm", blocks=8, tokens=3 * M, flops_exact=36 * 10**12,
+    scale="smoke", loss="lm", blocks=8, pass_flops=10**6, tokens=3 * M, flops_exact=36 * 10**12,
     flops_paper=20 * 10**12, devices=1, done=False, kept_bytes=4 * M, working_bytes=30 * M,
 )  # fmt: skip
 BASE = replace(TRIAL, blocks=10, tokens=10 * M, flops_exact=72 * 10**12, working_bytes=60 * M)

@@ -151,7 +151,7 @@ def of_trial(
         base=origin_of(request.cell.base, request.base_sha256),
         weights_sha256=trained.weights_sha256,
         kept=trained.kept,
-        num_params=parameters(trained.model, trained.model.num_layers - len(trained.kept)),
+        num_params=parameters(trained.model, trained.removed),
         dtype="float32",
         small_scale=sweep.small_scale,
         from_scratch=isinstance(trained.spec.base, RandomBase),

@@ -142,7 +142,7 @@ def objectives(finished: Finished, which: Half, averaged: Collection[str]) -> di
     return {
         "delta_nll": delta_nll(finished, which),
         "downstream": _downstream_drop_pct(finished, which, averaged),
-        "parameters": parameters(trained.model, trained.model.num_layers - len(trained.kept)),
+        "parameters": parameters(trained.model, trained.removed),
         "flops": trained.cost.flops_exact,
     }
 

@@ -12,18 +12,33 @@ context and V the vocabulary, a token costs
     head                               2·V·d         2·V·d            2·V·d
 
 in the PaLM family; blocks of other families give the size of their matrices and the width of
-their attention (`HubConfig`).
+their attention (`HubConfig`). Of a mixture of experts both rules count those that a token goes
+to. Of a recurrence (Mamba, linear attention) the projections and convolutions are counted, and
+what it does with its state is not.
 
 So a frozen block costs 4 FLOPs a parameter, not 6: gradients still pass through it, and even
 the first block needs its input's gradient, because the embedding always learns. Attention
 counts the whole T × T square, which the MATH backend computes.
+
+Where blocks differ, sums are over those that stay. What is asked by a count of them is about:
+so many mean blocks.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import fields, replace
 
-from raydistill.specs.model import HubConfig, ModelConfig
+from raydistill.specs.model import (
+    BlockSizes,
+    HubConfig,
+    MixedHubConfig,
+    ModelConfig,
+    routed_experts,
+    router_buffers,
+)
 from raydistill.specs.trial import DropPlan, Recipe
+
+Blocks = Collection[int] | int  # their numbers, or how many
 
 
 def block_parameters(dim: int) -> int:
@@ -38,34 +53,84 @@ def block_parameters(dim: int) -> int:
     return fused_in + fused_out + norms
 
 
-def parameters(model: ModelConfig, removed: int = 0) -> int:
-    """Parameters of `model` once `removed` of its blocks have left.
+def block_sizes(model: ModelConfig) -> tuple[BlockSizes, ...]:
+    """The size of every block of a model."""
+    if isinstance(model, MixedHubConfig):
+        return model.blocks
+    if isinstance(model, HubConfig):
+        size, experts = model.block_parameters - router_buffers(model), routed_experts(model)
+        alike = BlockSizes(
+            parameters=size,
+            active=size - experts.idle,
+            products=model.block_products - sum(experts),
+            attention_width=model.attention_width,
+        )
+    else:
+        size = block_parameters(model.dim)
+        alike = BlockSizes(
+            parameters=size, active=size, products=10 * model.dim**2, attention_width=model.dim
+        )
+    return (alike,) * model.num_layers
+
+
+def of_mean_blocks(model: ModelConfig) -> ModelConfig:
+    """The model with blocks of their mean size, for when it is not known which of them leave."""
+    if not isinstance(model, MixedHubConfig):
+        return model
+    names = [field.name for field in fields(BlockSizes)]
+    sums = {name: [getattr(block, name) for block in model.blocks] for name in names}
+    mean = BlockSizes(**{name: sum(values) // len(model.blocks) for name, values in sums.items()})
+    return replace(model, blocks=(mean,) * len(model.blocks))
+
+
+def parameters(model: ModelConfig, removed: Blocks = 0) -> int:
+    """Parameters of `model` once these blocks have left; of a count, about, where they differ.
 
     >>> paper = ModelConfig(
     ...     family="palm", num_layers=24, dim=1024, num_heads=16, vocab_size=50_304, context=2048
     ... )
-    >>> parameters(paper), parameters(paper, removed=12)
-    (303515648, 177514496)
+    >>> parameters(paper), parameters(paper, removed=12), parameters(paper, removed=range(1, 13))
+    (303515648, 177514496, 177514496)
     """
-    num_blocks = model.num_layers - removed
-    if isinstance(model, HubConfig):
-        return model.other_parameters + num_blocks * model.block_parameters
-    return model.vocab_size * model.dim + num_blocks * block_parameters(model.dim) + 2 * model.dim
+    sizes = [block.parameters + block.tables for block in block_sizes(model)]
+    return _other_parameters(model) + sum(sizes) - _sum(sizes, removed)
 
 
-def _block_flops(model: ModelConfig) -> tuple[int, int]:
-    """FLOPs of one token's forward pass through a block: projections, and attention."""
+def active_parameters(model: ModelConfig, removed: Blocks = 0) -> int:
+    """Those of `parameters` that a token uses: fewer in a mixture of experts."""
+    sizes = [block.active + block.tables for block in block_sizes(model)]
+    return _other_parameters(model) + sum(sizes) - _sum(sizes, removed)
+
+
+def _other_parameters(model: ModelConfig) -> int:
     if isinstance(model, HubConfig):
-        return 2 * model.block_products, 4 * model.context * model.attention_width
-    return 20 * model.dim**2, 4 * model.context * model.dim
+        return model.other_parameters
+    return model.vocab_size * model.dim + 2 * model.dim
+
+
+def _sum(sizes: Sequence[int], blocks: Blocks) -> int:
+    """The sum over blocks; of so many of mean size, if a count is given."""
+    if not isinstance(blocks, int):
+        return sum(sizes[block] for block in blocks)
+    return sum(sizes) * blocks // len(sizes) if sizes else 0
+
+
+def _projections(model: ModelConfig, blocks: Blocks) -> int:
+    """FLOPs of one token's forward pass through the matrices of blocks."""
+    return _sum([2 * (b.products + b.tables_products) for b in block_sizes(model)], blocks)
+
+
+def _attention(model: ModelConfig, blocks: Blocks) -> int:
+    """FLOPs of one token's forward pass through the attention of blocks."""
+    return _sum([4 * model.context * b.attention_width for b in block_sizes(model)], blocks)
 
 
 def paper_flops(
     model: ModelConfig, plan: DropPlan, recipe: Recipe, teachers: Sequence[ModelConfig] = ()
 ) -> int:
     """The paper's rule: 6 · parameters left · budget, and 2 · a teacher's (Table 4)."""
-    student = 6 * parameters(model, removed=len(plan.drops)) * recipe.budget_tokens
-    return student + sum(2 * parameters(teacher) * recipe.budget_tokens for teacher in teachers)
+    student = 6 * active_parameters(model, removed=plan.layers) * recipe.budget_tokens
+    return student + sum(2 * active_parameters(t) * recipe.budget_tokens for t in teachers)
 
 
 def exact_flops(
@@ -77,44 +142,46 @@ def exact_flops(
     forward pass per token of the budget; the warm phase has none.
     """
     times = sorted({0, recipe.total_tokens, *(drop.at_tokens for drop in plan.drops)})
-    learning = model.num_layers - len(plan.drops)
+    learning = [layer for layer in range(model.num_layers) if layer not in plan.layers]
     flops = sum(forward_flops_per_token(teacher) * recipe.budget_tokens for teacher in teachers)
     for start, end in itertools.pairwise(times):
-        frozen = len(plan.drops) - len(plan.due(start))
+        frozen = set(plan.layers) - set(plan.due(start))
         flops += (end - start) * training_flops_per_token(model, learning=learning, frozen=frozen)
     return flops
 
 
-def training_flops_per_token(model: ModelConfig, *, learning: int, frozen: int) -> int:
+def training_flops_per_token(model: ModelConfig, *, learning: Blocks, frozen: Blocks) -> int:
     """FLOPs of one token, forward and backward, through the blocks and the head."""
-    projections, attention = _block_flops(model)
+    learn, freeze = _projections(model, learning), _projections(model, frozen)
+    attention = _attention(model, learning) + _attention(model, frozen)
     head = 2 * model.vocab_size * model.dim
-    blocks = learning + frozen
-    forward = blocks * (projections + attention) + head
-    by_input = blocks * (projections + 2 * attention) + head
-    by_weights = learning * projections + head
+    forward = learn + freeze + attention + head
+    by_input = learn + freeze + 2 * attention + head
+    by_weights = learn + head
     return forward + by_input + by_weights
 
 
-def equal_flops_share(student: ModelConfig, removed: int, teacher: ModelConfig) -> float:
+def equal_flops_share(student: ModelConfig, removed: Blocks, teacher: ModelConfig) -> float:
     """The share of a teacher-free budget that KD trains on for the same FLOPs (METHOD 7).
 
     By the paper's rule: 6·N_student / (6·N_student + 2·N_teacher).
     """
-    student_flops = 6 * parameters(student, removed)
-    return student_flops / (student_flops + 2 * parameters(teacher))
+    student_flops = 6 * active_parameters(student, removed)
+    return student_flops / (student_flops + 2 * active_parameters(teacher))
 
 
 def gap_cost_tokens(model: ModelConfig, count: int, gap_tokens: int) -> float:
     """The tokens of healing that cost as much as the gaps do, by the exact rule.
 
-    The i-th block to leave, from 0, stays frozen for i gaps.
+    The i-th block to leave, from 0, stays frozen for i gaps. Where blocks differ: about.
     """
     student = training_flops_per_token(model, learning=model.num_layers - count, frozen=0)
     with_one = training_flops_per_token(model, learning=model.num_layers - count, frozen=1)
     return gap_tokens * count * (count - 1) / 2 * (with_one - student) / student
 
 
-def forward_flops_per_token(model: ModelConfig) -> int:
-    """FLOPs of one token through the whole model without gradients, as in a teacher."""
-    return model.num_layers * sum(_block_flops(model)) + 2 * model.vocab_size * model.dim
+def forward_flops_per_token(model: ModelConfig, removed: Collection[int] = ()) -> int:
+    """FLOPs of one token through the blocks that stay and the head, without gradients."""
+    stay = [layer for layer in range(model.num_layers) if layer not in removed]
+    head = 2 * model.vocab_size * model.dim
+    return _projections(model, stay) + _attention(model, stay) + head

@@ -151,6 +151,11 @@ class Trained:
     started_s: float  # seconds since 1970
     ended_s: float
 
+    @property
+    def removed(self) -> tuple[int, ...]:
+        """The layers of the base that left, ascending."""
+        return tuple(layer for layer in range(self.model.num_layers) if layer not in self.kept)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialResult:

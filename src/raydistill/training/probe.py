@@ -28,7 +28,7 @@ from raydistill.specs.evaluation import TaskSource
 from raydistill.specs.flops import exact_flops, parameters
 from raydistill.specs.model import ModelConfig
 from raydistill.specs.results import Progress
-from raydistill.specs.trial import DropPlan, Recipe, TrainSpec
+from raydistill.specs.trial import DropPlan, LayerDrop, Recipe, TrainSpec
 from raydistill.storage.store import Store
 from raydistill.training.devices import forget_peak_bytes, free_bytes, keep_peak, peak_bytes, timed
 from raydistill.training.jobs import HELDOUT_AT, ProbeJob, Variant
@@ -77,14 +77,18 @@ def _short(recipe: Recipe, devices: int) -> Recipe:
 
 
 def _step_flops(job: ProbeJob, variant: Variant, recipe: Recipe) -> int:
-    student = replace(job.model, num_layers=job.model.num_layers - variant.removed)
+    gone = DropPlan(drops=tuple(LayerDrop(at_tokens=0, layer=n) for n in _leaving(variant)))
     one_step = replace(recipe, budget_tokens=recipe.batch_tokens)
-    return exact_flops(student, DropPlan(), one_step, variant.teachers)
+    return exact_flops(job.model, gone, one_step, variant.teachers)
+
+
+def _leaving(variant: Variant) -> range:
+    return range(1, 1 + variant.removed)
 
 
 def _too_large(job: ProbeJob, variant: Variant, recipe: Recipe, peak: Peak, world: World) -> str:
     """Why a variant cannot be tried on this device; empty if it can."""
-    needed = 12 * parameters(job.model, variant.removed)  # weights, gradients, momentum
+    needed = 12 * parameters(job.model, _leaving(variant))  # weights, gradients, momentum
     needed += sum(4 * parameters(teacher) for teacher in variant.teachers)
     if needed > (free := free_bytes(world)):
         return (
@@ -103,7 +107,7 @@ def _too_large(job: ProbeJob, variant: Variant, recipe: Recipe, peak: Peak, worl
 def _pace(job: ProbeJob, variant: Variant, recipe: Recipe, world: World) -> Pace:
     forget_peak_bytes(world)
     student = Student(build(job.model, seed=0))
-    student.remove(range(1, 1 + variant.removed))
+    student.remove(_leaving(variant))
     student.model.to(world.device)
     step_s = _step_s(student, job, variant, recipe, world)
     evaluate_s = _evaluate_s(student.model, job, world)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from raydistill.models.huggingface.safetensors_header import is_count
-from raydistill.specs.model import max_positions
+from raydistill.specs.model import max_positions, text_fields
 
 _ALIASES = {"rwkv": "context_length", "kimi_linear": "model_max_length"}
 _ENDLESS = int(1e30)  # as a tokenizer's length: none
@@ -67,11 +67,14 @@ CLASS_POSITIONS = {  # by `model_type`, of decoders with a number of layers
 
 def positions_of(folder: Path, fields: Mapping[str, Any]) -> int:
     """The positions of the checkpoint in a folder, by its config.json; 0 if nothing says."""
-    given = dict(fields)
-    if not {"n_positions", "max_position_embeddings"} & set(fields):
-        alias = _ALIASES.get(fields["model_type"], "")
-        default = CLASS_POSITIONS.get(fields["model_type"], 0)
-        given["max_position_embeddings"] = fields.get(alias, default)
+    text = text_fields(fields)
+    given = {**fields, **text}
+    if not {"n_positions", "max_position_embeddings"} & set(given):
+        of_type = str(fields["model_type"])
+        own_type = str(text.get("model_type", f"{of_type}_text"))
+        alias = _ALIASES.get(own_type, "")
+        default = CLASS_POSITIONS.get(own_type, 0)
+        given["max_position_embeddings"] = text.get(alias, default)
     return max_positions(given) or _of_tokenizer(folder)
 
 

@@ -99,8 +99,7 @@ def layers_of(state: CellState) -> Layers:
     """The layers that were removed; of most students trained elsewhere they are not known."""
     if ADDED not in state.cell.values or not isinstance(state.outcome, Finished):
         return state.spec.plan.layers
-    trained = state.outcome.result.trained
-    return tuple(layer for layer in range(trained.model.num_layers) if layer not in trained.kept)
+    return state.outcome.result.trained.removed
 
 
 def layer_map_of(state: CellState) -> str:

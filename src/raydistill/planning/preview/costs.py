@@ -18,6 +18,7 @@ from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.flops import (
     exact_flops,
     forward_flops_per_token,
+    of_mean_blocks,
     paper_flops,
     parameters,
 )
@@ -42,6 +43,7 @@ class Work:
     scale: str
     loss: str
     blocks: int  # of the student
+    pass_flops: int  # of one token's forward pass through the student
     tokens: int
     flops_exact: int
     flops_paper: int
@@ -88,15 +90,17 @@ def trial_work(planned: PlannedTrial, store: Store) -> Work:
         done = planned.has_final_id and trained
     else:
         plan, done = stand_in_plan(cell.request, planned.scale), False
+        model = of_mean_blocks(model)  # which of them leave is not known
     teacher = cell.teacher
     cached = bool(cell.request.excerpt)
     teachers = () if cached or isinstance(teacher, NoTeacher) else (teacher.scale.model,)
     flops, own_flops = (exact_flops(model, plan, recipe, who) for who in (teachers, ()))
-    before, after = parameters(model), parameters(model, removed=len(plan.drops))
+    before, after = parameters(model), parameters(model, removed=plan.layers)
     return Work(
         scale=planned.scale.name,
         loss=pace_name(cell.request.loss, cached),
         blocks=model.num_layers - len(plan.drops),
+        pass_flops=forward_flops_per_token(model, removed=plan.layers),
         tokens=recipe.total_tokens,
         flops_exact=flops,
         flops_paper=paper_flops(model, plan, recipe, teachers),
@@ -164,6 +168,7 @@ def base_work(scale: Scale, artifacts: Artifacts, ages: Sequence[Age]) -> Work:
         scale=scale.name,
         loss=TEACHER_FREE,
         blocks=scale.model.num_layers,
+        pass_flops=forward_flops_per_token(scale.model),
         tokens=recipe.total_tokens,
         flops_exact=exact_flops(scale.model, plan, recipe),
         flops_paper=paper_flops(scale.model, plan, recipe),

@@ -1,7 +1,7 @@
 """What a plan costs on devices that are not at hand: hours and money as ranges, part by part."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from raydistill.core.units import format_flops, format_seconds
 from raydistill.evaluation.scoring import expected_tokens, requested_scores
@@ -42,9 +42,8 @@ class Estimator:
     def runs_of(self, work: Work) -> tuple[Run, ...]:
         """What a trial does: it trains, its teacher answers, and it is measured."""
         scale = self.scales[work.scale]
-        student = replace(scale.model, num_layers=work.blocks)
         tokens = self.score_tokens[scale.name] + self.curve_tokens[scale.name]
-        measuring = tokens * forward_flops_per_token(student)
+        measuring = tokens * work.pass_flops
         own = work.flops_exact - work.teacher_flops
         return (
             Run(part="trials", flops=own, precision=work.precision),

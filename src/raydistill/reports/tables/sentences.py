@@ -76,7 +76,7 @@ def references(block: RowBlock) -> tuple[str, ...]:
         for cell in row.cells
         if isinstance(cell.outcome, Measured)
     ]
-    sizes = sorted({parameters(t.model, t.model.num_layers - len(t.kept)) for t in results})
+    sizes = sorted({parameters(t.model, t.removed) for t in results})
     students = f"; the students have {joined(map(format_tokens, sizes))}" if sizes else ""
     return tuple(
         f"{row.name} is a reference of {format_tokens(row.first.num_params)} parameters, "
