@@ -42,6 +42,11 @@ class Decoder(nn.Module, ABC):
         """Positions within which `visible_BTT` alone decides: the smallest window of a block."""
         return self.config.max_length
 
+    @property
+    def leaves_unused(self) -> bool:
+        """Whether a step may leave a parameter that learns without a gradient."""
+        return False
+
     @abstractmethod
     def head(self, hidden_D: Tensor) -> Tensor:
         """Logits [..., V] of hidden states [..., D]."""

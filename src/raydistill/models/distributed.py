@@ -11,6 +11,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from raydistill.models.decoder import Decoder
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class World:
@@ -45,9 +47,11 @@ class World:
             return torch.cuda.get_device_name(self.device)
         return self.device.type
 
-    def wrap(self, model: nn.Module) -> nn.Module:
+    def wrap(self, model: Decoder) -> nn.Module:
         """`model` with gradients averaged over ranks. Freeze layers before, remove them after."""
-        return DistributedDataParallel(model) if self.size > 1 else model
+        if self.size == 1:
+            return model
+        return DistributedDataParallel(model, find_unused_parameters=model.leaves_unused)
 
     def shard(self, model: nn.Module, blocks: Iterable[nn.Module]) -> None:
         """Shard `model` over the ranks, block by block (FSDP2)."""

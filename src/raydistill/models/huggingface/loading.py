@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from raydistill.core.errors import DataError
 from raydistill.core.progress import in_parts, tracked
@@ -18,6 +18,8 @@ from raydistill.models.huggingface.checkpoint import (
     read_checkpoint,
     stored_base_path,
 )
+from raydistill.models.huggingface.surgery.layer_fields import CannotLeaveError
+from raydistill.models.huggingface.surgery.live_model import passing
 from raydistill.models.student import Student
 from raydistill.models.weights import store_base
 from raydistill.specs.flops import parameters
@@ -66,8 +68,16 @@ def load_pretrained(checkpoint: HubCheckpoint) -> HubDecoder:
                 raise DataError(f"{folder} cannot be loaded: {first_words(error)}") from error
         with part(1, "checking"):
             check_tensors(folder, model, loading_info)
-    decoder = HubDecoder(checkpoint.model, model)
-    _check_same(checkpoint, decoder)
+    try:
+        decoder = HubDecoder(checkpoint.model, model)
+        _check_same(checkpoint, decoder)
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"{folder}: a {type(model).__name__} does not answer to tokens alone, without a cache: "
+            f"{first_words(error)}"
+        ) from error
     return decoder
 
 
@@ -161,12 +171,41 @@ def _described(key: str | tuple[str, Any, Any]) -> str:
 
 @torch.no_grad()
 def _check_same(checkpoint: HubCheckpoint, decoder: HubDecoder) -> None:
-    """Refuse a family whose head does more than `HubDecoder.head`."""
+    """Refuse a family of which a decoder, whole or without a block, is not the stock model."""
     tokens_BT = torch.arange(8)[None] % checkpoint.model.vocab_size
+    what = f"{checkpoint.folder}: a {type(decoder.inner).__name__}"
     with decoder.evaluating():
-        ours, stock = decoder(tokens_BT), decoder.inner(tokens_BT).logits
-    if not torch.allclose(ours.float(), stock.float(), atol=_TOLERANCE, rtol=_TOLERANCE):
-        raise DataError(
-            f"{checkpoint.folder}: the head of a {type(decoder.inner).__name__} does more than a "
-            "product with the last hidden state; this family is not supported"
-        )
+        if not _is_close(decoder(tokens_BT), _stock_logits(decoder, tokens_BT)):
+            raise DataError(
+                f"{what} makes more of its text than blocks and a head: sweeps and scores read none"
+            )
+        if (layer := _one_that_leaves(decoder)) is None:
+            return
+        with passing(decoder.inner, decoder.layers.list, (layer,)):
+            passed_BTV = _stock_logits(decoder, tokens_BT)
+        with decoder.skipping((layer,)):
+            if not _is_close(decoder(tokens_BT), passed_BTV):
+                raise DataError(
+                    f"{what} without layer {layer} is not the model in which that layer passes on "
+                    "its input: no layers can be taken out of it"
+                )
+
+
+def _stock_logits(decoder: HubDecoder, tokens_BT: Tensor) -> Tensor:
+    logits: Tensor = decoder.inner(input_ids=tokens_BT, use_cache=False).logits
+    return logits
+
+
+def _is_close(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one.float(), other.float(), atol=_TOLERANCE, rtol=_TOLERANCE)
+
+
+def _one_that_leaves(decoder: HubDecoder) -> int | None:
+    """A layer within that can leave alone; None if its config can say so of none."""
+    for layer in range(1, len(decoder.blocks) - 1):
+        try:
+            with decoder.skipping((layer,)):
+                return layer
+        except CannotLeaveError:
+            continue
+    return None

@@ -19,6 +19,7 @@ from raydistill.core.errors import SetupError, UsageError
 from raydistill.core.paths import resolve_path
 from raydistill.core.progress import growing
 from raydistill.models.families.hub import HubDecoder, be_quiet, original_settings
+from raydistill.models.huggingface.surgery.finding import cut_table
 from raydistill.storage.output_folder import output_folder, write_errors
 
 COPIED = (  # from the folder of the checkpoint, as they are
@@ -102,9 +103,7 @@ def copy_tokenizer_files(source: Path, to: Path) -> None:
 def _settings(decoder: HubDecoder) -> dict[str, Any]:
     """The config that came with the checkpoint, for the layers that stay."""
     settings = {"architectures": [type(decoder.inner).__name__]}
-    settings |= original_settings(decoder.config)
-    depth = "num_hidden_layers" if "num_hidden_layers" in settings else "n_layer"
-    return settings | decoder.per_layer() | {depth: len(decoder.blocks)}
+    return settings | decoder.layers.written_fields(original_settings(decoder.config))
 
 
 def written_dtype(decoder: HubDecoder) -> torch.dtype:
@@ -120,9 +119,10 @@ def _cast(decoder: HubDecoder, dtype: torch.dtype) -> dict[str, Tensor]:
     """The stock model's tensors in `dtype`; tied ones stay one tensor."""
     cast: dict[int, Tensor] = {}
     tensors: dict[str, Tensor] = decoder.inner.state_dict(keep_vars=True)
-    for tensor in tensors.values():
-        floats = tensor.is_floating_point()
-        cast.setdefault(id(tensor), tensor.detach().to(dtype) if floats else tensor)
+    layers = decoder.layers
+    for name, tensor in tensors.items():
+        stays = cut_table(name, tensor.detach(), len(layers.blocks), layers.kept)
+        cast.setdefault(id(tensor), stays.to(dtype) if stays.is_floating_point() else stays)
     return {name: cast[id(tensor)] for name, tensor in tensors.items()}
 
 

@@ -1,10 +1,8 @@
 """A written folder, loaded by the stock class, against the whole model whose blocks pass."""
 
-import contextlib
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +13,13 @@ from raydistill.core.errors import DataError
 from raydistill.core.progress import in_parts
 from raydistill.models.huggingface.loading import check_tensors, first_words, load_stock
 from raydistill.models.huggingface.surgery.anatomy import Anatomy, read_settings
+from raydistill.models.huggingface.surgery.finding import WINDOWS, language_part
+from raydistill.models.huggingface.surgery.live_model import passing
 
 TOLERANCE = 1e-4  # of the largest logit; both compute the same, in the same order
 _MORE_TOKENS = 8  # than a sliding window
 _LONGEST = 4096  # tokens, whatever the window
-_CARRIED = {"prev_router_hidden_states"}  # beside the hidden state, from block to block
 _NEW_TOKENS = 4  # generated with a cache
-_WINDOWS = ("sliding_window", "attention_window_size", "attention_chunk_size", "window_size",
-            "local_attention")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +47,7 @@ def check_same(anatomy: Anatomy, gone: Sequence[int], written: Path) -> int:
     with in_parts("checking what was written", "", 2) as part:
         with part(1):
             whole = _loaded(anatomy.folder, "")
-            with _passing(whole, anatomy.blocks, gone):
+            with passing(whole, anatomy.blocks, gone):
                 answer = _answer(whole, tokens_BT, what)
             del whole
             gc.collect()
@@ -66,8 +63,10 @@ def check_written(model: Any, written: Path) -> None:
     Raises:
         DataError: if the written one does not load, or gives other logits.
     """
-    what = f"a {model.config.model_type!r} of {model.config.num_hidden_layers} layers"
-    tokens_BT = _tokens(model.config)
+    inside, depth = language_part(written, model.config)
+    settings = getattr(model.config, inside) if inside else model.config
+    what = f"a {model.config.model_type!r} of {getattr(settings, depth)} layers"
+    tokens_BT = _tokens(settings)
     with in_parts("checking what was written", "", 2) as part:
         with part(1):
             answer = _answer(model.eval(), tokens_BT, what)
@@ -92,7 +91,7 @@ def _compare(wrong: str, answer: _Answer, short_answer: _Answer) -> None:
 
 def _tokens(settings: Any) -> Tensor:
     """Ids int64 [1, T], longer than a sliding window where the model reads as many."""
-    windows = [getattr(settings, name, None) for name in _WINDOWS]
+    windows = [getattr(settings, name, None) for name in WINDOWS]
     window = max((w for w in windows if isinstance(w, int)), default=16)
     positions = getattr(settings, "max_position_embeddings", None)
     most = positions - _NEW_TOKENS if isinstance(positions, int) and positions > 0 else _LONGEST
@@ -119,29 +118,6 @@ def _loaded(folder: Path, what: str) -> nn.Module:
 def _told(wrong: str, folder: Path, what: str) -> str:
     """What is wrong with a folder's model; a draft, which `what` names, has no path to tell."""
     return f"{what} {wrong.replace(str(folder), 'the draft')}" if what else f"{folder} {wrong}"
-
-
-@contextlib.contextmanager
-def _passing(model: nn.Module, blocks: str, gone: Sequence[int]) -> Iterator[None]:
-    """In the block, these blocks do their work, their cache's too, and pass on their input."""
-
-    def passed(
-        module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any
-    ) -> Any:
-        came = inputs[0] if inputs else named.get("hidden_states")
-        if isinstance(output, Tensor):
-            return came
-        carried = [named[name] for name in _CARRIED if name in named] or inputs[1:2]
-        second = carried if _CARRIED & signature(module.forward).parameters.keys() else []
-        return (came, *second, *output[1 + len(second) :])
-
-    modules = list(model.get_submodule(blocks).children())
-    handles = [modules[layer].register_forward_hook(passed, with_kwargs=True) for layer in gone]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @torch.inference_mode()

@@ -1,12 +1,21 @@
 """Where a stock model's blocks are, and which fields of its config speak of them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from raydistill.core.errors import DataError
+
+TABLES = {  # beside the blocks, with as much for each: the end of their names, the axis of layers
+    "embed_tokens_per_layer.weight": 1,
+    "per_layer_model_projection.weight": 0,
+}
+WINDOWS = ("sliding_window", "attention_window_size", "attention_chunk_size", "window_size",
+           "local_attention")  # fmt: skip
+"""Fields with the tokens that attention of a layer reaches."""
 
 
 def language_part(source: object, settings: Any) -> tuple[str, str]:
@@ -56,6 +65,11 @@ def _is_within(model: nn.Module, name: str, part: nn.Module | None) -> bool:
     return part is not None and any(module is blocks for module in part.modules())
 
 
+def known_fields(part: Any) -> dict[str, Any]:
+    """A config's fields with their defaults, each as the class has it."""
+    return {name: vars(part).get(name, value) for name, value in part.to_dict().items()}
+
+
 def depth_fields(part: Any, depth: str, count: int) -> dict[str, int]:
     """The fields that say how many layers there are, for `count` of them."""
     known = part.to_dict()
@@ -70,3 +84,12 @@ def as_written(part: Any, written: Mapping[str, Any], changed: Mapping[str, Any]
         names = {name, aliases.get(name, name)} & set(written) or {name}
         fields |= dict.fromkeys(names, value)
     return fields
+
+
+def cut_table(name: str, tensor: Tensor, num_layers: int, kept: Sequence[int]) -> Tensor:
+    """A tensor without the rows or columns of layers that leave, where it has some of each."""
+    axis = next((axis for end, axis in TABLES.items() if name.endswith(end)), None)
+    if axis is None or len(kept) == num_layers:
+        return tensor
+    pieces = tensor.chunk(num_layers, dim=axis)
+    return torch.cat([pieces[layer] for layer in kept], dim=axis)

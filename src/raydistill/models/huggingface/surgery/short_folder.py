@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -13,12 +12,8 @@ from torch import Tensor
 from raydistill.core.progress import growing
 from raydistill.models.huggingface.saving import copy_tokenizer_files, model_write_errors
 from raydistill.models.huggingface.surgery.anatomy import Anatomy
+from raydistill.models.huggingface.surgery.finding import cut_table
 from raydistill.models.huggingface.weight_files import INDEX, weight_files
-
-_TABLES = {  # beside the blocks, with as much for each: the end of their names, the axis of layers
-    "embed_tokens_per_layer.weight": 1,
-    "per_layer_model_projection.weight": 0,
-}
 
 
 def write_short(
@@ -79,15 +74,6 @@ def _names(file: Path, anatomy: Anatomy, kept: Sequence[int]) -> Iterator[tuple[
 def _tensors(file: Path, anatomy: Anatomy, kept: Sequence[int]) -> dict[str, Tensor]:
     with safe_open(file, framework="pt") as opened:
         return {
-            new: _cut_table(new, opened.get_tensor(old), anatomy.num_layers, kept)
+            new: cut_table(new, opened.get_tensor(old), anatomy.num_layers, kept)
             for old, new in _names(file, anatomy, kept)
         }
-
-
-def _cut_table(name: str, tensor: Tensor, num_layers: int, kept: Sequence[int]) -> Tensor:
-    """A tensor without the rows or columns of layers that leave, where it has some of each."""
-    axis = next((axis for end, axis in _TABLES.items() if name.endswith(end)), None)
-    if axis is None:
-        return tensor
-    pieces = tensor.chunk(num_layers, dim=axis)
-    return torch.cat([pieces[layer] for layer in kept], dim=axis)
