@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from raydistill.cli.arguments.sweep_flags import plan_of
 from raydistill.cli.arguments.sweep_parser import sweep_parser
-from raydistill.core.units import format_flops
+from raydistill.core.units import format_flops, format_tokens
 from raydistill.planning.artifacts import UNTOKENISED
 from raydistill.planning.prepared import prepare
+from raydistill.planning.preview.costs import trial_work
 from raydistill.planning.preview.dry_run import MOST_ROWS, describe
 from raydistill.planning.preview.trial_table import BEGINNING, NO_ID, layer_map
 from raydistill.specs.flops import exact_flops, parameters
@@ -23,7 +24,12 @@ from raydistill.specs.locations import pick
 from raydistill.specs.scale import load_scale, scale_names
 from raydistill.specs.trial import DropPlan
 from raydistill.storage.store import Store
+from support.hub_models import save_tokenizer
 from support.planned import all_known, finished, keep_ages
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from tiny_decoders import tiny_decoder
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "where_to_drop.py"
 HEAVY = ("torch", "ray", "mlflow", "numpy", "optuna", "datasets", "transformers", "matplotlib")
@@ -51,6 +57,34 @@ def test_a_plan_says_on_how_many_devices_a_trial_trains(store):
     said = "each trial on 4 devices at once (--devices-per-trial)"
     assert said in text("--scale", "paper_300m")
     assert "devices at once" not in text("--scale", "paper_300m", "--devices-per-trial", "1")
+
+
+def test_of_blocks_that_differ_a_plan_says_how_large_they_are(store, tmp_path):
+    """Sums are over those that stay; where a score has not chosen, of mean blocks."""
+    folder = tmp_path / "mine"
+    model = tiny_decoder("deepseek_v3")
+    model.save_pretrained(folder)
+    save_tokenizer(folder)
+    flags = ("--model", str(folder), "--scale", "smoke", "--location")
+    size = sum(p.numel() for p in model.parameters())
+    dense, sparse = (sum(p.numel() for p in model.model.layers[n].parameters()) for n in (0, 5))
+
+    def text(location):
+        return " ".join(" ".join(lines_of(store, *flags, location)).split())
+
+    known, unknown = text("input"), text("block-influence")
+    assert f"width 32, {size / 1e6:.4g}M parameters, 0.108M active;" in known
+    blocks = f"of {format_tokens(dense)} to {format_tokens(sparse)} parameters; parameters, FLOPs"
+    assert blocks in known
+    assert "of mean ones" not in known
+    assert "where it is not known yet which leave, of mean ones" in unknown
+    (trial,) = prepare(a_plan(store, *flags, "input"), store).trials
+    work = trial_work(trial, store)
+    assert work.kept_bytes == 4 * (size - dense - sparse)
+    assert work.blocks == 4
+    (trial,) = prepare(a_plan(store, *flags, "block-influence"), store).trials
+    mean = (2 * dense + 4 * sparse) // 6
+    assert trial_work(trial, store).kept_bytes == 4 * (size - 2 * mean)
 
 
 def test_a_layer_is_a_box():

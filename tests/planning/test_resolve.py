@@ -1,13 +1,17 @@
 """From what was asked to what is run, before and after each stage."""
 
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.serialization import from_json
 from raydistill.core.units import B
+from raydistill.models.huggingface.checkpoint import read_checkpoint
+from raydistill.models.huggingface.surgery.layer_fields import CannotLeaveError
 from raydistill.planning.artifacts import (
     UNTOKENISED,
     Artifacts,
@@ -27,6 +31,10 @@ from raydistill.specs.trial import DropPlan, NoTeacher, PretrainedBase, RandomBa
 from raydistill.storage.bundled import ShippedBases
 from raydistill.storage.store import Store
 from support.planned import CORPUS, all_known, base, cell_of, choice_of, keep_ages
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from tiny_decoders import tiny_decoder
 
 SMOKE = replace(load_scale("smoke"), corpus="/nowhere/text.txt")
 LATE = SMOKE.ages[-1]
@@ -249,3 +257,37 @@ def test_two_ages_of_the_same_weights_are_refused(store):
     with pytest.raises(DataError, match="ages 80B and 320B are the same weights"):
         find_bases(SMOKE, CORPUS, store, SMOKE.ages, [])
     assert find_bases(SMOKE, CORPUS, store, (LATE,), [])[LATE].weights_sha256 == one
+
+
+@pytest.fixture(scope="module")
+def gemma4(tmp_path_factory):
+    """A scale of a model whose last layers have the keys and values of earlier ones."""
+    folder = tmp_path_factory.mktemp("gemma4")
+    tiny_decoder("gemma4_text").save_pretrained(folder)
+    model = read_checkpoint(str(folder), "main").model
+    return replace(SMOKE, name="gemma4", model=model)
+
+
+def test_layers_that_no_config_can_lack_are_refused_in_the_plan(gemma4):
+    requests = (replace(INPUT, location=location) for location in ("output", "input", "middle"))
+    with pytest.raises(CannotLeaveError) as refusal:
+        distinct([cell_of(gemma4, request) for request in requests], all_known(gemma4))
+    assert str(refusal.value).startswith("input: a 'gemma4_text' cannot lose layers 1,2: num_kv_")
+    assert str(refusal.value).endswith(" can leave. Neither can those of middle")
+
+
+def test_a_score_that_takes_such_layers_has_chosen_none(gemma4):
+    """Its cell is a “–” with the reason; the others run."""
+    cell = cell_of(gemma4, replace(INPUT, location="greedy"))
+    assert resolve(cell, all_known(gemma4, choice_of("greedy", 3, 1))).plan.layers == (1, 3)
+    artifacts = all_known(gemma4, choice_of("greedy", 2, 1))
+    (planned,) = distinct([cell], artifacts)
+    assert planned.is_unchosen
+    reason = failed_choice(cell, artifacts).message
+    assert reason.startswith("greedy: a 'gemma4_text' cannot lose layers 1,2: num_kv_shared_layers")
+
+
+def test_from_scratch_blocks_that_differ_are_those_that_stay(gemma4):
+    request = replace(INPUT, location="1,3", start="scratch")
+    model = resolve(cell_of(gemma4, request), all_known(gemma4)).base.model
+    assert model.blocks == tuple(gemma4.model.blocks[layer] for layer in (0, 2, 4, 5))

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from raydistill.core.units import format_age
+from raydistill.models.huggingface.shape.leaving import check_leaving, shortened
+from raydistill.models.huggingface.surgery.layer_fields import CannotLeaveError
 from raydistill.planning.artifacts import Artifacts, layer_request, pretraining
 from raydistill.planning.cell import BaseRequest, Cell
 from raydistill.pruning.layer_choice import FailedChoice
 from raydistill.specs.drop_plan import plan_drops
-from raydistill.specs.locations import LOCATIONS, Layers, is_data_driven, pick
+from raydistill.specs.locations import LOCATIONS, Layers, is_data_driven, is_list, pick
 from raydistill.specs.scale import Scale
 from raydistill.specs.trial import (
     FROM_BASE,
@@ -77,8 +79,10 @@ def distinct(cells: Sequence[Cell], artifacts: Artifacts) -> tuple[PlannedTrial,
 
     Raises:
         UsageError: if the model or the schedule of a cell does not allow its request.
+        CannotLeaveError: if no config of the model's type can say that its layers left.
     """
     trials: dict[str | Unscored, tuple[TrialSpec | Unscored, list[Cell]]] = {}
+    _check_leaving(cells)
     for cell in cells:
         trial = resolve(cell, artifacts)
         key = trial.trial_id if isinstance(trial, TrialSpec) else trial
@@ -116,8 +120,7 @@ def resolve(cell: Cell, artifacts: Artifacts) -> TrialSpec | Unscored:
     if request.start == FROM_BASE:
         plan = _plan(request, scale, layers)
         return _with_own_parts(TrialSpec(base=base, plan=plan, train=train, teacher=teacher))
-    model = replace(scale.model, num_layers=scale.model.num_layers - len(layers))
-    fresh = RandomBase(model=model, seed=request.seed)
+    fresh = RandomBase(model=shortened(scale.model, layers), seed=request.seed)
     return _with_own_parts(TrialSpec(base=fresh, plan=DropPlan(), train=train, teacher=teacher))
 
 
@@ -139,12 +142,44 @@ def _layers(cell: Cell, artifacts: Artifacts) -> Layers | None:
     if not is_data_driven(cell.request.location):
         return _picked(cell.request, cell.scale)
     choice = artifacts.layer_choices.get((cell.base.key, layer_request(cell.request)))
-    return choice.layers if choice else None
+    return choice.layers if choice and not _refusal(cell, choice.layers) else None
 
 
 def failed_choice(cell: Cell, artifacts: Artifacts) -> FailedChoice | None:
-    """Why the score of a data-driven location chose no layers of the cell's base, if it failed."""
-    return artifacts.failed_choices.get((cell.base.key, layer_request(cell.request)))
+    """Why the score of a data-driven location chose no layers of the cell's base, if it failed.
+
+    It did too if it chose layers that cannot leave.
+    """
+    key = cell.base.key, layer_request(cell.request)
+    choice = artifacts.layer_choices.get(key)
+    if choice and (message := _refusal(cell, choice.layers)):
+        return FailedChoice(request=key[1], message=message, traceback="")
+    return artifacts.failed_choices.get(key)
+
+
+def _refusal(cell: Cell, layers: Layers) -> str:
+    """Why layers cannot leave a cell's model; empty where they can."""
+    try:
+        check_leaving(cell.scale.model, layers, ends=cell.request.allow_ends)
+    except CannotLeaveError as refusal:
+        location = cell.request.location
+        return str(refusal) if is_list(location) else f"{location}: {refusal}"
+    return ""
+
+
+def _check_leaving(cells: Sequence[Cell]) -> None:
+    """Refuse cells whose layers are known and cannot leave: the first, and the others' names."""
+    refusals: dict[tuple[str, int], str] = {}
+    for cell in cells:
+        request = cell.request
+        key = request.location, request.count
+        if key in refusals or is_data_driven(request.location):
+            continue
+        refusals[key] = _refusal(cell, _picked(request, cell.scale))
+    if refused := [(location, text) for (location, _), text in refusals.items() if text]:
+        others = [location for location, _ in refused[1:]]
+        more = f". Neither can those of {', '.join(dict.fromkeys(others))}" if others else ""
+        raise CannotLeaveError(f"{refused[0][1]}{more}")
 
 
 def _picked(request: TrialRequest, scale: Scale) -> Layers:

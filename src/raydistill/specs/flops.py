@@ -97,9 +97,10 @@ def parameters(model: ModelConfig, removed: Blocks = 0) -> int:
 
 
 def active_parameters(model: ModelConfig, removed: Blocks = 0) -> int:
-    """Those of `parameters` that a token uses: fewer in a mixture of experts."""
+    """Those of `parameters` that a token of text uses: fewer in a mixture of experts."""
     sizes = [block.active + block.tables for block in block_sizes(model)]
-    return _other_parameters(model) + sum(sizes) - _sum(sizes, removed)
+    towers = model.towers if isinstance(model, MixedHubConfig) else 0
+    return _other_parameters(model) - towers + sum(sizes) - _sum(sizes, removed)
 
 
 def _other_parameters(model: ModelConfig) -> int:

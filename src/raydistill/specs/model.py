@@ -92,6 +92,7 @@ class MixedHubConfig(HubConfig):
     """
 
     blocks: tuple[BlockSizes, ...]
+    towers: int = 0  # of `other_parameters`, those for images and sound: text does not use them
 
 
 def text_part(fields: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from raydistill.evaluation.task_items import item_files
 from raydistill.evaluation.text_tasks import is_text_task
 from raydistill.models.decoder import Decoder, build
 from raydistill.models.distributed import World
+from raydistill.models.huggingface.shape.leaving import some_layers
 from raydistill.models.student import Student
 from raydistill.specs.evaluation import TaskSource
 from raydistill.specs.flops import exact_flops, parameters
@@ -77,18 +78,18 @@ def _short(recipe: Recipe, devices: int) -> Recipe:
 
 
 def _step_flops(job: ProbeJob, variant: Variant, recipe: Recipe) -> int:
-    gone = DropPlan(drops=tuple(LayerDrop(at_tokens=0, layer=n) for n in _leaving(variant)))
+    gone = DropPlan(drops=tuple(LayerDrop(at_tokens=0, layer=n) for n in _leaving(job, variant)))
     one_step = replace(recipe, budget_tokens=recipe.batch_tokens)
     return exact_flops(job.model, gone, one_step, variant.teachers)
 
 
-def _leaving(variant: Variant) -> range:
-    return range(1, 1 + variant.removed)
+def _leaving(job: ProbeJob, variant: Variant) -> Sequence[int]:
+    return some_layers(job.model, variant.removed)
 
 
 def _too_large(job: ProbeJob, variant: Variant, recipe: Recipe, peak: Peak, world: World) -> str:
     """Why a variant cannot be tried on this device; empty if it can."""
-    needed = 12 * parameters(job.model, _leaving(variant))  # weights, gradients, momentum
+    needed = 12 * parameters(job.model, _leaving(job, variant))  # weights, gradients, momentum
     needed += sum(4 * parameters(teacher) for teacher in variant.teachers)
     if needed > (free := free_bytes(world)):
         return (
@@ -107,7 +108,7 @@ def _too_large(job: ProbeJob, variant: Variant, recipe: Recipe, peak: Peak, worl
 def _pace(job: ProbeJob, variant: Variant, recipe: Recipe, world: World) -> Pace:
     forget_peak_bytes(world)
     student = Student(build(job.model, seed=0))
-    student.remove(_leaving(variant))
+    student.remove(_leaving(job, variant))
     student.model.to(world.device)
     step_s = _step_s(student, job, variant, recipe, world)
     evaluate_s = _evaluate_s(student.model, job, world)

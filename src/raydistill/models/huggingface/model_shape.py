@@ -17,6 +17,7 @@ from raydistill.models.huggingface.safetensors_header import (
 )
 from raydistill.models.huggingface.shape.blocks import (
     is_dropped,
+    is_of_tower,
     read_blocks,
     refuse_unlike,
 )
@@ -114,7 +115,8 @@ def hub_config(folder: Path, fields: Mapping[str, Any], seq_len: int = 0) -> Hub
         attention_width=heads * head_dim,
     )
     beside = {n: s for n, s in shapes.items() if not n.startswith(f"{prefix}.")}
-    return _with_sizes(model, block_sizes_of(blocks, beside, text, heads * head_dim), text)
+    towers = sum(size for name, size in others.items() if is_of_tower(name))
+    return _with_sizes(model, block_sizes_of(blocks, beside, text, heads * head_dim), towers)
 
 
 def _settings(fields: Mapping[str, Any], part: str) -> dict[str, Any]:
@@ -124,15 +126,13 @@ def _settings(fields: Mapping[str, Any], part: str) -> dict[str, Any]:
     return settings | ({part: dict(settings[part])} if part else {})
 
 
-def _with_sizes(
-    model: HubConfig, blocks: tuple[BlockSizes, ...], text: Mapping[str, Any]
-) -> HubConfig:
+def _with_sizes(model: HubConfig, blocks: tuple[BlockSizes, ...], towers: int) -> HubConfig:
     """The model with the size of each block, where the model alone does not say it.
 
     Plain models are as they were before there were others, and so are the ids of their trials.
     """
     is_plain = len(set(blocks)) == 1 and not blocks[0].tables
-    if is_plain and all(dimension(text, names) for names in _PLAIN):
+    if is_plain and all(dimension(json.loads(model.config), names) for names in _PLAIN):
         return model
     first = blocks[0]
     alike = replace(
@@ -141,7 +141,7 @@ def _with_sizes(
         block_products=first.products + first.parameters - first.active,
         attention_width=first.attention_width,
     )
-    if block_sizes(alike) == blocks:
+    if block_sizes(alike) == blocks and not towers:
         return alike
     count = len(blocks)
     return MixedHubConfig(
@@ -152,6 +152,7 @@ def _with_sizes(
             "attention_width": sum(b.attention_width for b in blocks) // count,
         },
         blocks=blocks,
+        towers=towers,
     )
 
 

@@ -34,11 +34,11 @@ from raydistill.planning.preview.estimate import (
 from raydistill.planning.preview.forecast import forecast
 from raydistill.planning.preview.lengths import lengths_text
 from raydistill.planning.preview.repeats import text_notes
+from raydistill.planning.preview.sizes import blocks_texts, size_text
 from raydistill.planning.preview.trial_table import UNKNOWN, Row, layer_map, trial_table
 from raydistill.planning.resolve import PlannedTrial
 from raydistill.planning.search_settings import FUNNEL, TPE
 from raydistill.specs.evaluation import EvalSpec
-from raydistill.specs.flops import parameters
 from raydistill.specs.locations import NONE, label
 from raydistill.specs.recipe import decay_warning
 from raydistill.specs.scale import Scale
@@ -76,6 +76,7 @@ def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
     )
     lines = [
         *_headings(prepared, width),
+        *(line for text in blocks_texts(trials) for line in _fact("blocks", text, width)),
         *(line for note in text_notes(prepared) for line in _fact("text", note, width)),
         *_decay(plan, width),
         "",
@@ -169,11 +170,7 @@ def _headings(prepared: PreparedSweep, width: int) -> Iterator[str]:
     )
     sizes = {base.scale.name: base.scale.model for base in bases} | {scale.name: model}
     facts = {
-        "scale": "; ".join(
-            f"{name}: {size.num_layers} blocks, width {size.dim}, "
-            f"{parameters(size) / 1e6:.4g}M parameters"
-            for name, size in sizes.items()
-        )
+        "scale": "; ".join(f"{name}: {size_text(size)}" for name, size in sizes.items())
         + f"; corpus {scale.corpus}"
         + (f"; by the recipe of {scale.like!r}, a test" if scale.like else "")
         + (f"; {plan.options.scale_from}" if plan.options.scale_from else ""),

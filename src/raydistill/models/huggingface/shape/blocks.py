@@ -89,6 +89,11 @@ def refuse_unlike(folder: Path, prefix: str, blocks: Mapping[int, Block]) -> Non
                 )
 
 
+def is_of_tower(name: str) -> bool:
+    """Whether a tensor beside the blocks is for images or sound."""
+    return bool(_NO_TEXT.search(name) or "multi_modal" in name)
+
+
 def is_dropped(name: str, model_type: str) -> bool:
     """Whether transformers' decoder of that type leaves a tensor in its file unread."""
     text_only = model_type in ("qwen3_5", "qwen3_5_moe")
