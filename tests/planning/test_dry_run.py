@@ -83,8 +83,8 @@ def test_of_blocks_that_differ_a_plan_says_how_large_they_are(store, tmp_path):
     assert work.kept_bytes == 4 * (size - dense - sparse)
     assert work.blocks == 4
     (trial,) = prepare(a_plan(store, *flags, "block-influence"), store).trials
-    mean = (2 * dense + 4 * sparse) // 6
-    assert trial_work(trial, store).kept_bytes == 4 * (size - 2 * mean)
+    blocks = 2 * dense + 4 * sparse
+    assert trial_work(trial, store).kept_bytes == 4 * (size - blocks + 4 * (blocks // 6))
 
 
 def test_a_layer_is_a_box():
