@@ -12,10 +12,11 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 LAYERS, VOCABULARY = 6, 64
 TYPES = tuple(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
 
+_VOCABULARIES = r"(.*_)?vocab_size(_per_layer_input)?|n_token|n_words"
 _SIZES = {  # by what a field's whole name matches
     r"num_hidden_layers|n_layers?|num_layers|(num_)?decoder_layers|num_blocks": LAYERS,
     r"(num_)?encoder_layers": 2,
-    r"(.*_)?vocab_size(_per_layer_input)?|n_token|n_words": VOCABULARY,
+    _VOCABULARIES: VOCABULARY,
     r"(cross_attention_|attention_)?hidden_size(_global)?|n_embd|d_model|(output_|.*em(b|bed)(ding)?_)?"
     r"dim|embedding_size|projection_dim|lru_width|.*hidden_dim": 32,
     r"(swa_)?num_(.*_)?(key_value|kv)_heads|kv_n_heads|num_query_groups": 2,
@@ -106,7 +107,7 @@ _LATENT = (  # attention, with as many keys as queries
 )  # fmt: skip
 
 
-def tiny_decoder(model_type: str, seed: int = 0) -> Any:
+def tiny_decoder(model_type: str, seed: int = 0, vocabulary: int = VOCABULARY) -> Any:
     """A model of that type with random weights, in float32.
 
     Raises:
@@ -115,7 +116,7 @@ def tiny_decoder(model_type: str, seed: int = 0) -> Any:
     more = dict(SETTINGS.get(model_type, {}))
     if model_type in _LATENT:
         more["num_key_value_heads"] = 4
-    fields = _small(CONFIG_MAPPING[model_type])
+    fields = _small(CONFIG_MAPPING[model_type], {**_SIZES, _VOCABULARIES: vocabulary})
     for name, value in more.items():
         fields[name] = fields.get(name, {}) | value if isinstance(value, dict) else value
     config = CONFIG_MAPPING[model_type](**fields)
@@ -127,21 +128,21 @@ def tiny_decoder(model_type: str, seed: int = 0) -> Any:
     return model
 
 
-def _small(kind: type[PreTrainedConfig]) -> dict[str, Any]:
+def _small(kind: type[PreTrainedConfig], sizes: Mapping[str, int]) -> dict[str, Any]:
     """The fields of a config, its parts' too, that make its model small."""
     default = kind()
     fields: dict[str, Any] = {}
     for name, value in default.to_dict().items():
         part = vars(default).get(name)
         if isinstance(part, PreTrainedConfig):
-            fields[name] = _small(type(part))
+            fields[name] = _small(type(part), sizes)
         elif name.endswith("_token_id") and isinstance(value, int):
-            fields[name] = min(value, VOCABULARY - 1)
+            fields[name] = min(value, sizes[_VOCABULARIES] - 1)
         elif isinstance(value, float) and "drop" in name:
             fields[name] = 0.0
         elif isinstance(value, int) and not isinstance(value, bool):
-            sizes = (size for form, size in _SIZES.items() if re.fullmatch(form, name))
-            if (size := next(sizes, None)) is not None:
+            fit = (size for form, size in sizes.items() if re.fullmatch(form, name))
+            if (size := next(fit, None)) is not None:
                 fields[name] = size
     return fields
 
