@@ -9,8 +9,10 @@ import argparse
 import contextlib
 import io
 import json
+import re
 import sys
 import tempfile
+import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +23,12 @@ from tiny_decoders import TYPES, tiny_decoder
 from raydistill.cli.commands.prune import prune
 from raydistill.cli.console import read_command
 from raydistill.core.errors import RaydistillError
+from raydistill.models.huggingface.surgery.anatomy import language_fields, read_anatomy
+from raydistill.models.huggingface.surgery.weight_changes import what_changes
 from raydistill.storage.store import Store
 
 LAYERS_LEAVING = "1,3"
-_LONGEST = 160  # characters of a reason
+_LONGEST = 300  # characters of a reason
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,10 +58,23 @@ def outcome_of(model_type: str, folder: Path, layers: str = LAYERS_LEAVING) -> O
         with contextlib.redirect_stdout(io.StringIO()):
             prune(Store(folder / "storage"), read_command(words))
     except RaydistillError as refusal:
-        return outcome("refused", refusal)
+        return outcome("refused", f"{refusal}{_tried(model_type, folder, str(refusal))}")
     except Exception as error:  # noqa: BLE001  (this is what is looked for)
         return outcome("error", f"{type(error).__name__}: {error}")
-    return outcome("equal", ", ".join(f"`{name}`" for name in changed_fields(whole, short)))
+    what = what_changes(language_fields(read_anatomy(whole)))
+    weights = f"; weights: {what}" if what else ""
+    return outcome("equal", ", ".join(f"`{n}`" for n in changed_fields(whole, short)) + weights)
+
+
+def _tried(model_type: str, folder: Path, refusal: str) -> str:
+    """How the first layers fare that a refusal names instead."""
+    if (named := re.search(r"; ([\d,]+) (?:or [\d, or]+)?can leave$", refusal)) is None:
+        return ""
+    (again := folder / "again").mkdir()
+    tried = outcome_of(model_type, again, named[1])
+    if tried.verdict != "equal":
+        return f", but {named[1]} tried: {tried.verdict}, {tried.why}"
+    return f" (tried: {named[1]}, equal)"
 
 
 def changed_fields(whole: Path, short: Path) -> list[str]:
@@ -91,8 +108,10 @@ transformers {transformers.__version__}: of {len(outcomes)} causal-LM types, {co
 `make families` makes this page. {" ".join(_how().split())}
 
 *equal*: no logit differs by more than 1e-4 of the largest; beside it the fields of config.json
-that changed. *refused*: nothing is written, and beside it is what `prune` says. *no model*: the
-page's settings make none of that type; `prune` may well do it, and its end check says so.
+that changed, and the weights that did, if any; all others keep every bit. *refused*: nothing is
+written, and beside it is what `prune` says; of layers that it names as those that can leave, the
+first were tried too. *no model*: the page's settings make none of that type; `prune` may well do
+it, and its end check says so.
 
 | type | blocks 1 and 3 of 6 | fields, or why not |
 |---|---|---|
@@ -115,6 +134,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="the page")
     parser.add_argument("types", nargs="*", default=TYPES)
     flags = parser.parse_args()
+    began = time.monotonic()
     outcomes = []
     for model_type in flags.types:
         with tempfile.TemporaryDirectory() as folder:
@@ -123,6 +143,8 @@ def main() -> None:
     text = page(outcomes)
     if flags.write:
         flags.write.write_text(text, encoding="utf-8")
+    minutes = (time.monotonic() - began) / 60
+    print(f"{len(outcomes)} types in {minutes:.1f} min: {Counter(o.verdict for o in outcomes)}")
     sys.exit(any(outcome.verdict == "error" for outcome in outcomes))
 
 

@@ -73,6 +73,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {  # that a type needs beside, or th
         },
     },
     "deepseek_v2": {"first_k_dense_replace": 2, "num_experts_per_tok": 2},
+    "gpt-sw3": {"scale_attn_by_inverse_layer_idx": True},
     "gpt_neo": {"attention_types": [[["global", "local"], 3]]},
     "granitemoehybrid": {"mamba_n_heads": 8, "layer_types": ["mamba", "attention"] * 3},
     "hunyuan_v1_dense": {"head_dim": 8},
@@ -88,7 +89,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {  # that a type needs beside, or th
     "qwen2_moe": {"decoder_sparse_step": 2, "mlp_only_layers": [1]},
     "qwen3_moe": {"decoder_sparse_step": 1, "mlp_only_layers": [0, 1, 4]},
     "qwen3_next": {"mlp_only_layers": [0, 1], "layer_types": _TWO_KINDS},
-    "reformer": {"axial_pos_embds_dim": [16, 16], "axial_pos_shape": [8, 8]},
+    "reformer": {"hash_seed": 0, "axial_pos_embds_dim": [16, 16], "axial_pos_shape": [8, 8]},
     "xmod": {"default_language": "en_XX"},
     "zamba": {
         "attention_hidden_size": 64, "attention_head_dim": 16,

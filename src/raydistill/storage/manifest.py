@@ -9,6 +9,7 @@ import json
 import os
 import re
 import uuid
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,15 +32,22 @@ def sha256_of(path: Path) -> str:
     return hashed.hexdigest()
 
 
-def write_manifest(folder: Path) -> None:
-    """Write the manifest of `folder`, once all its files are on disk."""
+def write_manifest(folder: Path, sums: Mapping[str, str] | None = None) -> None:
+    """Write the manifest of `folder`, once all its files are on disk.
+
+    Args:
+        folder: with every file of it.
+        sums: the sha256 of those files, by name, that need not be read for it.
+    """
+    known = sums or {}
     files = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         with path.open("rb") as file:
             os.fsync(file.fileno())
         if path.name != MANIFEST:
-            entry = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
-            files[str(path.relative_to(folder))] = entry
+            name = str(path.relative_to(folder))
+            sha256 = known.get(name) or sha256_of(path)
+            files[name] = {"bytes": path.stat().st_size, "sha256": sha256}
     write_text(folder / MANIFEST, json.dumps({"schema": SCHEMA, "files": files}, indent=1))
 
 

@@ -42,6 +42,7 @@ def output_folder(
     overwrite: bool = False,
     apart_from: Mapping[str, Path | None] | None = None,
     replaced: Sequence[str] = (),
+    sums: Mapping[str, str] | None = None,
 ) -> Iterator[Path]:
     """A draft to fill, which becomes the folder `to` when the block ends well.
 
@@ -51,6 +52,7 @@ def output_folder(
             stays, but for unchanged files of its manifest.
         apart_from: folders that `to` must neither be nor hold, by what they are.
         replaced: patterns of names, of which the draft's files alone stay.
+        sums: the sha256 of files of the draft that the block knows, by name; it may fill this.
 
     Raises:
         UsageError: before the block, if `to` may not be written.
@@ -74,7 +76,7 @@ def output_folder(
                     draft.mkdir()
                 yield draft
                 with write_errors(folder):
-                    write_manifest(draft)
+                    write_manifest(draft, sums)
                     with interrupts_held():
                         _place(draft, folder, replaced)
             finally:

@@ -2,13 +2,14 @@
 
 import argparse
 import re
+import time
 from decimal import Decimal
 from pathlib import Path
 
 from raydistill.cli.arguments.named_model import open_checkpoint
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.paths import resolve_path
-from raydistill.core.units import B, K, M, format_bytes, format_tokens
+from raydistill.core.units import B, K, M, format_bytes, format_seconds, format_tokens
 from raydistill.data.sources.embedded import EMBEDDED
 from raydistill.models.huggingface.checkpoint import local_folder, locate
 from raydistill.models.huggingface.saving import model_folder
@@ -16,10 +17,17 @@ from raydistill.models.huggingface.surgery.anatomy import (
     Anatomy,
     config_without,
     dtype_of,
+    language_fields,
     read_anatomy,
+)
+from raydistill.models.huggingface.surgery.check_memory import (
+    available_bytes,
+    check_bytes,
+    refuse_beyond_memory,
 )
 from raydistill.models.huggingface.surgery.end_check import check_same
 from raydistill.models.huggingface.surgery.short_folder import write_short
+from raydistill.models.huggingface.surgery.weight_changes import what_changes
 from raydistill.pruning.calibration import default_device, read_sample
 from raydistill.pruning.layer_choice import LayerRequest
 from raydistill.pruning.layer_scoring import choose_layers
@@ -45,17 +53,28 @@ def prune(store: Store, flags: argparse.Namespace) -> int:
     if not name:
         raise UsageError("prune needs --model, a folder or a hub id")
     source = local_folder(name, flags.revision)
-    written = model_folder(flags.to, overwrite=flags.overwrite, source=source, storage=store.root)
+    sums: dict[str, str] = {}
+    written = model_folder(
+        flags.to, overwrite=flags.overwrite, source=source, storage=store.root, sums=sums
+    )
     with written as draft:
-        line = _prune(name, layer_map, draft, store, flags)
+        line = _prune(name, layer_map, draft, sums, store, flags)
     open_console().print(f"{line}\n{resolve_path(flags.to).absolute()}", soft_wrap=True)
     return 0
 
 
 def _prune(
-    name: str, layer_map: LayerMap | None, folder: Path, store: Store, flags: argparse.Namespace
+    name: str,
+    layer_map: LayerMap | None,
+    folder: Path,
+    sums: dict[str, str],
+    store: Store,
+    flags: argparse.Namespace,
 ) -> str:
-    """Write what stays of the model into an empty folder; a line on what that is."""
+    """Write what stays of the model into an empty folder; a line on what that is.
+
+    `sums` gets the sha256 of its weights.
+    """
     anatomy = read_anatomy(locate(name, flags.revision))
     layers = _layers(flags, name, layer_map, anatomy, store)
     dtype = dtype_of(anatomy)
@@ -66,18 +85,36 @@ def _prune(
         )
     kept = tuple(layer for layer in range(anatomy.num_layers) if layer not in layers)
     config = config_without(anatomy, kept, ends=flags.allow_ends)
-    notes = {FILE_NAME: write_map(LayerMap(model=_absolute(name), kept=kept, dtype=dtype))}
-    write_short(anatomy, kept, config, folder, notes)
-    checked = ""
     if not flags.no_check:
-        tokens = check_same(anatomy, layers, folder)
-        checked = f" As the whole model in which they pass on their input, on {tokens} tokens."
+        refuse_beyond_memory(anatomy.folder)
+    notes = {FILE_NAME: write_map(LayerMap(model=_absolute(name), kept=kept, dtype=dtype))}
+    sums |= write_short(anatomy, kept, config, folder, notes)
+    changed = what_changes(language_fields(anatomy))
+    remarks = f" Not to the bit in layers that move: {changed}." if changed else ""
+    if not flags.no_check:
+        remarks += _checked(anatomy, layers, folder)
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     after = anatomy.parameters - sum(anatomy.block_parameters[layer] for layer in layers)
     return (
         f"{name}: {layers_word(anatomy.num_layers)}, {format_tokens(anatomy.parameters)} "
         f"parameters; without {layers_text(tuple(sorted(layers)))}: {layers_word(len(kept))}, "
-        f"{format_tokens(after)}, {format_bytes(size)}.{checked}"
+        f"{format_tokens(after)}, {format_bytes(size)}.{remarks}"
+    )
+
+
+def _checked(anatomy: Anatomy, layers: Layers, folder: Path) -> str:
+    """Check what was written; a sentence on that. What it takes is printed before."""
+    size, free = (format_bytes(n) for n in (check_bytes(anatomy.folder), available_bytes()))
+    open_console().print(
+        f"The end check loads the whole model, {size} of {free} available, and then the written "
+        "one; --no-check does without.",
+        soft_wrap=True,
+    )
+    began = time.monotonic()
+    tokens = check_same(anatomy, layers, folder)
+    return (
+        f" As the whole model in which they pass on their input, on {tokens} tokens; the check "
+        f"took {format_seconds(time.monotonic() - began)}."
     )
 
 

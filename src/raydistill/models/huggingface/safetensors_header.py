@@ -21,12 +21,19 @@ _SCALE = re.compile(r"(scales|_scale|scale_inv|qzeros|absmax)$")
 _NO_PARAMETERS = re.compile(r"\.(rotary_emb\.inv_freq|attn\.bias|attention\.bias|masked_bias)$")
 
 
-class _Tensor(NamedTuple):
+class StoredTensor(NamedTuple):
+    """A tensor of a safetensors file, by its header."""
+
     name: str
-    dtype: str
+    dtype: str  # as safetensors names it, such as BF16
     shape: tuple[int, ...]
     start: int  # of its bytes, after the header
     end: int
+
+    @property
+    def width(self) -> int:
+        """Bytes of one value; 1 for dtypes of a byte or less."""
+        return _BYTES.get(self.dtype, 1)
 
 
 def is_parameter(name: str) -> bool:
@@ -42,7 +49,7 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
             overlap or are not of the size of their shape, or if one holds neither floats nor a
             table of integers, as in a quantised model.
     """
-    tensors = _header(path)[1]
+    tensors = tensors_in(path)[1]
     odd = sorted((t.name, t.dtype) for t in tensors if t.dtype not in FLOATS)
     scaled = {tensor.name.rpartition(".")[0] for tensor in tensors if _SCALE.search(tensor.name)}
     odd = [
@@ -60,7 +67,7 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 def tensor_pieces(path: Path, name: str) -> Iterator[bytes]:
     """The dtype of a tensor of a safetensors file, then its bytes, 16 MiB at a time."""
-    start, tensors = _header(path)
+    start, tensors = tensors_in(path)
     tensor = next(tensor for tensor in tensors if tensor.name == name)
     yield tensor.dtype.encode()
     with path.open("rb") as file:
@@ -69,8 +76,13 @@ def tensor_pieces(path: Path, name: str) -> Iterator[bytes]:
             yield file.read(min(left, _PIECE_BYTES))
 
 
-def _header(path: Path) -> tuple[int, list[_Tensor]]:
-    """Where the tensors of a file begin, and which they are; refused as by `tensor_shapes`."""
+def tensors_in(path: Path) -> tuple[int, list[StoredTensor]]:
+    """Where the tensors' bytes of a file begin, and which tensors there are, of any dtype.
+
+    Raises:
+        DataError: if the file is shorter or longer than its header says, or has none, or if
+            tensors overlap or are not of the size of their shape.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
@@ -95,7 +107,7 @@ def is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def _tensors(header: object) -> Iterator[_Tensor]:
+def _tensors(header: object) -> Iterator[StoredTensor]:
     """The entries of a header; a `ValueError` if one is not as it must be."""
     if not isinstance(header, dict):
         raise ValueError("no object")
@@ -106,12 +118,12 @@ def _tensors(header: object) -> Iterator[_Tensor]:
             case {"dtype": str(dtype), "shape": list(shape), "data_offsets": [start, end]} if all(
                 is_count(size) or size == 0 for size in (*shape, start, end)
             ):
-                yield _Tensor(name, dtype, tuple(shape), start, end)
+                yield StoredTensor(name, dtype, tuple(shape), start, end)
             case _:
                 raise ValueError(name)
 
 
-def _check_places(path: Path, tensors: Sequence[_Tensor]) -> None:
+def _check_places(path: Path, tensors: Sequence[StoredTensor]) -> None:
     """Refuse tensors that overlap, leave gaps, or have not the size of their shape."""
     position = 0
     for tensor in sorted(tensors, key=lambda tensor: (tensor.start, tensor.end)):

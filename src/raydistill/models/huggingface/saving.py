@@ -32,7 +32,12 @@ _WEIGHT_FILES = ("model.safetensors", "model-*.safetensors", "model.safetensors.
 
 @contextmanager
 def model_folder(
-    to: str | Path, *, overwrite: bool, source: Path | None, storage: Path
+    to: str | Path,
+    *,
+    overwrite: bool,
+    source: Path | None,
+    storage: Path,
+    sums: Mapping[str, str] | None = None,
 ) -> Iterator[Path]:
     """A draft to fill, which becomes the folder `to` when the block ends without an error.
 
@@ -41,13 +46,16 @@ def model_folder(
         overwrite: whether a model in it may be replaced; what is none of its files stays.
         source: the folder that the model comes from, which `to` must neither be nor hold.
         storage: its root, the same.
+        sums: the sha256 of written files, by name, where the block fills this.
 
     Raises:
         UsageError: before the block, if `to` may not be written.
         SetupError: if it cannot be.
     """
     apart_from = {"the folder that the model comes from": source, "the storage": storage}
-    written = output_folder(to, overwrite=overwrite, apart_from=apart_from, replaced=_WEIGHT_FILES)
+    written = output_folder(
+        to, overwrite=overwrite, apart_from=apart_from, replaced=_WEIGHT_FILES, sums=sums
+    )
     with written as draft:
         _check_weights(resolve_path(to))
         yield draft

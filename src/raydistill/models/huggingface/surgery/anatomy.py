@@ -25,6 +25,7 @@ from raydistill.models.huggingface.surgery.finding import (
     language_part,
 )
 from raydistill.models.huggingface.surgery.layer_fields import (
+    NEVER,
     CannotLeaveError,
     fields_without,
     nearest,
@@ -68,6 +69,7 @@ def read_anatomy(folder: Path) -> Anatomy:
     shapes = {name: shape for tensors in files.values() for name, shape in tensors.items()}
     _refuse_absurd_depth(folder, fields)
     settings = read_settings(folder)
+    _refuse_never(folder, settings)
     if says_tied(fields) and not ties_head(fields, files):
         fields["tie_word_embeddings"] = settings.tie_word_embeddings = False
     model = _described(folder, settings)
@@ -104,10 +106,10 @@ def config_without(anatomy: Anatomy, kept: Sequence[int], *, ends: bool) -> dict
     Raises:
         CannotLeaveError: if no config can say so, with the nearest sets of layers of which one can.
     """
-    part = getattr(anatomy.settings, anatomy.part) if anatomy.part else anatomy.settings
+    part = _language_settings(anatomy)
     config = copy.deepcopy(dict(anatomy.fields))
     written = config.setdefault(anatomy.part, {}) if anatomy.part else config
-    known = {**written, **part.to_dict()}
+    known = language_fields(anatomy)
     try:
         changed = fields_without(known, anatomy.num_layers, kept)
     except CannotLeaveError as refusal:
@@ -121,6 +123,16 @@ def config_without(anatomy: Anatomy, kept: Sequence[int], *, ends: bool) -> dict
     written.update(as_written(part, written, changed))
     config.setdefault("architectures", [anatomy.class_name])
     return config
+
+
+def language_fields(anatomy: Anatomy) -> dict[str, Any]:
+    """The fields of the language model's config, as its class reads them."""
+    written = anatomy.fields.get(anatomy.part, {}) if anatomy.part else anatomy.fields
+    return {**written, **_language_settings(anatomy).to_dict()}
+
+
+def _language_settings(anatomy: Anatomy) -> Any:
+    return getattr(anatomy.settings, anatomy.part) if anatomy.part else anatomy.settings
 
 
 def read_settings(folder: Path) -> Any:
@@ -159,6 +171,13 @@ def _refuse_absurd_depth(folder: Path, fields: Mapping[str, Any]) -> None:
         depth = fields.get(name)
         if isinstance(depth, int) and depth > _MOST_LAYERS:
             raise DataError(f"config.json in {folder} says {depth} layers ({name})")
+
+
+def _refuse_never(folder: Path, settings: Any) -> None:
+    parts = [settings, *(v for v in vars(settings).values() if hasattr(v, "model_type"))]
+    for model_type in (part.model_type for part in parts):
+        if why := NEVER.get(model_type):
+            raise CannotLeaveError(f"{folder}: a {model_type!r} cannot lose layers: {why}")
 
 
 def _are_alike(blocks: nn.Module) -> bool:

@@ -39,6 +39,22 @@ FIRST = frozenset(("first_k_dense_replace", "num_dense_layers"))  # so many laye
 BY_NUMBER = frozenset(("per_layer_config",))  # dicts
 
 
+BY_THEIR_NUMBER = {
+    "beam": "layers weigh what they add by their number, which no field says",
+}
+"""Types of which only the last layers can leave, and why."""
+
+NEVER = {
+    "blt": "encoder_config, global_config, decoder_config: it is three models of bytes and patches",
+    "hrm_text": "num_layers_per_stack: its two stacks run in turn, H_cycles and L_cycles times",
+    "inkling2_text": "n_layers_per_attn_res_block: layers read earlier ones by their number",
+    "gemma4_assistant": "num_kv_shared_layers: it has the keys and values of another model",
+    "gemma4_unified_assistant": "num_kv_shared_layers: it has the keys and values of another model",
+    "xlm": "n_layers: transformers keeps its layers' parts in four lists, and has no blocks",
+}
+"""Types that cannot lose layers, whichever, each with the field that it is about and why."""
+
+
 class CannotLeaveError(DataError):
     """Layers that no value of a config's field can say to have left."""
 
@@ -138,6 +154,33 @@ def _interval(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any]
     return dict(zip(names, chosen, strict=True))
 
 
+def _shared_blocks(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any]:
+    """Zamba's hybrid layers are one block or a few in turn, whose weights the first ones hold."""
+    kinds = fields.get("layers_block_type") or ()
+    if "hybrid" not in kinds:
+        return {}
+    hybrids = [layer for layer, kind in enumerate(kinds) if kind == "hybrid"]
+    if fields.get("model_type") == "zamba2" and (gone := sorted(set(hybrids) - set(kept))):
+        raise CannotLeaveError(
+            f"layers_block_type: the hybrid layers {_numbers(hybrids)} share blocks with adapters "
+            f"by their order; {_numbers(gone)} must stay"
+        )
+    stay = [layer for layer in hybrids if layer in kept]
+    if fields.get("model_type") == "zamba" and (stay[:1] != hybrids[:1] or len(stay) < 2):
+        raise CannotLeaveError(
+            f"layers_block_type: the hybrid layer {hybrids[0]}, which holds the weights of all, "
+            "and another one must stay"
+        )
+    return {}
+
+
+def _by_their_number(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any]:
+    why = BY_THEIR_NUMBER.get(str(fields.get("model_type")))
+    if why and list(kept) != list(range(len(kept))):
+        raise CannotLeaveError(f"{why}; only the last ones can leave")
+    return {}
+
+
 def _shared_keys(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any]:
     """Gemma's last layers have the keys and values of the last of their kind before them."""
     shared = fields.get("num_kv_shared_layers")
@@ -203,8 +246,8 @@ def _residual_scale(fields: Fields, count: int, kept: Sequence[int]) -> dict[str
 
 
 _RULES: tuple[Callable[[Fields, int, Sequence[int]], dict[str, Any]], ...] = (
-    _sparse_step, _cycle, _runs, _periods, _interval, _shared_keys, _last_full,
-    _full_attention, _shared_indexers, _twice, _residual_scale,
+    _sparse_step, _cycle, _runs, _periods, _interval, _by_their_number, _shared_blocks,
+    _shared_keys, _last_full, _full_attention, _shared_indexers, _twice, _residual_scale,
 )  # fmt: skip
 
 
@@ -214,6 +257,10 @@ def _first(
     """The first candidate that holds for just those layers."""
     fit = (c for c in candidates if all(holds(c, n) == on for n, on in enumerate(pattern)))
     return next(fit, None)
+
+
+def _numbers(layers: Sequence[int]) -> str:
+    return ", ".join(map(str, layers))
 
 
 def _where(pattern: Sequence[bool]) -> str:

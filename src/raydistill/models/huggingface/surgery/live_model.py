@@ -19,7 +19,9 @@ from raydistill.models.huggingface.surgery.finding import (
 )
 from raydistill.models.huggingface.surgery.layer_fields import BY_NUMBER, fields_without
 
-_CARRIED = {"prev_router_hidden_states"}  # beside the hidden state, from block to block
+_CARRIED = {"prev_router_hidden_states", "output_g"}  # beside the hidden state, from block to block
+
+_STREAMS = {"attn_output": "prev_attn_output", "hidden_states": "hidden_states"}
 
 
 class LiveModel:
@@ -135,6 +137,8 @@ def passing(model: nn.Module, blocks: str, gone: Sequence[int]) -> Iterator[None
     def passed(
         module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Any
     ) -> Any:
+        if hasattr(output, "attn_output"):  # Reformer's two streams
+            return output._replace(**{name: named[of] for name, of in _STREAMS.items()})
         came = inputs[0] if inputs else named.get("hidden_states")
         if isinstance(output, Tensor):
             return came

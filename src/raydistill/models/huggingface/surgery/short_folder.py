@@ -1,18 +1,26 @@
-"""The files of a checkpoint written again without some blocks, one file at a time."""
+"""The files of a checkpoint written again without some blocks, tensor by tensor."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from raydistill.core.progress import growing
 from raydistill.models.huggingface.saving import copy_tokenizer_files, model_write_errors
-from raydistill.models.huggingface.surgery.anatomy import Anatomy
-from raydistill.models.huggingface.surgery.finding import cut_table
+from raydistill.models.huggingface.surgery.anatomy import Anatomy, language_fields
+from raydistill.models.huggingface.surgery.finding import TABLES, cut_table
+from raydistill.models.huggingface.surgery.tensor_copying import (
+    ChangedTensor,
+    CopiedTensor,
+    copied_tensors,
+    write_tensors,
+)
+from raydistill.models.huggingface.surgery.weight_changes import changed_tensor, names_needed
 from raydistill.models.huggingface.weight_files import INDEX, weight_files
 
 
@@ -22,8 +30,11 @@ def write_short(
     config: Mapping[str, Any],
     folder: Path,
     notes: Mapping[str, str],
-) -> None:
-    """Write the checkpoint of which only the layers `kept` stay, every tensor to the bit.
+) -> dict[str, str]:
+    """Write the checkpoint of which only the layers `kept` stay.
+
+    Every tensor keeps its bits but for those of `weight_changes`. Memory is taken for one tensor
+    at a time, and only where it changes or is a table of which some layers' part leaves.
 
     Args:
         anatomy: of the whole one.
@@ -32,48 +43,93 @@ def write_short(
         folder: an empty one.
         notes: more files, name → text.
 
+    Returns:
+        The sha256 of each file of weights, by its name.
+
     Raises:
         SetupError: if writing fails.
     """
     files = weight_files(anatomy.folder)
     size = sum(file.stat().st_size for file in files)
     with model_write_errors(folder), growing(folder, "writing weights", size):
-        staying = [file for file in files if any(_names(file, anatomy, kept))]
+        parts = [part for part in (_staying(file, anatomy, kept) for file in files) if part]
+        where = {tensor.stored.name: tensor.file for part in parts for tensor, _ in part}
         weight_map: dict[str, str] = {}
-        total = 0
-        for number, file in enumerate(staying, 1):
-            part = f"-{number:05}-of-{len(staying):05}" if len(staying) > 1 else ""
-            tensors = _tensors(file, anatomy, kept)
-            name = f"model{part}.safetensors"
-            save_file(tensors, folder / name, metadata={"format": "pt"})
-            weight_map |= dict.fromkeys(tensors, name)
-            total += sum(tensor.nbytes for tensor in tensors.values())
-            del tensors
-        if len(staying) > 1:
+        sums: dict[str, str] = {}
+        for number, part in enumerate(parts, 1):
+            suffix = f"-{number:05}-of-{len(parts):05}" if len(parts) > 1 else ""
+            name = f"model{suffix}.safetensors"
+            tensors = (_rewritten(*tensor, anatomy, kept, where) for tensor in part)
+            sums[name] = write_tensors(folder / name, tensors)
+            weight_map |= {tensor.name: name for tensor, _ in part}
+        if len(parts) > 1:
+            total = sum(
+                tensor.stored.end - tensor.stored.start
+                for name in sums
+                for tensor in copied_tensors(folder / name)
+            )
             index = {"metadata": {"total_size": total}, "weight_map": weight_map}
             (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", "utf-8")
         copy_tokenizer_files(anatomy.folder, folder)
         texts = {"config.json": json.dumps(config, indent=2) + "\n", **notes}
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
+    return sums
 
 
-def _names(file: Path, anatomy: Anatomy, kept: Sequence[int]) -> Iterator[tuple[str, str]]:
-    """The tensors of a file that stay: their name there, and the one without the others."""
+def _staying(
+    file: Path, anatomy: Anatomy, kept: Sequence[int]
+) -> list[tuple[CopiedTensor, int | None]]:
+    """The tensors of a file that stay, by their names without the others, and of which block."""
     position = {layer: new for new, layer in enumerate(kept)}
-    with safe_open(file, framework="pt") as opened:
-        for name in opened.keys():  # noqa: SIM118  (no mapping)
-            if not name.startswith(f"{anatomy.prefix}."):
-                yield name, name
-                continue
-            number, _, rest = name.removeprefix(f"{anatomy.prefix}.").partition(".")
-            if int(number) in position:
-                yield name, f"{anatomy.prefix}.{position[int(number)]}.{rest}"
+    staying: list[tuple[CopiedTensor, int | None]] = []
+    for tensor in copied_tensors(file):
+        if not tensor.name.startswith(f"{anatomy.prefix}."):
+            staying.append((tensor, None))
+            continue
+        number, _, rest = tensor.name.removeprefix(f"{anatomy.prefix}.").partition(".")
+        if (layer := int(number)) in position:
+            name = f"{anatomy.prefix}.{position[layer]}.{rest}"
+            staying.append((replace(tensor, name=name), layer))
+    return staying
 
 
-def _tensors(file: Path, anatomy: Anatomy, kept: Sequence[int]) -> dict[str, Tensor]:
-    with safe_open(file, framework="pt") as opened:
-        return {
-            new: cut_table(new, opened.get_tensor(old), anatomy.num_layers, kept)
-            for old, new in _names(file, anatomy, kept)
-        }
+def _rewritten(
+    tensor: CopiedTensor,
+    layer: int | None,
+    anatomy: Anatomy,
+    kept: Sequence[int],
+    where: Mapping[str, Path],
+) -> CopiedTensor | ChangedTensor:
+    """A tensor as it is written; `where` are the files of all."""
+    stored = tensor.stored
+    if layer is None and any(tensor.name.endswith(end) for end in TABLES):
+
+        def cut(whole: Tensor) -> Tensor:
+            return cut_table(tensor.name, whole, anatomy.num_layers, kept)
+
+        shape = tuple(cut(torch.empty(stored.shape, device="meta")).shape)
+        return ChangedTensor(
+            name=tensor.name,
+            stored=stored,
+            shape=shape,
+            values=lambda: cut(_read(stored.name, where)),
+        )
+    if layer is None or (new := kept.index(layer)) == layer:
+        return tensor
+    fields, block = language_fields(anatomy), f"{anatomy.prefix}.{layer}."
+    name = stored.name.removeprefix(block)
+    if not (needed := names_needed(fields, name)):
+        return tensor
+
+    def changed() -> Tensor:
+        parts = {part: _read(block + part, where) for part in needed}
+        return changed_tensor(fields, layer, new, name, parts)
+
+    return ChangedTensor(name=tensor.name, stored=stored, shape=stored.shape, values=changed)
+
+
+def _read(name: str, where: Mapping[str, Path]) -> Tensor:
+    with safe_open(where[name], framework="pt") as opened:
+        tensor: Tensor = opened.get_tensor(name)
+    return tensor
