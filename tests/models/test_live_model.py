@@ -19,6 +19,7 @@ from raydistill.models.huggingface.surgery.end_check import check_written  # noq
 from raydistill.models.huggingface.surgery.live_model import passing  # noqa: E402
 from raydistill.models.student import Student  # noqa: E402
 from raydistill.models.weights import load_weights, save_weights  # noqa: E402
+from support.hub_models import fresh  # noqa: E402
 
 LEAVING = (1, 3)
 CAUSES = {
@@ -35,9 +36,10 @@ CAUSES = {
     "cohere": "a scaled head",
     "bert": "a head with layers of its own",
     "minicpm3": "residuals scaled by the depth",
+    "diffllama": "blocks that compute with their number",
 }
 REFUSED = {
-    "beam", "blt", "diffllama", "emu3", "hrm_text", "hy_v4", "mllama", "prophetnet", "reformer",
+    "beam", "blt", "emu3", "hrm_text", "hy_v4", "mllama", "prophetnet", "reformer",
     "xlm", "zamba2",
 }  # fmt: skip
 
@@ -47,8 +49,12 @@ def tokens(length=24):
 
 
 def opened(model_type, folder):
-    """A tiny model's folder, and the decoder that is read from it."""
+    """The decoder that is read from a tiny model's folder."""
     tiny_decoder(model_type).save_pretrained(folder)
+    return decoder_in(folder)
+
+
+def decoder_in(folder):
     return load_pretrained(read_checkpoint(str(folder), "main")).eval()
 
 
@@ -64,7 +70,12 @@ def largest_difference(decoder, expected):
 
 def check_every_way(model_type, tmp_path):
     """Out of the model in memory, back, out for good; generated, written and stored."""
-    decoder = opened(model_type, tmp_path / "whole")
+    tiny_decoder(model_type).save_pretrained(tmp_path / "whole")
+    check_folder(tmp_path)
+
+
+def check_folder(tmp_path):
+    decoder = decoder_in(tmp_path / "whole")
     whole = stock_logits(decoder)
     assert largest_difference(decoder, whole) < 1e-5
     with passing(decoder.inner, decoder.layers.list, LEAVING):
@@ -88,6 +99,15 @@ def check_every_way(model_type, tmp_path):
 @pytest.mark.parametrize("model_type", CAUSES)
 def test_blocks_leave_and_come_back_and_leave_for_good(model_type, tmp_path):
     check_every_way(model_type, tmp_path)
+
+
+def test_queries_scaled_by_the_number_of_their_block_keep_their_scale(tmp_path):
+    model = fresh("gpt2", scale_attn_by_inverse_layer_idx=True)
+    for name, parameter in model.named_parameters():
+        if "c_attn" in name:
+            torch.nn.init.normal_(parameter, 0, 0.5)
+    model.save_pretrained(tmp_path / "whole")
+    check_folder(tmp_path)
 
 
 @pytest.mark.soak

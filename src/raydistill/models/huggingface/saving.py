@@ -19,7 +19,6 @@ from raydistill.core.errors import SetupError, UsageError
 from raydistill.core.paths import resolve_path
 from raydistill.core.progress import growing
 from raydistill.models.families.hub import HubDecoder, be_quiet, original_settings
-from raydistill.models.huggingface.surgery.finding import cut_table
 from raydistill.storage.output_folder import output_folder, write_errors
 
 COPIED = (  # from the folder of the checkpoint, as they are
@@ -126,11 +125,10 @@ def written_dtype(decoder: HubDecoder) -> torch.dtype:
 def _cast(decoder: HubDecoder, dtype: torch.dtype) -> dict[str, Tensor]:
     """The stock model's tensors in `dtype`; tied ones stay one tensor."""
     cast: dict[int, Tensor] = {}
-    tensors: dict[str, Tensor] = decoder.inner.state_dict(keep_vars=True)
-    layers = decoder.layers
-    for name, tensor in tensors.items():
-        stays = cut_table(name, tensor.detach(), len(layers.blocks), layers.kept)
-        cast.setdefault(id(tensor), stays.to(dtype) if stays.is_floating_point() else stays)
+    tensors = decoder.layers.written_tensors()
+    for tensor in tensors.values():
+        floats = tensor.is_floating_point()
+        cast.setdefault(id(tensor), tensor.to(dtype) if floats else tensor)
     return {name: cast[id(tensor)] for name, tensor in tensors.items()}
 
 

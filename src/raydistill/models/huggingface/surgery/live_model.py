@@ -13,11 +13,13 @@ from raydistill.models.huggingface.surgery.finding import (
     TABLES,
     as_written,
     block_list,
+    cut_table,
     depth_fields,
     known_fields,
     language_part,
 )
 from raydistill.models.huggingface.surgery.layer_fields import BY_NUMBER, fields_without
+from raydistill.models.huggingface.surgery.weight_changes import changed_tensor, names_needed
 
 _CARRIED = {"prev_router_hidden_states", "output_g"}  # beside the hidden state, from block to block
 
@@ -91,6 +93,24 @@ class LiveModel:
         written = config.setdefault(self.part, {}) if self.part else config
         written.update(as_written(self.settings, written, self._changed_fields(self.kept)))
         return config
+
+    def written_tensors(self) -> dict[str, Tensor]:
+        """The tensors of the stock model of the layers that stay; tied ones are one tensor."""
+        tensors: dict[str, Tensor] = self.inner.state_dict(keep_vars=True)
+        written: dict[int, Tensor] = {}
+        for name, tensor in tensors.items():
+            if id(tensor) not in written:
+                written[id(tensor)] = self._written(name, tensors)
+        return {name: written[id(tensor)] for name, tensor in tensors.items()}
+
+    def _written(self, name: str, tensors: Mapping[str, Tensor]) -> Tensor:
+        blocks = f"{self.list}."
+        if not name.startswith(blocks):
+            return cut_table(name, tensors[name].detach(), len(self.blocks), self.kept)
+        number, _, rest = name.removeprefix(blocks).partition(".")
+        needed = names_needed(self._whole, rest) or (rest,)
+        parts = {part: tensors[f"{blocks}{number}.{part}"].detach() for part in needed}
+        return changed_tensor(self._whole, self.kept[int(number)], int(number), rest, parts)
 
     def _changed_fields(self, kept: Sequence[int]) -> dict[str, Any]:
         count = len(self.blocks)
