@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,16 @@ from raydistill.pruning.importance import (
 )
 from raydistill.pruning.ranking import rank
 from raydistill.pruning.ranking_result import locations_to_rank
+from raydistill.reports.ranking import findings, next_locations, sections
 from raydistill.specs.locations import pick
 from raydistill.specs.scale import load_scale
 from support import sweeping
 from support.hub_models import save_model
 from support.printed import commands_in, run_printed
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from tiny_decoders import tiny_decoder
 
 FAMILIES = ("llama", "gpt2", "qwen2", "gemma3_text")
 
@@ -176,3 +182,32 @@ def test_an_error_in_a_score_of_ones_own_is_one_line_with_its_place(own_parts, t
     ran = sweeping.command(tmp_path / "storage", *words, "--to", tmp_path / "r", "--parts", parts)
     assert ran.returncode == 2
     assert ran.stderr.endswith("error: scores/fails.py:3: ZeroDivisionError: division by zero\n")
+
+
+@pytest.mark.parametrize(
+    "model_type",
+    ["qwen3_next", "jamba", "mamba", pytest.param("gemma4_text", marks=pytest.mark.soak)],
+)
+@torch.inference_mode()
+def test_cuts_of_blocks_that_differ_are_measured_as_what_removal_leaves(model_type, tmp_path):
+    """Those that cannot leave as if they passed on their input, and no sweep is told to try."""
+    tiny_decoder(model_type).save_pretrained(tmp_path)
+    model = load_pretrained(read_checkpoint(str(tmp_path), "main")).eval()
+    ids = torch.randint(1, 64, (2, 2, 17), generator=torch.Generator().manual_seed(0))
+    sample = Sample(scored=(ids[0],), measured=(ids[1],), windows=2, corpus=Path())
+    ranking = rank(model, sample, (1,), name="m", text="t")
+    cuts = {cut.layers: cut for cut in ranking.cuts}
+    refused = {layers for layers, cut in cuts.items() if cut.refusal}
+    assert bool(refused) == (model_type in ("gemma4_text", "jamba"))
+    student = Student(model)
+    for layers in set(cuts) - refused:
+        student.remove(layers)
+        expected = loss_increase.loss_without((), student.model, sample.measured)
+        assert cuts[layers].nll == pytest.approx(expected, abs=1e-5)
+        student = Student(load_pretrained(read_checkpoint(str(tmp_path), "main")).eval())
+    assert ("cannot leave" in " ".join(findings(ranking))) == bool(refused)
+    by_layer, by_location = sections(ranking)
+    assert ("parameters" in by_layer.headers) == (model_type != "mamba")
+    marked = {name for name, *cells in by_location.rows if "†" in cells[0]}
+    assert marked == {cut.location for cut in ranking.cuts if cut.refusal}
+    assert not marked.intersection(next_locations(ranking)[0])

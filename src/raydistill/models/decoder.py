@@ -2,13 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from raydistill.core.parts import MODEL_FAMILY, load_part
+from raydistill.models.huggingface.surgery.layer_fields import CannotLeaveError
+from raydistill.models.huggingface.surgery.live_model import passing
 from raydistill.specs.model import ModelConfig
 
 WatchBlock = Callable[[int, Tensor, Tensor], None]
@@ -138,13 +140,30 @@ class Decoder(nn.Module, ABC):
 
     @contextmanager
     def skipping(self, positions: Collection[int]) -> Iterator[None]:
-        """The model without the blocks at `positions`; afterwards it is as it was."""
-        blocks = self.blocks
-        self.use_blocks([b for i, b in enumerate(blocks) if i not in positions])
-        try:
+        """The model without the blocks at `positions`; afterwards it is as it was.
+
+        Where no shorter model can be made they are there, and pass on their input.
+        """
+        blocks, gone = self.blocks, list(positions)
+        with ExitStack() as stack:
+            stack.callback(self.use_blocks, blocks)
+            try:
+                self.use_blocks([b for i, b in enumerate(blocks) if i not in positions])
+            except CannotLeaveError:
+                self.use_blocks(blocks)
+                stack.enter_context(passing(self, "blocks", gone))
             yield
+
+    def refusal(self, positions: Collection[int]) -> str:
+        """Why the model cannot be without the blocks at `positions`; empty where it can."""
+        blocks = self.blocks
+        try:
+            self.use_blocks([b for i, b in enumerate(blocks) if i not in positions])
+        except CannotLeaveError as refusal:
+            return str(refusal)
         finally:
             self.use_blocks(blocks)
+        return ""
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

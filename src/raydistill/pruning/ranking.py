@@ -7,7 +7,7 @@ Shapes: B windows, T positions, D model width, N targets at a time, V vocabulary
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -25,8 +25,10 @@ from raydistill.pruning.importance.greedy import passes as greedy_passes
 from raydistill.pruning.layer_choice import LayerRequest
 from raydistill.pruning.layer_scoring import CountedBatches, choose_layers
 from raydistill.pruning.ranking_result import GREEDY, Cut, Ranking, counts_of, locations_to_rank
+from raydistill.specs.flops import block_sizes
 from raydistill.specs.locations import Layers, is_data_driven, lowest, may_leave, pick
 
+_TOLERANCE = 1e-3  # of what the head reads, of its largest value
 _HEAD_TOKENS = 2_048  # logits of a large vocabulary fill a memory
 
 
@@ -74,6 +76,7 @@ def rank(
         # Locations that take the same layers are measured once.
         passes.total -= len(sample.measured) * (1 + len(cuts) - len(layer_sets))
         nlls = _losses(model, sample.measured, layer_sets, passes)
+        refusals = {layers: model.refusal(layers) for layers in layer_sets}
     device = sample.scored[0].device
     return Ranking(
         model=name,
@@ -93,10 +96,18 @@ def rank(
                 layers=layers,
                 nll=fmean(nlls[layers]),
                 window_nll=nlls[layers],
+                refusal=refusals[layers],
             )
             for (location, _), layers in cuts.items()
         ),
+        block_parameters=_sizes(model),
     )
+
+
+def _sizes(model: Decoder) -> tuple[int, ...]:
+    """The parameters of each block, with its share of tables beside them; empty if alike."""
+    sizes = [block.parameters + block.tables for block in block_sizes(model.config)]
+    return tuple(sizes) if len(set(sizes)) > 1 else ()
 
 
 @dataclass(slots=True)
@@ -192,33 +203,61 @@ def _losses(
 
     The empty set comes first.
     """
+    midway: bool | None = None
     nats: dict[Layers, list[float]] = {layers: [] for layers in layer_sets}
     for ids_BT in batches_BT:
         states_BTD, hidden_BTD = model.states(ids_BT[:, :-1])
         watch(states_BTD)
         nats[()] += _nats(model, hidden_BTD, ids_BT[:, 1:])
         passes.add()
+        if midway is None:
+            midway = _goes_on_midway(model, ids_BT[:, :-1], states_BTD, hidden_BTD)
         for layers in layer_sets:
             if layers:
-                with _without(layers, model, states_BTD):
+                with _without(layers, model, states_BTD) if midway else model.skipping(layers):
                     hidden_BTD = model.hidden(ids_BT[:, :-1])
                 nats[layers] += _nats(model, hidden_BTD, ids_BT[:, 1:])
                 passes.add()
     return {layers: tuple(of_windows) for layers, of_windows in nats.items()}
 
 
+def _goes_on_midway(
+    model: Decoder, tokens_BT: Tensor, states_BTD: Sequence[Tensor], hidden_BTD: Tensor
+) -> bool:
+    """Whether the last block alone, on what it is known to get, makes what the head reads.
+
+    Not where it reads keys and values of an earlier block, or more than the hidden state.
+    """
+    last = len(model.blocks) - 1
+    if last < 2:
+        return True
+    with _started(last, range(1, last), model, states_BTD):
+        again_BTD = model.hidden(tokens_BT)
+    tolerance = _TOLERANCE * float(hidden_BTD.float().abs().max())
+    return bool((again_BTD.float() - hidden_BTD.float()).abs().max() <= tolerance)
+
+
 @contextmanager
 def _without(layers: Layers, model: Decoder, states_BTD: Sequence[Tensor]) -> Iterator[None]:
-    """The model without `layers`, started from the known input of the first of them.
-
-    Block 0 stays, since a model of transformers consists of its own blocks alone; its output is
-    replaced by the output of all blocks below `layers`.
-    """
+    """The model without `layers`, started from the known input of the first of them."""
     first = layers[0]
     if first < 2:
         with model.skipping(layers):
             yield
-        return
+    else:
+        with _started(first, {*range(1, first), *layers}, model, states_BTD):
+            yield
+
+
+@contextmanager
+def _started(
+    first: int, skipped: Collection[int], model: Decoder, states_BTD: Sequence[Tensor]
+) -> Iterator[None]:
+    """The model without the blocks `skipped`, started from the known input of block `first`.
+
+    Block 0 stays, since a model of transformers consists of its own blocks alone; its output is
+    replaced by what goes into `first`.
+    """
 
     def replace_output(
         _block: object, _inputs: object, output: Tensor | tuple[Tensor, ...]
@@ -228,7 +267,7 @@ def _without(layers: Layers, model: Decoder, states_BTD: Sequence[Tensor]) -> It
 
     handle = model.blocks[0].register_forward_hook(replace_output)
     try:
-        with model.skipping({*range(1, first), *layers}):
+        with model.skipping(skipped):
             yield
     finally:
         handle.remove()

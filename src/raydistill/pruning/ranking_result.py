@@ -18,6 +18,7 @@ class Cut:
     layers: Layers  # ascending
     nll: float  # nats per token
     window_nll: tuple[float, ...]  # the same in each window, of which it is the mean
+    refusal: str = ""  # why no model can be made without them, if so: they passed on their input
 
     @property
     def count(self) -> int:
@@ -41,6 +42,7 @@ class Ranking:
     spans: Mapping[int, tuple[float, ...]]  # length → angular distance by first layer, 0 to 1
     base_nll: float  # of the whole model, on the windows of the cuts
     cuts: tuple[Cut, ...]  # by count, then in the order of `locations_to_rank`
+    block_parameters: tuple[int, ...] = ()  # of each block, where they differ
 
     @property
     def num_layers(self) -> int:

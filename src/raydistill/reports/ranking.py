@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from raydistill.core.units import format_seconds
+from raydistill.core.units import format_seconds, format_tokens
 from raydistill.evaluation.bootstrap import (
     FloatArray,
     PairedBootstrap,
@@ -20,6 +20,7 @@ from raydistill.specs.results import UnitScores
 
 NOT_MISSED_NATS = 0.01  # per token; a layer with a smaller loss increase is not missed
 _LISTED = 5  # layers in the sentence on those least missed
+_REFUSED = "†"  # of layer sets that cannot leave
 
 
 def sections(ranking: Ranking) -> tuple[Section, Section]:
@@ -55,6 +56,12 @@ def findings(ranking: Ranking) -> list[str]:
     most = max(range(ranking.num_layers), key=increase.__getitem__)
     lines.append(f"Most missed: layer {most} ({increase[most]:+.3f}).")
     lines += [_best_of_count(ranking, count) for count in ranking.counts]
+    if refused := [cut for cut in ranking.cuts if cut.refusal]:
+        lines.append(
+            f"{_REFUSED} {len({cut.layers for cut in refused})} of the layer sets cannot leave: "
+            "they were measured passing on their input. The first, "
+            f"{layers_text(refused[0].layers)}: {refused[0].refusal}."
+        )
     lines.append(
         "All without training: healing changes the order, so the best here is a candidate, not "
         f"an answer. On {ranking.windows * ranking.context:,} tokens small differences are chance."
@@ -66,8 +73,10 @@ def next_locations(ranking: Ranking) -> tuple[tuple[str, ...], int]:
     """The most promising locations beside a control and a random set, at the count near a third."""
     third = ranking.num_layers / 3
     count = min(ranking.counts, key=lambda count: abs(count - third))
-    best = [cut.location for cut in _by_rule(ranking.of_count(count))][:3]
-    return ("none", *best, RANDOM_LOCATIONS[0]), count
+    possible = [cut for cut in ranking.of_count(count) if not cut.refusal]
+    best = [cut.location for cut in _by_rule(possible)][:3]
+    random = [cut.location for cut in possible if cut.location in RANDOM_LOCATIONS]
+    return ("none", *best, *sorted(random)[:1]), count
 
 
 def to_markdown(ranking: Ranking, command: str, remark: str) -> str:
@@ -141,7 +150,8 @@ def _nats_by_window(window_nll: tuple[float, ...], bootstrap: PairedBootstrap) -
 def _best_of_count(ranking: Ranking, count: int) -> str:
     """The sets with the lowest perplexity as printed, beside the random ones."""
     cuts = ranking.of_count(count)
-    rules, nulls = _by_rule(cuts), [c for c in cuts if c.location in RANDOM_LOCATIONS]
+    rules = _by_rule([cut for cut in cuts if not cut.refusal]) or _by_rule(cuts)
+    nulls = [cut for cut in cuts if cut.location in RANDOM_LOCATIONS]
     lowest = perplexity(rules[0].nll)
     best = [f"{c.location} ({layers_text(c.layers)})" for c in rules if perplexity(c.nll) == lowest]
     lower = sum(cut.nll < rules[0].nll for cut in nulls)
@@ -166,13 +176,15 @@ def _by_rule(cuts: Sequence[Cut]) -> list[Cut]:
 
 def _by_layer(ranking: Ranking) -> Section:
     spans = [f"angular, span of {length}" for length in ranking.spans]
+    sizes = ["parameters"] if ranking.block_parameters else []
     return Section(
         title="By layer: block influence; loss increase when it is skipped, nats per token; "
         "angular distance of the span that begins there, * the least",
-        headers=("layer", "block influence", "loss increase", *spans),
+        headers=("layer", *sizes, "block influence", "loss increase", *spans),
         rows=tuple(
             (
                 str(layer),
+                *(format_tokens(ranking.block_parameters[layer]) for _ in sizes),
                 f"{ranking.block_influence[layer]:.3f}",
                 f"{ranking.loss_increase[layer]:+.3f}",
                 *_span_cells(ranking, layer),
@@ -197,9 +209,12 @@ def _by_location(ranking: Ranking) -> Section:
     nll = {(cut.location, cut.count): cut.nll for cut in ranking.cuts}
     layers = {(cut.location, cut.count): cut.layers for cut in ranking.cuts}
     tied = {count: tied_with_lowest(ranking, count) for count in ranking.counts}
+    refused = {cut.layers for cut in ranking.cuts if cut.refusal}
 
     def cell(name: str, count: int) -> str:
-        return perplexity(nll[name, count]) + ("*" if layers[name, count] in tied[count] else "")
+        mark = _REFUSED if layers[name, count] in refused else ""
+        mark += "*" if layers[name, count] in tied[count] else ""
+        return perplexity(nll[name, count]) + mark
 
     base = perplexity(ranking.base_nll)
     return Section(
