@@ -64,7 +64,7 @@ PLANNING = [
     ("--devices-per-trial 3", "take other devices, or another batch_tokens; the nearest is 576"),
     (
         "--loss kd --teacher midle",
-        "no teacher 'midle': write own, an age such as 80B, or SCALE@AGE",
+        "no teacher 'midle': write own, an age such as 80B, SCALE@AGE, a folder, or an id of",
     ),
     ("--loss kd --teacher 640B", "its run ends at 320B"),
     ("--loss kd --teacher labtop@80B", "no scale 'labtop'. Did you mean 'laptop'?"),

@@ -14,7 +14,7 @@ from raydistill.data.corpus.preparation import (
     prepare_corpus,
 )
 from raydistill.data.corpus.request import CorpusRequest
-from raydistill.data.tokenizer import END_OF_TEXT, shipped_tokenizer
+from raydistill.data.tokenizer import END_OF_TEXT, shipped_tokenizer, why_other_ids
 from raydistill.storage.store import Store
 from support.corpora import refusal
 from support.texts import (
@@ -181,3 +181,52 @@ def test_of_older_files_the_command_that_makes_a_tokenizer_json_is_printed(tmp_p
         for tokenizer in (folder, shipped_tokenizer())
     ]
     assert tokens(texts[0]).tolist() == tokens(texts[1]).tolist()
+
+
+def changed(folder, change):
+    """The shipped tokenizer with a change of its JSON."""
+    whole = json.loads(shipped_tokenizer().read_text("utf-8"))
+    change(whole)
+    file = folder / "changed.json"
+    file.write_text(json.dumps(whole), "utf-8")
+    return file
+
+
+def with_entry(text, *, special):
+    def change(whole):
+        token = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+        whole["added_tokens"].append(token | {"id": 2048, "content": text, "special": special})
+
+    return change
+
+
+def test_a_tokenizer_with_more_entries_reads_the_same_ids(tmp_path):
+    own = shipped_tokenizer()
+    assert why_other_ids(own, own, 2048) == ""
+    more = changed(tmp_path, with_entry("<picture>", special=True))
+    assert why_other_ids(own, more, 2048) == ""
+    assert why_other_ids(more, own, 2048) == ""  # no text has what the other lacks
+    thinks = changed(tmp_path, with_entry("<think>", special=False))
+    assert why_other_ids(own, thinks, 2048) == ""
+    assert "id 2048 is '<think>' to the students and nothing to" in why_other_ids(thinks, own, 2112)
+    assert "ids up to 2048, and the teacher knows those below 2048" in why_other_ids(
+        thinks, thinks, 2048
+    )
+
+
+def test_a_tokenizer_that_cuts_texts_otherwise_reads_other_ids(tmp_path):
+    def fewer_merges(whole):
+        del whole["model"]["merges"][100]
+
+    def lower(whole):
+        whole["normalizer"] = {"type": "Lowercase"}
+
+    def shown(whole):
+        whole["post_processor"], whole["truncation"] = None, None
+
+    own = shipped_tokenizer()
+    assert why_other_ids(own, changed(tmp_path, fewer_merges), 2048) == (
+        "it cuts texts otherwise (merges)"
+    )
+    assert "(normalizer)" in why_other_ids(own, changed(tmp_path, lower), 2048)
+    assert why_other_ids(own, changed(tmp_path, shown), 2048) == ""

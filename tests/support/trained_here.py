@@ -34,9 +34,7 @@ def train(storage, *words, script="where_to_drop"):
     scale = planned.scale
     if scale.brought:
         stages.make_corpus(scale, str(storage))
-    for each, ages in ages_by_scale(planned.cells):
-        for age in ages if each.brought else ():
-            stages.store_checkpoint(each.brought, str(age), each.model.context, str(storage))
+    read_checkpoints(planned, storage)
     keep_task_data(scale.evaluation, planned.options.task_data, store)
     sweep = prepare(planned, store)
     results = {}
@@ -49,3 +47,10 @@ def train(storage, *words, script="where_to_drop"):
         results[each.cells[0].request.location] = run_trial(job, world=World.here())
     save_record(record_of(sweep), store)
     return results
+
+
+def read_checkpoints(planned, storage):
+    """Put the checkpoints that a plan starts from, or is taught by, into the storage."""
+    for each, ages in ages_by_scale(planned.cells):
+        for age in ages if each.brought else ():
+            stages.store_checkpoint(each.brought, str(age), each.model.context, str(storage))

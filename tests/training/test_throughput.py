@@ -57,6 +57,17 @@ def test_the_nearest_pace_is_of_the_same_loss_first_and_then_of_as_many_blocks()
     assert known.pace("minima", 4) in (lm4, kd4)
 
 
+def test_a_loss_by_another_teacher_has_a_pace_of_its_own(store):
+    wide, own, lm = pace("kd by wide-1"), pace("kd"), pace()
+    assert rate(own, wide, lm).pace("kd by wide-1", 6) == wide
+    assert rate(lm, own).pace("kd by wide-1", 6) == own
+    assert rate(lm, own).pace("kd cached", 4) in (lm, own)
+    kd = keep_finished(store, SMOKE, replace(INPUT, loss="kd"), train_s=1.0)
+    taught = replace(kd, teacher=replace(kd.base, name="wide-1", weights_sha256="a" * 64))
+    store.save(finished(taught, SMOKE, train_s=2.0), "trials", taught.trial_id, "trained.json")
+    assert {p.loss for p in measured_rate(SMOKE.model, store).paces} == {"kd", "kd by wide-1"}
+
+
 def test_finished_trials_of_other_shapes_are_kept_apart(store):
     keep_finished(store, SMOKE, INPUT, train_s=10.0)
     keep_finished(store, SMOKE, WHOLE, train_s=40.0)

@@ -4,9 +4,13 @@ import dataclasses
 import shutil
 
 import pytest
+import torch
 
 from raydistill.core.errors import DataError
 from raydistill.evaluation.stored_scores import rung_path, selection_nll
+from raydistill.models.decoder import build
+from raydistill.models.student import Student
+from raydistill.models.weights import load_weights, store_base
 from raydistill.planning.outcomes import metrics, outcome
 from raydistill.specs.results import Finished, HeldoutPoint, TrialResult, Unfinished
 from raydistill.specs.trial import CachedTeacher, DropPlan, ExternalBase, LayerDrop, TrialSpec
@@ -185,6 +189,32 @@ def test_a_cached_teacher_is_written_once_and_read_by_others(store, job):
     before = files()
     train("top-k-tail=2048", loss="logits-only")
     assert files() == before
+
+
+@pytest.mark.parametrize("excerpt", ["", "top-k-tail=64"], ids=["online", "cached"])
+def test_padding_that_a_teacher_has_and_the_student_has_not_teaches_nothing(store, job, excerpt):
+    """The base with more rows, which are likely and mean nothing, trains to the base's own bits."""
+    own = load_weights(store.path("bases", job.base_sha256)).model
+    wider = Student(build(dataclasses.replace(own.config, vocab_size=2112), seed=3))
+    with torch.no_grad():
+        for name, weight in wider.model.named_parameters():
+            rows = own.get_parameter(name)
+            weight[: len(rows)] = rows
+        wider.model.embedding.weight[2048:] = 10 * own.embedding.weight[7]
+    padded = store_base(wider, store)
+
+    def train(sha256):
+        teacher = ExternalBase(name="other", revision="main", weights_sha256=sha256)
+        if excerpt:
+            teacher = CachedTeacher(base=teacher, excerpt=excerpt)
+        train = dataclasses.replace(job.spec.train, loss="kd")
+        spec = dataclasses.replace(job.spec, train=train, teacher=teacher)
+        return run_trial(dataclasses.replace(job, spec=spec), world=WORLD).trained
+
+    by_own, by_padded = train(job.base_sha256), train(padded)
+    assert by_own.trial_id != by_padded.trial_id
+    assert by_own.weights_sha256 == by_padded.weights_sha256
+    assert (by_own.cost.flops_exact < by_padded.cost.flops_exact) is not bool(excerpt)
 
 
 def test_rungs_are_the_same_trial_which_later_ends_with_the_same_weights(store, job):

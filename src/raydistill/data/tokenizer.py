@@ -161,6 +161,43 @@ def check_tokenizer(path: Path, vocab_size: int) -> None:
         )
 
 
+def why_other_ids(path: Path, other: Path, rows: int) -> str:
+    """Why a model of another tokenizer does not read the ids that `path` gives texts; else empty.
+
+    Both must cut texts alike, and every id that a text can have must mean the same: the other may
+    have more entries, and what begins and separates texts is that of `path`.
+
+    Args:
+        path: the tokenizer, a file or its folder, that gives the ids.
+        other: the tokenizer of the model.
+        rows: ids that the model has.
+
+    Raises:
+        DataError: if one of them is missing or unreadable.
+    """
+    tokenizer, theirs = load_tokenizer(path), load_tokenizer(other)
+    end = end_of_text_id(tokenizer, path)
+    special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    unused = special - {end, *tokenizer.encode("a").ids}
+    entries = sorted((i, token) for token, i in tokenizer.get_vocab().items() if i not in unused)
+    for i, token in entries:
+        if (their_token := theirs.id_to_token(i)) != token:
+            meaning = "nothing" if their_token is None else repr(their_token)
+            return f"id {i} is {token!r} to the students and {meaning} to the teacher"
+    if entries[-1][0] >= rows:
+        return f"texts have ids up to {entries[-1][0]}, and the teacher knows those below {rows}"
+    own_rules, their_rules = _cutting(tokenizer), _cutting(theirs)
+    parts = [part for part, rule in own_rules.items() if rule != their_rules.get(part)]
+    return f"it cuts texts otherwise ({', '.join(parts)})" if parts else ""
+
+
+def _cutting(tokenizer: "Tokenizer") -> dict[str, Any]:
+    """The rules by which a tokenizer cuts texts into entries of its vocabulary."""
+    whole = json.loads(tokenizer.to_str())
+    rules = {name: whole[name] for name in ("normalizer", "pre_tokenizer")}
+    return rules | {name: rule for name, rule in whole["model"].items() if name != "vocab"}
+
+
 def text_vocab_size(tokenizer: "Tokenizer", end: int) -> int:
     """One more than the largest id that a text can have, with what begins it and its `end`.
 

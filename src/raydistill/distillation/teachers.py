@@ -5,15 +5,18 @@ devices of its own, `distillation/answer_files.py` reads stored answers.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from raydistill.data.batches import Batch
+from raydistill.data.corpus.heldout_documents import read_info
 from raydistill.distillation.answers import TeacherAnswer, WholeAnswer
 from raydistill.models.decoder import Decoder
 from raydistill.models.distributed import World
+from raydistill.specs.model import ModelConfig
 from raydistill.specs.trial import Recipe
 
 
@@ -60,6 +63,41 @@ class OnlineTeacher:
         with torch.no_grad(), autocast(self.recipe, self.world):
             logits_BTV: Tensor = self.model(inputs_BT.to(self.world.device))
         return logits_BTV
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherOverIds:
+    """A teacher that answers over the first `ids` rows of its vocabulary alone.
+
+    Rows behind them are padding, which no text has: another model has fewer or more of it.
+    """
+
+    whole: Teacher
+    ids: int
+
+    def __call__(self, batch: Batch) -> TeacherAnswer:
+        """The answer without the padding; one that keeps some ids has none."""
+        answer = self.whole(batch)
+        return (
+            WholeAnswer(answer.logits[..., : self.ids])
+            if isinstance(answer, WholeAnswer)
+            else answer
+        )
+
+
+def compared_ids(student: ModelConfig, teacher: ModelConfig, corpus: Path) -> int:
+    """The first so many ids are what the KL is over: all, where both have as many rows.
+
+    Where one has more padding, they are the ids that texts can have.
+
+    Args:
+        student: its shape.
+        teacher: its shape.
+        corpus: the folder of the tokens.
+    """
+    if student.vocab_size == teacher.vocab_size:
+        return student.vocab_size
+    return min(student.vocab_size, teacher.vocab_size, read_info(corpus).vocab_size)
 
 
 def autocast(recipe: Recipe, world: World) -> torch.autocast:

@@ -19,7 +19,7 @@ from raydistill.reports.results.cells import is_control
 from raydistill.reports.results.controls import control_of
 from raydistill.reports.results.records import CellRecord
 from raydistill.reports.sources.from_state import records_of
-from raydistill.specs.results import NoControl, Scores, TrialFailure
+from raydistill.specs.results import NoControl, Scores, TaughtBy, TrialFailure
 from raydistill.specs.scale import Scale
 from raydistill.storage.owner import owner
 from raydistill.tracking.records import Role, TrackedBase, TrackedCell, TrackedSweep
@@ -87,6 +87,13 @@ def _lengths(scale: Scale) -> dict[str, Value]:
     }
 
 
+def _teacher(taught_by: TaughtBy | None) -> dict[str, Value]:
+    """A teacher that is another model than its student's base, and its size."""
+    if taught_by is None:
+        return {}
+    return {"teacher": taught_by.name, "teacher_parameters": taught_by.num_params}
+
+
 def _control(record: CellRecord | None, controls: Sequence[CellRecord]) -> Scores | NoControl:
     if record is None:
         return NoControl()
@@ -143,6 +150,7 @@ def _tracked_cell(
             **_lengths(scale),
             "age_tokens": scale.age_tokens(request.age),
             "gap_tokens": scale.gap_tokens(request),
+            **_teacher(cell.taught_by),
         },
         role=_role(cell.cell),
         spec=cell.spec,

@@ -15,7 +15,7 @@ from raydistill.reports.results.common_tasks import table_tasks
 from raydistill.reports.results.controls import control_of
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.flops import parameters
-from raydistill.specs.results import Cost, MadeBy, Scores, Trained
+from raydistill.specs.results import Cost, MadeBy, Scores, TaughtBy, Trained
 from raydistill.specs.trial import NoTeacher, RandomBase, Recipe, Teacher
 from raydistill.storage.store import Store
 
@@ -71,6 +71,7 @@ class Healing:
     corpus: CorpusInfo
     cost: Cost
     made_by: MadeBy
+    taught_by: TaughtBy | None = None  # a teacher that is another model than the base
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,7 +156,7 @@ def of_trial(
         dtype="float32",
         small_scale=sweep.small_scale,
         from_scratch=isinstance(trained.spec.base, RandomBase),
-        healing=_healing(trained, command_of(sweep, request, store), corpus),
+        healing=_healing(trained, request, command_of(sweep, request, store), corpus),
         before=result.before,
         after=result.after,
         lost=_lost(report, cell, cell.outcome.documents),
@@ -177,7 +178,7 @@ def of_base(base: Origin, scores: Scores | None, *, small_scale: bool) -> Lineag
     )
 
 
-def _healing(trained: Trained, command: str, corpus: CorpusInfo) -> Healing:
+def _healing(trained: Trained, request: CellRequest, command: str, corpus: CorpusInfo) -> Healing:
     spec = trained.spec
     return Healing(
         trial_id=trained.trial_id,
@@ -190,6 +191,7 @@ def _healing(trained: Trained, command: str, corpus: CorpusInfo) -> Healing:
         corpus=corpus,
         cost=trained.cost,
         made_by=trained.made_by,
+        taught_by=request.taught_by,
     )
 
 

@@ -11,8 +11,16 @@ from raydistill.core.field_types import check_fields
 from raydistill.core.units import format_age, format_tokens, parse_tokens
 from raydistill.distillation.loss_name import has_teacher, without_defaults
 from raydistill.distillation.teacher_placement import CACHED, check_placement
+from raydistill.distillation.teacher_shape import check_shape
+from raydistill.planning.axes.named_checkpoint import (
+    NamedCheckpoint,
+    check_ids,
+    checkpoint_named,
+    local_tokenizer,
+    teacher_scale,
+)
 from raydistill.specs.locations import NONE, is_list, listed
-from raydistill.specs.scale import Scale, load_scale, with_text_of
+from raydistill.specs.scale import Scale, load_scale, scale_names, with_text_of
 from raydistill.specs.trial import (
     OWN,
     SCRATCH_WITH_AGE,
@@ -28,6 +36,7 @@ BaseKey = tuple[str, Age]
 Value = str | int | float
 
 SIZE = "size"  # an axis that names scales: each of its cells belongs to the scale of that name
+TEACHER = "teacher"  # the axis of what a loss is taught by
 REFERENCE = "reference"  # the axis of a model that is evaluated only (METHOD 7)
 ADDED = "added"  # that of a student trained elsewhere, evaluated only (`raydistill add`)
 
@@ -61,6 +70,14 @@ class Cell:
         if not has_teacher(self.request.loss):
             return NoTeacher()
         return teacher_named(self.request.teacher, self.base)
+
+    @property
+    def teacher_beside(self) -> "BaseRequest | NoTeacher":
+        """The teacher, if it is another model than the trial's base."""
+        teacher = self.teacher
+        if isinstance(teacher, NoTeacher) or teacher.scale.name == self.scale.name:
+            return NoTeacher()
+        return teacher
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +120,10 @@ def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRe
     if not has_teacher(request.loss):
         request = dataclasses.replace(request, teacher=OWN, excerpt="")
     else:
-        teacher_named(request.teacher, BaseRequest(scale=scale, age=request.age))
+        named = teaching_checkpoint(request.teacher, scale.ages)
+        request = dataclasses.replace(request, teacher=named.text if named else request.teacher)
+        teacher = teacher_named(request.teacher, BaseRequest(scale=scale, age=request.age))
+        check_shape(request.loss, scale.model, teacher.scale.model, teacher.name)
         if request.excerpt:
             check_placement(CACHED, [request.loss])
     if request.location == NONE:
@@ -141,24 +161,57 @@ def format_value(name: str, value: Value) -> str:
 
 
 def teacher_named(name: str, own: BaseRequest) -> BaseRequest:
-    """The base that `--teacher` means: `own`, an age of this scale, or `SCALE@AGE`.
+    """The base that `--teacher` means.
+
+    Args:
+        name: `own`, an age or a revision of this scale, `SCALE@AGE`, or a checkpoint.
+        own: the base of the trial.
 
     Raises:
-        UsageError: if there is no such base, or it reads its text with another tokenizer.
+        UsageError: if there is no such base, or it has another tokenizer, or too short a context.
+        DataError: if a checkpoint cannot be read.
     """
+    scale = own.scale
     if name == OWN:
         return own
-    if own.scale.brought:
-        own.scale.age_tokens(name)  # refuses a revision that is not there
-        return BaseRequest(scale=own.scale, age=name)
+    if scale.brought and name in scale.ages:
+        return BaseRequest(scale=scale, age=name)
+    if named := teaching_checkpoint(name, scale.ages):
+        theirs = teacher_scale(named, scale)
+        if theirs.name == scale.name:  # the students' own model
+            has_age = named.revision in scale.ages
+            theirs = scale if has_age else dataclasses.replace(scale, ages=theirs.ages)
+        return BaseRequest(scale=theirs, age=named.revision)
+    if not _BASE.fullmatch(name) or (scale.brought and "@" not in name):
+        ages = f"an age such as {format_age(scale.ages[0])}"
+        raise UsageError(
+            f"no teacher {name!r}: write own, {ages}, SCALE@AGE, a folder, or an id of the hub"
+        )
 
-    def alike(scale: str) -> Scale:
-        is_own = scale.replace("-", "_") == own.scale.name
-        return own.scale if is_own else reading_alike(scale, own.scale, f"teacher {name!r}")
+    def alike(other: str) -> Scale:
+        is_own = other.replace("-", "_") == scale.name
+        return scale if is_own else reading_alike(other, scale, f"teacher {name!r}")
 
-    if not re.fullmatch(r"(.*@)?\d+(\.\d+)?[KMB]?", name):
-        raise UsageError(f"no teacher {name!r}: write own, an age such as 80B, or SCALE@AGE")
-    return base_named(name if "@" in name else f"{own.scale.name}@{name}", alike)
+    return base_named(name if "@" in name else f"{scale.name}@{name}", alike)
+
+
+_BASE = re.compile(r"(.*@)?\d+(\.\d+)?[KMB]?")  # an age, or SCALE@AGE
+
+
+def teaching_checkpoint(teacher: str, ages: Iterable[Age]) -> NamedCheckpoint | None:
+    """The checkpoint that `--teacher` names, unless it means a base of some ages or SCALE@AGE."""
+    of_scale = teacher.rpartition("@")[0].replace("-", "_")
+    is_base = _BASE.fullmatch(teacher) and of_scale in ("", *scale_names())
+    return None if is_base or teacher in (OWN, *ages) else checkpoint_named(teacher)
+
+
+def teacher_label(values: Mapping[str, Value], scale: Scale) -> dict[str, Value]:
+    """The axis `teacher` as tables name it, if it is a checkpoint: by its name, not its place."""
+    named = teaching_checkpoint(str(values.get(TEACHER, OWN)), scale.ages)
+    if named is None:
+        return {}
+    base = BaseRequest(scale=scale, age=scale.ages[-1])
+    return {TEACHER: teacher_named(named.text, base).name}
 
 
 def reading_alike(name: str, own: Scale, what: str) -> Scale:
@@ -168,7 +221,11 @@ def reading_alike(name: str, own: Scale, what: str) -> Scale:
         UsageError: if there is no such scale, or it reads its text with another tokenizer.
     """
     scale = load_scale(name)
-    if scale.corpus != load_scale(own.name).corpus:
+    if own.brought:
+        if (tokenizer := local_tokenizer(scale)) is None:
+            raise UsageError(f"{what}: the tokenizer of {scale.corpus!r} is made of that text")
+        check_ids(what, tokenizer, scale.model.vocab_size, own)
+    elif scale.corpus != load_scale(own.name).corpus:
         raise UsageError(
             f"{what} has another tokenizer: scale {scale.name!r} reads {scale.corpus!r}, "
             f"the student's {own.corpus!r}"
@@ -196,6 +253,12 @@ def axes_of(own: Sequence[str], cells: Iterable[Cell]) -> tuple[str, ...]:
     several = {tuple(cell.values) for cell in cells}
     more = set(itertools.chain(*several)) - {*own, "seed", REFERENCE, ADDED}
     return (*own, *sorted(more))
+
+
+def teachers_beside(cells: Iterable[Cell]) -> tuple[BaseRequest, ...]:
+    """The teachers of cells that are other models than their bases, each once."""
+    beside = (cell.teacher_beside for cell in cells)
+    return tuple({t.key: t for t in beside if not isinstance(t, NoTeacher)}.values())
 
 
 def cell_name(location: str, values: Mapping[str, Value]) -> str:

@@ -9,15 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from raydistill.core.errors import UsageError
-from raydistill.core.paths import resolve_path
 from raydistill.core.text.redaction import printed_command
-from raydistill.data.tokenizer import load_tokenizer, shipped_tokenizer
+from raydistill.data.tokenizer import load_tokenizer
+from raydistill.planning.axes.named_checkpoint import (
+    NamedCheckpoint,
+    checkpoint_named,
+    local_tokenizer,
+    scale_of_checkpoint,
+)
 from raydistill.planning.cell import REFERENCE, BaseRequest, Cell, base_named, reading_alike, settle
-from raydistill.planning.custom_model import CustomModel, as_read_by, revisions, scale_of, up_to
+from raydistill.planning.custom_model import as_read_by, up_to
 from raydistill.specs.locations import NONE
 from raydistill.specs.scale import Scale, with_text_of
-
-_SHIPPED = ("embedded", "smoke")  # corpora whose default tokenizer is the package's own
 
 
 def reference_cell(name: str, sweep: str, own: Scale, max_length: int = 0) -> Cell:
@@ -34,7 +37,8 @@ def reference_cell(name: str, sweep: str, own: Scale, max_length: int = 0) -> Ce
         UsageError: if there is no such base, or it reads its text with another tokenizer.
         DataError: if a checkpoint cannot be read.
     """
-    base = _checkpoint(name, own, max_length) if _is_model(name) else _base(name, own)
+    named = checkpoint_named(name)
+    base = _checkpoint(name, named, own, max_length) if named else _base(name, own)
     base.scale.age_tokens(base.age)  # refuses an age that the scale does not have
     untrained = base.scale.trial(age=base.age, location=NONE, count=0, share=0)
     request = settle(untrained, base.scale, count_given=False)
@@ -48,19 +52,9 @@ def _base(name: str, own: Scale) -> BaseRequest:
     return replace(base, scale=replace(base.scale, evaluation=own.evaluation))
 
 
-def _is_model(name: str) -> bool:
-    """Whether it is a folder, or looks like an id of the hub."""
-    is_id = re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", name) is not None
-    return is_id or resolve_path(name).is_dir()
-
-
-def _checkpoint(name: str, own: Scale, max_length: int) -> BaseRequest:
+def _checkpoint(name: str, named: NamedCheckpoint, own: Scale, max_length: int) -> BaseRequest:
     """A checkpoint as a scale with the text of `own`, in windows of the same length."""
-    is_folder = resolve_path(name).is_dir()
-    model, _, revision = (name, "", "") if is_folder else name.partition("@")
-    ages = revisions([revision]) if revision else ()
-    custom = CustomModel(name=model, revisions=ages, seq_len=own.model.context)
-    scale = scale_of(custom, None)
+    scale = scale_of_checkpoint(named, own)
     if not _reads_alike(scale, own):
         row = re.sub(r"[^\w.-]+", "-", Path(scale.brought).name)
         words = [
@@ -90,10 +84,3 @@ def _reads_alike(scale: Scale, own: Scale) -> bool:
     if path is None:
         return False
     return load_tokenizer(path).to_str() == load_tokenizer(Path(scale.tokenizer)).to_str()
-
-
-def local_tokenizer(scale: Scale) -> Path | None:
-    """The tokenizer that a scale names or the package ships for it; None if it is yet to train."""
-    if scale.tokenizer:
-        return resolve_path(scale.tokenizer)
-    return shipped_tokenizer() if scale.corpus in _SHIPPED else None

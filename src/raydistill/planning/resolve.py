@@ -53,9 +53,21 @@ class PlannedTrial:
         """Whether the trial's id is the one that the store will know it by."""
         if not isinstance(self.trial, TrialSpec) or self.cells[0].request.peak_lr == "probe":
             return False
+        return not any(isinstance(base, PretrainedBase | UnreadBase) for base in self._needed)
+
+    @property
+    def id_after(self) -> str:
+        """What its id waits for, of its base and its teacher: reading, or pretraining."""
+        to_pretrain = any(isinstance(base, PretrainedBase) for base in self._needed)
+        return "after pretraining" if to_pretrain else "after reading"
+
+    @property
+    def _needed(self) -> tuple[object, ...]:
+        """Its base and, if its layers are known, its teacher."""
+        if not isinstance(self.trial, TrialSpec):
+            return (self.trial.base,)
         teacher = self.trial.teacher
-        needed = (self.trial.base, teacher.base if isinstance(teacher, CachedTeacher) else teacher)
-        return not any(isinstance(base, PretrainedBase | UnreadBase) for base in needed)
+        return self.trial.base, teacher.base if isinstance(teacher, CachedTeacher) else teacher
 
     @property
     def is_unchosen(self) -> bool:

@@ -17,6 +17,7 @@ from raydistill.planning.axes.beside import (
     names_setting,
     scales_of,
     settings_apart,
+    with_teacher,
 )
 from raydistill.planning.axes.change import as_run
 from raydistill.planning.axes.ranges import Range, drawn_points, in_steps
@@ -26,7 +27,7 @@ from raydistill.planning.axes.trial_function import (
     requested,
     requests_named,
 )
-from raydistill.planning.cell import SIZE, Cell, Value, settle, shortest
+from raydistill.planning.cell import SIZE, Cell, Value, settle, shortest, teacher_label
 from raydistill.planning.search_settings import SearchSettings, first_of_permutation
 from raydistill.specs.recipe import check_setting, settable
 from raydistill.specs.scale import (
@@ -203,7 +204,7 @@ class Sweep:
             if is_own(self.trial):
                 check_request(request, scale)
         values = space.beside.values_of_cell(own, more)
-        values |= as_run(values, request)
+        values |= as_run(values, request) | teacher_label(values, scale)
         if len(space.seeds) > 1:
             values["seed"] = request.seed
         return Cell(sweep=self.name, scale=scale, values=values, request=request)
@@ -219,7 +220,7 @@ class Sweep:
         fields = {n: value for n, value in more.items() if n not in settings and n != BUDGET}
         key = str(own.get(SIZE, "")), more.get(BUDGET), tuple(settings.items())
         scale, with_settings = scales(*key)
-        request = requested(self.trial, self.name, with_settings, own)
+        request = requested(self.trial, self.name, with_teacher(with_settings, more), own)
         if request is None:
             return scale, None
         if settings and request.start == FROM_BASE:

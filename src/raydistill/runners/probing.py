@@ -66,17 +66,19 @@ def probe_jobs(trials: Sequence[PlannedTrial], corpus_sha256: str, store: Store)
 
 def _variants(trials: Sequence[PlannedTrial]) -> tuple[Variant, ...]:
     """The smallest and the largest model of each loss and teacher."""
-    removed: dict[tuple[str, tuple[ModelConfig, ...]], set[int]] = {}
+    removed: dict[tuple[str, tuple[ModelConfig, ...], str], set[int]] = {}
     for trial in trials:
         cell = trial.cells[0]
         teacher, loss = cell.teacher, cell.request.loss
         teachers = () if isinstance(teacher, NoTeacher) else (teacher.scale.model,)
+        beside = cell.teacher_beside
+        taught_by = "" if isinstance(beside, NoTeacher) else beside.scale.name
         if cell.request.excerpt:  # answers from the store: little more than no teacher
-            loss, teachers = TEACHER_FREE, ()
-        removed.setdefault((loss, teachers), set()).add(cell.request.count)
+            loss, teachers, taught_by = TEACHER_FREE, (), ""
+        removed.setdefault((loss, teachers, taught_by), set()).add(cell.request.count)
     return tuple(
-        Variant(loss=loss, removed=count, teachers=teachers)
-        for (loss, teachers), counts in removed.items()
+        Variant(loss=loss, removed=count, teachers=teachers, taught_by=taught_by)
+        for (loss, teachers, taught_by), counts in removed.items()
         for count in sorted({min(counts), max(counts)})
     )
 

@@ -88,6 +88,19 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TaughtBy:
+    """A teacher that is another model than its student's base."""
+
+    name: str  # in tables: `SCALE@AGE`, or `NAME@REVISION` of a checkpoint, with a digest
+    model: str  # its scale, its hub id, or the last part of its folder
+    revision: str  # or its age
+    num_layers: int
+    dim: int
+    num_params: int
+    flops_per_token: int  # of its forward pass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CostEstimate:
     """The expected cost of a trial, from before it began; `source` says on what grounds."""
 

@@ -5,7 +5,7 @@ trial's own training. A clock is the paper's tokens for one token here (METHOD, 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal, cast
 
 from raydistill.core.errors import UsageError, unknown
@@ -175,6 +175,23 @@ class Scale:
                 f"{format_tokens(self.budget)}: ask for a shorter one, or a larger budget"
             )
         return share
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaughtScale(Scale):
+    """A scale as a trial function sees it whose students another model teaches."""
+
+    teacher: Model
+
+    def kd_share(self, count: int) -> float:
+        """The share of the budget at which KD from that model costs as much as teacher-free."""
+        return equal_flops_share(self.model, count, self.teacher)
+
+
+def taught_by(scale: Scale, teacher: Model) -> Scale:
+    """The scale as a trial function sees it whose students `teacher` teaches."""
+    of_scale = {field.name: getattr(scale, field.name) for field in fields(Scale)}
+    return TaughtScale(**of_scale, teacher=teacher)
 
 
 def with_budget(scale: Scale, budget: int) -> Scale:

@@ -77,6 +77,7 @@ class Variant:
     loss: str
     removed: int
     teachers: tuple[ModelConfig, ...]  # frozen, on the student's device
+    taught_by: str = ""  # the name of a teacher that is another model than the base
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,7 +16,13 @@ from raydistill.data.batches import Batch
 from raydistill.distillation.feature_losses import feature_loss, watch_features
 from raydistill.distillation.loss import Loss, load_loss
 from raydistill.distillation.loss_name import feature_weights
-from raydistill.distillation.teachers import OnlineTeacher, Teacher, autocast, no_teacher
+from raydistill.distillation.teachers import (
+    OnlineTeacher,
+    Teacher,
+    TeacherOverIds,
+    autocast,
+    no_teacher,
+)
 from raydistill.models.decoder import Decoder
 from raydistill.models.distributed import World, without_sync
 from raydistill.models.student import Student
@@ -49,9 +55,10 @@ class Objective:
         inputs_BT, targets_BT = batch.ids[:, :-1], batch.ids[:, 1:]
         if not self.features:
             return self.loss(model(inputs_BT), targets_BT, lambda: self.teacher(batch))
-        if not isinstance(self.teacher, OnlineTeacher):
+        online = self.teacher.whole if isinstance(self.teacher, TeacherOverIds) else self.teacher
+        if not isinstance(online, OnlineTeacher):
             raise TypeError(f"{', '.join(self.features)}: the teacher must be on this device")
-        teacher = self.teacher.model
+        teacher = online.model
         with watch_features(teacher) as of_teacher, watch_features(student.model) as of_student:
             logits_BTV, answer = model(inputs_BT), self.teacher(batch)
         value = self.loss(logits_BTV, targets_BT, lambda: answer)

@@ -27,14 +27,13 @@ from raydistill.models.huggingface.shape.leaving import some_layers
 from raydistill.models.student import Student
 from raydistill.specs.evaluation import TaskSource
 from raydistill.specs.flops import exact_flops, parameters
-from raydistill.specs.model import ModelConfig
 from raydistill.specs.results import Progress
 from raydistill.specs.trial import DropPlan, LayerDrop, Recipe, TrainSpec
 from raydistill.storage.store import Store
 from raydistill.training.devices import forget_peak_bytes, free_bytes, keep_peak, peak_bytes, timed
 from raydistill.training.jobs import HELDOUT_AT, ProbeJob, Variant
 from raydistill.training.loop import initial_state, train
-from raydistill.training.throughput import PROBE, Pace, Peak, Rate, Unmeasured
+from raydistill.training.throughput import PROBE, Pace, Peak, Rate, Unmeasured, pace_name
 
 STEP_S = 20.0  # a step that would take longer at the device's peak is not tried
 _MIN_SECONDS, _MIN_STEPS = 1.0, 3  # of each variant
@@ -113,7 +112,7 @@ def _pace(job: ProbeJob, variant: Variant, recipe: Recipe, world: World) -> Pace
     step_s = _step_s(student, job, variant, recipe, world)
     evaluate_s = _evaluate_s(student.model, job, world)
     return Pace(
-        loss=variant.loss,
+        loss=pace_name(variant.loss, cached=False, teacher=variant.taught_by),
         blocks=len(student.kept),
         flops_per_s=_step_flops(job, variant, recipe) / step_s,
         tokens_per_s=recipe.batch_tokens / step_s,
@@ -132,7 +131,7 @@ def _step_s(
     windows = recipe.batch_tokens // job.model.context
     items = train(
         initial_state(student, DropPlan(), recipe),
-        functools.partial(_random_batch, job.model, windows),
+        functools.partial(_random_batch, _fewest_ids(job, variant), job.model.context, windows),
         plan=DropPlan(),
         spec=spec,
         world=world,
@@ -150,9 +149,14 @@ def _step_s(
     return elapsed_s / count
 
 
-def _random_batch(model: ModelConfig, windows: int, step: int) -> Batch:
+def _fewest_ids(job: ProbeJob, variant: Variant) -> int:
+    """The ids that student and teacher both know."""
+    return min(model.vocab_size for model in (job.model, *variant.teachers))
+
+
+def _random_batch(vocab_size: int, context: int, windows: int, step: int) -> Batch:
     rng = torch.Generator().manual_seed(step)
-    ids = torch.randint(model.vocab_size, (windows, model.context + 1), generator=rng)
+    ids = torch.randint(vocab_size, (windows, context + 1), generator=rng)
     return Batch(tuple(range(windows)), ids)
 
 

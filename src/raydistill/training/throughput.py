@@ -11,11 +11,12 @@ from raydistill.core.serialization import digest
 from raydistill.specs.model import ModelConfig
 from raydistill.specs.part_identity import own_parts
 from raydistill.specs.results import CostEstimate, Finished, Outcome, Trained
-from raydistill.specs.trial import CachedTeacher, Recipe
+from raydistill.specs.trial import CachedTeacher, ExternalBase, Recipe, TrialSpec
 from raydistill.storage.store import Store
 
 ESTIMATE_FILE = "estimate.json"  # beside a trial in the store: what it was expected to take
 FINISHED_TRIALS, PROBE = "finished trials", "a probe"
+BY = " by "  # between a loss and its teacher, in the name of a pace
 _NEWEST = 20  # finished trials that are read
 
 
@@ -56,8 +57,14 @@ class Rate:
         return self.source + without
 
     def pace(self, loss: str, blocks: int) -> Pace:
-        """The nearest measured pace: of that loss if there is one, then in blocks."""
-        return min(self.paces, key=lambda p: (p.loss != loss, abs(p.blocks - blocks)))
+        """The nearest measured pace: of that loss if there is one, then in blocks.
+
+        Of a loss by another teacher, that by the own base comes next.
+        """
+        own = loss.partition(BY)[0]
+        return min(
+            self.paces, key=lambda p: (p.loss != loss, p.loss != own, abs(p.blocks - blocks))
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,15 +114,29 @@ def measured_rate(model: ModelConfig, store: Store) -> Rate | Unmeasured:
     groups: dict[tuple[str, int], list[Trained]] = {}
     for t in trained:
         if t.made_by.device == device:
-            loss = pace_name(t.spec.train.loss, isinstance(t.spec.teacher, CachedTeacher))
+            cached = isinstance(t.spec.teacher, CachedTeacher)
+            loss = pace_name(t.spec.train.loss, cached, _teacher_beside(t.spec))
             groups.setdefault((loss, len(t.kept)), []).append(t)
     paces = tuple(_pace(loss, blocks, group) for (loss, blocks), group in groups.items())
     return Rate(device=device, source=FINISHED_TRIALS, paces=paces)
 
 
-def pace_name(loss: str, cached: bool) -> str:
-    """The name by which a loss has a pace; another one where its teacher is cached."""
-    return f"{loss} cached" if cached else loss
+def _teacher_beside(spec: TrialSpec) -> str:
+    """The name of a teacher that is another model than the base; else empty."""
+    teacher, base = spec.teacher, spec.base
+    if not isinstance(teacher, ExternalBase) or not isinstance(base, ExternalBase):
+        return ""
+    return "" if teacher.name == base.name else teacher.name
+
+
+def pace_name(loss: str, cached: bool, teacher: str = "") -> str:
+    """The name by which a loss has a pace; another one where its teacher is cached.
+
+    `teacher` names one that is another model than the base.
+    """
+    if cached:
+        return f"{loss} cached"
+    return f"{loss}{BY}{teacher}" if teacher else loss
 
 
 def _pace(loss: str, blocks: int, trained: Sequence[Trained]) -> Pace:

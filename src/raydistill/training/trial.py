@@ -20,7 +20,13 @@ from raydistill.distillation.answer_cache import cached_teacher, windows_of
 from raydistill.distillation.answer_files import WrittenSpec
 from raydistill.distillation.loss_name import temperature_of
 from raydistill.distillation.teacher_placement import parse_excerpt
-from raydistill.distillation.teachers import OnlineTeacher, Teacher, no_teacher
+from raydistill.distillation.teachers import (
+    OnlineTeacher,
+    Teacher,
+    TeacherOverIds,
+    compared_ids,
+    no_teacher,
+)
 from raydistill.evaluation.likelihood.perplexity import heldout_nll
 from raydistill.evaluation.scoring import scores_of
 from raydistill.evaluation.stored_scores import measured, rung_path
@@ -118,6 +124,7 @@ def _training(
     folder = store.path("trials", spec.trial_id, "checkpoints")
     start_s = time.perf_counter()
     teacher = teacher or _teacher(job, student.model.config, store, world)
+    teacher = _over_compared_ids(teacher, spec, student.model.config, store)
     cached_s = time.perf_counter() - start_s if isinstance(spec.teacher, CachedTeacher) else 0.0
     run = resume_or_start(student, job, folder, world, teacher)
     run.record.teacher_s += cached_s
@@ -161,7 +168,7 @@ def _teacher(job: TrialJob, model: ModelConfig, store: Store, world: World) -> T
             corpus_sha256=spec.train.corpus_sha256,
             tokenizer_sha256=spec.train.tokenizer_sha256,
             context=model.context,
-            vocab_size=min(model.vocab_size, config_of(base_weights).vocab_size),
+            vocab_size=compared_ids(model, config_of(base_weights), tokens.folder),
             excerpt=form,
             size=size,
             temperature=temperature_of(spec.train.loss),
@@ -173,6 +180,19 @@ def _teacher(job: TrialJob, model: ModelConfig, store: Store, world: World) -> T
         store=store,
         cap_bytes=1e9 * job.cache_gb,
     )
+
+
+def _over_compared_ids(
+    teacher: Teacher, spec: TrialSpec, model: ModelConfig, store: Store
+) -> Teacher:
+    """A teacher without the padding that the student has not; one as wide as it is as it was."""
+    if not isinstance(spec.teacher, ExternalBase):  # none, or it was written down over them
+        return teacher
+    shape = config_of(base_folder(spec.teacher.weights_sha256, store))
+    if shape.vocab_size == model.vocab_size:
+        return teacher
+    corpus = store.path("corpora", spec.train.corpus_sha256)
+    return TeacherOverIds(teacher, compared_ids(model, shape, corpus))
 
 
 def _save(job: TrialJob, student: Student, record: Record, store: Store, world: World) -> None:

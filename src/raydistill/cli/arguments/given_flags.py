@@ -3,7 +3,7 @@
 import argparse
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from raydistill.cli.arguments.parser import bound
@@ -12,6 +12,9 @@ from raydistill.core.parts import PARTS_VARIABLE
 from raydistill.core.paths import resolve_path
 from raydistill.core.text.commands import as_submitted
 from raydistill.data.sources.source import absolute
+from raydistill.models.huggingface.checkpoint import DEFAULT_REVISION
+from raydistill.planning.axes.named_checkpoint import NamedCheckpoint, checkpoint_named
+from raydistill.planning.cell import teaching_checkpoint
 from raydistill.storage.urls import is_url
 
 _ENVIRONMENT = {
@@ -62,7 +65,10 @@ def given_flags(
     parser: argparse.ArgumentParser, launcher: Sequence[str], argv: Sequence[str]
 ) -> GivenFlags:
     """The flags of `argv`, behind the words that start the sweep; `parser` has read them."""
-    given = [_absolute(words) for words in _options(parser, argv)]
+    options = list(_options(parser, argv))
+    of_age = [words[-1] for words in options if words[0] == "--age"]
+    ages = [DEFAULT_REVISION, *(age.strip() for text in of_age for age in text.split(","))]
+    given = [_absolute(words, ages) for words in options]
     names = {words[0] for words in given}
     for name, variable in _ENVIRONMENT.items():
         if name not in names and (value := os.environ.get(variable)):
@@ -82,17 +88,25 @@ def _options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> Iterator[t
             yield action.option_strings[0], value if equals else next(words)
 
 
-def _absolute(words: tuple[str, ...]) -> tuple[str, ...]:
+def _absolute(words: tuple[str, ...], ages: Sequence[str] = ()) -> tuple[str, ...]:
+    """With absolute paths; a teacher that is one of `ages` is none, whatever lies beside it."""
     name, value = words[0], words[-1]
     if name in _TEXTS:
         return name, absolute(value)
     if name in _FOLDERS:
         return name, _folder(value)
     if name == "--reference":
-        return name, ",".join(_folder(item.strip()) for item in value.split(","))
+        return name, _checkpoints(value, checkpoint_named)
+    if name == "--teacher":
+        return name, _checkpoints(value, lambda text: teaching_checkpoint(text, ages))
     if name == "--storage" and not is_url(value):
         return name, str(resolve_path(value).absolute())
     return words
+
+
+def _checkpoints(value: str, named: Callable[[str], NamedCheckpoint | None]) -> str:
+    items = [item.strip() for item in value.split(",")]
+    return ",".join(checkpoint.text if (checkpoint := named(item)) else item for item in items)
 
 
 def _folder(value: str) -> str:

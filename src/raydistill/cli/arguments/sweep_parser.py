@@ -34,7 +34,8 @@ FIELD_HELP = {
     "seed": "of the data order, from 1 on; 1,2,3",
     "budget": "tokens after the first removal, the paper's or a --model's; 0: no training",
     "order": f"of removal: {', '.join(ORDERS)}",
-    "teacher": "of a loss with one: own (the trial's base), an age, or SCALE@AGE",
+    "teacher": "of a loss with one: own (the trial's base), an age, SCALE@AGE, or any model of the "
+    "same tokenizer: FOLDER[@REVISION] or a hub id",
 }
 
 

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from raydistill.distillation.loss_name import canonical_loss, loss_settings, loss_words
-from raydistill.planning.cell import Value, shortest
-from raydistill.specs.scale import Scale, with_heal
+from raydistill.planning.axes.named_checkpoint import teacher_scale
+from raydistill.planning.cell import TEACHER, Value, shortest, teaching_checkpoint
+from raydistill.specs.scale import Scale, taught_by, with_heal
+from raydistill.specs.trial import OWN
 
 Scales = Callable[[str, Value | None, tuple[tuple[str, Value], ...]], tuple[Scale, Scale]]
 
@@ -27,6 +29,12 @@ def scales_of(
         return own, with_heal(own, dict(settings)) if settings else own
 
     return scales
+
+
+def with_teacher(scale: Scale, values: Mapping[str, Value]) -> Scale:
+    """The scale as a trial function sees it, whose equal FLOPs are those with its teacher."""
+    named = teaching_checkpoint(str(values.get(TEACHER, OWN)), scale.ages)
+    return taught_by(scale, teacher_scale(named, scale).model) if named else scale
 
 
 @dataclass(frozen=True, kw_only=True)

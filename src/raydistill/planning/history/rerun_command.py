@@ -10,7 +10,7 @@ from raydistill.core.text.commands import sweep_command
 from raydistill.core.text.redaction import redact
 from raydistill.core.units import exact_tokens
 from raydistill.planning.axes.change import CHANGE
-from raydistill.planning.cell import Cell, Value
+from raydistill.planning.cell import TEACHER, Cell, Value
 from raydistill.planning.custom_model import CustomModel, scale_of
 from raydistill.planning.history.sweep_record import CellRequest, SweepRecord
 from raydistill.planning.lr_probe import needs_probe
@@ -103,7 +103,7 @@ def _values(sweep: SweepRecord, cell: Cell) -> Iterator[tuple[str, str]]:
         fields_run |= {"gap": request.gap, "order": request.order}
     fields_run |= {"loss": request.loss, "seed": request.seed}
     if request.teacher != OWN:
-        fields_run["teacher"] = request.teacher
+        fields_run[TEACHER] = axes[TEACHER] = request.teacher  # as an axis, a name for tables
     for name, value in (fields_run | axes).items():
         if name == "age" and isinstance(value, int):
             yield "--age", exact_tokens(value)

@@ -7,11 +7,13 @@ A command adds its cells to those of earlier ones. Results are not in it: they a
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from raydistill.core.errors import DataError
 from raydistill.core.serialization import from_json, to_json
 from raydistill.core.text.redaction import without_tokens
+from raydistill.core.units import format_age
 from raydistill.planning.artifacts import Artifacts, layer_request
 from raydistill.planning.cell import ADDED, REFERENCE, Cell, axes_of
 from raydistill.planning.lr_probe import (
@@ -27,7 +29,9 @@ from raydistill.planning.prepared import PreparedSweep
 from raydistill.planning.resolve import resolve
 from raydistill.planning.search_settings import FUNNEL, TPE
 from raydistill.pruning.layer_choice import LayerChoice
-from raydistill.specs.trial import ExternalBase, TrialSpec
+from raydistill.specs.flops import forward_flops_per_token, parameters
+from raydistill.specs.results import TaughtBy
+from raydistill.specs.trial import ExternalBase, NoTeacher, TrialSpec
 from raydistill.storage.store import Store
 
 SCHEMA = 1
@@ -43,6 +47,7 @@ class CellRequest:
     choice: LayerChoice | None = None  # of layers, where a score made it
     remark: str = ""  # what chose its peak rate, where that was probed
     edge: str = ""  # where a rate that was not tried may be better
+    taught_by: TaughtBy | None = None  # a teacher that is another model than its base
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +109,24 @@ def _cell_request(
         choice=artifacts.layer_choices.get((cell.base.key, layer_request(cell.request))),
         remark=choice.sentence if choice else "",
         edge=f"peak rate {choice.peak_lr:g}: {AT_EDGE}" if choice and at_edge else "",
+        taught_by=_taught_by(cell),
+    )
+
+
+def _taught_by(cell: Cell) -> TaughtBy | None:
+    teacher = cell.teacher_beside
+    if isinstance(teacher, NoTeacher):
+        return None
+    scale, model = teacher.scale, teacher.scale.model
+    place = Path(scale.brought)
+    return TaughtBy(
+        name=teacher.name,
+        model=(place.name if place.is_absolute() else scale.brought) or scale.name,
+        revision=format_age(teacher.age),
+        num_layers=model.num_layers,
+        dim=model.dim,
+        num_params=parameters(model),
+        flops_per_token=forward_flops_per_token(model),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import fields
 
 from raydistill.distillation.loss_name import loss_file
 from raydistill.planning.axes.change import CELL_FIELDS, CHANGE
-from raydistill.planning.cell import Cell, Value, shortest
+from raydistill.planning.cell import TEACHER, Cell, Value, shortest, teacher_label
 from raydistill.specs.trial import TrialRequest
 
 _REQUESTED = tuple(
@@ -38,6 +38,7 @@ def cell_fields(cell: Cell) -> dict[str, Value]:
     of_loss = {name: value for name, value in cell.values.items() if name in settings}
     return {
         **{name: getattr(request, name) for name in _REQUESTED},
+        **teacher_label({TEACHER: request.teacher}, cell.scale),
         **({"loss": cell.values.get("loss", request.loss.partition("+")[0])} if of_loss else {}),
         "lr": request.peak_lr,
         **{name: shortest(value) for name, value in request.settings},

@@ -52,6 +52,7 @@ class Work:
     kept_bytes: int  # on disk, for good
     working_bytes: int  # on disk, while it trains
     teacher_flops: int = 0  # of `flops_exact`, of a teacher that answers beside it
+    teacher_bytes: int = 0  # of its weights
     precision: str = "float32"
 
     def seconds(self, rates: Rates) -> float:
@@ -63,6 +64,11 @@ class Work:
             return float("inf")
         pace = rate.pace(self.loss, self.blocks)
         return self.flops_exact / (pace.flops_per_s * self.devices) + pace.evaluate_s
+
+    def peak_bytes(self, rate: Rate) -> int:
+        """Memory of a device, at most: as measured, and a teacher that was not there then."""
+        pace = rate.pace(self.loss, self.blocks)
+        return pace.peak_bytes + (0 if pace.loss == self.loss else self.teacher_bytes)
 
     def device_s(self, rates: Rates) -> float:
         """Expected seconds times devices, all of which are held while one of them evaluates."""
@@ -94,11 +100,12 @@ def trial_work(planned: PlannedTrial, store: Store) -> Work:
     teacher = cell.teacher
     cached = bool(cell.request.excerpt)
     teachers = () if cached or isinstance(teacher, NoTeacher) else (teacher.scale.model,)
+    beside = "" if isinstance(cell.teacher_beside, NoTeacher) else cell.teacher_beside.scale.name
     flops, own_flops = (exact_flops(model, plan, recipe, who) for who in (teachers, ()))
     before, after = parameters(model), parameters(model, removed=plan.layers)
     return Work(
         scale=planned.scale.name,
-        loss=pace_name(cell.request.loss, cached),
+        loss=pace_name(cell.request.loss, cached, beside),
         blocks=model.num_layers - len(plan.drops),
         pass_flops=forward_flops_per_token(model, removed=plan.layers),
         tokens=recipe.total_tokens,
@@ -109,6 +116,7 @@ def trial_work(planned: PlannedTrial, store: Store) -> Work:
         kept_bytes=_FLOAT_BYTES * after,
         working_bytes=_CHECKPOINTS * _FLOAT_BYTES * (before + after),
         teacher_flops=flops - own_flops,
+        teacher_bytes=sum(_FLOAT_BYTES * parameters(who) for who in teachers),
         precision=recipe.precision,
     )
 
@@ -258,7 +266,7 @@ def keep_estimates(trials: Sequence[PlannedTrial], store: Store, *, probed: bool
         if store.load(CostEstimate, *store_key) is None:
             estimate = CostEstimate(
                 device_s=work.device_s(rates),
-                peak_bytes=rate.pace(work.loss, work.blocks).peak_bytes,
+                peak_bytes=work.peak_bytes(rate),
                 source=rate.grounds,
             )
             store.save(estimate, *store_key)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from raydistill.core.text.lines import wrap
-from raydistill.core.units import format_bytes, format_flops, format_seconds, format_tokens
+from raydistill.core.units import format_flops, format_seconds, format_tokens
 from raydistill.evaluation.lm_harness.task_data import missing_task_data
 from raydistill.planning.cell import (
     REFERENCE,
@@ -35,6 +35,7 @@ from raydistill.planning.preview.forecast import forecast
 from raydistill.planning.preview.lengths import lengths_text
 from raydistill.planning.preview.repeats import text_notes
 from raydistill.planning.preview.sizes import blocks_texts, size_text
+from raydistill.planning.preview.teachers import cached_sentence, teachers_text
 from raydistill.planning.preview.trial_table import UNKNOWN, Row, layer_map, trial_table
 from raydistill.planning.resolve import PlannedTrial
 from raydistill.planning.search_settings import FUNNEL, TPE
@@ -72,7 +73,7 @@ def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
         *_shared(trials),
         *_probes(plan),
         *cost.sentences,
-        *_answers(answers_bytes(with_all), options.cache_gb),
+        *cached_sentence(answers_bytes(with_all), options.cache_gb),
     )
     lines = [
         *_headings(prepared, width),
@@ -135,7 +136,7 @@ def _row(
         )
         for cell, r in zip(planned.cells, requests, strict=True)
     ]
-    trial_id = "after reading" if planned.scale.brought else "after pretraining"
+    trial_id = planned.id_after
     if requests[0].peak_lr == "probe":
         trial_id = "after probing"
     if isinstance(planned.trial, TrialSpec):
@@ -176,6 +177,7 @@ def _headings(prepared: PreparedSweep, width: int) -> Iterator[str]:
         + (f"; {plan.options.scale_from}" if plan.options.scale_from else ""),
         "clocks": _clocks(scale),
         "ages": ages,
+        "teachers": teachers_text(plan.cells),
         "training": f"warm-up {format_tokens(recipe.warmup_tokens)}, "
         f"warm phase {format_tokens(recipe.warm_phase_tokens)}, budget {_budget(request, recipe)}, "
         f"{recipe.total_steps} steps of {format_tokens(recipe.batch_tokens)} tokens, "
@@ -188,7 +190,7 @@ def _headings(prepared: PreparedSweep, width: int) -> Iterator[str]:
     }
     yield from wrap(f"{plan.sweep.name}: {plan.sweep.question}", width)
     for name, fact in facts.items():
-        yield from _fact(name, fact, width)
+        yield from _fact(name, fact, width) if fact else ()
 
 
 def _decay(plan: SweepPlan, width: int) -> list[str]:
@@ -286,12 +288,3 @@ def _probes(plan: SweepPlan) -> Iterator[str]:
             f"Of these, the {len(probes)} with data seed {probes[0].request.seed} come first: "
             f"three peak rates for each of {len(probes) // len(FACTORS)} arms."
         )
-
-
-def _answers(needed_bytes: int, cache_gb: float) -> Iterator[str]:
-    """The disk space of cached teachers, and its cap."""
-    if needed_bytes:
-        cap = f"cap {cache_gb:g} GB (--cache-gb)"
-        if needed_bytes > 1e9 * cache_gb:
-            cap = f"over the cap of {cache_gb:g} GB: raise --cache-gb, or write less of each token"
-        yield f"Cached teachers: at most {format_bytes(needed_bytes)} in the storage, {cap}."

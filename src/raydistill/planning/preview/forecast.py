@@ -84,7 +84,7 @@ def _memory(work: Sequence[Work], rates: Rates) -> Iterator[str]:
     known = [(w, rate) for w in work if isinstance(rate := rates[w.scale], Rate)]
     if not known:
         return
-    most = max(rate.pace(w.loss, w.blocks).peak_bytes for w, rate in known)
+    most = max(w.peak_bytes(rate) for w, rate in known)
     on_cpu = any(rate.device == "cpu" for _, rate in known)
     means = " (the resident size of a process, libraries included)" if on_cpu else ""
     yield f"Memory on each device: at most {format_bytes(most)}{means}."

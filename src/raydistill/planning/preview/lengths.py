@@ -4,9 +4,9 @@ from raydistill.evaluation.lm_harness.paper13 import PAPER13
 from raydistill.evaluation.lm_harness.task_data import ITEMS, data_folder
 from raydistill.evaluation.lm_harness.truncation import paper_truncation
 from raydistill.evaluation.scoring import kept_documents
+from raydistill.planning.axes.named_checkpoint import local_tokenizer
 from raydistill.planning.cell import bases_of
 from raydistill.planning.prepared import PreparedSweep
-from raydistill.planning.reference_models import local_tokenizer
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.evaluation import plain_task
 from raydistill.specs.results import Truncation

@@ -12,8 +12,15 @@ from raydistill.planning.cell import ADDED, REFERENCE
 from raydistill.pruning.layer_choice import LayerChoice
 from raydistill.reports.results.spending import Spending
 from raydistill.specs.locations import NONE
-from raydistill.specs.results import Scores, TrialFailure, TrialResult
-from raydistill.specs.trial import FROM_BASE, Age, TrainSpec
+from raydistill.specs.results import Scores, TaughtBy, TrialFailure, TrialResult
+from raydistill.specs.trial import (
+    FROM_BASE,
+    OWN,
+    Age,
+    CachedTeacher,
+    ExternalBase,
+    TrainSpec,
+)
 
 CONTROL = NONE  # the location of the control: nothing leaves, the same training (METHOD 1)
 
@@ -85,6 +92,7 @@ class ReportCell:
     budget_paper_tokens: int | Literal["not noted"] = "not noted"  # as requested
     gap_paper_tokens: int | Literal["not noted"] = "not noted"
     unchosen: int = 0
+    taught_by: TaughtBy | None = None  # a teacher that is another model than its base
     recipe_differs: tuple[str, ...] = ()  # fields by which recipes of a report differ, by no axis
 
     @property
@@ -97,6 +105,20 @@ class ReportCell:
         """The id of its trial."""
         outcome = self.outcome
         return (outcome if isinstance(outcome, TrialFailure) else outcome.result.trained).trial_id
+
+    @property
+    def teacher(self) -> str:
+        """What its loss was taught by: `own`, an age of its base, or the name of another model."""
+        if self.taught_by is not None:
+            return self.taught_by.name
+        if isinstance(self.outcome, TrialFailure):
+            return OWN
+        result = self.outcome.result
+        teacher = result.trained.spec.teacher
+        base = teacher.base if isinstance(teacher, CachedTeacher) else teacher
+        if not isinstance(base, ExternalBase):
+            return OWN
+        return OWN if base.weights_sha256 == result.before.weights_sha256 else base.revision
 
     @property
     def text(self) -> str:

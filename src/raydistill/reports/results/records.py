@@ -175,7 +175,8 @@ def _identity(record: CellRecord) -> object:
     """Equal for two runs of one cell."""
     cell = record.cell
     axes = _axis_values(cell)
-    return record.base_sha256, cell.location, axes, cell.layers, cell.gap_tokens, cell.train
+    removal = (cell.location, cell.layers, cell.gap_tokens)
+    return record.base_sha256, axes, removal, cell.train, cell.teacher
 
 
 def _axis_values(cell: ReportCell) -> tuple[tuple[str, str], ...]:
@@ -254,4 +255,5 @@ def _settings(cell: ReportCell) -> dict[str, str | int | float]:
     recipe = dataclasses.asdict(cell.train.recipe)
     recipe.pop("budget_tokens")
     layers = " ".join(map(str, cell.layers)) or "none"
-    return {"layers": layers, "gap_tokens": cell.gap_tokens, "loss": cell.train.loss, **recipe}
+    taught = {"loss": cell.train.loss, "teacher": cell.teacher}
+    return {"layers": layers, "gap_tokens": cell.gap_tokens, **taught, **recipe}

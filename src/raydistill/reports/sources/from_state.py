@@ -116,6 +116,7 @@ def _report_cell(state: CellState, record: SweepRecord) -> ReportCell:
         curve_windows=scale.evaluation.curve_windows,
         budget_paper_tokens=request.budget,
         gap_paper_tokens=request.gap,
+        taught_by=state.taught_by,
     )
 
 

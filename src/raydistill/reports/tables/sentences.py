@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from raydistill.core.units import format_tokens
+from raydistill.core.units import format_flops, format_tokens
 from raydistill.evaluation.bootstrap import Estimate
 from raydistill.evaluation.rank_agreement import kendall_tau
 from raydistill.planning.axes.change import is_unchanged
@@ -83,6 +83,17 @@ def references(block: RowBlock) -> tuple[str, ...]:
         f"evaluated only{students}."
         for row in block.rows
         if row.first.reference
+    )
+
+
+def teachers(block: RowBlock) -> tuple[str, ...]:
+    """The size of every teacher that is another model than its students' base."""
+    taught_by = {cell.taught_by: None for row in block.rows for cell in row.cells if cell.taught_by}
+    return tuple(
+        f"The teacher {t.name} is {t.model}, {t.revision}: {format_tokens(t.num_params)} "
+        f"parameters, {t.num_layers} blocks of width {t.dim}, "
+        f"{format_flops(t.flops_per_token)} FLOPs a token."
+        for t in taught_by
     )
 
 

@@ -183,6 +183,7 @@ def _block(
     ]
     words = (
         *sentences.references(block),
+        *sentences.teachers(block),
         *sentences.different_seeds(block),
         *sentences.beside_the_paper(block.rows, comparisons, tasks),
         *teacher_or_not(block.rows),

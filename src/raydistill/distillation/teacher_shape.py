@@ -1,0 +1,46 @@
+"""What a student and its loss need of a teacher's shape.
+
+It reads the student's windows; and terms that look inside it compare block by block.
+"""
+
+from raydistill.core.errors import UsageError
+from raydistill.distillation.loss_name import feature_weights
+from raydistill.specs.model import ModelConfig
+
+_ALIKE = {  # by term of `feature_losses.py`: what must be equal of teacher and base
+    "hidden": ("dim", "num_layers"),
+    "embedding": ("dim",),
+    "attention": ("num_heads", "num_layers"),
+}
+_WORDS = {"dim": "width {}", "num_layers": "{} blocks", "num_heads": "{} heads"}
+
+
+def check_shape(loss: str, base: ModelConfig, teacher: ModelConfig, name: str) -> None:
+    """Refuse a teacher that cannot read the student's windows, or not be compared with its blocks.
+
+    Args:
+        loss: with its settings.
+        base: the whole model that the student is made of.
+        teacher: the model that teaches.
+        name: of the teacher.
+
+    Raises:
+        UsageError: naming both contexts, or the term and both shapes.
+    """
+    if teacher.max_length < base.context:
+        raise UsageError(
+            f"teacher {name} reads up to {teacher.max_length} tokens, and a window of training "
+            f"has {base.context}: name one that reads as many"
+        )
+    for term in feature_weights(loss):
+        differing = [n for n in _ALIKE[term] if getattr(base, n) != getattr(teacher, n)]
+        if differing:
+            own, theirs = (
+                " and ".join(_WORDS[n].format(getattr(model, n)) for n in differing)
+                for model in (base, teacher)
+            )
+            raise UsageError(
+                f"loss {loss!r} compares {term} states block by block: the teacher {name} has "
+                f"{theirs}, the student's base {own}; leave {term} out, or name a teacher of that "
+                "shape"
+            )
