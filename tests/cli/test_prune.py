@@ -2,16 +2,27 @@
 
 import json
 import re
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
+from raydistill.cli.commands.prune import prune as prune_here
+from raydistill.cli.console import read_command
 from raydistill.core.errors import DataError
+from raydistill.core.units import format_tokens
 from raydistill.models.huggingface.checkpoint import read_checkpoint
 from raydistill.pruning.mergekit import LayerMap, read_map, write_map
+from raydistill.specs.flops import active_parameters
 from raydistill.specs.locations import pick
+from raydistill.storage.store import Store
 from support import sweeping
 from support.hub_models import save_model
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from tiny_decoders import tiny_decoder
 
 
 @pytest.fixture(scope="module")
@@ -207,3 +218,23 @@ def test_a_map_must_fit_the_model(storage, folder, tmp_path):
         done = prune(storage, tmp_path / "out", "--mergekit", tmp_path / "map.yml")
         assert done.returncode == 3
         assert message in done.stderr
+
+
+@pytest.mark.parametrize("model_type", ["gemma3n_text", "deepseek_v3"])
+def test_the_sizes_that_it_tells_are_those_of_the_stock_models(model_type, tmp_path, capsys):
+    """With what leaves of tables beside the blocks; of experts, in all and active."""
+    from transformers import AutoModelForCausalLM
+
+    whole, short = tmp_path / "whole", tmp_path / "short"
+    tiny_decoder(model_type).save_pretrained(whole)
+    words = ["prune", "--model", str(whole), "--layers", "1,3", "--to", str(short), "--no-check"]
+    capsys.readouterr()
+    prune_here(Store(tmp_path / "storage"), read_command(words))
+    said = " ".join(capsys.readouterr().out.split())
+    for folder, form in ((whole, "6 layers, {} parameters{};"), (short, "4 layers, {}{}, ")):
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        size = sum(p.numel() for p in model.parameters())
+        active = active_parameters(read_checkpoint(str(folder), "main").model)
+        few = f" ({format_tokens(active)} active)" if active < size else ""
+        assert form.format(format_tokens(size), few) in said
+        assert bool(few) == (model_type == "deepseek_v3")

@@ -3,6 +3,7 @@
 import argparse
 import re
 import time
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from raydistill.core.paths import resolve_path
 from raydistill.core.units import B, K, M, format_bytes, format_seconds, format_tokens
 from raydistill.data.sources.embedded import EMBEDDED
 from raydistill.models.huggingface.checkpoint import local_folder, locate
+from raydistill.models.huggingface.model_shape import hub_config
 from raydistill.models.huggingface.saving import model_folder
 from raydistill.models.huggingface.surgery.anatomy import (
     Anatomy,
@@ -34,6 +36,7 @@ from raydistill.pruning.layer_scoring import choose_layers
 from raydistill.pruning.mergekit import FILE_NAME, LayerMap, read_map, write_map
 from raydistill.pruning.ranking_result import layers_text, layers_word
 from raydistill.reports.console.console import open_console
+from raydistill.specs.flops import active_parameters, parameters
 from raydistill.specs.locations import Layers, is_data_driven, is_list, listed, pick
 from raydistill.storage.store import Store
 
@@ -97,9 +100,20 @@ def _prune(
     after = anatomy.parameters - sum(anatomy.block_parameters[layer] for layer in layers)
     return (
         f"{name}: {layers_word(anatomy.num_layers)}, {format_tokens(anatomy.parameters)} "
-        f"parameters; without {layers_text(tuple(sorted(layers)))}: {layers_word(len(kept))}, "
-        f"{format_tokens(after)}, {format_bytes(size)}.{remarks}"
+        f"parameters{_active(anatomy)}; without {layers_text(tuple(sorted(layers)))}: "
+        f"{layers_word(len(kept))}, {format_tokens(after)}{_active(anatomy, layers)}, "
+        f"{format_bytes(size)}.{remarks}"
     )
+
+
+def _active(anatomy: Anatomy, layers: Layers = ()) -> str:
+    """How many parameters a token uses without some layers, where they are not all."""
+    with suppress(DataError):  # a model of which plans know no sizes
+        model = hub_config(anatomy.folder, anatomy.fields)
+        active = active_parameters(model, removed=layers)
+        if active < parameters(model, removed=layers):
+            return f" ({format_tokens(active)} active)"
+    return ""
 
 
 def _checked(anatomy: Anatomy, layers: Layers, folder: Path) -> str:

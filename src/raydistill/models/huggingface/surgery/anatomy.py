@@ -2,6 +2,7 @@
 
 import copy
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from raydistill.models.huggingface.loading import first_words
 from raydistill.models.huggingface.model_shape import blocks_prefix
 from raydistill.models.huggingface.safetensors_header import tensor_shapes
 from raydistill.models.huggingface.surgery.finding import (
+    TABLES,
     as_written,
     block_list,
     depth_fields,
@@ -51,7 +53,7 @@ class Anatomy:
     blocks: str  # the list of blocks in it, such as `model.layers`
     prefix: str  # of blocks' tensors in the files, up to their number
     parameters: int  # of the whole stock model, tied ones once
-    block_parameters: Sequence[int]  # of each block
+    block_parameters: Sequence[int]  # that leave with each block, its share of tables too
 
 
 def read_anatomy(folder: Path) -> Anatomy:
@@ -91,7 +93,7 @@ def read_anatomy(folder: Path) -> Anatomy:
         blocks=blocks,
         prefix=prefix,
         parameters=_count(model),
-        block_parameters=[_count(block) for block in model.get_submodule(blocks).children()],
+        block_parameters=_block_parameters(model, blocks),
     )
 
 
@@ -228,6 +230,15 @@ def _prefix_in_files(
 
 def _counted(kind: str, layers: Sequence[int]) -> str:
     return f"{len(layers)} {kind} ({', '.join(map(str, layers[:5]))}), " if layers else ""
+
+
+def _block_parameters(model: nn.Module, blocks: str) -> list[int]:
+    """The parameters of each block that no other shares, and its part of tables beside them."""
+    owned = [list(block.parameters()) for block in model.get_submodule(blocks).children()]
+    owners = Counter(id(parameter) for of_block in owned for parameter in of_block)
+    tables = (p.numel() for n, p in model.named_parameters() if n.endswith(tuple(TABLES)))
+    share = sum(tables) // len(owned)
+    return [share + sum(p.numel() for p in own if owners[id(p)] == 1) for own in owned]
 
 
 def _count(module: nn.Module) -> int:
