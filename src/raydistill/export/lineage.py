@@ -14,7 +14,7 @@ from raydistill.reports.results.cells import Measured, ReportCell, SweepReport
 from raydistill.reports.results.common_tasks import table_tasks
 from raydistill.reports.results.controls import control_of
 from raydistill.specs.corpus import CorpusInfo
-from raydistill.specs.flops import parameters
+from raydistill.specs.flops import active_parameters, parameters
 from raydistill.specs.results import Cost, MadeBy, Scores, TaughtBy, Trained
 from raydistill.specs.trial import NoTeacher, RandomBase, Recipe, Teacher
 from raydistill.storage.store import Store
@@ -55,6 +55,7 @@ class Origin:
     num_layers: int
     num_params: int
     window_tokens: int = 0  # that perplexity is measured in; 0: not noted
+    active_params: int = 0  # those that a token uses, of a mixture of experts; 0: not noted
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,6 +108,7 @@ class Lineage:
     after: Scores | None = None
     lost: Lost | None = None
     speeds: Speeds | None = None
+    active_params: int = 0  # as of the base
     versions: Mapping[str, str]
     schema: int = SCHEMA
 
@@ -132,6 +134,7 @@ def origin_of(base: BaseRequest, weights_sha256: str) -> Origin:
         weights_sha256=weights_sha256,
         num_layers=scale.model.num_layers,
         num_params=parameters(scale.model),
+        active_params=active_parameters(scale.model),
         window_tokens=scale.model.context,
     )
 
@@ -153,6 +156,7 @@ def of_trial(
         weights_sha256=trained.weights_sha256,
         kept=trained.kept,
         num_params=parameters(trained.model, trained.removed),
+        active_params=active_parameters(trained.model, trained.removed),
         dtype="float32",
         small_scale=sweep.small_scale,
         from_scratch=isinstance(trained.spec.base, RandomBase),
@@ -171,6 +175,7 @@ def of_base(base: Origin, scores: Scores | None, *, small_scale: bool) -> Lineag
         weights_sha256=base.weights_sha256,
         kept=tuple(range(base.num_layers)),
         num_params=base.num_params,
+        active_params=base.active_params,
         dtype="float32",
         small_scale=small_scale,
         after=scores,

@@ -96,6 +96,8 @@ def _sizes(lineage: Lineage) -> Iterator[tuple[str, ...]]:
     base, size = lineage.base, BYTES.get(lineage.dtype, 4)
     yield "layers", str(base.num_layers), str(len(lineage.kept))
     yield "parameters", f"{base.num_params:,}", f"{lineage.num_params:,}"
+    if 0 < base.active_params < base.num_params:
+        yield "active parameters", f"{base.active_params:,}", f"{lineage.active_params:,}"
     yield (
         f"weights, {lineage.dtype}",
         format_bytes(base.num_params * size),
