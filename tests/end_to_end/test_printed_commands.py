@@ -55,6 +55,8 @@ PRINTED = {  # the test that runs what a module prints
     "tokenizer_json_is_printed",
     "data/sources/embedded.py": f"{HERE}::test_what_pip_is_to_install_it_takes",
     "driver/run.py": "tracking/test_pages.py::test_it_prints_its_address_and_its_pages",
+    "cli/commands/import_checkpoint.py": f"{HERE}::test_what_pip_is_to_install_it_takes",
+    "models/huggingface/quantised/gguf_file.py": f"{HERE}::test_what_pip_is_to_install_it_takes",
     "models/huggingface/checkpoint.py": f"{HERE}::test_pickled_weights_are_imported",
     "planning/artifacts.py": f"{HERE}::test_bases_of_another_text_are_trained",
     "planning/history/rerun_command.py": f"{HERE}::test_the_card_of_an_export_trains_its_trial",
@@ -275,11 +277,13 @@ def test_what_pip_is_to_install_it_takes():
     needs = list(map(Requirement, importlib.metadata.requires("raydistill")))
     written = "\n".join(path.read_text("utf-8") for path in PACKAGE.rglob("*.py"))
     lines = {*re.findall(r"pip install ('raydistill\[\w+\]'|pandas)", written)}
-    assert len(lines) == 3
+    assert len(lines) == 4
     lines |= {f"'{requirement_of(need)}'" for need in needs if need.marker is None}
     asked = [Requirement(word) for line in lines for word in shlex.split(line)]
     own = [each for each in asked if each.name == "raydistill"]
-    assert {extra for each in own for extra in each.extras} == {"laptop", "gpu"}
+    assert {extra for each in own for extra in each.extras} == {
+        "laptop", "gpu", "quantised",
+    }  # fmt: skip
     assert {"laptop", "gpu"} <= set(
         importlib.metadata.metadata("raydistill").get_all("Provides-Extra")
     )

@@ -220,9 +220,10 @@ COMMANDS = (
     ),
     Command(
         "import",
-        "read pickled weights once, as safetensors",
+        "pickled or quantised weights, once, as safetensors",
         flags=(
-            flag("source", help="a folder or a hub id with pytorch_model.bin"),
+            flag("source", help="a folder or a hub id; a GGUF file"),
+            NO_CHECK,
             FOLDER,
             OVERWRITE,
             REVISION,

@@ -16,6 +16,7 @@ from raydistill.core.paths import resolve_path
 from raydistill.core.serialization import digest
 from raydistill.core.text.redaction import printed_command
 from raydistill.models.huggingface.model_shape import hub_config
+from raydistill.models.huggingface.quantised.forms import Form, form_of
 from raydistill.models.huggingface.weight_files import weight_files
 from raydistill.specs.model import HubConfig
 
@@ -86,6 +87,11 @@ def locate(name: str, revision: str = DEFAULT_REVISION, *, pickles: bool = False
             return folder.absolute()
         revisions = ", ".join(_revisions_within(path)) or "none"
         raise DataError(f"no revision {revision!r} in {path.absolute()}: it has {revisions}")
+    if path.is_file() and path.suffix == ".gguf":
+        raise DataError(
+            f"{path.absolute()} is GGUF, which is not read as it is; once in bfloat16 it is: "
+            f"{import_command(path.absolute(), path.with_suffix('').name + '-bf16')}"
+        )
     if path.is_file():
         raise DataError(f"{path.absolute()} is a file: name the folder with its config.json")
     if (
@@ -143,10 +149,32 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The config.json of a checkpoint.
 
     Raises:
-        DataError: if there is none, it is not JSON, or it brings code along.
+        DataError: if there is none, it is not JSON, it brings code along, or it is quantised.
+    """
+    fields = read_fields(folder)
+    path = folder / "config.json"
+    if form := form_of(fields):
+        helps = (
+            f"once in bfloat16 it is read: {import_command(folder, f'{_name_of(folder)}-bf16')}"
+            if form.is_read
+            else way_around(form)
+        )
+        raise DataError(f"{path} is quantised ({form.words}): {helps}")
+    if "auto_map" in fields:
+        raise DataError(f"{path} has an auto_map: code of its own, which never runs here")
+    return fields
+
+
+def read_fields(folder: Path) -> dict[str, Any]:
+    """The config.json in a folder, whatever it says.
+
+    Raises:
+        DataError: if there is none, it is not JSON, or it names no type of model.
     """
     path = folder / "config.json"
     if not path.is_file():
+        if file := next(iter(sorted(folder.glob("*.gguf"))), None):
+            locate(str(file))  # refuses it, with the way
         revisions = _revisions_within(folder)
         hint = f"; name revisions: --age {','.join(revisions[:3])}" if revisions else ""
         raise DataError(f"no config.json in {folder}{hint}")
@@ -156,24 +184,52 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise DataError(f"{path} is not JSON: {error}") from None
     if not isinstance(fields, dict) or not isinstance(fields.get("model_type"), str):
         raise DataError(f"{path} names no model_type")
-    if "auto_map" in fields:
-        raise DataError(f"{path} has an auto_map: code of its own, which never runs here")
-    if "quantization_config" in fields:
-        raise DataError(f"{path} is quantised: bring the checkpoint that it was made of")
     return fields
+
+
+def way_around(form: Form) -> str:
+    """What helps with a quantised checkpoint that is not read."""
+    named = f", {form.made_of}" if form.made_of else ""
+    return f"bring the checkpoint that it was made of{named}"
 
 
 def refuse_without_weights(folder: Path) -> None:
     """Say what a folder without safetensors has instead, and what helps."""
     for pattern in PICKLES:
         for pickle in sorted(folder.glob(pattern)):
-            path = str(folder.absolute())
-            words = ["raydistill", "import", path, "--to", f"{path}-safetensors"]
+            command = import_command(folder, f"{_name_of(folder)}-safetensors")
             raise DataError(
                 f"{pickle} is pickled, and could run code when it is read; read it once, weights "
-                f"only: {printed_command(words)}"
+                f"only: {command}"
             )
     raise DataError(f"no *.safetensors in {folder}")
+
+
+def import_command(source: Path, to: str) -> str:
+    """The command that makes a folder of safetensors of another folder, or of a file.
+
+    Args:
+        source: a folder, which may be the hub's cache of one, or a file.
+        to: the name of the new folder, beside the source; of the hub's, where one stands.
+    """
+    words = ["raydistill", "import", *_as_named(source)]
+    beside = "" if _is_cached(source) else f"{source.absolute().parent}/"
+    return printed_command([*words, "--to", f"{beside}{to}"])
+
+
+def _is_cached(folder: Path) -> bool:
+    """Whether a folder is a snapshot in the hub's cache: `models--ORG--NAME/snapshots/COMMIT`."""
+    return folder.parent.name == "snapshots" and folder.parts[-3].startswith("models--")
+
+
+def _as_named(source: Path) -> list[str]:
+    if not _is_cached(source):
+        return [str(source.absolute())]
+    return [source.parts[-3].removeprefix("models--").replace("--", "/"), "--revision", source.name]
+
+
+def _name_of(folder: Path) -> str:
+    return folder.parts[-3].rpartition("--")[2] if _is_cached(folder) else folder.absolute().name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

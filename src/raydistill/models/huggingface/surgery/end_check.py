@@ -1,7 +1,8 @@
 """A written folder, loaded by the stock class, against the whole model whose blocks pass."""
 
 import gc
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,63 @@ def check_written(model: Any, written: Path) -> None:
         with part(1):
             short_answer = _answer(_loaded(written, what), tokens_BT, what)
     _compare(f"{what}, loaded again, is not the one that was written", answer, short_answer)
+
+
+def check_imported(original: Callable[[], Any] | None, written: Path) -> int:
+    """Compare the model in `written` with the one that it was made of: each tensor, and logits.
+
+    One model is in memory at a time, if nobody else holds the original.
+
+    Args:
+        original: loads it, or hands it over, with the same tensors; None: the written one alone is
+            loaded, and answers.
+        written: the folder.
+
+    Returns:
+        The number of tokens that were compared.
+
+    Raises:
+        DataError: if one does not load, or they differ in a bit of a tensor, or in logits.
+    """
+    settings = read_settings(written)
+    what = f"a {settings.model_type!r} in bfloat16"
+    tokens_BT = _tokens(settings.get_text_config(decoder=True))
+    with in_parts("checking what was written", "", 2) as part:
+        with part(1):
+            answer, digests = None, {}
+            if original is not None:
+                model = original().eval()
+                answer, digests = _answer(model, tokens_BT, what), _digests(model)
+                del model
+                gc.collect()
+        with part(1):
+            model = _loaded(written, what)
+            written_answer = _answer(model, tokens_BT, what)
+            written_digests = _digests(model)
+    if answer is None:
+        if not written_answer.logits.isfinite().all():
+            raise DataError(f"{what} answers with NaN or Inf; nothing was written")
+        return tokens_BT.shape[1]
+    names = sorted(digests.keys() | written_digests.keys())
+    if other := [name for name in names if digests.get(name) != written_digests.get(name)]:
+        raise DataError(
+            f"{what} is not the model that transformers dequantises: {len(other)} tensors differ, "
+            f"the first {other[0]}; nothing was written"
+        )
+    _compare(f"{what} is not the model that transformers dequantises", answer, written_answer)
+    return tokens_BT.shape[1]
+
+
+def _digests(model: nn.Module) -> dict[str, str]:
+    """The sha256 of every tensor's bytes, with its dtype and shape, by name."""
+    digests = {}
+    for name, tensor in model.state_dict().items():
+        form = f"{tensor.dtype} {list(tensor.shape)} "
+        values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        digest = hashlib.sha256(form.encode())
+        digest.update(values.data)
+        digests[name] = digest.hexdigest()
+    return digests
 
 
 def _compare(
