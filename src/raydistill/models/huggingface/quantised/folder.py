@@ -137,8 +137,8 @@ def what_was_lost(plan: Dequantising) -> str:
     text = f"{plan.done.weights} weights were {plan.form.words}: they are bfloat16 of {values}."
     if plan.left_out:
         text += (
-            f" Left out: {len(plan.left_out)} tensors that transformers does not load, the first "
-            f"{plan.left_out[0]}."
+            f" Left out: what transformers does not load, {plan.left_out[0]} and "
+            f"{len(plan.left_out) - 1} more."
         )
     if plan.has_code:
         text += f" Left out: auto_map, as transformers has a {plan.config['model_type']!r} itself."
