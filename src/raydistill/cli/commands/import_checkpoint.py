@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +129,6 @@ def _dequantised(
 
 
 def _checked(tokens: int, compared: bool) -> str:
-    import transformers  # noqa: PLC0415  (seconds)
-
     if compared:
         return (
             "Every tensor is to the bit as transformers dequantises it, and logits agree on "
@@ -137,7 +136,7 @@ def _checked(tokens: int, compared: bool) -> str:
         )
     return (
         f"It was loaded, and answers to {tokens} tokens. It was not compared with what "
-        f"transformers {transformers.__version__} dequantises: a size is no multiple of its "
+        f"transformers {version('transformers')} dequantises: a size is no multiple of its "
         "block's, and such weights it refuses, or multiplies with the scales of other blocks."
     )
 
