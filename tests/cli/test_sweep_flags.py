@@ -145,10 +145,10 @@ def test_several_values_of_a_recipe_field_are_an_axis_however_they_are_written()
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--set lr=1e-4,fast", "peak_lr is 'fast': it must be a number, above 0 and finite"),
+        ("--set lr=1e-4,fast", "--set lr=fast: it must be a number, above 0 and finite"),
         ("--set loss=kd", "--set loss: that is a flag of its own, --loss"),
-        ("--set optimizer=lion,adam", "no optimizer 'adam'. Did you mean 'adamw'"),
-        ("--set weight_decay=0,2", "weight_decay is 2.0: it must be a number, at least 0 and bel"),
+        ("--set optimizer=lion,adam", "--set optimizer=adam: no optimizer 'adam'. Did you mean 'adamw'"),
+        ("--set weight_decay=0,2", "--set weight_decay=2: it must be a number, at least 0 and b"),
         ("--set batch_tokens=512,513", "batch_tokens is 513, not a multiple"),
         ("--set lr=1,,2", "--lr '1,,2' has an empty value"),
         ("--set lr=1e-4,3e-4 --lr-probe", "--lr-probe chooses the rates that lr names"),
@@ -159,7 +159,7 @@ def test_several_values_of_a_recipe_field_are_an_axis_however_they_are_written()
         ("--set lr=1e-5..1e-3:lgo", "'1e-5..1e-3:lgo': behind the colon write log, or a step"),
         (
             "--search random --trials 3 --set weight_decay=0..2",
-            "weight_decay is 2.0: it must be a ",
+            "--set weight_decay=2: it must be a ",
         ),
         ("--loss kd+temperature=1..4", "a setting of a loss takes values, such as temperature=1,2"),
         ("--loss kd+temperature=1,0", "temperature is '0', it must be a number above 0"),

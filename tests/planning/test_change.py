@@ -47,8 +47,10 @@ def test_a_change_is_a_field_and_its_value_or_a_factor(change, arguments):
         ("lrr=1", "no field to change 'lrr'. Did you mean 'lr'?"),
         ("lr", "change 'lr': write field=value"),
         ("lr*fast", "change 'lr*fast': write field=value"),
+        ("lr*nan", "change 'lr*nan': write field=value"),
+        ("lr*inf", "change 'lr*inf': write field=value"),
         ("schedule*2", "change 'schedule*2': write field=value"),
-        ("lr=fast", "peak_lr is 'fast': it must be a number"),
+        ("lr=fast", "lr=fast: it must be a number"),
         ("budget_tokens=1", "no field to change 'budget_tokens'"),
     ],
 )

@@ -14,6 +14,7 @@ RECIPE = Recipe(peak_lr=0.1, budget_tokens=640, batch_tokens=64, micro_batches=2
 
 def test_every_field_but_the_budget_can_be_set():
     values = {"optimizer": "lion", "schedule": "cosine", "precision": "bfloat16"}
+    values |= {"lr": "1e-3", "peak_lr": "1e-3", "grad_clip": "1"}
     settings = {name: values.get(name, "0") for name in settable()}
     changed = with_settings(RECIPE, settings)
     assert changed.precision == "bfloat16"
@@ -24,9 +25,12 @@ def test_every_field_but_the_budget_can_be_set():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"lr": "fast"}, "peak_lr is 'fast': it must be a number, above 0"),
+        ({"lr": "fast"}, "lr=fast: it must be a number, above 0"),
         ({"warmup_token": "1"}, "Did you mean 'warmup_tokens'"),
-        ({"warmup_tokens": "few"}, "not a token count"),
+        ({"peak_lr": "nan"}, "^peak_lr=nan: it must be a number, above 0 and finite"),
+        ({"weight_decay": "1"}, "^weight_decay=1: it must be a number, at least 0 and below 1"),
+        ({"schedule": "flat"}, "^schedule=flat: no schedule 'flat'. There are: cosine, wsd"),
+        ({"warmup_tokens": "few"}, "^warmup_tokens=few: 'few' is not a token count"),
         ({"budget_tokens": "1"}, "--budget"),
     ],
 )

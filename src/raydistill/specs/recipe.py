@@ -65,12 +65,28 @@ def read_setting(name: str, text: str) -> Setting:
     """The value of a recipe's field, as `--set` gives it.
 
     Raises:
-        UsageError: if there is no such field, or the text is not of its type.
+        UsageError: if there is no such field, or it can never have that value.
 
     >>> read_setting("lr", "3e-4"), read_setting("warmup_tokens", "2K")
     (0.0003, 2000)
     """
-    return _read(field_named(name), text)
+    field = field_named(name)
+    if field in _CHOICES:
+        if text not in _CHOICES[field]:
+            raise UsageError(f"{name}={text}: {unknown(field, text, _CHOICES[field])}")
+        return text
+    if field not in _RANGES:
+        try:
+            return parse_tokens(text)
+        except UsageError as error:
+            raise UsageError(f"{name}={text}: {error}") from None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not _fits(field, value):
+        raise UsageError(f"{name}={text}: it must be {_range(field)}")
+    return value
 
 
 def check_setting(name: str, value: Setting) -> Setting:
@@ -215,10 +231,7 @@ def check_range(name: str, value: float) -> None:
         UsageError: naming the field, its value and what is allowed.
     """
     field = field_named(name)
-    if field not in _RANGES:
-        return
-    low, high = _RANGES[field]
-    if not (math.isfinite(value) and low <= value < high):
+    if field in _RANGES and not _fits(field, value):
         raise UsageError(f"{field} is {value}: it must be {_range(field)}")
 
 
@@ -270,15 +283,9 @@ def _check_lengths(recipe: Recipe) -> None:
         )
 
 
-def _read(field: str, text: str) -> Setting:
-    if field in _CHOICES:
-        return text
-    if field in _RANGES:
-        try:
-            return float(text)
-        except ValueError:
-            raise UsageError(f"{field} is {text!r}: it must be {_range(field)}") from None
-    return parse_tokens(text)
+def _fits(field: str, value: float) -> bool:
+    low, high = _RANGES[field]
+    return math.isfinite(value) and low <= value < high
 
 
 def _range(field: str) -> str:

@@ -65,6 +65,10 @@ def _texts(sweep: Sweep, flags: argparse.Namespace) -> dict[str, list[str]]:
     """
     names = dict.fromkeys((*FIELDS, *TRAINING_FIELDS, *sweep.axes))
     texts = {name: list(getattr(flags, name) or ()) for name in names}
+    for name, text in ((name, text) for name, of_name in texts.items() for text in of_name):
+        _check_written("--", name, text, sweep)
+    for name, text in flags.set:
+        _check_written("--set ", name, text, sweep)
     if CHANGE not in sweep.axes:
         for name, text in flags.set:
             texts.setdefault(_axis(name, sweep), []).append(text)
@@ -77,8 +81,26 @@ def _texts(sweep: Sweep, flags: argparse.Namespace) -> dict[str, list[str]]:
         if len(items(name, [text])) > 1 or field in given:
             raise UsageError(f"--around {name}={text}: a point has one value of each field")
         given.add(field)
+        _check_written("--around ", name, text, sweep)
         texts.setdefault(field, []).append(text)
     return texts
+
+
+def _check_written(flag: str, name: str, text: str, sweep: Sweep) -> None:
+    """Refuse values that a field of the recipe can never have, as they are written.
+
+    Raises:
+        UsageError: for any.
+    """
+    if not is_setting(name) or (text == "all" and _axis(name, sweep) in sweep.axes):
+        return
+    try:
+        if axis_range(name, [text]) is None:
+            axis_values(name, [text])
+    except UsageError as error:
+        if str(error).startswith(f"{name}="):
+            raise UsageError(f"{flag}{error}") from None
+        raise
 
 
 def _changes(assignments: Iterable[tuple[str, str]]) -> list[str]:

@@ -12,7 +12,7 @@ from raydistill.distillation.loss_name import loss_words
 from raydistill.planning.axes.ranges import LOG, Range, stepped
 from raydistill.planning.cell import Value
 from raydistill.specs.locations import every_location, is_list
-from raydistill.specs.recipe import check_range, is_setting, read_setting
+from raydistill.specs.recipe import is_setting, read_setting
 
 
 def axis_values(
@@ -57,9 +57,6 @@ def axis_range(name: str, texts: Sequence[str], own: Sequence[Value] = ()) -> Ra
     ends = _ends(name, every[0], own) if len(every) == 1 else None
     if ends is None or ends.step not in ("", LOG):
         return None
-    if is_setting(name):
-        check_range(name, ends.low)
-        check_range(name, ends.high)
     whole = isinstance(ends.low, int)
     low, high = float(ends.low), float(ends.high)
     return Range(low=low, high=high, is_log=ends.step == LOG, is_whole=whole)

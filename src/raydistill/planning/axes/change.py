@@ -1,5 +1,6 @@
 """An ablation's axis: the one thing that a cell changes of the point that all share."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -66,8 +67,8 @@ def _times(scale: Scale, name: str, factor: str, change: str) -> float | int:
     try:
         times = float(factor)
     except ValueError:
-        times = -1.0
-    if isinstance(own, str) or times < 0:
+        times = math.nan
+    if isinstance(own, str) or not 0 <= times < math.inf:
         raise UsageError(
             f"change {change!r}: write field=value, or a number of the recipe times a factor, "
             "such as lr*2"
