@@ -147,7 +147,10 @@ def test_several_values_of_a_recipe_field_are_an_axis_however_they_are_written()
     [
         ("--set lr=1e-4,fast", "--set lr=fast: it must be a number, above 0 and finite"),
         ("--set loss=kd", "--set loss: that is a flag of its own, --loss"),
-        ("--set optimizer=lion,adam", "--set optimizer=adam: no optimizer 'adam'. Did you mean 'adamw'"),
+        (
+            "--set optimizer=lion,adam",
+            "--set optimizer=adam: no optimizer 'adam'. Did you mean 'adamw'",
+        ),
         ("--set weight_decay=0,2", "--set weight_decay=2: it must be a number, at least 0 and b"),
         ("--set batch_tokens=512,513", "batch_tokens is 513, not a multiple"),
         ("--set lr=1,,2", "--lr '1,,2' has an empty value"),

@@ -53,6 +53,12 @@ def test_a_file_gets_a_line_every_15_seconds_with_the_time_left():
     ]
 
 
+def test_no_time_is_told_after_a_moment_of_little_work():
+    text = shown(console_of(terminal=True), *(at(40_000 * n) for n in range(8)))
+    times = [line.partition("tokens")[2].strip() for line in text.split("\r")]
+    assert times[:5] == [""] * 4 + [", about 1 min 35 s left"]
+
+
 def test_a_short_stage_leaves_no_line_in_a_file():
     reports = [at(n, 12, stage) for stage in ("reading", "hashing", "writing") for n in range(13)]
     assert shown(console_of(terminal=False), *reports) == ""

@@ -60,6 +60,30 @@ def test_no_time_is_promised_before_the_first_token():
     assert "left" not in console.file.getvalue()
 
 
+def test_the_time_left_is_told_from_a_pace_of_seconds_and_without_the_start():
+    now_s = [0.0]
+    console = Console(file=io.StringIO(), width=80)
+    with progress_view(2, 600_000, console, clock=lambda: now_s[0]) as view:
+        for second in (20, 21, 22, 26, 40):  # Ray and torch began
+            now_s[0] = second
+            view.update("input", trial(1_000 * (second - 19)))
+            view.note(f"{second}")
+    assert console.file.getvalue().splitlines() == [
+        *("0 of 2 trials, 1K of 600K tokens, 20 s gone", "20", "21", "22", "26"),
+        "0 of 2 trials, 21K of 600K tokens, 40 s gone, about 9 min 39 s left",
+        "40",
+    ]
+    now_s, shown = [0.0], Console(file=io.StringIO(), width=80)
+    live = Console(file=io.StringIO(), width=80, force_terminal=True)
+    with progress_view(2, 600_000, live, clock=lambda: now_s[0]) as view:
+        for second in (20, 22, 26):
+            now_s[0] = second
+            view.update("input", trial(1_000 * (second - 19)))
+            shown.print(view.render())
+    lines = [line for line in shown.file.getvalue().splitlines() if "gone" in line]
+    assert [line.partition(" gone")[2] for line in lines] == ["", "", ", about 9 min 53 s left"]
+
+
 def test_a_sweep_that_trains_nothing_is_measured_by_what_it_measures():
     now_s = [0.0]
     console = Console(file=io.StringIO(), width=80)

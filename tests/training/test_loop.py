@@ -118,8 +118,26 @@ def test_a_loss_that_is_not_finite_stops_the_trial():
     student = tiny.student()
     student.model.embedding.weight.data[0] = float("nan")
     _, items = run(student, DropPlan())
-    with pytest.raises(FloatingPointError, match="nan at step 0"):
+    with pytest.raises(FloatingPointError, match="the loss is nan at step 0"):
         list(items)
+
+
+def test_a_loss_of_ones_own_that_is_not_finite_is_named_with_its_file(own_parts):
+    own_parts(
+        {
+            "losses/root.py": """
+                TEACHER = "none"
+                def loss(logits_BTV, targets_BT, ask, *, shift=0.0):
+                    return (shift - logits_BTV.float().square().mean()).sqrt()
+            """
+        }
+    )
+    _, items = run(tiny.student(), DropPlan(), replace(tiny.SPEC, loss="root+shift=-1"))
+    with pytest.raises(FloatingPointError) as error:
+        list(items)
+    assert (
+        str(error.value) == "loss 'root' (losses/root.py) is nan at step 2"
+    )  # after the warm phase
 
 
 def test_the_core_never_loads_ray_or_mlflow():

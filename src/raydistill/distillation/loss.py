@@ -8,13 +8,14 @@ is what its file says (`loss_file.py`), wherever the teacher is.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor
 
 from raydistill.core.errors import OwnCodeError
-from raydistill.core.parts import LOSS, load_part, part_in_file
+from raydistill.core.parts import LOSS, is_entry_point, load_part, part_file, part_in_file
 from raydistill.distillation.answers import Ask, KnownAnswer
 from raydistill.distillation.loss_file import FEATURE_TERMS, KNOWN
 from raydistill.distillation.loss_name import loss_file, loss_settings, temperature_of
@@ -42,6 +43,19 @@ def load_loss(name: str) -> Loss:
         return value
 
     return checked
+
+
+def loss_called(name: str) -> str:
+    """A loss in a message; with its file where it is one's own.
+
+    Raises:
+        UsageError: if there is no such loss.
+    """
+    file = name.partition("+")[0]
+    own = is_entry_point(LOSS, file) or not part_file(LOSS, file).is_relative_to(
+        Path(__file__).parent
+    )
+    return part_in_file(LOSS, file) if own else "the loss"
 
 
 def _check(file: str, value: object, *, needs_gradient: bool) -> None:

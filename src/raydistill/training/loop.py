@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from raydistill.core.fault_injection import fault_point
 from raydistill.data.batches import Batch
 from raydistill.distillation.feature_losses import feature_loss, watch_features
-from raydistill.distillation.loss import Loss, load_loss
+from raydistill.distillation.loss import Loss, load_loss, loss_called
 from raydistill.distillation.loss_name import feature_weights
 from raydistill.distillation.teachers import (
     OnlineTeacher,
@@ -44,8 +44,9 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A loss, its teacher, and the weights of its feature losses by name."""
+    """A loss by name, its function, its teacher, and the weights of its feature losses by name."""
 
+    name: str
     loss: Loss
     teacher: Teacher
     features: Mapping[str, float]
@@ -97,8 +98,8 @@ def train(
         FloatingPointError: if the loss is not finite.
     """
     recipe, student = spec.recipe, state.student
-    warm = Objective(load_loss(TEACHER_FREE), no_teacher, {})
-    healing = Objective(load_loss(spec.loss), teacher, feature_weights(spec.loss))
+    warm = Objective(TEACHER_FREE, load_loss(TEACHER_FREE), no_teacher, {})
+    healing = Objective(spec.loss, load_loss(spec.loss), teacher, feature_weights(spec.loss))
     model = world.wrap(student.model)
     heldout_at = heldout_steps(recipe)
     while True:
@@ -156,7 +157,9 @@ def _step(
         total += value.detach()
     mean_loss = world.mean(total)
     if not math.isfinite(mean_loss):
-        raise FloatingPointError(f"the loss is {mean_loss} at step {state.step}")
+        raise FloatingPointError(
+            f"{loss_called(objective.name)} is {mean_loss} at step {state.step}"
+        )
     nn.utils.clip_grad_norm_(state.optimizer.parameters, recipe.grad_clip)
     state.optimizer.step()
     state.optimizer.zero_grad()

@@ -124,7 +124,7 @@ def progress_text(progress: StageProgress, pace: Pace) -> str:
 def _rest(pace: Pace, total: float) -> str:
     if stalled_s := pace.stalled_s():
         return f", no progress for {duration(stalled_s)}"
-    left_s = pace.seconds_left(total)
+    left_s = pace.told_seconds_left(total)
     return "" if left_s is None else f", about {duration(left_s)} left"
 
 

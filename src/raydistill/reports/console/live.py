@@ -92,20 +92,26 @@ class _Work:
         self._measured_tokens = measured_tokens
         self.clock = clock
         self._start_s = clock()
-        self._pace = Pace()
-        self._pace.add(self._start_s, 0.0)
+        self._pace, self._all = Pace(), Pace()  # from the first work on, as it starts slowly
+        self._all.add(self._start_s, 0.0)
 
     def update(self, cell_key: str, trial: RunningTrial) -> None:
         """Take a trial's progress over."""
         self.running[cell_key] = trial
-        self._pace.add(self.clock(), self._done)
+        self._note()
 
     def end(self, cell_key: str) -> None:
         """Count a trial and all its tokens as done, even if it failed."""
         last = self.running.pop(cell_key, None)
         self.ended += 1
         self._ended_tokens += last.total_tokens if last else 0
-        self._pace.add(self.clock(), self._done)
+        self._note()
+
+    def _note(self) -> None:
+        now_s, done = self.clock(), self._done
+        self._all.add(now_s, done)
+        if done:
+            self._pace.add(now_s, done)
 
     @property
     def tokens(self) -> int:
@@ -131,7 +137,7 @@ class _Work:
 
     def is_stalled(self, now_s: float) -> bool:
         """Whether nothing has gone on for long."""
-        return self._pace.stalled_s(now_s) > 0
+        return self._all.stalled_s(now_s) > 0
 
     def line(self) -> str:
         """The whole sweep in one line."""
@@ -141,9 +147,9 @@ class _Work:
             done, total = map(format_tokens, (self.tokens, self.total_tokens))
             parts.append(f"{done} of {total} tokens")
         parts.append(f"{duration(now_s - self._start_s)} gone")
-        if stalled_s := self._pace.stalled_s(now_s):
+        if stalled_s := self._all.stalled_s(now_s):
             parts.append(f"no progress for {duration(stalled_s)}")
-        elif (left_s := self._pace.seconds_left(self._total)) is not None:
+        elif (left_s := self._pace.told_seconds_left(self._total)) is not None:
             parts.append(f"about {duration(left_s)} left")
         return ", ".join(parts)
 
