@@ -23,7 +23,6 @@ T = TypeVar("T")
 UNKNOWN = math.inf  # a total
 GROWTH_EVERY_S = 1.0
 STALLED_S = 300.0  # without progress, from which it is said
-TELLING_S, TELLING_SHARE = 5.0, 0.1  # from either of which a pace tells the time left
 MIN_STEP = 0.01  # between two notes of a pace, of the time since the first
 
 
@@ -280,14 +279,6 @@ class Pace:
             if done > before and now_s > since_s:
                 return max(0.0, total - done) * (now_s - since_s) / (done - before)
         return None
-
-    def told_seconds_left(self, total: float) -> float | None:
-        """`seconds_left`; None also where the pace is that of a few seconds and of little work."""
-        left_s = self.seconds_left(total)
-        if left_s is None or self.seconds >= TELLING_S:
-            return left_s
-        done = self._samples[-1][1] - self._samples[0][1]
-        return left_s if done >= TELLING_SHARE * total else None
 
 
 def joined(reports: Collection[StageProgress], tasks: int) -> StageProgress:

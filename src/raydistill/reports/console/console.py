@@ -44,6 +44,7 @@ def open_console(file: TextIO | None = None) -> PipeSafeConsole:
 
 
 TERMINAL_EVERY_S, PLAIN_EVERY_S = 0.2, 15.0  # between two lines of progress
+TELLING_S, TELLING_SHARE = 5.0, 0.1  # from either of which a pace tells the time left
 SHORT_S = 1.0  # a stage that takes less shows nothing on a terminal
 
 
@@ -118,14 +119,21 @@ def progress_text(progress: StageProgress, pace: Pace) -> str:
         amount = f"{100 * done / total:.0f} % of {_amount(total, unit)}" if total else "0 %"
     else:
         amount = f"{done:,.0f} of {_amount(total, unit)}"
-    return f"{name}: {amount}{_rest(pace, total)}"
+    return f"{name}: {amount}{_rest(pace, total, done / total if total else 0.0)}"
 
 
-def _rest(pace: Pace, total: float) -> str:
+def _rest(pace: Pace, total: float, share: float = 0.0) -> str:
     if stalled_s := pace.stalled_s():
         return f", no progress for {duration(stalled_s)}"
-    left_s = pace.told_seconds_left(total)
-    return "" if left_s is None else f", about {duration(left_s)} left"
+    return time_left(pace, total, share)
+
+
+def time_left(pace: Pace, total: float, share: float = 0.0) -> str:
+    """`, about 25 s left`; empty while the pace is that of a few seconds and a small share."""
+    left_s = pace.seconds_left(total)
+    if left_s is None or (pace.seconds < TELLING_S and share < TELLING_SHARE):
+        return ""
+    return f", about {duration(left_s)} left"
 
 
 _SHARES = ("tokens", "bytes")  # of which a share says more than a number

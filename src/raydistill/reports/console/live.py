@@ -16,7 +16,7 @@ from rich.text import Text
 from raydistill.core.background import repeated
 from raydistill.core.progress import STALLED_S, Pace
 from raydistill.core.units import format_tokens
-from raydistill.reports.console.console import PLAIN_EVERY_S, duration
+from raydistill.reports.console.console import PLAIN_EVERY_S, duration, time_left
 
 TRAINING_PASSES = 3  # a token costs: forward once, backward twice; to measure it costs one
 
@@ -149,9 +149,8 @@ class _Work:
         parts.append(f"{duration(now_s - self._start_s)} gone")
         if stalled_s := self._all.stalled_s(now_s):
             parts.append(f"no progress for {duration(stalled_s)}")
-        elif (left_s := self._pace.told_seconds_left(self._total)) is not None:
-            parts.append(f"about {duration(left_s)} left")
-        return ", ".join(parts)
+            return ", ".join(parts)
+        return ", ".join(parts) + time_left(self._pace, self._total)
 
 
 class _PlainView(AbstractContextManager[ProgressView]):
