@@ -1,7 +1,11 @@
 """What a sweep prints at its end is run, from another directory and without its environment."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -139,6 +143,37 @@ def test_a_job_brings_the_folder_of_ones_own_parts(launcher, expected, tmp_path)
     words = tuple(word.format(tmp_path) for word in launcher)
     line = job_line(tmp_path, words, "--parts", str(tmp_path / "my"))
     assert line.startswith(f"ray job submit --working-dir {expected.format(tmp_path)}")
+
+
+@pytest.mark.parametrize("started", [("python",), ("raydistill", "sweep")])
+def test_a_job_brings_a_file_of_ones_own(started, tmp_path):
+    """And the modules beside it; the command is run in a copy of the folder, as Ray makes one."""
+    folder = tmp_path / "my sweeps"
+    folder.mkdir()
+    (folder / "places.py").write_text("PLACES = ('none', 'middle')\n")
+    (folder / "mine.py").write_text(
+        "from places import PLACES\n"
+        "from raydistill.api import B, Sweep, main\n"
+        "def trial(scale, location):\n"
+        "    return scale.trial(age=320 * B, location=location, count=1)\n"
+        'AXES = {"location": PLACES}\n'
+        'sweep = Sweep(name="mine", question="Where?", axes=AXES, trial=trial)\n'
+        'if __name__ == "__main__":\n'
+        "    main(sweep)\n"
+    )
+    line = job_line(tmp_path, (*started, str(folder / "mine.py")), "--scale", "smoke")
+    words = shlex.split(line, comments=True)
+    assert words[:5] == ["ray", "job", "submit", "--working-dir", str(folder)]
+    job = words[words.index("--") + 1 :]
+    assert job[: len(started) + 1] == [*started, "mine.py"]
+    folder.rename(tmp_path / "elsewhere")
+    plan = subprocess.run(
+        [str(Path(sys.executable).parent / job[0]), *job[1:], "--dry-run"],
+        cwd=tmp_path / "elsewhere", text=True, capture_output=True, check=False,
+        env=os.environ | {"RAYDISTILL_STORAGE": str(tmp_path / "storage")},
+    )  # fmt: skip
+    assert (plan.returncode, plan.stderr) == (0, "")
+    assert "  middle  " in plan.stdout
 
 
 def test_a_job_names_its_files_as_they_were_submitted(tmp_path, monkeypatch):

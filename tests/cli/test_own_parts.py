@@ -1,6 +1,9 @@
 """`--parts DIR`: one's own losses, scores, tasks, scales and sweeps, from the command line."""
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -175,6 +178,44 @@ def test_a_loss_that_is_nowhere_is_told_with_the_flag_for_ones_own(tmp_path, mon
     done = sweeping.command(tmp_path / "storage", *PLAN[:3], "--loss", "skewed-kl")
     assert done.stderr.startswith("error: no loss 'skewed-kl'. There are: kd, lm, ")
     assert done.stderr.endswith("; one of your own needs --parts DIR\n")
+
+
+AT_MINI = SWEEP.replace("trial=trial)", 'trial=trial, at={"mini": (AXES,)})').replace(
+    "evens", "middle"
+)
+RUN = """
+from raydistill.api import main
+if __name__ == "__main__":
+    main(sweep)
+"""
+
+
+def test_a_file_whose_cells_are_of_a_scale_of_ones_own_takes_it_from_parts(own_parts, tmp_path):
+    """Started by Python, which builds the sweep before a flag is read."""
+    folder, file = own_parts({"scales/mini.py": FILES["scales/mini.py"]}), tmp_path / "mine.py"
+    file.write_text(AT_MINI + RUN)
+
+    def plan(*flags):
+        return subprocess.run(
+            [sys.executable, str(file), "--scale", "mini", "--dry-run", *flags],
+            cwd=tmp_path, text=True, capture_output=True, check=False,
+            env=os.environ | {"RAYDISTILL_PARTS": "", "RAYDISTILL_STORAGE": str(tmp_path / "s")},
+        )  # fmt: skip
+
+    done = plan("--parts", str(folder))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  middle" in done.stdout
+    without = plan()
+    assert without.returncode == 2
+    assert re.fullmatch(
+        r"error: .*no scale 'mini'.*; one of your own needs --parts DIR\n", without.stderr
+    )
+    file.write_text(AT_MINI.replace('"mini"', '"minni"') + RUN)
+    wrong = plan("--parts", str(folder))
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith(
+        "error: sweep 'nearest': at: no scale 'minni'. Did you mean 'mini'?"
+    )
 
 
 def test_a_failure_is_shown_though_its_code_was_edited_since(tmp_path):

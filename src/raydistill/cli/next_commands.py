@@ -7,6 +7,7 @@ from pathlib import Path
 
 from raydistill.cli.arguments.given_flags import GivenFlags
 from raydistill.core.errors import RaydistillError
+from raydistill.core.sweep_files import is_project_sweep
 from raydistill.core.text.commands import is_sent
 from raydistill.core.text.redaction import printed_command
 from raydistill.core.units import exact_tokens
@@ -47,10 +48,11 @@ def _submission(given: GivenFlags) -> list[str]:
     """The same command as a job, which brings one's own files."""
     own_head = os.environ.get(SUBMIT_VARIABLE)  # where another port than Ray's own is chosen
     options = ["--address", own_head] if own_head else []
+    script = Path(given.launcher[-1])
     if is_sent(str(Path.cwd())):
         options += ["--working-dir", "."]
     elif parts := next((words[1] for words in given.flags if words[0] == "--parts"), ""):
-        script, folder = Path(given.launcher[-1]), Path(parts)
+        folder = Path(parts)
         if script.parent == folder.parent:  # a sweep beside the folder
             folder = folder.parent
         options += ["--working-dir", str(folder)]
@@ -58,6 +60,9 @@ def _submission(given: GivenFlags) -> list[str]:
         if script.is_relative_to(folder):
             launcher = (*given.launcher[:-1], str(script.relative_to(folder)))
             given = replace(given, launcher=launcher)
+    elif script.suffix == ".py" and script.is_file() and not is_project_sweep(script):
+        options += ["--working-dir", str(script.parent)]
+        given = replace(given, launcher=(*given.launcher[:-1], script.name))
     return ["ray", "job", "submit", *options, "--", *given.words()]
 
 

@@ -23,6 +23,7 @@ from raydistill.planning.axes.change import as_run
 from raydistill.planning.axes.ranges import Range, drawn_points, in_steps
 from raydistill.planning.axes.trial_function import (
     check_request,
+    check_scale,
     is_own,
     requested,
     requests_named,
@@ -33,7 +34,6 @@ from raydistill.specs.recipe import check_setting, settable
 from raydistill.specs.scale import (
     Scale,
     load_scale,
-    scale_names,
     with_budget,
     with_recipe,
 )
@@ -83,8 +83,7 @@ class Sweep:
                 f"but its axes ask for {', '.join(['scale', *self.axes])}"
             )
         for name, grids in self.at.items():
-            if name not in scale_names():
-                raise UsageError(f"sweep {self.name!r}: {unknown('scale', name, scale_names())}")
+            check_scale(name, self.name, is_made=True)
             for grid in grids:
                 self._check_axes(grid)
         self._check_axes(self.axes)
@@ -94,6 +93,8 @@ class Sweep:
 
     def grids(self, scale: Scale, chosen: Axes | None = None) -> list[dict[str, list[Value]]]:
         """The grids whose union is swept at `scale`; `chosen` values replace those of an axis."""
+        for name in self.at:
+            check_scale(name, self.name)
         chosen = chosen or {}
         grids: list[dict[str, list[Value]]] = []
         for axes in self.at.get(scale.like or scale.name, (self.axes,)):

@@ -10,7 +10,7 @@ from typing import Literal, cast
 
 from raydistill.core.errors import UsageError, unknown
 from raydistill.core.field_types import check_fields
-from raydistill.core.parts import SCALE, load_part, part_names
+from raydistill.core.parts import SCALE, load_part, own_folder, part_names
 from raydistill.core.units import B, format_age, format_tokens
 from raydistill.specs.evaluation import EvalSpec
 from raydistill.specs.flops import equal_flops_share, gap_cost_tokens
@@ -262,6 +262,12 @@ def scale_names() -> tuple[str, ...]:
     return tuple(sorted(name.replace("-", "_") for name in part_names(SCALE)))
 
 
+def no_scale(name: str) -> str:
+    """The message for a name that is no scale's."""
+    hint = "" if own_folder() else "; one of your own needs --parts DIR"
+    return f"{unknown('scale', name, scale_names())}{hint}"
+
+
 def load_scale(name: str) -> Scale:
     """The scale of that name.
 
@@ -269,7 +275,7 @@ def load_scale(name: str) -> Scale:
         UsageError: if there is no such scale.
     """
     if name.replace("-", "_") not in scale_names():
-        raise UsageError(unknown("scale", name, scale_names()))
+        raise UsageError(no_scale(name))
     scale = cast(Scale, load_part(SCALE, name.replace("_", "-"), "scale"))
     if scale.name != name.replace("-", "_"):
         raise UsageError(f"scale {name!r}: its file gives it the name {scale.name!r}")

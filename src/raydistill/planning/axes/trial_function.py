@@ -1,15 +1,17 @@
 """The trial function of a sweep, and the file and line of what is wrong with its requests."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from raydistill.core.errors import RaydistillError, UsageError, error_in
+from raydistill.core.parts import own_folder
 from raydistill.core.sweep_files import is_project_sweep
 from raydistill.planning.cell import Value, format_value
 from raydistill.specs.locations import NONE, check_count, check_location, is_list
 from raydistill.specs.recipe import check_recipe
-from raydistill.specs.scale import Scale
+from raydistill.specs.scale import Scale, no_scale, scale_names
 from raydistill.specs.trial import TrialRequest
 
 TrialFunction = Callable[..., TrialRequest | None]
@@ -107,6 +109,19 @@ def check_request(request: TrialRequest, scale: Scale) -> None:
     recipe = scale.recipe(request)
     if recipe.total_tokens:
         check_recipe(recipe, context=scale.model.context)
+
+
+def check_scale(name: str, sweep: str, *, is_made: bool = False) -> None:
+    """Refuse a scale of a sweep's `at` that there is none of.
+
+    Where a script makes its sweep (`is_made`), `--parts` with one's own has yet to be read.
+
+    Raises:
+        UsageError: naming the scales there are, and where one's own come from.
+    """
+    is_early = not own_folder() and any(word.startswith("--parts") for word in sys.argv)
+    if name not in scale_names() and not (is_made and is_early):
+        raise UsageError(f"sweep {sweep!r}: at: {no_scale(name)}")
 
 
 def _cell(sweep: str, values: Mapping[str, Value]) -> str:
