@@ -180,6 +180,20 @@ def test_a_loss_that_is_nowhere_is_told_with_the_flag_for_ones_own(tmp_path, mon
     assert done.stderr.endswith("; one of your own needs --parts DIR\n")
 
 
+def test_a_task_of_ones_own_is_not_named_as_one_of_lm_eval(own_parts, tmp_path):
+    folder = own_parts({f"tasks/{name}.py": FILES["tasks/first_word.py"] for name in ("wnli", "w")})
+
+    def plan(tasks):
+        return sweeping.command(
+            tmp_path / "s", *PLAN[:3], "--parts", folder, "--tasks", f"{tasks},word-order"
+        )
+
+    done = plan("wnli")
+    assert done.returncode == 2
+    assert done.stderr == "error: task 'wnli' (tasks/wnli.py): lm-eval has 'wnli', rename yours\n"
+    assert plan("w").returncode == 0
+
+
 AT_MINI = SWEEP.replace("trial=trial)", 'trial=trial, at={"mini": (AXES,)})').replace(
     "evens", "middle"
 )

@@ -24,6 +24,7 @@ from raydistill.specs.locations import pick
 from raydistill.specs.scale import load_scale, scale_names
 from raydistill.specs.trial import DropPlan
 from raydistill.storage.store import Store
+from support import trained_here
 from support.hub_models import save_tokenizer
 from support.planned import all_known, finished, keep_ages
 
@@ -48,6 +49,35 @@ def a_plan(store, *flags):
 
 def lines_of(store, *flags, width=100):
     return describe(prepare(a_plan(store, *flags), store), width=width).splitlines()
+
+
+def test_what_a_flag_fixes_is_said_of_every_trial(store):
+    def shared(*flags):
+        text = " ".join(lines_of(store, "--scale", "smoke", "--age", "80B", *flags))
+        return re.search(r"every trial: (.*?), (?:tokens|FLOPs|time)", " ".join(text.split()))[1]
+
+    assert shared() == "age 80B, gap 0"
+    assert shared("--loss", "kd+temperature=2") == "age 80B, gap 0, loss kd+temperature=2"
+    flags = ("--loss", "kd", "--teacher", "320B", "--order", "descending")
+    assert shared(*flags) == "age 80B, gap 0, loss kd, order descending, teacher 320B"
+
+
+def test_an_ablation_says_what_each_change_makes_of_which_value(store):
+    def changes(*flags):
+        plan = trained_here.plan(store.root, *flags, "--seed", "1", script="ablate")
+        text = " ".join(describe(prepare(plan, store)).split())
+        return re.search(r" changes (.*?) text ", text)
+
+    around = ("--around", "lr=1e-3,loss=kd+temperature=2")
+    factors = ("--change", "point,lr*2,warmup_tokens*2,gap=1B,loss=lm,schedule=wsd")
+    warmup = load_scale("smoke").heal.warmup_tokens
+    before, after = format_tokens(warmup), format_tokens(2 * warmup)
+    assert changes(*around, *factors)[1] == (
+        "around location input, count 2, gap 0, loss kd+temperature=2; lr*2: 0.001 → 0.002; "
+        f"warmup_tokens*2: {before} → {after}; gap=1B: 0 → 1B; "
+        "loss=lm: kd+temperature=2 → lm; schedule=wsd: cosine → wsd"
+    )
+    assert changes("--change", "lr*2") is None  # it differs from no point
 
 
 def test_a_plan_says_on_how_many_devices_a_trial_trains(store):

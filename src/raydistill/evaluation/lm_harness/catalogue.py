@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from raydistill.core.errors import UsageError, unknown
-from raydistill.core.parts import TASK, part_names
+from raydistill.core.parts import TASK, is_entry_point, part_file, part_in_file, part_names
 from raydistill.evaluation.lm_harness.paper13 import PAPER13
 from raydistill.evaluation.text_tasks import is_text_task
 
@@ -36,11 +36,15 @@ def named_tasks(text: str) -> tuple[str, ...]:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that is neither a task nor a group.
+    """Refuse a name that is neither a task nor a group, or both one's own and lm-eval's.
 
     Raises:
         UsageError: with the nearest name.
     """
+    if is_text_task(name) and _is_own(name):
+        alike = [task for task in lm_eval_tasks() if task.replace("_", "-") == name]
+        if alike:
+            raise UsageError(f"{part_in_file(TASK, name)}: lm-eval has {alike[0]!r}, rename yours")
     if is_text_task(name) or name in PAPER13 or name in GROUPS:
         return
     if re.search("^unsafe_code: *true", _definition(name), re.MULTILINE):
@@ -51,6 +55,11 @@ def check_name(name: str) -> None:
     nearest = unknown("task", name, (*own, *lm_eval_tasks())).partition(" There are:")[0]
     there_are = f"{', '.join(own)}, and {len(lm_eval_tasks())} of lm-eval"
     raise UsageError(f"{nearest} There are: {there_are}")
+
+
+def _is_own(name: str) -> bool:
+    folder = Path(__file__).parents[1] / TASK.folder
+    return is_entry_point(TASK, name) or not part_file(TASK, name).is_relative_to(folder)
 
 
 @functools.cache

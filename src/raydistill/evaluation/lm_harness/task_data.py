@@ -56,7 +56,7 @@ def with_sources(
         DataError: if `folder` lacks a task, or has no or broken documents for it.
     """
     own = [name for name in evaluation.tasks if not is_text_task(name)]
-    for name in own:
+    for name in evaluation.tasks:
         check_name(name)
     if num_fewshot is not None and not own:
         raise UsageError("--num-fewshot is for tasks with data of their own: --tasks names none")

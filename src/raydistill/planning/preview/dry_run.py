@@ -17,7 +17,7 @@ from raydistill.planning.cell import (
 from raydistill.planning.lr_probe import FACTORS, probe_cells, with_probes
 from raydistill.planning.plan import SweepPlan
 from raydistill.planning.prepared import PreparedSweep
-from raydistill.planning.preview.columns import cell_fields, column_names
+from raydistill.planning.preview.columns import cell_fields, changes_text, column_names
 from raydistill.planning.preview.costs import (
     Work,
     answers_bytes,
@@ -78,6 +78,7 @@ def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
     lines = [
         *_headings(prepared, width),
         *(line for text in blocks_texts(trials) for line in _fact("blocks", text, width)),
+        *(line for text in changes_text(plan.cells) for line in _fact("changes", text, width)),
         *(line for note in text_notes(prepared) for line in _fact("text", note, width)),
         *_decay(plan, width),
         "",
