@@ -13,6 +13,7 @@ from raydistill.reports.figures.panels import (
     stepped_label,
 )
 from raydistill.reports.figures.sweep import draw_drops, draw_healing, healing, save_figures
+from raydistill.reports.formats.all_formats import figures
 from raydistill.reports.results.paper_numbers import LOCATIONS
 from raydistill.reports.sweep_report import report_content
 from raydistill.reports.tables.table import build_table
@@ -37,6 +38,24 @@ def test_figures_hold_every_location(tmp_path):
     assert ticks == [*LOCATIONS, "block-influence", "random-0"]
     names = {text.get_text() for axes in draw_healing(whole_sweep()).axes for text in axes.texts}
     assert names == set(LAYERS) - {"both"}
+
+
+def test_no_figure_of_an_earlier_report_stays_beside_a_new_one(tmp_path):
+    kept = {"pareto.svg", "mine.png", "figure-9.svg", "report.html"}
+    for name in {"drops.svg", "effects.png", "figure-1.svg", "heat-map-lr-count.png", *kept}:
+        (tmp_path / name).touch()
+    written = figures(report_content(whole_sweep()), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, *(path.name for path in written)}
+    assert (tmp_path / "drops.svg").stat().st_size
+    assert not (tmp_path / "heat-map-lr-count.png").exists()
+
+
+def test_every_figure_of_a_report_is_one_that_a_later_report_takes_away(tmp_path):
+    of_two_axes = crossed({(n, gap * M): 0.1 * n for n in (1, 2) for gap in (0, 100)})
+    for report in (counted(), gapped(), of_two_axes):
+        assert figures(report_content(report), tmp_path)
+    figures(report_content(sweep([], [])), tmp_path)
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_no_two_of_many_lines_are_drawn_alike():

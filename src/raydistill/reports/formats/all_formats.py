@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from raydistill.core.progress import tracked
-from raydistill.reports.figures.panels import draw_together, save
+from raydistill.reports.figures.panels import SUFFIXES, draw_together, save
 from raydistill.reports.figures.sweep import HEALING, save_figures
 from raydistill.reports.formats.csv import section_csv, to_csv
 from raydistill.reports.formats.html import to_page
@@ -15,6 +15,7 @@ from raydistill.reports.tables import footnotes, grids
 from raydistill.reports.tables.custom import CustomTable
 from raydistill.reports.tables.grids import Section
 
+_FIGURES = ("drops", HEALING, "effects", "figure-[123]", "heat-map-*")  # that a report may have
 FORMATS = ("markdown", "csv", "latex")
 
 
@@ -32,11 +33,15 @@ def texts(chapters: Sequence[ReportContent], free: Sequence[CustomTable] = ()) -
 
 
 def figures(chapter: ReportContent, folder: Path) -> list[Path]:
-    """Write the figures of a sweep as PNG and SVG."""
+    """Write the figures of a sweep as PNG and SVG; those of an earlier report go."""
     written = list(save_figures(chapter.report, folder))
     for picture in tracked(chapter.pictures, "drawing", "figures"):
         if picture.name != HEALING:
             written += save(draw_together(picture), picture.name, folder)
+    for name in _FIGURES:
+        for earlier in {path for end in SUFFIXES for path in folder.glob(f"{name}.{end}")}:
+            if earlier not in written:
+                earlier.unlink()
     return written
 
 
