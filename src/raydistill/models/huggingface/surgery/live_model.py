@@ -25,6 +25,8 @@ _CARRIED = {"prev_router_hidden_states", "output_g"}  # beside the hidden state,
 
 _STREAMS = {"attn_output": "prev_attn_output", "hidden_states": "hidden_states"}
 
+Said = list[tuple[str, str, int]]  # module, attribute, value
+
 
 class LiveModel:
     """A stock model whose blocks leave and come back; its weights stay as they are.
@@ -44,6 +46,7 @@ class LiveModel:
         self.blocks: tuple[nn.Module, ...] = tuple(inner.get_submodule(self.list).children())
         self.kept: list[int] = list(range(num_layers))
         self._whole = copy.deepcopy(known_fields(self.settings))
+        self._said: dict[tuple[int, ...], Said] = {}  # by layers kept
         self._changed: set[str] = set()  # fields, ever
         self._numbers = [_numbers(layer, block) for layer, block in enumerate(self.blocks)]
         for name, module in inner.named_modules():
@@ -85,7 +88,16 @@ class LiveModel:
             setattr(self.settings, key, values.get(key, self._whole.get(key)))
         self.kept = kept
         if self._whole.get("num_kv_shared_layers"):
-            _follow(self.inner)
+            self._follow()
+
+    def _follow(self) -> None:
+        """Have every module say what it would in a stock model of the config as it is now."""
+        key = tuple(self.kept)
+        if key not in self._said:
+            self._said[key] = _said_by_stock(self.inner.config)
+        modules = dict(self.inner.named_modules())
+        for name, attribute, value in self._said[key]:
+            setattr(modules[name], attribute, value)
 
     def written_fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """A config.json of the whole model as that of the layers that stay."""
@@ -137,17 +149,19 @@ def _numbers(layer: int, block: nn.Module) -> list[tuple[Any, int, int]]:
     return [(m, t, n - layer * t) for m, n, t in zip(known, numbers, times, strict=True)]
 
 
-def _follow(inner: Any) -> None:
-    """Have every module say what it would in a stock model of the config that `inner` has."""
+def _said_by_stock(settings: Any) -> Said:
+    """What the modules of a stock model of that config say of themselves in whole numbers."""
     from transformers import AutoModelForCausalLM  # noqa: PLC0415  (seconds)
 
     with torch.device("meta"):
-        stock = AutoModelForCausalLM.from_config(copy.deepcopy(inner.config))
-    modules = dict(inner.named_modules())
-    for name, module in stock.named_modules():
-        for key, value in vars(module).items():
-            if isinstance(value, int) and key != "training" and not module._parameters:
-                setattr(modules[name], key, value)
+        stock = AutoModelForCausalLM.from_config(copy.deepcopy(settings))
+    return [
+        (name, key, value)
+        for name, module in stock.named_modules()
+        if not module._parameters
+        for key, value in vars(module).items()
+        if isinstance(value, int) and key != "training"
+    ]
 
 
 @contextlib.contextmanager
