@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import transformers
-from tiny_decoders import TYPES, tiny_decoder
+from tiny_decoders import TYPES, tiny_config, tiny_decoder
 
 from raydistill.cli.commands.prune import prune
 from raydistill.cli.console import read_command
@@ -51,6 +51,8 @@ def outcome_of(model_type: str, folder: Path, layers: str = LAYERS_LEAVING) -> O
     try:
         with contextlib.redirect_stderr(io.StringIO()):
             tiny_decoder(model_type).save_pretrained(whole)
+        if json.loads((whole / "config.json").read_text("utf-8"))["model_type"] not in TYPES:
+            tiny_config(model_type).save_pretrained(whole)  # which AutoModelForCausalLM reads
     except Exception as error:  # noqa: BLE001  (this is what is looked for)
         return outcome("no model", f"{type(error).__name__}: {error}")
     words = ["prune", "--model", str(whole), "--layers", layers, "--to", str(short)]

@@ -49,6 +49,7 @@ _SHARED = {"layer_types": _WINDOWS, "num_kv_shared_layers": 3}
 _TWO_KINDS = ["linear_attention", "full_attention"] * 3
 SETTINGS: Mapping[str, Mapping[str, Any]] = {  # that a type needs beside, or that matter to layers
     "bamba": {"mamba_n_heads": 8, "attn_layer_indices": [2, 4]},
+    "dbrx": {"attn_config": {"rope_theta": 1e4, "kv_n_heads": 2, "clip_qkv": 8.0}},
     "dots3_note": {"text_config": {"num_key_value_heads": 4}},
     "dots3_note_text": {"num_key_value_heads": 4},
     "gemma3n_text": _SHARED,
@@ -114,6 +115,15 @@ def tiny_decoder(model_type: str, seed: int = 0, vocabulary: int = VOCABULARY) -
     Raises:
         Exception: of any kind, where transformers makes none of these settings.
     """
+    config = tiny_config(model_type, vocabulary)
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    _randomise(model)
+    return model
+
+
+def tiny_config(model_type: str, vocabulary: int = VOCABULARY) -> PreTrainedConfig:
+    """The config of such a model, as a release of that type has it."""
     more = dict(SETTINGS.get(model_type, {}))
     if model_type in _LATENT:
         more["num_key_value_heads"] = 4
@@ -123,10 +133,7 @@ def tiny_decoder(model_type: str, seed: int = 0, vocabulary: int = VOCABULARY) -
     config = CONFIG_MAPPING[model_type](**fields)
     if getattr(config, "is_decoder", None) is False:
         config.is_decoder = True
-    torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
-    _randomise(model)
-    return model
+    return config
 
 
 def _small(kind: type[PreTrainedConfig], sizes: Mapping[str, int]) -> dict[str, Any]:

@@ -19,6 +19,11 @@ from raydistill.core.errors import DataError
 from raydistill.pruning.ranking_result import layer_runs
 
 FILE_NAME = "mergekit.yml"
+_LIMITS = (
+    "# mergekit 0.1.5 with transformers 5 changes the depth alone: where config.json has a list by "
+    "layer\n# (layer_types: Qwen 3, Gemma 3, ...) it fails after the weights; `raydistill prune "
+    "--mergekit` reads this.\n"
+)
 _KEYS = {"slices", "merge_method", "dtype"}
 
 
@@ -34,7 +39,7 @@ class LayerMap:
 def write_map(layers: LayerMap) -> str:
     """The text of a mergekit file.
 
-    >>> print(write_map(LayerMap(model="m", kept=(0, 1, 4))).splitlines()[3])
+    >>> print(write_map(LayerMap(model="m", kept=(0, 1, 4))).splitlines()[5])
         layer_range: [0, 2]
     """
     slices = "".join(
@@ -42,7 +47,7 @@ def write_map(layers: LayerMap) -> str:
         for first, last in layer_runs(layers.kept)
     )
     dtype = f"dtype: {layers.dtype}\n" if layers.dtype else ""
-    return f"slices:\n{slices}merge_method: passthrough\n{dtype}"
+    return f"{_LIMITS}slices:\n{slices}merge_method: passthrough\n{dtype}"
 
 
 def read_map(path: Path) -> LayerMap:

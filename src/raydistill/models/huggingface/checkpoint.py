@@ -17,7 +17,7 @@ from raydistill.core.serialization import digest
 from raydistill.core.text.redaction import printed_command
 from raydistill.models.huggingface.model_shape import hub_config
 from raydistill.models.huggingface.quantised.forms import Form, form_of
-from raydistill.models.huggingface.weight_files import weight_files
+from raydistill.models.huggingface.weight_files import patterns_to_download, weight_files
 from raydistill.specs.model import HubConfig
 
 DEFAULT_REVISION = "main"  # the revision unless one is named
@@ -129,9 +129,17 @@ def _download(name: str, revision: str, more: Sequence[str]) -> Path:
     """The folder of a hub checkpoint in the hub's cache, downloaded if it is not there."""
     from huggingface_hub import snapshot_download  # noqa: PLC0415  (half a second)
 
-    patterns = ["*.safetensors", *TEXTS, *more]
+    texts = [*TEXTS, *more]
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=texts))
+        weights = patterns_to_download(folder)
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=weights))
+        if not weight_files(folder):  # they have other names
+            others = ["*.safetensors"]
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=others))
+        return folder
+    except DataError:
+        raise
     except Exception as error:  # the hub has a dozen kinds, of three libraries
         why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(

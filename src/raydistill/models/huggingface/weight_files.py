@@ -18,14 +18,28 @@ def weight_files(folder: Path) -> list[Path]:
     """
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
-    names = _indexed(folder / INDEX) if (folder / INDEX).is_file() else set()
-    files = [folder / name for name in names if name == Path(name).name] or folder.glob(
+    files = [folder / name for name in _indexed(folder) if name == Path(name).name] or folder.glob(
         "*.safetensors"
     )
     return sorted(filter(Path.is_file, files))
 
 
-def _indexed(index: Path) -> set[str]:
+def patterns_to_download(folder: Path) -> list[str]:
+    """The names of a hub repository's files of weights, its JSON files being in `folder`.
+
+    A second set beside them, as `consolidated.safetensors` of Mistral's releases, is none.
+
+    Raises:
+        DataError: if the index is not one.
+    """
+    return [WEIGHTS, *sorted(_indexed(folder))]
+
+
+def _indexed(folder: Path) -> set[str]:
+    """The files that a folder's index names; none if it has no index."""
+    index = folder / INDEX
+    if not index.is_file():
+        return set()
     try:
         return set(map(str, json.loads(index.read_text("utf-8"))["weight_map"].values()))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):

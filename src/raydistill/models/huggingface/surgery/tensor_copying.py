@@ -1,12 +1,14 @@
 """A safetensors file written from tensors of others, whose bytes pass through piece by piece."""
 
 import hashlib
+import itertools
 import json
 import math
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
 
 import torch
@@ -14,7 +16,7 @@ from torch import Tensor
 
 from raydistill.models.huggingface.safetensors_header import StoredTensor, tensors_in
 
-_PIECE_BYTES = 2**24
+_PIECE_BYTES = 2**22
 _ALIGNMENT = 8  # bytes, of where tensors begin
 
 
@@ -61,13 +63,19 @@ def write_tensors(path: Path, tensors: Iterable[CopiedTensor | ChangedTensor]) -
     """
     ordered = sorted(tensors, key=lambda tensor: -tensor.stored.width)  # keeps them aligned
     hashed = hashlib.sha256()
-    with path.open("wb") as file, ThreadPoolExecutor(1) as hashing:
+    with path.open("wb", buffering=0) as file, ThreadPoolExecutor(1) as hashing:
         pending = hashing.submit(hashed.update, b"")
         for piece in _pieces(ordered):
-            file.write(piece)
+            _write(file, piece)
             pending.result()  # at most one piece waits beside the one that is written
             pending = hashing.submit(hashed.update, piece)
     return hashed.hexdigest()
+
+
+def _write(file: RawIOBase, piece: bytes | memoryview) -> None:
+    left = memoryview(piece)
+    while left:
+        left = left[file.write(left) or 0 :]
 
 
 def _pieces(tensors: Sequence[CopiedTensor | ChangedTensor]) -> Iterator[bytes | memoryview]:
@@ -81,23 +89,25 @@ def _pieces(tensors: Sequence[CopiedTensor | ChangedTensor]) -> Iterator[bytes |
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     yield struct.pack("<Q", len(text)) + text
+    buffers = itertools.cycle([memoryview(bytearray(_PIECE_BYTES)) for _ in range(2)])
     for tensor in tensors:
         if isinstance(tensor, ChangedTensor):
             yield tensor.values().contiguous().flatten().view(torch.uint8).numpy().data
         else:
-            yield from _copied(tensor)
+            yield from _copied(tensor, buffers)
 
 
-def _copied(tensor: CopiedTensor) -> Iterator[bytes]:
+def _copied(tensor: CopiedTensor, buffers: Iterator[memoryview]) -> Iterator[memoryview]:
+    """The bytes of a tensor in these buffers, each of which is used again two pieces later."""
     with tensor.file.open("rb", buffering=0) as file:
         file.seek(tensor.start)
         left = _size(tensor)
         while left:
-            piece = file.read(min(left, _PIECE_BYTES))
-            if not piece:
+            buffer = next(buffers)
+            if not (count := file.readinto(buffer[:left])):
                 raise OSError(f"{tensor.file} ended while it was read")
-            left -= len(piece)
-            yield piece
+            left -= count
+            yield buffer[:count]
 
 
 def _size(tensor: CopiedTensor | ChangedTensor) -> int:
