@@ -218,7 +218,7 @@ def _teacher(healing: Healing) -> str:
     name = f"{teacher.name} {teacher.revision}" if isinstance(teacher, ExternalBase) else "a base"
     if (beside := healing.taught_by) is not None and isinstance(teacher, ExternalBase):
         name = (
-            f"`{beside.model}` ({beside.revision}), {beside.num_params:,} parameters, "
+            f"{beside.model} ({beside.revision}), {beside.num_params:,} parameters, "
             f"{format_flops(beside.flops_per_token)} FLOPs a token, "
             f"weights sha256 {teacher.weights_sha256}"
         )
