@@ -116,7 +116,16 @@ def all_progress(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def ray_cluster():
+def forked_workers():
+    """Arguments of a Ray node whose workers do not import torch anew, each for seconds."""
+    from support.forked_workers import forking
+
+    with forking() as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(forked_workers):
     """A Ray with two CPUs, for every test of this process that needs one and no matter which.
 
     Its workers find what lies here, and compete with tests on equal terms.
@@ -127,7 +136,7 @@ def ray_cluster():
     with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
             patch.setenv(name, value, prepend=os.pathsep if name == "PYTHONPATH" else None)
-        cluster = cluster_of(num_cpus=2)
+        cluster = cluster_of(num_cpus=2, **forked_workers)
     yield cluster
     cluster.shutdown()
 
@@ -169,7 +178,7 @@ def run_sweep(ray_address):
     """`run_sweep(name, storage, *flags)`: `sweeps/<name>.py` in this process on `ray_address`.
 
     Returns its `returncode`, `stdout` and `stderr`. One trial at a time, unless `--concurrent` is
-    among the flags: every process that trains costs 4 CPU seconds before its first step. On a
+    among the flags: every process that trains costs CPU seconds before its first step. On a
     `prepared` storage a sweep takes 6 and 1 for every trial.
     """
     from support import sweeping

@@ -22,10 +22,10 @@ WITH_TEACHER = ("--seed", "1", "--arm", "kd")
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def cluster(forked_workers):
     """One node with one CPU. What runs on it inherits the smoke scale's environment."""
     others = family(os.getpid())
-    cluster = cluster_of(num_cpus=1)
+    cluster = cluster_of(num_cpus=1, **forked_workers)
     yield cluster
     session = [process for process in family(os.getpid()) if process not in others]
     cluster.shutdown()
@@ -43,7 +43,7 @@ def test_row_34_without_an_autoscaler_the_wait_ends_in_one_line(cluster, tmp_pat
 
 
 @pytest.fixture(scope="module")
-def waited(cluster, prepared, tmp_path_factory):
+def waited(cluster, forked_workers, prepared, tmp_path_factory):
     """The storage of a sweep that waited until a second node was added, and how it ended.
 
     Once, its second rank is killed.
@@ -62,7 +62,7 @@ def waited(cluster, prepared, tmp_path_factory):
         if "waiting for a node: one trial needs 2 CPU, the cluster has 1 CPU" in line:
             break
     assert process.poll() is None, out_so_far
-    cluster.add_node(num_cpus=1)
+    cluster.add_node(num_cpus=1, **forked_workers)
     out, err = process.communicate()
     ending.cancel()
     return storage, process.returncode, out, err

@@ -25,12 +25,13 @@ SERVICES = {*AGENTS, "ray::IDLE", "ray::_AutoscalingCoordinatorActor"}
 """What a cluster keeps between jobs. Ray Train starts the coordinator, one for all jobs."""
 
 
-def cluster_of(*, num_cpus):
+def cluster_of(*, num_cpus, **more):
     """One node in this process's hands, without the servers that no test here asks anything."""
     spared = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
+    head = {"num_cpus": num_cpus, **spared, **more}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Node, "start_api_server", spared_server)
-        return Cluster(initialize_head=True, head_node_args={"num_cpus": num_cpus, **spared})
+        return Cluster(initialize_head=True, head_node_args=head)
 
 
 def spared_server(node, **_):
