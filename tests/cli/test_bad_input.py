@@ -8,7 +8,7 @@ import dataclasses
 import pytest
 
 from raydistill.core.errors import UsageError
-from raydistill.planning.sweep import Sweep
+from raydistill.planning.sweep import Sweep, _warn_once
 from raydistill.specs.scale import Scale, load_scale
 from support import sweeping
 
@@ -159,6 +159,7 @@ def test_a_location_that_fills_is_run_and_labelled(refused):
 
 
 def test_equal_values_are_taken_once_with_a_warning(refused, caplog):
+    _warn_once.cache_clear()  # another test of this process may have seen it
     code, (out, _) = refused(["--dry-run", "--location", "input,input"])
     assert code == 0
     assert "axis 'location' repeats input" in caplog.text

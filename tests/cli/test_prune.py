@@ -9,10 +9,12 @@ import pytest
 import yaml
 
 from raydistill.cli.commands.prune import prune as prune_here
+from raydistill.cli.commands.prune import target_count
 from raydistill.cli.console import read_command
 from raydistill.core.errors import DataError
 from raydistill.core.units import format_tokens
 from raydistill.models.huggingface.checkpoint import read_checkpoint
+from raydistill.models.huggingface.surgery.anatomy import read_anatomy
 from raydistill.pruning.mergekit import LayerMap, read_map, write_map
 from raydistill.specs.flops import active_parameters
 from raydistill.specs.locations import pick
@@ -238,3 +240,13 @@ def test_the_sizes_that_it_tells_are_those_of_the_stock_models(model_type, tmp_p
         few = f" ({format_tokens(active)} active)" if active < size else ""
         assert form.format(format_tokens(size), few) in said
         assert bool(few) == (model_type == "deepseek_v3")
+
+
+def test_a_size_is_reached_by_the_layers_of_the_location(tmp_path):
+    """Of blocks that differ those count that leave: here the first is dense, the others larger."""
+    tiny_decoder("deepseek_v3").save_pretrained(tmp_path / "model")
+    anatomy = read_anatomy(tmp_path / "model")
+    large = max(anatomy.block_parameters)
+    text = f"{(anatomy.parameters - 2 * large) / 1000}K"
+    assert target_count(anatomy, text, lambda count: range(2, 2 + count)) == 2
+    assert target_count(anatomy, text) > 2  # whichever leave

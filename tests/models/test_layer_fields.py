@@ -5,7 +5,6 @@ import pytest
 from raydistill.models.huggingface.surgery.layer_fields import (
     CannotLeaveError,
     fields_without,
-    nearest,
 )
 
 KEPT = (0, 2, 4, 5)  # of 6
@@ -64,6 +63,7 @@ def test_each_field_that_speaks_of_layers_is_known_by_name(before, after):
 
 
 REFUSED = [
+    ({"model_type": "lfm2", "full_attn_idxs": [1, 3]}, "full_attn_idxs: a layer of full_attention"),
     ({"attn_layer_period": 2, "attn_layer_offset": 0}, "attn_layer_period"),
     ({"num_kv_shared_layers": 2, "layer_types": ["s", "f", "s", "f", "s", "f"]}, "layer 3 has"),
     ({"indexer_types": ["full", "full", "shared"] * 2}, "layer 2 shares the indexer of 1"),
@@ -76,11 +76,3 @@ REFUSED = [
 def test_what_no_value_can_say_is_refused_with_the_field(fields, message):
     with pytest.raises(CannotLeaveError, match=message):
         fields_without(fields, 6, KEPT)
-
-
-def test_the_nearest_layers_that_can_leave_are_named():
-    fields = {"attn_layer_period": 2, "attn_layer_offset": 0}
-    sets = nearest(fields, 6, KEPT, ends=False)
-    assert sets[0] in ([1, 2], [2, 3])
-    for gone in sets:
-        fields_without(fields, 6, [layer for layer in range(6) if layer not in gone])

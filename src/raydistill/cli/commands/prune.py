@@ -3,8 +3,10 @@
 import argparse
 import re
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 from raydistill.cli.arguments.named_model import open_checkpoint
@@ -162,9 +164,13 @@ def _layers(
         return _left_out(flags, layer_map, num_layers)
     if flags.layers or is_list(flags.location):
         return listed(flags.layers or flags.location, num_layers, allow_ends=ends)
-    count = flags.count if flags.count is not None else target_count(anatomy, flags.target_params)
+    chosen = partial(pick, flags.location, num_layers, allow_ends=ends)
+    count = flags.count
+    if count is None:
+        known = None if is_data_driven(flags.location) else chosen
+        count = target_count(anatomy, flags.target_params, known)
     if not is_data_driven(flags.location):
-        return pick(flags.location, num_layers, count, allow_ends=ends)
+        return chosen(count)
     pick("input", num_layers, count, allow_ends=ends)  # refuses a count that cannot be
     checkpoint, decoder = open_checkpoint(name, flags.revision)
     decoder.to(default_device())
@@ -188,10 +194,16 @@ def _left_out(flags: argparse.Namespace, layer_map: LayerMap, num_layers: int) -
     return listed(",".join(leaving), num_layers, allow_ends=flags.allow_ends)
 
 
-def target_count(anatomy: Anatomy, text: str) -> int:
+def target_count(
+    anatomy: Anatomy, text: str, layers_of: Callable[[int], Sequence[int]] | None = None
+) -> int:
     """The smallest count that brings a model to `text` parameters, such as `0.8B`, or below.
 
-    Where blocks are of several sizes, whichever of them leave.
+    Args:
+        anatomy: of the model.
+        text: as the user wrote it.
+        layers_of: the layers that leave, by their count; None if they are not known before they
+            are scored: the count is then one that does so whichever leave.
 
     Raises:
         UsageError: if no count does, or it is as small already; with the sizes that there are.
@@ -200,13 +212,20 @@ def target_count(anatomy: Anatomy, text: str) -> int:
     if match is None:
         raise UsageError(f"--target-params {text!r}: a number of parameters, such as 0.8B or 350M")
     target = Decimal(match[1]) * _UNITS[match[2]]
-    blocks = sorted(anatomy.block_parameters)
-    sizes = [anatomy.parameters - sum(blocks[:count]) for count in range(len(blocks) - 1)]
+    blocks = anatomy.block_parameters
+    counts = range(len(blocks) - 1)
+    if layers_of is None:  # they are not known yet: the smallest, which others outdo
+        sizes = [anatomy.parameters - sum(sorted(blocks)[:count]) for count in counts]
+    else:
+        sizes = [anatomy.parameters]
+        with suppress(UsageError):  # a location takes no more
+            for count in counts[1:]:
+                sizes.append(anatomy.parameters - sum(blocks[n] for n in layers_of(count)))
     fitting = [count for count, size in enumerate(sizes) if size <= target]
     if fitting and fitting[0] > 0:
         return fitting[0]
     whole, first, last = map(format_tokens, (sizes[0], sizes[1], sizes[-1]))
-    block = " to ".join(map(format_tokens, sorted({blocks[0], blocks[-1]})))
+    block = " to ".join(map(format_tokens, sorted({min(blocks), max(blocks)})))
     raise UsageError(
         f"--target-params {text}: the model has {whole}; layers leave by {block}, from {first} "
         f"down to {last}"

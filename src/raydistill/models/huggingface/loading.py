@@ -76,7 +76,7 @@ def load_pretrained(checkpoint: HubCheckpoint) -> HubDecoder:
     except Exception as error:
         raise DataError(
             f"{folder}: a {type(model).__name__} does not answer to tokens alone, without a cache: "
-            f"{first_words(error)}"
+            f"{type(error).__name__}: {first_words(error)}"
         ) from error
     return decoder
 

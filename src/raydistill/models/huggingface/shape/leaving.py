@@ -11,8 +11,8 @@ from raydistill.models.huggingface.shape.dimensions import DEPTH
 from raydistill.models.huggingface.surgery.layer_fields import (
     CannotLeaveError,
     fields_without,
-    nearest,
 )
+from raydistill.models.huggingface.surgery.nearest_sets import nearest
 from raydistill.specs.model import HubConfig, MixedHubConfig, ModelConfig, text_fields
 
 

@@ -30,8 +30,8 @@ from raydistill.models.huggingface.surgery.layer_fields import (
     NEVER,
     CannotLeaveError,
     fields_without,
-    nearest,
 )
+from raydistill.models.huggingface.surgery.nearest_sets import nearest
 from raydistill.models.huggingface.tied_head import says_tied, ties_head
 from raydistill.models.huggingface.weight_files import weight_files
 

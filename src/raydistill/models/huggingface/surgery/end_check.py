@@ -4,6 +4,7 @@ import gc
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from raydistill.models.huggingface.surgery.weight_changes import what_changes
 TOLERANCE = 1e-4  # of the largest logit; both compute the same, in the same order
 _ROUNDINGS = 8  # of the dtype, the same, where weights had to change
 _MORE_TOKENS = 8  # than a sliding window
-_LONGEST = 4096  # tokens, whatever the window
+_LONGEST = 8192 + _MORE_TOKENS  # whatever the window
 _NEW_TOKENS = 4  # generated with a cache
 
 
@@ -204,11 +205,18 @@ def _told(wrong: str, folder: Path, what: str) -> str:
     return f"{what} {wrong.replace(str(folder), 'the draft')}" if what else f"{folder} {wrong}"
 
 
+def _keeps_logits(model: nn.Module) -> bool:
+    """Whether a model can be asked for the logits of the last tokens alone: others take memory."""
+    return "logits_to_keep" in signature(model.forward).parameters
+
+
 @torch.inference_mode()
 def _answer(model: Any, tokens_BT: Tensor, what: str) -> _Answer:
     """What a model says after each of the tokens, and when it generates more with a cache."""
     try:
-        logits = model(input_ids=tokens_BT, use_cache=False).logits[:, -_MORE_TOKENS:].float()
+        last = {"logits_to_keep": _MORE_TOKENS} if _keeps_logits(model) else {}
+        logits = model(input_ids=tokens_BT, use_cache=False, **last).logits
+        logits = logits[:, -_MORE_TOKENS:].float()
     except Exception as error:
         raise DataError(f"{what} does not answer to tokens: {first_words(error)}") from error
     try:

@@ -4,7 +4,6 @@ A list that merely has as many entries as the model has layers is none of them: 
 by name, as the config classes of transformers use them.
 """
 
-import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -208,12 +207,16 @@ def _last_full(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any
 
 
 def _full_attention(fields: Fields, count: int, kept: Sequence[int]) -> dict[str, Any]:
-    """OLMo needs a layer of full attention, and Qwen's cache, which counts its tokens there."""
+    """OLMo needs a layer of full attention, as do Qwen's and LFM's caches: they count there."""
     kinds = fields.get("layer_types") or ()
     model_type = str(fields.get("model_type"))
-    needs_one = model_type.startswith(("qwen3_next", "qwen3_5", "olmo_hybrid"))
-    if needs_one and "full_attention" in kinds and all(kinds[n] != "full_attention" for n in kept):
-        raise CannotLeaveError("layer_types: a layer of full_attention must stay")
+    if not model_type.startswith(("qwen3_next", "qwen3_5", "olmo_hybrid", "lfm2")):
+        return {}
+    full = [n for n, kind in enumerate(kinds) if kind == "full_attention"]
+    name = "layer_types" if kinds else "full_attn_idxs"
+    full = full or fields.get("full_attn_idxs") or []
+    if full and not set(full) & set(kept):
+        raise CannotLeaveError(f"{name}: a layer of full_attention must stay")
     return {}
 
 
@@ -265,19 +268,3 @@ def _numbers(layers: Sequence[int]) -> str:
 
 def _where(pattern: Sequence[bool]) -> str:
     return ", ".join(str(n) for n, on in enumerate(pattern) if on) or "none"
-
-
-def nearest(fields: Fields, count: int, kept: Sequence[int], *, ends: bool) -> list[list[int]]:
-    """The three sets of as many layers to leave, nearest to the one that cannot, which can."""
-    gone = [layer for layer in range(count) if layer not in kept]
-    may = range(count) if ends else range(1, count - 1)
-    sets: list[tuple[int, list[int]]] = []
-    for candidate in itertools.islice(itertools.combinations(may, len(gone)), 20_000):
-        distance = sum(abs(a - b) for a, b in zip(candidate, gone, strict=True))
-        stay = [layer for layer in range(count) if layer not in candidate]
-        try:
-            fields_without(fields, count, stay)
-        except CannotLeaveError:
-            continue
-        sets.append((distance, list(candidate)))
-    return [layers for _, layers in sorted(sets)[:3]]

@@ -46,6 +46,11 @@ class LiveModel:
         self.blocks: tuple[nn.Module, ...] = tuple(inner.get_submodule(self.list).children())
         self.kept: list[int] = list(range(num_layers))
         self._whole = copy.deepcopy(known_fields(self.settings))
+        self._orders = [  # of Zamba 2's adapters, by layer
+            (module, dict(order))
+            for module in inner.modules()
+            if isinstance(order := getattr(module, "layer_dic", None), dict)
+        ]
         self._said: dict[tuple[int, ...], Said] = {}  # by layers kept
         self._changed: set[str] = set()  # fields, ever
         self._numbers = [_numbers(layer, block) for layer, block in enumerate(self.blocks)]
@@ -83,6 +88,8 @@ class LiveModel:
         for new, old in enumerate(kept):
             for module, times, offset in self._numbers[old]:
                 module.layer_idx = new * times + offset
+        for module, order in self._orders:
+            module.layer_dic = {new: order[old] for new, old in enumerate(kept) if old in order}
         # The depth comes first and dicts by layer come last: their numbers are checked against it.
         for key in sorted(self._changed, key=lambda key: (key in BY_NUMBER, key != self.depth)):
             setattr(self.settings, key, values.get(key, self._whole.get(key)))
