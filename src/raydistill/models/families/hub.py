@@ -227,7 +227,7 @@ def settings_of(config: HubConfig) -> Any:
     Raises:
         DataError: if transformers has no such family.
     """
-    from transformers import CONFIG_MAPPING, AutoConfig  # noqa: PLC0415  (seconds)
+    from transformers import CONFIG_MAPPING  # noqa: PLC0415  (seconds)
 
     fields = _without_dropout(json.loads(config.config))
     for key in ("attn_implementation", "_attn_implementation"):
@@ -236,12 +236,15 @@ def settings_of(config: HubConfig) -> Any:
     for key in ("num_labels", "id2label", "label2id"):  # of a classifier; a dict of all is made
         fields.pop(key, None)
     family = fields["model_type"]
-    try:
-        settings = AutoConfig.for_model(family).from_dict(fields)
-    except ValueError:
+    if family not in CONFIG_MAPPING:
         near = difflib.get_close_matches(family, CONFIG_MAPPING.keys(), n=1)
         hint = f". Did you mean {near[0]!r}?" if near else ""
-        raise DataError(f"transformers knows no model_type {family!r}{hint}") from None
+        raise DataError(f"transformers knows no model_type {family!r}{hint}")
+    try:
+        settings = CONFIG_MAPPING[family].from_dict(fields)
+    except Exception as error:
+        why = " ".join(str(error).split())
+        raise DataError(f"this config.json of a {family!r} cannot be loaded: {why}") from error
     part_name, depth = language_part(family, settings)
     part = getattr(settings, part_name) if part_name else settings
     if (count := getattr(part, depth)) != config.num_layers:

@@ -1,7 +1,9 @@
 """The files of a checkpoint written again without some blocks, tensor by tensor."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,12 +58,17 @@ def write_short(
         where = {tensor.stored.name: tensor.file for part in parts for tensor, _ in part}
         weight_map: dict[str, str] = {}
         sums: dict[str, str] = {}
-        for number, part in enumerate(parts, 1):
-            suffix = f"-{number:05}-of-{len(parts):05}" if len(parts) > 1 else ""
-            name = f"model{suffix}.safetensors"
-            tensors = (_rewritten(*tensor, anatomy, kept, where) for tensor in part)
-            sums[name] = write_tensors(folder / name, tensors)
-            weight_map |= {tensor.name: name for tensor, _ in part}
+        pending: list[Future[None]] = []
+        with ThreadPoolExecutor(1) as syncing:  # a file goes to the disk while the next is written
+            for number, part in enumerate(parts, 1):
+                suffix = f"-{number:05}-of-{len(parts):05}" if len(parts) > 1 else ""
+                name = f"model{suffix}.safetensors"
+                tensors = (_rewritten(*tensor, anatomy, kept, where) for tensor in part)
+                sums[name] = write_tensors(folder / name, tensors)
+                pending.append(syncing.submit(_sync, folder / name))
+                weight_map |= {tensor.name: name for tensor, _ in part}
+        for synced in pending:
+            synced.result()  # raises what that raised
         if len(parts) > 1:
             total = sum(
                 tensor.stored.end - tensor.stored.start
@@ -75,6 +82,11 @@ def write_short(
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
     return sums
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
 
 
 def _staying(
