@@ -54,6 +54,7 @@ PRINTED = {  # the test that runs what a module prints
     "data/tokenizer.py": "data/test_tokenizer.py::test_of_older_files_the_command_that_makes_a_"
     "tokenizer_json_is_printed",
     "data/sources/embedded.py": f"{HERE}::test_what_pip_is_to_install_it_takes",
+    "pruning/mergekit.py": "cli/test_prune.py::test_layers_leave_and_a_stock_folder_stays",
     "driver/run.py": "tracking/test_pages.py::test_it_prints_its_address_and_its_pages",
     "cli/commands/import_checkpoint.py": f"{HERE}::test_what_pip_is_to_install_it_takes",
     "models/huggingface/quantised/gguf_file.py": f"{HERE}::test_what_pip_is_to_install_it_takes",

@@ -63,8 +63,9 @@ def test_a_sweep_of_the_wheel_is_planned_by_its_name(run):
 
 def test_the_wheel_names_every_sweep_by_a_command_that_it_has(run):
     program = (
-        "from raydistill.core import paths; print(paths.__file__);"
-        "[print(*paths.sweep_command(name)) for name in paths.sweep_files()]"
+        "from raydistill.core.sweep_files import sweep_files;"
+        "from raydistill.core.text import commands; print(commands.__file__);"
+        "[print(*commands.sweep_command(name)) for name in sweep_files()]"
     )
     file, *commands = run("python", "-c", program).stdout.splitlines()
     assert not Path(file).is_relative_to(sweeping.ROOT)
