@@ -55,5 +55,6 @@ def test_what_cannot_be_is_refused_with_the_reason_and_leaves_nothing(model_type
 def test_no_decoder_ends_in_a_traceback_or_is_refused_after_it_was_written(model_type, tmp_path):
     outcome = outcome_of(model_type, tmp_path)
     assert outcome.verdict != "error"
-    assert "but" not in outcome.why
-    assert "without those layers" not in outcome.why
+    if outcome.verdict != "no model":  # else the words are transformers'
+        assert "but" not in outcome.why
+        assert "without those layers" not in outcome.why

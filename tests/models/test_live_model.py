@@ -39,8 +39,7 @@ CAUSES = {
     "diffllama": "blocks that compute with their number",
 }
 REFUSED = {
-    "beam", "blt", "emu3", "hrm_text", "hy_v4", "mllama", "prophetnet", "reformer",
-    "xlm", "zamba2",
+    "beam", "blt", "emu3", "hrm_text", "hy_v4", "mllama", "prophetnet", "xlm",
 }  # fmt: skip
 
 

@@ -123,13 +123,21 @@ def written_dtype(decoder: HubDecoder) -> torch.dtype:
 
 
 def _cast(decoder: HubDecoder, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The stock model's tensors in `dtype`; tied ones stay one tensor."""
-    cast: dict[int, Tensor] = {}
-    tensors = decoder.layers.written_tensors()
-    for tensor in tensors.values():
-        floats = tensor.is_floating_point()
-        cast.setdefault(id(tensor), tensor.to(dtype) if floats else tensor)
-    return {name: cast[id(tensor)] for name, tensor in tensors.items()}
+    """The stock model's tensors in `dtype`; tied ones stay one tensor, but for those of blocks.
+
+    Which blocks share weights, as in Zamba, depends on the layers that stay: each has its own.
+    """
+    cast: dict[tuple[int, str], Tensor] = {}
+    blocks = f"{decoder.layers.list}."
+    written: dict[str, Tensor] = {}
+    for name, tensor in decoder.layers.written_tensors().items():
+        block = name.removeprefix(blocks).partition(".")[0] if name.startswith(blocks) else ""
+        key = id(tensor), block
+        if key not in cast:
+            own = tensor.clone() if any(known == id(tensor) for known, _ in cast) else tensor
+            cast[key] = own.to(dtype) if own.is_floating_point() else own
+        written[name] = cast[key]
+    return written
 
 
 def _check_weights(to: Path) -> None:
