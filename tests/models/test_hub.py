@@ -1,4 +1,4 @@
-"""Every family of transformers that is a plain list of blocks, on the real classes."""
+"""Every family of transformers of equal blocks, on the real classes."""
 
 import dataclasses
 

@@ -218,7 +218,13 @@ class Session:
         apart = teacher_actors.teachers_apart(plan.cells, plan.options.teacher_placement, need)
         specs = [c.job.spec for c in candidates if apart and isinstance(c.job, TrialJob)]
         with (
-            teacher_actors.teacher_actors(specs, need, str(store.root)) as actors,
+            teacher_actors.teacher_actors(
+                specs,
+                need,
+                str(store.root),
+                beside=min(self.setup.device_counts),
+                say=self.console.print,
+            ) as actors,
             progress_view(
                 missing, tokens, self.console, measured_tokens=self._measured_tokens(candidates)
             ) as view,

@@ -92,7 +92,7 @@ def read_student(folder: Path, seq_len: int) -> Decoder:
     """The decoder in a folder, of our own family or another, to be measured in such windows.
 
     Raises:
-        DataError: if it is missing, incomplete, holds NaN or Inf, or is no plain list of blocks.
+        DataError: if it is missing, incomplete, holds NaN or Inf, or is no list of blocks.
         UsageError: if its context is shorter.
     """
     checkpoint = read_checkpoint(str(folder), DEFAULT_REVISION, seq_len)

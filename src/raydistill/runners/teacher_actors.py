@@ -5,7 +5,7 @@ those of a teacher on its own device. An actor's only state is the weights: if i
 is lost, Ray restarts it elsewhere and repeats the calls that it did not answer.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.exceptions import RayError
 
+from raydistill.core.errors import SetupError
 from raydistill.core.fault_injection import fault_point
-from raydistill.distillation.teacher_placement import AUTO, OWN_DEVICES
+from raydistill.distillation.teacher_placement import AUTO, OWN_DEVICES, SAME_DEVICE
 from raydistill.planning.cell import Cell
-from raydistill.runners.cluster.connection import Need, ray_options
+from raydistill.runners.cluster.connection import Need, ray_options, wait_for
 from raydistill.runners.cluster.failures import ATTEMPTS, readable_error
 from raydistill.runners.cluster.local_copy import local_storage
 from raydistill.runners.cluster.progress import progress_sent, tasks_shown
@@ -64,17 +65,25 @@ def device_bytes() -> int:
 
 @contextmanager
 def teacher_actors(
-    specs: Sequence[TrialSpec], need: Need, storage: str
+    specs: Sequence[TrialSpec], need: Need, storage: str, *, beside: int, say: Callable[[str], None]
 ) -> Iterator[Mapping[str, str]]:
     """One actor for each teacher and precision of `specs`, ended after the block.
 
     Each holds `need`, waits for room if it must, and loads its weights before the block begins.
 
+    Args:
+        specs: of the trials.
+        need: of one device.
+        storage: its root.
+        beside: the devices that one trial needs while they stand.
+        say: gets a line a minute while nodes are waited for.
+
     Yields:
         The names of the actors, by trial id.
 
     Raises:
-        RaydistillError: if a teacher's weights cannot be had.
+        RaydistillError: if the cluster never holds all teachers and a trial at once, or a
+            teacher's weights cannot be had.
     """
     by_trial = {
         spec.trial_id: f"teacher-{spec.teacher.weights_sha256[:16]}-{spec.train.recipe.precision}"
@@ -82,6 +91,14 @@ def teacher_actors(
         if isinstance(spec.teacher, ExternalBase)
     }
     first = {by_trial[s.trial_id]: s for s in reversed(specs) if s.trial_id in by_trial}
+    if first:
+        try:
+            wait_for(need, times=len(first) + beside, say=say)
+        except SetupError as error:
+            raise SetupError(
+                f"{len(first)} teacher(s) on devices of their own beside a trial: {error}; "
+                f"--teacher-placement {SAME_DEVICE} takes none"
+            ) from None
     remote_teacher = ray.remote(
         **ray_options(need),
         max_restarts=-1,

@@ -209,7 +209,7 @@ def build(config: ModelConfig) -> HubDecoder:
     """A decoder with fresh weights in float32, as the family initialises them.
 
     Raises:
-        DataError: if transformers has no such family, or its blocks are no plain list.
+        DataError: if transformers has no such family, or its blocks are no list.
     """
     from transformers import AutoModelForCausalLM  # noqa: PLC0415  (seconds)
 

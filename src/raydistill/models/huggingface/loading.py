@@ -33,7 +33,7 @@ def read_base(name: str, revision: str, context: int, store: Store) -> str:
     """Put a checkpoint into the store as a base; the sha256 of its weights there.
 
     Raises:
-        DataError: if it is missing, incomplete, has NaN or Inf, or is no plain list of blocks.
+        DataError: if it is missing, incomplete, has NaN or Inf, or is no list of blocks.
     """
     checkpoint = read_checkpoint(name, revision, context)
     base = store.load(ReadBase, *stored_base_path(checkpoint))
@@ -52,7 +52,7 @@ def load_pretrained(checkpoint: HubCheckpoint) -> HubDecoder:
     """The stock model in a checkpoint's folder, as a decoder, in the dtype of its weights.
 
     Raises:
-        DataError: if its tensors are not the model's or not finite, or its family is no plain
+        DataError: if its tensors are not the model's or not finite, or its family is no
             list of blocks between an embedding and a head.
     """
     be_quiet()
