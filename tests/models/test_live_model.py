@@ -1,5 +1,6 @@
 """Blocks taken out of stock models in memory, one type of transformers for each cause."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -124,6 +125,17 @@ def test_blocks_of_any_type_leave(model_type, tmp_path):
 def test_what_cannot_be_right_is_refused(model_type, tmp_path):
     with pytest.raises(DataError):
         check_every_way(model_type, tmp_path)
+
+
+def test_a_wrapper_whose_stock_causal_model_is_its_language_model_is_written_as_that(tmp_path):
+    tiny_decoder("qwen3_5").save_pretrained(tmp_path / "whole")
+    path = tmp_path / "whole/config.json"
+    text = json.loads(path.read_text())
+    path.write_text(json.dumps({"model_type": "qwen3_5", "dtype": "float32", "text_config": text}))
+    check_folder(tmp_path)
+    written = json.loads((tmp_path / "written/config.json").read_text())
+    assert written["model_type"] == "qwen3_5_text"
+    assert len(written["layer_types"]) == written["num_hidden_layers"] == 4
 
 
 def test_what_is_not_text_learns_nothing(tmp_path):

@@ -107,8 +107,15 @@ class LiveModel:
             setattr(modules[name], attribute, value)
 
     def written_fields(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """A config.json of the whole model as that of the layers that stay."""
+        """A config.json of the whole model as that of the layers that stay.
+
+        Where the stock causal model of a wrapper is its language model alone (Qwen 3.5), so is it.
+        """
         config = copy.deepcopy(dict(fields))
+        inside = config.get("text_config")
+        if isinstance(inside, dict) and inside.get("model_type") == self.inner.config.model_type:
+            config = {"dtype": fields.get("dtype"), **inside}
+            config.pop("_name_or_path", None)
         written = config.setdefault(self.part, {}) if self.part else config
         written.update(as_written(self.settings, written, self._changed_fields(self.kept)))
         return config
