@@ -237,7 +237,7 @@ def test_ten_thousand_cells_need_a_yes():
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-@pytest.mark.parametrize("scale", scale_names())
+@pytest.mark.parametrize("scale", [name for name in scale_names() if "family" not in name])
 def test_every_cell_of_every_sweep_plans_at_every_scale(path, scale):
     """Before any stage: every base is still to be made, every score still to be read."""
     sweep = runpy.run_path(str(path))["sweep"]

@@ -1,5 +1,7 @@
 """What the paper's numbers mean at each scale."""
 
+from dataclasses import replace
+
 import pytest
 
 from raydistill.core.errors import UsageError
@@ -19,7 +21,8 @@ def request(scale):
 
 def test_the_scales_there_are():
     assert scale_names() == (
-        "laptop", "laptop_small", "paper_1b", "paper_300m", "smoke", "smoke_small",
+        "laptop", "laptop_family", "laptop_small", "paper_1b", "paper_300m", "smoke",
+        "smoke_family", "smoke_small",
     )  # fmt: skip
 
 
@@ -96,3 +99,63 @@ def test_the_papers_recipe_is_a_tenth_of_its_pretrainings_rate():
 def test_an_unknown_scale_is_told_with_the_nearest():
     with pytest.raises(UsageError, match="Did you mean 'laptop'"):
         load_scale("labtop")
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical"),
+    [
+        ("laptop+width=48+layers=4", "laptop+layers=4+width=48"),
+        ("paper-1b+heads=8", "paper_1b+heads=8"),
+        ("laptop+width=64", "laptop"),
+        ("laptop+layers=12+heads=2+width=32", "laptop+width=32"),
+        ("laptop+width=50+heads=1", "laptop+width=50"),  # two do not make even heads of 50
+    ],
+)
+def test_a_scale_with_settings_has_one_name(name, canonical):
+    scale = load_scale(name)
+    assert scale.name == canonical
+    assert load_scale(canonical) == scale
+
+
+def test_a_setting_changes_the_shape_and_what_follows_from_it_alone():
+    laptop, other = load_scale("laptop"), load_scale("laptop+width=16+layers=6")
+    assert (other.model.dim, other.model.num_layers, other.count) == (16, 6, 2)
+    assert [laptop.pretrain.peak_lr, other.pretrain.peak_lr] == [6e-4, 1.2e-3]
+    assert other.heal.peak_lr == 1.2e-3
+    same = replace(
+        other, name=laptop.name, model=laptop.model, count=4,
+        pretrain=laptop.pretrain, heal=laptop.heal,
+    )  # fmt: skip
+    assert same == laptop
+    assert load_scale("laptop+layers=6").heal == laptop.heal
+
+
+@pytest.mark.parametrize(
+    ("width", "heads"),
+    [(16, 2), (48, 2), (128, 2), (50, 1), (2, 1), (96, 2)],
+)
+def test_heads_stay_unless_they_would_be_of_an_odd_width(width, heads):
+    assert load_scale(f"laptop+width={width}").model.num_heads == heads
+
+
+def test_of_two_numbers_of_heads_as_near_the_smaller_is_taken():
+    assert load_scale("paper_300m+width=1020").model.num_heads == 15
+    assert load_scale("laptop+width=36+heads=3").model.num_heads == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("laptop+width=47", "width is 47, it must be even"),
+        ("laptop+heads=3", "heads is 3: a width of 64 takes 1, 2, 4, 8, 16, 32"),
+        ("laptop+witdh=48", "no setting 'witdh'. Did you mean 'width'"),
+        ("laptop+width=48+width=32", "gives width twice"),
+        ("laptop+layers=0", "layers is '0', it must be a whole number from 1 on"),
+        ("laptop+width", "width is ''"),
+        ("labtop+width=48", "Did you mean 'laptop'"),
+    ],
+)
+def test_a_setting_that_no_model_has_is_refused_in_one_line(name, message):
+    with pytest.raises(UsageError, match=message) as refused:
+        load_scale(name)
+    assert "\n" not in str(refused.value)

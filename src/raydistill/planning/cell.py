@@ -19,8 +19,9 @@ from raydistill.planning.axes.named_checkpoint import (
     local_tokenizer,
     teacher_scale,
 )
+from raydistill.planning.axes.named_scale import canonical
 from raydistill.specs.locations import NONE, is_list, listed
-from raydistill.specs.scale import Scale, load_scale, scale_names, with_text_of
+from raydistill.specs.scale import Scale, is_scale, load_scale, with_text_of
 from raydistill.specs.trial import (
     OWN,
     SCRATCH_WITH_AGE,
@@ -121,7 +122,8 @@ def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRe
         request = dataclasses.replace(request, teacher=OWN, excerpt="")
     else:
         named = teaching_checkpoint(request.teacher, scale.ages)
-        request = dataclasses.replace(request, teacher=named.text if named else request.teacher)
+        text = named.text if named else canonical(request.teacher)
+        request = dataclasses.replace(request, teacher=text)
         teacher = teacher_named(request.teacher, BaseRequest(scale=scale, age=request.age))
         check_shape(request.loss, scale.model, teacher.scale.model, teacher.name)
         if request.excerpt:
@@ -200,8 +202,8 @@ _BASE = re.compile(r"(.*@)?\d+(\.\d+)?[KMB]?")  # an age, or SCALE@AGE
 
 def teaching_checkpoint(teacher: str, ages: Iterable[Age]) -> NamedCheckpoint | None:
     """The checkpoint that `--teacher` names, unless it means a base of some ages or SCALE@AGE."""
-    of_scale = teacher.rpartition("@")[0].replace("-", "_")
-    is_base = _BASE.fullmatch(teacher) and of_scale in ("", *scale_names())
+    of_scale = teacher.rpartition("@")[0]
+    is_base = _BASE.fullmatch(teacher) and (not of_scale or is_scale(of_scale))
     return None if is_base or teacher in (OWN, *ages) else checkpoint_named(teacher)
 
 

@@ -22,7 +22,7 @@ from raydistill.planning.search_settings import OBJECTIVES
 from raydistill.specs.evaluation import EvalSpec
 from raydistill.specs.flops import parameters
 from raydistill.specs.results import Finished, Outcome, TrialResult, Unfinished
-from raydistill.specs.scale import load_scale, scale_names
+from raydistill.specs.scale import is_scale, load_scale
 from raydistill.specs.training_record import Record
 from raydistill.specs.trial import ExternalBase, TrialSpec
 from raydistill.storage.manifest import steps_of
@@ -110,7 +110,7 @@ def finished_trials(store: Store, sweep: str = "") -> Iterator[Finished]:
 
 def _evaluation(scale: str, store: Store) -> EvalSpec | None:
     """The evaluation of a scale; of a custom model, that of a sweep's record."""
-    if scale in scale_names():
+    if is_scale(scale):
         return load_scale(scale).evaluation
     for path in store.path("sweeps").glob(f"*/{scale}/asked*.json"):
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:

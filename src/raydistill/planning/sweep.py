@@ -20,6 +20,7 @@ from raydistill.planning.axes.beside import (
     with_teacher,
 )
 from raydistill.planning.axes.change import as_run
+from raydistill.planning.axes.named_scale import canonical
 from raydistill.planning.axes.ranges import Range, drawn_points, in_steps
 from raydistill.planning.axes.trial_function import (
     check_request,
@@ -28,15 +29,10 @@ from raydistill.planning.axes.trial_function import (
     requested,
     requests_named,
 )
-from raydistill.planning.cell import SIZE, Cell, Value, settle, shortest, teacher_label
+from raydistill.planning.cell import SIZE, TEACHER, Cell, Value, settle, shortest, teacher_label
 from raydistill.planning.search_settings import SearchSettings, first_of_permutation
 from raydistill.specs.recipe import check_setting, settable
-from raydistill.specs.scale import (
-    Scale,
-    load_scale,
-    with_budget,
-    with_recipe,
-)
+from raydistill.specs.scale import Scale, load_scale, with_budget, with_recipe
 from raydistill.specs.trial import FROM_BASE, TrialRequest, age_places
 
 Axes = Mapping[str, Sequence[Value]]
@@ -97,7 +93,9 @@ class Sweep:
             check_scale(name, self.name)
         chosen = chosen or {}
         grids: list[dict[str, list[Value]]] = []
-        for axes in self.at.get(scale.like or scale.name, (self.axes,)):
+        name = scale.like or scale.name
+        own = self.at.get(name) or self.at.get(name.partition("+")[0], (self.axes,))
+        for axes in own:
             axes = _of_model(axes, scale) if scale.brought else axes
             grid = {axis: self._distinct(axis, chosen.get(axis, axes[axis])) for axis in self.axes}
             if "age" in grid:
@@ -272,6 +270,8 @@ class Sweep:
                 )
         if axis in _SETTABLE:
             values = [shortest(check_setting(axis, value)) for value in values]
+        if axis in (SIZE, TEACHER):
+            values = [canonical(str(value)) for value in values]
         distinct = list(dict.fromkeys(values))
         if len(distinct) < len(values):
             repeated = [value for value in distinct if list(values).count(value) > 1]

@@ -2,9 +2,12 @@
 
 import functools
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
+
+from raydistill.core.errors import UsageError, unknown
 
 UNNAMED_POSITIONS = 2_048  # of a model whose config names none, such as BLOOM's
 
@@ -93,6 +96,58 @@ class MixedHubConfig(HubConfig):
 
     blocks: tuple[BlockSizes, ...]
     towers: int = 0  # of `other_parameters`, those for images and sound: text does not use them
+
+
+_SHAPE = ("heads", "layers", "width")
+
+
+def shape_settings(words: Iterable[str]) -> dict[str, int]:
+    """Settings of a shape as a scale's name carries them: `width=48`, `layers=4`, `heads=3`.
+
+    Raises:
+        UsageError: if there is no such setting, it comes twice, or is no number from 1 on.
+    """
+    settings: dict[str, int] = {}
+    for word in words:
+        key, _, text = word.partition("=")
+        if key not in _SHAPE:
+            raise UsageError(unknown("setting", key, _SHAPE))
+        if key in settings:
+            raise UsageError(f"it gives {key} twice")
+        if not re.fullmatch(r"[1-9][0-9]{0,5}", text):
+            raise UsageError(f"{key} is {text!r}, it must be a whole number from 1 on")
+        settings[key] = int(text)
+    return settings
+
+
+def reshaped(model: ModelConfig, settings: Mapping[str, int]) -> tuple[ModelConfig, dict[str, int]]:
+    """A model of another shape, and those of the settings that it would not have without them.
+
+    Heads that a setting does not give are as many as before, or the nearest number that divides
+    the width into even ones, which rotary positions need: the smaller of two as near.
+
+    Raises:
+        UsageError: if the model is a checkpoint, or heads of an even width do not divide the width.
+    """
+    if isinstance(model, HubConfig):
+        raise UsageError("its model is a checkpoint, which has the one shape")
+    width = settings.get("width", model.dim)
+    possible = [heads for heads in range(1, width + 1) if width % (2 * heads) == 0]
+    if not possible:
+        raise UsageError(f"width is {width}, it must be even: heads have an even width")
+    nearest = min(possible, key=lambda heads: (abs(heads - model.num_heads), heads))
+    own = {
+        "width": model.dim,
+        "layers": model.num_layers,
+        "heads": model.num_heads if width == model.dim else nearest,
+    }
+    shape = {**own, **settings}
+    if shape["heads"] not in possible:
+        raise UsageError(
+            f"heads is {shape['heads']}: a width of {width} takes {', '.join(map(str, possible))}"
+        )
+    model = replace(model, dim=width, num_layers=shape["layers"], num_heads=shape["heads"])
+    return model, {key: shape[key] for key in settings if shape[key] != own[key]}
 
 
 def text_part(fields: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ trial's own training. A clock is the paper's tokens for one token here (METHOD, 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from raydistill.core.errors import UsageError, unknown
@@ -14,7 +14,7 @@ from raydistill.core.parts import SCALE, load_part, own_folder, part_names
 from raydistill.core.units import B, format_age, format_tokens
 from raydistill.specs.evaluation import EvalSpec
 from raydistill.specs.flops import equal_flops_share, gap_cost_tokens
-from raydistill.specs.model import Model
+from raydistill.specs.model import Model, reshaped, shape_settings
 from raydistill.specs.recipe import Setting, check_setting, field_named
 from raydistill.specs.trial import FROM_BASE, SCRATCH_WITH_AGE, Age, Recipe, TrialRequest
 
@@ -51,6 +51,7 @@ class Scale:
     heldout: str = ""  # held-out text; empty: one document in 16 of the corpus
     heldout_general: str = ""  # a second held-out text, identified by `evaluation.general`
     cheap: bool = False  # may run before its duration is known
+    rate_power: float = 0.5  # of a width w in the name: peak rates times (own width / w)^power
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -177,23 +178,6 @@ class Scale:
         return share
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TaughtScale(Scale):
-    """A scale as a trial function sees it whose students another model teaches."""
-
-    teacher: Model
-
-    def kd_share(self, count: int) -> float:
-        """The share of the budget at which KD from that model costs as much as teacher-free."""
-        return equal_flops_share(self.model, count, self.teacher)
-
-
-def taught_by(scale: Scale, teacher: Model) -> Scale:
-    """The scale as a trial function sees it whose students `teacher` teaches."""
-    of_scale = {field.name: getattr(scale, field.name) for field in fields(Scale)}
-    return TaughtScale(**of_scale, teacher=teacher)
-
-
 def with_budget(scale: Scale, budget: int) -> Scale:
     """The scale with another budget of every trial, in the paper's tokens."""
     return replace(scale, budget=budget)
@@ -268,15 +252,48 @@ def no_scale(name: str) -> str:
     return f"{unknown('scale', name, scale_names())}{hint}"
 
 
+def is_scale(name: str) -> bool:
+    """Whether a name is a scale's; its settings, if it carries any, may still be refused."""
+    return name.partition("+")[0].replace("-", "_") in scale_names()
+
+
 def load_scale(name: str) -> Scale:
-    """The scale of that name.
+    """The scale of that name, which may carry settings: `laptop+width=48+layers=4`.
+
+    A third of other `layers` leave by default; another `width` has other peak rates, of bases and
+    trials, to two digits. The name that it has is canonical: sorted, without the scale's own.
 
     Raises:
-        UsageError: if there is no such scale.
+        UsageError: if there is no such scale or setting, or no such model.
+
+    >>> load_scale("laptop+width=32+layers=12").name
+    'laptop+width=32'
     """
-    if name.replace("-", "_") not in scale_names():
-        raise UsageError(no_scale(name))
-    scale = cast(Scale, load_part(SCALE, name.replace("_", "-"), "scale"))
-    if scale.name != name.replace("-", "_"):
+    file, words = name.partition("+")[0].replace("-", "_"), name.split("+")[1:]
+    if not is_scale(name):
+        raise UsageError(no_scale(file))
+    scale = cast(Scale, load_part(SCALE, file.replace("_", "-"), "scale"))
+    if scale.name != file:
         raise UsageError(f"scale {name!r}: its file gives it the name {scale.name!r}")
-    return scale
+    try:
+        return _with_settings(scale, shape_settings(words)) if words else scale
+    except UsageError as error:
+        raise UsageError(f"scale {name!r}: {error}") from None
+
+
+def _with_settings(scale: Scale, settings: Mapping[str, int]) -> Scale:
+    model, others = reshaped(scale.model, settings)
+    factor = (scale.model.dim / model.dim) ** scale.rate_power
+
+    def at_width(recipe: Recipe) -> Recipe:
+        peak_lr = float(f"{recipe.peak_lr * factor:.2g}")
+        return recipe if factor == 1 else replace(recipe, peak_lr=peak_lr)
+
+    return replace(
+        scale,
+        name="+".join([scale.name, *(f"{key}={others[key]}" for key in sorted(others))]),
+        model=model,
+        count=max(1, model.num_layers // 3) if "layers" in others else scale.count,
+        pretrain=at_width(scale.pretrain),
+        heal=at_width(scale.heal),
+    )

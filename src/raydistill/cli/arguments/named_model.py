@@ -19,7 +19,7 @@ from raydistill.models.huggingface.loading import load_pretrained
 from raydistill.models.weights import load_weights
 from raydistill.planning.artifacts import base_command, corpus_id, find_bases
 from raydistill.planning.cell import base_named
-from raydistill.specs.scale import scale_names
+from raydistill.specs.scale import is_scale
 from raydistill.storage.bundled import shipped_bases
 from raydistill.storage.store import Store
 from raydistill.training.bases import base_folder
@@ -43,8 +43,7 @@ def open_model(name: str, revision: str, store: Store) -> NamedModel:
         UsageError: if a base of a scale has no such age.
         DataError: if there is no such model, or it cannot be read.
     """
-    scale = name.partition("@")[0].replace("-", "_")
-    if scale in scale_names() and not Path(name).is_dir():
+    if is_scale(name.partition("@")[0]) and not Path(name).is_dir():
         if revision != DEFAULT_REVISION:
             raise UsageError(f"--revision goes with a checkpoint: of {name} write SCALE@AGE")
         return _open_base(name, store)

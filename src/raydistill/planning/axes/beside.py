@@ -4,15 +4,28 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from raydistill.distillation.loss_name import canonical_loss, loss_settings, loss_words
 from raydistill.planning.axes.named_checkpoint import teacher_scale
 from raydistill.planning.cell import TEACHER, Value, shortest, teaching_checkpoint
-from raydistill.specs.scale import Scale, taught_by, with_heal
+from raydistill.specs.flops import equal_flops_share
+from raydistill.specs.model import Model
+from raydistill.specs.scale import Scale, with_heal
 from raydistill.specs.trial import OWN
 
 Scales = Callable[[str, Value | None, tuple[tuple[str, Value], ...]], tuple[Scale, Scale]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaughtScale(Scale):
+    """A scale as a trial function sees it whose students another model teaches."""
+
+    teacher: Model
+
+    def kd_share(self, count: int) -> float:
+        """The share of the budget at which KD from that model costs as much as teacher-free."""
+        return equal_flops_share(self.model, count, self.teacher)
 
 
 def scales_of(
@@ -34,7 +47,13 @@ def scales_of(
 def with_teacher(scale: Scale, values: Mapping[str, Value]) -> Scale:
     """The scale as a trial function sees it, whose equal FLOPs are those with its teacher."""
     named = teaching_checkpoint(str(values.get(TEACHER, OWN)), scale.ages)
-    return taught_by(scale, teacher_scale(named, scale).model) if named else scale
+    return _taught_by(scale, teacher_scale(named, scale).model) if named else scale
+
+
+def _taught_by(scale: Scale, teacher: Model) -> Scale:
+    """The scale as a trial function sees it whose students `teacher` teaches."""
+    of_scale = {field.name: getattr(scale, field.name) for field in fields(Scale)}
+    return TaughtScale(**of_scale, teacher=teacher)
 
 
 @dataclass(frozen=True, kw_only=True)

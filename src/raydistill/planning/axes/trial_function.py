@@ -11,7 +11,7 @@ from raydistill.core.sweep_files import is_project_sweep
 from raydistill.planning.cell import Value, format_value
 from raydistill.specs.locations import NONE, check_count, check_location, is_list
 from raydistill.specs.recipe import check_recipe
-from raydistill.specs.scale import Scale, no_scale, scale_names
+from raydistill.specs.scale import Scale, is_scale, no_scale
 from raydistill.specs.trial import TrialRequest
 
 TrialFunction = Callable[..., TrialRequest | None]
@@ -120,7 +120,7 @@ def check_scale(name: str, sweep: str, *, is_made: bool = False) -> None:
         UsageError: naming the scales there are, and where one's own come from.
     """
     is_early = not own_folder() and any(word.startswith("--parts") for word in sys.argv)
-    if name not in scale_names() and not (is_made and is_early):
+    if not is_scale(name) and not (is_made and is_early):
         raise UsageError(f"sweep {sweep!r}: at: {no_scale(name)}")
 
 
