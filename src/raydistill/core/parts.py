@@ -39,6 +39,7 @@ class PartKind:
 
 
 EXCERPT = PartKind("raydistill.distillation.excerpts", "excerpt", folder="excerpts")
+FORM = PartKind("raydistill.laws.forms", "form", folder="forms")
 LOSS = PartKind(
     "raydistill.distillation.losses", "loss", "raydistill.distillation.divergence", "losses"
 )
@@ -58,7 +59,7 @@ TASK = PartKind(
     taken="paper13|above-chance|piqa|hellaswag|winogrande|boolq|openbookqa|sciq"
     "|arc-(easy|challenge)|rte|cb|copa|mrpc|sst2",
 )
-KINDS = (EXCERPT, LOSS, MODEL_FAMILY, SCALE, SCORE, TASK)
+KINDS = (EXCERPT, FORM, LOSS, MODEL_FAMILY, SCALE, SCORE, TASK)
 FOLDERS = (*(kind.folder for kind in KINDS), "sweeps")
 
 

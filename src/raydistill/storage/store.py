@@ -17,6 +17,7 @@
                              weights; `rungs/`: held-out loss at each rung of early stopping. Of
                              an external student `trained.json` alone
     scores/<sha256>/         one file per score of those weights
+    laws/<id>/               one fit of a law, with its points (`laws/stored.py`)
     devices/                 the matmul peak of each kind of device
     probes/                  training throughput of a model, measured over a few steps
     claims/                  which process makes something that several need (`storage/sharing.py`)

@@ -1,0 +1,92 @@
+"""A form of a law: what a file of `laws/forms/` defines, and how it is found.
+
+A form is written in coefficients z that suit the search, of inputs and outputs in units of their
+own middle, so that no fit depends on the units of a table; `named` turns them into the parameters
+that are told. Shapes: R fits at once, n points, K coefficients, P parameters.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from raydistill.core.errors import UsageError, unknown
+from raydistill.core.parts import FORM, load_part
+from raydistill.laws.points import FloatArray
+
+Inputs = Mapping[str, FloatArray]
+Units = Mapping[str, float]  # of each input, and "output"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Form:
+    """One form of a law.
+
+    Attributes:
+        version: raised when the form computes something else.
+        inputs: their names; the first one is the size that is left out in turn.
+        parameters: their names, as told.
+        coefficients: K, how many numbers are searched for.
+        evaluate: z (R, K) and inputs (n,) to outputs (R, n), of logarithms where `log`. It is
+            also called with complex z, for derivatives, unless there is a `jacobian`.
+        starts: inputs and outputs (n,), in their units, to the (S, K) coefficients that a search
+            begins from. Outputs are logarithms where `log`.
+        named: z (R, K) and the units to parameters (R, P); also called with complex z.
+        log: whether noise is in proportion: residuals are of logarithms, so outputs are positive.
+        counted: how many parameters AICc and BIC count, without the noise; 0 is K. A place that is
+            searched for (a knot, a jump) counts for more than one.
+        least_sizes: of how many different values of the first input a fit must have points.
+        positive: the parameters whose profile is walked in logarithms.
+        quotients: those whose denominator may be 0: they have both ends of an interval, or none.
+        jacobian: z (R, K) and inputs to derivatives (R, n, K) of `evaluate`.
+        steps: the index of a coefficient that only counts by which points are below it, as a jump.
+    """
+
+    version: int
+    inputs: tuple[str, ...]
+    parameters: tuple[str, ...]
+    coefficients: int
+    evaluate: Callable[[Any, Inputs], Any]
+    starts: Callable[[Inputs, FloatArray], FloatArray]
+    named: Callable[[Any, Units], Any]
+    log: bool = False
+    counted: int = 0
+    least_sizes: int = 0
+    positive: frozenset[str] = frozenset()
+    quotients: frozenset[str] = frozenset()
+    jacobian: Callable[[FloatArray, Inputs], FloatArray] | None = None
+    steps: int | None = None
+
+
+def load_form(name: str) -> Form:
+    """The form of that name, `line`, or with settings, `knots+count=2`.
+
+    Raises:
+        UsageError: if there is no such form, or it has no such setting.
+    """
+    file, *words = re.split(r"\+(?!\d)", name)
+    form = load_part(FORM, file, "form")
+    if isinstance(form, Form):
+        if words:
+            raise UsageError(f"form {name!r}: {file} has no settings")
+        return form
+    settings: dict[str, int] = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        if not value.isdigit():
+            raise UsageError(f"form {name!r}: write {file}+setting=NUMBER, not {word!r}")
+        settings[key] = int(value)
+    make = cast(Callable[..., Form], form)
+    known = make.__kwdefaults__ or {}
+    for key in settings:
+        if key not in known:
+            raise UsageError(f"form {name!r}: {unknown('setting', key, known)}")
+    return make(**settings)
+
+
+def linear_solution(basis: Sequence[FloatArray], outputs: FloatArray) -> FloatArray:
+    """The coefficients (1, K) of the least squares of `outputs` (n,) on columns (n,)."""
+    solution, *_ = np.linalg.lstsq(np.stack(basis, axis=1), outputs, rcond=None)
+    return cast(FloatArray, solution[None, :])

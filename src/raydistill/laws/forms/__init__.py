@@ -1,0 +1,1 @@
+"""What a law may look like: one form a file."""

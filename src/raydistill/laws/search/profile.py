@@ -1,0 +1,161 @@
+"""Intervals by profile: how far a quantity can be moved before the best fit to it is too bad.
+
+A quantity q is moved to both sides, all else fitted anew, until the sum of squares is
+RSS·(1 + t²/df), t the 97.5 % point of Student's distribution with df = n − K degrees of freedom
+(Bates and Watts 1988, 6.1). This is exact where a form is linear in something, whatever q is
+(Fieller's interval of a ratio is one), and does not depend on how the form is written. Where the
+sum of squares never gets so high, the interval has no end on that side: the points do not
+determine q.
+
+Shapes: R profiles, n points, K coefficients.
+"""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+from scipy.special import stdtrit
+
+from raydistill.laws.points import FloatArray
+from raydistill.laws.search.problem import Problem
+from raydistill.laws.search.solver import Rows, complex_derivatives, minimise
+
+LEVEL = 0.05
+_WEIGHT = 1e3  # of the quantity, in units of its standard error
+_FURTHEST = 1e3  # standard errors to which an end is looked for
+_ROUNDS = 40
+_CLOSE = 1e-11
+
+Quantities = Callable[[Any], Any]  # z (R, K) to (R, Q)
+
+
+def quantile(df: int) -> float:
+    """Student's 97.5 % point."""
+    return float(stdtrit(df, 1 - LEVEL / 2)) if df > 0 else np.inf
+
+
+def profile_ends(
+    problem: Problem, z_K: FloatArray, rss: float, df: int, quantities: Quantities
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Each quantity's value, lower and upper end, (Q,) each; an end that is not there is ±inf."""
+    value_Q = np.asarray(quantities(z_K[None])[0], dtype=np.float64)
+    step_Q = standard_errors(problem, z_K, rss, df, quantities)
+    if df < 1:
+        return value_Q, np.full_like(value_Q, -np.inf), np.full_like(value_Q, np.inf)
+    if rss <= 1e-26 * len(problem.outputs):  # no noise: nothing to move
+        return value_Q, value_Q, value_Q
+    walk = _Walk(problem, z_K, rss, df, quantities, value_Q, step_Q)
+    ends_2Q = walk.ends()
+    return value_Q, ends_2Q[0], ends_2Q[1]
+
+
+def standard_errors(
+    problem: Problem, z_K: FloatArray, rss: float, df: int, quantities: Quantities
+) -> FloatArray:
+    """Those of the linear approximation, (Q,)."""
+    influence_Qn = influences(problem, z_K, quantities)
+    noise = np.sqrt(rss / max(df, 1))
+    return cast(FloatArray, noise * np.sqrt((influence_Qn**2).sum(axis=1)))
+
+
+def influences(problem: Problem, z_K: FloatArray, quantities: Quantities) -> FloatArray:
+    """By how much each quantity moves with each point's output, (Q, n), to first order."""
+    slope_QK = complex_derivatives(quantities, z_K[None])[0]
+    j_nK = problem.derivatives(z_K[None])[0]
+    scale_K = np.sqrt((j_nK**2).sum(axis=0))
+    scale_K[scale_K == 0] = 1.0
+    return cast(FloatArray, (slope_QK / scale_K) @ np.linalg.pinv(j_nK / scale_K))
+
+
+class _Walk:
+    """Both ends of each quantity at once: row 2q is the lower end of quantity q."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        z_K: FloatArray,
+        rss: float,
+        df: int,
+        quantities: Quantities,
+        value_Q: FloatArray,
+        step_Q: FloatArray,
+    ) -> None:
+        self.problem, self.quantities, self.rss = problem, quantities, rss
+        self.noise, self.goal = np.sqrt(rss / df), quantile(df)
+        self.which_R = np.repeat(np.arange(len(value_Q)), 2)
+        self.sign_R = np.tile([-1.0, 1.0], len(value_Q))
+        self.value_R, self.step_R = value_Q[self.which_R], step_Q[self.which_R]
+        self.z_RK = np.repeat(z_K[None], len(self.which_R), axis=0)
+
+    def ends(self) -> FloatArray:
+        """The ends, (2, Q)."""
+        rows = np.arange(len(self.which_R))
+        # of each row: the last distance below the goal and its height, the first one above it
+        low_R, low_height_R = np.zeros(len(rows)), np.zeros(len(rows))
+        high_R, high_height_R = np.full(len(rows), np.inf), np.full(len(rows), np.inf)
+        distance_R = np.full(len(rows), self.goal)  # in standard errors
+        end_R = np.full(len(rows), np.inf)
+        movable = np.isfinite(self.step_R) & (self.step_R > 0)
+        end_R[self.step_R == 0] = 0.0
+        rows = rows[movable]
+        for turn in range(_ROUNDS):
+            if not len(rows):
+                break
+            reached_R, height_R = self._heights(distance_R[rows], rows)
+            below = height_R < self.goal
+            low_R[rows[below]], low_height_R[rows[below]] = reached_R[below], height_R[below]
+            high_R[rows[~below]], high_height_R[rows[~below]] = reached_R[~below], height_R[~below]
+            close = np.abs(height_R / self.goal - 1) < _CLOSE
+            end_R[rows[close]] = reached_R[close]
+            rows = rows[~close & (low_R[rows] < _FURTHEST)]
+            kept_off = 0.2 if turn % 3 == 2 else 1e-6  # now and then halve, if one side sticks
+            distance_R[rows] = self._next(
+                (low_R[rows], low_height_R[rows]), (high_R[rows], high_height_R[rows]), kept_off
+            )
+        else:
+            bounded = rows[np.isfinite(high_R[rows])]
+            end_R[bounded] = (low_R[bounded] + high_R[bounded]) / 2
+        ends_R = self.value_R + self.sign_R * end_R * np.where(end_R > 0, self.step_R, 1.0)
+        return cast(FloatArray, ends_R.reshape(-1, 2).T)
+
+    def _next(
+        self,
+        low: tuple[FloatArray, FloatArray],
+        high: tuple[FloatArray, FloatArray],
+        kept_off: float,
+    ) -> FloatArray:
+        """Between two sides of the goal by the secant, kept off the ends; outward without one."""
+        (low_R, low_height_R), (high_R, high_height_R) = low, high
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share_R = (self.goal - low_height_R) / (high_height_R - low_height_R)
+            inward_R = low_R + np.clip(share_R, kept_off, 1 - kept_off) * (high_R - low_R)
+            inward_R = np.where(np.isfinite(inward_R), inward_R, (low_R + high_R) / 2)
+            outward_R = low_R * np.clip(self.goal / low_height_R, 1.0, 3.0) * (1 + 1e-5)
+        return cast(FloatArray, np.where(np.isfinite(high_R), inward_R, outward_R))
+
+    def _heights(self, distance_R: FloatArray, rows: Rows) -> tuple[FloatArray, FloatArray]:
+        """How far each row came, in standard errors, and √((RSS there − RSS)·df/RSS)."""
+        problem, which_R = self.problem, self.which_R[rows]
+        goal_R = self.value_R[rows] + self.sign_R[rows] * distance_R * self.step_R[rows]
+        weight_R = _WEIGHT * self.noise / self.step_R[rows]
+
+        def quantity(z_RK: Any, chosen: Rows) -> Any:
+            return np.take_along_axis(self.quantities(z_RK), which_R[chosen, None], axis=1)
+
+        def residuals(z_RK: FloatArray, chosen: Rows) -> FloatArray:
+            r_Rn = problem.form.evaluate(z_RK, problem.inputs) - problem.outputs
+            off_R1 = quantity(z_RK, chosen) - goal_R[chosen, None]
+            return np.concatenate([r_Rn, weight_R[chosen, None] * off_R1], axis=1)
+
+        def derivatives(z_RK: FloatArray, chosen: Rows) -> FloatArray:
+            slope_R1K = complex_derivatives(lambda z: quantity(z, chosen), z_RK)
+            weighed_R1K = weight_R[chosen, None, None] * slope_R1K
+            return np.concatenate([problem.derivatives(z_RK), weighed_R1K], axis=1)
+
+        z_RK, cost_R = minimise(residuals, derivatives, self.z_RK[rows])
+        self.z_RK[rows] = np.where(np.isfinite(cost_R)[:, None], z_RK, self.z_RK[rows])
+        every = np.arange(len(rows))
+        reached_R = self.sign_R[rows] * (quantity(z_RK, every)[:, 0] - self.value_R[rows])
+        r_Rn = problem.form.evaluate(z_RK, problem.inputs) - problem.outputs
+        excess_R = np.maximum((r_Rn**2).sum(axis=1) - self.rss, 0.0)
+        return reached_R / self.step_R[rows], np.sqrt(excess_R) / self.noise
