@@ -47,6 +47,11 @@ def name_beside(values: Mapping[str, Value]) -> str:
     return str(values.get(ADDED) or values.get(REFERENCE) or "")
 
 
+def compares_teachers(values: Mapping[str, Value]) -> bool:
+    """Whether a cell is of a sweep that varies the teacher and not what is removed (METHOD 8)."""
+    return TEACHER in values and not {"location", "count", "arm"} & values.keys()
+
+
 _FIRST_IN_NAMES = ("arm", REFERENCE, "location")
 _TOKEN_FIELDS = ("age", "gap", "budget")
 
