@@ -33,7 +33,7 @@ def ablation(losses=LOSSES, seeds=(1, 2), location="input"):
 
 
 def effects(cells):
-    (section,) = report_content(sweep(cells)).effects
+    (section,) = report_content(sweep(cells)).findings
     return section
 
 
@@ -71,14 +71,14 @@ def test_a_change_without_a_seed_of_the_point_has_no_effect():
 
 def test_each_point_has_its_own_changes():
     cells = [*ablation(), *ablation({"point": 0.3, "lr*2": 0.5}, location="middle")]
-    sections = report_content(sweep(cells)).effects
+    sections = report_content(sweep(cells)).findings
     assert [len(section.rows) for section in sections] == [4, 1]
     assert sections[1].rows[0][1].startswith("+0.200")
 
 
 def test_without_a_point_there_is_no_effect():
     cells = [c for c in ablation() if c.values["change"] != "point"]
-    assert report_content(sweep(cells)).effects == ()
+    assert report_content(sweep(cells)).findings == ()
 
 
 def test_rows_of_the_table_are_named_by_their_change_alone():

@@ -171,10 +171,8 @@ def runs(storage, sweep="where_to_drop"):
 
 
 def cells(storage):
-    """The runs that are cells, students of teachers or controls."""
-    return [
-        run for run in runs(storage)[1] if run.data.tags["role"] in ("cell", "taught", "control")
-    ]
+    """The runs that are cells or controls."""
+    return [run for run in runs(storage)[1] if run.data.tags["role"] in ("cell", "control")]
 
 
 def kill_amid(name, storage, *flags, **more):
@@ -193,7 +191,7 @@ def assert_every_step_once(storage, sweep):
     client, found = runs(storage, sweep)
     assert {run.info.status for run in found} == {"FINISHED"}
     trained = results(storage)
-    children = [run for run in found if run.data.tags["role"] in ("cell", "taught", "control")]
+    children = [run for run in found if run.data.tags["role"] in ("cell", "control")]
     for run in children:
         curve = trained[run.data.tags["trial_id"]][0]["curve"]
         history = client.get_metric_history(run.info.run_id, "train_loss")
@@ -205,7 +203,7 @@ def assert_tracked_once(storage, expected, sweep="where_to_drop"):
     """One finished run per cell, and every step of every curve once."""
     client, found = runs(storage, sweep)
     assert {run.info.status for run in found} == {"FINISHED"}
-    children = [run for run in found if run.data.tags["role"] in ("cell", "taught", "control")]
+    children = [run for run in found if run.data.tags["role"] in ("cell", "control")]
     asked = [(run.data.params["age"], run.data.params["location"]) for run in children]
     assert sorted(asked) == sorted(expected)
     for run in children:

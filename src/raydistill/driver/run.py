@@ -213,7 +213,7 @@ def write_report(state: SweepState, store: Store, console: PipeSafeConsole) -> d
     """Print the table, and keep it with its figures and its page; returns the files by name."""
     report = report_content(report_of(state))
     print_table(report.table, console)
-    for section in report.effects:
+    for section in report.findings:
         print_section(section, console)
     folder = store.path("sweeps", state.asked.name, state.asked.scale)
     files = {"table.md": to_markdown(report.table), "table.json": to_json(report.table)}

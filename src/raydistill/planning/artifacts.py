@@ -14,7 +14,7 @@ from raydistill.data.corpus.preparation import find_corpus
 from raydistill.data.corpus.request import corpus_request
 from raydistill.data.tokenizer import end_of_text, load_tokenizer, tokenizer_file
 from raydistill.models.huggingface.checkpoint import ReadBase, read_checkpoint, stored_base_path
-from raydistill.planning.cell import BaseKey, Cell, bases_of
+from raydistill.planning.cell import BaseKey, BaseRequest, Cell, bases_of, crosses_teachers
 from raydistill.pruning.layer_choice import (
     FailedChoice,
     LayerChoice,
@@ -95,6 +95,14 @@ def layer_requests(cells: Sequence[Cell]) -> tuple[tuple[BaseKey, LayerRequest],
         if is_data_driven(cell.request.location)
     }
     return tuple(sorted(requests))
+
+
+def measured_bases(cells: Sequence[Cell]) -> tuple[BaseRequest, ...]:
+    """The bases whose scores a sweep shows: those that cells start from.
+
+    Of sizes crossed with teachers the teachers too, as students' losses are told by theirs.
+    """
+    return bases_of(cells, teachers=any(map(crosses_teachers, cells)))
 
 
 def layer_request(request: TrialRequest) -> LayerRequest:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from raydistill.reports.capacity_gap.findings import CapacityGapFindings, capacity_gap_findings
+from raydistill.reports.capacity_gap.tables import capacity_gap_tables
+from raydistill.reports.figures.capacity_gap import capacity_gap_figure
 from raydistill.reports.figures.effects import effects_figure
 from raydistill.reports.figures.heat_map import heat_maps
 from raydistill.reports.figures.panels import PanelFigure
@@ -23,8 +26,9 @@ class ReportContent:
     report: SweepReport
     table: Table
     points: tuple[Point, ...]  # its rows, for tables and figures over an axis
-    effects: tuple[Section, ...]  # of an ablation
-    paper_tables: tuple[Section, ...]  # and the effects
+    findings: tuple[Section, ...]  # effects of an ablation, or students by their teachers
+    capacity_gap: CapacityGapFindings
+    paper_tables: tuple[Section, ...]  # and the findings
     pictures: tuple[PanelFigure, ...]
 
 
@@ -33,8 +37,12 @@ def report_content(report: SweepReport) -> ReportContent:
     table = build_table(report)
     rows = points(report, table)
     around = ablations(rows, table_tasks(report).chance)
-    effects = [effect_table(ablation) for ablation in around]
-    tables = [*effects, *paper_tables(report, table, rows)]
+    gap = capacity_gap_findings(report)
+    findings = [
+        *(effect_table(ablation) for ablation in around),
+        *capacity_gap_tables(gap, small_scale=report.small_scale),
+    ]
+    tables = [*findings, *paper_tables(report, table, rows)]
     locations = {point.fields["location"] for point in rows}
     if len(locations) > 2 and len(readable(table.blocks)) == len(table.blocks) and not tables:
         tables = [matrix(table, table.columns)]
@@ -42,11 +50,13 @@ def report_content(report: SweepReport) -> ReportContent:
         report=report,
         table=table,
         points=tuple(rows),
-        effects=tuple(effects),
+        findings=tuple(findings),
+        capacity_gap=gap,
         paper_tables=tuple(tables),
         pictures=tuple(
             p
             for p in (
+                capacity_gap_figure(gap),
                 effects_figure(around),
                 *paper_figures(rows),
                 *heat_maps(rows),

@@ -32,9 +32,10 @@ from raydistill.planning.artifacts import (
     find_artifacts,
     is_pretrained,
     layer_requests,
+    measured_bases,
     pretraining,
 )
-from raydistill.planning.cell import BaseKey, BaseRequest, Cell, bases_of
+from raydistill.planning.cell import BaseKey, BaseRequest, Cell
 from raydistill.planning.outcomes import metrics, outcome
 from raydistill.planning.plan import SweepPlan
 from raydistill.planning.prepared import PreparedSweep, prepare
@@ -80,7 +81,7 @@ def make_artifacts(plan: SweepPlan, store: Store, need: Need, say: Say) -> Prepa
         if any((scale.name, age) not in artifacts.bases for age in ages):
             make_bases(scale, ages, store, need, say)
             artifacts = find_artifacts(plan.scale, cells, store)
-    jobs = [_base_job(base, cells, artifacts, store) for base in bases_of(cells)]
+    jobs = [_base_job(base, cells, artifacts, store) for base in measured_bases(cells)]
     failed: FailedChoices = {}
     if any(_is_missing(job, store) for job in jobs):
         with ExitStack() as turns:
@@ -93,7 +94,7 @@ def make_artifacts(plan: SweepPlan, store: Store, need: Need, say: Say) -> Prepa
 
 def _measure_bases(plan: SweepPlan, store: Store, need: Need, say: Say) -> FailedChoices:
     artifacts = find_artifacts(plan.scale, plan.cells, store)
-    bases = bases_of(plan.cells)
+    bases = measured_bases(plan.cells)
     jobs = {base.key: _base_job(base, plan.cells, artifacts, store) for base in bases}
     missing = {key: job for key, job in jobs.items() if _is_missing(job, store)}
     if not missing:

@@ -1,18 +1,25 @@
 """The state of a sweep in the store: the scores of its bases, the outcomes of its cells."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 
+from raydistill.core.errors import DataError, UsageError
 from raydistill.core.parts import TASK, part_names
 from raydistill.evaluation.stored_scores import measured
-from raydistill.planning.cell import ADDED, BaseKey, BaseRequest
+from raydistill.planning.cell import ADDED, BaseKey, BaseRequest, crosses_teachers
 from raydistill.planning.history.sweep_record import CellRequest, SweepRecord
 from raydistill.planning.outcomes import outcome
 from raydistill.planning.preview.dry_run import map_of
 from raydistill.planning.preview.trial_table import UNKNOWN, layer_map
 from raydistill.specs.locations import Layers
 from raydistill.specs.results import Documents, Finished, Outcome, Scores, Unfinished
-from raydistill.specs.trial import age_places
+from raydistill.specs.trial import (
+    CachedTeacher,
+    ExternalBase,
+    NoTeacher,
+    age_places,
+)
 from raydistill.storage.store import Store
 from raydistill.training.throughput import Figures, figures_of
 
@@ -51,6 +58,8 @@ def read_state(record: SweepRecord, store: Store) -> SweepState:
     for request in record.cells:
         cell, spec, sha256 = request.cell, request.spec, request.base_sha256
         starts[cell.base.key, sha256, spec.train.corpus_sha256] = cell.base
+        for teacher, weights in _teachers(request):
+            starts.setdefault((teacher.key, weights, spec.train.corpus_sha256), teacher)
         key = (spec.trial_id, sha256)
         if key not in outcomes:
             outcomes[key] = outcome(spec, sha256, cell.scale.evaluation, store)
@@ -69,6 +78,20 @@ def read_state(record: SweepRecord, store: Store) -> SweepState:
         if (stored := measured(sha256, corpus, base.scale.evaluation, store))
     ]
     return SweepState(asked=record, bases=tuple(bases), cells=tuple(cells))
+
+
+def _teachers(request: CellRequest) -> Iterator[tuple[BaseRequest, str]]:
+    """The teacher of a cell whose sweep compares teachers, and its weights.
+
+    None where its checkpoint is gone.
+    """
+    teacher = request.spec.teacher
+    base = teacher.base if isinstance(teacher, CachedTeacher) else teacher
+    if crosses_teachers(request.cell) and isinstance(base, ExternalBase):
+        with suppress(UsageError, DataError):
+            named = request.cell.teacher
+            if not isinstance(named, NoTeacher):
+                yield named, base.weights_sha256
 
 
 def gone_tasks(record: SweepRecord) -> tuple[str, ...]:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from raydistill.core.units import format_flops, format_seconds
 from raydistill.evaluation.scoring import expected_tokens, requested_scores
-from raydistill.planning.artifacts import ages_by_scale
-from raydistill.planning.cell import bases_of
+from raydistill.planning.artifacts import ages_by_scale, measured_bases
 from raydistill.planning.prepared import PreparedSweep
 from raydistill.planning.preview.costs import Work, cached_teachers
 from raydistill.planning.preview.devices import Assumption
@@ -146,7 +145,7 @@ def _runs(
         yield from (run for run in estimator.runs_of(work) if run.flops)
     for precision, flops in cached_teachers(prepared):
         yield Run(part="teachers", flops=flops, precision=precision)
-    for base in bases_of(prepared.plan.cells):
+    for base in measured_bases(prepared.plan.cells):
         if base.key not in prepared.artifacts.bases:
             tokens = estimator.score_tokens[base.scale.name]
             flops = tokens * forward_flops_per_token(base.scale.model)

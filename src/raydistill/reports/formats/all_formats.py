@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from raydistill.core.progress import tracked
+from raydistill.reports.capacity_gap.tables import NUMBERS, numbers
 from raydistill.reports.figures.panels import SUFFIXES, draw_together, save
 from raydistill.reports.figures.sweep import HEALING, save_figures
 from raydistill.reports.formats.csv import section_csv, to_csv
@@ -15,12 +16,17 @@ from raydistill.reports.tables import footnotes, grids
 from raydistill.reports.tables.custom import CustomTable
 from raydistill.reports.tables.grids import Section
 
-_FIGURES = ("drops", HEALING, "effects", "figure-[123]", "heat-map-*")  # that a report may have
+_FIGURES = (  # that a report may have
+    *("drops", HEALING, "effects", "figure-[123]", "heat-map-*", "capacity-gap"),
+)
 FORMATS = ("markdown", "csv", "latex")
 
 
 def texts(chapters: Sequence[ReportContent], free: Sequence[CustomTable] = ()) -> dict[str, str]:
-    """The files `report.md`, `.csv`, `.tex` and `.html`; `free.csv` if there are free tables."""
+    """The files `report.md`, `.csv`, `.tex` and `.html`.
+
+    And `free.csv` if there are free tables, `capacity-gap.csv` of students by their teachers.
+    """
     files = {
         "report.md": as_markdown(chapters, free),
         "report.csv": to_csv(chapters),
@@ -29,6 +35,8 @@ def texts(chapters: Sequence[ReportContent], free: Sequence[CustomTable] = ()) -
     }
     if free:
         files["free.csv"] = custom_tables_text(free, "csv")
+    if of_students := [c.capacity_gap for c in chapters if c.capacity_gap.groups]:
+        files[NUMBERS] = section_csv(numbers(of_students))
     return files
 
 
@@ -61,7 +69,7 @@ def as_latex(chapters: Sequence[ReportContent], free: Sequence[CustomTable] = ()
         table, about = chapter.table, chapter.table.title.replace("\n", " ")
         notes = footnotes.footnote_lines(table.footnotes)
         for section in (*chapter.paper_tables, grids.removed_layers(table)):
-            parts.append(to_latex(section, f"{about}. {section.title}."))
+            parts.append(to_latex(section, f"{about}. {section.title}.", section.words))
         for block in grids.readable(table.blocks):
             for section in (grids.against_base(block), grids.against_control(block)):
                 caption = f"{about}. {block.title}; {section.title}. {footnotes.LEGEND}"

@@ -27,8 +27,8 @@ def to_markdown(table: Table) -> str:
 
 
 def grid(section: Section) -> str:
-    """One grid below its title."""
-    return "\n\n".join(_section(section)) + "\n"
+    """One grid below its title, and its words."""
+    return "\n\n".join(filter(None, (*_section(section), _list(section.words)))) + "\n"
 
 
 def _section(section: Section) -> tuple[str, str]:

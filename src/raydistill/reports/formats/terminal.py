@@ -28,7 +28,7 @@ def print_table(table: Table, console: Console) -> None:
 
 def print_section(section: Section, console: Console) -> None:
     """Print one grid, as wide as the console is."""
-    for part in _fitted(section, console):
+    for part in (*_fitted(section, console), *(_text(of, console) for of in section.words)):
         console.print(part)
 
 

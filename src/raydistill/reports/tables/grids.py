@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from raydistill.core.units import format_tokens
 from raydistill.evaluation.bootstrap import Entry, Missing
 from raydistill.evaluation.performance_drops import Drops
-from raydistill.reports.results.cells import CANDIDATES
 from raydistill.reports.results.spending import HEADERS
 from raydistill.reports.tables.footnotes import BEST
 from raydistill.reports.tables.table import Block, Row, Table
@@ -40,11 +39,11 @@ def readable(blocks: Sequence[Block]) -> tuple[Block, ...]:
 
 def _rows(start: str, blocks: Sequence[Block]) -> list[Row]:
     """The candidates of blocks that start from one base, then their other rows, each once."""
-    names = {row.name for block in blocks for row in block.rows if row.role in CANDIDATES}
+    names = {row.name for block in blocks for row in block.rows if row.role == "candidate"}
     rows: dict[str, Row] = {}
     for is_candidate in (True, False):
         for block in blocks:
-            for row in (row for row in block.rows if (row.role in CANDIDATES) == is_candidate):
+            for row in (row for row in block.rows if (row.role == "candidate") == is_candidate):
                 name = f"{block.label if is_candidate else start}, {row.name}"
                 if is_candidate and len(names) == 1:
                     name = block.label
@@ -59,11 +58,15 @@ ABSENT = "–"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
-    """A grid of text: each row starts with its label, `headers` begin with the label's."""
+    """A grid of text: each row starts with its label, `headers` begin with the label's.
+
+    `words` are sentences on it.
+    """
 
     title: str
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    words: tuple[str, ...] = ()
 
 
 def matrix(table: Table, names: Sequence[str]) -> Section:

@@ -1,0 +1,172 @@
+"""The tables of students by teachers: the best teachers, every loss, and sentences on both."""
+
+import math
+from collections.abc import Sequence
+
+from raydistill.core.units import format_tokens
+from raydistill.evaluation.bootstrap import Missing
+from raydistill.laws.capacity_gap.best_teacher import OTHER_WINDOWS, BestTeacher
+from raydistill.laws.minima import WINDOW
+from raydistill.laws.published import CAPACITY_GAP
+from raydistill.reports.capacity_gap.findings import (
+    BESIDE,
+    CapacityGapFindings,
+    GroupFindings,
+    StudentFindings,
+)
+from raydistill.reports.capacity_gap.sentences import sentences
+from raydistill.reports.tables.footnotes import BEST
+from raydistill.reports.tables.grids import ABSENT, Section, with_interval
+
+NUMBERS = "capacity-gap.csv"  # the file of `numbers`
+
+
+def capacity_gap_tables(findings: CapacityGapFindings, *, small_scale: bool) -> list[Section]:
+    """Two tables for each way to begin: the best teachers with the verdict, and every loss."""
+    return [
+        table
+        for group in findings.groups
+        for table in (
+            _best_teachers(group, small_scale=small_scale),
+            _losses(group, findings),
+        )
+    ]
+
+
+def _best_teachers(group: GroupFindings, *, small_scale: bool) -> Section:
+    return Section(
+        title=f"Law of capacity gap, start {group.name}: {group.law.verdict}. The best teacher T* "
+        f"of each student, by a parabola in log size within ±{WINDOW:g}× of the best one tried; "
+        "then nats per token above the best one; ! told apart from it (Holm, 5 %)",
+        headers=(
+            *("student", "parameters", "not told apart from the best", "T*, parameters"),
+            *(f"T* at ±{window:g}×, shift" for window in OTHER_WINDOWS),
+            *("T* by our line", "T* as published"),
+            *BESIDE,
+        ),
+        rows=tuple(_row(of, group) for of in group.students),
+        words=sentences(group, small_scale=small_scale),
+    )
+
+
+def _row(of: StudentFindings, group: GroupFindings) -> tuple[str, ...]:
+    size = of.student.size
+    ties = [lesson.teacher for lesson in of.oldest if lesson.teacher in of.tied]
+    return (
+        of.student.name,
+        format_tokens(size),
+        ", ".join(ties),
+        _minimum(of.minimum),
+        *(_shift(of.minimum.shifts[window]) for window in OTHER_WINDOWS),
+        _teacher(group.law.teacher(size)),
+        _teacher(CAPACITY_GAP.teacher_params(size)),
+        *(_above(of, what) for what in BESIDE),
+    )
+
+
+def _minimum(minimum: BestTeacher) -> str:
+    """T* with its interval; in brackets where it is not interior."""
+    if minimum.teacher is None:
+        return ABSENT
+    value, low, high = (
+        rounded(n) for n in (minimum.teacher.value, minimum.teacher.low, minimum.teacher.high)
+    )
+    text = f"{value} [{low} {high}]"
+    return text if minimum.is_interior else f"({text})"
+
+
+def rounded(params: float) -> str:
+    """A count of parameters in three digits.
+
+    >>> rounded(294_912), rounded(1_234_567_890)
+    ('295K', '1.23B')
+    """
+    return format_tokens(round(float(f"{params:.3g}")))
+
+
+def _teacher(params: float | None) -> str:
+    return ABSENT if params is None or params <= 0 else rounded(params)
+
+
+def _shift(share: float) -> str:
+    return ABSENT if math.isnan(share) else f"{100 * share + 0.0:+.1f} %"
+
+
+def _above(of: StudentFindings, what: str) -> str:
+    excess = of.beside.get(what)
+    return (
+        ABSENT if excess is None else f"{with_interval(excess.nats, 3)}{' !' * bool(excess.sign)}"
+    )
+
+
+def _losses(group: GroupFindings, findings: CapacityGapFindings) -> Section:
+    """Teachers by students: the student's nats per token, beside the teacher's own."""
+    sizes = {
+        lesson.teacher: (lesson.teacher_size, lesson.age)
+        for of in group.students
+        for lesson in of.student.lessons
+    }
+    teachers = sorted(sizes, key=lambda name: (sizes[name], name))
+    return Section(
+        title=f"Nats per token of every student by its teacher, start {group.name}; {BEST} not "
+        "distinguishable from the best teacher of its column, among the oldest of each size (Holm)",
+        headers=(
+            *("teacher", "its parameters", "its own nats"),
+            *(of.student.name for of in group.students),
+        ),
+        rows=tuple(
+            (
+                name,
+                format_tokens(sizes[name][0]),
+                _loss(findings.teacher_losses.get(name)),
+                *(_cell(of, name) for of in group.students),
+            )
+            for name in teachers
+        ),
+    )
+
+
+def _loss(nats: float | None) -> str:
+    return ABSENT if nats is None else f"{nats:.3f}"
+
+
+def _cell(of: StudentFindings, teacher: str) -> str:
+    entry = of.losses.get(teacher, Missing(reason=""))
+    return with_interval(entry, 3, best=teacher in of.tied, signed=False)
+
+
+def numbers(sweeps: Sequence[CapacityGapFindings]) -> Section:
+    """Every loss and minimum as plain numbers, a line a student and teacher, for a spreadsheet."""
+    names = (
+        *("start", "verdict", "student", "student_parameters", "teacher", "teacher_parameters"),
+        *("teacher_nll", "student_nll", "student_nll_low", "student_nll_high", "best"),
+        *("best_teacher_parameters", "best_teacher_low", "best_teacher_high", "interior"),
+    )
+    rows = [
+        tuple(map(str, row))
+        for findings in sweeps
+        for group in findings.groups
+        for of in group.students
+        for row in _numbers(group, of, findings)
+    ]
+    return Section(title="capacity gap", headers=names, rows=tuple(rows))
+
+
+def _numbers(
+    group: GroupFindings, of: StudentFindings, findings: CapacityGapFindings
+) -> Sequence[Sequence[object]]:
+    minimum = of.minimum.teacher
+    place = ("", "", "") if minimum is None else (minimum.value, minimum.low, minimum.high)
+    return [
+        (
+            *(group.name, group.law.verdict, of.student.name, of.student.size),
+            *(lesson.teacher, lesson.teacher_size),
+            findings.teacher_losses.get(lesson.teacher, ""),
+            *(entry.value, entry.low, entry.high),
+            lesson.teacher in of.tied,
+            *place,
+            of.minimum.is_interior,
+        )
+        for lesson in of.student.lessons
+        if (entry := of.losses.get(lesson.teacher))
+    ]

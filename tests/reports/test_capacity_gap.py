@@ -1,0 +1,194 @@
+"""The page of students by teachers: curves, minima, verdict, anchors, in every format."""
+
+import csv
+import dataclasses
+import io
+
+import pytest
+
+from raydistill.reports.capacity_gap.findings import EQUAL_FLOPS, FREE, LARGEST, OWN_SIZE
+from raydistill.reports.figures.panels import draw_together
+from raydistill.reports.formats.all_formats import texts
+from raydistill.reports.formats.terminal import print_section
+from raydistill.reports.sweep_report import report_content
+from support.reported import FAILURE, cell, sweep
+from support.taught import AGES, SIZES, STUDENTS, gap_cells, gap_sweep, law, taught
+
+TEACHERS = tuple(SIZES)
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """Every student's best teacher is twice its size."""
+    return report_content(gap_sweep(gap_cells(law())))
+
+
+@pytest.fixture(scope="module")
+def growing():
+    """The larger the teacher, the better."""
+    return report_content(gap_sweep(gap_cells(law(ratio=100), STUDENTS[:3], seeds=(1, 2))))
+
+
+@pytest.fixture(scope="module")
+def files(planted):
+    return texts([planted])
+
+
+def words(content, table=0):
+    return " ".join(content.findings[table].words)
+
+
+def group(content, index=0):
+    return content.capacity_gap.groups[index]
+
+
+def row(content, student):
+    section = content.findings[0]
+    (found,) = (row for row in section.rows if row[0] == student)
+    return dict(zip(section.headers, found, strict=True))
+
+
+def test_other_sweeps_have_no_such_tables():
+    content = report_content(sweep([cell("input")]))
+    assert content.findings == ()
+    assert content.capacity_gap.groups == ()
+    assert "capacity-gap" not in {picture.name for picture in content.pictures}
+    assert "capacity-gap.csv" not in texts([content])
+
+
+def test_a_planted_law_is_told_with_its_line(planted):
+    assert group(planted).law.verdict == "law"
+    assert "start own: law." in planted.findings[0].title
+    assert words(planted).startswith("A law at these sizes: 4 students")
+    assert "a 2 [" in words(planted)
+    assert "p = " in words(planted)
+    assert "Counting blocks alone, without embeddings: " in words(planted)
+
+
+def test_each_student_has_its_minimum_and_its_best_set(planted):
+    tiny = row(planted, "tiny")
+    assert tiny["parameters"] == "100K"
+    assert tiny["T*, parameters"].startswith(("19", "20"))
+    assert tiny["not told apart from the best"] == "small@320B"
+    assert tiny["T* at ±8×, shift"].endswith(" %")
+    assert tiny["T* by our line"].startswith(("19", "20"))
+
+
+def test_below_its_zero_the_published_line_has_no_teacher(planted):
+    assert row(planted, "tiny")["T* as published"] == "–"
+    assert "can be neither confirmed nor contradicted here" in words(planted)
+
+
+def test_what_stands_beside_the_best_teacher_is_paired_with_it(planted):
+    beside = group(planted).students[0].beside
+    assert beside[LARGEST].nats.value == pytest.approx(0.307, abs=0.005)
+    assert beside[OWN_SIZE].nats.value == pytest.approx(0.022, abs=0.005)
+    assert beside[FREE].nats.value == pytest.approx(0.1, abs=0.005)
+    assert beside[EQUAL_FLOPS].nats.value == pytest.approx(0.05, abs=0.005)
+    assert {excess.sign for excess in beside.values()} == {1}
+    assert row(planted, "tiny")[LARGEST].endswith("!")
+
+
+def test_a_teacher_that_is_too_large_hurts_as_in_the_paper(planted):
+    assert (
+        "As in the paper (a teacher that is too large hurts). The largest teacher against the best "
+        "(paired bootstrap, Holm, 5 %): it hurts tiny, small, medium and large."
+    ) in words(planted)
+
+
+def test_the_largest_teacher_as_the_best_contradicts_the_paper(growing):
+    law_ = group(growing).law
+    assert law_.verdict == "not supported"
+    assert "The law is not supported. A law would need interior minima for 4 students" in words(
+        growing
+    )
+    assert "What would decide: at least 4 students and larger teachers." in words(growing)
+    assert "No student has a minimum between the teachers tried at this small scale" in words(
+        growing
+    )
+    assert "Unlike the paper (a teacher that is too large hurts)" in words(growing)
+    assert row(growing, "tiny")["T*, parameters"].startswith("(2.4M")
+    assert row(growing, "tiny")["T* by our line"] == "–"
+
+
+def test_losses_stand_by_teacher_and_age_beside_the_teachers_own(planted):
+    section = planted.findings[1]
+    assert [line[0] for line in section.rows[:3]] == ["tiny@80B", "tiny@320B", "small@80B"]
+    assert section.headers[3:] == STUDENTS
+    assert section.rows[0][2] == "3.565"
+    assert section.rows[3][3].startswith("3.201* [")
+
+
+def test_size_against_loss_is_told_by_a_teacher_left_out(planted):
+    result = group(planted).size_or_loss
+    assert result.teachers == len(TEACHERS) * len(AGES)
+    assert "a student's loss with a teacher left out is predicted within" in words(planted)
+    one_age = report_content(gap_sweep(gap_cells(law(), ages=AGES[1:])))
+    assert group(one_age).size_or_loss is None
+    assert "several ages each" in words(one_age)
+
+
+def test_starts_are_apart():
+    cells = gap_cells(law(), STUDENTS[:2]) + gap_cells(
+        law(ratio=100), STUDENTS[:2], start="scratch", ages=AGES[1:]
+    )
+    content = report_content(gap_sweep(cells))
+    assert [g.name for g in content.capacity_gap.groups] == ["own", "scratch"]
+    assert [g.law.verdict for g in content.capacity_gap.groups] == ["trend", "not supported"]
+    assert len(content.findings) == 4
+
+
+def test_a_failed_lesson_is_left_out_and_said_to_be():
+    cells = gap_cells(law(), STUDENTS[:2])
+    lost = next(c for c in cells if c.values["teacher"] == "giant@320B" and c.train.seed == 2)
+    cells = [dataclasses.replace(c, outcome=FAILURE) if c is lost else c for c in cells]
+    content = report_content(gap_sweep(cells))
+    assert "Left out: tiny by giant@320B, data seed 2: failed in training" in words(content)
+    assert len(group(content).students[0].oldest) == len(TEACHERS)
+
+
+def test_a_student_with_one_teacher_has_no_curve():
+    cells = [taught("tiny", "small", AGES[1], 3.2, seed=seed) for seed in (1, 2)]
+    assert report_content(gap_sweep(cells)).findings == ()
+    more = gap_cells(law(), ("small",))
+    content = report_content(gap_sweep([*cells, *more]))
+    assert "Left out: tiny: fewer than two teachers finished." in words(content)
+
+
+def test_the_order_of_cells_does_not_matter(planted):
+    again = report_content(gap_sweep(gap_cells(law())[::-1]))
+    assert again.findings == planted.findings
+
+
+@pytest.mark.parametrize("form", ["report.md", "report.html", "report.tex"])
+def test_every_format_has_tables_and_sentences(files, form):
+    text = files[form]
+    assert "Law of capacity gap, start own: law" in text
+    assert "A law at these sizes" in text
+
+
+def test_the_csv_has_every_loss_as_a_number(files):
+    lines = list(csv.DictReader(io.StringIO(files["capacity-gap.csv"])))
+    assert len(lines) == len(STUDENTS) * len(TEACHERS) * len(AGES)
+    assert float(lines[0]["student_nll"]) == pytest.approx(3.244, abs=0.001)
+    assert float(lines[0]["best_teacher_parameters"]) == pytest.approx(2e5, rel=0.02)
+    assert lines[0]["interior"] == "True"
+    assert {line["verdict"] for line in lines} == {"law"}
+
+
+def test_the_terminal_says_them_too(planted, capsys):
+    from rich.console import Console
+
+    print_section(planted.findings[0], Console(width=100))
+    assert "A law at these sizes" in capsys.readouterr().out
+
+
+def test_the_figure_has_curves_losses_and_the_line(planted, growing):
+    pictures = {picture.name: picture for picture in planted.pictures}
+    curves, by_loss, line = draw_together(pictures["capacity-gap"]).axes
+    assert curves.get_xscale() == line.get_yscale() == "log"
+    assert [text.get_text() for text in curves.get_legend().get_texts()] == list(STUDENTS)
+    assert by_loss.get_xlabel() == "teacher, nats per token"
+    assert line.get_title(loc="left") == "law"
+    pictures = {picture.name: picture for picture in growing.pictures}
+    assert draw_together(pictures["capacity-gap"]).axes[2].get_legend() is None
