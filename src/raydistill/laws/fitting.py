@@ -50,6 +50,7 @@ def fit(form_name: str, points: Points, *, objective: Objective = "least-squares
     return _told(form_name, points, problem, z_K, objective=objective, starts=starts)
 
 
+@np.errstate(all="ignore")  # what the points do not determine may overflow
 def _told(
     form_name: str,
     points: Points,

@@ -41,6 +41,9 @@ class Form:
         positive: the parameters whose profile is walked in logarithms.
         quotients: those whose denominator may be 0: they have both ends of an interval, or none.
         jacobian: z (R, K) and inputs to derivatives (R, n, K) of `evaluate`.
+        least_points: how many points a fit must have; more than the coefficients in any case.
+        like_output: the inputs that are measured as the output is, in one unit with it.
+        output: its name, in tables.
         steps: the index of a coefficient that only counts by which points are below it, as a jump.
     """
 
@@ -58,6 +61,9 @@ class Form:
     quotients: frozenset[str] = frozenset()
     jacobian: Callable[[FloatArray, Inputs], FloatArray] | None = None
     steps: int | None = None
+    least_points: int = 0
+    like_output: frozenset[str] = frozenset()
+    output: str = "y"
 
 
 def load_form(name: str) -> Form:

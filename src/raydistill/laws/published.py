@@ -5,6 +5,9 @@ They are drawn beside what was fitted here. Nothing is computed from them unless
 
 from dataclasses import dataclass
 
+from raydistill.laws.distillation.student_surface import StudentSurface
+from raydistill.laws.distillation.teacher_gap import TeacherGap
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CapacityGapLine:
@@ -36,3 +39,14 @@ CAPACITY_GAP = CapacityGapLine(
     intercept=-11.498e6,
     source="Zhang et al., 2023, arXiv:2311.07052; the constants from a secondary source",
 )
+
+STUDENT_SURFACE = StudentSurface(E=1.220, A=3355.0, B=18186.0, alpha=0.408, beta=0.431, gamma=0.452)
+STUDENT_SURFACE_SOURCE = (
+    "Busbridge et al., 2025, arXiv:2502.08606; the constants from a secondary source"
+)
+
+TEACHER_GAP = TeacherGap(
+    c0=2.549, c1=522.61, f1=0.090, d1=1.315,
+    A=2243.0, B=24181.0, alpha=0.321, beta=0.637, gamma=0.764,
+)  # fmt: skip
+TEACHER_GAP_SOURCE = "Busbridge et al., 2025, arXiv:2502.08606; the constants are unconfirmed"

@@ -112,20 +112,22 @@ def prepare(form_name: str, points: Points) -> Problem:
     else:
         units["output"] = float(np.sqrt(np.mean(outputs**2))) or 1.0
         response = outputs / units["output"]
+    units |= dict.fromkeys(form.like_output, units["output"])
     inputs = {name: points.inputs[name][order] / units[name] for name in form.inputs}
     return Problem(form=form, inputs=inputs, outputs=response, units=units, order=order)
 
 
 def _check_enough(form_name: str, form: Form, points: Points) -> None:
     sizes = len(np.unique(points.inputs[form.inputs[0]]))
+    least = max(form.coefficients + 1, form.least_points)
     lacks = []
-    if len(points) <= form.coefficients:
-        lacks.append(f"{form.coefficients + 1 - len(points)} points more")
+    if len(points) < least:
+        lacks.append(f"{least - len(points)} points more")
     if sizes < form.least_sizes:
         lacks.append(f"{form.least_sizes - sizes} other values of {form.inputs[0]}")
     if lacks:
         raise UsageError(
-            f"form {form_name!r} needs {form.coefficients + 1} points at {form.least_sizes} values "
+            f"form {form_name!r} needs {least} points at {form.least_sizes} values "
             f"of {form.inputs[0]} or more, these are {len(points)} at {sizes}: "
             f"add {' and '.join(lacks)}"
         )

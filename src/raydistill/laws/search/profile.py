@@ -25,6 +25,7 @@ _WEIGHT = 1e3  # of the quantity, in units of its standard error
 _FURTHEST = 1e3  # standard errors to which an end is looked for
 _ROUNDS = 40
 _CLOSE = 1e-11
+_UNSEEN = 1e-3  # the share of a quantity's slope that no point sees, above which nothing bounds it
 
 Quantities = Callable[[Any], Any]  # z (R, K) to (R, Q)
 
@@ -34,6 +35,7 @@ def quantile(df: int) -> float:
     return float(stdtrit(df, 1 - LEVEL / 2)) if df > 0 else np.inf
 
 
+@np.errstate(all="ignore")  # far from the points much overflows: no end is there
 def profile_ends(
     problem: Problem, z_K: FloatArray, rss: float, df: int, quantities: Quantities
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -52,19 +54,32 @@ def profile_ends(
 def standard_errors(
     problem: Problem, z_K: FloatArray, rss: float, df: int, quantities: Quantities
 ) -> FloatArray:
-    """Those of the linear approximation, (Q,)."""
-    influence_Qn = influences(problem, z_K, quantities)
+    """Those of the linear approximation, (Q,); inf where the points do not see a quantity move."""
+    slope_QK, j_nK = _slopes(problem, z_K, quantities)
+    inverse_Kn = np.linalg.pinv(j_nK)
+    seen_QK = slope_QK @ inverse_Kn @ j_nK
+    length_Q = np.sqrt((slope_QK**2).sum(axis=1))
+    unseen_Q = np.sqrt(((slope_QK - seen_QK) ** 2).sum(axis=1)) > _UNSEEN * length_Q
     noise = np.sqrt(rss / max(df, 1))
-    return cast(FloatArray, noise * np.sqrt((influence_Qn**2).sum(axis=1)))
+    error_Q = noise * np.sqrt(((slope_QK @ inverse_Kn) ** 2).sum(axis=1))
+    return cast(FloatArray, np.where(unseen_Q, np.inf, error_Q))
 
 
 def influences(problem: Problem, z_K: FloatArray, quantities: Quantities) -> FloatArray:
     """By how much each quantity moves with each point's output, (Q, n), to first order."""
+    slope_QK, j_nK = _slopes(problem, z_K, quantities)
+    return cast(FloatArray, slope_QK @ np.linalg.pinv(j_nK))
+
+
+def _slopes(
+    problem: Problem, z_K: FloatArray, quantities: Quantities
+) -> tuple[FloatArray, FloatArray]:
+    """Of the quantities (Q, K) and of the form (n, K), each coefficient in a unit of its own."""
     slope_QK = complex_derivatives(quantities, z_K[None])[0]
     j_nK = problem.derivatives(z_K[None])[0]
     scale_K = np.sqrt((j_nK**2).sum(axis=0))
     scale_K[scale_K == 0] = 1.0
-    return cast(FloatArray, (slope_QK / scale_K) @ np.linalg.pinv(j_nK / scale_K))
+    return slope_QK / scale_K, j_nK / scale_K
 
 
 class _Walk:
@@ -95,8 +110,7 @@ class _Walk:
         high_R, high_height_R = np.full(len(rows), np.inf), np.full(len(rows), np.inf)
         distance_R = np.full(len(rows), self.goal)  # in standard errors
         end_R = np.full(len(rows), np.inf)
-        movable = np.isfinite(self.step_R) & (self.step_R > 0)
-        end_R[self.step_R == 0] = 0.0
+        movable = np.isfinite(self.value_R) & np.isfinite(self.step_R) & (self.step_R > 0)
         rows = rows[movable]
         for turn in range(_ROUNDS):
             if not len(rows):
@@ -115,7 +129,10 @@ class _Walk:
         else:
             bounded = rows[np.isfinite(high_R[rows])]
             end_R[bounded] = (low_R[bounded] + high_R[bounded]) / 2
-        ends_R = self.value_R + self.sign_R * end_R * np.where(end_R > 0, self.step_R, 1.0)
+        reach_R = np.full(len(end_R), np.inf)
+        reach_R[movable] = end_R[movable] * self.step_R[movable]
+        base_R = np.where(movable, self.value_R, 0.0)
+        ends_R = base_R + self.sign_R * reach_R
         return cast(FloatArray, ends_R.reshape(-1, 2).T)
 
     def _next(
@@ -152,10 +169,12 @@ class _Walk:
             weighed_R1K = weight_R[chosen, None, None] * slope_R1K
             return np.concatenate([problem.derivatives(z_RK), weighed_R1K], axis=1)
 
-        z_RK, cost_R = minimise(residuals, derivatives, self.z_RK[rows])
-        self.z_RK[rows] = np.where(np.isfinite(cost_R)[:, None], z_RK, self.z_RK[rows])
+        z_RK, _ = minimise(residuals, derivatives, self.z_RK[rows])
         every = np.arange(len(rows))
         reached_R = self.sign_R[rows] * (quantity(z_RK, every)[:, 0] - self.value_R[rows])
         r_Rn = problem.form.evaluate(z_RK, problem.inputs) - problem.outputs
         excess_R = np.maximum((r_Rn**2).sum(axis=1) - self.rss, 0.0)
-        return reached_R / self.step_R[rows], np.sqrt(excess_R) / self.noise
+        height_R = np.sqrt(excess_R) / self.noise
+        below = height_R < self.goal  # a search that went astray is no place to go on from
+        self.z_RK[rows] = np.where(below[:, None], z_RK, self.z_RK[rows])
+        return reached_R / self.step_R[rows], height_R

@@ -1,0 +1,1 @@
+"""A student's loss by its size, its tokens and its teacher, and which teacher a budget buys."""

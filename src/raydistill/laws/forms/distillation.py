@@ -1,0 +1,203 @@
+"""A distilled student's loss by its teacher's, as a ladder: few runs do not pretend to be many.
+
+    distillation+parameters=2    L_S = intercept + slope·L_T
+    distillation                 L_S = L_T + G·L_T^(−c0)·2^(−(L_T/(L̃_S·turn))^(1/f1)), f1 = 0.1
+    distillation+parameters=4    the same with f1 fitted
+    distillation+parameters=9    L_S = L_T + L_T^(−c0)·(1 + (L_T/(L̃_S·d1))^(1/f1))^(−c1·f1)
+                                       ·(A/N_S^α + B/D_S^β)^γ, d1 = turn/(2^(1/(c1·f1)) − 1)^f1
+
+L̃_S is what the student reaches without a teacher at its tokens, and the turn is L_T/L̃_S where a
+teacher that gets worse has halved the gap. The last is the law of Busbridge et al. (2025,
+arXiv:2502.08606, equation 8) for a surface L̃_S that is known; it takes 40 runs at 3 budgets. The
+two before it are its limit for large c1 at one student.
+"""
+
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from raydistill.core.errors import UsageError
+from raydistill.laws.form import Form, Inputs, Units, linear_solution
+from raydistill.laws.points import FloatArray
+
+LADDER = (2, 3, 4, 9)  # parameters
+LEAST_RUNS, LEAST_BUDGETS = 40, 3  # of all nine
+WIDTH = 0.1  # f1, where it is not fitted
+WIDTHS = (0.01, 1.0)  # within which f1 is looked for
+BLUNT = (1e-4, 1.0)  # likewise 1/(c1·f1)
+EXPONENTS, GAMMAS = (0.01, 2.0), (0.05, 5.0)  # likewise α·γ and β·γ, and γ
+LARGEST = 300.0  # logarithm: a gap of 2^(−e^300) is none
+LN2 = float(np.log(2))
+
+
+def form(*, parameters: int = 3) -> Form:
+    """The rung of the ladder with so many parameters.
+
+    Raises:
+        UsageError: if there is no such rung.
+    """
+    if parameters not in LADDER:
+        raise UsageError(f"distillation+parameters={parameters}: there are 2, 3, 4 and 9")
+    return {2: _line, 3: _gap, 4: _gap_with_width, 9: _whole}[parameters]()
+
+
+def _line() -> Form:
+    def evaluate(z_RK: Any, inputs: Inputs) -> Any:
+        return np.log(z_RK[:, :1] + z_RK[:, 1:] * inputs["teacher_loss"])
+
+    def starts(inputs: Inputs, outputs: FloatArray) -> FloatArray:
+        teacher = inputs["teacher_loss"]
+        return linear_solution([np.ones_like(teacher), teacher], np.exp(outputs))
+
+    def named(z_RK: Any, units: Units) -> Any:
+        return z_RK * np.array([units["output"], 1.0])
+
+    return _form(("intercept", "slope"), evaluate, starts, named, ("teacher_loss",))
+
+
+def _gap() -> Form:
+    """Coefficients: ln G, c0, ln of the turn."""
+
+    def evaluate(z_RK: Any, inputs: Inputs) -> Any:
+        size, c0, turn = _columns(z_RK)
+        return _student(size + _weak(c0, turn, WIDTH, None, inputs), inputs)
+
+    def starts(inputs: Inputs, outputs: FloatArray) -> FloatArray:
+        return _grid(inputs, outputs)
+
+    def named(z_RK: Any, units: Units) -> Any:
+        size, c0, turn = _columns(z_RK)
+        return np.concatenate([np.exp(size + _scale(c0, units)), c0, np.exp(turn)], axis=1)
+
+    return _form(("G", "c0", "turn"), evaluate, starts, named, positive=frozenset({"G", "turn"}))
+
+
+def _gap_with_width() -> Form:
+    """Coefficients: those of `_gap`, and f1 within its ends."""
+
+    def evaluate(z_RK: Any, inputs: Inputs) -> Any:
+        size, c0, turn, f1 = _columns(z_RK)
+        return _student(size + _weak(c0, turn, _bounded(f1, *WIDTHS), None, inputs), inputs)
+
+    def starts(inputs: Inputs, outputs: FloatArray) -> FloatArray:
+        return _grid(inputs, outputs, np.log([0.05, 0.2]))
+
+    def named(z_RK: Any, units: Units) -> Any:
+        return np.concatenate([_gap().named(z_RK[:, :3], units), np.exp(z_RK[:, 3:])], axis=1)
+
+    names = ("G", "c0", "turn", "f1")
+    return _form(names, evaluate, starts, named, positive=frozenset(names) - {"c0"})
+
+
+def _whole() -> Form:
+    """Coefficients: ln G, c0, ln of the turn, f1 and 1/(c1·f1), the size's share of G, α·γ, β·γ, γ.
+
+    All but c0 and the share in logarithms. Beyond its ends a coefficient changes nothing, so that
+    the points do not see it: what is told of it then has no interval.
+    """
+
+    def evaluate(z_RK: Any, inputs: Inputs) -> Any:
+        size, c0, turn, f1, w, share, by_params, by_tokens, gamma = _columns(z_RK)
+        gamma = _bounded(gamma, *GAMMAS)
+        alpha, beta = (_bounded(z, *EXPONENTS) / gamma for z in (by_params, by_tokens))
+        of_params = -_softplus(-share) - alpha * np.log(inputs["student_params"])
+        of_tokens = -_softplus(share) - beta * np.log(inputs["student_tokens"])
+        reach = size + gamma * (of_params + _softplus(of_tokens - of_params))
+        f1, w = _bounded(f1, *WIDTHS), _bounded(w, *BLUNT)
+        return _student(reach + _weak(c0, turn, f1, w, inputs), inputs)
+
+    def starts(inputs: Inputs, outputs: FloatArray) -> FloatArray:
+        f1, w, exponents = np.log([0.05, 0.2]), np.log([0.02, 0.1]), np.log([0.2])
+        return _grid(inputs, outputs, f1, w, [0.0], exponents, exponents, [0.0])
+
+    def named(z_RK: Any, units: Units) -> Any:
+        size, c0, turn, f1, w, share, by_params, by_tokens, gamma = _columns(z_RK)
+        alpha, beta, level = np.exp(by_params - gamma), np.exp(by_tokens - gamma), np.exp(-gamma)
+        level = level * (size + _scale(c0, units))
+        a = np.exp(level - _softplus(-share) + alpha * np.log(units["student_params"]))
+        b = np.exp(level - _softplus(share) + beta * np.log(units["student_tokens"]))
+        every = (c0, np.exp(-w - f1), np.exp(f1), np.exp(turn), a, b, alpha, beta, np.exp(gamma))
+        return np.concatenate(every, axis=1)
+
+    names = ("c0", "c1", "f1", "turn", "A", "B", "alpha", "beta", "gamma")
+    inputs = ("student_tokens", "student_params", "teacher_loss", "student_alone")
+    return _form(
+        names, evaluate, starts, named, inputs,
+        positive=frozenset(names[1:]), least_sizes=LEAST_BUDGETS, least_points=LEAST_RUNS,
+    )  # fmt: skip
+
+
+def _columns(z_RK: Any) -> list[Any]:
+    """Each coefficient, (R, 1)."""
+    return [z_RK[:, k : k + 1] for k in range(z_RK.shape[1])]
+
+
+def _bounded(z: Any, low: float, high: float) -> Any:
+    """Its exponential, held between two ends."""
+    real = np.real(z)
+    return np.exp(
+        np.where(real < np.log(low), np.log(low), np.where(real > np.log(high), np.log(high), z))
+    )
+
+
+def _student(gap: Any, inputs: Inputs) -> Any:
+    """The logarithm of L_S, of that of the gap."""
+    return np.log(inputs["teacher_loss"] + np.exp(gap))
+
+
+def _weak(c0: Any, turn: Any, f1: Any, w: Any, inputs: Inputs) -> Any:
+    """The logarithm of the gap over G, −c0·ln L_T − ln(1 + w·x)/w; the last is x if w is None.
+
+    x = (L_T/(L̃_S·turn))^(1/f1)·(2^w − 1)/w and w = 1/(c1·f1): half the gap is left at the turn.
+    """
+    ln_teacher = np.log(inputs["teacher_loss"])
+    ratio = (ln_teacher - np.log(inputs["student_alone"]) - turn) / f1
+    x = np.exp(np.where(np.real(ratio) > LARGEST, LARGEST, ratio))
+    if w is None:
+        return -c0 * ln_teacher - LN2 * x
+    return -c0 * ln_teacher - np.log1p(np.expm1(w * LN2) * x) / w
+
+
+def _scale(c0: Any, units: Units) -> Any:
+    """What G's logarithm gains when losses are no longer in their unit."""
+    return (1 + c0) * np.log(units["output"])
+
+
+def _softplus(x: Any) -> Any:
+    """The logarithm of 1 + e^x, also of complex x, without overflow."""
+    is_above = np.real(x) > 0
+    return np.where(is_above, x, 0) + np.log1p(np.exp(np.where(is_above, -x, x)))
+
+
+def _grid(inputs: Inputs, outputs: FloatArray, *more: Any) -> FloatArray:
+    """Starts (S, K): the gap's size from the better teachers, the rest from a grid."""
+    gaps = np.exp(outputs) - inputs["teacher_loss"]
+    strong = inputs["teacher_loss"] <= np.median(inputs["teacher_loss"])
+    gap = max(float(np.median(gaps[strong])), 1e-3)
+    axes: tuple[Any, ...] = ([np.log(gap)], [0.0, 1.0, 3.0], np.log([0.7, 0.9, 1.1]), *more)
+    return np.array([*product(*axes)], dtype=np.float64)
+
+
+def _form(
+    parameters: tuple[str, ...],
+    evaluate: Callable[[Any, Inputs], Any],
+    starts: Callable[[Inputs, FloatArray], FloatArray],
+    named: Callable[[Any, Units], Any],
+    inputs: tuple[str, ...] = ("teacher_loss", "student_alone"),
+    **more: Any,
+) -> Form:
+    return Form(
+        version=1,
+        inputs=inputs,
+        parameters=parameters,
+        coefficients=len(parameters),
+        evaluate=evaluate,
+        starts=starts,
+        named=named,
+        log=True,
+        like_output=frozenset(inputs) & {"teacher_loss", "student_alone"},
+        output="student_loss",
+        **{"least_sizes": 2, **more},
+    )
