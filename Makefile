@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SWEEP ?= where_to_drop
 
-.PHONY: sweep test soak mutants families check ui base reproduce format
+.PHONY: sweep test soak mutants families check ui base family reproduce format
 .DELETE_ON_ERROR:
 
 sweep: $(VENV)/.installed  ## the paper's Table 5 for a small model, in minutes
@@ -33,6 +33,11 @@ ui: $(VENV)/.installed  ## MLflow's pages on what the sweeps left
 
 base: $(VENV)/.installed  ## train a base anew by the laptop scale's recipe (half an hour)
 	$(BIN)/raydistill base --scale laptop
+
+family: $(VENV)/.installed  ## train the six bases of the family anew, one after another (half an hour)
+	for scale in laptop_family $(addprefix laptop_family+width=,16 32 48 96 128); do \
+		$(BIN)/raydistill base --scale $$scale || exit; \
+	done
 
 reproduce: $(VENV)/.installed  ## the long healing, where the curves cross (half an hour)
 	$(BIN)/python sweeps/where_to_drop.py --age 320B --location all --budget 100B

@@ -7,7 +7,10 @@ from support import sweeping
 SWEEPS = {
     "when_to_drop": ("--gap", "0,2B", "--age", "320B"),
     "how_many_to_drop": ("--count", "0,1,4", "--age", "320B"),
-}
+    "capacity_gap": (
+        "--size", "smoke", "--teacher", "none,smoke@80B", "--start", "own", "--seed", "1",
+    ),
+}  # fmt: skip
 EXPECTED = {
     "when_to_drop": [
         ("input", "0", "tokens"),
@@ -16,8 +19,13 @@ EXPECTED = {
         ("none", "0", "tokens"),
     ],
     "how_many_to_drop": [(size, n) for size in ("smoke", "smoke_small") for n in ("0", "1", "4")],
+    "capacity_gap": [("none", "lm"), ("smoke@80B", "lm"), ("smoke@80B", "kd")],
 }
-COLUMNS = {"when_to_drop": ("location", "gap", "equal"), "how_many_to_drop": ("size", "count")}
+COLUMNS = {
+    "when_to_drop": ("location", "gap", "equal"),
+    "how_many_to_drop": ("size", "count"),
+    "capacity_gap": ("teacher", "loss"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +44,8 @@ def calm(run_sweep, prepared, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "name", ["when_to_drop", pytest.param("how_many_to_drop", marks=pytest.mark.soak)]
+    "name",
+    ["when_to_drop", "capacity_gap", pytest.param("how_many_to_drop", marks=pytest.mark.soak)],
 )
 def test_a_sweep_runs_and_its_repetition_trains_nothing(name, calm, run_sweep):
     storage = calm(name)

@@ -86,6 +86,7 @@ def is_control(cell):
     return cell.request.location == NONE and cell.request.budget > 0
 
 
+TEACHERS = ("--size", "smoke", "--teacher", "none,smoke@80B,smoke@320B,smoke_small@320B")
 SEARCHED = ("--location", "none,input", "--count", "1", "--gap", "0", "--trials", "99")
 SWEEPS = {
     "where": ("where_to_drop",),
@@ -97,6 +98,7 @@ SWEEPS = {
     "arms": ("teacher_free_vs_kd", "--seed", "1"),
     "arms, probed": ("teacher_free_vs_kd", "--seed", "1", "--lr-probe"),
     "arms, nothing removed": ("teacher_free_vs_kd", "--seed", "1", "--location", "none"),
+    "teachers": ("capacity_gap", *TEACHERS),
     "search": ("search", *SEARCHED, "--lr_factor", "0.5,1"),
     "axes of a recipe": (
         "where_to_drop", *LATE, "--location", "none,input",
@@ -110,6 +112,25 @@ def test_every_cell_of_every_sweep_has_one_control(name, storage):
     losses = assert_all_agree(storage.run(*SWEEPS[name]))
     assert losses
     assert None not in losses.values()
+
+
+def test_a_student_of_a_teacher_is_no_control(storage):
+    """Its control is the student on as many tokens without one; the longer anchors are not."""
+    storage.run("capacity_gap", *TEACHERS)
+    cells = storage.tracked.cells
+    roles = {(c.values["start"], c.spec.train.loss, c.role) for c in cells}
+    assert {role for start, loss, role in roles if loss == "kd"} == {"taught"}
+    assert ("own", "lm", "control") in roles
+    for spec, control in storage.controls():
+        assert control.train.loss == "lm"
+        if spec.train.loss == "kd":
+            assert control.train.recipe.budget_tokens == 8192
+
+
+def test_the_base_that_its_own_teaches_is_a_control_where_layers_leave(storage):
+    storage.run("where_to_drop", *LATE, "--loss", "kd", "--teacher", "80B,320B")
+    roles = {c.role for c in storage.tracked.cells if c.values["location"] == NONE}
+    assert roles == {"control"}
 
 
 def test_what_no_seed_changes_is_compared_with_every_seed_of_the_control_in_a_table(storage):

@@ -171,8 +171,10 @@ def runs(storage, sweep="where_to_drop"):
 
 
 def cells(storage):
-    """The runs that are cells or controls."""
-    return [run for run in runs(storage)[1] if run.data.tags["role"] in ("cell", "control")]
+    """The runs that are cells, students of teachers or controls."""
+    return [
+        run for run in runs(storage)[1] if run.data.tags["role"] in ("cell", "taught", "control")
+    ]
 
 
 def kill_amid(name, storage, *flags, **more):
@@ -191,7 +193,7 @@ def assert_every_step_once(storage, sweep):
     client, found = runs(storage, sweep)
     assert {run.info.status for run in found} == {"FINISHED"}
     trained = results(storage)
-    children = [run for run in found if run.data.tags["role"] in ("cell", "control")]
+    children = [run for run in found if run.data.tags["role"] in ("cell", "taught", "control")]
     for run in children:
         curve = trained[run.data.tags["trial_id"]][0]["curve"]
         history = client.get_metric_history(run.info.run_id, "train_loss")
@@ -203,7 +205,7 @@ def assert_tracked_once(storage, expected, sweep="where_to_drop"):
     """One finished run per cell, and every step of every curve once."""
     client, found = runs(storage, sweep)
     assert {run.info.status for run in found} == {"FINISHED"}
-    children = [run for run in found if run.data.tags["role"] in ("cell", "control")]
+    children = [run for run in found if run.data.tags["role"] in ("cell", "taught", "control")]
     asked = [(run.data.params["age"], run.data.params["location"]) for run in children]
     assert sorted(asked) == sorted(expected)
     for run in children:

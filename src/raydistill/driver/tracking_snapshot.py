@@ -15,7 +15,7 @@ from raydistill.planning.history.state import (
     layer_map_of,
 )
 from raydistill.planning.preview.trial_table import layer_map
-from raydistill.reports.results.cells import is_control
+from raydistill.reports.results.cells import is_control, is_taught
 from raydistill.reports.results.controls import control_of
 from raydistill.reports.results.records import CellRecord
 from raydistill.reports.sources.from_state import records_of
@@ -121,6 +121,8 @@ def _role(cell: Cell) -> Role:
     if REFERENCE in cell.values:
         return "reference"
     request = cell.request
+    if is_taught(request.location, request.budget, request.loss, cell.values):
+        return "taught"
     return "control" if is_control(request.location, request.budget, request.start) else "cell"
 
 

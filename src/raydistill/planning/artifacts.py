@@ -14,7 +14,7 @@ from raydistill.data.corpus.preparation import find_corpus
 from raydistill.data.corpus.request import corpus_request
 from raydistill.data.tokenizer import end_of_text, load_tokenizer, tokenizer_file
 from raydistill.models.huggingface.checkpoint import ReadBase, read_checkpoint, stored_base_path
-from raydistill.planning.cell import BaseKey, BaseRequest, Cell, bases_of, crosses_teachers
+from raydistill.planning.cell import SIZE, TEACHER, BaseKey, BaseRequest, Cell, bases_of
 from raydistill.pruning.layer_choice import (
     FailedChoice,
     LayerChoice,
@@ -95,6 +95,11 @@ def layer_requests(cells: Sequence[Cell]) -> tuple[tuple[BaseKey, LayerRequest],
         if is_data_driven(cell.request.location)
     }
     return tuple(sorted(requests))
+
+
+def crosses_teachers(cell: Cell) -> bool:
+    """Whether its sweep asks which teacher is the best for which size of student (METHOD 8)."""
+    return {SIZE, TEACHER} <= cell.values.keys()
 
 
 def measured_bases(cells: Sequence[Cell]) -> tuple[BaseRequest, ...]:

@@ -47,6 +47,11 @@ def name_beside(values: Mapping[str, Value]) -> str:
     return str(values.get(ADDED) or values.get(REFERENCE) or "")
 
 
+def compares_teachers(values: Mapping[str, Value]) -> bool:
+    """Whether a cell is of a sweep that varies the teacher and not what is removed (METHOD 8)."""
+    return TEACHER in values and not {"location", "count", "arm"} & values.keys()
+
+
 _FIRST_IN_NAMES = ("arm", REFERENCE, "location")
 _TOKEN_FIELDS = ("age", "gap", "budget")
 
@@ -255,11 +260,6 @@ def axes_of(own: Sequence[str], cells: Iterable[Cell]) -> tuple[str, ...]:
     several = {tuple(cell.values) for cell in cells}
     more = set(itertools.chain(*several)) - {*own, "seed", REFERENCE, ADDED}
     return (*own, *sorted(more))
-
-
-def crosses_teachers(cell: Cell) -> bool:
-    """Whether its sweep asks which teacher is the best for which size of student (METHOD 8)."""
-    return {SIZE, TEACHER} <= cell.values.keys()
 
 
 def teachers_beside(cells: Iterable[Cell]) -> tuple[BaseRequest, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from raydistill.core.errors import UsageError, unknown
+from raydistill.planning.axes.axes_of_model import axes_of_model
 from raydistill.planning.axes.beside import (
     Beside,
     CellSpace,
@@ -96,7 +97,7 @@ class Sweep:
         name = scale.like or scale.name
         own = self.at.get(name) or self.at.get(name.partition("+")[0], (self.axes,))
         for axes in own:
-            axes = _of_model(axes, scale) if scale.brought else axes
+            axes = axes_of_model(axes, scale) if scale.brought else axes
             grid = {axis: self._distinct(axis, chosen.get(axis, axes[axis])) for axis in self.axes}
             if "age" in grid:
                 grid["age"] = list(age_places(grid["age"]))  # type: ignore[arg-type]
@@ -219,7 +220,7 @@ class Sweep:
         fields = {n: value for n, value in more.items() if n not in settings and n != BUDGET}
         key = str(own.get(SIZE, "")), more.get(BUDGET), tuple(settings.items())
         scale, with_settings = scales(*key)
-        request = requested(self.trial, self.name, with_teacher(with_settings, more), own)
+        request = requested(self.trial, self.name, with_teacher(with_settings, own, more), own)
         if request is None:
             return scale, None
         if settings and request.start == FROM_BASE:
@@ -286,14 +287,3 @@ def _in_age_order(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
     if sum(1 for _ in itertools.groupby(ages)) > len(places):
         return cells
     return tuple(sorted(cells, key=lambda cell: places[cell.request.age]))
-
-
-def _of_model(axes: Axes, scale: Scale) -> Axes:
-    """The axes of a custom model: its own ages and size, counts that it has layers for, its tokens.
-
-    A sweep's gaps for a test scale are the paper's; one token of a model is one token.
-    """
-    possible = [c for c in axes.get("count", ()) if int(c) <= scale.model.num_layers - 2]
-    clock = load_scale(scale.like).train_clock if scale.like else 1
-    gaps = [round(int(gap) / clock) for gap in axes.get("gap", ())]
-    return {**axes, "age": scale.ages, SIZE: (scale.name,), "count": possible, "gap": gaps}

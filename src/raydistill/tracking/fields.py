@@ -26,6 +26,7 @@ from raydistill.specs.results import (
 from raydistill.tracking.records import TrackedBase, TrackedCell, TrackedSweep
 
 HIDDEN = "mlflow.raydistill."  # begins tags that MLflow's pages do not show
+_CANDIDATES = ("cell", "taught")  # the roles of what a sweep compares
 
 
 def requested_values(cell: TrackedCell | TrackedBase) -> dict[str, str]:
@@ -84,7 +85,7 @@ def own_axes(sweep: TrackedSweep, scales: Collection[str] = ()) -> dict[str, tup
     Those of a sweep that has begun no second cell are its axes. Before them comes the scale, if
     there are runs at several `scales`.
     """
-    cells = [cell for cell in sweep.cells if cell.role == "cell"]
+    cells = [cell for cell in sweep.cells if cell.role in _CANDIDATES]
     requested = [{**requested_values(c), "seed": str(c.spec.train.seed)} for c in cells]
     names = dict.fromkeys([*sweep.axes, *(name for values in requested for name in values)])
     values = {n: tuple(dict.fromkeys(v[n] for v in requested if n in v)) for n in names}
@@ -180,7 +181,7 @@ def retention_metrics(before: Scores, after: Scores, averaged: Collection[str]) 
 
 def sweep_metrics(sweep: TrackedSweep) -> dict[str, float]:
     """What a sweep's own run says of it: its cells that have begun, and the least that any lost."""
-    cells = [cell for cell in sweep.cells if cell.role in ("cell", "control")]
+    cells = [cell for cell in sweep.cells if cell.role in (*_CANDIDATES, "control")]
     finished = [cell.outcome.result for cell in cells if isinstance(cell.outcome, Finished)]
     metrics = {
         "num_cells": float(len(cells)),
@@ -190,7 +191,7 @@ def sweep_metrics(sweep: TrackedSweep) -> dict[str, float]:
     }
     averaged, lost = sweep.tasks_averaged, []
     for cell in cells:
-        if cell.role == "cell" and isinstance(cell.outcome, Finished):
+        if cell.role in _CANDIDATES and isinstance(cell.outcome, Finished):
             result = cell.outcome.result
             lost.append(drop_metrics(result.before.over(averaged), result.after.over(averaged)))
     for name in ("delta_nll", "perplexity_drop_pct", "downstream_drop_pct"):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-_ROLES = ("base", "control", "cell", "reference", "added")
+_ROLES = ("base", "control", "cell", "taught", "reference", "added")
 _FOR_COMPARISON = "tags.role = 'base'", "tags.role = 'control'"
 
 

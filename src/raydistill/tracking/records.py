@@ -8,7 +8,7 @@ from raydistill.planning.cell import Value
 from raydistill.specs.results import NoControl, Outcome, Scores, UnitScores
 from raydistill.specs.trial import TrialSpec
 
-Role = Literal["cell", "control", "reference", "added"]
+Role = Literal["cell", "taught", "control", "reference", "added"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,8 +8,16 @@ from dataclasses import dataclass, fields
 
 from raydistill.distillation.loss_name import canonical_loss, loss_settings, loss_words
 from raydistill.planning.axes.named_checkpoint import teacher_scale
-from raydistill.planning.cell import TEACHER, Value, shortest, teaching_checkpoint
+from raydistill.planning.cell import (
+    TEACHER,
+    BaseRequest,
+    Value,
+    shortest,
+    teacher_named,
+    teaching_checkpoint,
+)
 from raydistill.specs.flops import equal_flops_share
+from raydistill.specs.locations import NONE
 from raydistill.specs.model import Model
 from raydistill.specs.scale import Scale, with_heal
 from raydistill.specs.trial import OWN
@@ -44,9 +52,18 @@ def scales_of(
     return scales
 
 
-def with_teacher(scale: Scale, values: Mapping[str, Value]) -> Scale:
-    """The scale as a trial function sees it, whose equal FLOPs are those with its teacher."""
-    named = teaching_checkpoint(str(values.get(TEACHER, OWN)), scale.ages)
+def with_teacher(scale: Scale, own: Mapping[str, Value], more: Mapping[str, Value]) -> Scale:
+    """The scale as a trial function sees it, whose equal FLOPs are those with its teacher.
+
+    Args:
+        scale: of the student.
+        own: values of the sweep's own axes; a teacher among them is any, or `none`.
+        more: of what flags name beside them; a teacher among them is a checkpoint, else not heeded.
+    """
+    if (name := str(own.get(TEACHER, NONE))) != NONE:
+        teacher = teacher_named(name, BaseRequest(scale=scale, age=scale.ages[-1]))
+        return _taught_by(scale, teacher.scale.model)
+    named = teaching_checkpoint(str(more.get(TEACHER, OWN)), scale.ages)
     return _taught_by(scale, teacher_scale(named, scale).model) if named else scale
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields, replace
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.parts import TASK, part_names
 from raydistill.evaluation.stored_scores import measured
-from raydistill.planning.cell import ADDED, BaseKey, BaseRequest, crosses_teachers
+from raydistill.planning.artifacts import crosses_teachers
+from raydistill.planning.cell import ADDED, BaseKey, BaseRequest
 from raydistill.planning.history.sweep_record import CellRequest, SweepRecord
 from raydistill.planning.outcomes import outcome
 from raydistill.planning.preview.dry_run import map_of

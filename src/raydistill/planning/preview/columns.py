@@ -6,7 +6,16 @@ from dataclasses import fields
 from raydistill.core.units import format_tokens
 from raydistill.distillation.loss_name import loss_file
 from raydistill.planning.axes.change import CELL_FIELDS, CHANGE, POINT, field_of
-from raydistill.planning.cell import TEACHER, Cell, Value, axis_text, shortest, teacher_label
+from raydistill.planning.cell import (
+    SIZE,
+    TEACHER,
+    Cell,
+    Value,
+    axis_text,
+    compares_teachers,
+    shortest,
+    teacher_label,
+)
 from raydistill.specs.drop_plan import ORDERS
 from raydistill.specs.recipe import field_named, is_setting
 from raydistill.specs.trial import OWN, TEACHER_FREE, TrialRequest
@@ -16,6 +25,7 @@ _REQUESTED = tuple(
     for field in fields(TrialRequest)
     if field.name not in ("location", "peak_lr", "settings")
 )
+_OF_TEACHERS = (SIZE, TEACHER, "start")  # by their axis: an anchor is named by its teacher too
 _ALWAYS = ("age", "count", "gap")  # columns that are shown even if they do not vary
 _USUAL = {"loss": TEACHER_FREE, "teacher": OWN, "order": ORDERS[0]}  # and these where they differ
 
@@ -42,9 +52,14 @@ def cell_fields(cell: Cell) -> dict[str, Value]:
         common = (name for name in _REQUESTED if name not in CELL_FIELDS or name in _ALWAYS)
         return {CHANGE: cell.values[CHANGE], **{name: getattr(request, name) for name in common}}
     of_loss = {name: value for name, value in cell.values.items() if name in settings}
+    if compares_teachers(cell.values):
+        named = {name: cell.values[name] for name in _OF_TEACHERS if name in cell.values}
+    else:
+        named = teacher_label({TEACHER: request.teacher}, cell.scale)
     return {
+        **({SIZE: ""} if SIZE in named else {}),  # the first column
         **{name: getattr(request, name) for name in _REQUESTED},
-        **teacher_label({TEACHER: request.teacher}, cell.scale),
+        **named,
         **({"loss": cell.values.get("loss", request.loss.partition("+")[0])} if of_loss else {}),
         "lr": request.peak_lr,
         **{name: shortest(value) for name, value in request.settings},

@@ -17,6 +17,7 @@ from raydistill.reports.figures.panels import (
     PanelFigure,
     stepped_label,
 )
+from raydistill.reports.results.cells import CANDIDATES
 from raydistill.reports.results.comparison import tied_by_loss
 from raydistill.reports.tables.footnotes import BEST
 from raydistill.reports.tables.grids import ABSENT
@@ -71,7 +72,7 @@ class HeatMap:
 
 def heat_maps(points: Sequence[Point]) -> list[PanelFigure]:
     """A figure for every two numeric axes that are crossed; the one with fewer values is x."""
-    removals = [point for point in points if point.row.role == "candidate"]
+    removals = [point for point in points if point.row.role in CANDIDATES]
     swept = {axis for point in removals for axis in point.cells[0].values}
     axes = [name for name in varying(removals) if name in swept and name not in ONE_BASE]
     ticks = {name: _values(removals, name) for name in axes}

@@ -23,7 +23,7 @@ from raydistill.reports.figures.panels import (
     tied,
 )
 from raydistill.reports.results.blocks import row_blocks
-from raydistill.reports.results.cells import CONTROL, SweepReport
+from raydistill.reports.results.cells import CANDIDATES, CONTROL, SweepReport
 from raydistill.reports.tables.healing import windows
 from raydistill.reports.tables.table import Block, Table, build_table
 
@@ -44,7 +44,7 @@ def save_figures(report: SweepReport, folder: Path) -> tuple[Path, ...]:
 def draw_drops(table: Table) -> "Figure":
     """What every location lost, with intervals; the base is at 0, the control a dashed line."""
     rows = [row for block in table.blocks for row in block.rows]
-    names = sorted({r.name for r in rows if r.role == "candidate"}, key=table.columns.index)
+    names = sorted({r.name for r in rows if r.role in CANDIDATES}, key=table.columns.index)
     height = 1.6 + 0.14 * len(names) * (1 + len(table.blocks))
     figure = empty_figure(WIDTH, 1.4 + 2 * height + 0.2 * len(table.blocks))
     if not names:
@@ -79,7 +79,7 @@ def _draw_block(
                 continue
             if row.role == "control":
                 axes.axvline(entry.value, color=colour, linestyle="--", linewidth=1)
-            elif row.role == "candidate":
+            elif row.role in CANDIDATES:
                 fill = colour if best or not block.compares else "white"
                 _draw_estimate(axes, entry, ys[row.name], fill, colour)
         if isinstance(row.paper_drop_pct, float) and row.name in ys:

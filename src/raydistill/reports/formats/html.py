@@ -15,6 +15,7 @@ from raydistill.core.units import format_tokens
 from raydistill.evaluation.bootstrap import Entry, Estimate, Missing
 from raydistill.evaluation.performance_drops import Drops
 from raydistill.reports.figures.panels import Panel, panel_svg
+from raydistill.reports.results.cells import CANDIDATES
 from raydistill.reports.sweep_report import ReportContent
 from raydistill.reports.tables import footnotes, grids
 from raydistill.reports.tables.custom import CustomTable
@@ -132,7 +133,7 @@ def _block(block: Block) -> PageBlock:
         rows=tuple(
             PageRow(
                 name=grids.label(row),
-                aside=row.role != "candidate",
+                aside=row.role not in CANDIDATES,
                 tokens=format_tokens(row.budget_tokens) if block.mixed_budgets else "",
                 layer_map=row.layer_map,
                 notes=row.notes,

@@ -13,7 +13,8 @@ from statistics import fmean
 
 from raydistill.core.units import format_age, format_tokens
 from raydistill.evaluation.performance_drops import Runs
-from raydistill.reports.results.cells import Measured, ReportCell, Role
+from raydistill.planning.cell import compares_teachers
+from raydistill.reports.results.cells import CANDIDATES, Measured, ReportCell, Role
 from raydistill.reports.results.controls import control_key
 from raydistill.reports.results.row_names import Naming, in_common, naming_axes, row_name, row_order
 from raydistill.specs.results import TrialFailure
@@ -91,12 +92,12 @@ class RowBlock:
     @property
     def first(self) -> ReportCell:
         """A cell, for what all have in common: a candidate where there is one."""
-        return next((row.first for row in self.rows if row.role == "candidate"), self.rows[0].first)
+        return next((row.first for row in self.rows if row.role in CANDIDATES), self.rows[0].first)
 
     @property
     def candidates(self) -> tuple[RowCells, ...]:
         """The rows that may be the best."""
-        return tuple(row for row in self.rows if row.role == "candidate")
+        return tuple(row for row in self.rows if row.role in CANDIDATES)
 
     @property
     def count(self) -> int:
@@ -141,7 +142,8 @@ class _Key:
 
 def _key(cell: ReportCell) -> _Key:
     train = cell.train
-    tokens = ARMS if cell.arm else EQUAL_FLOPS if cell.own_budget else train.recipe.budget_tokens
+    apart = bool(cell.arm) or compares_teachers(cell.values)
+    tokens = ARMS if apart else EQUAL_FLOPS if cell.own_budget else train.recipe.budget_tokens
     return _Key(
         scale=cell.scale,
         age=cell.age,
@@ -154,7 +156,7 @@ def _key(cell: ReportCell) -> _Key:
 
 def _keys(cells: Sequence[ReportCell]) -> list[_Key]:
     """The keys of all blocks; controls without a candidate are a block by themselves."""
-    healed = (cell for cell in cells if cell.role == "candidate" and not _heals_no_base(cell))
+    healed = (cell for cell in cells if cell.role in CANDIDATES and not _heals_no_base(cell))
     keys = dict.fromkeys(map(_key, healed))
     for cell in cells:
         if not cell.beside and not any(_belongs(cell, key, cells) for key in keys):
@@ -187,7 +189,7 @@ def _belongs(cell: ReportCell, key: _Key, cells: Sequence[ReportCell]) -> bool:
         return False
     if cell.arm:
         return own.tokens == key.tokens
-    if cell.role != "candidate":
+    if cell.role not in CANDIDATES:
         return key.tokens in (own.tokens, EQUAL_FLOPS)
     return key.tokens == EQUAL_FLOPS and own.count == key.count and cell.gap_tokens == 0
 
@@ -196,7 +198,7 @@ def _has_every_recipe(cell: ReportCell, key: _Key, cells: Sequence[ReportCell]) 
     """Whether a cell is comparable with rows of another recipe: not healed, or their control."""
     if cell.role != "control":
         return _heals_no_base(cell)
-    candidates = (other for other in cells if other.role == "candidate" and _key(other) == key)
+    candidates = (other for other in cells if other.role in CANDIDATES and _key(other) == key)
     return any(control_key(candidate, cell) is not None for candidate in candidates)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from raydistill.evaluation.bootstrap import DocumentScores
-from raydistill.planning.cell import ADDED, REFERENCE
+from raydistill.planning.cell import ADDED, REFERENCE, Value, compares_teachers
 from raydistill.pruning.layer_choice import LayerChoice
 from raydistill.reports.results.spending import Spending
 from raydistill.specs.locations import NONE
@@ -16,6 +16,7 @@ from raydistill.specs.results import Scores, TaughtBy, TrialFailure, TrialResult
 from raydistill.specs.trial import (
     FROM_BASE,
     OWN,
+    TEACHER_FREE,
     Age,
     CachedTeacher,
     ExternalBase,
@@ -26,12 +27,22 @@ CONTROL = NONE  # the location of the control: nothing leaves, the same training
 
 
 def is_control(location: str, budget: int, start: str) -> bool:
-    """Whether a cell is the whole base, trained on `budget` tokens (METHOD 1)."""
+    """Whether a cell is the whole base, trained on `budget` tokens (METHOD 1); unless `is_taught`.
+
+    By a teacher too, where layers leave others: both have the schedule and the teacher.
+    """
     return location == CONTROL and budget > 0 and start == FROM_BASE
 
 
-# Candidates may be the best; a reference (a base, another model) is only shown beside them.
-Role = Literal["candidate", "control", "reference"]
+def is_taught(location: str, budget: int, loss: str, values: Mapping[str, Value]) -> bool:
+    """Whether a cell is a student of a teacher, of a sweep that compares teachers (METHOD 8)."""
+    trained = location == CONTROL and budget > 0 and loss != TEACHER_FREE
+    return trained and compares_teachers(values)
+
+
+# A reference (a base, another model) is only shown beside candidates and students of teachers.
+Role = Literal["candidate", "taught", "control", "reference"]
+CANDIDATES: tuple[Role, ...] = ("candidate", "taught")  # that may be the best
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +86,7 @@ class ReportCell:
     num_params: int  # of the model before anything leaves
     location: str
     age: Age
-    values: Mapping[str, str | int | float]  # every axis of the sweep
+    values: Mapping[str, Value]  # every axis of the sweep
     layers: tuple[int, ...]
     num_layers: int  # of the base
     layer_map: str  # one box a layer
@@ -161,8 +172,10 @@ class ReportCell:
 
     @property
     def role(self) -> Role:
-        """Candidate, control or reference."""
+        """Candidate, student of a teacher, control or reference."""
         budget = self.train.recipe.budget_tokens
+        if is_taught(self.location, budget, self.train.loss, self.values):
+            return "taught"
         if is_control(self.location, budget, self.start):
             return "control"
         is_base = self.location == CONTROL and not budget
@@ -171,7 +184,8 @@ class ReportCell:
     @property
     def own_budget(self) -> bool:
         """Whether its tokens are meant to differ from those it is compared with."""
-        return bool(self.arm or self.beside) or self.values.get("equal") == "flops"
+        by_design = self.arm or self.beside or compares_teachers(self.values)
+        return bool(by_design) or self.values.get("equal") == "flops"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,7 +26,7 @@ from raydistill.evaluation.performance_drops import (
     same_items,
 )
 from raydistill.reports.results.blocks import RowCells
-from raydistill.reports.results.cells import ReportBase
+from raydistill.reports.results.cells import CANDIDATES, ReportBase
 from raydistill.reports.results.common_tasks import TableTasks
 from raydistill.reports.results.controls import control_runs
 from raydistill.specs.results import TrialFailure
@@ -72,7 +72,7 @@ def compare(
         against_base.append(_against(_base_runs(base, row), row, chance, bootstrap))
         against_control.append(_against(control, row, chance, bootstrap))
     best_by_nll, best_by_tasks = _best(rows, against_base, tasks, bootstrap)
-    one_control = _is_one([c for r, c in zip(rows, controls, strict=True) if r.role == "candidate"])
+    one_control = _is_one([c for r, c in zip(rows, controls, strict=True) if r.role in CANDIDATES])
     return tuple(
         Comparison(
             against_base=against_base[index],
@@ -192,7 +192,7 @@ def _base_runs(base: ReportBase | None, row: RowCells) -> Runs | Missing:
 
 def _control_runs(row: RowCells, rows: Sequence[RowCells]) -> Runs | Missing:
     """The control's run on each seed that the row has too; a reference has the block's control."""
-    of_block = next((other for other in rows if other.role == "candidate"), rows[0])
+    of_block = next((other for other in rows if other.role in CANDIDATES), rows[0])
     cell = of_block.first if row.first.reference else row.first
     runs = control_runs(cell, [candidate for other in rows for candidate in other.cells])
     if not runs:
@@ -261,7 +261,7 @@ def _best(
 ) -> tuple[frozenset[str], frozenset[str]]:
     """The names of the rows not distinguishable from the best, by loss and by tasks."""
     candidates = [
-        (row, lost) for row, lost in zip(rows, against_base, strict=True) if row.role == "candidate"
+        (row, lost) for row, lost in zip(rows, against_base, strict=True) if row.role in CANDIDATES
     ]
     with_nll = [row for row, lost in candidates if isinstance(lost.delta_nll, Estimate)]
     with_tasks = [row for row, lost in candidates if isinstance(lost.downstream_drop_pct, Estimate)]

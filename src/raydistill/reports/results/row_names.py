@@ -1,13 +1,14 @@
 """Names of rows: the axes in which the rows of any block differ, and no others."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import get_args
 
 from raydistill.core.units import format_tokens
 from raydistill.distillation.loss_name import loss_settings
 from raydistill.planning.axes.change import CELL_FIELDS, CHANGE
-from raydistill.planning.cell import axis_text, shortest
+from raydistill.planning.cell import axis_text, compares_teachers, shortest
 from raydistill.reports.results import paper_numbers as paper
-from raydistill.reports.results.cells import CONTROL, ReportCell, Role
+from raydistill.reports.results.cells import CANDIDATES, CONTROL, ReportCell, Role
 from raydistill.specs.recipe import FIELDS, axis_name, field_named, is_setting
 from raydistill.specs.trial import TEACHER_FREE
 
@@ -21,12 +22,12 @@ _LAST = 1_000_000  # sorts behind every arm and location
 
 def naming_axes(blocks: Sequence[Sequence[ReportCell]]) -> Naming:
     """The axes in which cells of one role differ within any one block."""
-    by_role: dict[Role, list[str]] = {"candidate": [], "control": [], "reference": []}
+    by_role: dict[Role, list[str]] = {role: [] for role in get_args(Role)}
     for role, naming in by_role.items():
         for block in blocks:
             values: dict[str, set[str | int | float]] = {}
             for cell in block:
-                for axis, value in _axes(cell).items() if cell.role == role else ():
+                for axis, value in _axes(cell).items() if _naming_role(cell) == role else ():
                     values.setdefault(axis, set()).add(value)
             naming += [a for a, several in values.items() if len(several) > 1 and a not in naming]
     return by_role
@@ -36,10 +37,10 @@ def row_name(cell: ReportCell, naming: Naming) -> str:
     """`middle, gap 100M`; `gap 100M` where all share a location; `none` for a control."""
     if cell.beside:
         return cell.beside
-    axes = _axes(cell)
-    settings = [_setting(axis, axes[axis]) for axis in naming[cell.role] if axis in axes]
+    axes, role = _axes(cell), _naming_role(cell)
+    settings = [_setting(axis, axes[axis]) for axis in naming[role] if axis in axes]
     own = cell.arm or cell.location
-    if cell.role == "candidate" and settings:
+    if role in CANDIDATES and settings:
         return ", ".join(settings)
     return ", ".join([own, *(setting for setting in settings if setting != own)])
 
@@ -54,7 +55,7 @@ def row_order(cell: ReportCell, naming: Naming, arms: Sequence[str]) -> tuple[ob
     axes = _axes(cell)
     values = [
         (isinstance(axes[axis], str), axes[axis])
-        for axis in naming[cell.role]
+        for axis in naming[_naming_role(cell)]
         if axis in axes and axis != "arm"
     ]
     return (arms.index(cell.arm), "", *values) if cell.arm else (*_location_order(cell), *values)
@@ -62,12 +63,13 @@ def row_order(cell: ReportCell, naming: Naming, arms: Sequence[str]) -> tuple[ob
 
 def in_common(block: Sequence[ReportCell], naming: Naming) -> tuple[str, ...]:
     """The settings that all candidates of a block share and that no name or title shows."""
-    candidates = [cell for cell in block if cell.role == "candidate"]
+    candidates = [cell for cell in block if cell.role in CANDIDATES]
     if not candidates:
         return ()
     first = candidates[0]
     axes = [{"location": cell.location, **cell.values} for cell in candidates]
-    shown = (*_TITLE_AXES, *(naming["candidate"] or ["arm" if first.arm else "location"]))
+    named = [axis for role in CANDIDATES for axis in naming[role]]
+    shown = (*_TITLE_AXES, *(named or ["arm" if first.arm else "location"]))
     common = [
         _setting(axis, value)
         for axis, value in axes[0].items()
@@ -97,12 +99,17 @@ def fixed_settings(cells: Sequence[ReportCell]) -> Iterator[str]:
             yield axis_text(axis_name(field), shortest(value))
 
 
+def _naming_role(cell: ReportCell) -> Role:
+    """The role whose axes name a row; rows of a sweep of teachers are all named by the same."""
+    return "taught" if compares_teachers(cell.values) and not cell.beside else cell.role
+
+
 def _axes(cell: ReportCell) -> dict[str, str | int | float]:
     """The axes that may name a row."""
     skipped = list(_TITLE_AXES)
     if cell.arm:
         skipped.append("location")  # an arm may have its own
-    elif cell.role != "candidate":
+    elif cell.role not in CANDIDATES:
         skipped += _REMOVAL_AXES
     if CHANGE in cell.values:
         skipped += CELL_FIELDS  # it says which of them is another

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from raydistill.core.units import format_tokens
 from raydistill.evaluation.bootstrap import Entry, Missing
 from raydistill.evaluation.performance_drops import Drops
+from raydistill.reports.results.cells import CANDIDATES
 from raydistill.reports.results.spending import HEADERS
 from raydistill.reports.tables.footnotes import BEST
 from raydistill.reports.tables.table import Block, Row, Table
@@ -39,11 +40,11 @@ def readable(blocks: Sequence[Block]) -> tuple[Block, ...]:
 
 def _rows(start: str, blocks: Sequence[Block]) -> list[Row]:
     """The candidates of blocks that start from one base, then their other rows, each once."""
-    names = {row.name for block in blocks for row in block.rows if row.role == "candidate"}
+    names = {row.name for block in blocks for row in block.rows if row.role in CANDIDATES}
     rows: dict[str, Row] = {}
     for is_candidate in (True, False):
         for block in blocks:
-            for row in (row for row in block.rows if (row.role == "candidate") == is_candidate):
+            for row in (row for row in block.rows if (row.role in CANDIDATES) == is_candidate):
                 name = f"{block.label if is_candidate else start}, {row.name}"
                 if is_candidate and len(names) == 1:
                     name = block.label

@@ -7,7 +7,7 @@ from raydistill.core.units import format_tokens
 from raydistill.evaluation.bootstrap import Estimate
 from raydistill.reports.results.agreement import TEST
 from raydistill.reports.results.blocks import RowCells
-from raydistill.reports.results.cells import ReportCell
+from raydistill.reports.results.cells import CANDIDATES, ReportCell
 from raydistill.reports.results.comparison import Comparison
 
 
@@ -29,7 +29,7 @@ def healing(rows: Sequence[RowCells], comparisons: Sequence[Comparison]) -> tupl
     healed = [
         (row, comparison)
         for row, comparison in zip(rows, comparisons, strict=True)
-        if row.role == "candidate" and row.curve
+        if row.role in CANDIDATES and row.curve
     ]
     if len(healed) < 2 or len({tuple(row.runs) for row, _ in healed}) > 1:
         return ()

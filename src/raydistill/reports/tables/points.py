@@ -101,7 +101,7 @@ def _fields(report: SweepReport, row: RowCells) -> dict[str, Value]:
         fields["loss"] = NOT_KNOWN
         fields = {n: value for n, value in fields.items() if n not in ("budget", "gap_tokens")}
     hidden = ["seed", "budget"]  # the axis is in the paper's tokens
-    hidden += ["count", "gap", "order"] if row.role == "control" else []
+    hidden += ["count", "gap", "order"] if row.role in ("control", "taught") else []
     return {**fields, **{axis: v for axis, v in cell.values.items() if axis not in hidden}}
 
 

@@ -20,7 +20,14 @@ from raydistill.reports.results.agreement import (
 from raydistill.reports.results.amortised_teacher import teacher_prices
 from raydistill.reports.results.blocks import RowBlock, RowCells, age_text, row_blocks
 from raydistill.reports.results.caveats import warnings
-from raydistill.reports.results.cells import Measured, ReportBase, ReportCell, Role, SweepReport
+from raydistill.reports.results.cells import (
+    CANDIDATES,
+    Measured,
+    ReportBase,
+    ReportCell,
+    Role,
+    SweepReport,
+)
 from raydistill.reports.results.common_tasks import TableTasks, table_tasks
 from raydistill.reports.results.comparison import Comparison, compare, shared_seeds
 from raydistill.reports.results.spending import Spending
@@ -91,7 +98,7 @@ class Block:
     @property
     def compares(self) -> bool:
         """Whether there are two candidates or more; otherwise there is no best."""
-        return sum(row.role == "candidate" for row in self.rows) > 1
+        return sum(row.role in CANDIDATES for row in self.rows) > 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,7 @@ from raydistill.core.units import B
 from raydistill.specs.scale import PAPER_BUDGET, Scale, whole_steps
 from raydistill.specs.scales.laptop import scale as laptop
 
-_AGE_CLOCK, _TRAIN_CLOCK = 50_000, 96_000
+_AGE_CLOCK, _TRAIN_CLOCK = 80_000, 96_000
 _BATCH = laptop.pretrain.batch_tokens
 
 scale: Scale = replace(
@@ -23,6 +23,7 @@ scale: Scale = replace(
     train_clock=_TRAIN_CLOCK,
     pretrain=replace(
         laptop.pretrain,
+        peak_lr=1.5e-3,  # by the probe in docs/laptop.md, as the rule over widths
         budget_tokens=whole_steps(320 * B, _AGE_CLOCK, _BATCH),
         warmup_tokens=whole_steps(8 * B, _AGE_CLOCK, _BATCH),
     ),
