@@ -2,7 +2,7 @@
 
 from raydistill.api import B, Age, Scale, Sweep, TrialRequest, main
 
-What is made of tensors is imported when it is asked for: planning imports no torch.
+What needs torch or numpy is imported when it is asked for: planning imports neither.
 """
 
 from importlib import import_module
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from raydistill.distillation.answers import TeacherAnswer as TeacherAnswer
     from raydistill.distillation.answers import token_mean as token_mean
     from raydistill.distillation.divergence import cross_entropy as cross_entropy
+    from raydistill.laws.form import Form as Form
+    from raydistill.laws.points import FloatArray as FloatArray
     from raydistill.models.attention import attend as attend
     from raydistill.models.decoder import Decoder as Decoder
 
@@ -79,6 +81,8 @@ __all__ = [
 _OF_TENSORS = {
     "Ask": "distillation.answers",
     "Decoder": "models.decoder",
+    "FloatArray": "laws.points",
+    "Form": "laws.form",
     "LogProbs": "distillation.answers",
     "TeacherAnswer": "distillation.answers",
     "attend": "models.attention",

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -12,6 +13,8 @@ from raydistill.distillation.answers import SparseAnswer, WholeAnswer
 from raydistill.distillation.excerpt import load_form
 from raydistill.distillation.loss import load_loss
 from raydistill.evaluation.text_tasks import choose_items
+from raydistill.laws.fitting import fit
+from raydistill.laws.points import Points
 from raydistill.models.decoder import build
 from raydistill.specs.flops import parameters
 from raydistill.specs.model import ModelConfig
@@ -36,7 +39,7 @@ def logits(seed):
 
 def test_the_page_shows_a_part_of_every_kind_that_needs_one(folder):
     own = {kind.name for kind in KINDS for name in part_names(kind) if shown(kind, name)}
-    assert own == {"loss", "score", "task", "scale", "model"}
+    assert own == {"form", "loss", "score", "task", "scale", "model"}
     assert "sweeps/decay.py" in BLOCKS
 
 
@@ -78,6 +81,16 @@ def test_the_soft_targets_are_the_same_of_a_cached_teacher_that_keeps_all_ids(fo
     torch.testing.assert_close(loss(logits(0), TARGETS_BT, lambda: SparseAnswer(known, 11)), whole)
     q_NV = logits(0).log_softmax(-1).flatten(0, 1)
     torch.testing.assert_close(whole, -(log_p_NV.exp() * q_NV).sum(-1).mean())
+
+
+def test_the_sigmoid_is_found_again_and_has_intervals(folder):
+    sizes = np.repeat(np.geomspace(1.0, 1000.0, 8), 2)
+    scores = 0.8 / (1 + (sizes / 30) ** -1.5) + 0.01 * np.random.default_rng(1).standard_normal(16)
+    names = tuple(f"run-{i}" for i in range(16))
+    law = fit("sigmoid", Points(inputs={"x": sizes}, outputs=scores, names=names))
+    for name, planted in (("ceiling", 0.8), ("middle", 30), ("slope", 1.5)):
+        assert law.parameters[name].low < planted < law.parameters[name].high
+    assert law.starts.agreeing > 5
 
 
 def test_the_smoothed_loss_asks_no_teacher(folder):

@@ -16,6 +16,7 @@ from raydistill.laws.search.problem import Problem, prepare
 from raydistill.laws.search.profile import quantile
 
 Row = tuple[float, ...]
+ILL_CONDITIONED = 1e10  # of the information matrix
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +62,10 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Starts:
-    """How many searches were begun, and how many of them ended in the best optimum."""
+    """How many searches were begun, and how many of them ended in the best optimum.
+
+    A form with places, where every place is tried, has one search.
+    """
 
     tried: int
     agreeing: int
@@ -180,6 +184,34 @@ class Fit:
                 zip(*columns, strict=True)
             )
         )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader must know before using the law, a sentence each."""
+        sentences = []
+        beyond = {"break", *(name for name in self.parameters if name.startswith("knot_"))}
+        (name, (low, high)), *others = self.box.items()
+        for place in beyond & self.parameters.keys() if not others else ():
+            value = self.parameters[place].value
+            if not low <= value <= high:
+                sentences.append(
+                    f"{place}, {value:.4g}, lies beyond the points, {name} {low:.4g} to "
+                    f"{high:.4g}: what follows it was never seen"
+                )
+        if self.starts.tried > 1 and self.starts.agreeing == 1:
+            sentences.append(
+                f"only 1 of {self.starts.tried} searches ended in the best optimum: "
+                "there may be a better one"
+            )
+        if self.condition > ILL_CONDITIONED:
+            sentences.append(
+                f"the coefficients hang together (condition {self.condition:.1e}): errors of 1e-5 "
+                "in the points move them by as much as they are"
+            )
+        open_ended = [name for name, one in self.parameters.items() if not one.determined]
+        if open_ended:
+            sentences.append(f"these points do not determine {', '.join(open_ended)}")
+        return tuple(sentences)
 
     def factor_beyond(self, inputs: Mapping[str, float]) -> float:
         """How many times the worst input lies outside the range of the points; 1 within it.

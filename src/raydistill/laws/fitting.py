@@ -1,8 +1,9 @@
 """Fitting a form to points: many starts, intervals, and how well it holds where it was not fitted.
 
-AICc and BIC are of the likelihood with normal noise, n·ln(RSS/n) and a penalty for what is counted:
-a form's parameters and the noise. A place that was searched for counts for more than one parameter
-(`Form.counted`), since a search over places lowers the sum of squares by more than one of them.
+AICc and BIC are of the likelihood with normal noise, n·ln(RSS/n) and a penalty for what is counted,
+a form's coefficients and the noise. A knot counts for two, a jump for three; since a place that was
+searched for lowers the sum of squares by more than that, no verdict on breaks rests on them alone
+(`laws/breaks.py`).
 """
 
 import math
@@ -23,6 +24,8 @@ from raydistill.specs.part_identity import part_identity
 Objective = Literal["least-squares", "huber"]
 HUBER = 1e-3  # δ of the sum of Huber losses of log residuals (Hoffmann et al. 2022, 3.3)
 AGREES = 1e-6  # by this share a start's cost may lie above the best one
+_GROUPS = 30  # at most, of sizes that are left out in turn
+_PLACES = 60  # the best ones, which are tried again without a size
 _FURTHEST = 40.0  # in logarithms: an end this far away is none
 
 
@@ -39,15 +42,32 @@ def fit(form_name: str, points: Points, *, objective: Objective = "least-squares
         UsageError: if there is no such form, or there are too few points for it: what to add.
     """
     problem = prepare(form_name, points)
-    start_SK = problem.form.starts(problem.inputs, problem.outputs)
-    z_SK, cost_S = problem.minimise(start_SK, huber=HUBER if objective == "huber" else 0.0)
+    z_SK, cost_S = _searches(problem, objective)
     if not np.isfinite(cost_S).any():
         raise UsageError(f"form {form_name!r}: no search ended; are the inputs the right ones?")
     z_K, cost = z_SK[np.argmin(cost_S)], float(cost_S.min())
     floor = 1e-26 * len(points)  # of squares that are rounding
     agreeing = int(np.count_nonzero(cost_S <= cost * (1 + AGREES) + floor))
     starts = Starts(tried=len(cost_S), agreeing=agreeing)
+    if problem.form.places:  # every place is a start, and one is the best
+        starts = Starts(tried=1, agreeing=1)
     return _told(form_name, points, problem, z_K, objective=objective, starts=starts)
+
+
+def _searches(problem: Problem, objective: Objective) -> tuple[FloatArray, FloatArray]:
+    """Where each search ended, (S, K), and its cost (S,).
+
+    Where hardly two agree, the valley is narrow: the best starts are searched from with patience.
+    """
+    start_SK = problem.form.starts(problem.inputs, problem.outputs)
+    if objective == "huber":
+        return problem.minimise(start_SK, huber=HUBER)[:2]
+    z_SK, cost_S, _ = problem.minimise(start_SK)
+    agreeing = np.count_nonzero(cost_S <= cost_S.min() * (1 + AGREES))
+    if problem.form.places or len(start_SK) == 1 or agreeing > 1:
+        return z_SK, cost_S
+    patient = [problem.minimise_alone(z_K) for z_K in (z_SK[np.argmin(cost_S)], *start_SK[:3])]
+    return np.stack([z_K for z_K, _ in patient]), np.array([cost for _, cost in patient])
 
 
 @np.errstate(all="ignore")  # what the points do not determine may overflow
@@ -62,7 +82,7 @@ def _told(
 ) -> Fit:
     form, n = problem.form, len(points)
     residual_n = problem.form.evaluate(z_K[None], problem.inputs)[0] - problem.outputs
-    rss, df = float(residual_n @ residual_n), n - form.coefficients
+    rss, df = float(residual_n @ residual_n), n - form.coefficients + form.places
     measured_nn = _measured(points, form.log)
     unit = 1.0 if form.log else problem.units["output"]
     optimum = Optimum(
@@ -92,7 +112,7 @@ def _told(
         },
         r_squared=1
         - rss / max(float(((problem.outputs - problem.outputs.mean()) ** 2).sum()), 1e-300),
-        **_criteria(rss, n, (form.counted or form.coefficients) + 1),
+        **_criteria(rss, problem),
         leave_one_size_out=_leave_one_size_out(problem, z_K, unit),
         condition=_condition(problem, z_K),
         starts=starts,
@@ -151,22 +171,40 @@ def _condition(problem: Problem, z_K: FloatArray) -> float:
     return float(np.linalg.cond(j_nK / length_K) ** 2)
 
 
-def _criteria(rss: float, n: int, counted: int) -> Mapping[str, Any]:
-    fit_term = n * math.log(max(rss, 1e-300) / n)
+def _criteria(rss: float, problem: Problem) -> Mapping[str, Any]:
+    """AICc and BIC of the outputs themselves, in units of their geometric mean.
+
+    So those of forms with noise in proportion and without can be compared.
+    """
+    n, counted = len(problem.outputs), problem.form.coefficients + 1
+    scale = 1.0
+    if not problem.form.log and (problem.outputs > 0).all():
+        scale = float(np.exp(np.mean(np.log(problem.outputs))))
+    fit_term = n * math.log(max(rss / scale**2, 1e-300) / n)
     spare = n - counted - 1
     aicc = fit_term + 2 * counted + 2 * counted * (counted + 1) / spare if spare > 0 else math.inf
     return {"aicc": aicc, "bic": fit_term + counted * math.log(n)}
 
 
 def _leave_one_size_out(problem: Problem, z_K: FloatArray, unit: float) -> float | None:
+    """The error of each point where its size was left out; of many sizes, its neighbours too."""
     size_n = problem.inputs[problem.form.inputs[0]]
-    sizes_G = np.unique(size_n)
-    keep_Gn = size_n[None] != sizes_G[:, None]
-    fewest = keep_Gn.sum(axis=1).min()
-    if len(sizes_G) - 1 < problem.form.least_sizes or fewest < problem.form.coefficients:
+    groups = np.array_split(np.unique(size_n), _GROUPS)
+    keep_Gn = np.stack([~np.isin(size_n, group) for group in groups if len(group)])
+    sizes = min(len(np.unique(size_n[keep])) for keep in keep_Gn)
+    if sizes < problem.form.least_sizes or keep_Gn.sum(axis=1).min() < problem.form.coefficients:
         return None
-    start_GK = np.repeat(z_K[None], len(sizes_G), axis=0)
-    z_GK, _ = problem.minimise(start_GK, weights_Rn=keep_Gn.astype(np.float64))
+    start_SK = z_K[None]
+    if problem.form.places:
+        start_SK = problem.form.starts(problem.inputs, problem.outputs)
+        off_Sn = problem.form.evaluate(start_SK, problem.inputs) - problem.outputs
+        start_SK = start_SK[np.argsort((off_Sn**2).sum(axis=1), kind="stable")[:_PLACES]]
+    searches = problem.minimise(
+        np.tile(start_SK, (len(keep_Gn), 1)),
+        weights_Rn=np.repeat(keep_Gn, len(start_SK), axis=0).astype(np.float64),
+    )
+    best_G = searches.cost_R.reshape(len(keep_Gn), -1).argmin(axis=1)
+    z_GK = searches.z_RK[np.arange(len(keep_Gn)) * len(start_SK) + best_G]
     error_Gn = problem.form.evaluate(z_GK, problem.inputs) - problem.outputs
     return float(np.sqrt(np.mean(error_Gn[~keep_Gn] ** 2))) * unit
 

@@ -35,8 +35,6 @@ class Form:
             begins from. Outputs are logarithms where `log`.
         named: z (R, K) and the units to parameters (R, P); also called with complex z.
         log: whether noise is in proportion: residuals are of logarithms, so outputs are positive.
-        counted: how many parameters AICc and BIC count, without the noise; 0 is K. A place that is
-            searched for (a knot, a jump) counts for more than one.
         least_sizes: of how many different values of the first input a fit must have points.
         positive: the parameters whose profile is walked in logarithms.
         quotients: those whose denominator may be 0: they have both ends of an interval, or none.
@@ -44,7 +42,11 @@ class Form:
         least_points: how many points a fit must have; more than the coefficients in any case.
         like_output: the inputs that are measured as the output is, in one unit with it.
         output: its name, in tables.
-        steps: the index of a coefficient that only counts by which points are below it, as a jump.
+        places: how many of the last coefficients are places (of a knot, of a jump), which only the
+            starts vary: between them, the rest is linear.
+        cells: with places, z (R, K) and inputs to how far each place can be moved to both sides
+            without another start being nearer, two arrays (R, places).
+        place_excess: χ² that bounds a place, where Student's t² does not.
     """
 
     version: int
@@ -55,15 +57,16 @@ class Form:
     starts: Callable[[Inputs, FloatArray], FloatArray]
     named: Callable[[Any, Units], Any]
     log: bool = False
-    counted: int = 0
     least_sizes: int = 0
     positive: frozenset[str] = frozenset()
     quotients: frozenset[str] = frozenset()
     jacobian: Callable[[FloatArray, Inputs], FloatArray] | None = None
-    steps: int | None = None
     least_points: int = 0
     like_output: frozenset[str] = frozenset()
     output: str = "y"
+    places: int = 0
+    cells: Callable[[FloatArray, Inputs], tuple[FloatArray, FloatArray]] | None = None
+    place_excess: float = 0.0
 
 
 def load_form(name: str) -> Form:
@@ -94,5 +97,10 @@ def load_form(name: str) -> Form:
 
 def linear_solution(basis: Sequence[FloatArray], outputs: FloatArray) -> FloatArray:
     """The coefficients (1, K) of the least squares of `outputs` (n,) on columns (n,)."""
-    solution, *_ = np.linalg.lstsq(np.stack(basis, axis=1), outputs, rcond=None)
-    return cast(FloatArray, solution[None, :])
+    return linear_solutions(np.stack(basis, axis=1)[None], outputs)
+
+
+def linear_solutions(basis_RnL: FloatArray, outputs: FloatArray) -> FloatArray:
+    """The coefficients (R, L) of the least squares of `outputs` (n,) on R bases (n, L)."""
+    solution_RL1: FloatArray = np.linalg.pinv(basis_RnL) @ outputs[None, :, None]
+    return solution_RL1[:, :, 0]

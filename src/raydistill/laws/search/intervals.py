@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raydistill.laws.points import FloatArray
+from raydistill.laws.search.places import placed_ends
 from raydistill.laws.search.problem import Problem
 from raydistill.laws.search.profile import Quantities, influences, profile_ends, quantile
 
@@ -38,7 +39,8 @@ class Optimum:
 def intervals(problem: Problem, optimum: Optimum, quantities: Quantities) -> FloatArray:
     """Value, lower and upper end of each quantity, (3, Q); an end may be infinite."""
     rss = optimum.noise**2 * optimum.df
-    value_Q, low_Q, high_Q = profile_ends(problem, optimum.z_K, rss, optimum.df, quantities)
+    ends = placed_ends if problem.form.places else profile_ends
+    value_Q, low_Q, high_Q = ends(problem, optimum.z_K, rss, optimum.df, quantities)
     if optimum.measured_nn is not None and optimum.df > 0:
         influence_Qn = influences(problem, optimum.z_K, quantities)
         scatter_Q = optimum.noise * np.sqrt((influence_Qn**2).sum(axis=1))

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
+import scipy.optimize
 
 from raydistill.core.errors import UsageError
 from raydistill.laws.form import Form, Inputs, Units, load_form
 from raydistill.laws.points import FloatArray, Points
-from raydistill.laws.search.solver import Rows, complex_derivatives, minimise
+from raydistill.laws.search.solver import Rows, Searches, complex_derivatives, minimise
+
+_NOWHERE = 1e3  # a residual where the form is no number
+_PATIENCE = 3_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -32,8 +36,8 @@ class Problem:
         outputs_Rn: FloatArray | None = None,
         weights_Rn: FloatArray | None = None,
         huber: float = 0.0,
-    ) -> tuple[FloatArray, FloatArray]:
-        """The coefficients (R, K) and costs (R,) from each start.
+    ) -> Searches:
+        """A search from each start.
 
         Args:
             start_RK: where each search begins.
@@ -54,12 +58,37 @@ class Problem:
 
         return minimise(residuals, derivatives, start_RK, huber=huber)
 
+    def minimise_alone(self, start_K: FloatArray) -> tuple[FloatArray, float]:
+        """One search by MINPACK, which goes on in a narrow valley for thousands of steps."""
+
+        def residuals(z_K: FloatArray) -> FloatArray:
+            off_n = self.form.evaluate(z_K[None], self.inputs)[0] - self.outputs
+            return cast(FloatArray, np.nan_to_num(off_n, nan=_NOWHERE, posinf=_NOWHERE))
+
+        def derivatives(z_K: FloatArray) -> FloatArray:
+            return cast(FloatArray, np.nan_to_num(self.derivatives(z_K[None])[0]))
+
+        with np.errstate(all="ignore"):
+            result = scipy.optimize.least_squares(
+                residuals,
+                start_K,
+                jac=derivatives,
+                method="lm",
+                x_scale="jac",
+                max_nfev=_PATIENCE,
+                **dict.fromkeys(("xtol", "ftol", "gtol"), 1e-15),
+            )
+        return result.x, 2 * float(result.cost)
+
     def derivatives(self, z_RK: FloatArray, inputs: Inputs | None = None) -> FloatArray:
         """Those of the form, (R, n, K)."""
         at = self.inputs if inputs is None else inputs
         if self.form.jacobian is not None:
             return self.form.jacobian(z_RK, at)
-        return complex_derivatives(lambda z: self.form.evaluate(z, at), z_RK)
+        slope_RnK = complex_derivatives(lambda z: self.form.evaluate(z, at), z_RK)
+        if self.form.places:
+            slope_RnK[..., -self.form.places :] = 0.0
+        return slope_RnK
 
     def in_own_units(self, inputs: Mapping[str, Any]) -> Inputs:
         """Inputs in the units of the points.

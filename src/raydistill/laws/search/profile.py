@@ -23,7 +23,7 @@ from raydistill.laws.search.solver import Rows, complex_derivatives, minimise
 LEVEL = 0.05
 _WEIGHT = 1e3  # of the quantity, in units of its standard error
 _FURTHEST = 1e3  # standard errors to which an end is looked for
-_ROUNDS = 40
+_ROUNDS = 30
 _CLOSE = 1e-11
 _UNSEEN = 1e-3  # the share of a quantity's slope that no point sees, above which nothing bounds it
 
@@ -116,6 +116,8 @@ class _Walk:
             if not len(rows):
                 break
             reached_R, height_R = self._heights(distance_R[rows], rows)
+            lost = np.isnan(height_R)
+            rows, reached_R, height_R = rows[~lost], reached_R[~lost], height_R[~lost]
             below = height_R < self.goal
             low_R[rows[below]], low_height_R[rows[below]] = reached_R[below], height_R[below]
             high_R[rows[~below]], high_height_R[rows[~below]] = reached_R[~below], height_R[~below]
@@ -151,7 +153,10 @@ class _Walk:
         return cast(FloatArray, np.where(np.isfinite(high_R), inward_R, outward_R))
 
     def _heights(self, distance_R: FloatArray, rows: Rows) -> tuple[FloatArray, FloatArray]:
-        """How far each row came, in standard errors, and √((RSS there − RSS)·df/RSS)."""
+        """How far each row came, in standard errors, and √((RSS there − RSS)·df/RSS).
+
+        The latter is NaN where a search did not end, so that no end is told.
+        """
         problem, which_R = self.problem, self.which_R[rows]
         goal_R = self.value_R[rows] + self.sign_R[rows] * distance_R * self.step_R[rows]
         weight_R = _WEIGHT * self.noise / self.step_R[rows]
@@ -169,7 +174,8 @@ class _Walk:
             weighed_R1K = weight_R[chosen, None, None] * slope_R1K
             return np.concatenate([problem.derivatives(z_RK), weighed_R1K], axis=1)
 
-        z_RK, _ = minimise(residuals, derivatives, self.z_RK[rows])
+        search = minimise(residuals, derivatives, self.z_RK[rows])
+        z_RK = search.z_RK
         every = np.arange(len(rows))
         reached_R = self.sign_R[rows] * (quantity(z_RK, every)[:, 0] - self.value_R[rows])
         r_Rn = problem.form.evaluate(z_RK, problem.inputs) - problem.outputs
@@ -177,4 +183,5 @@ class _Walk:
         height_R = np.sqrt(excess_R) / self.noise
         below = height_R < self.goal  # a search that went astray is no place to go on from
         self.z_RK[rows] = np.where(below[:, None], z_RK, self.z_RK[rows])
-        return reached_R / self.step_R[rows], height_R
+        lost_R = ~search.ended_R & ~below  # too high only for want of steps
+        return reached_R / self.step_R[rows], np.where(lost_R, np.nan, height_R)

@@ -4,7 +4,7 @@ Shapes: R fits, n residuals, K coefficients. Each row is a fit of its own, which
 """
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,14 @@ _SLACK = 1 + 1e-13  # rounding in a sum of squares is no rise
 _STUCK = 1e14  # the damping at which no step helps
 
 
+class Searches(NamedTuple):
+    """Where searches ended."""
+
+    z_RK: FloatArray
+    cost_R: FloatArray  # inf where one failed
+    ended_R: NDArray[np.bool_]  # whether within the iterations
+
+
 def minimise(
     residuals: Residuals,
     derivatives: Derivatives,
@@ -30,8 +38,8 @@ def minimise(
     *,
     huber: float = 0.0,
     iterations: int = ITERATIONS,
-) -> tuple[FloatArray, FloatArray]:
-    """The coefficients (R, K) and costs (R,) of R searches; the cost is inf where one failed.
+) -> Searches:
+    """R searches.
 
     Args:
         residuals: weighed already.
@@ -60,7 +68,9 @@ def minimise(
             z_RK[rows[good]], cost_R[rows[good]] = there_RK[good], there_R[good]
             damping_R[rows] *= np.where(good, 0.1, 8.0)
             rows = rows[~done]
-    return z_RK, cost_R
+    ended_R = np.isfinite(cost_R)
+    ended_R[rows] = False
+    return Searches(z_RK, cost_R, ended_R)
 
 
 def complex_derivatives(function: Callable[[Any], Any], z_RK: FloatArray) -> FloatArray:
