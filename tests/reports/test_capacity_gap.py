@@ -3,14 +3,18 @@
 import csv
 import dataclasses
 import io
+import re
 
 import pytest
 
+from raydistill.laws.stored import save_fit, stored_fits
 from raydistill.reports.capacity_gap.findings import EQUAL_FLOPS, FREE, LARGEST, OWN_SIZE
+from raydistill.reports.capacity_gap.fits import fits
 from raydistill.reports.figures.panels import draw_together
 from raydistill.reports.formats.all_formats import texts
 from raydistill.reports.formats.terminal import print_section
 from raydistill.reports.sweep_report import report_content
+from raydistill.storage.store import Store
 from support.reported import FAILURE, cell, sweep
 from support.taught import AGES, SIZES, STUDENTS, gap_cells, gap_sweep, law, taught
 
@@ -60,7 +64,7 @@ def test_a_planted_law_is_told_with_its_line(planted):
     assert group(planted).law.verdict == "law"
     assert "start own: law." in planted.findings[0].title
     assert words(planted).startswith("A law at these sizes: 4 students")
-    assert "a 2 [" in words(planted)
+    assert re.search(r"4 interior minima: a (2|2\.0\d|1\.9\d) \[", words(planted))
     assert "p = " in words(planted)
     assert "Counting blocks alone, without embeddings: " in words(planted)
 
@@ -192,3 +196,33 @@ def test_the_figure_has_curves_losses_and_the_line(planted, growing):
     assert line.get_title(loc="left") == "law"
     pictures = {picture.name: picture for picture in growing.pictures}
     assert draw_together(pictures["capacity-gap"]).axes[2].get_legend() is None
+
+
+def test_fits_are_kept_with_the_trials_that_they_rest_on(planted, tmp_path):
+    store = Store(tmp_path)
+    for law_fit in fits(planted.capacity_gap):
+        save_fit(store, law_fit)
+    *minima, line = stored_fits(store).values()
+    assert [fit.form for fit in minima] == ["minimum"] * len(STUDENTS)
+    ids = {cell.trial_id for cell in planted.report.cells}
+    names = {name for fit in minima for name in fit.table.names}
+    assert {trial_id for name in names for trial_id in name.split()} <= ids
+    assert {one.reason for fit in minima for one in fit.excluded} >= {"a younger teacher"}
+    assert line.form == "capacity-gap"
+    assert line.table.names[0] == "tiny, start own"
+    assert line.parameters["slope"] == group(planted).law.slope
+    assert line.predict({"student_params": 2e5}).value == pytest.approx(4e5, rel=0.03)
+
+
+def test_a_student_without_a_minimum_is_excluded_from_the_line_with_its_reason():
+    students = [*STUDENTS, "giant"]
+    *_, line = fits(report_content(gap_sweep(gap_cells(law(), students))).capacity_gap)
+    (excluded,) = line.excluded
+    assert (excluded.name, excluded.reason) == (
+        "giant, start own",
+        "the largest teacher is the best",
+    )
+
+
+def test_nothing_is_fitted_without_minima(growing):
+    assert list(fits(growing.capacity_gap)) == []

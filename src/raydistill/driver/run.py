@@ -15,6 +15,7 @@ from raydistill.driver.environment import environment
 from raydistill.driver.session import has_bases, is_finished, train_missing
 from raydistill.driver.tracking_snapshot import for_tracker
 from raydistill.evaluation.lm_harness.task_data import keep_task_data
+from raydistill.laws.stored import save_fit
 from raydistill.planning.history.rerun_command import keep_command
 from raydistill.planning.history.state import SweepState, read_state
 from raydistill.planning.history.sweep_record import SweepRecord, record_of, save_record, with_added
@@ -26,6 +27,7 @@ from raydistill.planning.search.brackets import open_halving
 from raydistill.planning.search.conclusions import halving_lines, winner_lines
 from raydistill.planning.search.selection import continue_hint, points, winner, winner_again
 from raydistill.planning.search_settings import FUNNEL, TPE
+from raydistill.reports.capacity_gap.fits import fits
 from raydistill.reports.console.console import PipeSafeConsole, open_console, progress_shown
 from raydistill.reports.figures.pareto import front_lines, save_pareto
 from raydistill.reports.formats import all_formats as formats
@@ -210,11 +212,13 @@ def _keep_task_data(plan: SweepPlan, store: Store) -> None:
 
 
 def write_report(state: SweepState, store: Store, console: PipeSafeConsole) -> dict[str, str]:
-    """Print the table, and keep it with its figures and its page; returns the files by name."""
+    """Print the table, and keep it with its figures, page and fits; returns the files by name."""
     report = report_content(report_of(state))
     print_table(report.table, console)
     for section in report.findings:
         print_section(section, console)
+    for law in fits(report.capacity_gap):
+        save_fit(store, law)
     folder = store.path("sweeps", state.asked.name, state.asked.scale)
     files = {"table.md": to_markdown(report.table), "table.json": to_json(report.table)}
     files |= formats.texts([report])

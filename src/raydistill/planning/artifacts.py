@@ -14,7 +14,7 @@ from raydistill.data.corpus.preparation import find_corpus
 from raydistill.data.corpus.request import corpus_request
 from raydistill.data.tokenizer import end_of_text, load_tokenizer, tokenizer_file
 from raydistill.models.huggingface.checkpoint import ReadBase, read_checkpoint, stored_base_path
-from raydistill.planning.cell import SIZE, TEACHER, BaseKey, BaseRequest, Cell, bases_of
+from raydistill.planning.cell import BaseKey, BaseRequest, Cell, bases_of, compares_teachers
 from raydistill.pruning.layer_choice import (
     FailedChoice,
     LayerChoice,
@@ -97,17 +97,12 @@ def layer_requests(cells: Sequence[Cell]) -> tuple[tuple[BaseKey, LayerRequest],
     return tuple(sorted(requests))
 
 
-def crosses_teachers(cell: Cell) -> bool:
-    """Whether its sweep asks which teacher is the best for which size of student (METHOD 8)."""
-    return {SIZE, TEACHER} <= cell.values.keys()
-
-
 def measured_bases(cells: Sequence[Cell]) -> tuple[BaseRequest, ...]:
     """The bases whose scores a sweep shows: those that cells start from.
 
-    Of sizes crossed with teachers the teachers too, as students' losses are told by theirs.
+    Where teachers are compared they too, as students' losses are told by theirs.
     """
-    return bases_of(cells, teachers=any(map(crosses_teachers, cells)))
+    return bases_of(cells, teachers=any(compares_teachers(cell.values) for cell in cells))
 
 
 def layer_request(request: TrialRequest) -> LayerRequest:

@@ -21,8 +21,10 @@ from raydistill.laws.capacity_gap.best_teacher import (
 )
 from raydistill.laws.fit import Estimate
 from raydistill.laws.fitting import fit
+from raydistill.laws.forms.capacity_gap import INPUT
 from raydistill.laws.points import Exclusion, FloatArray, Points
 
+FORM = "capacity-gap"
 LAW_STUDENTS, TREND_STUDENTS = 4, 2  # with an interior minimum
 WIDEST_EXPONENT = 0.5  # the longest interval of the exponent that a law may have
 NULL_DRAWS = 10_000
@@ -77,10 +79,10 @@ def capacity_gap(curves: Sequence[TeacherCurve]) -> CapacityGap:
     sizes = {student.size for student in interior}
     slope = intercept = exponent = null_p = None
     if len(sizes) >= 2:
-        points = line_points(students)
+        points = law_points(students)
         slope, intercept = _line(points)
     if len(sizes) >= 3:
-        exponent, _ = _line(_in_logarithms(points))
+        exponent = fit("line", _in_logarithms(points)).parameters["slope"]
         null_p = _null_p(interior)
     undecided = tuple(_undecided(students, slope, exponent, null_p))
     is_trend = len(interior) >= TREND_STUDENTS and slope is not None and _rises(interior)
@@ -137,15 +139,15 @@ def _text(of: Estimate) -> str:
     return f"{of.value:.3g} [{of.low:.3g} {of.high:.3g}]"
 
 
-def line_points(students: Sequence[BestTeacher]) -> Points:
-    """Students by their best teachers, for the form `line`; those without a minimum left out.
+def law_points(students: Sequence[BestTeacher]) -> Points:
+    """Students by their best teachers, for the form of the law; those without a minimum left out.
 
     Without resamples: those of two or three data seeds have Student's tails, and no covariance.
     What seeds do to T* is in its scatter about the line.
     """
     interior = [student for student in students if student.is_interior]
     return Points(
-        inputs={"x": np.array([student.size for student in interior])},
+        inputs={INPUT: np.array([student.size for student in interior])},
         outputs=np.array([student.teacher_R[0] for student in interior]),
         names=tuple(student.student for student in interior),
         excluded=tuple(
@@ -159,9 +161,9 @@ def line_points(students: Sequence[BestTeacher]) -> Points:
 def _line(points: Points) -> tuple[Estimate, Estimate]:
     """Slope and intercept; two points do not tell their intervals."""
     if len(points) > 2:
-        parameters = fit("line", points).parameters
+        parameters = fit(FORM, points).parameters
         return parameters["slope"], parameters["intercept"]
-    slope, intercept = np.polyfit(points.inputs["x"], points.outputs, 1).tolist()
+    slope, intercept = np.polyfit(points.inputs[INPUT], points.outputs, 1).tolist()
     return (
         Estimate(value=slope, low=-math.inf, high=math.inf),
         Estimate(value=intercept, low=-math.inf, high=math.inf),
@@ -170,10 +172,10 @@ def _line(points: Points) -> tuple[Estimate, Estimate]:
 
 def _in_logarithms(points: Points) -> Points:
     """Of sizes over the smallest student's; the form `line` needs an input above 0."""
-    unit = points.inputs["x"].min()
+    unit = points.inputs[INPUT].min()
     return replace(
         points,
-        inputs={"x": 1 + np.log(points.inputs["x"] / unit)},
+        inputs={"x": 1 + np.log(points.inputs[INPUT] / unit)},
         outputs=np.log(points.outputs / unit),
     )
 

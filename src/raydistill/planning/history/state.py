@@ -7,8 +7,7 @@ from dataclasses import dataclass, fields, replace
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.parts import TASK, part_names
 from raydistill.evaluation.stored_scores import measured
-from raydistill.planning.artifacts import crosses_teachers
-from raydistill.planning.cell import ADDED, BaseKey, BaseRequest
+from raydistill.planning.cell import ADDED, BaseKey, BaseRequest, compares_teachers
 from raydistill.planning.history.sweep_record import CellRequest, SweepRecord
 from raydistill.planning.outcomes import outcome
 from raydistill.planning.preview.dry_run import map_of
@@ -88,7 +87,7 @@ def _teachers(request: CellRequest) -> Iterator[tuple[BaseRequest, str]]:
     """
     teacher = request.spec.teacher
     base = teacher.base if isinstance(teacher, CachedTeacher) else teacher
-    if crosses_teachers(request.cell) and isinstance(base, ExternalBase):
+    if compares_teachers(request.cell.values) and isinstance(base, ExternalBase):
         with suppress(UsageError, DataError):
             named = request.cell.teacher
             if not isinstance(named, NoTeacher):

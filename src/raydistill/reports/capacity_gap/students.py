@@ -9,7 +9,7 @@ from raydistill.core.units import format_age, parse_tokens
 from raydistill.distillation.loss_name import has_teacher
 from raydistill.evaluation.bootstrap import DocumentScores
 from raydistill.evaluation.performance_drops import Runs
-from raydistill.planning.cell import SIZE, TEACHER
+from raydistill.planning.cell import SIZE, TEACHER, compares_teachers
 from raydistill.reports.results.cells import Measured, ReportCell, SweepReport
 from raydistill.specs.flops import parameters
 from raydistill.specs.locations import NONE
@@ -91,7 +91,7 @@ class TaughtStudents:
 
 def taught_students(report: SweepReport) -> TaughtStudents:
     """The students of a sweep over sizes and teachers; no group in any other one."""
-    cells = [cell for cell in report.cells if {SIZE, TEACHER} <= cell.values.keys()]
+    cells = [cell for cell in report.cells if compares_teachers(cell.values)]
     groups: dict[tuple[object, ...], list[ReportCell]] = {}
     for cell in cells:
         if has_teacher(cell.train.loss):
