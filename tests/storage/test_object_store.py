@@ -42,6 +42,15 @@ def test_what_one_node_made_another_gets(two):
     assert (other.root / "trials/ab/trained.json").read_text() == "{}"
 
 
+def test_the_folder_of_a_scale_with_settings_arrives_under_its_name(two):
+    one, other = two
+    name = "sweeps/some/smoke+layers=4+width=16/asked.json"
+    write(one, name, "{}")
+    one.push()
+    other.pull(lambda name: True)
+    assert (other.root / name).read_text() == "{}"
+
+
 def test_a_change_on_either_side_arrives(two):
     one, other = two
     write(one, "sweeps/s/asked.json", "1")

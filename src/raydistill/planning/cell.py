@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,15 +12,15 @@ from raydistill.distillation.loss_name import has_teacher, without_defaults
 from raydistill.distillation.teacher_placement import CACHED, check_placement
 from raydistill.distillation.teacher_shape import check_shape
 from raydistill.planning.axes.named_checkpoint import (
-    NamedCheckpoint,
+    BASE_NAME,
     check_ids,
-    checkpoint_named,
     local_tokenizer,
     teacher_scale,
+    teaching_checkpoint,
 )
 from raydistill.planning.axes.named_scale import canonical
 from raydistill.specs.locations import NONE, is_list, listed
-from raydistill.specs.scale import Scale, is_scale, load_scale, with_text_of
+from raydistill.specs.scale import Scale, load_scale, with_text_of
 from raydistill.specs.trial import (
     OWN,
     SCRATCH_WITH_AGE,
@@ -126,7 +125,7 @@ def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRe
     if not has_teacher(request.loss):
         request = dataclasses.replace(request, teacher=OWN, excerpt="")
     else:
-        named = teaching_checkpoint(request.teacher, scale.ages)
+        named = teaching_checkpoint(request.teacher, scale.ages, scale.models)
         text = named.text if named else canonical(request.teacher)
         request = dataclasses.replace(request, teacher=text)
         teacher = teacher_named(request.teacher, BaseRequest(scale=scale, age=request.age))
@@ -183,13 +182,13 @@ def teacher_named(name: str, own: BaseRequest) -> BaseRequest:
         return own
     if scale.brought and name in scale.ages:
         return BaseRequest(scale=scale, age=name)
-    if named := teaching_checkpoint(name, scale.ages):
+    if named := teaching_checkpoint(name, scale.ages, scale.models):
         theirs = teacher_scale(named, scale)
         if theirs.name == scale.name:  # the students' own model
             has_age = named.revision in scale.ages
             theirs = scale if has_age else dataclasses.replace(scale, ages=theirs.ages)
         return BaseRequest(scale=theirs, age=named.revision)
-    if not _BASE.fullmatch(name) or (scale.brought and "@" not in name):
+    if not BASE_NAME.fullmatch(name) or (scale.brought and "@" not in name):
         ages = f"an age such as {format_age(scale.ages[0])}"
         raise UsageError(
             f"no teacher {name!r}: write own, {ages}, SCALE@AGE, a folder, or an id of the hub"
@@ -202,19 +201,9 @@ def teacher_named(name: str, own: BaseRequest) -> BaseRequest:
     return base_named(name if "@" in name else f"{scale.name}@{name}", alike)
 
 
-_BASE = re.compile(r"(.*@)?\d+(\.\d+)?[KMB]?")  # an age, or SCALE@AGE
-
-
-def teaching_checkpoint(teacher: str, ages: Iterable[Age]) -> NamedCheckpoint | None:
-    """The checkpoint that `--teacher` names, unless it means a base of some ages or SCALE@AGE."""
-    of_scale = teacher.rpartition("@")[0]
-    is_base = _BASE.fullmatch(teacher) and (not of_scale or is_scale(of_scale))
-    return None if is_base or teacher in (OWN, *ages) else checkpoint_named(teacher)
-
-
 def teacher_label(values: Mapping[str, Value], scale: Scale) -> dict[str, Value]:
     """The axis `teacher` as tables name it, if it is a checkpoint: by its name, not its place."""
-    named = teaching_checkpoint(str(values.get(TEACHER, OWN)), scale.ages)
+    named = teaching_checkpoint(str(values.get(TEACHER, OWN)), scale.ages, scale.models)
     if named is None:
         return {}
     base = BaseRequest(scale=scale, age=scale.ages[-1])

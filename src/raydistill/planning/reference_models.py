@@ -15,6 +15,7 @@ from raydistill.planning.axes.named_checkpoint import (
     NamedCheckpoint,
     checkpoint_named,
     local_tokenizer,
+    model_named,
     scale_of_checkpoint,
 )
 from raydistill.planning.cell import REFERENCE, BaseRequest, Cell, base_named, reading_alike, settle
@@ -37,7 +38,7 @@ def reference_cell(name: str, sweep: str, own: Scale, max_length: int = 0) -> Ce
         UsageError: if there is no such base, or it reads its text with another tokenizer.
         DataError: if a checkpoint cannot be read.
     """
-    named = checkpoint_named(name)
+    named = model_named(name, own.models) or checkpoint_named(name)
     base = _checkpoint(name, named, own, max_length) if named else _base(name, own)
     base.scale.age_tokens(base.age)  # refuses an age that the scale does not have
     untrained = base.scale.trial(age=base.age, location=NONE, count=0, share=0)

@@ -46,6 +46,7 @@ class Scale:
     fewest_devices: int | Literal["all"] = "all"  # to continue on when nodes leave
     brought: str = ""  # folder or hub id of a custom model (`planning/custom_model.py`)
     like: str = ""  # of a custom model: the scale whose recipe and text it takes
+    models: tuple[str, ...] = ()  # of a custom model: all of its sweep, as `--models` has them
     tokenizer: str = ""  # a tokenizer.json or its folder; empty: the corpus' own
     text_field: str = "text"  # the key or column of the text, in JSON lines and Parquet
     heldout: str = ""  # held-out text; empty: one document in 16 of the corpus

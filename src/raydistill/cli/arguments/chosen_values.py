@@ -117,7 +117,9 @@ def _values(
         return own
     if name in ("loss", "arm"):  # an arm may be a loss
         return loss_values(texts)[0]
-    return axis_values(name, texts, revisions=flags.model is not None, own=own)
+    return axis_values(
+        name, texts, revisions=flags.model is not None or bool(flags.models), own=own
+    )
 
 
 def _settings_apart(

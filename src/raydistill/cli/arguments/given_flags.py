@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from raydistill.cli.arguments.model_flags import several_models
 from raydistill.cli.arguments.parser import bound
 from raydistill.cli.arguments.storage import SCALE_VARIABLE, STORAGE_VARIABLE, TRACKING_VARIABLE
 from raydistill.core.parts import PARTS_VARIABLE
@@ -13,8 +14,11 @@ from raydistill.core.paths import resolve_path
 from raydistill.core.text.commands import as_submitted
 from raydistill.data.sources.source import absolute
 from raydistill.models.huggingface.checkpoint import DEFAULT_REVISION
-from raydistill.planning.axes.named_checkpoint import NamedCheckpoint, checkpoint_named
-from raydistill.planning.cell import teaching_checkpoint
+from raydistill.planning.axes.named_checkpoint import (
+    NamedCheckpoint,
+    checkpoint_named,
+    teaching_checkpoint,
+)
 from raydistill.storage.urls import is_url
 
 _ENVIRONMENT = {
@@ -95,6 +99,8 @@ def _absolute(words: tuple[str, ...], ages: Sequence[str] = ()) -> tuple[str, ..
         return name, absolute(value)
     if name in _FOLDERS:
         return name, _folder(value)
+    if name == "--models":
+        return name, ",".join(model.text for model in several_models(value).values())
     if name == "--reference":
         return name, _checkpoints(value, checkpoint_named)
     if name == "--teacher":

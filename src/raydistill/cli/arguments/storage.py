@@ -29,7 +29,11 @@ def scale_named(flags: argparse.Namespace) -> tuple[str, str]:
         return flags.scale, "by --scale"
     if name := os.environ.get(SCALE_VARIABLE):
         return name, f"by ${SCALE_VARIABLE} where this runs"
-    return ("", "") if flags.model else (DEFAULT_SCALE, "by default, --scale names another")
+    return (
+        ("", "")
+        if flags.model or flags.models
+        else (DEFAULT_SCALE, "by default, --scale names another")
+    )
 
 
 def storage_of(flags: argparse.Namespace) -> Path:

@@ -17,14 +17,13 @@ from raydistill.cli.arguments.chosen_values import (
     check_overruled,
     chosen_values,
 )
-from raydistill.cli.arguments.storage import (
-    SCALE_VARIABLE,
-    scale_named,
-    storage_of,
-    tracking_uri_of,
+from raydistill.cli.arguments.model_flags import (
+    check_model_flags,
+    names_models,
+    scale_of_model,
 )
+from raydistill.cli.arguments.storage import scale_named, storage_of, tracking_uri_of
 from raydistill.cli.arguments.text_flags import with_text
-from raydistill.cli.arguments.values import axis_values
 from raydistill.core.errors import UsageError
 from raydistill.core.paths import resolve_path
 from raydistill.distillation.teacher_placement import check_placement
@@ -32,7 +31,7 @@ from raydistill.evaluation.lm_harness.task_data import requested_evaluation
 from raydistill.planning.axes.ranges import in_steps, levels_of
 from raydistill.planning.axes.trial_function import no_cell
 from raydistill.planning.cell import REFERENCE, Cell, Value
-from raydistill.planning.custom_model import RECIPES, TESTS, CustomModel, revisions, scale_of
+from raydistill.planning.custom_model import RECIPES
 from raydistill.planning.plan import Options, SweepPlan
 from raydistill.planning.preview.devices import (
     DEVICES,
@@ -65,18 +64,20 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
     Raises:
         UsageError: if a flag's value is not allowed.
     """
+    check_model_flags(flags, sweep)
     name, scale_from = scale_named(flags)
     chosen = chosen_values(sweep, flags)
     budgets = [int(tokens) for tokens in chosen.values.get(BUDGET, ()) if BUDGET not in sweep.axes]
     budget = max(budgets, default=None)
     scale = _scale(flags, name, chosen.settings, budget)
+
+    def scale_called(own: str, tokens: int | None) -> Scale:
+        of_models = (name, own if flags.models else "") if names_models(flags) else (own, "")
+        return _scale(flags, of_models[0], chosen.settings, tokens, of_models[1])
+
     scales = {
-        "sized": lambda size: (
-            scale if size == scale.name else _scale(flags, size, chosen.settings, budget)
-        ),
-        "budgeted": lambda own, other: _scale(
-            flags, name if own.brought else own.name, chosen.settings, other
-        ),
+        "sized": lambda size: scale if size == scale.name else scale_called(size, budget),
+        "budgeted": lambda own, other: scale_called(own.name, other),
     }
     searching, cells = _searched_cells(sweep, flags, chosen, scale, scales)
     seed = cells[0].request.seed
@@ -196,13 +197,17 @@ def check_recipes(cells: Sequence[Cell]) -> None:
 
 
 def _scale(
-    flags: argparse.Namespace, name: str, settings: Mapping[str, Value], budget: int | None
+    flags: argparse.Namespace,
+    name: str,
+    settings: Mapping[str, Value],
+    budget: int | None,
+    size: str = "",
 ) -> Scale:
-    """The scale with a recipe, a budget, and the corpus and the devices that the flags name."""
-    for flag in ("--recipe", "--seq-len", "--max-length"):
-        if getattr(flags, flag[2:].replace("-", "_")) and flags.model is None:
-            raise UsageError(f"{flag} goes with --model; a scale has its own")
-    scale = load_scale(name) if flags.model is None else _scale_of_model(flags, name, budget)
+    """The scale with a recipe, a budget, and the corpus and the devices that the flags name.
+
+    `size` is one of `--models`; `name` is then that of a scale for tests, if any.
+    """
+    scale = scale_of_model(flags, name, budget, size) if names_models(flags) else load_scale(name)
     scale = with_heal(scale, settings)
     if budget is not None:
         if budget < 0:
@@ -226,28 +231,6 @@ def _scale(
 
 def _task_data(flags: argparse.Namespace) -> Path | None:
     return None if flags.task_data is None else resolve_path(flags.task_data)
-
-
-def _scale_of_model(flags: argparse.Namespace, name: str, budget: int | None) -> Scale:
-    """The scale of `--model`; `name` is that of a scale for tests, if any."""
-    if name and name.replace("-", "_") not in TESTS:
-        raise UsageError(
-            f"--model has a scale of its own: leave --scale {name} out, or ${SCALE_VARIABLE} "
-            f"(or, for a test, --scale {TESTS[0]})"
-        )
-    if name and flags.recipe:
-        raise UsageError(f"--recipe goes with --model alone; --scale {name} has its own")
-    ages = tuple(str(age) for age in axis_values("age", flags.age, revisions=True))
-    model = CustomModel(
-        name=flags.model,
-        revisions=revisions(ages),
-        seq_len=flags.seq_len or 0,
-        max_length=flags.max_length or 0,
-        recipe=flags.recipe or RECIPES[0],
-    )
-    if budget is not None:
-        model = replace(model, budget=budget)
-    return scale_of(model, load_scale(name) if name else None)
 
 
 def _searching(sweep: Sweep, flags: argparse.Namespace, num_cells: int) -> SearchSettings:

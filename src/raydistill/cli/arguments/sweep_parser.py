@@ -2,6 +2,7 @@
 
 import argparse
 
+from raydistill.cli.arguments.model_flags import several_models
 from raydistill.cli.arguments.own_parts import PARTS
 from raydistill.cli.arguments.parser import EXITS, Parser
 from raydistill.cli.arguments.storage import SCALE_VARIABLE, STORAGE, TRACKING
@@ -102,6 +103,11 @@ def _training_flags(parser: Parser) -> None:
     group = parser.add_argument_group("how each is trained")
     group.add_argument("--scale", help=f"{', '.join(scale_names())} (${SCALE_VARIABLE} or laptop)")
     group.add_argument("--model", help="your own: a folder of the Hugging Face kind, or a hub id")
+    group.add_argument(
+        "--models",
+        type=several_models,
+        help="several, of a sweep over sizes: 70m=FOLDER_OR_ID[@REVISION+REVISION],160m=…",
+    )
     group.add_argument(
         "--seq-len",
         type=whole("--seq-len"),

@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from raydistill.distillation.loss_name import canonical_loss, loss_settings, loss_words
-from raydistill.planning.axes.named_checkpoint import teacher_scale
+from raydistill.planning.axes.named_checkpoint import teacher_scale, teaching_checkpoint
 from raydistill.planning.cell import (
     TEACHER,
     BaseRequest,
     Value,
     shortest,
     teacher_named,
-    teaching_checkpoint,
 )
 from raydistill.specs.flops import equal_flops_share
 from raydistill.specs.locations import NONE
@@ -63,7 +62,7 @@ def with_teacher(scale: Scale, own: Mapping[str, Value], more: Mapping[str, Valu
     if (name := str(own.get(TEACHER, NONE))) != NONE:
         teacher = teacher_named(name, BaseRequest(scale=scale, age=scale.ages[-1]))
         return _taught_by(scale, teacher.scale.model)
-    named = teaching_checkpoint(str(more.get(TEACHER, OWN)), scale.ages)
+    named = teaching_checkpoint(str(more.get(TEACHER, OWN)), scale.ages, scale.models)
     return _taught_by(scale, teacher_scale(named, scale).model) if named else scale
 
 

@@ -5,6 +5,8 @@ It is a folder or an id of the hub; behind an `@` a revision, of a folder one th
 
 import functools
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,10 +14,13 @@ from raydistill.core.errors import UsageError
 from raydistill.core.paths import resolve_path
 from raydistill.data.tokenizer import shipped_tokenizer, why_other_ids
 from raydistill.models.huggingface.checkpoint import DEFAULT_REVISION, locate, read_checkpoint
+from raydistill.planning.axes.several_models import models_named
 from raydistill.planning.custom_model import CustomModel, revisions, scale_of
 from raydistill.specs.model import max_positions
-from raydistill.specs.scale import Scale, with_text_of
+from raydistill.specs.scale import Scale, is_scale, with_text_of
+from raydistill.specs.trial import OWN, Age
 
+BASE_NAME = re.compile(r"(.*@)?\d+(\.\d+)?[KMB]?")  # an age, or SCALE@AGE
 _SHIPPED = ("embedded", "smoke")  # corpora whose default tokenizer is the package's own
 _KEPT = 64  # teachers that one process knows
 
@@ -48,15 +53,38 @@ def checkpoint_named(text: str) -> NamedCheckpoint | None:
     return NamedCheckpoint(name=name, revision=revision or DEFAULT_REVISION)
 
 
+def model_named(text: str, models: Iterable[str]) -> NamedCheckpoint | None:
+    """One of the models of `--models`, by its name, with a revision behind an `@`, or its last."""
+    name, _, revision = text.partition("@")
+    model = models_named(models).get(name)
+    if model is None:
+        return None
+    return NamedCheckpoint(name=model.checkpoint, revision=revision or model.revisions[-1])
+
+
+def teaching_checkpoint(
+    teacher: str, ages: Iterable[Age], models: Iterable[str] = ()
+) -> NamedCheckpoint | None:
+    """The checkpoint that `--teacher` names, unless it means a base of some ages or SCALE@AGE."""
+    if named := model_named(teacher, models):
+        return named
+    of_scale = teacher.rpartition("@")[0]
+    is_base = BASE_NAME.fullmatch(teacher) and (not of_scale or is_scale(of_scale))
+    return None if is_base or teacher in (OWN, *ages) else checkpoint_named(teacher)
+
+
 def scale_of_checkpoint(named: NamedCheckpoint, own: Scale) -> Scale:
-    """A checkpoint as a scale, in windows as long as those of `own`.
+    """A checkpoint as a scale, in windows as long as those of `own`; of `--models` by its name.
 
     Raises:
         UsageError: if its revision is no name.
         DataError: if it cannot be read, or not so long windows.
     """
     ages = revisions([named.revision])
-    return scale_of(CustomModel(name=named.name, revisions=ages, seq_len=own.model.context), None)
+    custom = CustomModel(name=named.name, revisions=ages, seq_len=own.model.context)
+    scale = scale_of(custom, None)
+    names = (m.name for m in models_named(own.models).values() if m.checkpoint == named.name)
+    return replace(scale, name=next(names, scale.name))
 
 
 def teacher_scale(named: NamedCheckpoint, own: Scale) -> Scale:

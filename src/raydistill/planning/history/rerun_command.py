@@ -81,7 +81,8 @@ def _model(sweep: SweepRecord, scale: Scale) -> list[str]:
         return ["--scale", sweep.scale]
     like = ["--scale", scale.like] if scale.like else ["--recipe", _recipe_name(scale.heal)]
     length = ["--seq-len", str(scale.model.context), "--no-lr-probe"]
-    return ["--model", scale.brought, *like, *length]
+    models = ["--models", ",".join(scale.models)] if scale.models else ["--model", scale.brought]
+    return [*models, *like, *length]
 
 
 def _recipe_name(recipe: Recipe) -> str:
