@@ -28,7 +28,7 @@ def test_within_the_points_nothing_is_said(law):
 
 def test_up_to_three_times_beyond_there_is_a_notice(law):
     result = predict(law, {"x": 1e6})
-    assert result.notice == "3× beyond the points (x 3e+06 to 4.8e+07)"
+    assert result.notice == "3× beyond the points (x 3M to 48M)"
     assert result.prediction == law.predict({"x": 1e6})
 
 

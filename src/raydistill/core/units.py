@@ -52,6 +52,18 @@ def exact_tokens(tokens: int) -> str:
     return text if parse_tokens(text) == tokens else str(tokens)
 
 
+def format_amount(value: float) -> str:
+    """Any finite number in four digits: a size, a loss, FLOPs.
+
+    >>> [format_amount(v) for v in (7.4825e9, 1.4e12, 2.1034, 0.00021, 1e22, -11.498e6)]
+    ['7.482B', '1.4T', '2.103', '0.00021', '1e22', '-11.5M']
+    """
+    for suffix, unit in (("T", 10**12), ("B", B), ("M", M), ("K", K)):
+        if max(unit, 10 * K) <= abs(value) < 10**15:
+            return f"{value / unit:.4g}{suffix}"
+    return f"{value:.4g}".replace("e+", "e").replace("e0", "e")
+
+
 def format_age(age: int | str) -> str:
     """Tokens that a base has seen, or the name of a revision.
 

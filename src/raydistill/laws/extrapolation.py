@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from raydistill.core.errors import OwnCodeError, UsageError
 from raydistill.core.parts import FORM, part_names
+from raydistill.core.units import format_amount
 from raydistill.laws.fit import Fit, Prediction
 from raydistill.laws.fitting import fit as fitted
 from raydistill.laws.form import load_form
@@ -121,7 +122,8 @@ def predict(
 
 
 def _covered(fit: Fit) -> str:
-    return ", ".join(f"{name} {low:.4g} to {high:.4g}" for name, (low, high) in fit.box.items())
+    ends = {name: [format_amount(end) for end in box] for name, box in fit.box.items()}
+    return ", ".join(f"{name} {low} to {high}" for name, (low, high) in ends.items())
 
 
 def _hull(intervals: Sequence[tuple[float, float]]) -> tuple[float, float]:

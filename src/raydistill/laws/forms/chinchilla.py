@@ -64,6 +64,7 @@ form = Form(
     version=1,
     inputs=("params", "tokens"),
     parameters=("E", "A", "B", "alpha", "beta"),
+    output="loss",
     coefficients=5,
     evaluate=_evaluate,
     starts=_starts,

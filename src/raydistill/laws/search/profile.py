@@ -21,7 +21,7 @@ from raydistill.laws.search.problem import Problem
 from raydistill.laws.search.solver import Rows, complex_derivatives, minimise
 
 LEVEL = 0.05
-_WEIGHT = 1e3  # of the quantity, in units of its standard error
+_WEIGHT = 10.0  # of the quantity, in units of its standard error: a larger one makes searches crawl
 _FURTHEST = 1e3  # standard errors to which an end is looked for
 _ROUNDS = 30
 _CLOSE = 1e-11
@@ -110,6 +110,7 @@ class _Walk:
         high_R, high_height_R = np.full(len(rows), np.inf), np.full(len(rows), np.inf)
         distance_R = np.full(len(rows), self.goal)  # in standard errors
         end_R = np.full(len(rows), np.inf)
+        lag_R = np.zeros(len(rows))  # by which a search falls short of what it is sent to
         movable = np.isfinite(self.value_R) & np.isfinite(self.step_R) & (self.step_R > 0)
         rows = rows[movable]
         for turn in range(_ROUNDS):
@@ -118,6 +119,7 @@ class _Walk:
             reached_R, height_R = self._heights(distance_R[rows], rows)
             lost = np.isnan(height_R)
             rows, reached_R, height_R = rows[~lost], reached_R[~lost], height_R[~lost]
+            lag_R[rows] = np.clip(distance_R[rows] - reached_R, 0.0, 0.1 * distance_R[rows])
             below = height_R < self.goal
             low_R[rows[below]], low_height_R[rows[below]] = reached_R[below], height_R[below]
             high_R[rows[~below]], high_height_R[rows[~below]] = reached_R[~below], height_R[~below]
@@ -125,7 +127,7 @@ class _Walk:
             end_R[rows[close]] = reached_R[close]
             rows = rows[~close & (low_R[rows] < _FURTHEST)]
             kept_off = 0.2 if turn % 3 == 2 else 1e-6  # now and then halve, if one side sticks
-            distance_R[rows] = self._next(
+            distance_R[rows] = lag_R[rows] + self._next(
                 (low_R[rows], low_height_R[rows]), (high_R[rows], high_height_R[rows]), kept_off
             )
         else:
