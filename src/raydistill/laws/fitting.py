@@ -82,7 +82,10 @@ def _told(
 ) -> Fit:
     form, n = problem.form, len(points)
     residual_n = problem.form.evaluate(z_K[None], problem.inputs)[0] - problem.outputs
-    rss, df = float(residual_n @ residual_n), n - form.coefficients + form.places
+    rss, df = (
+        float(residual_n @ residual_n),
+        n - form.coefficients + (form.places if form.place_excess else 0),
+    )
     measured_nn = _measured(points, form.log)
     unit = 1.0 if form.log else problem.units["output"]
     optimum = Optimum(

@@ -103,56 +103,43 @@ class _Walk:
         self.z_RK = np.repeat(z_K[None], len(self.which_R), axis=0)
 
     def ends(self) -> FloatArray:
-        """The ends, (2, Q)."""
-        rows = np.arange(len(self.which_R))
-        # of each row: the last distance below the goal and its height, the first one above it
-        low_R, low_height_R = np.zeros(len(rows)), np.zeros(len(rows))
-        high_R, high_height_R = np.full(len(rows), np.inf), np.full(len(rows), np.inf)
-        distance_R = np.full(len(rows), self.goal)  # in standard errors
-        end_R = np.full(len(rows), np.inf)
-        lag_R = np.zeros(len(rows))  # by which a search falls short of what it is sent to
-        movable = np.isfinite(self.value_R) & np.isfinite(self.step_R) & (self.step_R > 0)
-        rows = rows[movable]
+        """The ends, (2, Q), by regula falsi (the Illinois method) over where each row is pulled to.
+
+        A row's gap is how far its height is below (negative) or above the goal.
+        """
+        count = len(self.which_R)
+        low_R, low_gap_R = np.zeros(count), np.full(count, -self.goal)
+        high_R, high_gap_R = np.full(count, np.inf), np.full(count, np.inf)
+        was_below_R = np.zeros(count, dtype=bool)
+        pull_R, end_R = np.full(count, self.goal), np.full(count, np.inf)  # in standard errors
+        movable_R = np.isfinite(self.value_R) & np.isfinite(self.step_R) & (self.step_R > 0)
+        rows = np.flatnonzero(movable_R)
         for turn in range(_ROUNDS):
-            if not len(rows):
-                break
-            reached_R, height_R = self._heights(distance_R[rows], rows)
-            lost = np.isnan(height_R)
-            rows, reached_R, height_R = rows[~lost], reached_R[~lost], height_R[~lost]
-            lag_R[rows] = np.clip(distance_R[rows] - reached_R, 0.0, 0.1 * distance_R[rows])
-            below = height_R < self.goal
-            low_R[rows[below]], low_height_R[rows[below]] = reached_R[below], height_R[below]
-            high_R[rows[~below]], high_height_R[rows[~below]] = reached_R[~below], height_R[~below]
-            close = np.abs(height_R / self.goal - 1) < _CLOSE
+            reached_R, height_R = self._heights(pull_R[rows], rows)
+            ended = ~np.isnan(height_R)
+            rows, reached_R, gap_R = rows[ended], reached_R[ended], height_R[ended] - self.goal
+            is_below = gap_R < 0
+            again = (is_below == was_below_R[rows]) & (turn > 0)
+            below, above = rows[is_below], rows[~is_below]
+            low_R[below], low_gap_R[below] = pull_R[below], gap_R[is_below]
+            high_R[above], high_gap_R[above] = pull_R[above], gap_R[~is_below]
+            high_gap_R[rows[again & is_below]] /= 2  # the side that sticks
+            low_gap_R[rows[again & ~is_below]] /= 2
+            was_below_R[rows] = is_below
+            end_R[above] = reached_R[~is_below]
+            close = np.abs(gap_R) < _CLOSE * self.goal
             end_R[rows[close]] = reached_R[close]
             rows = rows[~close & (low_R[rows] < _FURTHEST)]
-            kept_off = 0.2 if turn % 3 == 2 else 1e-6  # now and then halve, if one side sticks
-            distance_R[rows] = lag_R[rows] + self._next(
-                (low_R[rows], low_height_R[rows]), (high_R[rows], high_height_R[rows]), kept_off
-            )
-        else:
-            bounded = rows[np.isfinite(high_R[rows])]
-            end_R[bounded] = (low_R[bounded] + high_R[bounded]) / 2
-        reach_R = np.full(len(end_R), np.inf)
-        reach_R[movable] = end_R[movable] * self.step_R[movable]
-        base_R = np.where(movable, self.value_R, 0.0)
-        ends_R = base_R + self.sign_R * reach_R
+            if not len(rows):
+                break
+            share_R = low_gap_R[rows] / (low_gap_R[rows] - high_gap_R[rows])
+            inward_R = low_R[rows] + share_R * (high_R[rows] - low_R[rows])
+            further_R = low_R[rows] * np.clip(self.goal / (low_gap_R[rows] + self.goal), 1.01, 3.0)
+            pull_R[rows] = np.where(np.isfinite(high_R[rows]), inward_R, further_R)
+        reach_R = np.full(count, np.inf)
+        reach_R[movable_R] = end_R[movable_R] * self.step_R[movable_R]
+        ends_R = np.where(movable_R, self.value_R, 0.0) + self.sign_R * reach_R
         return cast(FloatArray, ends_R.reshape(-1, 2).T)
-
-    def _next(
-        self,
-        low: tuple[FloatArray, FloatArray],
-        high: tuple[FloatArray, FloatArray],
-        kept_off: float,
-    ) -> FloatArray:
-        """Between two sides of the goal by the secant, kept off the ends; outward without one."""
-        (low_R, low_height_R), (high_R, high_height_R) = low, high
-        with np.errstate(invalid="ignore", divide="ignore"):
-            share_R = (self.goal - low_height_R) / (high_height_R - low_height_R)
-            inward_R = low_R + np.clip(share_R, kept_off, 1 - kept_off) * (high_R - low_R)
-            inward_R = np.where(np.isfinite(inward_R), inward_R, (low_R + high_R) / 2)
-            outward_R = low_R * np.clip(self.goal / low_height_R, 1.0, 3.0) * (1 + 1e-5)
-        return cast(FloatArray, np.where(np.isfinite(high_R), inward_R, outward_R))
 
     def _heights(self, distance_R: FloatArray, rows: Rows) -> tuple[FloatArray, FloatArray]:
         """How far each row came, in standard errors, and √((RSS there − RSS)·df/RSS).

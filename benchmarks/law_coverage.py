@@ -1,0 +1,201 @@
+"""How often the 95 % intervals of laws hold the truth, at designs like ours: few sizes, few seeds.
+
+    python benchmarks/law_coverage.py [--draws 500] [--design chinchilla ...]
+
+Each design plants a law, draws noise of 1 % anew for every draw, fits, and counts how often the
+intervals of each parameter and of two predictions hold what was planted: one between the sizes, one
+twice beyond the largest. "With noise" is about a further run there. Beside each share: how often
+the points determined the value at all (both ends of its interval are there); an interval without
+an end holds the truth on that side.
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from raydistill.laws.fitting import Objective, fit
+from raydistill.laws.points import FloatArray, Points
+
+NOISE = 0.01
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Design:
+    """A planted law and where it is measured.
+
+    Attributes:
+        form: what is fitted.
+        inputs: (n,) each, with every seed.
+        law: inputs to outputs without noise.
+        planted: the parameters, in the form's order.
+        objective: of the fit.
+    """
+
+    form: str
+    inputs: Mapping[str, FloatArray]
+    law: Callable[[Mapping[str, Any]], Any]
+    planted: tuple[float, ...]
+    objective: Objective = "least-squares"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether noise is the same everywhere, as these two forms assume."""
+        return self.form in ("line", "minimum")
+
+    def places(self) -> dict[str, dict[str, float]]:
+        """Where predictions are asked for."""
+        between = {name: float(np.exp(np.log(x).mean()) * 1.1) for name, x in self.inputs.items()}
+        return {"between": between, "2× beyond": {n: 2 * x.max() for n, x in self.inputs.items()}}
+
+    def draw(self, rng: np.random.Generator, at: Mapping[str, Any]) -> Any:
+        """Outputs with noise."""
+        exact = np.asarray(self.law(at), dtype=np.float64)
+        noise = NOISE * rng.standard_normal(exact.shape)
+        if self.is_plain:
+            return exact + noise * float(np.mean(self.law(self.inputs)))
+        return exact * np.exp(noise)
+
+
+def sizes(count: int, seeds: int, low: float = 1e5, factor: float = 2.0) -> FloatArray:
+    """`count` sizes, `factor` times apart, on `seeds` seeds each."""
+    return np.repeat(low * factor ** np.arange(count), seeds)
+
+
+def grid(count: int, budgets: int, seeds: int) -> dict[str, FloatArray]:
+    """Sizes × tokens × seeds."""
+    params, tokens = np.meshgrid(5e7 * 4.0 ** np.arange(count), 1e9 * 8.0 ** np.arange(budgets))
+    return {"params": np.repeat(params.ravel(), seeds), "tokens": np.repeat(tokens.ravel(), seeds)}
+
+
+def _line(at: Mapping[str, Any]) -> Any:
+    return 2.498 * at["x"] - 1.1e4
+
+
+def _minimum(at: Mapping[str, Any]) -> Any:
+    return 3 + 0.1 * np.log(at["x"] / 4e5) ** 2
+
+
+def _power(at: Mapping[str, Any]) -> Any:
+    return 30 * at["x"] ** -0.15
+
+
+def _jump(at: Mapping[str, Any]) -> Any:
+    return np.where(at["x"] < 1.2e6, 12 * at["x"] ** -0.09, 20 * at["x"] ** -0.14)
+
+
+def _knot(at: Mapping[str, Any]) -> Any:
+    return 12 * at["x"] ** -0.09 * np.maximum(at["x"] / 1.2e6, 1) ** -0.1
+
+
+def _chinchilla(at: Mapping[str, Any]) -> Any:
+    return 1.8169 + 482 * at["params"] ** -0.3478 + 2085 * at["tokens"] ** -0.3659
+
+
+def _broken(at: Mapping[str, Any]) -> Any:
+    return 0.5 + 3 * at["x"] ** -0.05 * (1 + (at["x"] / 40) ** 5) ** (-2 * 0.2)
+
+
+_SURFACE = (1.8169, 482.0, 2085.0, 0.3478, 0.3659)
+DESIGNS = {
+    "line: 4 sizes × 2 seeds": Design(
+        form="line", inputs={"x": sizes(4, 2)}, law=_line, planted=(2.498, -1.1e4)
+    ),
+    "minimum: 5 sizes × 2 seeds": Design(
+        form="minimum", inputs={"x": sizes(5, 2)}, law=_minimum, planted=(4e5, 3, 0.1)
+    ),
+    "power: 5 sizes × 2 seeds": Design(
+        form="power", inputs={"x": sizes(5, 2)}, law=_power, planted=(30, -0.15)
+    ),
+    "jump: 8 sizes × 2 seeds": Design(
+        form="jump", inputs={"x": sizes(8, 2)}, law=_jump, planted=(12, -0.09, 20, -0.14, 1.2e6)
+    ),
+    "knots: 8 sizes × 3 seeds": Design(
+        form="knots",
+        inputs={"x": sizes(8, 3)},
+        law=_knot,
+        planted=(12, -0.09, -0.19, 1.2e6),
+    ),
+    "chinchilla: 4 sizes × 4 budgets × 2 seeds": Design(
+        form="chinchilla", inputs=grid(4, 4, 2), law=_chinchilla, planted=_SURFACE
+    ),
+    "smooth-break: 10 sizes × 2 seeds": Design(
+        form="smooth-break",
+        inputs={"x": sizes(10, 2, low=2.0)},
+        law=_broken,
+        planted=(0.5, 3, 0.05, 2, 40, 0.2),
+    ),
+    "line by Huber: 4 sizes × 3 seeds": Design(
+        form="line",
+        inputs={"x": sizes(4, 3)},
+        law=_line,
+        planted=(2.498, -1.1e4),
+        objective="huber",
+    ),
+    "power by Huber: 5 sizes × 3 seeds": Design(
+        form="power",
+        inputs={"x": sizes(5, 3)},
+        law=_power,
+        planted=(30, -0.15),
+        objective="huber",
+    ),
+    "chinchilla by Huber: 4 sizes × 4 budgets × 2 seeds": Design(
+        form="chinchilla",
+        inputs=grid(4, 4, 2),
+        law=_chinchilla,
+        planted=_SURFACE,
+        objective="huber",
+    ),
+}
+
+
+def coverage(design: Design, draws: int, seed: int = 0) -> dict[str, tuple[float, float]]:
+    """By what is told: how often its interval holds the truth, and how often it has both ends."""
+    rng = np.random.default_rng(seed)
+    holds: Counter[str] = Counter()
+    ended: Counter[str] = Counter()
+
+    def count(name: str, ends: tuple[float, float], truth: float) -> None:
+        holds[name] += ends[0] <= truth <= ends[1]
+        ended[name] += 0 < abs(ends[0]) < np.inf and ends[1] < np.inf
+
+    for _ in range(draws):
+        outputs = design.draw(rng, design.inputs)
+        names = tuple(f"run-{i}" for i in range(len(outputs)))
+        points = Points(inputs=design.inputs, outputs=outputs, names=names)
+        law = fit(design.form, points, objective=design.objective)
+        for (name, one), truth in zip(law.parameters.items(), design.planted, strict=True):
+            count(name, (one.low, one.high), truth)
+        for name, place in design.places().items():
+            prediction = law.predict(place)
+            count(name, prediction.interval, float(design.law(place)))
+            further = float(design.draw(rng, place))
+            count(f"{name}, with noise", prediction.interval_with_noise, further)
+    return {name: (holds[name] / draws, ended[name] / draws) for name in ended | holds}
+
+
+def page(designs: Mapping[str, Design], draws: int) -> str:
+    """The table, as Markdown."""
+    lines = ["| design | of | holds the truth | has both ends |", "|---|---|---|---|"]
+    for title, design in designs.items():
+        for name, (held, ends) in coverage(design, draws).items():
+            lines.append(f"| {title} | {name} | {100 * held:.1f} % | {100 * ends:.0f} % |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--draws", type=int, default=500)
+    parser.add_argument("--design", nargs="+", default=[""], help="beginnings of their names")
+    args = parser.parse_args()
+    beginnings = tuple(args.design)
+    chosen = {name: one for name, one in DESIGNS.items() if name.startswith(beginnings)}
+    print(page(chosen, args.draws))
+
+
+if __name__ == "__main__":
+    main()
