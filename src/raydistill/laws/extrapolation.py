@@ -62,8 +62,8 @@ def alternative_fits(fit: Fit) -> tuple[Fit, ...]:
             raise
         except UsageError:  # too few points for it
             continue
-        if other.coefficients != fit.coefficients:  # or it is the same form by another name
-            others.append(other)
+        same = other.df == fit.df and math.isclose(other.bic, fit.bic)
+        others += [] if same else [other]  # a form may have two names
     return tuple(others)
 
 
