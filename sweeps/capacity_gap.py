@@ -5,19 +5,20 @@ teachers of several sizes and ages (METHOD 8). Ages of one run are teachers of o
 losses: they tell whether a student's loss follows its teacher's size or its teacher's loss.
 
     python sweeps/capacity_gap.py                          # this machine, minutes
-    python sweeps/capacity_gap.py --start own,scratch      # other beginnings
+    python sweeps/capacity_gap.py --start own,cut          # fewer beginnings
     python sweeps/capacity_gap.py --size laptop_family+width=32 --teacher none,laptop_family@320B
     ray job submit -- python sweeps/capacity_gap.py        # a cluster
 
-A student starts from its `own` base, the same for all teachers, or from `scratch`. Beside KD
-(`--loss kd`) stands the student without a teacher (`--loss lm`): with teacher `none` on as many
-tokens, with a teacher's name on as many FLOPs as KD from that teacher takes.
+A student starts from its `own` base, the same for all teachers, `cut` from its teacher, or from
+`scratch`. Beside KD (`--loss kd`) stands the student without a teacher (`--loss lm`): with teacher
+`none` on as many tokens, with a teacher's name on as many FLOPs as KD from that teacher takes.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from raydistill.api import (
+    CUT,
     FROM_BASE,
     NONE,
     SCRATCH,
@@ -27,11 +28,12 @@ from raydistill.api import (
     Sweep,
     TrialRequest,
     UsageError,
+    fits_into_teacher,
     main,
 )
 
 KD = "kd"
-STARTS = {"own": FROM_BASE, "scratch": SCRATCH}
+STARTS = {"own": FROM_BASE, "cut": CUT, "scratch": SCRATCH}
 
 
 def trial(scale: Scale, size: str, teacher: str, start: str, loss: str) -> TrialRequest | None:
@@ -41,6 +43,9 @@ def trial(scale: Scale, size: str, teacher: str, start: str, loss: str) -> Trial
         raise UsageError(f"--start {start!r}: one of {', '.join(STARTS)}")
     if teacher == NONE and loss != TEACHER_FREE:
         return None  # nobody to learn from
+    is_untaught = loss == TEACHER_FREE or scale.budget == 0
+    if start == "cut" and (is_untaught or not fits_into_teacher(scale)):
+        return None  # nothing to cut from
     request = scale.trial(
         age=scale.ages[-1],
         location=NONE,

@@ -15,6 +15,7 @@ from raydistill.core.units import B, K, M
 from raydistill.data.documents import Document
 from raydistill.distillation.teacher_placement import DEFAULT_EXCERPT
 from raydistill.evaluation.text_tasks import Item, sentences, shuffled_item
+from raydistill.planning.axes.beside import fits_into_teacher
 from raydistill.planning.axes.change import POINT, changed
 from raydistill.planning.cell import Value
 from raydistill.planning.search_settings import FUNNEL, GRID, RANDOM, TPE, SearchSettings
@@ -23,6 +24,7 @@ from raydistill.specs.locations import LOCATIONS, NONE, RANDOM_LOCATIONS
 from raydistill.specs.model import ModelConfig
 from raydistill.specs.scale import Scale, load_scale
 from raydistill.specs.trial import (
+    CUT,
     FROM_BASE,
     SCRATCH,
     SCRATCH_WITH_AGE,
@@ -46,6 +48,7 @@ __all__ = [
     "Age",
     "Axes",
     "B",
+    "CUT",
     "DEFAULT_EXCERPT",
     "Document",
     "FROM_BASE",
@@ -71,6 +74,7 @@ __all__ = [
     "UsageError",
     "Value",
     "changed",
+    "fits_into_teacher",
     "load_scale",
     "main",
     "results",

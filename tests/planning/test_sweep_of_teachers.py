@@ -1,20 +1,27 @@
 """The cells of `sweeps/capacity_gap.py`: which teacher for which student (METHOD 8)."""
 
+import dataclasses
 import runpy
 from pathlib import Path
 
 import pytest
 
 from raydistill.core.errors import UsageError
+from raydistill.core.units import B
+from raydistill.planning.artifacts import UNTOKENISED, Artifacts
 from raydistill.planning.cell import compares_teachers
+from raydistill.planning.custom_model import CustomModel, scale_of
 from raydistill.planning.preview.columns import cell_fields
+from raydistill.planning.resolve import distinct, resolve
 from raydistill.planning.sweep import Sweep
 from raydistill.specs.flops import paper_flops, parameters
 from raydistill.specs.locations import NONE
 from raydistill.specs.scale import load_scale
-from raydistill.specs.trial import FROM_BASE, OWN, DropPlan
+from raydistill.specs.trial import CUT, FROM_BASE, OWN, CutBase, DropPlan, PretrainedBase
+from support.hub_models import save_model
 
 FILE = Path(__file__).parents[2] / "sweeps" / "capacity_gap.py"
+MISSING = Artifacts(corpus=UNTOKENISED, bases={}, layer_choices={})
 SMALL, LARGE = "smoke_family", "smoke_family+width=32"
 ANCHOR, SAME = (NONE, "own", "lm"), (f"{SMALL}@320B", "own", "kd")
 
@@ -54,6 +61,43 @@ def test_the_anchors_have_no_teacher_and_as_many_tokens_or_as_many_flops(sweep):
         student, teacher = (parameters(of.scale.model) for of in (taught, taught.teacher))
         longer = alone.request.budget / taught.request.budget
         assert longer == pytest.approx(times or 1 + teacher / (3 * student))
+
+
+def test_a_student_is_cut_from_teachers_that_are_not_smaller(sweep):
+    def sources(size):
+        cells = cells_of(sweep, size=(size,), teacher=(f"{SMALL}@80B", f"{LARGE}@320B"))
+        return {key[0]: resolve(cell, MISSING).base for key, cell in cells.items() if key[1] == CUT}
+
+    small, large = sources(SMALL), sources(LARGE)
+    assert small.keys() == {f"{SMALL}@80B", f"{LARGE}@320B"}
+    assert large.keys() == {f"{LARGE}@320B"}
+    whole, cut = small[f"{SMALL}@80B"], small[f"{LARGE}@320B"]
+    assert isinstance(whole, PretrainedBase)  # its own size is the teacher as it is
+    assert whole.age_tokens == load_scale(SMALL).age_tokens(80 * B)
+    assert isinstance(cut, CutBase)
+    assert (cut.base.model, cut.model) == (load_scale(LARGE).model, load_scale(SMALL).model)
+
+
+def test_a_cut_is_healed_by_the_recipe_of_trials_and_waits_for_its_teacher(sweep):
+    cells = cells_of(sweep)
+    own, cut = (cells[f"{LARGE}@320B", start, "kd"] for start in ("own", CUT))
+    assert own.scale.recipe(own.request) == cut.scale.recipe(cut.request)
+    (planned,) = distinct([cut], MISSING)
+    assert (planned.has_final_id, planned.id_after) == (False, "after pretraining")
+
+
+def test_a_cut_without_a_teacher_or_from_a_checkpoint_of_the_hub_is_refused(sweep, tmp_path):
+    cell = cells_of(sweep)[ANCHOR]
+    alone = dataclasses.replace(cell, request=dataclasses.replace(cell.request, start=CUT))
+    with pytest.raises(UsageError, match="a loss without a teacher has nothing to cut from"):
+        resolve(alone, MISSING)
+    model = str(save_model(tmp_path / "mine"))
+    scale = scale_of(CustomModel(name=model, revisions=()), load_scale("smoke"))
+    assert CUT not in {
+        cell.values["start"] for cell in sweep.cells(scale, sized=lambda name: scale)
+    }
+    with pytest.raises(UsageError, match="only models of family palm are cut in width"):
+        sweep.cells(scale, {"start": (CUT,)}, sized=lambda name: scale)
 
 
 def test_other_starts_have_the_oldest_teacher_of_each_size(sweep):

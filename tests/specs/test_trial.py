@@ -8,6 +8,7 @@ from raydistill.core.serialization import from_json, to_json
 from raydistill.specs.model import ModelConfig
 from raydistill.specs.results import UnitScores
 from raydistill.specs.trial import (
+    CutBase,
     DropPlan,
     ExternalBase,
     LayerDrop,
@@ -25,6 +26,8 @@ SPEC = TrialSpec(
     plan=DropPlan(drops=(LayerDrop(at_tokens=16, layer=1), LayerDrop(at_tokens=32, layer=4))),
     train=TRAIN,
 )
+
+CUT = CutBase(base=SPEC.base, model=replace(MODEL, dim=8))
 
 
 def test_a_base_is_its_weights_and_not_its_name():
@@ -49,11 +52,23 @@ def test_what_changes_the_weights_changes_the_id(change):
 
 
 @pytest.mark.parametrize(
-    "base", [SPEC.base, PretrainedBase(model=MODEL, train=TRAIN, age_tokens=16)]
+    "base", [SPEC.base, PretrainedBase(model=MODEL, train=TRAIN, age_tokens=16), CUT]
 )
 def test_a_spec_survives_json(base):
     spec = replace(SPEC, base=base)
     assert from_json(TrialSpec, to_json(spec)) == spec
+
+
+def test_a_cut_is_its_teachers_weights_and_its_own_shape():
+    spec = replace(SPEC, base=CUT, plan=DropPlan())
+    renamed = replace(CUT, base=replace(CUT.base, name="mine"))
+    assert replace(spec, base=renamed).trial_id == spec.trial_id
+    others = (
+        CUT.base,
+        replace(CUT, base=replace(CUT.base, weights_sha256="x")),
+        replace(CUT, model=replace(CUT.model, dim=4)),
+    )
+    assert spec.trial_id not in {replace(spec, base=base).trial_id for base in others}
 
 
 def test_layers_are_due_once_their_tokens_are_trained():

@@ -7,13 +7,23 @@ import pytest
 import torch
 
 from raydistill.core.errors import DataError
+from raydistill.evaluation.likelihood.perplexity import heldout_nll
 from raydistill.evaluation.stored_scores import rung_path, selection_nll
 from raydistill.models.decoder import build
 from raydistill.models.student import Student
 from raydistill.models.weights import load_weights, store_base
 from raydistill.planning.outcomes import metrics, outcome
+from raydistill.pruning.width import cut
+from raydistill.specs.flops import paper_flops
 from raydistill.specs.results import Finished, HeldoutPoint, TrialResult, Unfinished
-from raydistill.specs.trial import CachedTeacher, DropPlan, ExternalBase, LayerDrop, TrialSpec
+from raydistill.specs.trial import (
+    CachedTeacher,
+    CutBase,
+    DropPlan,
+    ExternalBase,
+    LayerDrop,
+    TrialSpec,
+)
 from raydistill.storage import lock
 from raydistill.storage.sharing import turn_of
 from raydistill.training.jobs import StopAt, TrialJob
@@ -65,6 +75,30 @@ def test_a_trial_ends_with_its_scores_and_says_what_it_took(store, job):
     assert result.before.tasks.keys() == result.after.tasks.keys() == {"continuation"}
     assert not store.path("trials", job.spec.trial_id, "checkpoints").exists()
     assert known_peak("cpu", "float32", store).flops_per_s > 0
+
+
+def test_a_trial_may_begin_at_its_teachers_weights_cut_to_its_shape(store, job, base):
+    teacher = job.spec.base
+    model = dataclasses.replace(load_weights(store.path("bases", base)).model.config, dim=8)
+    kd = dataclasses.replace(job.spec.train, loss="kd")
+    spec = TrialSpec(
+        base=CutBase(base=teacher, model=model), plan=DropPlan(), train=kd, teacher=teacher
+    )
+    result = run_trial(dataclasses.replace(job, spec=spec), world=WORLD)
+    assert result.trained.model == model
+    assert result.trained.kept == tuple(range(model.num_layers))
+    started = cut(load_weights(store.path("bases", base)).model, model).model
+    first = heldout_nll(
+        started,
+        store.path("corpora", kd.corpus_sha256),
+        windows=EVALUATION.curve_windows,
+        context=model.context,
+    )
+    assert result.trained.heldout_curve[0].nll == pytest.approx(first.value, rel=1e-6)
+    assert result.before.weights_sha256 == base
+    assert result.trained.cost.flops_paper == paper_flops(
+        model, DropPlan(), kd.recipe, [load_weights(store.path("bases", base)).model.config]
+    )
 
 
 def test_a_finished_trial_is_not_trained_again(job):

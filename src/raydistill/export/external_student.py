@@ -132,7 +132,8 @@ def _shape(folder: Path, model: Decoder, base_sha256: str) -> tuple[Model, tuple
         lineage = from_json(Lineage, (folder / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):  # a folder of another tool, or of another version
         return own, layers
-    from_base = lineage.base.weights_sha256 == base_sha256 and not lineage.from_scratch
+    is_apart = lineage.from_scratch or lineage.cut_from is not None
+    from_base = lineage.base.weights_sha256 == base_sha256 and not is_apart
     if not from_base or len(lineage.kept) != len(layers):
         return own, layers
     return replace(own, num_layers=lineage.base.num_layers), lineage.kept

@@ -16,7 +16,15 @@ from raydistill.reports.results.controls import control_of
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.flops import active_parameters, parameters
 from raydistill.specs.results import Cost, MadeBy, Scores, TaughtBy, Trained
-from raydistill.specs.trial import NoTeacher, RandomBase, Recipe, Teacher
+from raydistill.specs.trial import (
+    CutBase,
+    ExternalBase,
+    NoTeacher,
+    RandomBase,
+    Recipe,
+    Teacher,
+    TrialSpec,
+)
 from raydistill.storage.store import Store
 
 SCHEMA = 1
@@ -103,6 +111,7 @@ class Lineage:
     dtype: str
     small_scale: bool
     from_scratch: bool = False  # not made from the base, only compared with it
+    cut_from: Origin | None = None  # a larger model whose weights were cut: as from scratch
     healing: Healing | None = None
     before: Scores | None = None
     after: Scores | None = None
@@ -115,7 +124,7 @@ class Lineage:
     @property
     def removed(self) -> tuple[int, ...]:
         """The layers of the base that left, ascending."""
-        if self.from_scratch:
+        if self.from_scratch or self.cut_from:
             return ()
         return tuple(layer for layer in range(self.base.num_layers) if layer not in self.kept)
 
@@ -160,12 +169,21 @@ def of_trial(
         dtype="float32",
         small_scale=sweep.small_scale,
         from_scratch=isinstance(trained.spec.base, RandomBase),
+        cut_from=_cut_from(trained.spec, request.cell.teacher),
         healing=_healing(trained, request, command_of(sweep, request, store), corpus),
         before=result.before,
         after=result.after,
         lost=_lost(report, cell, cell.outcome.documents),
         versions=versions(),
     )
+
+
+def _cut_from(spec: TrialSpec, teacher: BaseRequest | NoTeacher) -> Origin | None:
+    """The teacher of a student that was cut from it."""
+    if not isinstance(spec.base, CutBase) or isinstance(teacher, NoTeacher):
+        return None
+    assert isinstance(spec.base.base, ExternalBase), spec.base
+    return origin_of(teacher, spec.base.base.weights_sha256)
 
 
 def of_base(base: Origin, scores: Scores | None, *, small_scale: bool) -> Lineage:

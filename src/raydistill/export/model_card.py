@@ -74,6 +74,9 @@ def _summary(lineage: Lineage) -> str:
     total, base = lineage.base.num_layers, f"`{base_name(lineage)}` ({lineage.base.revision})"
     if lineage.from_scratch:
         return f"{len(lineage.kept)} layers trained from fresh weights, beside {base} with {total}."
+    if lineage.cut_from is not None:
+        larger = f"`{lineage.cut_from.name}` ({lineage.cut_from.revision})"
+        return f"{len(lineage.kept)} layers cut from {larger} in width and depth, beside {base}."
     if not lineage.removed:
         return f"{base} with all its {total} layers{', trained on' if lineage.healing else ''}."
     return (

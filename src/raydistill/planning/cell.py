@@ -19,6 +19,7 @@ from raydistill.planning.axes.named_checkpoint import (
     teaching_checkpoint,
 )
 from raydistill.planning.axes.named_scale import canonical
+from raydistill.pruning.cut_shape import check_start
 from raydistill.specs.locations import NONE, is_list, listed
 from raydistill.specs.scale import Scale, load_scale, with_text_of
 from raydistill.specs.trial import (
@@ -37,6 +38,7 @@ Value = str | int | float
 
 SIZE = "size"  # an axis that names scales: each of its cells belongs to the scale of that name
 TEACHER = "teacher"  # the axis of what a loss is taught by
+START = "start"  # the axis of where a student begins
 REFERENCE = "reference"  # the axis of a model that is evaluated only (METHOD 7)
 ADDED = "added"  # that of a student trained elsewhere, evaluated only (`raydistill add`)
 
@@ -130,6 +132,7 @@ def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRe
         request = dataclasses.replace(request, teacher=text)
         teacher = teacher_named(request.teacher, BaseRequest(scale=scale, age=request.age))
         check_shape(request.loss, scale.model, teacher.scale.model, teacher.name)
+        check_start(request.start, scale.model, teacher.scale.model, teacher.name)
         if request.excerpt:
             check_placement(CACHED, [request.loss])
     if request.location == NONE:

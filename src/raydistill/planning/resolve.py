@@ -7,6 +7,7 @@ Each stage of a sweep makes one of these, so a plan can be resolved before the f
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from raydistill.core.errors import UsageError
 from raydistill.core.units import format_age
 from raydistill.models.huggingface.shape.leaving import check_leaving, shortened
 from raydistill.models.huggingface.surgery.layer_fields import CannotLeaveError
@@ -15,12 +16,16 @@ from raydistill.planning.cell import BaseRequest, Cell
 from raydistill.pruning.layer_choice import FailedChoice
 from raydistill.specs.drop_plan import plan_drops
 from raydistill.specs.locations import LOCATIONS, Layers, is_data_driven, is_list, pick
+from raydistill.specs.model import Model
 from raydistill.specs.scale import Scale
 from raydistill.specs.trial import (
+    CUT,
     FROM_BASE,
     Base,
     CachedTeacher,
+    CutBase,
     DropPlan,
+    ExternalBase,
     NoTeacher,
     PretrainedBase,
     RandomBase,
@@ -66,8 +71,10 @@ class PlannedTrial:
         """Its base and, if its layers are known, its teacher."""
         if not isinstance(self.trial, TrialSpec):
             return (self.trial.base,)
-        teacher = self.trial.teacher
-        return self.trial.base, teacher.base if isinstance(teacher, CachedTeacher) else teacher
+        return tuple(
+            item.base if isinstance(item, CachedTeacher | CutBase) else item
+            for item in (self.trial.base, self.trial.teacher)
+        )
 
     @property
     def is_unchosen(self) -> bool:
@@ -132,6 +139,9 @@ def resolve(cell: Cell, artifacts: Artifacts) -> TrialSpec | Unscored:
     if request.start == FROM_BASE:
         plan = _plan(request, scale, layers)
         return _with_own_parts(TrialSpec(base=base, plan=plan, train=train, teacher=teacher))
+    if request.start == CUT:
+        cut = cut_base(cell.teacher, scale.model, artifacts)
+        return _with_own_parts(TrialSpec(base=cut, plan=DropPlan(), train=train, teacher=teacher))
     fresh = RandomBase(model=shortened(scale.model, layers), seed=request.seed)
     return _with_own_parts(TrialSpec(base=fresh, plan=DropPlan(), train=train, teacher=teacher))
 
@@ -208,6 +218,21 @@ def resolve_base(request: BaseRequest, artifacts: Artifacts) -> Base:
         return UnreadBase(name=scale.brought, revision=format_age(request.age))
     train = pretraining(scale, artifacts.corpus).train
     return PretrainedBase(model=scale.model, train=train, age_tokens=age_tokens)
+
+
+def cut_base(teacher: BaseRequest | NoTeacher, model: Model, artifacts: Artifacts) -> Base:
+    """A teacher's weights cut to the shape of `model`; as they are where that is their own.
+
+    Raises:
+        UsageError: if there is no teacher.
+    """
+    if isinstance(teacher, NoTeacher):
+        raise UsageError(f"start {CUT}: a loss without a teacher has nothing to cut from")
+    base = resolve_base(teacher, artifacts)
+    if teacher.scale.model == model:
+        return base
+    assert isinstance(base, ExternalBase | PretrainedBase), base
+    return CutBase(base=base, model=model)
 
 
 def resolve_teacher(

@@ -34,7 +34,7 @@ from raydistill.planning.cell import SIZE, TEACHER, Cell, Value, settle, shortes
 from raydistill.planning.search_settings import SearchSettings, first_of_permutation
 from raydistill.specs.recipe import check_setting, settable
 from raydistill.specs.scale import Scale, load_scale, with_budget, with_recipe
-from raydistill.specs.trial import FROM_BASE, TrialRequest, age_places
+from raydistill.specs.trial import TrialRequest, age_places
 
 Axes = Mapping[str, Sequence[Value]]
 
@@ -223,7 +223,7 @@ class Sweep:
         request = requested(self.trial, self.name, with_teacher(with_settings, own, more), own)
         if request is None:
             return scale, None
-        if settings and request.start == FROM_BASE:
+        if settings and request.starts_trained:
             request = with_recipe(request, settings)
         return scale, dataclasses.replace(request, **fields)  # type: ignore[arg-type]
 

@@ -143,7 +143,7 @@ class Scale:
 
     def _recipe(self, request: TrialRequest) -> Recipe:
         budget_tokens = whole_steps(request.budget, self.train_clock, self._batch_tokens(request))
-        if request.start == FROM_BASE:
+        if request.starts_trained:
             heal = replace(self.heal, budget_tokens=budget_tokens)
             return heal if budget_tokens else replace(heal, warmup_tokens=0, warm_phase_tokens=0)
         if request.start == SCRATCH_WITH_AGE:

@@ -16,6 +16,7 @@ from raydistill.specs.part_identity import own_parts
 
 # Part of every trial id; incremented when the same spec would train to other bits than before.
 NUMERICS_VERSION = 1
+CUT_VERSION = 1  # the same of how weights are cut
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +92,14 @@ class RandomBase:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CutBase:
+    """The weights of a larger base cut to the shape of `model` (`pruning/width.py`)."""
+
+    base: ExternalBase | PretrainedBase
+    model: Model
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class UnreadBase:
     """A checkpoint of the Hugging Face world that has not been read yet: folder or hub id."""
 
@@ -98,7 +107,7 @@ class UnreadBase:
     revision: str
 
 
-Base = PretrainedBase | ExternalBase | RandomBase | UnreadBase
+Base = PretrainedBase | ExternalBase | RandomBase | CutBase | UnreadBase
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,8 +132,10 @@ TEACHER_FREE = "lm"  # the loss of bases, warm phases and controls
 OWN = "own"  # the teacher that is the trial's own base, as loaded
 
 # Where a trial begins: at its base; at fresh weights of the student's size that train on the
-# budget; at such that train on as many tokens as base and budget together (METHOD 7).
-FROM_BASE, SCRATCH, SCRATCH_WITH_AGE = "base", "scratch", "scratch-with-age"
+# budget; at such that train on as many tokens as base and budget together (METHOD 7); at its
+# teacher's weights, cut to the student's size (METHOD 8).
+FROM_BASE, SCRATCH, SCRATCH_WITH_AGE, CUT = "base", "scratch", "scratch-with-age", "cut"
+TRAINED_STARTS = FROM_BASE, CUT  # at trained weights: healed by the recipe of trials
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -185,9 +196,14 @@ class TrialRequest:
     allow_ends: bool = False
     teacher: str = OWN  # of a loss with one: an age (`80B`), or another scale's (`laptop@80B`)
     excerpt: str = ""  # what is cached of the teacher's answers; empty: the teacher runs online
-    start: str = FROM_BASE  # or SCRATCH, or SCRATCH_WITH_AGE
+    start: str = FROM_BASE  # or SCRATCH, SCRATCH_WITH_AGE, or CUT
     peak_lr: float | Literal["scale", "probe"] = "scale"  # or from the probe of its arm
     settings: tuple[tuple[str, str | int | float], ...] = ()  # other fields of its recipe, sorted
+
+    @property
+    def starts_trained(self) -> bool:
+        """Whether it starts at trained weights, which the recipe of trials heals."""
+        return self.start in TRAINED_STARTS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -226,6 +242,9 @@ def _identity(base: Teacher) -> object:
         return {"cached": _identity(base.base), "excerpt": base.excerpt}
     if isinstance(base, ExternalBase):
         return {"weights_sha256": base.weights_sha256}
+    if isinstance(base, CutBase):
+        cut = {"base": _identity(base.base), "model": dataclasses.asdict(base.model)}
+        return {"CutBase": {**cut, "version": CUT_VERSION}}
     return {type(base).__name__: dataclasses.asdict(base)}
 
 
@@ -234,7 +253,9 @@ def _parts(base: Teacher) -> Iterator[tuple[PartKind, str]]:
     if isinstance(base, CachedTeacher):
         yield EXCERPT, base.excerpt.partition("=")[0]
         yield from _parts(base.base)
-    if isinstance(base, PretrainedBase | RandomBase):
+    if isinstance(base, CutBase):
+        yield from _parts(base.base)
+    if isinstance(base, PretrainedBase | RandomBase | CutBase):
         yield MODEL_FAMILY, base.model.family
     if isinstance(base, ExternalBase) and base.family:
         yield MODEL_FAMILY, base.family

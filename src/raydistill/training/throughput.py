@@ -11,7 +11,7 @@ from raydistill.core.serialization import digest
 from raydistill.specs.model import ModelConfig
 from raydistill.specs.part_identity import own_parts
 from raydistill.specs.results import CostEstimate, Finished, Outcome, Trained
-from raydistill.specs.trial import CachedTeacher, ExternalBase, Recipe, TrialSpec
+from raydistill.specs.trial import CachedTeacher, CutBase, ExternalBase, Recipe, TrialSpec
 from raydistill.storage.store import Store
 
 ESTIMATE_FILE = "estimate.json"  # beside a trial in the store: what it was expected to take
@@ -124,6 +124,8 @@ def measured_rate(model: ModelConfig, store: Store) -> Rate | Unmeasured:
 def _teacher_beside(spec: TrialSpec) -> str:
     """The name of a teacher that is another model than the base; else empty."""
     teacher, base = spec.teacher, spec.base
+    if isinstance(teacher, ExternalBase) and isinstance(base, CutBase):
+        return teacher.name
     if not isinstance(teacher, ExternalBase) or not isinstance(base, ExternalBase):
         return ""
     return "" if teacher.name == base.name else teacher.name

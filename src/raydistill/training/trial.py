@@ -34,6 +34,7 @@ from raydistill.models.decoder import build
 from raydistill.models.distributed import World
 from raydistill.models.student import Student
 from raydistill.models.weights import WEIGHTS, config_of, load_weights, save_weights
+from raydistill.pruning.width import cut
 from raydistill.specs.flops import exact_flops, paper_flops
 from raydistill.specs.model import ModelConfig
 from raydistill.specs.results import (
@@ -49,6 +50,7 @@ from raydistill.specs.training_record import Record
 from raydistill.specs.trial import (
     Base,
     CachedTeacher,
+    CutBase,
     ExternalBase,
     NoTeacher,
     RandomBase,
@@ -138,9 +140,12 @@ def _training(
 
 
 def _student(base: Base, store: Store) -> Student:
-    """The model to train: a base, or fresh weights."""
+    """The model to train: a base, one cut from another base, or fresh weights."""
     if isinstance(base, RandomBase):
         return Student(build(base.model, base.seed))
+    if isinstance(base, CutBase):
+        assert isinstance(base.base, ExternalBase), base
+        return cut(load_weights(base_folder(base.base.weights_sha256, store)).model, base.model)
     assert isinstance(base, ExternalBase), "bases are pretrained before trials start"
     return load_weights(base_folder(base.weights_sha256, store))
 

@@ -15,7 +15,7 @@ from raydistill.planning.axes.ranges import Range
 from raydistill.planning.cell import Cell, Value, axes_of, shortest
 from raydistill.planning.sweep import FIELDS, TRAINING_FIELDS, Sweep
 from raydistill.specs.recipe import axis_name, field_named, is_setting
-from raydistill.specs.trial import FROM_BASE, TrialRequest
+from raydistill.specs.trial import TrialRequest
 
 _log = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ def check_overruled(settings: Mapping[str, Value], sweep: Sweep, cells: Sequence
     axes = [n for n in axes_of((), cells) if is_setting(n) and n not in sweep.axes]
     if not (settings or axes):
         return
-    trained = [c for c in cells if c.request.start == FROM_BASE and c.request.budget]
+    trained = [c for c in cells if c.request.starts_trained and c.request.budget]
     recipes = [cell.scale.recipe(cell.request) for cell in trained]
     for name, value in settings.items():
         _warn(name, value, [getattr(recipe, field_named(name)) for recipe in recipes])

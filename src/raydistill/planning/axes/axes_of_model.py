@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from raydistill.core.units import format_age
 from raydistill.planning.axes.several_models import models_named
-from raydistill.planning.cell import SIZE, TEACHER, Value
+from raydistill.planning.cell import SIZE, START, TEACHER, Value
 from raydistill.specs.locations import NONE
 from raydistill.specs.scale import Scale, load_scale
+from raydistill.specs.trial import CUT
 
 
 def axes_of_model(axes: Mapping[str, Sequence[Value]], scale: Scale) -> dict[str, Sequence[Value]]:
@@ -23,7 +24,8 @@ def axes_of_model(axes: Mapping[str, Sequence[Value]], scale: Scale) -> dict[str
     named = [str(teacher) for teacher in axes.get(TEACHER, ()) if teacher != NONE]
     teachers = [NONE] if NONE in axes.get(TEACHER, ()) else []
     teachers += _teachers(named, scale) if named else ()
-    own = {"age": scale.ages, SIZE: sizes, TEACHER: teachers}
+    starts = [start for start in axes.get(START, ()) if start != CUT]  # of our family alone
+    own = {"age": scale.ages, START: starts, SIZE: sizes, TEACHER: teachers}
     return {**axes, **own, "count": possible, "gap": gaps}
 
 

@@ -15,6 +15,7 @@ from raydistill.planning.cell import (
     shortest,
     teacher_named,
 )
+from raydistill.pruning.cut_shape import is_larger
 from raydistill.specs.flops import equal_flops_share
 from raydistill.specs.locations import NONE
 from raydistill.specs.model import Model
@@ -33,6 +34,11 @@ class TaughtScale(Scale):
     def kd_share(self, count: int) -> float:
         """The share of the budget at which KD from that model costs as much as teacher-free."""
         return equal_flops_share(self.model, count, self.teacher)
+
+
+def fits_into_teacher(scale: Scale) -> bool:
+    """Whether a trial function sees a teacher of the scale that is smaller in no dimension."""
+    return isinstance(scale, TaughtScale) and not is_larger(scale.model, scale.teacher)
 
 
 def scales_of(

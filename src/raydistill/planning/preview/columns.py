@@ -8,6 +8,7 @@ from raydistill.distillation.loss_name import loss_file
 from raydistill.planning.axes.change import CELL_FIELDS, CHANGE, POINT, field_of
 from raydistill.planning.cell import (
     SIZE,
+    START,
     TEACHER,
     Cell,
     Value,
@@ -25,7 +26,7 @@ _REQUESTED = tuple(
     for field in fields(TrialRequest)
     if field.name not in ("location", "peak_lr", "settings")
 )
-_OF_TEACHERS = (SIZE, TEACHER, "start")  # by their axis: an anchor is named by its teacher too
+_OF_TEACHERS = (SIZE, TEACHER, START)  # by their axis: an anchor is named by its teacher too
 _ALWAYS = ("age", "count", "gap")  # columns that are shown even if they do not vary
 _USUAL = {"loss": TEACHER_FREE, "teacher": OWN, "order": ORDERS[0]}  # and these where they differ
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass, replace
 
 from raydistill.reports.results.cells import Measured, ReportCell
-from raydistill.specs.trial import FROM_BASE, TEACHER_FREE, Recipe
+from raydistill.specs.trial import TEACHER_FREE, TRAINED_STARTS, Recipe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -34,7 +34,7 @@ def control_key(cell: ReportCell, control: ReportCell) -> ControlKey | None:
     probed = cell.probed and control.probed
     own, other = (_schedule(of, cell, probed=probed) for of in (cell, control))
     budget, budget_of_control = (of.train.recipe.budget_tokens for of in (cell, control))
-    has_schedule = budget > 0 and cell.start == FROM_BASE
+    has_schedule = budget > 0 and cell.start in TRAINED_STARTS
     if own != other and (has_schedule or not cell.own_budget):
         return None
     return ControlKey(
