@@ -40,7 +40,7 @@ def test_up_to_thirty_times_the_interval_is_that_of_every_form_within_ten_in_bic
     near = [one for one in others if one.bic <= law.bic + 10]
     assert result.forms == ("line", *(one.form for one in near))
     assert "power" in result.forms
-    ends = [one.predict(place).interval for one in (law, *near)]
+    ends = [one.predict(dict.fromkeys(one.box, 4.8e8)).interval for one in (law, *near)]
     assert result.prediction.interval == (min(e[0] for e in ends), max(e[1] for e in ends))
     assert result.prediction.value == law.predict(place).value
     alone = predict(law, place, alternatives=())
@@ -53,10 +53,8 @@ def test_of_one_input_any_form_of_one_input_is_an_alternative(law):
     )
     gap = fit("capacity-gap", points)
     result = predict(gap, {"student_params": 4.8e8})
-    assert "power" in result.forms
-    assert "line" not in result.forms
-    at_x = predict(law, {"x": 4.8e8}).prediction
-    assert result.prediction.interval == pytest.approx(at_x.interval)
+    assert {"line", "power"} < set(result.forms)
+    assert result.prediction.interval[1] >= law.predict({"x": 4.8e8}).interval[1]
 
 
 def test_further_than_that_only_who_asks_gets_a_number(law):

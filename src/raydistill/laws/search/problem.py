@@ -45,18 +45,16 @@ class Problem:
             weights_Rn: how often each point counts in each fit, instead of once.
             huber: as in `solver.minimise`.
         """
-        root_Rn = None if weights_Rn is None else np.sqrt(weights_Rn)
 
         def residuals(z_RK: FloatArray, rows: Rows) -> FloatArray:
             outputs = self.outputs if outputs_Rn is None else outputs_Rn[rows]
-            r_Rn = self.form.evaluate(z_RK, self.inputs) - outputs
-            return cast(FloatArray, r_Rn if root_Rn is None else r_Rn * root_Rn[rows])
+            return cast(FloatArray, self.form.evaluate(z_RK, self.inputs) - outputs)
 
         def derivatives(z_RK: FloatArray, rows: Rows) -> FloatArray:
-            j_RnK = self.derivatives(z_RK)
-            return j_RnK if root_Rn is None else j_RnK * root_Rn[rows, :, None]
+            del rows
+            return self.derivatives(z_RK)
 
-        return minimise(residuals, derivatives, start_RK, huber=huber)
+        return minimise(residuals, derivatives, start_RK, weights_Rn=weights_Rn, huber=huber)
 
     def minimise_alone(self, start_K: FloatArray) -> tuple[FloatArray, float]:
         """One search by MINPACK, which goes on in a narrow valley for thousands of steps."""

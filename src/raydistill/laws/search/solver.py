@@ -4,7 +4,7 @@ Shapes: R fits, n residuals, K coefficients. Each row is a fit of its own, which
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ Residuals = Callable[[FloatArray, Rows], FloatArray]  # z (r, K) of those rows t
 Derivatives = Callable[[FloatArray, Rows], FloatArray]  # to (r, n, K)
 
 ITERATIONS = 300
+_CAUTIOUS, _BOLD = 1e-3, 1.0  # the first damping, of squares and of Huber's loss
 _COMPLEX_STEP = 1e-30  # a difference without cancellation: derivatives to the last digit
 _ENOUGH = 1e-22  # a step that lowers the cost by less than this share ends the search
 _ROUNDING = 1e-12  # or below this one, if it does not lower it at all
@@ -36,36 +37,43 @@ def minimise(
     derivatives: Derivatives,
     start_RK: FloatArray,
     *,
+    weights_Rn: FloatArray | None = None,
     huber: float = 0.0,
     iterations: int = ITERATIONS,
 ) -> Searches:
     """R searches.
 
     Args:
-        residuals: weighed already.
+        residuals: of rows.
         derivatives: of the residuals.
         start_RK: where each search begins.
+        weights_Rn: how often each residual counts; once by default.
         huber: beyond which a residual r counts `huber·(2|r| − huber)`, not r²; 0 is never.
         iterations: at most.
     """
     z_RK = start_RK.astype(np.float64)
     rows: Rows = np.arange(len(z_RK))
     with np.errstate(all="ignore"):
-        cost_R = _cost(residuals(z_RK, rows), huber)
-        damping_R = np.full(len(z_RK), 1e-3)
+        r_Rn = residuals(z_RK, rows)
+        weights_Rn = np.ones_like(r_Rn) if weights_Rn is None else weights_Rn
+        cost_R = _cost(r_Rn, weights_Rn, huber)
+        damping_R = np.full(len(z_RK), _BOLD if huber else _CAUTIOUS)
         rows = rows[np.isfinite(cost_R)]
         for _ in range(iterations):
             if not len(rows):
                 break
             step_RK, gain_R = _step(
-                residuals(z_RK[rows], rows), derivatives(z_RK[rows], rows), damping_R[rows], huber
+                r_Rn[rows], derivatives(z_RK[rows], rows), weights_Rn[rows], damping_R[rows], huber
             )
             there_RK = z_RK[rows] + step_RK
-            there_R = _cost(residuals(there_RK, rows), huber)
+            there_Rn = residuals(there_RK, rows)
+            there_R = _cost(there_Rn, weights_Rn[rows], huber)
             good = there_R <= cost_R[rows] * _SLACK
             still = (there_R >= cost_R[rows]) & (gain_R < _ROUNDING * cost_R[rows])
             done = ~(gain_R > _ENOUGH * cost_R[rows]) | (damping_R[rows] > _STUCK) | still
-            z_RK[rows[good]], cost_R[rows[good]] = there_RK[good], there_R[good]
+            better = rows[good]
+            z_RK[better], r_Rn[better] = there_RK[good], there_Rn[good]
+            cost_R[better] = there_R[good]
             damping_R[rows] *= np.where(good, 0.1, 8.0)
             rows = rows[~done]
     ended_R = np.isfinite(cost_R)
@@ -83,30 +91,44 @@ def complex_derivatives(function: Callable[[Any], Any], z_RK: FloatArray) -> Flo
     return np.stack(columns, axis=-1)
 
 
-def _cost(r_Rn: FloatArray, huber: float) -> FloatArray:
+def _cost(r_Rn: FloatArray, weights_Rn: FloatArray, huber: float) -> FloatArray:
     squares_Rn = r_Rn**2
     if huber:
-        beyond_Rn = huber * (2 * np.abs(r_Rn) - huber)
-        squares_Rn = np.where(np.abs(r_Rn) <= huber, squares_Rn, beyond_Rn)
-    cost_R = squares_Rn.sum(axis=1)
-    return cast(FloatArray, np.where(np.isfinite(cost_R), cost_R, np.inf))
+        size_Rn = np.abs(r_Rn)
+        squares_Rn = np.where(size_Rn <= huber, squares_Rn, huber * (2 * size_Rn - huber))
+    cost_R = np.einsum("rn,rn->r", squares_Rn, weights_Rn)
+    return np.where(np.isfinite(cost_R), cost_R, np.inf)
 
 
 def _step(
-    r_Rn: FloatArray, j_RnK: FloatArray, damping_R: FloatArray, huber: float
+    r_Rn: FloatArray,
+    j_RnK: FloatArray,
+    weights_Rn: FloatArray,
+    damping_R: FloatArray,
+    huber: float,
 ) -> tuple[FloatArray, FloatArray]:
-    """The damped step of each row, and by how much it should lower the cost."""
-    weighed_RnK = j_RnK
+    """The damped step of each row, and by how much it should lower the cost.
+
+    Of Huber's loss the residuals within `huber` alone have curvature (Madsen and Nielsen 1990);
+    what damps is the matrix of reweighted least squares, which is safe where they are too few.
+    """
+    pull_Rn, curvature_Rn = weights_Rn * r_Rn, weights_Rn
     if huber:
-        weighed_RnK = j_RnK * np.minimum(1, huber / np.maximum(np.abs(r_Rn), 1e-300))[:, :, None]
-    gradient_RK = np.einsum("rnk,rn->rk", weighed_RnK, r_Rn)
-    normal_RKK = np.swapaxes(weighed_RnK, 1, 2) @ j_RnK
-    scale_RK = np.sqrt(np.einsum("rkk->rk", normal_RKK))
+        size_Rn = np.abs(r_Rn)
+        reweighed_Rn = weights_Rn * np.minimum(1.0, huber / np.maximum(size_Rn, 1e-300))
+        pull_Rn, curvature_Rn = reweighed_Rn * r_Rn, weights_Rn * (size_Rn <= huber)
+    transposed_RKn = np.swapaxes(j_RnK, 1, 2)
+    gradient_RK = (transposed_RKn @ pull_Rn[:, :, None])[:, :, 0]
+    normal_RKK = (transposed_RKn * curvature_Rn[:, None, :]) @ j_RnK
+    safe_RKK = (transposed_RKn * reweighed_Rn[:, None, :]) @ j_RnK if huber else normal_RKK
+    scale_RK = np.sqrt(np.einsum("rkk->rk", safe_RKK))
     scale_RK[~(scale_RK > 0)] = 1.0  # a coefficient that nothing depends on stays
-    normal_RKK = normal_RKK / (scale_RK[:, :, None] * scale_RK[:, None, :])
-    normal_RKK[~np.isfinite(normal_RKK)] = 0.0
-    damped_RKK = normal_RKK + (damping_R[:, None, None] + 1e-15) * np.eye(j_RnK.shape[-1])
+    both_RKK = scale_RK[:, :, None] * scale_RK[:, None, :]
+    unit_KK = np.eye(j_RnK.shape[-1])
+    damper_RKK = safe_RKK / both_RKK if huber else unit_KK
+    damped_RKK = normal_RKK / both_RKK + damping_R[:, None, None] * damper_RKK
+    damped_RKK[~np.isfinite(damped_RKK)] = 0.0
     right_RK = np.nan_to_num(gradient_RK / scale_RK)
-    step_RK = -np.linalg.solve(damped_RKK, right_RK[:, :, None])[:, :, 0]
+    step_RK = -np.linalg.solve(damped_RKK + 1e-14 * unit_KK, right_RK[:, :, None])[:, :, 0]
     gain_R = -(step_RK * right_RK).sum(axis=1)
     return step_RK / scale_RK, gain_R
