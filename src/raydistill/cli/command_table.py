@@ -7,6 +7,7 @@ import argparse
 import pkgutil
 from dataclasses import KW_ONLY, dataclass
 
+from raydistill.cli.arguments import law_flags
 from raydistill.cli.arguments.own_parts import PARTS
 from raydistill.cli.arguments.parser import AddFlags, flag
 from raydistill.cli.arguments.storage import TRACKING
@@ -253,6 +254,24 @@ COMMANDS = (
         ),
         main="raydistill.cli.commands.check_cluster:check",
         storage=False,
+    ),
+    Command(
+        "law",
+        "laws that were fitted; fit: one of a table; capacity-gap: a student's teacher",
+        flags=(law_flags.JSON,),
+        main="raydistill.cli.commands.laws.listing:law",
+    ),
+    Command(
+        "law fit",
+        "fit a law to a table of runs",
+        flags=law_flags.FIT,
+        main="raydistill.cli.commands.laws.table_fit:fit_table",
+    ),
+    Command(
+        "law capacity-gap",
+        "which teacher for a student, by its size or under a budget",
+        flags=law_flags.CAPACITY_GAP,
+        main="raydistill.cli.commands.laws.capacity_gap:capacity_gap",
     ),
     Command(
         "doctor",

@@ -70,10 +70,13 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _add_command(commands: "argparse._SubParsersAction[Parser]", command: Command) -> None:
+    """Add a command; one of a group below the command of the group's name, if there is one."""
     first, *rest = command.name.split()
-    parser = commands.add_parser(first, help=command.help)
+    group: Parser | None = commands.choices.get(first)
+    parser = group or commands.add_parser(first, help=command.help)
     for word in rest:
-        parser = parser.add_subparsers(required=True, metavar=word).add_parser(word)
+        inner = _words_of(group) if group else parser.add_subparsers(required=True, metavar=word)
+        parser = inner.add_parser(word, help=command.help)
     parser.set_defaults(command=command, storage=None)
     for add_flags in command.flags:
         add_flags(parser)
@@ -81,3 +84,22 @@ def _add_command(commands: "argparse._SubParsersAction[Parser]", command: Comman
         STORAGE(parser)
         PARTS(parser)
     parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    if group:
+        _keep_given(parser, group)
+
+
+def _words_of(group: Parser) -> "argparse._SubParsersAction[Parser]":
+    """Where the further commands of a command are added."""
+    for action in group._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return action
+    return group.add_subparsers(title="commands")
+
+
+def _keep_given(parser: Parser, group: Parser) -> None:
+    """Let flags that stand before the second word hold: no default of `parser` replaces them."""
+    dests = {action.dest for action in group._actions}
+    for action in parser._actions:
+        if action.dest in dests:
+            action.default = argparse.SUPPRESS
+    parser._defaults.pop("storage")

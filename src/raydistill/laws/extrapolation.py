@@ -90,17 +90,10 @@ def predict(
     Raises:
         UsageError: if an input is missing or not positive, or the place is too far without `far`.
     """
+    notice = check_reach(fit, inputs, far=far)
     own = fit.predict(inputs)
-    beyond = own.factor_beyond
-    if beyond <= 1:
-        return Extrapolation(prediction=own, notice="", forms=(fit.form,))
-    notice = f"{beyond:.3g}× beyond the points ({_covered(fit)})"
-    if beyond <= NEAR:
+    if own.factor_beyond <= NEAR:
         return Extrapolation(prediction=own, notice=notice, forms=(fit.form,))
-    if beyond > FAR and not far:
-        raise UsageError(
-            f"{notice}: a law is used up to {FAR:g}×. Add points nearer to it, or ask with --far"
-        )
     others = alternative_fits(fit) if alternatives is None else alternatives
     near = [
         other
@@ -119,6 +112,23 @@ def predict(
     names = ", ".join(forms[1:]) or "no other form"
     notice += f": the interval is also that of forms within {BIC_MARGIN:g} in BIC ({names})"
     return Extrapolation(prediction=prediction, notice=notice, forms=forms)
+
+
+def check_reach(fit: Fit, inputs: Mapping[str, float], *, far: bool) -> str:
+    """How far a place is beyond the points, in words; empty within them.
+
+    Raises:
+        UsageError: if an input is missing, or the place is too far without `far`.
+    """
+    beyond = fit.factor_beyond(inputs)
+    if beyond <= 1:
+        return ""
+    notice = f"{beyond:.3g}× beyond the points ({_covered(fit)})"
+    if beyond > FAR and not far:
+        raise UsageError(
+            f"{notice}: a law is used up to {FAR:g}×. Add points nearer to it, or ask with --far"
+        )
+    return notice
 
 
 def _covered(fit: Fit) -> str:

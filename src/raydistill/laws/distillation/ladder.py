@@ -14,9 +14,12 @@ from raydistill.laws.fit import Fit
 from raydistill.laws.fitting import Objective, fit
 from raydistill.laws.forms.distillation import LADDER
 from raydistill.laws.points import Points
+from raydistill.laws.stored import save_fit
+from raydistill.storage.store import Store
 
 SURFACE = "chinchilla"
 NAME = "distillation"
+SURFACE_FILE = "surface.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +98,19 @@ def with_student_alone(taught: Points, alone: Points, surface: Fit | None) -> Po
         inputs=inputs, outputs=kept.outputs, names=kept.names, seeds=kept.seeds,
         excluded=kept.excluded,
     )  # fmt: skip
+
+
+def save_law(store: Store, law: DistillationFits) -> str:
+    """Keep the best rung, and the surface in one folder with it. Returns its id."""
+    fit_id = save_fit(store, law.rungs[0])
+    if law.surface is not None:
+        store.save(law.surface, "laws", fit_id, SURFACE_FILE)
+    return fit_id
+
+
+def stored_surface(store: Store, fit_id: str) -> Fit | None:
+    """The surface that was kept with a rung; None if there is none."""
+    return store.load(Fit, "laws", fit_id, SURFACE_FILE)
 
 
 def gap_inputs(
