@@ -16,6 +16,7 @@ from raydistill.laws.search.problem import Problem, prepare
 from raydistill.laws.search.profile import quantile
 
 Row = tuple[float, ...]
+HUBER = 1e-3  # δ of the sum of Huber losses of log residuals (Hoffmann et al. 2022, 3.3)
 ILL_CONDITIONED = 1e10  # of the information matrix
 
 
@@ -246,6 +247,7 @@ class Fit:
             noise=self.noise / scale,
             df=self.df,
             measured_nn=measured_nn,
+            huber=HUBER if self.objective == "huber" else 0.0,
         )
 
     def _unit(self, problem: Problem) -> float:

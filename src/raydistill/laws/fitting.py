@@ -14,7 +14,7 @@ import numpy as np
 
 from raydistill.core.errors import UsageError
 from raydistill.core.parts import FORM
-from raydistill.laws.fit import Estimate, Fit, Row, Starts, Table
+from raydistill.laws.fit import HUBER, Estimate, Fit, Row, Starts, Table
 from raydistill.laws.points import FloatArray, Points
 from raydistill.laws.search.intervals import Optimum, intervals
 from raydistill.laws.search.problem import Problem, prepare
@@ -22,7 +22,6 @@ from raydistill.laws.search.profile import influences
 from raydistill.specs.part_identity import part_identity
 
 Objective = Literal["least-squares", "huber"]
-HUBER = 1e-3  # δ of the sum of Huber losses of log residuals (Hoffmann et al. 2022, 3.3)
 AGREES = 1e-6  # by this share a start's cost may lie above the best one
 _GROUPS = 30  # at most, of sizes that are left out in turn
 _PLACES = 60  # the best ones, which are tried again without a size
@@ -42,6 +41,8 @@ def fit(form_name: str, points: Points, *, objective: Objective = "least-squares
         UsageError: if there is no such form, or there are too few points for it: what to add.
     """
     problem = prepare(form_name, points)
+    if objective == "huber" and problem.form.places:
+        raise UsageError(f"form {form_name!r} is fitted by least squares alone, not by {objective}")
     z_SK, cost_S = _searches(problem, objective)
     if not np.isfinite(cost_S).any():
         raise UsageError(f"form {form_name!r}: no search ended; are the inputs the right ones?")
@@ -91,6 +92,7 @@ def _told(
     optimum = Optimum(
         z_K=z_K,
         noise=math.sqrt(rss / df),
+        huber=HUBER if objective == "huber" else 0.0,
         df=df,
         measured_nn=None
         if measured_nn is None
@@ -116,7 +118,7 @@ def _told(
         r_squared=1
         - rss / max(float(((problem.outputs - problem.outputs.mean()) ** 2).sum()), 1e-300),
         **_criteria(rss, problem),
-        leave_one_size_out=_leave_one_size_out(problem, z_K, unit),
+        leave_one_size_out=_leave_one_size_out(problem, optimum, unit),
         condition=_condition(problem, z_K),
         starts=starts,
     )
@@ -189,7 +191,7 @@ def _criteria(rss: float, problem: Problem) -> Mapping[str, Any]:
     return {"aicc": aicc, "bic": fit_term + counted * math.log(n)}
 
 
-def _leave_one_size_out(problem: Problem, z_K: FloatArray, unit: float) -> float | None:
+def _leave_one_size_out(problem: Problem, optimum: Optimum, unit: float) -> float | None:
     """The error of each point where its size was left out; of many sizes, its neighbours too."""
     size_n = problem.inputs[problem.form.inputs[0]]
     groups = np.array_split(np.unique(size_n), _GROUPS)
@@ -197,7 +199,7 @@ def _leave_one_size_out(problem: Problem, z_K: FloatArray, unit: float) -> float
     sizes = min(len(np.unique(size_n[keep])) for keep in keep_Gn)
     if sizes < problem.form.least_sizes or keep_Gn.sum(axis=1).min() < problem.form.coefficients:
         return None
-    start_SK = z_K[None]
+    start_SK = optimum.z_K[None]
     if problem.form.places:
         start_SK = problem.form.starts(problem.inputs, problem.outputs)
         off_Sn = problem.form.evaluate(start_SK, problem.inputs) - problem.outputs
@@ -205,6 +207,7 @@ def _leave_one_size_out(problem: Problem, z_K: FloatArray, unit: float) -> float
     searches = problem.minimise(
         np.tile(start_SK, (len(keep_Gn), 1)),
         weights_Rn=np.repeat(keep_Gn, len(start_SK), axis=0).astype(np.float64),
+        huber=optimum.huber,
     )
     best_G = searches.cost_R.reshape(len(keep_Gn), -1).argmin(axis=1)
     z_GK = searches.z_RK[np.arange(len(keep_Gn)) * len(start_SK) + best_G]

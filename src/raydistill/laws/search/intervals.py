@@ -1,4 +1,6 @@
-"""95 % intervals of whatever a fit tells: by profile, widened by what the points' scatter lacks.
+"""95 % intervals of whatever a fit tells, widened by what the points' scatter lacks.
+
+They are by profile (`profile.py`, `places.py`), of Huber's losses by redrawn noise.
 
 The scatter of points about the law holds what is each run's own: its seed, and how far the law is
 from it. What all points share (they were measured on the same documents) it cannot hold. Where
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raydistill.laws.points import FloatArray
+from raydistill.laws.search.bootstrap import noise_ends
 from raydistill.laws.search.places import placed_ends
 from raydistill.laws.search.problem import Problem
 from raydistill.laws.search.profile import Quantities, influences, profile_ends, quantile
@@ -28,19 +31,27 @@ class Optimum:
         noise: the standard deviation of a point about the law.
         df: points less coefficients.
         measured_nn: the covariance of the points by resampling, or None.
+        huber: of the loss that was lowest there; 0 for squares.
     """
 
     z_K: FloatArray
     noise: float
     df: int
     measured_nn: FloatArray | None = None
+    huber: float = 0.0
 
 
 def intervals(problem: Problem, optimum: Optimum, quantities: Quantities) -> FloatArray:
     """Value, lower and upper end of each quantity, (3, Q); an end may be infinite."""
     rss = optimum.noise**2 * optimum.df
-    ends = placed_ends if problem.form.places else profile_ends
-    value_Q, low_Q, high_Q = ends(problem, optimum.z_K, rss, optimum.df, quantities)
+    z_K, df = optimum.z_K, optimum.df
+    if optimum.huber:
+        value_Q, low_Q, high_Q = noise_ends(
+            problem, z_K, optimum.noise, df, quantities, optimum.huber
+        )
+    else:
+        ends = placed_ends if problem.form.places else profile_ends
+        value_Q, low_Q, high_Q = ends(problem, z_K, rss, df, quantities)
     if optimum.measured_nn is not None and optimum.df > 0:
         influence_Qn = influences(problem, optimum.z_K, quantities)
         scatter_Q = optimum.noise * np.sqrt((influence_Qn**2).sum(axis=1))
