@@ -2,6 +2,9 @@
 
 import pytest
 
+from raydistill.core.units import B
+from raydistill.reports.sources.from_store import from_store
+from raydistill.storage.store import Store
 from support import sweeping
 
 SWEEPS = {
@@ -58,6 +61,16 @@ def test_a_sweep_runs_and_its_repetition_trains_nothing(name, calm, run_sweep):
     values = [tuple(run.data.params[column] for column in COLUMNS[name]) for run in cells]
     assert sorted(values) == sorted(EXPECTED[name])
     assert len(cells) == len({run.info.run_name for run in cells})
+
+
+def test_teachers_are_measured_though_no_student_starts_from_them(calm):
+    (report,) = from_store(Store(calm("capacity_gap")), ["capacity_gap"])
+    assert [(base.scale, base.age) for base in report.bases] == [
+        ("smoke", 80 * B),
+        ("smoke", 320 * B),
+    ]
+    younger, older = (base.scores.nll for base in report.bases)
+    assert younger > older
 
 
 @pytest.mark.soak

@@ -14,6 +14,7 @@ from raydistill.reports.figures.panels import draw_together
 from raydistill.reports.formats.all_formats import texts
 from raydistill.reports.formats.terminal import print_section
 from raydistill.reports.sweep_report import report_content
+from raydistill.specs.trial import CUT
 from raydistill.storage.store import Store
 from support.reported import FAILURE, cell, sweep
 from support.taught import AGES, SIZES, STUDENTS, gap_cells, gap_sweep, law, taught
@@ -142,12 +143,23 @@ def test_starts_are_apart():
     assert len(content.findings) == 4
 
 
+def test_a_teacher_of_the_students_own_size_cuts_nothing_and_is_on_no_curve():
+    cells = gap_cells(law(), STUDENTS[:2], TEACHERS[:5], start="cut", ages=AGES[1:])
+    cells = [dataclasses.replace(c, start=CUT) for c in cells]
+    content = report_content(gap_sweep(cells))
+    tiny = group(content).students[0]
+    assert [lesson.teacher for lesson in tiny.oldest] == [f"{name}@320B" for name in TEACHERS[1:5]]
+    assert "tiny by tiny@320B" in words(content)
+    assert "nothing is cut from a teacher of its own size" in words(content)
+    assert tiny.beside[OWN_SIZE].nats.value == pytest.approx(0.022, abs=0.005)
+
+
 def test_a_failed_lesson_is_left_out_and_said_to_be():
     cells = gap_cells(law(), STUDENTS[:2])
     lost = next(c for c in cells if c.values["teacher"] == "giant@320B" and c.train.seed == 2)
     cells = [dataclasses.replace(c, outcome=FAILURE) if c is lost else c for c in cells]
     content = report_content(gap_sweep(cells))
-    assert "Left out: tiny by giant@320B, data seed 2: failed in training" in words(content)
+    assert "In no fit: tiny by giant@320B, data seed 2: failed in training" in words(content)
     assert len(group(content).students[0].oldest) == len(TEACHERS)
 
 
@@ -156,7 +168,7 @@ def test_a_student_with_one_teacher_has_no_curve():
     assert report_content(gap_sweep(cells)).findings == ()
     more = gap_cells(law(), ("small",))
     content = report_content(gap_sweep([*cells, *more]))
-    assert "Left out: tiny: fewer than two teachers finished." in words(content)
+    assert "In no fit: tiny: fewer than two teachers finished" in words(content)
 
 
 def test_the_order_of_cells_does_not_matter(planted):
@@ -206,7 +218,8 @@ def test_fits_are_kept_with_the_trials_that_they_rest_on(planted, tmp_path):
     assert [fit.form for fit in minima] == ["minimum"] * len(STUDENTS)
     ids = {cell.trial_id for cell in planted.report.cells}
     names = {name for fit in minima for name in fit.table.names}
-    assert {trial_id for name in names for trial_id in name.split()} <= ids
+    assert {trial_id for name in names for trial_id in name.rpartition(": ")[2].split()} <= ids
+    assert minima[0].table.names[0].startswith("tiny by tiny@320B: ")
     assert {one.reason for fit in minima for one in fit.excluded} >= {"a younger teacher"}
     assert line.form == "capacity-gap"
     assert line.table.names[0] == "tiny, start own"
@@ -220,7 +233,7 @@ def test_a_student_without_a_minimum_is_excluded_from_the_line_with_its_reason()
     (excluded,) = line.excluded
     assert (excluded.name, excluded.reason) == (
         "giant, start own",
-        "the largest teacher is the best",
+        "the largest teacher has the lowest loss",
     )
 
 

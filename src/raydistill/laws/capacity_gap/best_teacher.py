@@ -139,7 +139,7 @@ def _outside(losses_RN: FloatArray, minimum: Minimum | None) -> str:
     """Why a minimum is not interior; empty if it is."""
     best = int(np.argmin(losses_RN[0]))
     if best in (0, losses_RN.shape[1] - 1):
-        return f"the {'largest' if best else 'smallest'} teacher is the best"
+        return f"the {'largest' if best else 'smallest'} teacher has the lowest loss"
     if minimum is None:
         return f"fewer than three teachers within ±{WINDOW:g}× of the best"
     teacher = estimate_of(minimum.teacher_R)

@@ -29,7 +29,8 @@ from raydistill.specs.results import TrialFailure
 
 LARGEST, OWN_SIZE = "the largest teacher", "a teacher of its own size"
 FREE, EQUAL_FLOPS = "no teacher, equal tokens", "no teacher, equal FLOPs"
-FEW_TEACHERS = "fewer than two teachers finished"
+FEW_TEACHERS = "fewer than two teachers finished on the same data seed"
+UNCUT = "nothing is cut from a teacher of its own size"
 BESIDE = (LARGEST, OWN_SIZE, FREE, EQUAL_FLOPS)
 
 
@@ -136,9 +137,9 @@ def _group(group: TaughtGroup, teacher_losses: Mapping[str, float]) -> GroupFind
             for of in compared
         ),
         law=law,
-        law_of_blocks=capacity_gap([_of_blocks(of) for of in compared]),
+        law_of_blocks=capacity_gap([_of_blocks(of) for of in compared if of.student.blocks > 0]),
         size_or_loss=_size_or_loss([of.student for of in compared], teacher_losses),
-        left_out=few | dict(_failures(group)),
+        left_out=few | dict(_left_out(group)),
     )
 
 
@@ -155,7 +156,7 @@ class _Compared:
 def _compared(student: Student, bootstrap: PairedBootstrap) -> _Compared | None:
     finished = [lesson for lesson in student.lessons if lesson.runs]
     seeds = sorted(set.intersection(*(set(of.runs) for of in finished))) if finished else []
-    oldest = tuple({lesson.model: lesson for lesson in finished}.values())  # the last of each
+    oldest = _oldest(finished)
     if len(oldest) < 2 or not seeds:
         return None
     losses_R = {
@@ -177,6 +178,11 @@ def _compared(student: Student, bootstrap: PairedBootstrap) -> _Compared | None:
     return _Compared(student=student, losses=losses, oldest=oldest, curve=curve)
 
 
+def _oldest(finished: Sequence[Lesson]) -> tuple[Lesson, ...]:
+    """The last lesson of each size of teacher, but that which cuts nothing: a start of its own."""
+    return tuple({of.model: of for of in finished if not of.is_uncut}.values())
+
+
 def _of_blocks(of: _Compared) -> TeacherCurve:
     blocks_N = np.array([float(lesson.teacher_blocks) for lesson in of.oldest])
     return replace(of.curve, size=float(of.student.blocks), sizes_N=blocks_N)
@@ -188,9 +194,11 @@ def _runs(group: TaughtGroup) -> Iterator[DocumentScores]:
             yield from lesson.runs.values()
 
 
-def _failures(group: TaughtGroup) -> Iterator[tuple[str, str]]:
+def _left_out(group: TaughtGroup) -> Iterator[tuple[str, str]]:
     for student in group.students:
         for lesson in student.lessons:
+            if lesson.is_uncut:
+                yield f"{student.name} by {lesson.teacher}", UNCUT
             for cell in lesson.cells:
                 if isinstance(cell.outcome, TrialFailure):
                     name = f"{student.name} by {lesson.teacher}, data seed {cell.train.seed}"
@@ -201,10 +209,10 @@ def _beside(compared: Sequence[_Compared]) -> Iterator[tuple[str, tuple[Losses, 
     """What is compared with each student's best teacher."""
     for of in compared:
         student, best = of.student, of.oldest[of.curve.best]
-        own_size = [lesson.runs for lesson in of.oldest if lesson.teacher_size == student.size]
+        own_size = [of.runs for of in student.lessons if of.teacher_size == student.size]
         others: dict[str, Runs] = {
             LARGEST: of.oldest[-1].runs,
-            OWN_SIZE: own_size[0] if own_size else {},
+            OWN_SIZE: own_size[-1] if own_size else {},
             FREE: student.free,
             EQUAL_FLOPS: student.equal_flops.get(best.teacher, {}),
         }

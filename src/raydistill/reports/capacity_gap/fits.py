@@ -1,6 +1,6 @@
 """The fits behind a law of capacity gap, as a storage keeps them (`laws/stored.py`)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from raydistill.core.errors import UsageError
@@ -10,11 +10,12 @@ from raydistill.laws.fitting import fit
 from raydistill.laws.minima import fit_minimum
 from raydistill.laws.points import Exclusion, Points
 from raydistill.reports.capacity_gap.findings import (
+    UNCUT,
     CapacityGapFindings,
     GroupFindings,
     StudentFindings,
 )
-from raydistill.reports.results.cells import ReportCell
+from raydistill.reports.capacity_gap.students import Lesson
 
 
 def fits(findings: CapacityGapFindings) -> Iterator[Fit]:
@@ -37,26 +38,32 @@ def fits(findings: CapacityGapFindings) -> Iterator[Fit]:
 
 
 def _trials(of: StudentFindings) -> Points:
-    """A student's losses by its teachers' sizes; each point is named by its trials."""
-    names = [lesson.teacher for lesson in of.oldest]
+    """A student's losses by its teachers' sizes; each point is named with its trials.
+
+    Without resamples, as in `law_points`.
+    """
+    on_curve = [lesson.teacher for lesson in of.oldest]
     return Points(
         inputs={"x": of.curve.sizes_N},
         outputs=of.curve.losses_RN[0],
-        names=tuple(_ids(lesson.cells) for lesson in of.oldest),
+        names=tuple(_name(of, lesson) for lesson in of.oldest),
         excluded=tuple(
-            Exclusion(
-                name=_ids(lesson.cells),
-                reason="a younger teacher" if lesson.runs else "no trial was finished",
-            )
+            Exclusion(name=_name(of, lesson), reason=_why_not(lesson))
             for lesson in of.student.lessons
-            if lesson.teacher not in names
+            if lesson.teacher not in on_curve
         ),
-        samples_RN=of.curve.losses_RN,
     )
 
 
-def _ids(cells: Sequence[ReportCell]) -> str:
-    return " ".join(cell.trial_id for cell in cells)
+def _name(of: StudentFindings, lesson: Lesson) -> str:
+    trials = " ".join(cell.trial_id for cell in lesson.cells)
+    return f"{of.student.name} by {lesson.teacher}: {trials}"
+
+
+def _why_not(lesson: Lesson) -> str:
+    if lesson.is_uncut:
+        return UNCUT
+    return "a younger teacher" if lesson.runs else "no trial was finished"
 
 
 def _students(group: GroupFindings) -> Points:

@@ -34,8 +34,16 @@ def sentences(group: GroupFindings, *, small_scale: bool) -> tuple[str, ...]:
         *_published(group.law),
         *_anchors(group.students),
         _size_or_loss(group),
-        *(f"Left out: {name}: {reason}." for name, reason in group.left_out.items()),
+        *_left_out(group),
     )
+
+
+def _left_out(group: GroupFindings) -> Iterator[str]:
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in group.left_out.items():
+        by_reason.setdefault(reason, []).append(name)
+    for reason, names in by_reason.items():
+        yield f"In no fit: {', '.join(names)}: {reason}."
 
 
 def _verdict(law: CapacityGap) -> str:
@@ -59,8 +67,8 @@ def _what_decides(law: CapacityGap) -> str:
         cures = [
             cure
             for words, cure in (
-                ("the largest teacher is", "larger teachers"),
-                ("the smallest teacher is", "smaller teachers"),
+                ("the largest teacher has", "larger teachers"),
+                ("the smallest teacher has", "smaller teachers"),
                 ("fewer than three", "teachers nearer to each other in size"),
                 ("the interval", "more data seeds"),
             )

@@ -13,7 +13,7 @@ from raydistill.planning.cell import SIZE, TEACHER, compares_teachers
 from raydistill.reports.results.cells import Measured, ReportCell, SweepReport
 from raydistill.specs.flops import parameters
 from raydistill.specs.locations import NONE
-from raydistill.specs.trial import OWN
+from raydistill.specs.trial import CUT, OWN
 
 START, LOSS = "start", "loss"
 _CROSSED = (SIZE, TEACHER, START, LOSS, "seed", "budget")
@@ -35,6 +35,12 @@ class Lesson:
     def runs(self) -> Runs:
         """What was measured, by data seed."""
         return runs_of(self.cells)
+
+    @property
+    def is_uncut(self) -> bool:
+        """Whether the student is "cut" from a teacher of its own size: it is then all of it."""
+        cell = self.cells[0]
+        return cell.start == CUT and self.teacher_size == cell.num_params
 
     @property
     def model(self) -> str:
