@@ -124,7 +124,24 @@ def test_what_all_points_share_widens_the_level_and_not_the_slope():
     assert slope.high == pytest.approx(alone.parameters["slope"].high)
     t = student.ppf(0.975, 6)
     width = np.hypot(alone.parameters["intercept"].high - intercept.value, t * shared.std())
-    assert intercept.high - intercept.value == pytest.approx(width, rel=1e-3)
+    assert intercept.high - intercept.value == pytest.approx(width, rel=0.03)
+
+
+def test_means_over_two_seeds_have_intervals_of_use():
+    """Their resamples have tails without a variance (`PairedBootstrap.over_seeds`)."""
+    x, rng = np.array([1.0, 2, 4, 8, 16]), np.random.default_rng(0)
+    held, widths = [], []
+    for _ in range(60):
+        seeds_SN = 0.05 * rng.standard_normal((2, 5))
+        half_N = (seeds_SN[0] - seeds_SN[1]) / 2
+        steps_R1 = rng.choice([-1.0, 0, 0, 1], (400, 1)) * np.sqrt(2 / rng.chisquare(1, (400, 1)))
+        outputs = 2 * x + 1 + seeds_SN.mean(axis=0)
+        samples_RN = outputs + np.vstack([np.zeros(5), steps_R1 * half_N])
+        slope = fit("line", points_of(x, outputs, samples_RN=samples_RN)).parameters["slope"]
+        held.append(slope.low < 2 < slope.high)
+        widths.append(slope.high - slope.low)
+    assert np.mean(held) > 0.9
+    assert np.median(widths) < 0.1
 
 
 @pytest.mark.parametrize(

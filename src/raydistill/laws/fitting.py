@@ -125,11 +125,18 @@ def _told(
 
 
 def _measured(points: Points, log: bool) -> FloatArray | None:
-    """The covariance of the responses by resampling, in the order given."""
+    """The covariance of the responses by resampling, in the order given.
+
+    Means over two seeds are resampled with tails that have no variance, so a resample further out
+    than 97.5 % of them counts as one there: its ends at 95 % are then about those of the tails.
+    """
     if points.samples_RN is None:
         return None
-    samples_RN = points.samples_RN[1:]
-    covariance_NN: FloatArray = np.cov(np.log(samples_RN) if log else samples_RN, rowvar=False)
+    samples_RN = np.log(points.samples_RN) if log else points.samples_RN
+    away_RN = samples_RN[1:] - samples_RN[0]
+    far_R = np.sqrt((away_RN**2).sum(axis=1))
+    away_RN *= np.minimum(1.0, np.quantile(far_R, 0.975) / np.maximum(far_R, 1e-300))[:, None]
+    covariance_NN: FloatArray = away_RN.T @ away_RN / len(away_RN)
     return covariance_NN
 
 
