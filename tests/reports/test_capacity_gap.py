@@ -47,8 +47,8 @@ def group(content, index=0):
     return content.capacity_gap.groups[index]
 
 
-def row(content, student):
-    section = content.findings[0]
+def row(content, student, table=0):
+    section = content.findings[table]
     (found,) = (row for row in section.rows if row[0] == student)
     return dict(zip(section.headers, found, strict=True))
 
@@ -74,13 +74,13 @@ def test_each_student_has_its_minimum_and_its_best_set(planted):
     tiny = row(planted, "tiny")
     assert tiny["parameters"] == "100K"
     assert tiny["T*, parameters"].startswith(("19", "20"))
-    assert tiny["not told apart from the best"] == "small@320B"
-    assert tiny["T* at ±8×, shift"].endswith(" %")
-    assert tiny["T* by our line"].startswith(("19", "20"))
+    assert tiny["not told apart from the best"] == "small"
+    assert tiny["at ±8×, shift"].endswith(" %")
+    assert tiny["by our line"].startswith(("19", "20"))
 
 
 def test_below_its_zero_the_published_line_has_no_teacher(planted):
-    assert row(planted, "tiny")["T* as published"] == "–"
+    assert row(planted, "tiny")["as published"] == "–"
     assert "can be neither confirmed nor contradicted here" in words(planted)
 
 
@@ -91,7 +91,7 @@ def test_what_stands_beside_the_best_teacher_is_paired_with_it(planted):
     assert beside[FREE].nats.value == pytest.approx(0.1, abs=0.005)
     assert beside[EQUAL_FLOPS].nats.value == pytest.approx(0.05, abs=0.005)
     assert {excess.sign for excess in beside.values()} == {1}
-    assert row(planted, "tiny")[LARGEST].endswith("!")
+    assert row(planted, "tiny", 1)[LARGEST].endswith("!")
 
 
 def test_a_teacher_that_is_too_large_hurts_as_in_the_paper(planted):
@@ -113,11 +113,20 @@ def test_the_largest_teacher_as_the_best_contradicts_the_paper(growing):
     )
     assert "Unlike the paper (a teacher that is too large hurts)" in words(growing)
     assert row(growing, "tiny")["T*, parameters"].startswith("(2.4M")
-    assert row(growing, "tiny")["T* by our line"] == "–"
+    assert row(growing, "tiny")["by our line"] == "–"
+
+
+def test_a_best_set_of_all_is_a_count():
+    content = report_content(gap_sweep(gap_cells(law(bend=0), STUDENTS[:1])))
+    assert row(content, "tiny")["not told apart from the best"] == f"all {len(TEACHERS)}"
+
+
+def test_the_lead_sentence_is_on_teachers(planted):
+    assert planted.table.warnings[0].endswith("do not choose teachers for a large model from this.")
 
 
 def test_losses_stand_by_teacher_and_age_beside_the_teachers_own(planted):
-    section = planted.findings[1]
+    section = planted.findings[2]
     assert [line[0] for line in section.rows[:3]] == ["tiny@80B", "tiny@320B", "small@80B"]
     assert section.headers[3:] == STUDENTS
     assert section.rows[0][2] == "3.565"
@@ -140,7 +149,7 @@ def test_starts_are_apart():
     content = report_content(gap_sweep(cells))
     assert [g.name for g in content.capacity_gap.groups] == ["own", "scratch"]
     assert [g.law.verdict for g in content.capacity_gap.groups] == ["trend", "not supported"]
-    assert len(content.findings) == 4
+    assert len(content.findings) == 6
 
 
 def test_a_teacher_of_the_students_own_size_cuts_nothing_and_is_on_no_curve():
@@ -168,7 +177,7 @@ def test_a_student_with_one_teacher_has_no_curve():
     assert report_content(gap_sweep(cells)).findings == ()
     more = gap_cells(law(), ("small",))
     content = report_content(gap_sweep([*cells, *more]))
-    assert "In no fit: tiny: fewer than two teachers finished" in words(content)
+    assert "In no fit: tiny: fewer than two teachers to compare" in words(content)
 
 
 def test_the_order_of_cells_does_not_matter(planted):
@@ -205,7 +214,10 @@ def test_the_figure_has_curves_losses_and_the_line(planted, growing):
     assert curves.get_xscale() == line.get_yscale() == "log"
     assert [text.get_text() for text in curves.get_legend().get_texts()] == list(STUDENTS)
     assert by_loss.get_xlabel() == "teacher, nats per token"
-    assert line.get_title(loc="left") == "law"
+    assert line.get_title(loc="left") == "start own: law"
+    two = gap_cells(law(), STUDENTS[:1], TEACHERS[:2], ages=AGES[1:])
+    pictures = {picture.name: picture for picture in report_content(gap_sweep(two)).pictures}
+    assert len(draw_together(pictures["capacity-gap"]).axes) == 1
     pictures = {picture.name: picture for picture in growing.pictures}
     assert draw_together(pictures["capacity-gap"]).axes[2].get_legend() is None
 

@@ -29,7 +29,7 @@ from raydistill.specs.results import TrialFailure
 
 LARGEST, OWN_SIZE = "the largest teacher", "a teacher of its own size"
 FREE, EQUAL_FLOPS = "no teacher, equal tokens", "no teacher, equal FLOPs"
-FEW_TEACHERS = "fewer than two teachers finished on the same data seed"
+FEW_TEACHERS = "fewer than two teachers to compare on one data seed"
 UNCUT = "nothing is cut from a teacher of its own size"
 BESIDE = (LARGEST, OWN_SIZE, FREE, EQUAL_FLOPS)
 

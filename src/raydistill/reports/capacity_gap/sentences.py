@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from raydistill.core.units import format_tokens
 from raydistill.laws.capacity_gap.best_teacher import LEVEL
 from raydistill.laws.capacity_gap.verdict import LAW_STUDENTS, CapacityGap
 from raydistill.laws.fit import Estimate as LawEstimate
@@ -102,7 +103,7 @@ def _line(law: CapacityGap) -> Iterator[str]:
     assert law.null_p is not None
     yield (
         f"T* = a·S + b through {len(law.interior)} interior minima: a {_with_range(law.slope)}, b "
-        f"{_with_range(law.intercept)} parameters, exponent {_with_range(law.exponent)}. Teachers "
+        f"{_rounded_range(law.intercept)} parameters, exponent {_with_range(law.exponent)}. Teachers "
         f"drawn at random from those tried lie on a line as well with p = {law.null_p:.2g}."
     )
 
@@ -117,8 +118,21 @@ def _without_embeddings(group: GroupFindings) -> Iterator[str]:
         )
 
 
+def rounded(params: float) -> str:
+    """A count of parameters in three digits.
+
+    >>> rounded(294_912), rounded(1_234_567_890)
+    ('295K', '1.23B')
+    """
+    return format_tokens(round(float(f"{params:.3g}")))
+
+
 def _with_range(of: LawEstimate) -> str:
     return f"{of.value:.3g} [{of.low:.3g} {of.high:.3g}]"
+
+
+def _rounded_range(of: LawEstimate) -> str:
+    return f"{rounded(of.value)} [{rounded(of.low)} {rounded(of.high)}]"
 
 
 def _larger_hurts(students: Sequence[StudentFindings]) -> Iterator[str]:
@@ -169,7 +183,7 @@ def _anchors(students: Sequence[StudentFindings]) -> Iterator[str]:
             for of, words in ((1, "below it"), (-1, "above it"), (0, "not told apart from it"))
         ]
         parts = [f"{words} for {joined(names)}" for words, names in groups if names]
-        yield f"Against {what} the best teacher's student ends {'; '.join(parts)} ({TEST})."
+        yield f"Against {what} the best teacher's student ends {'; '.join(parts)}."
 
 
 def _size_or_loss(group: GroupFindings) -> str:

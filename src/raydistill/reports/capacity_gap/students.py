@@ -13,9 +13,10 @@ from raydistill.planning.cell import SIZE, TEACHER, compares_teachers
 from raydistill.reports.results.cells import Measured, ReportCell, SweepReport
 from raydistill.specs.flops import parameters
 from raydistill.specs.locations import NONE
-from raydistill.specs.trial import CUT, OWN
+from raydistill.specs.trial import CUT, OWN, SCRATCH
 
 START, LOSS = "start", "loss"
+_STARTS = (OWN, CUT, SCRATCH)  # in the order of METHOD 8
 _CROSSED = (SIZE, TEACHER, START, LOSS, "seed", "budget")
 
 
@@ -107,7 +108,7 @@ def taught_students(report: SweepReport) -> TaughtStudents:
     return TaughtStudents(
         groups=tuple(
             TaughtGroup(name=_name(taught[0], losses), students=_students(taught, free))
-            for taught in groups.values()
+            for taught in sorted(groups.values(), key=_start_order)
         ),
         teachers={f"{base.scale}@{format_age(base.age)}": base.documents for base in report.bases},
     )
@@ -120,6 +121,11 @@ def runs_of(cells: Sequence[ReportCell]) -> Runs:
         for cell in cells
         if isinstance(cell.outcome, Measured)
     }
+
+
+def _start_order(taught: Sequence[ReportCell]) -> int:
+    start = str(taught[0].values.get(START, OWN))
+    return _STARTS.index(start) if start in _STARTS else len(_STARTS)
 
 
 def _setting(cell: ReportCell) -> tuple[object, ...]:

@@ -14,7 +14,7 @@ from raydistill.reports.capacity_gap.findings import (
     GroupFindings,
     StudentFindings,
 )
-from raydistill.reports.capacity_gap.sentences import sentences
+from raydistill.reports.capacity_gap.sentences import rounded, sentences
 from raydistill.reports.tables.footnotes import BEST
 from raydistill.reports.tables.grids import ABSENT, Section, with_interval
 
@@ -22,12 +22,13 @@ NUMBERS = "capacity-gap.csv"  # the file of `numbers`
 
 
 def capacity_gap_tables(findings: CapacityGapFindings, *, small_scale: bool) -> list[Section]:
-    """Two tables for each way to begin: the best teachers with the verdict, and every loss."""
+    """For each way to begin: the best teachers with the verdict, what stands beside, every loss."""
     return [
         table
         for group in findings.groups
         for table in (
             _best_teachers(group, small_scale=small_scale),
+            _beside(group),
             _losses(group, findings),
         )
     ]
@@ -36,32 +37,45 @@ def capacity_gap_tables(findings: CapacityGapFindings, *, small_scale: bool) -> 
 def _best_teachers(group: GroupFindings, *, small_scale: bool) -> Section:
     return Section(
         title=f"Law of capacity gap, start {group.name}: {group.law.verdict}. The best teacher T* "
-        f"of each student, by a parabola in log size within ±{WINDOW:g}× of the best one tried; "
-        "then nats per token above the best one; ! told apart from it (Holm, 5 %)",
+        f"of each student, by a parabola in log size within ±{WINDOW:g}×; in brackets where it is "
+        "not between the teachers tried",
         headers=(
             *("student", "parameters", "not told apart from the best", "T*, parameters"),
-            *(f"T* at ±{window:g}×, shift" for window in OTHER_WINDOWS),
-            *("T* by our line", "T* as published"),
-            *BESIDE,
+            *(f"at ±{window:g}×, shift" for window in OTHER_WINDOWS),
+            *("by our line", "as published"),
         ),
-        rows=tuple(_row(of, group) for of in group.students),
+        rows=tuple(
+            (
+                of.student.name,
+                format_tokens(of.student.size),
+                _tied(of),
+                _minimum(of.minimum),
+                *(_shift(of.minimum.shifts[window]) for window in OTHER_WINDOWS),
+                _teacher(group.law.teacher(of.student.size)),
+                _teacher(CAPACITY_GAP.teacher_params(of.student.size)),
+            )
+            for of in group.students
+        ),
         words=sentences(group, small_scale=small_scale),
     )
 
 
-def _row(of: StudentFindings, group: GroupFindings) -> tuple[str, ...]:
-    size = of.student.size
-    ties = [lesson.teacher for lesson in of.oldest if lesson.teacher in of.tied]
-    return (
-        of.student.name,
-        format_tokens(size),
-        ", ".join(ties),
-        _minimum(of.minimum),
-        *(_shift(of.minimum.shifts[window]) for window in OTHER_WINDOWS),
-        _teacher(group.law.teacher(size)),
-        _teacher(CAPACITY_GAP.teacher_params(size)),
-        *(_above(of, what) for what in BESIDE),
+def _beside(group: GroupFindings) -> Section:
+    return Section(
+        title="Nats per token above the best teacher of each student, start "
+        f"{group.name}; ! told apart from it (Holm, 5 %)",
+        headers=("student", "its best teacher", *BESIDE),
+        rows=tuple(
+            (of.student.name, of.best.teacher, *(_above(of, what) for what in BESIDE))
+            for of in group.students
+        ),
     )
+
+
+def _tied(of: StudentFindings) -> str:
+    """The models of the best set; how many, where that is all."""
+    models = [lesson.model for lesson in of.oldest if lesson.teacher in of.tied]
+    return f"all {len(models)}" if len(models) == len(of.oldest) else ", ".join(models)
 
 
 def _minimum(minimum: BestTeacher) -> str:
@@ -75,21 +89,12 @@ def _minimum(minimum: BestTeacher) -> str:
     return text if minimum.is_interior else f"({text})"
 
 
-def rounded(params: float) -> str:
-    """A count of parameters in three digits.
-
-    >>> rounded(294_912), rounded(1_234_567_890)
-    ('295K', '1.23B')
-    """
-    return format_tokens(round(float(f"{params:.3g}")))
-
-
 def _teacher(params: float | None) -> str:
     return ABSENT if params is None or params <= 0 else rounded(params)
 
 
 def _shift(share: float) -> str:
-    return ABSENT if math.isnan(share) else f"{100 * share + 0.0:+.1f} %"
+    return ABSENT if math.isnan(share) else f"{round(100 * share, 1) + 0.0:+.1f} %"
 
 
 def _above(of: StudentFindings, what: str) -> str:

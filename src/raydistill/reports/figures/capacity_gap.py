@@ -1,17 +1,15 @@
 """Students by their teachers: loss over the teacher's size and loss, and T* over S."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from raydistill.laws.capacity_gap.best_teacher import BestTeacher
-from raydistill.laws.capacity_gap.verdict import CapacityGap
 from raydistill.laws.published import CAPACITY_GAP
 from raydistill.reports.capacity_gap.findings import (
     CapacityGapFindings,
     GroupFindings,
-    StudentFindings,
 )
 from raydistill.reports.figures.panels import (
     COLOURS,
@@ -31,7 +29,7 @@ def capacity_gap_figure(findings: CapacityGapFindings) -> PanelFigure:
     """Three panels for each way to begin; the last two where there is something to draw."""
     panels: list[Panel] = []
     for group in findings.groups:
-        panels += [_curves(group), *_by_loss(group, findings), _best_teachers(group)]
+        panels += [_curves(group), *_by_loss(group, findings), *_best_teachers(group)]
     return PanelFigure(
         name="capacity-gap",
         caption="Students by their teachers. Held-out loss over the teacher's size, with its "
@@ -71,9 +69,13 @@ def _draw_curves(axes: "Axes", group: GroupFindings) -> None:
 
 
 def _by_loss(group: GroupFindings, findings: CapacityGapFindings) -> list[Panel]:
-    """The student's loss over its teacher's, where that was measured; a line an age would cross."""
+    """The student's loss over its teacher's; nothing of one age a size, which says no more."""
     known = findings.teacher_losses
-    if not any(lesson.teacher in known for of in group.students for lesson in of.student.lessons):
+    lessons = {
+        lesson.teacher: lesson.model for of in group.students for lesson in of.student.lessons
+    }
+    measured = [model for teacher, model in lessons.items() if teacher in known]
+    if len(measured) == len(set(measured)):
         return []
     return [
         Panel(
@@ -101,17 +103,20 @@ def _draw_by_loss(axes: "Axes", group: GroupFindings, known: Mapping[str, float]
     _finish(axes, group, ("teacher, nats per token", "student, nats per token"))
 
 
-def _best_teachers(group: GroupFindings) -> Panel:
-    return Panel(
-        alt=f"best teacher over the student's size, start {group.name}: {group.law.verdict}",
-        draw=lambda axes: _draw_best_teachers(axes, group.law, group.students),
-        height=3.6,
-    )
+def _best_teachers(group: GroupFindings) -> list[Panel]:
+    if all(of.minimum.teacher is None for of in group.students):
+        return []
+    return [
+        Panel(
+            alt=f"best teacher over the student's size, start {group.name}: {group.law.verdict}",
+            draw=lambda axes: _draw_best_teachers(axes, group),
+            height=3.6,
+        )
+    ]
 
 
-def _draw_best_teachers(
-    axes: "Axes", law: CapacityGap, students: Sequence[StudentFindings]
-) -> None:
+def _draw_best_teachers(axes: "Axes", group: GroupFindings) -> None:
+    law, students = group.law, group.students
     for of in students:
         tried = of.curve.sizes_N
         axes.plot([of.student.size] * len(tried), tried, "_", color=GREY, markersize=8)
@@ -128,7 +133,7 @@ def _draw_best_teachers(
     axes.set_yscale("log")
     axes.set_xlabel("student S, parameters")
     axes.set_ylabel("best teacher T*, parameters")
-    axes.set_title(f"{law.verdict}", loc="left", fontsize=NORMAL)
+    axes.set_title(f"start {group.name}: {law.verdict}", loc="left", fontsize=NORMAL)
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=SMALL, frameon=False)

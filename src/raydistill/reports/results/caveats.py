@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from raydistill.core.units import format_tokens
 from raydistill.evaluation.bootstrap import MIN_DOCUMENTS
+from raydistill.planning.cell import compares_teachers
 from raydistill.reports.results.blocks import RowBlock
 from raydistill.reports.results.cells import Measured, ReportCell, SweepReport
 from raydistill.reports.results.common_tasks import TableTasks, constant_answers, first_look
@@ -18,8 +19,9 @@ def warnings(report: SweepReport, blocks: Sequence[RowBlock], tasks: TableTasks)
     """The limits of a table, the gravest first."""
     limits = []
     if report.small_scale:
+        chosen = "teachers" if any(compares_teachers(c.values) for c in report.cells) else "layers"
         limits.append(
-            "Mechanics at a small scale: do not choose layers for a large model from this."
+            f"Mechanics at a small scale: do not choose {chosen} for a large model from this."
         )
     if mark := first_look(report):
         limits.append(
