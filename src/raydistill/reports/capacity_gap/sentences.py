@@ -19,9 +19,7 @@ from raydistill.reports.results.agreement import TEST, verdict
 from raydistill.reports.results.caveats import joined
 
 PUBLISHED = "T* ≈ 2.498·S − 11.498M, Zhang et al. 2023"
-FROM_PARAMS = (
-    -CAPACITY_GAP.intercept / CAPACITY_GAP.slope
-)  # below it the published line is negative
+FROM_PARAMS = CAPACITY_GAP.student_params(0)  # below it the published line is negative
 
 
 def sentences(group: GroupFindings, *, small_scale: bool) -> tuple[str, ...]:
@@ -103,8 +101,9 @@ def _line(law: CapacityGap) -> Iterator[str]:
     assert law.null_p is not None
     yield (
         f"T* = a·S + b through {len(law.interior)} interior minima: a {_with_range(law.slope)}, b "
-        f"{_rounded_range(law.intercept)} parameters, exponent {_with_range(law.exponent)}. Teachers "
-        f"drawn at random from those tried lie on a line as well with p = {law.null_p:.2g}."
+        f"{_rounded_range(law.intercept)} parameters, exponent {_with_range(law.exponent)}. "
+        "Teachers drawn at random from those tried lie on a line as well with p = "
+        f"{law.null_p:.2g}."
     )
 
 
