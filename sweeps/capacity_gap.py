@@ -58,49 +58,71 @@ def trial(scale: Scale, size: str, teacher: str, start: str, loss: str) -> Trial
 
 
 def grids(
-    students: Sequence[str], teachers: Sequence[str], starts: Sequence[str] = tuple(STARTS)
+    students: Sequence[str],
+    teachers: Sequence[str],
+    younger: Sequence[str],
+    cut: Sequence[str] = (),
+    few: Sequence[str] = (),
 ) -> tuple[Axes, ...]:
-    """The anchors; every teacher from the own base; the oldest of each size from other starts."""
-    oldest = tuple({name.partition("@")[0]: name for name in teachers}.values())
-    others = tuple(start for start in starts if start != "own")
+    """The anchors on as many tokens and on as many FLOPs, then the students of each start.
+
+    Args:
+        students: scales.
+        teachers: each at its oldest age; all of them teach students that start from their own base.
+        younger: the same models at other ages, which teach those too.
+        cut: teachers that students are cut from; by default all.
+        few: teachers from scratch, and whose FLOPs anchors have, by default all.
+    """
 
     def grid(teachers: Sequence[str], starts: Sequence[str], loss: str) -> Axes:
         return {"size": students, "teacher": teachers, "start": starts, "loss": (loss,)}
 
     return (
         grid((NONE,), ("own", "scratch"), TEACHER_FREE),
-        grid(oldest, ("own",), TEACHER_FREE),
-        grid(teachers, ("own",), KD),
-        grid(oldest, others, KD),
+        grid(few or teachers, ("own",), TEACHER_FREE),
+        grid((*younger, *teachers), ("own",), KD),
+        grid(cut or teachers, ("cut",), KD),
+        grid(few or teachers, ("scratch",), KD),
     )
 
 
-def family(scale: str, widths: Sequence[int], own: int) -> dict[int, str]:
-    """The scales of a family by their width; its `own` has the plain name."""
-    return {width: scale if width == own else f"{scale}+width={width}" for width in widths}
+def family(scale: str, widths: Sequence[int], own: int) -> list[str]:
+    """The scales of a family by width; its `own` has the plain name."""
+    return [scale if width == own else f"{scale}+width={width}" for width in widths]
 
 
-def at_ages(sizes: Sequence[str], ages: Sequence[str]) -> tuple[str, ...]:
-    """Each size at each age, the oldest last."""
-    return tuple(f"{size}@{age}" for size in sizes for age in ages)
+def at_ages(sizes: Sequence[str], *ages: str) -> list[str]:
+    """Each size at each age."""
+    return [f"{size}@{age}" for size in sizes for age in ages]
 
 
 PAPER = grids(
     ("paper_300m", "paper_1b"),
-    (*at_ages(["paper_300m"], ["80B", "320B"]), *at_ages(["paper_1b"], ["80B", "160B"])),
+    ("paper_300m@320B", "paper_1b@160B"),
+    younger=("paper_300m@80B", "paper_1b@80B"),
 )
-_LAPTOP = family("laptop_family", (16, 32, 48, 64, 96, 128), own=64)
 LAPTOP = grids(
-    [_LAPTOP[width] for width in (16, 32, 48, 64)],
-    at_ages(list(_LAPTOP.values()), ["80B", "160B", "320B"]),
+    family("laptop_family", (16, 32, 48, 64), own=64),
+    at_ages(family("laptop_family", (16, 32, 48, 64, 96, 128), own=64), "320B"),
+    younger=at_ages(family("laptop_family", (64, 128), own=64), "80B", "160B"),
+    cut=at_ages(family("laptop_family", (16, 32, 64, 128), own=64), "320B"),
+    few=["laptop_family@320B"],
 )
-_SMOKE = family("smoke_family", (8, 16, 32), own=16)
-SMOKE = grids([_SMOKE[8], _SMOKE[16]], at_ages([_SMOKE[16], _SMOKE[32]], ["80B", "320B"]))
+SMOKE = grids(
+    family("smoke_family", (8, 16), own=16),
+    at_ages(family("smoke_family", (16, 32), own=16), "320B"),
+    younger=["smoke_family@80B"],
+)
 
 sweep = Sweep(
     name="capacity_gap",
     question="Which teacher for which student?",
-    axes={**PAPER[0], "teacher": (NONE, *PAPER[2]["teacher"]), "loss": (TEACHER_FREE, KD)},
+    axes={
+        **PAPER[0],
+        "start": tuple(STARTS),
+        "teacher": (NONE, *PAPER[2]["teacher"]),
+        "loss": (TEACHER_FREE, KD),
+    },
     trial=trial,
     at={
         **dict.fromkeys(("paper_300m", "paper_1b"), PAPER),

@@ -11,7 +11,7 @@ SWEEPS = {
     "when_to_drop": ("--gap", "0,2B", "--age", "320B"),
     "how_many_to_drop": ("--count", "0,1,4", "--age", "320B"),
     "capacity_gap": (
-        "--size", "smoke", "--teacher", "none,smoke@80B", "--start", "own", "--seed", "1",
+        "--size", "smoke_family", "--teacher", "none,smoke_family+width=32@320B", "--seed", "1",
     ),
 }  # fmt: skip
 EXPECTED = {
@@ -22,12 +22,16 @@ EXPECTED = {
         ("none", "0", "tokens"),
     ],
     "how_many_to_drop": [(size, n) for size in ("smoke", "smoke_small") for n in ("0", "1", "4")],
-    "capacity_gap": [("none", "lm"), ("smoke@80B", "lm"), ("smoke@80B", "kd")],
+    "capacity_gap": [
+        *[("none", start, "lm") for start in ("own", "scratch")],
+        *[("smoke_family+width=32@320B", start, "lm") for start in ("own", "scratch")],
+        *[("smoke_family+width=32@320B", start, "kd") for start in ("own", "cut", "scratch")],
+    ],
 }
 COLUMNS = {
     "when_to_drop": ("location", "gap", "equal"),
     "how_many_to_drop": ("size", "count"),
-    "capacity_gap": ("teacher", "loss"),
+    "capacity_gap": ("teacher", "start", "loss"),
 }
 
 

@@ -30,7 +30,16 @@ from raydistill.planning.axes.trial_function import (
     requested,
     requests_named,
 )
-from raydistill.planning.cell import SIZE, TEACHER, Cell, Value, settle, shortest, teacher_label
+from raydistill.planning.cell import (
+    SIZE,
+    START,
+    TEACHER,
+    Cell,
+    Value,
+    settle,
+    shortest,
+    teacher_label,
+)
 from raydistill.planning.search_settings import SearchSettings, first_of_permutation
 from raydistill.specs.recipe import check_setting, settable
 from raydistill.specs.scale import Scale, load_scale, with_budget, with_recipe
@@ -98,6 +107,8 @@ class Sweep:
         own = self.at.get(name) or self.at.get(name.partition("+")[0], (self.axes,))
         for axes in own:
             axes = axes_of_model(axes, scale) if scale.brought else axes
+            if not axes.get(START, True) and START not in chosen:
+                continue  # a grid of starts that the model does not have
             grid = {axis: self._distinct(axis, chosen.get(axis, axes[axis])) for axis in self.axes}
             if "age" in grid:
                 grid["age"] = list(age_places(grid["age"]))  # type: ignore[arg-type]

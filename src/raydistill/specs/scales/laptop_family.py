@@ -10,8 +10,9 @@ from raydistill.core.units import B
 from raydistill.specs.scale import PAPER_BUDGET, Scale, whole_steps
 from raydistill.specs.scales.laptop import scale as laptop
 
-_AGE_CLOCK, _TRAIN_CLOCK = 80_000, 96_000
+_AGE_CLOCK, _TRAIN_CLOCK = 80_000, 178_000
 _BATCH = laptop.pretrain.batch_tokens
+_HEAL_BATCH = _BATCH // 2  # 110 steps: a sweep over sizes has a hundred trials and more
 
 scale: Scale = replace(
     laptop,
@@ -29,8 +30,9 @@ scale: Scale = replace(
     ),
     heal=replace(
         laptop.heal,
-        budget_tokens=whole_steps(PAPER_BUDGET, _TRAIN_CLOCK, _BATCH),
-        warmup_tokens=10 * _BATCH,
+        batch_tokens=_HEAL_BATCH,
+        budget_tokens=whole_steps(PAPER_BUDGET, _TRAIN_CLOCK, _HEAL_BATCH),
+        warmup_tokens=10 * _HEAL_BATCH,
         warm_phase_tokens=0,
     ),
 )
