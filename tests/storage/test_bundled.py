@@ -7,7 +7,8 @@ from raydistill.specs.scale import load_scale, scale_names
 from raydistill.storage.bundled import shipped_bases
 from raydistill.storage.store import Store
 
-SHIPPED = {"laptop", "laptop_small"}
+FAMILY = {"laptop_family", *(f"laptop_family+width={width}" for width in (16, 32, 48, 96, 128))}
+SHIPPED = {"laptop", "laptop_small", *FAMILY}
 
 
 @pytest.mark.parametrize("name", sorted(SHIPPED))
@@ -26,4 +27,9 @@ def test_what_the_package_ships_fits_its_scale(tmp_path, name):
 
 @pytest.mark.parametrize("name", sorted(set(scale_names()) - SHIPPED))
 def test_other_scales_ship_none(name):
+    assert shipped_bases(load_scale(name)) == []
+
+
+@pytest.mark.parametrize("name", ["laptop+width=48", "laptop_family+width=80"])
+def test_another_shape_of_a_scale_that_ships_bases_ships_none(name):
     assert shipped_bases(load_scale(name)) == []

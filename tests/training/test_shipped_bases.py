@@ -1,5 +1,6 @@
 """The shipped bases: intact, of the corpus that they name, and worth measuring."""
 
+import itertools
 import json
 import runpy
 from dataclasses import asdict
@@ -10,6 +11,7 @@ import pytest
 import raydistill
 from raydistill.core.serialization import from_json
 from raydistill.core.units import B
+from raydistill.evaluation.likelihood.perplexity import heldout_nll
 from raydistill.evaluation.lm_harness.zeroshot import score_tasks
 from raydistill.evaluation.scoring import standard_error
 from raydistill.evaluation.task_items import make_items
@@ -27,7 +29,10 @@ from raydistill.training.bases import base_folder
 
 FOLDER = Path(raydistill.__file__).parent / "bases"
 LAPTOP, SMALL = load_scale("laptop"), load_scale("laptop_small")
-for_each_scale = pytest.mark.parametrize("scale", [LAPTOP, SMALL], ids=lambda scale: scale.name)
+FAMILY = [load_scale(f"laptop_family+width={width}") for width in (16, 32, 48, 64, 96, 128)]
+for_each_scale = pytest.mark.parametrize(
+    "scale", [LAPTOP, SMALL, *FAMILY], ids=lambda scale: scale.name
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +42,7 @@ def store(with_embedded_text, tmp_path_factory):
 
 def test_all_that_is_shipped_is_small():
     sizes = [path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()]
-    assert sum(sizes) < 12_000_000
+    assert sum(sizes) < 37_000_000
 
 
 @for_each_scale
@@ -47,8 +52,8 @@ def test_its_description_has_the_recipe_and_no_result(scale):
     assert about["command"] == f"raydistill base --scale {scale.name}"
     assert about["recipe"] == asdict(scale.pretrain)
     assert about["model"] == asdict(scale.model)
-    assert about["recipe"]["budget_tokens"] == scale.age_tokens(320 * B) >= 14_000_000
-    assert about["loss_curve"][0][1] > 7 > 3.5 > about["loss_curve"][-1][1]
+    assert about["recipe"]["budget_tokens"] == scale.age_tokens(320 * B) >= 3_900_000
+    assert about["loss_curve"][0][1] > 7 > 4.6 > about["loss_curve"][-1][1]
     assert not {"scores", "nll", "perplexity", "tasks", "heldout_curve"} & about.keys()
 
 
@@ -66,6 +71,21 @@ def test_the_installed_text_is_the_text_it_was_trained_on(store, scale):
     corpus = corpus_id(scale, store)
     assert corpus.corpus_sha256 == shipped.corpus_sha256
     assert corpus.tokenizer_sha256 == shipped.tokenizer_sha256
+
+
+def test_in_the_family_held_out_loss_falls_with_width_and_with_age(store):
+    corpus = store.path("corpora", corpus_id(LAPTOP, store).corpus_sha256)
+
+    def nll(sha256):
+        model = load_weights(base_folder(sha256, store)).model
+        return heldout_nll(model, corpus, windows=16, context=128).value
+
+    by_age = [
+        [nll(age.weights_sha256) for age in shipped_bases(scale)[0].ages.values()]
+        for scale in FAMILY
+    ]
+    for falling in (*by_age, *zip(*by_age, strict=True)):
+        assert all(later < earlier for earlier, later in itertools.pairwise(falling))
 
 
 @pytest.mark.parametrize("task", OWN_TASKS)

@@ -9,14 +9,14 @@ from raydistill.cli.arguments.values import axis_values
 from raydistill.core.errors import UsageError
 from raydistill.core.paths import resolve_path
 from raydistill.planning.axes.named_checkpoint import check_ids
-from raydistill.planning.axes.several_models import NamedModel, models_named
+from raydistill.planning.axes.several_models import ListedModel, models_named
 from raydistill.planning.cell import SIZE
 from raydistill.planning.custom_model import RECIPES, TESTS, CustomModel, revisions, scale_of
 from raydistill.planning.sweep import Sweep
 from raydistill.specs.scale import Scale, load_scale
 
 
-def several_models(text: str) -> Mapping[str, NamedModel]:
+def several_models(text: str) -> Mapping[str, ListedModel]:
     """The value of `--models`.
 
     Raises:
@@ -82,11 +82,11 @@ def scale_of_model(
 
 
 def _one_of(
-    models: Mapping[str, NamedModel], size: str, custom: CustomModel, like: Scale | None
+    models: Mapping[str, ListedModel], size: str, custom: CustomModel, like: Scale | None
 ) -> Scale:
     """The scale of one of several models, all with the text and the windows of the first."""
 
-    def named(model: NamedModel, seq_len: int) -> Scale:
+    def named(model: ListedModel, seq_len: int) -> Scale:
         own = replace(custom, name=model.checkpoint, revisions=model.revisions, seq_len=seq_len)
         texts = tuple(other.text for other in models.values())
         return replace(scale_of(own, like), name=model.name, models=texts)

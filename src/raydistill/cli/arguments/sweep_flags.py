@@ -72,8 +72,9 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
     scale = _scale(flags, name, chosen.settings, budget)
 
     def scale_called(own: str, tokens: int | None) -> Scale:
-        of_models = (name, own if flags.models else "") if names_models(flags) else (own, "")
-        return _scale(flags, of_models[0], chosen.settings, tokens, of_models[1])
+        if names_models(flags):
+            return _scale(flags, name, chosen.settings, tokens, own if flags.models else "")
+        return _scale(flags, own, chosen.settings, tokens)
 
     scales = {
         "sized": lambda size: scale if size == scale.name else scale_called(size, budget),

@@ -21,7 +21,7 @@ _REVISIONS = re.compile(rf"{_REVISION}(\+{_REVISION})*")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NamedModel:
+class ListedModel:
     """A folder, absolute, or an id of the hub; its revisions, the youngest first."""
 
     name: str
@@ -31,11 +31,11 @@ class NamedModel:
     @property
     def text(self) -> str:
         """What `--models` takes for it, in any working directory."""
-        of_hub = self.revisions == (DEFAULT_REVISION,)
-        return f"{self.name}={self.checkpoint}" + ("" if of_hub else f"@{'+'.join(self.revisions)}")
+        named = "" if self.revisions == (DEFAULT_REVISION,) else f"@{'+'.join(self.revisions)}"
+        return f"{self.name}={self.checkpoint}{named}"
 
 
-def models_named(items: Iterable[str]) -> Mapping[str, NamedModel]:
+def models_named(items: Iterable[str]) -> Mapping[str, ListedModel]:
     """The models of `--models` by their names.
 
     Raises:
@@ -44,7 +44,7 @@ def models_named(items: Iterable[str]) -> Mapping[str, NamedModel]:
     >>> models_named(["70m=org/seventy@step1+step2"])["70m"].revisions
     ('step1', 'step2')
     """
-    models: dict[str, NamedModel] = {}
+    models: dict[str, ListedModel] = {}
     for item in items:
         model = _model(item.strip())
         if model.name in models:
@@ -57,7 +57,7 @@ def models_named(items: Iterable[str]) -> Mapping[str, NamedModel]:
     return models
 
 
-def _model(item: str) -> NamedModel:
+def _model(item: str) -> ListedModel:
     name, equals, place = item.partition("=")
     if not (equals and place):
         raise UsageError(f"--models {item!r}: write NAME=FOLDER_OR_ID, such as 70m=my/pythia-70m")
@@ -71,7 +71,7 @@ def _model(item: str) -> NamedModel:
         if not _REVISIONS.fullmatch(revisions) or ".." in revisions:
             raise UsageError(f"--models {item!r}: {revisions!r} are no revisions, write @A+B")
     folder = resolve_path(place)
-    return NamedModel(
+    return ListedModel(
         name=name,
         checkpoint=str(folder.absolute()) if folder.is_dir() else place,
         revisions=tuple(dict.fromkeys(revisions.split("+"))),

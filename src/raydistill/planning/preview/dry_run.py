@@ -230,7 +230,8 @@ def _budget(request: TrialRequest, recipe: Recipe) -> str:
 
 def _clocks(scale: Scale) -> str:
     if scale.brought:
-        one = "; one checkpoint, so age is no axis (--age REV,REV)" if len(scale.ages) == 1 else ""
+        is_one = len(scale.ages) == 1 and not scale.models
+        one = "; one checkpoint, so age is no axis (--age REV,REV)" if is_one else ""
         return f"one token is one token{one}"
     return (
         f"1 token of pretraining stands for {scale.age_clock:,} of the paper's, "
