@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from raydistill.core.errors import DataError
@@ -29,6 +29,7 @@ from raydistill.specs.trial import (
     Age,
     DropPlan,
     ExternalBase,
+    NoTeacher,
     RandomBase,
     TrainSpec,
     TrialRequest,
@@ -102,7 +103,20 @@ def measured_bases(cells: Sequence[Cell]) -> tuple[BaseRequest, ...]:
 
     Where teachers are compared they too, as students' losses are told by theirs.
     """
-    return bases_of(cells, teachers=any(compares_teachers(cell.values) for cell in cells))
+    bases = {base.key: base for base in bases_of(cells)}
+    for cell in cells:
+        if teacher := compared_teacher(cell):
+            bases.setdefault(teacher.key, teacher)
+    return tuple(bases.values())
+
+
+def compared_teacher(cell: Cell) -> BaseRequest | None:
+    """The teacher of a cell whose sweep compares teachers, measured as the student is."""
+    if not compares_teachers(cell.values) or isinstance(teacher := cell.teacher, NoTeacher):
+        return None
+    return BaseRequest(
+        scale=replace(teacher.scale, evaluation=cell.scale.evaluation), age=teacher.age
+    )
 
 
 def layer_request(request: TrialRequest) -> LayerRequest:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields, replace
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.parts import TASK, part_names
 from raydistill.evaluation.stored_scores import measured
-from raydistill.planning.cell import ADDED, BaseKey, BaseRequest, compares_teachers
+from raydistill.planning.artifacts import compared_teacher
+from raydistill.planning.cell import ADDED, BaseKey, BaseRequest
 from raydistill.planning.history.sweep_record import CellRequest, SweepRecord
 from raydistill.planning.outcomes import outcome
 from raydistill.planning.preview.dry_run import map_of
@@ -17,7 +18,6 @@ from raydistill.specs.results import Documents, Finished, Outcome, Scores, Unfin
 from raydistill.specs.trial import (
     CachedTeacher,
     ExternalBase,
-    NoTeacher,
     age_places,
 )
 from raydistill.storage.store import Store
@@ -87,10 +87,9 @@ def _teachers(request: CellRequest) -> Iterator[tuple[BaseRequest, str]]:
     """
     teacher = request.spec.teacher
     base = teacher.base if isinstance(teacher, CachedTeacher) else teacher
-    if compares_teachers(request.cell.values) and isinstance(base, ExternalBase):
+    if isinstance(base, ExternalBase):
         with suppress(UsageError, DataError):
-            named = request.cell.teacher
-            if not isinstance(named, NoTeacher):
+            if named := compared_teacher(request.cell):
                 yield named, base.weights_sha256
 
 
