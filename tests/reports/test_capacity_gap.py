@@ -172,12 +172,26 @@ def test_a_failed_lesson_is_left_out_and_said_to_be():
     assert len(group(content).students[0].oldest) == len(TEACHERS)
 
 
-def test_a_student_with_one_teacher_has_no_curve():
+def test_a_student_with_one_teacher_has_anchors_and_no_curve():
     cells = [taught("tiny", "small", AGES[1], 3.2, seed=seed) for seed in (1, 2)]
-    assert report_content(gap_sweep(cells)).findings == ()
-    more = gap_cells(law(), ("small",))
-    content = report_content(gap_sweep([*cells, *more]))
-    assert "In no fit: tiny: fewer than two teachers to compare" in words(content)
+    cells += [taught("tiny", "none", 0, 3.3, seed=seed, loss="lm") for seed in (1, 2)]
+    content = report_content(gap_sweep(cells))
+    assert "fewer than three teachers within ±4× of the best" in words(content)
+    assert "What would decide: at least 4 students and more sizes of teacher" in words(content)
+    assert "too large hurts" not in words(content)
+    assert row(content, "tiny", 1)[LARGEST] == "–"
+    assert row(content, "tiny", 1)[FREE].startswith("+0.1")
+    assert "capacity-gap" not in {picture.name for picture in content.pictures}
+
+
+def test_a_student_without_a_finished_teacher_is_said_to_be_in_no_fit():
+    cells = gap_cells(law(), STUDENTS[:2], TEACHERS[:4])
+    cells = [
+        dataclasses.replace(c, outcome=FAILURE) if (c.scale, c.train.loss) == ("tiny", "kd") else c
+        for c in cells
+    ]
+    content = report_content(gap_sweep(cells))
+    assert "In no fit: tiny: no teachers finished" in words(content)
 
 
 def test_the_order_of_cells_does_not_matter(planted):

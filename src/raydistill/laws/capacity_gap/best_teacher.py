@@ -137,8 +137,8 @@ def _lowest(x_N: FloatArray, losses_RN: FloatArray) -> tuple[FloatArray, bool]:
 
 def _outside(losses_RN: FloatArray, minimum: Minimum | None) -> str:
     """Why a minimum is not interior; empty if it is."""
-    best = int(np.argmin(losses_RN[0]))
-    if best in (0, losses_RN.shape[1] - 1):
+    best, teachers = int(np.argmin(losses_RN[0])), losses_RN.shape[1]
+    if teachers >= 3 and best in (0, teachers - 1):
         return f"the {'largest' if best else 'smallest'} teacher has the lowest loss"
     if minimum is None:
         return f"fewer than three teachers within ±{WINDOW:g}× of the best"

@@ -29,7 +29,7 @@ from raydistill.specs.results import TrialFailure
 
 LARGEST, OWN_SIZE = "the largest teacher", "a teacher of its own size"
 FREE, EQUAL_FLOPS = "no teacher, equal tokens", "no teacher, equal FLOPs"
-FEW_TEACHERS = "fewer than two teachers to compare on one data seed"
+NO_TEACHER = "no teachers finished on one data seed"
 UNCUT = "nothing is cut from a teacher of its own size"
 BESIDE = (LARGEST, OWN_SIZE, FREE, EQUAL_FLOPS)
 
@@ -76,7 +76,7 @@ class GroupFindings:
 
     Attributes:
         name: how they begin.
-        students: those with two sizes of teacher or more, ascending in size.
+        students: those that learned from a teacher, ascending in size.
         law: of their minima, by all parameters.
         law_of_blocks: the same by the parameters of blocks alone.
         size_or_loss: None where the teachers do not tell.
@@ -108,7 +108,7 @@ def capacity_gap_findings(report: SweepReport) -> CapacityGapFindings:
 
 
 def _group(group: TaughtGroup, teacher_losses: Mapping[str, float]) -> GroupFindings | None:
-    """None where no student has two teachers to compare."""
+    """None where no student has a teacher to tell of."""
     bootstrap = PairedBootstrap.over(_runs(group))
     compared = [of for s in group.students if (of := _compared(s, bootstrap)) is not None]
     if not compared:
@@ -117,7 +117,7 @@ def _group(group: TaughtGroup, teacher_losses: Mapping[str, float]) -> GroupFind
     minima = {minimum.student: minimum for minimum in law.students}
     beside = excesses(dict(_beside(compared)))
     names = [of.student.name for of in compared]
-    few = {s.name: FEW_TEACHERS for s in group.students if s.name not in names}
+    few = {s.name: NO_TEACHER for s in group.students if s.name not in names}
     return GroupFindings(
         name=group.name,
         students=tuple(
@@ -157,7 +157,7 @@ def _compared(student: Student, bootstrap: PairedBootstrap) -> _Compared | None:
     finished = [lesson for lesson in student.lessons if lesson.runs]
     seeds = sorted(set.intersection(*(set(of.runs) for of in finished))) if finished else []
     oldest = _oldest(finished)
-    if len(oldest) < 2 or not seeds:
+    if not oldest or not seeds:
         return None
     losses_R = {
         lesson.teacher: mean_nll({seed: lesson.runs[seed] for seed in seeds}, bootstrap)
@@ -166,7 +166,7 @@ def _compared(student: Student, bootstrap: PairedBootstrap) -> _Compared | None:
     entries = {name: estimate(loss_R, "not a number") for name, loss_R in losses_R.items()}
     losses = {name: entry for name, entry in entries.items() if isinstance(entry, Estimate)}
     oldest = tuple(lesson for lesson in oldest if lesson.teacher in losses)
-    if len(oldest) < 2:
+    if not oldest:
         return None
     curve = TeacherCurve(
         student=student.name,
@@ -211,7 +211,7 @@ def _beside(compared: Sequence[_Compared]) -> Iterator[tuple[str, tuple[Losses, 
         student, best = of.student, of.oldest[of.curve.best]
         own_size = [of.runs for of in student.lessons if of.teacher_size == student.size]
         others: dict[str, Runs] = {
-            LARGEST: of.oldest[-1].runs,
+            LARGEST: of.oldest[-1].runs if len(of.oldest) > 1 else {},
             OWN_SIZE: own_size[-1] if own_size else {},
             FREE: student.free,
             EQUAL_FLOPS: student.equal_flops.get(best.teacher, {}),

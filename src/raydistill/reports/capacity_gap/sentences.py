@@ -68,7 +68,7 @@ def _what_decides(law: CapacityGap) -> str:
             for words, cure in (
                 ("the largest teacher has", "larger teachers"),
                 ("the smallest teacher has", "smaller teachers"),
-                ("fewer than three", "teachers nearer to each other in size"),
+                ("fewer than three", "more sizes of teacher near the best one"),
                 ("the interval", "more data seeds"),
             )
             if any(reason.startswith(words) for reason in outside)
@@ -137,10 +137,13 @@ def _rounded_range(of: LawEstimate) -> str:
 def _larger_hurts(students: Sequence[StudentFindings]) -> Iterator[str]:
     """The paper's curse of capacity gap, as a claim on largest minus best."""
     signs = {of.student.name: of.beside[LARGEST].sign for of in students if LARGEST in of.beside}
-    is_best = [of.student.name for of in students if of.best is of.oldest[-1]]
+    if not signs:
+        return
     hurts = [name for name, sign in signs.items() if sign > 0]
     against = [
-        of.student.name for of in students if of.student.name in is_best and len(of.tied) == 1
+        of.student.name
+        for of in students
+        if of.student.name in signs and of.tied == {of.oldest[-1].teacher}
     ]
     untold = [name for name in signs if name not in (*hurts, *against)]
     parts = [

@@ -75,7 +75,7 @@ def _beside(group: GroupFindings) -> Section:
 def _tied(of: StudentFindings) -> str:
     """The models of the best set; how many, where that is all."""
     models = [lesson.model for lesson in of.oldest if lesson.teacher in of.tied]
-    return f"all {len(models)}" if len(models) == len(of.oldest) else ", ".join(models)
+    return f"all {len(models)}" if 1 < len(models) == len(of.oldest) else ", ".join(models)
 
 
 def _minimum(minimum: BestTeacher) -> str:

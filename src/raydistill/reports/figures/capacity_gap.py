@@ -29,7 +29,7 @@ def capacity_gap_figure(findings: CapacityGapFindings) -> PanelFigure:
     """Three panels for each way to begin; the last two where there is something to draw."""
     panels: list[Panel] = []
     for group in findings.groups:
-        panels += [_curves(group), *_by_loss(group, findings), *_best_teachers(group)]
+        panels += [*_curves(group), *_by_loss(group, findings), *_best_teachers(group)]
     return PanelFigure(
         name="capacity-gap",
         caption="Students by their teachers. Held-out loss over the teacher's size, with its "
@@ -41,14 +41,18 @@ def capacity_gap_figure(findings: CapacityGapFindings) -> PanelFigure:
     )
 
 
-def _curves(group: GroupFindings) -> Panel:
+def _curves(group: GroupFindings) -> list[Panel]:
+    if all(len(of.oldest) < 2 for of in group.students):
+        return []
     lowest = [f"{of.student.name} by {of.best.teacher}" for of in group.students]
-    return Panel(
-        alt=f"students' loss over the teacher's size, start {group.name}; lowest: "
-        + ", ".join(lowest),
-        draw=lambda axes: _draw_curves(axes, group),
-        height=3.6,
-    )
+    return [
+        Panel(
+            alt=f"students' loss over the teacher's size, start {group.name}; lowest: "
+            + ", ".join(lowest),
+            draw=lambda axes: _draw_curves(axes, group),
+            height=3.6,
+        )
+    ]
 
 
 def _draw_curves(axes: "Axes", group: GroupFindings) -> None:
