@@ -222,3 +222,16 @@ def test_the_storage_may_stand_before_the_second_word(tables):
     assert done.returncode == 0, done.stderr
     both = command(tables, "law", "--json", "--storage", tables / "kept")
     assert len(json.loads(both.stdout)) == 2
+
+
+def test_runs_that_say_themselves_what_their_student_reaches_alone(tables, tmp_path):
+    rows = "\n".join(f"5e8,2e10,{t},{0.9 + 0.6 * t:g},2.45" for t in (1.9, 2.1, 2.3, 2.6, 2.8))
+    header = "student_params,student_tokens,teacher_loss,student_loss"
+    (tmp_path / "few.csv").write_text(f"{header},student_alone\n{rows}\n")
+    fit = ("fit", tmp_path / "few.csv", "--form", "distillation", "--save", "--storage", tmp_path)
+    assert law(tables, *fit, "--json")["form"] == "distillation+parameters=2"
+    ask = ("capacity-gap", "--student", "500M", "--flops", "1e20", "--teachers", "7B@2.1,none")
+    assert "too few runs without a teacher" in refusal(tables, *ask, "--storage", tmp_path)
+    (tmp_path / "none.csv").write_text(f"{header}\n5e8,2e10,2.1,2.3\n5e8,2e10,2.2,2.4\n")
+    line = refusal(tables, "fit", tmp_path / "none.csv", "--form", "distillation")
+    assert "add some, or a column student_alone" in line

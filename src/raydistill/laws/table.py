@@ -162,11 +162,12 @@ def points_of(
     if not kept and not may_be_empty:
         first = next((f"{row.name}: {row.reason}" for row in excluded), "there is none of its kind")
         raise DataError(f"{table.path}: no row can be used: {first}")
-    values = np.array([row.values for row in kept], np.float64).reshape(len(kept), -1)
+    every = [value for row in kept for value in row.values]
+    values = np.array(every, np.float64).reshape(len(kept), len(by_field))
     seeds = [row.seed for row in kept if row.seed is not None]
     return Points(
-        inputs={field: values[:, i] if kept else np.empty(0) for i, field in enumerate(fields)},
-        outputs=values[:, -1] if kept else np.empty(0),
+        inputs={field: values[:, i] for i, field in enumerate(fields)},
+        outputs=values[:, -1],
         names=tuple(row.name for row in kept),
         seeds=tuple(seeds) if len(seeds) == len(kept) else None,
         excluded=excluded,

@@ -85,6 +85,12 @@ def box_text(box: Mapping[str, tuple[float, float]]) -> str:
     )
 
 
+def surface_text(surface: Fit) -> str:
+    """What the student's loss without a teacher was fitted to."""
+    runs = f"{len(surface.table.names)} runs, {_left_out(surface.excluded)}"
+    return f"{surface.form}, {runs}; {box_text(surface.box)}"
+
+
 def prediction_facts(answer: Extrapolation) -> list[tuple[str, str]]:
     """A prediction's intervals and how far outside the points it is, as names and texts."""
     prediction = answer.prediction

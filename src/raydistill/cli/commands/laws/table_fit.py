@@ -81,8 +81,7 @@ def _print(fits: DistillationFits, fit_id: str | None, console: PipeSafeConsole)
         rungs = (f"{rung.form.partition('=')[2]}: {rung.bic - best.bic:+.1f}" for rung in others)
         facts.append(("other rungs", f"BIC by parameters, against this one: {', '.join(rungs)}"))
     if fits.surface is not None:
-        covered = laws.box_text(fits.surface.box)
-        facts.append(("student alone", f"{fits.surface.form}, {covered}"))
+        facts.append(("student alone", laws.surface_text(fits.surface)))
     if fit_id is not None:
         facts.append(("kept as", fit_id))
     print_pairs(Section(title="", headers=(), rows=tuple(facts)), console)
