@@ -10,6 +10,7 @@ from raydistill.core.errors import RaydistillError
 from raydistill.planning.axes.several_models import models_named
 from raydistill.planning.history.rerun_command import command_of
 from raydistill.planning.history.sweep_record import record_of
+from raydistill.planning.outcomes import finished_trials
 from raydistill.planning.prepared import prepare
 from raydistill.planning.preview.dry_run import describe
 from raydistill.storage.store import Store
@@ -93,10 +94,10 @@ def test_commands_name_them_from_anywhere_and_again(folder, tmp_path, monkeypatc
         assert (again.scale.name, again.request) == (request.cell.scale.name, request.cell.request)
 
 
-def test_a_sweep_of_them_runs_and_is_done_once(folder, run_sweep, prepared, tmp_path):
+def test_a_sweep_of_them_runs(folder, run_sweep, prepared, tmp_path):
     storage = prepared(tmp_path / "storage")
     flags = (
-        *models(folder, *WIDTHS), "--size", "70m", "--start", "own", "--seed", "1",
+        *models(folder, *WIDTHS), "--size", "160m", "--start", "own", "--seed", "1",
         "--loss", "kd", "--teacher", "160m@step1,410m@step2", "--tasks", "word-order",
     )  # fmt: skip
     done = run_sweep("capacity_gap", storage, *flags)
@@ -109,9 +110,10 @@ def test_a_sweep_of_them_runs_and_is_done_once(folder, run_sweep, prepared, tmp_
     runs = sweeping.runs(storage, "capacity_gap")[1]
     taught = [run.data.params for run in runs if run.data.tags["role"] == "taught"]
     assert {(params["size"], params["teacher"]) for params in taught} == {
-        ("70m", "160m@step1"),
-        ("70m", "410m@step2"),
+        ("160m", "160m@step1"),
+        ("160m", "410m@step2"),
     }
+    assert {end.result.trained.trial_id for end in finished_trials(Store(storage))} >= set(trials)
 
 
 def test_what_cannot_be_is_refused_in_one_line(folder, tmp_path):

@@ -1,5 +1,6 @@
 """The outcomes of trials in the store, and what they lost; reading them needs no torch."""
 
+import itertools
 import json
 import math
 import sys
@@ -112,10 +113,14 @@ def _evaluation(scale: str, store: Store) -> EvalSpec | None:
     """The evaluation of a scale; of a custom model, that of a sweep's record."""
     if is_scale(scale):
         return load_scale(scale).evaluation
-    for path in store.path("sweeps").glob(f"*/{scale}/asked*.json"):
+    sweeps = store.path("sweeps")
+    own, others = sweeps.glob(f"*/{scale}/asked*.json"), sweeps.glob("*/*/asked*.json")
+    for path in itertools.chain(own, others):  # a size has no folder of its own
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-            evaluation: EvalSpec = from_dict(EvalSpec, cell["cell"]["scale"]["evaluation"])
-            return evaluation
+            of_cell = cell["cell"]["scale"]
+            if of_cell["name"] == scale:
+                evaluation: EvalSpec = from_dict(EvalSpec, of_cell["evaluation"])
+                return evaluation
     return None
 
 
