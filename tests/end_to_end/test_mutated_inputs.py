@@ -1,6 +1,7 @@
 """What users bring may be damaged anywhere: the answer is what it is, or one line and an exit code.
 
-A thousand inputs of each kind, the same ones every time, within a bounded memory.
+A hundred and fifty inputs of each kind (`make soak`: a thousand), the same ones every time, within a
+bounded memory.
 """
 
 import json
@@ -27,9 +28,8 @@ from support.mutations import changed, damaged, memory_bounded, texts
 
 DOCUMENTED = {0, 2, 3, 4}
 SETTINGS = settings(
-    max_examples=1_000, derandomize=True, database=None, deadline=None,
-    suppress_health_check=list(HealthCheck),
-)  # fmt: skip
+    derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+)
 FEW = settings(SETTINGS, max_examples=60)
 ROWS = {
     "arc_easy": {
@@ -45,6 +45,11 @@ ROWS = {
     },
 }  # fmt: skip
 SAFE = st.characters(codec="utf-8", exclude_characters="\0")
+
+
+@pytest.fixture(params=[150, pytest.param(1_000, marks=pytest.mark.soak)])
+def many(request):
+    return settings(SETTINGS, max_examples=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +83,10 @@ def answered(question, capsys):
     return code, error
 
 
-def test_a_config(model, good, tmp_path, capsys):
+def test_a_config(model, good, many, tmp_path, capsys):
     (tmp_path / "model.safetensors").symlink_to(model / "model.safetensors")
 
-    @SETTINGS
+    @many
     @given(texts(good[0]))
     def check(text):
         (tmp_path / "config.json").write_bytes(text)
@@ -121,10 +126,10 @@ def test_a_config_that_claims_more_than_the_weights_have(model, good, fields, tm
     assert harmless or "the weights have" in error or "cannot be loaded" in error
 
 
-def test_the_header_of_weights(good, tmp_path, capsys):
+def test_the_header_of_weights(good, many, tmp_path, capsys):
     path = tmp_path / "model.safetensors"
 
-    @SETTINGS
+    @many
     @given(texts(good[1]))
     def check(header):
         path.write_bytes(struct.pack("<Q", len(header)) + header + good[2])
@@ -133,10 +138,10 @@ def test_the_header_of_weights(good, tmp_path, capsys):
     check()
 
 
-def test_a_row_of_text(tmp_path, capsys):
+def test_a_row_of_text(many, tmp_path, capsys):
     path = tmp_path / "rows.jsonl"
 
-    @SETTINGS
+    @many
     @given(texts({"text": "a boat went down the river", "meta": {"id": 7}}))
     def check(row):
         path.write_bytes(row + b'\n{"text": "and another one"}\n')
@@ -147,10 +152,10 @@ def test_a_row_of_text(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("task", "row"), ROWS.items(), ids=ROWS)
-def test_a_row_of_a_task(task, row, tmp_path, capsys):
+def test_a_row_of_a_task(task, row, many, tmp_path, capsys):
     path = tmp_path / f"{task}.jsonl"
 
-    @settings(SETTINGS, max_examples=250)
+    @settings(many, max_examples=many.max_examples // 4)
     @given(texts(row))
     def check(text):
         path.write_bytes(text)
@@ -159,12 +164,12 @@ def test_a_row_of_a_task(task, row, tmp_path, capsys):
     check()
 
 
-def test_a_layer_map(tmp_path, capsys):
+def test_a_layer_map(many, tmp_path, capsys):
     path = tmp_path / "mergekit.yml"
     sources = [{"sources": [{"model": "m", "layer_range": [n, n + 2]}]} for n in (0, 3, 6)]
     whole = {"slices": sources, "merge_method": "passthrough", "dtype": "bfloat16"}
 
-    @SETTINGS
+    @many
     @given(texts(whole).filter(lambda text: len(text) < 50_000))
     def check(text):
         path.write_bytes(text)
@@ -173,13 +178,13 @@ def test_a_layer_map(tmp_path, capsys):
     check()
 
 
-def test_a_manifest(tmp_path, capsys):
+def test_a_manifest(many, tmp_path, capsys):
     (tmp_path / "a.bin").write_bytes(b"abc")
     (tmp_path / "b.json").write_text("{}")
     write_manifest(tmp_path)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
 
-    @SETTINGS
+    @many
     @given(texts(manifest))
     def check(text):
         (tmp_path / "manifest.json").write_bytes(text)
@@ -195,8 +200,8 @@ ADDRESSES = [
 ]  # fmt: skip
 
 
-def test_an_address(capsys):
-    @SETTINGS
+def test_an_address(many, capsys):
+    @many
     @given(st.sampled_from(ADDRESSES).flatmap(damaged), st.text(SAFE, max_size=30))
     def check(address, text):
         for each in (address.decode("utf-8", "replace"), text):
