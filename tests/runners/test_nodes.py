@@ -26,11 +26,17 @@ PASSED = Fault(action="note", point="step", number=8)
 
 
 @pytest.fixture
-def cluster(monkeypatch):
+def node(forked_workers):
+    """What every node but the head has."""
+    return {"num_cpus": 1, **forked_workers}
+
+
+@pytest.fixture
+def cluster(forked_workers, monkeypatch):
     """A head without CPUs; a node that is lost is noticed within seconds."""
     monkeypatch.setenv("RAY_health_check_period_ms", "500")
     processes_before = family(os.getpid())
-    cluster = cluster_of(num_cpus=0)
+    cluster = cluster_of(num_cpus=0, **forked_workers)
     yield cluster
     session = [process for process in family(os.getpid()) if process not in processes_before]
     cluster.shutdown()
@@ -59,15 +65,15 @@ def calm(storage, *flags):
     return sweeping.results(storage)
 
 
-def test_a_node_lost_in_mid_trial_and_another_added(cluster, prepared, tmp_path):
+def test_a_node_lost_in_mid_trial_and_another_added(cluster, node, prepared, tmp_path):
     storage = prepared(tmp_path / "lost")
-    node = cluster.add_node(num_cpus=1)
+    lost = cluster.add_node(**node)
     process = start(storage, cluster, *ONE)
     wait_for_fault(storage, process)
-    cluster.remove_node(node, allow_graceful=False)
+    cluster.remove_node(lost, allow_graceful=False)
     newest = max(int(p.name[5:]) for p in storage.glob("trials/*/checkpoints/step-*"))
     assert 0 < newest < 17
-    cluster.add_node(num_cpus=1)
+    cluster.add_node(**node)
     out, err = process.communicate()
     assert process.returncode == 0, out + err
     assert sweeping.results(storage) == calm(prepared(tmp_path / "calm"), *ONE)
@@ -77,11 +83,11 @@ def test_a_node_lost_in_mid_trial_and_another_added(cluster, prepared, tmp_path)
 @pytest.mark.soak
 @pytest.mark.parametrize("lost_node", ["of the trial's own process", "of a rank alone"])
 def test_an_elastic_trial_goes_from_two_devices_to_one_and_back(
-    cluster, prepared, tmp_path, lost_node
+    cluster, node, prepared, tmp_path, lost_node
 ):
     """Its global batch is the same all the time: two micro-batches on one rank, or one on each."""
     storage = prepared(tmp_path / "elastic")
-    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    nodes = [cluster.add_node(**node) for _ in range(2)]
     marks = [Fault(action="note", point="step", number=n, rank=r) for n, r in ((8, 1), (60, 0))]
     plan = "; ".join(f"note@step={m.number},rank={m.rank}" for m in marks)
     process = start(storage, cluster, *ELASTIC, faults=f"{plan}; note@step=900,rank=1")
@@ -89,7 +95,7 @@ def test_an_elastic_trial_goes_from_two_devices_to_one_and_back(
     own, other = sorted(nodes, key=lambda node: free_cpus(cluster)[node.node_id])
     cluster.remove_node(own if "own" in lost_node else other, allow_graceful=False)
     wait_for_fault(storage, process, marks[1])
-    cluster.add_node(num_cpus=1)
+    cluster.add_node(**node)
     out, err = process.communicate()
     assert process.returncode == 0, out + err
     assert (storage / "faults" / "note@step=900,rank=1-1").exists()  # on two again
@@ -111,10 +117,10 @@ def idle_s(cluster):
     return {node.node_id.hex(): node.idle_duration_ms / 1000 for node in state.node_states}
 
 
-def test_after_its_last_trial_a_node_may_leave(cluster, tmp_path, monkeypatch):
+def test_after_its_last_trial_a_node_may_leave(cluster, node, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(sweeping.ROOT / "tests"), prepend=os.pathsep)
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-    nodes = {cluster.add_node(num_cpus=1).node_id for _ in range(2)}
+    nodes = {cluster.add_node(**node).node_id for _ in range(2)}
     two = [Candidate(key=f"t{n}", axes={}, job=Nap(steps=n)) for n in (2, 80)]
     idle_times = []
 
@@ -133,10 +139,12 @@ def test_after_its_last_trial_a_node_may_leave(cluster, tmp_path, monkeypatch):
 
 
 @pytest.mark.soak
-def test_the_head_is_lost_and_the_command_repeated_on_a_new_cluster(cluster, prepared, tmp_path):
+def test_the_head_is_lost_and_the_command_repeated_on_a_new_cluster(
+    cluster, node, prepared, tmp_path
+):
     """A driver elsewhere waits a minute for its head, and ends with Ray's own words."""
     storage = prepared(tmp_path / "lost")
-    cluster.add_node(num_cpus=1)
+    cluster.add_node(**node)
     process = start(storage, cluster, *ONE)
     wait_for_fault(storage, process)
     cluster.remove_node(cluster.head_node, allow_graceful=False)
