@@ -49,7 +49,11 @@ class Design:
     def places(self) -> dict[str, dict[str, float]]:
         """Where predictions are asked for."""
         between = {name: float(np.exp(np.log(x).mean()) * 1.1) for name, x in self.inputs.items()}
-        return {"between": between, "2× beyond": {n: 2 * x.max() for n, x in self.inputs.items()}}
+        factor = 1.2 if "teacher_loss" in self.inputs else 2.0
+        beyond = {name: factor * float(x.max()) for name, x in self.inputs.items()}
+        if "student_alone" in self.inputs:
+            between["student_alone"] = beyond["student_alone"] = 2.45
+        return {"between": between, f"{factor:g}× beyond": beyond}
 
     def draw(self, rng: np.random.Generator, at: Mapping[str, Any]) -> Any:
         """Outputs with noise."""
@@ -99,6 +103,21 @@ def _broken(at: Mapping[str, Any]) -> Any:
     return 0.5 + 3 * at["x"] ** -0.05 * (1 + (at["x"] / 40) ** 5) ** (-2 * 0.2)
 
 
+def _gap(at: Mapping[str, Any]) -> Any:
+    teacher, alone = at["teacher_loss"], at["student_alone"]
+    return teacher + 3 * teacher**-2.5 * 2.0 ** -((teacher / (1.05 * alone)) ** 10)
+
+
+def _straight(at: Mapping[str, Any]) -> Any:
+    return 0.9 + 0.6 * at["teacher_loss"]
+
+
+def lessons(teachers: int, seeds: int) -> dict[str, FloatArray]:
+    """One student of teachers of several losses."""
+    losses = np.repeat(np.linspace(1.8, 3.0, teachers), seeds)
+    return {"teacher_loss": losses, "student_alone": np.full_like(losses, 2.45)}
+
+
 _SURFACE = (1.8169, 482.0, 2085.0, 0.3478, 0.3659)
 DESIGNS = {
     "line: 4 sizes × 2 seeds": Design(
@@ -127,6 +146,21 @@ DESIGNS = {
         inputs={"x": sizes(10, 2, low=2.0)},
         law=_broken,
         planted=(0.5, 3, 0.05, 2, 40, 0.2),
+    ),
+    "distillation+parameters=2: 6 teachers × 2 seeds": Design(
+        form="distillation+parameters=2",
+        inputs={"teacher_loss": lessons(6, 2)["teacher_loss"]},
+        law=_straight,
+        planted=(0.9, 0.6),
+    ),
+    "distillation: 8 teachers × 3 seeds": Design(
+        form="distillation", inputs=lessons(8, 3), law=_gap, planted=(3, 2.5, 1.05)
+    ),
+    "distillation+parameters=4: 12 teachers × 3 seeds": Design(
+        form="distillation+parameters=4",
+        inputs=lessons(12, 3),
+        law=_gap,
+        planted=(3, 2.5, 1.05, 0.1),
     ),
     "line by Huber: 4 sizes × 3 seeds": Design(
         form="line",
