@@ -1,7 +1,6 @@
 """What users bring may be damaged anywhere: the answer is what it is, or one line and an exit code.
 
-A hundred and fifty inputs of each kind (`make soak`: a thousand), the same ones every time, within a
-bounded memory.
+The same 150 inputs of each kind every time (`make soak`: a thousand), within a bounded memory.
 """
 
 import json
