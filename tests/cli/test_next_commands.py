@@ -25,6 +25,7 @@ SWEEPS = {
     "when_to_drop": ("--gap", "0,1B", "--age", "320B", "--location", "input"),
     "how_many_to_drop": ("--size", "smoke", "--count", "1,2", "--age=320B"),
     "teacher_free_vs_kd": ("--arms", "control,kd", "--seed", "1"),
+    "capacity_gap": ("--size", "smoke", "--teacher=none,smoke@80B", "--start=own", "--loss=kd"),
     "search": (
         *("--search", "grid", "--location", "input,3-4", "--count", "2", "--gap", "0"),
         *("--loss", "lm", "--lr_factor", "1,0.5"),

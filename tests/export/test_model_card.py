@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from raydistill.core.units import B
 from raydistill.export.lineage import of_base, origin_of
 from raydistill.export.model_card import model_card
 from raydistill.models.huggingface.checkpoint import read_checkpoint
@@ -30,3 +31,16 @@ def test_of_experts_the_active_parameters_are_told_too(model_type, tmp_path):
     assert told["parameters"] == [f"{parameters(model):,}"] * 2
     active = [f"{active_parameters(model):,}"] * 2
     assert told.get("active parameters") == (active if model_type == "deepseek_v3" else None)
+
+
+def test_a_student_that_was_cut_from_its_teacher_says_so():
+    small, large = (
+        origin_of(BaseRequest(scale=load_scale(name), age=320 * B), "0" * 64)
+        for name in ("smoke_small", "smoke")
+    )
+    lineage = replace(of_base(small, None, small_scale=True), cut_from=large)
+    text = model_card(lineage, "mine", own_family=True)
+    assert (
+        "6 layers cut from `smoke` (320B) to a smaller shape, beside `smoke_small` (320B)" in text
+    )
+    assert lineage.removed == ()

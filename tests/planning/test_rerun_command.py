@@ -16,6 +16,7 @@ SWEEPS = {
     "when_to_drop": (),
     "how_many_to_drop": ("--budget", "40B"),
     "teacher_free_vs_kd": ("--arm", "control,one-shot,kd,kd-cached,kd-equal-flops,scratch"),
+    "capacity_gap": ("--size", "smoke", "--teacher", "none,smoke@80B,smoke@320B"),
     "ablate": ("--around", "lr=2e-3,loss=kd", "--set", "weight_decay=0,0.1", "--set", "gap=1B"),
     "search": ("--location", "input,2-3", "--count", "2", "--search", "grid"),
 }

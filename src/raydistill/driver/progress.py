@@ -29,7 +29,8 @@ class ProgressReporter:
         self._view, self._lock = view, threading.Lock()
         names = dict.fromkeys(name for candidate in candidates for name in candidate.axes)
         pruned = [c.axes for c in candidates if c.axes["count"]]  # a control differs in all axes
-        self._varying = [name for name in names if len({axes.get(name) for axes in pruned}) > 1]
+        shown = pruned or [candidate.axes for candidate in candidates]
+        self._varying = [name for name in names if len({axes.get(name) for axes in shown}) > 1]
         self._first_reports: dict[str, tuple[float, int]] = {}  # seconds, tokens
         self._running: dict[str, RunningTrial] = {}
         self._stages: dict[str, StageProgress] = {}

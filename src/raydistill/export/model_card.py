@@ -76,7 +76,7 @@ def _summary(lineage: Lineage) -> str:
         return f"{len(lineage.kept)} layers trained from fresh weights, beside {base} with {total}."
     if lineage.cut_from is not None:
         larger = f"`{lineage.cut_from.name}` ({lineage.cut_from.revision})"
-        return f"{len(lineage.kept)} layers cut from {larger} in width and depth, beside {base}."
+        return f"{len(lineage.kept)} layers cut from {larger} to a smaller shape, beside {base}."
     if not lineage.removed:
         return f"{base} with all its {total} layers{', trained on' if lineage.healing else ''}."
     return (

@@ -107,7 +107,7 @@ class Sweep:
         own = self.at.get(name) or self.at.get(name.partition("+")[0], (self.axes,))
         for axes in own:
             axes = axes_of_model(axes, scale) if scale.brought else axes
-            if not axes.get(START, True) and START not in chosen:
+            if START in self.axes and not (axes[START] or START in chosen):
                 continue  # a grid of starts that the model does not have
             grid = {axis: self._distinct(axis, chosen.get(axis, axes[axis])) for axis in self.axes}
             if "age" in grid:

@@ -30,7 +30,7 @@ from raydistill.distillation.teacher_placement import check_placement
 from raydistill.evaluation.lm_harness.task_data import requested_evaluation
 from raydistill.planning.axes.ranges import in_steps, levels_of
 from raydistill.planning.axes.trial_function import no_cell
-from raydistill.planning.cell import REFERENCE, Cell, Value
+from raydistill.planning.cell import REFERENCE, TEACHER, Cell, Value
 from raydistill.planning.custom_model import RECIPES
 from raydistill.planning.plan import Options, SweepPlan
 from raydistill.planning.preview.devices import (
@@ -87,7 +87,8 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
     check_recipes(cells)
     check_overruled(chosen.settings, sweep, cells)
     check_placement(flags.teacher_placement, {cell.request.loss for cell in cells})
-    if flags.teacher is not None and all(isinstance(c.teacher, NoTeacher) for c in cells):
+    is_field = flags.teacher is not None and TEACHER not in sweep.axes
+    if is_field and all(isinstance(cell.teacher, NoTeacher) for cell in cells):
         raise UsageError("--teacher goes with a loss that has one, such as --loss kd")
     storage = storage_of(flags)
     options = Options(
