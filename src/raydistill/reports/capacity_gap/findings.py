@@ -45,7 +45,8 @@ class StudentFindings:
         tied: names of those teachers not distinguishable from the best (Holm).
         curve: of the oldest.
         minimum: of the curve.
-        beside: by name in `BESIDE`, how many nats that ends above the best teacher.
+        beside: by name in `BESIDE`, how many nats that ends above the best teacher; on equal FLOPs
+            above `flops_teacher`, which those FLOPs are of.
     """
 
     student: Student
@@ -55,6 +56,7 @@ class StudentFindings:
     curve: TeacherCurve
     minimum: BestTeacher
     beside: Mapping[str, Excess]
+    flops_teacher: str
 
     @property
     def best(self) -> Lesson:
@@ -133,6 +135,7 @@ def _group(group: TaughtGroup, teacher_losses: Mapping[str, float]) -> GroupFind
                     for what in BESIDE
                     if (key := _pair_name(of.student, what)) in beside
                 },
+                flops_teacher=of.flops_lesson.teacher,
             )
             for of in compared
         ),
@@ -152,11 +155,22 @@ class _Compared:
     oldest: tuple[Lesson, ...]
     curve: TeacherCurve
 
+    @property
+    def best(self) -> Lesson:
+        """That with the lowest loss."""
+        return self.oldest[self.curve.best]
+
+    @property
+    def flops_lesson(self) -> Lesson:
+        """Whose FLOPs an anchor has: the best teacher's, else the largest one's that has any."""
+        anchored = [of for of in self.oldest if self.student.equal_flops.get(of.teacher)]
+        return self.best if self.best in anchored or not anchored else anchored[-1]
+
 
 def _compared(student: Student, bootstrap: PairedBootstrap) -> _Compared | None:
     finished = [lesson for lesson in student.lessons if lesson.runs]
     seeds = sorted(set.intersection(*(set(of.runs) for of in finished))) if finished else []
-    oldest = _oldest(finished)
+    oldest = _oldest(student.lessons)
     if not oldest or not seeds:
         return None
     losses_R = {
@@ -178,9 +192,10 @@ def _compared(student: Student, bootstrap: PairedBootstrap) -> _Compared | None:
     return _Compared(student=student, losses=losses, oldest=oldest, curve=curve)
 
 
-def _oldest(finished: Sequence[Lesson]) -> tuple[Lesson, ...]:
-    """The last lesson of each size of teacher, but that which cuts nothing: a start of its own."""
-    return tuple({of.model: of for of in finished if not of.is_uncut}.values())
+def _oldest(lessons: Sequence[Lesson]) -> tuple[Lesson, ...]:
+    """The last lesson of each size of teacher, if finished; not that which cuts nothing."""
+    oldest = {of.model: of for of in lessons if not of.is_uncut}
+    return tuple(lesson for lesson in oldest.values() if lesson.runs)
 
 
 def _of_blocks(of: _Compared) -> TeacherCurve:
@@ -206,19 +221,19 @@ def _left_out(group: TaughtGroup) -> Iterator[tuple[str, str]]:
 
 
 def _beside(compared: Sequence[_Compared]) -> Iterator[tuple[str, tuple[Losses, Losses]]]:
-    """What is compared with each student's best teacher."""
+    """What each student's best teacher is compared with, and on equal FLOPs the one of these."""
     for of in compared:
-        student, best = of.student, of.oldest[of.curve.best]
+        student, best, same_flops = of.student, of.best.runs, of.flops_lesson
         own_size = [of.runs for of in student.lessons if of.teacher_size == student.size]
-        others: dict[str, Runs] = {
-            LARGEST: of.oldest[-1].runs if len(of.oldest) > 1 else {},
-            OWN_SIZE: own_size[-1] if own_size else {},
-            FREE: student.free,
-            EQUAL_FLOPS: student.equal_flops.get(best.teacher, {}),
+        others: dict[str, tuple[Runs, Runs]] = {
+            LARGEST: (best, of.oldest[-1].runs if len(of.oldest) > 1 else {}),
+            OWN_SIZE: (best, own_size[-1] if own_size else {}),
+            FREE: (best, student.free),
+            EQUAL_FLOPS: (same_flops.runs, student.equal_flops.get(same_flops.teacher, {})),
         }
-        for what, runs in others.items():
-            if runs:
-                yield _pair_name(student, what), (Losses(runs=best.runs), Losses(runs=runs))
+        for what, (before, after) in others.items():
+            if after:
+                yield _pair_name(student, what), (Losses(runs=before), Losses(runs=after))
 
 
 def _pair_name(student: Student, what: str) -> str:

@@ -25,7 +25,7 @@ FROM_PARAMS = CAPACITY_GAP.student_params(0)  # below it the published line is n
 def sentences(group: GroupFindings, *, small_scale: bool) -> tuple[str, ...]:
     """On the students of one start; the verdict comes first."""
     return (
-        _verdict(group.law),
+        _verdict(group),
         *_no_minimum(group.law, small_scale=small_scale),
         *_line(group.law),
         *_without_embeddings(group),
@@ -45,7 +45,8 @@ def _left_out(group: GroupFindings) -> Iterator[str]:
         yield f"In no fit: {', '.join(names)}: {reason}."
 
 
-def _verdict(law: CapacityGap) -> str:
+def _verdict(group: GroupFindings) -> str:
+    law = group.law
     if law.verdict == "law":
         return (
             f"A law at these sizes: {len(law.interior)} students each have a minimum between the "
@@ -56,26 +57,28 @@ def _verdict(law: CapacityGap) -> str:
         "the student.",
         "not supported": "The law is not supported.",
     }[law.verdict]
-    return f"{begin} A law would need {'; '.join(law.undecided)}. {_what_decides(law)}"
+    return (
+        f"{begin} A law would need {'; '.join(law.undecided)}. {_what_decides(law, group.students)}"
+    )
 
 
-def _what_decides(law: CapacityGap) -> str:
+def _what_decides(law: CapacityGap, students: Sequence[StudentFindings]) -> str:
     """What would decide it."""
-    outside = [student.outside for student in law.students if student.outside]
-    if len(law.interior) < LAW_STUDENTS:
-        cures = [
-            cure
-            for words, cure in (
-                ("the largest teacher has", "larger teachers"),
-                ("the smallest teacher has", "smaller teachers"),
-                ("fewer than three", "more sizes of teacher near the best one"),
-                ("the interval", "more data seeds"),
-            )
-            if any(reason.startswith(words) for reason in outside)
-        ]
-        students = [f"at least {LAW_STUDENTS} students"] * (len(law.students) < LAW_STUDENTS)
-        return f"What would decide: {joined([*students, *cures])}."
-    return "What would decide: more students over a wider range of sizes, and more data seeds."
+    if len(law.interior) >= LAW_STUDENTS:
+        return "What would decide: more students over a wider range of sizes, and more data seeds."
+    cures = [f"at least {LAW_STUDENTS} students"] * (len(law.students) < LAW_STUDENTS)
+    cures += [cure for of in students if (cure := _cure(of))]
+    return f"What would decide: {joined(dict.fromkeys(cures))}."
+
+
+def _cure(of: StudentFindings) -> str:
+    """What a student lacks whose minimum is not interior."""
+    outside = of.minimum.outside
+    if outside.startswith("fewer than three"):
+        return "more sizes of teacher near the best one"
+    if outside.startswith("the interval") or (outside and len(of.tied) > 1):
+        return "more data seeds or more tokens, so that teachers are told apart"
+    return outside and f"{'larger' if 'largest' in outside else 'smaller'} teachers"
 
 
 def _no_minimum(law: CapacityGap, *, small_scale: bool) -> Iterator[str]:
@@ -185,7 +188,8 @@ def _anchors(students: Sequence[StudentFindings]) -> Iterator[str]:
             for of, words in ((1, "below it"), (-1, "above it"), (0, "not told apart from it"))
         ]
         parts = [f"{words} for {joined(names)}" for words, names in groups if names]
-        yield f"Against {what} the best teacher's student ends {'; '.join(parts)}."
+        taught = "the taught student" if what == EQUAL_FLOPS else "the best teacher's student"
+        yield f"Against {what} {taught} ends {'; '.join(parts)}."
 
 
 def _size_or_loss(group: GroupFindings) -> str:

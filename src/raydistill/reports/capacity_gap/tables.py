@@ -10,6 +10,7 @@ from raydistill.laws.minima import WINDOW
 from raydistill.laws.published import CAPACITY_GAP
 from raydistill.reports.capacity_gap.findings import (
     BESIDE,
+    EQUAL_FLOPS,
     CapacityGapFindings,
     GroupFindings,
     StudentFindings,
@@ -18,6 +19,7 @@ from raydistill.reports.capacity_gap.sentences import rounded, sentences
 from raydistill.reports.tables.footnotes import BEST
 from raydistill.reports.tables.grids import ABSENT, Section, with_interval
 
+NAMED = 2  # teachers of a best set, at most
 NUMBERS = "capacity-gap.csv"  # the file of `numbers`
 
 
@@ -63,7 +65,7 @@ def _best_teachers(group: GroupFindings, *, small_scale: bool) -> Section:
 def _beside(group: GroupFindings) -> Section:
     return Section(
         title="Nats per token above the best teacher of each student, start "
-        f"{group.name}; ! told apart from it (Holm, 5 %)",
+        f"{group.name}; ! told apart from it (Holm, 5 %). Equal FLOPs: above the teacher of these",
         headers=("student", "its best teacher", *BESIDE),
         rows=tuple(
             (of.student.name, of.best.teacher, *(_above(of, what) for what in BESIDE))
@@ -73,9 +75,9 @@ def _beside(group: GroupFindings) -> Section:
 
 
 def _tied(of: StudentFindings) -> str:
-    """The models of the best set; how many, where that is all."""
+    """The models of the best set; how many, where it has several: the table of losses has them."""
     models = [lesson.model for lesson in of.oldest if lesson.teacher in of.tied]
-    return f"all {len(models)}" if 1 < len(models) == len(of.oldest) else ", ".join(models)
+    return ", ".join(models) if len(models) <= NAMED else f"{len(models)} of {len(of.oldest)}"
 
 
 def _minimum(minimum: BestTeacher) -> str:
@@ -99,9 +101,11 @@ def _shift(share: float) -> str:
 
 def _above(of: StudentFindings, what: str) -> str:
     excess = of.beside.get(what)
-    return (
-        ABSENT if excess is None else f"{with_interval(excess.nats, 3)}{' !' * bool(excess.sign)}"
-    )
+    if excess is None:
+        return ABSENT
+    is_another = what == EQUAL_FLOPS and of.flops_teacher != of.best.teacher
+    by = f" ({of.flops_teacher})" if is_another else ""
+    return f"{with_interval(excess.nats, 3)}{' !' * bool(excess.sign)}{by}"
 
 
 def _losses(group: GroupFindings, findings: CapacityGapFindings) -> Section:
