@@ -76,8 +76,8 @@ def assert_all_agree(storage):
     same(table, {trial: mlflow[trial] for trial in table})
     cards = storage.cards()
     same(cards, {trial: mlflow[trial] for trial in cards})
-    same(storage.table_from_mlflow(), table)
-    filtered = storage.table_from_mlflow("tags.role = 'cell'")
+    whole, filtered = storage.tables_from_mlflow("", "tags.role = 'cell'")
+    same(whole, table)
     same(filtered, {trial: table[trial] for trial in filtered})
     return mlflow
 

@@ -134,12 +134,13 @@ class Storage:
         (report,) = from_store(self.store, ())
         return losses_in_table(report)
 
-    def table_from_mlflow(self, condition=""):
-        """The same by the table of a report from MLflow."""
+    def tables_from_mlflow(self, *conditions):
+        """The same by the tables of reports from MLflow, one of the runs of each condition."""
         uri = default_uri(self.store)
         sync_sweep(self.tracked, uri=uri, store=self.store)
-        (report,) = from_mlflow(uri, self.store, (), (), condition)
-        return losses_in_table(report)
+        for condition in conditions:
+            (report,) = from_mlflow(uri, self.store, (), (), condition)
+            yield losses_in_table(report)
 
     def controls(self):
         """By cell, its control, both as specs; None where there is none."""
