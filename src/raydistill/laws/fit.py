@@ -190,9 +190,9 @@ class Fit:
     def warnings(self) -> tuple[str, ...]:
         """What a reader must know before using the law, a sentence each."""
         sentences = []
-        beyond = {"break", *(name for name in self.parameters if name.startswith("knot_"))}
         (name, (low, high)), *others = self.box.items()
-        for place in beyond & self.parameters.keys() if not others else ():
+        places = [one for one in self.parameters if one.startswith(("break", "knot_"))]
+        for place in places if not others else ():
             value = self.parameters[place].value
             if not low <= value <= high:
                 sentences.append(

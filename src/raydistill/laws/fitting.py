@@ -34,8 +34,9 @@ def fit(form_name: str, points: Points, *, objective: Objective = "least-squares
     Args:
         form_name: a file of `laws/forms/`, with settings if it has any: `knots+count=2`.
         points: what to fit; they may be in any order and any units.
-        objective: the sum of squares, or that of Huber losses (δ 1e-3), which a few bad runs move
-            less; of logarithms where the form is one of logarithms.
+        objective: the sum of squares, or that of Huber losses, which a few bad runs move less; of
+            logarithms where the form is one of logarithms. δ is 1e-3, in units of the outputs' root
+            mean square where it is not.
 
     Raises:
         UsageError: if there is no such form, or there are too few points for it: what to add.
@@ -46,13 +47,16 @@ def fit(form_name: str, points: Points, *, objective: Objective = "least-squares
     z_SK, cost_S = _searches(problem, objective)
     if not np.isfinite(cost_S).any():
         raise UsageError(f"form {form_name!r}: no search ended; are the inputs the right ones?")
-    z_K, cost = z_SK[np.argmin(cost_S)], float(cost_S.min())
-    floor = 1e-26 * len(points)  # of squares that are rounding
-    agreeing = int(np.count_nonzero(cost_S <= cost * (1 + AGREES) + floor))
-    starts = Starts(tried=len(cost_S), agreeing=agreeing)
+    starts = Starts(tried=len(cost_S), agreeing=_agreeing(cost_S, len(points)))
     if problem.form.places:  # every place is a start, and one is the best
         starts = Starts(tried=1, agreeing=1)
-    return _told(form_name, points, problem, z_K, objective=objective, starts=starts)
+    best_K = z_SK[np.argmin(cost_S)]
+    return _told(form_name, points, problem, best_K, objective=objective, starts=starts)
+
+
+def _agreeing(cost_S: FloatArray, n: int) -> int:
+    """How many searches ended in the best optimum; squares that are rounding are alike."""
+    return int(np.count_nonzero(cost_S <= cost_S.min() * (1 + AGREES) + 1e-26 * n))
 
 
 def _searches(problem: Problem, objective: Objective) -> tuple[FloatArray, FloatArray]:
@@ -64,7 +68,7 @@ def _searches(problem: Problem, objective: Objective) -> tuple[FloatArray, Float
     if objective == "huber":
         return problem.minimise(start_SK, huber=HUBER)[:2]
     z_SK, cost_S, _ = problem.minimise(start_SK)
-    agreeing = np.count_nonzero(cost_S <= cost_S.min() * (1 + AGREES))
+    agreeing = _agreeing(cost_S, len(problem.outputs))
     if problem.form.places or len(start_SK) == 1 or agreeing > 1:
         return z_SK, cost_S
     patient = [problem.minimise_alone(z_K) for z_K in (z_SK[np.argmin(cost_S)], *start_SK[:3])]
@@ -83,10 +87,8 @@ def _told(
 ) -> Fit:
     form, n = problem.form, len(points)
     residual_n = problem.form.evaluate(z_K[None], problem.inputs)[0] - problem.outputs
-    rss, df = (
-        float(residual_n @ residual_n),
-        n - form.coefficients + (form.places if form.place_excess else 0),
-    )
+    rss = float(residual_n @ residual_n)
+    df = n - form.coefficients + (form.places if form.place_excess else 0)  # a jump's is known
     measured_nn = _measured(points, form.log)
     unit = 1.0 if form.log else problem.units["output"]
     optimum = Optimum(
@@ -176,7 +178,8 @@ def _covariance(problem: Problem, optimum: Optimum) -> tuple[Row, ...]:
 
 
 def _condition(problem: Problem, z_K: FloatArray) -> float:
-    j_nK = problem.derivatives(z_K[None])[0]
+    """That of the information matrix, given the places."""
+    j_nK = problem.derivatives(z_K[None])[0][:, : len(z_K) - problem.form.places]
     length_K = np.sqrt((j_nK**2).sum(axis=0))
     if not (length_K > 0).all():
         return math.inf

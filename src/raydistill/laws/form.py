@@ -36,10 +36,10 @@ class Form:
         named: z (R, K) and the units to parameters (R, P); also called with complex z.
         log: whether noise is in proportion: residuals are of logarithms, so outputs are positive.
         least_sizes: of how many different values of the first input a fit must have points.
+        least_points: how many points a fit must have; more than the coefficients in any case.
         positive: the parameters whose profile is walked in logarithms.
         quotients: those whose denominator may be 0: they have both ends of an interval, or none.
         jacobian: z (R, K) and inputs to derivatives (R, n, K) of `evaluate`.
-        least_points: how many points a fit must have; more than the coefficients in any case.
         like_output: the inputs that are measured as the output is, in one unit with it.
         output: its name, in tables.
         places: how many of the last coefficients are places (of a knot, of a jump), which only the
@@ -58,10 +58,10 @@ class Form:
     named: Callable[[Any, Units], Any]
     log: bool = False
     least_sizes: int = 0
+    least_points: int = 0
     positive: frozenset[str] = frozenset()
     quotients: frozenset[str] = frozenset()
     jacobian: Callable[[FloatArray, Inputs], FloatArray] | None = None
-    least_points: int = 0
     like_output: frozenset[str] = frozenset()
     output: str = "y"
     places: int = 0

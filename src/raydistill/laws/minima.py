@@ -1,11 +1,8 @@
 """The minimum of a curve over size, by a parabola in log size within a window around it.
 
 A parabola is biased by its own window: on a noise-free Chinchilla surface the optimum is off by
-−0.33, −1.30, −2.90 and −5.10 % for points within ±2, 4, 8 and 16 times. So the window is told, and
-how far the optimum moves with it.
+−0.33, −1.30, −2.90 and −5.10 % for points within ±2, 4, 8 and 16 times. So the window is told.
 """
-
-from collections.abc import Mapping
 
 import numpy as np
 
@@ -47,23 +44,3 @@ def fit_minimum(
             break
         result = fit("minimum", window, objective=objective)
     return result
-
-
-def optimum_shifts(
-    points: Points, factors: tuple[float, ...] = (2.0, 8.0)
-) -> Mapping[float, float]:
-    """How far the optimum moves with the window: by factor, the optimum over that at `WINDOW`, − 1.
-
-    A window with too few points is left out.
-
-    Raises:
-        UsageError: if the window itself holds too few points.
-    """
-    reference = fit_minimum(points).parameters["optimum"].value
-    shifts = {}
-    for factor in factors:
-        try:
-            shifts[factor] = fit_minimum(points, factor).parameters["optimum"].value / reference - 1
-        except UsageError:
-            continue
-    return shifts

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from raydistill.core.units import format_amount
+from raydistill.laws.breaks import break_p_value
 from raydistill.laws.extrapolation import Extrapolation
 from raydistill.laws.fit import Fit
 from raydistill.laws.form import load_form
@@ -62,7 +63,16 @@ def fit_facts(fit: Fit) -> list[tuple[str, str]]:
         ),
         ("searches", f"{searches}; condition {condition}"),
         ("criteria", f"AICc {fit.aicc:.1f}, BIC {fit.bic:.1f}, R² {fit.r_squared:.4f}"),
+        *_break_facts(fit),
+        *(("note", warning) for warning in fit.warnings),
     ]
+
+
+def _break_facts(fit: Fit) -> Iterable[tuple[str, str]]:
+    """Of a jump or of knots, whether one power law would look so too."""
+    if load_form(fit.form).places:
+        share = break_p_value(fit.points, fit.form)
+        yield "if no break", f"one power law would look as broken {share:.2%} of the time"
 
 
 def _left_out(excluded: Sequence[Exclusion]) -> str:
@@ -117,7 +127,7 @@ def listed(fit_id: str, fit: Fit, furthest: float) -> Section:
 
 def fit_fields(fit: Fit, fit_id: str | None) -> dict[str, object]:
     """A fit as plain values."""
-    return {"id": fit_id, **asdict(fit)}
+    return {"id": fit_id, **asdict(fit), "warnings": fit.warnings}
 
 
 def to_json(value: object) -> str:

@@ -41,10 +41,10 @@ def minimise(
     huber: float = 0.0,
     iterations: int = ITERATIONS,
 ) -> Searches:
-    """R searches.
+    """R searches for the least sum of squares, or of Huber's losses.
 
     Args:
-        residuals: of rows.
+        residuals: of some of the rows, from their coefficients.
         derivatives: of the residuals.
         start_RK: where each search begins.
         weights_Rn: how often each residual counts; once by default.
