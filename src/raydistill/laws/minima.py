@@ -6,7 +6,6 @@ A parabola is biased by its own window: on a noise-free Chinchilla surface the o
 
 import numpy as np
 
-from raydistill.core.errors import UsageError
 from raydistill.laws.fit import Fit
 from raydistill.laws.fitting import Objective, fit
 from raydistill.laws.points import Points
