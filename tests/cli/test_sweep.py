@@ -56,7 +56,7 @@ def test_a_wrong_flag_is_told_as_by_the_script(tmp_path):
 def test_an_unknown_name_is_told_with_the_names_there_are(tmp_path):
     done = sweeping.command(tmp_path, "sweep", "where_to_dorp")
     assert done.returncode == 2
-    assert "Did you mean 'where_to_drop'? There are: ablate, how_many_to_drop, " in done.stderr
+    assert "Did you mean 'where_to_drop'? There are: ablate, capacity_gap, " in done.stderr
     assert done.stderr.endswith("or a file of yours: ./where_to_dorp.py\n")
 
 
