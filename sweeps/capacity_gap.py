@@ -61,8 +61,8 @@ def grids(
     students: Sequence[str],
     teachers: Sequence[str],
     younger: Sequence[str],
-    cut: Sequence[str] = (),
-    few: Sequence[str] = (),
+    scratch: Sequence[str] = (),
+    anchors: Sequence[str] = (),
 ) -> tuple[Axes, ...]:
     """The anchors on as many tokens and on as many FLOPs, then the students of each start.
 
@@ -70,8 +70,8 @@ def grids(
         students: scales.
         teachers: each at its oldest age; all of them teach students that start from their own base.
         younger: the same models at other ages, which teach those too.
-        cut: teachers that students are cut from; by default all.
-        few: teachers from scratch, and whose FLOPs anchors have, by default all.
+        scratch: of `teachers` those of students from scratch; by default all.
+        anchors: of `teachers` those whose FLOPs anchors have; by default all.
     """
 
     def grid(teachers: Sequence[str], starts: Sequence[str], loss: str) -> Axes:
@@ -79,10 +79,10 @@ def grids(
 
     return (
         grid((NONE,), ("own", "scratch"), TEACHER_FREE),
-        grid(few or teachers, ("own",), TEACHER_FREE),
+        grid(anchors or teachers, ("own",), TEACHER_FREE),
         grid((*younger, *teachers), ("own",), KD),
-        grid(cut or teachers, ("cut",), KD),
-        grid(few or teachers, ("scratch",), KD),
+        grid(teachers, ("cut",), KD),
+        grid(scratch or teachers, ("scratch",), KD),
     )
 
 
@@ -105,8 +105,8 @@ LAPTOP = grids(
     family("laptop_family", (16, 32, 48, 64), own=64),
     at_ages(family("laptop_family", (16, 32, 48, 64, 96, 128), own=64), "320B"),
     younger=at_ages(family("laptop_family", (64, 128), own=64), "80B", "160B"),
-    cut=at_ages(family("laptop_family", (16, 32, 64, 128), own=64), "320B"),
-    few=["laptop_family@320B"],
+    scratch=at_ages(family("laptop_family", (32, 64, 128), own=64), "320B"),
+    anchors=["laptop_family@320B"],
 )
 SMOKE = grids(
     family("smoke_family", (8, 16), own=16),
