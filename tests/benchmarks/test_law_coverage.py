@@ -27,9 +27,11 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(name):
 @pytest.mark.parametrize("name", DESIGNS)
 def test_intervals_hold_the_truth_in_92_to_98_of_100_draws(name):
     design = DESIGNS[name]
-    for told, (held, ended) in coverage(design, DRAWS.get(design.form, 500)).items():
+    shares = coverage(design, DRAWS.get(design.form, 500))
+    determined = all(ended > 0.99 for _, ended in shares.values())
+    for told, (held, _) in shares.items():
         assert held >= 0.92, told
-        if (design.form, told) not in ALWAYS and ended > 0.99:  # without an end it holds more
+        if determined and (design.form, told) not in ALWAYS:  # else intervals hold more
             assert held <= 0.98, told
 
 
