@@ -124,6 +124,19 @@ def test_curves_without_a_bend_have_no_minimum():
     assert sum(few) <= 5  # of 100
 
 
+def test_a_grid_that_leaves_nothing_to_draw_makes_no_law():
+    """Three teachers each, of 1, 2 and 4 times the student: T* can only be the middle one."""
+    for seed in range(10):
+        curves = [
+            curve(size, 2 * size, generator(seed), teachers=np.array([1.0, 2.0, 4.0]) * size)
+            for size in STUDENTS
+        ]
+        result = capacity_gap(curves)
+        assert len(result.interior) == len(STUDENTS)
+        assert result.null_p > 0.5
+        assert result.verdict == "trend"
+
+
 def test_two_students_make_a_trend_at_most():
     result = gap(lambda size: 2.5 * size, generator(), STUDENTS[1:3])
     assert result.verdict == "trend"

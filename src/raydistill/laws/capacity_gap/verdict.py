@@ -181,15 +181,19 @@ def _in_logarithms(points: Points) -> Points:
 
 
 def _null_p(interior: Sequence[BestTeacher]) -> float:
-    """How often teachers drawn at random from the grid correlate with students as ours do."""
+    """How often teachers drawn at random from the grid correlate with students as ours do.
+
+    Each draw is held against ours in another resample: on a grid so coarse that it leaves nothing
+    to draw, noise alone would else decide.
+    """
     log_S = np.log([student.size for student in interior])
     random = np.random.default_rng(0)
     drawn_DS = np.stack(
         [np.log(random.choice(student.grid, size=NULL_DRAWS)) for student in interior], axis=1
     )
-    ours_S = np.log([student.teacher_R[0] for student in interior])
-    ours = _correlations(log_S, ours_S[None])[0]
-    as_well = np.count_nonzero(_correlations(log_S, drawn_DS) >= ours - 1e-9)
+    ours_RS = np.log(np.stack([student.teacher_R[1:] for student in interior], axis=1))
+    ours_D = random.choice(_correlations(log_S, ours_RS), size=NULL_DRAWS)
+    as_well = np.count_nonzero(_correlations(log_S, drawn_DS) >= ours_D - 1e-9)
     return float((1 + as_well) / (1 + NULL_DRAWS))
 
 
