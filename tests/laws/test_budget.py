@@ -2,8 +2,10 @@
 
 import math
 
+import numpy as np
 import pytest
 
+from raydistill.laws.distillation.answers import FittedLaw
 from raydistill.laws.distillation.budget import (
     EXISTING,
     Budget,
@@ -13,6 +15,9 @@ from raydistill.laws.distillation.budget import (
     options,
     share_that_pays,
 )
+from raydistill.laws.fitting import fit
+from raydistill.laws.points import Points
+from raydistill.laws.published import STUDENT_SURFACE
 
 SMALL = Teacher(name="small", params=2e9, loss=2.2, tokens=4e10)
 LARGE = Teacher(name="large", params=8e9, loss=2.0, tokens=2e11)
@@ -69,3 +74,24 @@ def test_no_number_of_students_makes_a_poor_teacher_pay():
     poor = Teacher(name="poor", params=1e9, loss=3.5, tokens=1e9)
     budget = Budget(flops=1e22, student_params=1e9)
     assert share_that_pays(budget, [poor, None], loss_of) is None
+
+
+def test_a_student_alone_that_is_not_determined_leaves_its_teacher_undetermined():
+    """Six runs of a surface with five parameters: its intervals may have no end."""
+    sizes, tokens = np.repeat([1e8, 4e8, 1.6e9], 2), np.tile([1e9, 1e11], 3)
+    noise = np.random.default_rng(3).normal(size=6)
+    alone = Points(
+        inputs={"params": sizes, "tokens": tokens},
+        outputs=STUDENT_SURFACE.loss(sizes, tokens) * np.exp(0.02 * noise),
+        names=tuple("abcdef"),
+    )
+    losses = np.array([1.9, 2.1, 2.3, 2.6, 2.8])
+    taught = Points(
+        inputs={"teacher_loss": losses, "student_alone": np.full(5, 2.4)},
+        outputs=losses + np.array([0.5, 0.35, 0.25, 0.15, 0.12]),
+        names=tuple("vwxyz"),
+    )
+    law = FittedLaw(gap=fit("distillation", taught), surface=fit("chinchilla", alone))
+    assert not np.isfinite(law.surface.predict({"params": 4e8, "tokens": 1e10}).interval).all()
+    low, high = law.answer(4e8, 1e10, SMALL, far=True).prediction.interval
+    assert not (np.isfinite(low) and np.isfinite(high))

@@ -102,8 +102,7 @@ class FittedLaw:
         rungs = () if is_near else self._other_rungs()
         taught = predict(self.gap, inputs, alternatives=rungs, far=far)
         moved = [
-            self._taught(params, tokens, teacher.loss, end) if end > 0 else -math.inf
-            for end in alone.prediction.interval
+            self._moved(params, tokens, teacher.loss, end) for end in alone.prediction.interval
         ]
         both = (("the student alone", alone), ("with its teacher", taught))
         notices = [f"{what}: {answer.notice}" for what, answer in both if answer.notice]
@@ -150,6 +149,12 @@ class FittedLaw:
 
     def _taught(self, params: float, tokens: float, teacher_loss: float, alone: float) -> float:
         return float(self.gap.values(_at(**gap_inputs(params, tokens, teacher_loss, alone)))[0])
+
+    def _moved(self, params: float, tokens: float, teacher_loss: float, end: float) -> float:
+        """The answer at one end of what the student reaches alone, which may be without end."""
+        if 0 < end < math.inf:
+            return self._taught(params, tokens, teacher_loss, end)
+        return math.inf if end > 0 else -math.inf
 
     def _other_rungs(self) -> tuple[Fit, ...]:
         others = []
