@@ -235,3 +235,29 @@ def test_runs_that_say_themselves_what_their_student_reaches_alone(tables, tmp_p
     (tmp_path / "none.csv").write_text(f"{header}\n5e8,2e10,2.1,2.3\n5e8,2e10,2.2,2.4\n")
     line = refusal(tables, "fit", tmp_path / "none.csv", "--form", "distillation")
     assert "add some, or a column student_alone" in line
+
+
+def test_a_law_below_0_has_no_teacher(tables):
+    line = refusal(tables, "capacity-gap", "--student", "3.4M")
+    assert "is below 0 for a student of 3.4M: it has no teacher there" in line
+    near = law(tables, "capacity-gap", "--student", "6M", "--json")["answer"]["prediction"]
+    assert near["interval"][0] >= 0
+
+
+def test_what_a_reader_must_know_of_a_fit_is_told(tables, tmp_path):
+    rows = "\n".join(f"{x},{0.4 + 2.3 * x**-0.055}" for x in 2.0 ** np.arange(9))
+    (tmp_path / "unbroken.csv").write_text(f"x,y\n{rows}\n")
+    words = ("fit", tmp_path / "unbroken.csv", "--form", "smooth-break")
+    told = law(tables, *words, "--json")["warnings"]
+    assert any("lies beyond the points" in sentence for sentence in told)
+    assert "note               break, " in law(tables, *words)
+
+
+def test_programs_get_what_the_text_says_of_the_ladder(tables):
+    said = law(tables, "fit", tables / "distilled.csv", "--form", "distillation", "--json")
+    assert len(said["other_rungs"]) == 3
+    assert said["student_alone"]["form"] == "chinchilla"
+    ask = ("capacity-gap", "--student", "500M", "--flops", "1e21", "--teachers", "7B@2.1@72B,none")
+    assert [one["tokens"] for one in law(tables, *ask, "--json")["trained"]] == [72e9]
+    (kept,) = [one for one in law(tables, "--json") if one["form"].startswith("distillation")]
+    assert list(kept["parameters"]) == list(said["parameters"])  # as the covariance has them

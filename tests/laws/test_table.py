@@ -98,3 +98,26 @@ def test_a_large_table_is_read_at_once(points):
     np.testing.assert_array_equal(
         points(f"params,tokens,loss\n{rows}").outputs, np.arange(5_000) + 3
     )
+
+
+def test_a_row_with_more_cells_than_the_header_is_left_out_and_not_shifted(points):
+    read = points("params,tokens,loss\n1,234,5,6\n1,2,3,\n")
+    assert read.outputs.tolist() == [3]
+    assert read.excluded[0].reason == "it has 4 cells, the header 3"
+
+
+@pytest.mark.parametrize(
+    ("text", "losses"),
+    [
+        ("params\ttokens\tloss\n7B\t1,5B\t2,125\n7B\t3B\t2,5\n", [2.125, 2.5]),
+        ("params;tokens;loss\n1,000;2,500;0.5\n", [0.5]),
+    ],
+)
+def test_what_a_comma_means_is_what_the_cells_say_that_can_be_read_in_one_way(points, text, losses):
+    read = points(text)
+    assert read.outputs.tolist() == losses
+    assert read.inputs["tokens"][0] in (1.5e9, 2500)
+
+
+def test_a_seed_that_is_no_number_is_none(points):
+    assert points("params,tokens,loss,seed\n1,2,3,²\n").seeds is None

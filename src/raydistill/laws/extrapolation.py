@@ -103,10 +103,11 @@ def predict(
         and other.form != fit.form
     ]
     every = [own, *(other.predict(_renamed(inputs, other.box)) for other in near)]
+    least = 0.0 if load_form(fit.form).log else -math.inf  # another form may not know that
     prediction = replace(
         own,
-        interval=_hull([one.interval for one in every]),
-        interval_with_noise=_hull([one.interval_with_noise for one in every]),
+        interval=_hull([one.interval for one in every], least),
+        interval_with_noise=_hull([one.interval_with_noise for one in every], least),
     )
     forms = (fit.form, *(other.form for other in near))
     names = ", ".join(forms[1:]) or "no other form"
@@ -136,5 +137,6 @@ def _covered(fit: Fit) -> str:
     return ", ".join(f"{name} {low} to {high}" for name, (low, high) in ends.items())
 
 
-def _hull(intervals: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    return min(low for low, _ in intervals), max(high for _, high in intervals)
+def _hull(intervals: Sequence[tuple[float, float]], least: float) -> tuple[float, float]:
+    low, high = min(low for low, _ in intervals), max(high for _, high in intervals)
+    return max(low, least), high

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from raydistill.core.errors import UsageError, unknown
+from raydistill.core.errors import OwnCodeError, UsageError, unknown
 from raydistill.core.parts import FORM, load_part
 from raydistill.laws.points import FloatArray
 
@@ -81,6 +81,8 @@ def load_form(name: str) -> Form:
         if words:
             raise UsageError(f"form {name!r}: {file} has no settings")
         return form
+    if not callable(form):
+        raise OwnCodeError(f"form {file!r}: its file must say form = Form(...), not {form!r}")
     settings: dict[str, int] = {}
     for word in words:
         key, _, value = word.partition("=")

@@ -23,6 +23,8 @@ SEED = "seed"
 NO_VALUE = ("", "nan", "na", "n/a", "null", "none", "-", "–")
 _INDEX = ("", "Unnamed: 0")  # as pandas writes the index
 _SUFFIXES = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
+_DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+(?:e[-+]?\d+)?\s*[KMBT]?", re.IGNORECASE)
+_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*([KMBT]?)", re.IGNORECASE)
 
 
@@ -33,7 +35,7 @@ class Table:
     Args:
         path: the file, for messages.
         columns: its header.
-        rows: the cells of each row, as many as columns.
+        rows: the cells of each row, as many as columns or, where the row is wrong, more.
         lines: the line of each row in the file, from 1 on.
         decimal_comma: whether 0,5 is a half.
     """
@@ -74,20 +76,35 @@ def read_table(path: Path) -> Table:
         raise DataError(f"{path}:{first}: the first row must name the columns, as in params,loss")
     if not rest:
         raise DataError(f"{path}: it has a header and no row")
+    cells = [cell for _, row in rest for cell in row]
     return Table(
         path=path,
         columns=tuple(columns),
-        rows=tuple(tuple((row + [""] * len(columns))[: len(columns)]) for _, row in rest),
+        rows=tuple(_cells(row, len(columns)) for _, row in rest),
         lines=tuple(line for line, _ in rest),
-        decimal_comma=delimiter == ";",
+        decimal_comma=delimiter != "," and _has_decimal_commas(cells, default=delimiter == ";"),
     )
+
+
+def _cells(row: list[str], columns: int) -> tuple[str, ...]:
+    """The cells of a row, filled up to `columns`; empty ones beyond them are none."""
+    while len(row) > columns and not row[-1]:
+        row = row[:-1]
+    return tuple(row + [""] * (columns - len(row)))
+
+
+def _has_decimal_commas(cells: Sequence[str], *, default: bool) -> bool:
+    """Whether 1,500 is one and a half: as the cells that can be read in one way alone say."""
+    if any(_DECIMAL_COMMA.fullmatch(cell) and not _THOUSANDS.fullmatch(cell) for cell in cells):
+        return True
+    return default and not any("." in cell and _NUMBER.fullmatch(cell) for cell in cells)
 
 
 def _number(text: str, *, decimal_comma: bool) -> float | None:
     """A cell's number; None if it is none."""
-    if decimal_comma and re.fullmatch(r"[-+]?\d*,\d+(?:e[-+]?\d+)?", text, re.IGNORECASE):
+    if decimal_comma and _DECIMAL_COMMA.fullmatch(text):
         text = text.replace(",", ".")
-    elif re.fullmatch(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?", text):
+    elif _THOUSANDS.fullmatch(text):
         text = text.replace(",", "")
     match = _NUMBER.fullmatch(text.replace("_", ""))
     return float(match[1]) * _SUFFIXES[match[2].upper()] if match else None
@@ -186,8 +203,12 @@ def _rows(table: Table, by_field: Mapping[str, str], seed: str | None) -> Iterat
     """Every row; one that is the same as another in every named column counts once."""
     first_lines: dict[tuple[str, ...], int] = {}
     for line, cells in zip(table.lines, table.rows, strict=True):
-        by_column = dict(zip(table.columns, cells, strict=True))
+        by_column = dict(zip(table.columns, cells, strict=False))
         name = _row_name(table, by_column, line)
+        if len(cells) > len(table.columns):
+            reason = f"it has {len(cells)} cells, the header {len(table.columns)}"
+            yield _Row(name=name, reason=reason)
+            continue
         key = tuple(by_column[column] for column in table.columns if column not in _INDEX)
         if key in first_lines:
             yield _Row(name=name, reason=f"the same as line {first_lines[key]}")
@@ -200,7 +221,7 @@ def _rows(table: Table, by_field: Mapping[str, str], seed: str | None) -> Iterat
         seed_text = by_column[seed] if seed else ""
         yield _Row(
             name=name, reason=reason, values=values,
-            seed=int(seed_text) if seed_text.isdigit() else None,
+            seed=int(seed_text) if re.fullmatch("[0-9]{1,15}", seed_text) else None,
         )  # fmt: skip
 
 

@@ -5,11 +5,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
+from raydistill.core.errors import UsageError
 from raydistill.core.units import format_amount
 from raydistill.laws.breaks import break_p_value
 from raydistill.laws.extrapolation import Extrapolation
 from raydistill.laws.fit import Fit
-from raydistill.laws.form import load_form
+from raydistill.laws.form import Form, load_form
 from raydistill.laws.points import Exclusion
 from raydistill.reports.tables.grids import Section
 
@@ -64,8 +65,13 @@ def fit_facts(fit: Fit) -> list[tuple[str, str]]:
         ("searches", f"{searches}; condition {condition}"),
         ("criteria", f"AICc {fit.aicc:.1f}, BIC {fit.bic:.1f}, R² {fit.r_squared:.4f}"),
         *_break_facts(fit),
-        *(("note", warning) for warning in fit.warnings),
+        *notes(fit),
     ]
+
+
+def notes(fit: Fit) -> list[tuple[str, str]]:
+    """What a reader must know before using the law."""
+    return [("note", sentence) for sentence in fit.warnings]
 
 
 def _break_facts(fit: Fit) -> Iterable[tuple[str, str]]:
@@ -113,7 +119,8 @@ def prediction_facts(answer: Extrapolation) -> list[tuple[str, str]]:
 
 def listed(fit_id: str, fit: Fit, furthest: float) -> Section:
     """One of the fits in a storage, and how far it reaches."""
-    losses = load_form(fit.form).like_output
+    form = _form_of(fit)
+    losses = form.like_output if form else ()
     sizes = {name: ends for name, ends in fit.box.items() if name not in losses}
     reach = {name: (low / furthest, high * furthest) for name, (low, high) in sizes.items()}
     rows = [
@@ -121,13 +128,24 @@ def listed(fit_id: str, fit: Fit, furthest: float) -> Section:
         ("covered range", box_text(fit.box)),
         (f"up to {furthest:g}×", box_text(reach)),
     ]
-    title = f"{fit_id}  {fit.form}"
+    title = f"{fit_id}  {fit.form}" + ("" if form else ", a form whose --parts are not given")
     return Section(title=title, headers=(), rows=tuple(row for row in rows if row[1]))
 
 
 def fit_fields(fit: Fit, fit_id: str | None) -> dict[str, object]:
-    """A fit as plain values."""
-    return {"id": fit_id, **asdict(fit), "warnings": fit.warnings}
+    """A fit as plain values, with what a reader must know of it."""
+    fields = asdict(fit)
+    if form := _form_of(fit):  # in the order of the covariance, which a file does not keep
+        fields["parameters"] = {name: fields["parameters"][name] for name in form.parameters}
+    return {"id": fit_id, **fields, "warnings": fit.warnings}
+
+
+def _form_of(fit: Fit) -> Form | None:
+    """The form of a fit; None if it is one of one's own that is not here."""
+    try:
+        return load_form(fit.form)
+    except UsageError:
+        return None
 
 
 def to_json(value: object) -> str:

@@ -53,6 +53,11 @@ def capacity_gap(store: Store, flags: argparse.Namespace) -> int:
 def _by_size(store: Store, flags: argparse.Namespace) -> int:
     law_id, law = _line(store, flags)
     answer = predict(law, {INPUT: flags.student}, far=flags.far) if law else None
+    if law and _teacher_params(law, flags.student) <= 0:
+        raise UsageError(
+            f"law {law_id} is below 0 for a student of {laws.amount(flags.student)}: it has no "
+            "teacher there. Add points of students as small"
+        )
     if flags.json:
         fields = {
             "student_params": flags.student,
@@ -61,7 +66,7 @@ def _by_size(store: Store, flags: argparse.Namespace) -> int:
             "published_source": CAPACITY_GAP.source,
             "law": law and laws.fit_fields(law, law_id),
         }
-        print(laws.to_json(fields))
+        open_console().print(laws.to_json(fields), soft_wrap=True)
     else:
         console = open_console()
         section = law_answers.teacher_section(flags.student, answer)
@@ -69,6 +74,12 @@ def _by_size(store: Store, flags: argparse.Namespace) -> int:
     if flags.plot:
         save_picture(teacher_figure(law, flags.student), flags.plot)
     return 0
+
+
+def _teacher_params(law: Fit, student_params: float) -> float:
+    """Of the line itself: 0 or less where it has no teacher."""
+    slope, intercept = law.parameters["slope"], law.parameters["intercept"]
+    return slope.value * student_params + intercept.value
 
 
 def _line(store: Store, flags: argparse.Namespace) -> tuple[str, Fit | None]:
@@ -94,11 +105,12 @@ def _under_budget(store: Store, flags: argparse.Namespace) -> int:
     if flags.json:
         fields = {
             **asdict(budget),
+            "trained": [asdict(one) for one in candidates if one and budget.share != EXISTING],
             "answer": asdict(answer),
             "law": fit and laws.fit_fields(fit, law_id),
             "caveat": "" if fit else law_answers.UNCONFIRMED,
         }
-        print(laws.to_json(fields))
+        open_console().print(laws.to_json(fields), soft_wrap=True)
     else:
         console = open_console()
         print_section(law_answers.budget_section(budget, answer), console)
@@ -165,4 +177,4 @@ def _candidate(
 def _law_rows(law_id: str, law: Fit | None) -> tuple[tuple[str, str], ...]:
     if law is None:
         return ()
-    return (("law", f"{law_id}, {law.form}"), *laws.fit_facts(law)[:2])
+    return (("law", f"{law_id}, {law.form}"), *laws.fit_facts(law)[:2], *laws.notes(law))

@@ -12,11 +12,11 @@ from raydistill.storage.store import Store
 
 def law(store: Store, flags: argparse.Namespace) -> int:
     """Print the fits of a storage."""
-    fits = stored_fits(store)
+    fits, console = stored_fits(store), open_console()
     if flags.json:
-        print(laws.to_json([laws.fit_fields(fit, fit_id) for fit_id, fit in fits.items()]))
+        fields = [laws.fit_fields(fit, fit_id) for fit_id, fit in fits.items()]
+        console.print(laws.to_json(fields), soft_wrap=True)
         return 0
-    console = open_console()
     for fit_id, fit in fits.items():
         print_pairs(laws.listed(fit_id, fit, FAR), console)
     if not fits:

@@ -42,8 +42,11 @@ def fit_table(store: Store, flags: argparse.Namespace) -> int:
     fit_id = save_law(store, fits) if flags.save else None
     if flags.json:
         predictions = [{"at": at, **asdict(one)} for at, one in zip(flags.at, answers, strict=True)]
-        fields = laws.fit_fields(best, fit_id)
-        print(laws.to_json({**fields, "predictions": predictions}))
+        fields = laws.fit_fields(best, fit_id) | {"predictions": predictions}
+        if best.form.partition("+")[0] == NAME:
+            fields["other_rungs"] = {rung.form: rung.bic for rung in others}
+            fields["student_alone"] = fits.surface and laws.fit_fields(fits.surface, None)
+        open_console().print(laws.to_json(fields), soft_wrap=True)
     else:
         _print(fits, fit_id, open_console())
         for at, answer in zip(flags.at, answers, strict=True):
