@@ -112,7 +112,8 @@ def capacity_gap_findings(report: SweepReport) -> CapacityGapFindings:
 def _group(group: TaughtGroup, teacher_losses: Mapping[str, float]) -> GroupFindings | None:
     """None where no student has a teacher to tell of."""
     bootstrap = PairedBootstrap.over(_runs(group))
-    compared = [of for s in group.students if (of := _compared(s, bootstrap)) is not None]
+    oldest = _oldest_teachers(group)
+    compared = [of for s in group.students if (of := _compared(s, oldest, bootstrap)) is not None]
     if not compared:
         return None
     law = capacity_gap([of.curve for of in compared])
@@ -167,10 +168,14 @@ class _Compared:
         return self.best if self.best in anchored or not anchored else anchored[-1]
 
 
-def _compared(student: Student, bootstrap: PairedBootstrap) -> _Compared | None:
+def _compared(
+    student: Student, oldest_teachers: frozenset[str], bootstrap: PairedBootstrap
+) -> _Compared | None:
     finished = [lesson for lesson in student.lessons if lesson.runs]
     seeds = sorted(set.intersection(*(set(of.runs) for of in finished))) if finished else []
-    oldest = _oldest(student.lessons)
+    oldest = tuple(
+        lesson for lesson in finished if lesson.teacher in oldest_teachers and not lesson.is_uncut
+    )
     if not oldest or not seeds:
         return None
     losses_R = {
@@ -192,10 +197,11 @@ def _compared(student: Student, bootstrap: PairedBootstrap) -> _Compared | None:
     return _Compared(student=student, losses=losses, oldest=oldest, curve=curve)
 
 
-def _oldest(lessons: Sequence[Lesson]) -> tuple[Lesson, ...]:
-    """The last lesson of each size of teacher, if finished; not that which cuts nothing."""
-    oldest = {of.model: of for of in lessons if not of.is_uncut}
-    return tuple(lesson for lesson in oldest.values() if lesson.runs)
+def _oldest_teachers(group: TaughtGroup) -> frozenset[str]:
+    """Of each size its oldest age, whichever students have it: a curve has no younger ones."""
+    lessons = [lesson for student in group.students for lesson in student.lessons]
+    by_model = {of.model: of.teacher for of in sorted(lessons, key=lambda lesson: lesson.age)}
+    return frozenset(by_model.values())
 
 
 def _of_blocks(of: _Compared) -> TeacherCurve:
