@@ -48,6 +48,7 @@ format: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
 		--constraint constraints.txt --editable '.[laptop,dev]'
+	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null || true  # pip compiles on one core
 	touch $@
