@@ -261,3 +261,18 @@ def test_programs_get_what_the_text_says_of_the_ladder(tables):
     assert [one["tokens"] for one in law(tables, *ask, "--json")["trained"]] == [72e9]
     (kept,) = [one for one in law(tables, "--json") if one["form"].startswith("distillation")]
     assert list(kept["parameters"]) == list(said["parameters"])  # as the covariance has them
+
+
+def test_a_rung_that_is_named_keeps_what_the_student_reaches_alone(tables, tmp_path):
+    fit = ("fit", tables / "distilled.csv", "--form", "distillation+parameters=3", "--save")
+    law(tables, *fit, "--storage", tmp_path)
+    ask = ("capacity-gap", "--student", "500M", "--flops", "1e21", "--teachers", "3B@2.25,none")
+    assert "best" in law(tables, *ask, "--storage", tmp_path)
+
+
+def test_below_what_a_teacher_costs_nobody_is_the_best_by_budget(tables):
+    ask = ("capacity-gap", "--student", "500M", "--law", "published", "--teachers", "3B@2.25@1T")
+    text = law(tables, *ask, "--flops", "1e20")
+    assert "none can be paid" in text
+    assert "3B@2.25@1T from 1.8e22 to 1e23 FLOPs" in text
+    assert "none can be paid up to 1e21 FLOPs" in law(tables, *ask, "--flops", "1e18")

@@ -239,3 +239,8 @@ def test_units_of_size_and_loss_do_not_matter():
     )
     for mine, theirs in zip(other.students, plain.students, strict=True):
         assert 1e6 * mine.teacher.value == pytest.approx(theirs.teacher.value, rel=1e-9)
+
+
+def test_a_line_to_the_digit_is_a_law():
+    result = gap(lambda size: 2.5 * size, generator(), noise=0.0)
+    assert result.verdict == "law", result.undecided

@@ -35,6 +35,16 @@ def test_a_size_and_a_teacher_have_one_name():
     assert [cell.teacher.key[0] for cell in cells] == [small, teacher, "smoke", teacher]
 
 
+def test_a_size_written_with_a_dash_is_the_same_cell():
+    def trial(scale, size):
+        return scale.trial(age=80 * B, location="none", count=0, loss="kd")
+
+    sizes = {"size": ("smoke_family", "smoke-family")}
+    sweep = Sweep(name="sizes", question="Which?", axes=sizes, trial=trial)
+    cells = sweep.cells(SMOKE, {"teacher": ("smoke-family@80B",)})
+    assert {cell.values["size"] for cell in cells} == {"smoke_family"}
+
+
 def test_what_a_sweep_has_for_a_scale_holds_with_settings_too():
     sweep = shipped_sweep("when_to_drop")
     cells = sweep.cells(load_scale("smoke+width=16"), {"count": (2,)})

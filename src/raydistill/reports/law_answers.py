@@ -103,6 +103,8 @@ def _best(ranked: Sequence[Ranked]) -> str:
 
 def _by_budget(answer: BudgetAnswer) -> str:
     low, high = (amount(flops) for flops in answer.searched)
+    if answer.searched[0] >= answer.searched[1]:
+        return f"none can be paid up to {high} FLOPs"
     if not answer.changes:
         return f"{answer.cheapest} from {low} to {high} FLOPs"
     steps = [f"from {amount(flops)} on {name}" for flops, name in answer.changes]

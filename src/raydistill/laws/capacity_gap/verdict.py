@@ -28,6 +28,7 @@ FORM = "capacity-gap"
 LAW_STUDENTS, TREND_STUDENTS = 4, 2  # with an interior minimum
 WIDEST_EXPONENT = 0.5  # the longest interval of the exponent that a law may have
 NULL_DRAWS = 10_000
+ROUNDING = 1e-9  # of points on a line to the digit
 
 Word = Literal["law", "trend", "not supported"]
 
@@ -126,7 +127,7 @@ def _undecided(
         )
     if slope is not None and exponent is not None and not slope.low > 0:
         lacks.append(f"a slope above 0, here {_text(slope)}")
-    if exponent is not None and not exponent.low <= 1 <= exponent.high:
+    if exponent is not None and not exponent.low - ROUNDING <= 1 <= exponent.high + ROUNDING:
         lacks.append(f"an exponent of 1, here {_text(exponent)}")
     if exponent is not None and not exponent.high - exponent.low < WIDEST_EXPONENT:
         lacks.append(f"an exponent known to less than {WIDEST_EXPONENT:g}, here {_text(exponent)}")

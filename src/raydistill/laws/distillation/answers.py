@@ -23,6 +23,7 @@ from raydistill.laws.forms.distillation import LADDER
 from raydistill.laws.published import STUDENT_SURFACE, TEACHER_GAP
 
 PUBLISHED = "published"  # the name of the law that was not fitted here
+JUST_MORE = 1 + 1e-6  # than what a teacher costs
 MOST_DECADES = 3.0  # from the budget that is asked about, within which crossovers are looked for
 
 
@@ -245,10 +246,14 @@ def ask_budget(
                 raise UsageError(f"{name}: {error}") from None
     best = answers.get(name_of(in_order[0].candidate))
     low, high = law.budgets(params, budget.flops, far=far)
+    low = max(low, budget.least(candidates) * JUST_MORE)  # below it there is no best one
     changes = (
         crossovers(budget, candidates, loss_of, lowest=low, highest=high) if low < high else ()
     )
     start = changes[0].below if changes else in_order[0].candidate
+    if not changes and low < high:
+        at_low = replace(budget, flops=low)
+        start = options(at_low, candidates, loss_of)[0].candidate
     return BudgetAnswer(
         ranked=tuple(
             Ranked(

@@ -49,6 +49,10 @@ class Budget:
     student_params: float
     share: float = 1.0
 
+    def least(self, candidates: Sequence[Candidate]) -> float:
+        """The FLOPs above which one of the candidates can be paid."""
+        return min(0.0 if one is None else _teacher_flops(one, self.share) for one in candidates)
+
     def student_tokens(self, teacher: Candidate) -> float:
         """The tokens left for the student; 0 if the teacher alone takes the whole budget."""
         if teacher is None:

@@ -5,6 +5,7 @@ L̃_S(N_S, D_S) to the runs without a teacher, then the gap to those with one, g
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +37,11 @@ class DistillationFits:
 
 
 def fit_distillation(
-    taught: Points, alone: Points, *, objective: Objective = "least-squares"
+    taught: Points,
+    alone: Points,
+    *,
+    objective: Objective = "least-squares",
+    forms: Sequence[str] = tuple(f"{NAME}+parameters={count}" for count in LADDER),
 ) -> DistillationFits:
     """Both halves of the law.
 
@@ -45,6 +50,7 @@ def fit_distillation(
             `student_alone`, or that is what `alone` says of its size and tokens.
         alone: runs without a teacher; inputs `params`, `tokens`.
         objective: as in `fit`.
+        forms: the rungs to try.
 
     Raises:
         UsageError: if there are too few runs with a teacher, or none has a run without one at its
@@ -58,9 +64,9 @@ def fit_distillation(
             surface = None
     points = with_student_alone(taught, alone, surface)
     rungs, refusals = [], []
-    for count in LADDER:
+    for form in forms:
         try:
-            rungs.append(fit(f"{NAME}+parameters={count}", points, objective=objective))
+            rungs.append(fit(form, points, objective=objective))
         except UsageError as refusal:
             refusals.append(refusal)
     if not rungs:

@@ -11,7 +11,6 @@ from raydistill.laws.distillation.ladder import (
     DistillationFits,
     fit_distillation,
     save_law,
-    with_student_alone,
 )
 from raydistill.laws.distillation.runs import FIELDS, runs_of
 from raydistill.laws.extrapolation import Extrapolation, predict
@@ -72,8 +71,7 @@ def _fits(
     taught, alone = runs_of(table, columns)
     if name == NAME:
         return fit_distillation(taught, alone, objective=objective)
-    points = with_student_alone(taught, alone, None)
-    return DistillationFits(rungs=(fit(name, points, objective=objective),), surface=None)
+    return fit_distillation(taught, alone, objective=objective, forms=(name,))
 
 
 def _print(fits: DistillationFits, fit_id: str | None, console: PipeSafeConsole) -> None:
