@@ -146,6 +146,15 @@ def test_published_constants_are_said_to_be_unconfirmed(tables):
     assert "constants are unconfirmed" in refusal(tables / "nothing", *ask)
 
 
+def test_laws_are_merged_into_another_storage(tables, tmp_path):
+    done = command(tmp_path, "store", "merge", tables / "kept")
+    assert (done.returncode, "laws: 3 new" in done.stdout) == (0, True), done.stdout + done.stderr
+    there = command(tmp_path, "law", "--json").stdout
+    assert sorted(one["id"] for one in json.loads(there)) == sorted(
+        one["id"] for one in law(tables, "--json")
+    )
+
+
 def test_pictures(tables, tmp_path):
     best = tables / "best.csv"
     law(tables, "fit", best, "--form", "capacity-gap", "--plot", tmp_path / "fit.svg")
