@@ -53,3 +53,10 @@ def test_neither_units_nor_order_of_the_points_matter():
 def test_a_form_without_a_place_has_no_break():
     with pytest.raises(UsageError, match="form 'power' has no break to look for"):
         break_p_value(runs(POWER, 0), "power")
+
+
+def test_a_power_law_to_the_digit_has_no_break():
+    x = 2.0 ** np.arange(8)
+    for outputs in (np.ones(8), 3 * x**-0.1):
+        exact = Points(inputs={"x": x}, outputs=outputs, names=tuple("abcdefgh"))
+        assert break_p_value(exact) == 1

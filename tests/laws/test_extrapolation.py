@@ -75,3 +75,13 @@ def test_forms_of_proportional_and_of_plain_noise_are_compared_fairly():
         given = Points(inputs={"x": x}, outputs=outputs, names=names)
         bic = {form: fit(form, given).bic for form in points}
         assert min(bic, key=bic.get) == better
+
+
+def test_three_points_do_not_speak_against_other_forms():
+    points = Points(
+        inputs={"student_params": np.array([1e8, 2e8, 3e8])},
+        outputs=np.array([2e8, 4.3e8, 6.1e8]),
+        names=("a", "b", "c"),
+    )
+    answer = predict(fit("capacity-gap", points), {"student_params": 5e9})
+    assert "too few to compare forms" in answer.notice

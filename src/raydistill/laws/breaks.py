@@ -13,6 +13,7 @@ from raydistill.laws.points import FloatArray, Points
 from raydistill.laws.search.problem import Problem, prepare
 
 DRAWS = 1_999
+ROUNDING = 1e-24  # of squares
 
 
 def break_p_value(points: Points, form_name: str = "jump", *, seed: int = 0) -> float:
@@ -35,7 +36,10 @@ def break_p_value(points: Points, form_name: str = "jump", *, seed: int = 0) -> 
     drawn_nR = np.random.default_rng(seed).standard_normal((len(log_x), DRAWS))
     outputs_nR = np.column_stack([problem.outputs, drawn_nR])
     line_n2 = np.stack([np.ones_like(log_x), log_x], axis=1)
-    lowered_R = _squares_left(_bases(problem), outputs_nR) / _squares_left([line_n2], outputs_nR)
+    left_R = _squares_left([line_n2], outputs_nR)
+    if left_R[0] <= ROUNDING * (1 + (problem.outputs**2).sum()):
+        return 1.0  # one power law to the digit
+    lowered_R = _squares_left(_bases(problem), outputs_nR) / left_R
     as_broken = np.count_nonzero(lowered_R[1:] <= lowered_R[0])
     return float((1 + as_broken) / (1 + DRAWS))
 

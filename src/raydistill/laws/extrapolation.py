@@ -111,7 +111,12 @@ def predict(
     )
     forms = (fit.form, *(other.form for other in near))
     names = ", ".join(forms[1:]) or "no other form"
-    notice += f": the interval is also that of forms within {BIC_MARGIN:g} in BIC ({names})"
+    if near or math.isfinite(fit.aicc):
+        notice += f": the interval is also that of forms within {BIC_MARGIN:g} in BIC ({names})"
+    else:
+        notice += (
+            ": these points are too few to compare forms, so the interval is of this one alone"
+        )
     return Extrapolation(prediction=prediction, notice=notice, forms=forms)
 
 
