@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from raydistill.core.errors import UsageError
+from raydistill.core.errors import DataError, UsageError
 from raydistill.laws.fitting import fit
 from raydistill.laws.points import Points
 from raydistill.laws.stored import save_fit, stored_fit, stored_fits
@@ -37,3 +37,10 @@ def test_a_fit_of_another_version_of_its_form_predicts_nothing():
     law = fit("line", Points(inputs={"x": x}, outputs=x, names=("a", "b", "c")))
     with pytest.raises(UsageError, match="version 1 now, this fit of version 0: fit its points an"):
         replace(law, version=0).predict({"x": 3.0})
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    (tmp_path / "laws/abc").mkdir(parents=True)
+    (tmp_path / "laws/abc/fit.json").write_text("{")
+    with pytest.raises(DataError, match=r"abc/fit.json: it is damaged: remove its folder"):
+        stored_fits(Store(tmp_path))
