@@ -259,6 +259,8 @@ def test_what_a_reader_must_know_of_a_fit_is_told(tables, tmp_path):
     words = ("fit", tmp_path / "unbroken.csv", "--form", "smooth-break")
     told = law(tables, *words, "--json")["warnings"]
     assert any("lies beyond the points" in sentence for sentence in told)
+    jump = law(tables, *words[:3], "jump", "--json")
+    assert 0 < jump["break_p_value"] <= 1
     assert "note               break, " in law(tables, *words)
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from raydistill.core.errors import UsageError, unknown
 from raydistill.core.paths import resolve_path
+from raydistill.laws.breaks import break_p_value
 from raydistill.laws.distillation.ladder import (
     NAME,
     DistillationFits,
@@ -45,6 +46,8 @@ def fit_table(store: Store, flags: argparse.Namespace) -> int:
         if best.form.partition("+")[0] == NAME:
             fields["other_rungs"] = {rung.form: rung.bic for rung in others}
             fields["student_alone"] = fits.surface and laws.fit_fields(fits.surface, None)
+        if load_form(best.form).places:
+            fields["break_p_value"] = break_p_value(best.points, best.form)
         open_console().print(laws.to_json(fields), soft_wrap=True)
     else:
         _print(fits, fit_id, open_console())
