@@ -61,6 +61,7 @@ def test_what_is_no_secret_stays(text):
         ("x-amz-security-token: abc", "x-amz-security-token: ***"),
         ("http://ann:p'w@host, http://b:c@h/x", "http://***@host, http://***@h/x"),
         ("http://ann:p@ss@host:5000/x", "http://***@host:5000/x"),
+        ("a+ann:pw@host.x b/+ann:pw@host.x", "***@host.x b/+***@host.x"),
         ("HF_TOKEN=abc run", "HF_TOKEN=*** run"),
         ("run --api-key abc --scale laptop", "run --api-key *** --scale laptop"),
     ],

@@ -9,15 +9,12 @@ import csv
 import io
 import json
 import re
-import tarfile
-from pathlib import Path
 
 import pytest
 
 from raydistill.specs.scale import load_scale
-from support import sweeping
+from support import old_storage, sweeping
 
-ARCHIVE = Path(__file__).parents[1] / "fixtures" / "storage_0_1_0.tar.xz"
 ASKED = {
     "where_to_drop": (
         "--location", "max-gap,input,block-influence,none", "--age", "320B", "--count", "2",
@@ -37,8 +34,7 @@ REPORT = ("report.md", "report.csv", "report.tex", "table.json", "table.md", "tu
 
 @pytest.fixture
 def storage(tmp_path):
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(tmp_path / "storage", filter="data")
+    old_storage.unpack(tmp_path / "storage")
     return tmp_path / "storage"
 
 

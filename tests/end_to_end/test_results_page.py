@@ -6,7 +6,6 @@ import io
 import itertools
 import re
 import shutil
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from raydistill.specs.results import TaskScore, Truncation
 from raydistill.storage.store import Store
 from raydistill.tracking.destination import default_uri
 from raydistill.tracking.sync import sync_sweep
+from support import old_storage
 from support.reported import LATE as LATE_BASE
 from support.reported import scored, sweep
 from support.swept import gapped
@@ -30,15 +30,13 @@ from support.tracked_samples import LATE, cell, fourteen_cells, measured, partia
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "results.md").read_text()
-OLD = ROOT / "tests" / "fixtures" / "storage_0_1_0.tar.xz"
 
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory, migrated):
     """Two sweeps of another version, which MLflow has by now."""
     folder = tmp_path_factory.mktemp("storage")
-    with tarfile.open(OLD) as archive:
-        archive.extractall(folder, filter="data")
+    old_storage.unpack(folder)
     shutil.copy(migrated, folder / "mlflow.db")
     store = Store(folder)
     for record in all_records(store):

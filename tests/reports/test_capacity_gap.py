@@ -95,6 +95,7 @@ def test_what_stands_beside_the_best_teacher_is_paired_with_it(planted):
 
 
 def test_a_teacher_that_is_too_large_hurts_as_in_the_paper(planted):
+    assert "are cut from their teachers" not in words(planted)
     assert (
         "As in the paper (a teacher that is too large hurts). The largest teacher against the best "
         "(paired bootstrap, Holm, 5 %): it hurts tiny, small, medium and large."
@@ -188,6 +189,7 @@ def test_a_teacher_of_the_students_own_size_cuts_nothing_and_is_on_no_curve():
     assert [lesson.teacher for lesson in tiny.oldest] == [f"{name}@320B" for name in TEACHERS[1:5]]
     assert "tiny by tiny@320B" in words(content)
     assert "nothing is cut from a teacher of its own size" in words(content)
+    assert "what it leaves are not told apart here" in words(content)
     assert tiny.beside[OWN_SIZE].nats.value == pytest.approx(0.022, abs=0.005)
 
 
@@ -252,6 +254,7 @@ def test_the_terminal_says_them_too(planted, capsys):
 
 def test_the_figure_has_curves_losses_and_the_line(planted, growing):
     pictures = {picture.name: picture for picture in planted.pictures}
+    assert list(pictures) == ["capacity-gap"]  # no layer leaves: neither drops nor healing
     curves, by_loss, line = draw_together(pictures["capacity-gap"]).axes
     assert curves.get_xscale() == line.get_yscale() == "log"
     assert [text.get_text() for text in curves.get_legend().get_texts()] == list(STUDENTS)

@@ -2,8 +2,6 @@
 
 import subprocess
 import sys
-import tarfile
-from pathlib import Path
 
 import pytest
 
@@ -12,18 +10,16 @@ from raydistill.core.units import B
 from raydistill.planning.history.sweep_record import record_of, save_record
 from raydistill.storage.object_store import ObjectStore
 from raydistill.storage.store import Store
+from support import old_storage
 from support.finished import finish_all, plan, prepare, prepared
 from support.object_store import KEYS, object_store
-
-ARCHIVE = Path(__file__).parents[1] / "fixtures" / "storage_0_1_0.tar.xz"
 
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory):
     """Of version 0.1.0, with two sweeps."""
     folder = tmp_path_factory.mktemp("storage")
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder, filter="data")
+    old_storage.unpack(folder)
     return folder
 
 

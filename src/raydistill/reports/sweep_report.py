@@ -60,7 +60,7 @@ def report_content(report: SweepReport) -> ReportContent:
                 effects_figure(around),
                 *paper_figures(rows),
                 *heat_maps(rows),
-                healing(report),
+                *(() if gap.groups else (healing(report),)),
             )
             if p.panels
         ),

@@ -4,7 +4,8 @@ A scale has two clocks: one for ages, which count pretraining, one for all else,
 trial's own training. A clock is the paper's tokens for one token here (METHOD, section 4).
 """
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
@@ -212,13 +213,9 @@ def _fields(settings: Mapping[str, Setting]) -> dict[str, Setting]:
 
 def with_text_of(scale: Scale, other: Scale) -> Scale:
     """`scale` with the text of `other`."""
-    return replace(
-        scale,
-        corpus=other.corpus,
-        tokenizer=other.tokenizer,
-        text_field=other.text_field,
-        heldout=other.heldout,
-    )
+    names = "corpus", "tokenizer", "text_field", "heldout"
+    text = {name: getattr(other, name) for name in names}
+    return replace(scale, **text) if any(getattr(scale, n) != text[n] for n in names) else scale
 
 
 def whole_steps(paper_tokens: int, clock: int, batch_tokens: int) -> int:
@@ -277,13 +274,14 @@ def load_scale(name: str) -> Scale:
     if scale.name != file:
         raise UsageError(f"scale {name!r}: its file gives it the name {scale.name!r}")
     try:
-        return _with_settings(scale, shape_settings(words)) if words else scale
+        return _with_settings(scale, tuple(words)) if words else scale
     except UsageError as error:
         raise UsageError(f"scale {name!r}: {error}") from None
 
 
-def _with_settings(scale: Scale, settings: Mapping[str, int]) -> Scale:
-    model, others = reshaped(scale.model, settings)
+@functools.lru_cache(256)  # planning asks thousands of times
+def _with_settings(scale: Scale, words: Sequence[str]) -> Scale:
+    model, others = reshaped(scale.model, shape_settings(words))
     factor = (scale.model.dim / model.dim) ** scale.rate_power
 
     def at_width(recipe: Recipe) -> Recipe:

@@ -67,7 +67,9 @@ _COMMAND_LINES = re.compile(
     r".*?(?=(?:\n|\\n)Refer to the documentation|\Z)",
     re.DOTALL,
 )
-_LOGIN = re.compile(r"""(?<![\w/:.@-])[\w.+-]+:[^\s:@/(){}<>;"']+@(?=[\w-]+[.:])""")
+_LOGIN = re.compile(  # what follows a `+` is tried with what is before it: base64 is full of them
+    r"""(?:(?<![\w/:.@+-])|(?<=[/:@]\+))[\w.+-]++:[^\s:@/(){}<>;"']++@(?=[\w-]+[.:])"""
+)
 
 
 @functools.lru_cache(4096)  # of every variable for every text

@@ -21,6 +21,7 @@ from raydistill.storage.store import Store
 SURFACE = "chinchilla"
 NAME = "distillation"
 SURFACE_FILE = "surface.json"
+RUNGS = tuple(f"{NAME}+parameters={count}" for count in LADDER)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +42,7 @@ def fit_distillation(
     alone: Points,
     *,
     objective: Objective = "least-squares",
-    forms: Sequence[str] = tuple(f"{NAME}+parameters={count}" for count in LADDER),
+    forms: Sequence[str] = RUNGS,
 ) -> DistillationFits:
     """Both halves of the law.
 

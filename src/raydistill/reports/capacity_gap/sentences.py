@@ -17,6 +17,7 @@ from raydistill.reports.capacity_gap.findings import (
 )
 from raydistill.reports.results.agreement import TEST, verdict
 from raydistill.reports.results.caveats import joined
+from raydistill.specs.trial import CUT, OWN
 
 PUBLISHED = "T* ≈ 2.498·S − 11.498M, Zhang et al. 2023"
 FROM_PARAMS = CAPACITY_GAP.student_params(0)  # below it the published line is negative
@@ -30,6 +31,7 @@ def sentences(group: GroupFindings, *, small_scale: bool) -> tuple[str, ...]:
         *_line(group.law),
         *_without_embeddings(group),
         *_larger_hurts(group.students),
+        *_confounded(group),
         *_published(group.law),
         *_anchors(group.students),
         _size_or_loss(group),
@@ -159,6 +161,16 @@ def _larger_hurts(students: Sequence[StudentFindings]) -> Iterator[str]:
         f"{begin} the paper (a teacher that is too large hurts). The largest teacher against the "
         f"best ({TEST}): {'; '.join(parts)}."
     )
+
+
+def _confounded(group: GroupFindings) -> Iterator[str]:
+    """What start `cut` cannot tell: a student's teacher also decides its first weights."""
+    if any(lesson.cells[0].start == CUT for of in group.students for lesson in of.student.lessons):
+        yield (
+            "These students are cut from their teachers, as in the paper: the larger the teacher, "
+            "the less of it is left. What it teaches and what it leaves are not told apart here; "
+            f"the start {OWN!r} tells what it teaches."
+        )
 
 
 def _published(law: CapacityGap) -> Iterator[str]:

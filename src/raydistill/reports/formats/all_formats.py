@@ -41,8 +41,12 @@ def texts(chapters: Sequence[ReportContent], free: Sequence[CustomTable] = ()) -
 
 
 def figures(chapter: ReportContent, folder: Path) -> list[Path]:
-    """Write the figures of a sweep as PNG and SVG; those of an earlier report go."""
-    written = list(save_figures(chapter.report, folder))
+    """Write the figures of a sweep as PNG and SVG; those of an earlier report go.
+
+    Students by their teachers have a figure of their own: from them no layer leaves.
+    """
+    of_students = bool(chapter.capacity_gap.groups)
+    written = [] if of_students else list(save_figures(chapter.report, folder))
     for picture in tracked(chapter.pictures, "drawing", "figures"):
         if picture.name != HEALING:
             written += save(draw_together(picture), picture.name, folder)
