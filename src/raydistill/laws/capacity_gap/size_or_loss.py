@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from raydistill.laws.points import FloatArray
+from raydistill.laws.search.profile import quantile
 
 FEWEST_SIZES = 3
-LEVEL = 0.05
 
 Answer = Literal["size matters too", "loss is enough", "not told apart"]
 
@@ -75,7 +74,7 @@ def size_or_loss(grid: TeacherGrid) -> SizeOrLoss | None:
     by_loss_n = _left_out(grid.losses_Mn, loss_n, [loss_n**2])
     with_size_n = _left_out(grid.losses_Mn, loss_n, [loss_n**2, size_n])
     saved = [float(np.mean((by_loss_n - with_size_n)[sizes_n == size])) for size in sizes]
-    error = float(stats.t.ppf(1 - LEVEL / 2, len(saved) - 1)) * float(stats.sem(saved))
+    error = quantile(len(saved) - 1) * float(np.std(saved, ddof=1)) / math.sqrt(len(saved))
     gain = float(np.mean(saved))
     return SizeOrLoss(
         by_loss=math.sqrt(np.mean(by_loss_n)),

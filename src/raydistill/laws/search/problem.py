@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-import scipy.optimize
 
 from raydistill.core.errors import UsageError
 from raydistill.laws.form import Form, Inputs, Units, load_form
@@ -66,8 +65,10 @@ class Problem:
         def derivatives(z_K: FloatArray) -> FloatArray:
             return cast(FloatArray, np.nan_to_num(self.derivatives(z_K[None])[0]))
 
+        from scipy.optimize import least_squares  # noqa: PLC0415  (few fits need it)
+
         with np.errstate(all="ignore"):
-            result = scipy.optimize.least_squares(
+            result = least_squares(
                 residuals,
                 start_K,
                 jac=derivatives,

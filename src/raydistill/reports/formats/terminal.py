@@ -6,8 +6,8 @@ What is too wide has its intervals below their values, then its columns in sever
 import dataclasses
 from collections.abc import Iterator, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
-from rich.measure import Measurement
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -17,6 +17,7 @@ from raydistill.reports.tables.grids import Section
 from raydistill.reports.tables.table import Table
 
 NAMES = 19  # columns of the names of a list
+GAP = 2  # between columns
 LABELS = 20  # columns that labels have at least, where they are longer
 
 
@@ -82,9 +83,9 @@ def _fitted(section: Section, console: Console) -> Iterator[RenderableType]:
     yield _text(f"\n{section.title}", console, "italic")
     stacked = tuple(tuple(v.replace(" [", "\n[") for v in row) for row in section.rows)
     for rows in (section.rows, stacked):
-        grid = _grid(dataclasses.replace(section, rows=rows))
-        if _fits(grid, console):
-            yield grid
+        shown = dataclasses.replace(section, rows=rows)
+        if _fits(shown, console):
+            yield _grid(shown)
             return
     yield from _split(dataclasses.replace(section, rows=stacked), console)
 
@@ -98,10 +99,10 @@ def _split(section: Section, console: Console) -> Iterator[RenderableType]:
     rest = range(1, len(section.headers))
     while rest:
         count = len(rest)
-        while count > 1 and not _fits(_grid(_columns(section, rest[:count])), console):
+        while count > 1 and not _fits(_columns(section, rest[:count]), console):
             count -= 1
         part = _columns(section, rest[:count])
-        yield from [_grid(part)] if _fits(_grid(part), console) else _list(part, console)
+        yield from [_grid(part)] if _fits(part, console) else _list(part, console)
         rest = rest[count:]
 
 
@@ -127,13 +128,17 @@ def _columns(section: Section, columns: Sequence[int]) -> Section:
     return dataclasses.replace(section, headers=headers, rows=rows)
 
 
-def _fits(grid: Grid, console: Console) -> bool:
-    unbounded = console.options.update(width=10_000)
-    return Measurement.get(console, unbounded, grid).maximum <= console.width
+def _fits(section: Section, console: Console) -> bool:
+    """Whether its grid is no wider than the console: measuring grids takes ten times as long."""
+    label, *others = section.headers
+    headers = (label, *(header.replace(", ", "\n") for header in others))
+    columns = zip(headers, *section.rows, strict=True)
+    widths = [max(map(cell_len, "\n".join(column).split("\n"))) for column in columns]
+    return sum(widths) + GAP * (len(widths) - 1) <= console.width
 
 
 def _grid(section: Section) -> Grid:
-    grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    grid = Grid(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
     first, *others = section.headers
     grid.add_column(first, no_wrap=True)
     for header in others:
