@@ -203,6 +203,11 @@ def test_pictures(tables, tmp_path):
         (("fit", "BEST", "--form", "chinchila"), "Did you mean 'chinchilla'?"),
         (("fit", "BEST", "--form", "chinchilla"), "Name yours: --columns params=COLUMN"),
         (("fit", "BEST", "--form", "line", "--columns", "size=x"), "no field 'size'"),
+        (("fit", "BEST", "--form", "line", "--columns", "x=a,x=b"), "gives a field twice"),
+        (
+            ("fit", "BEST", "--form", "capacity-gap", "--at", "student_params=3B,tokens=1T"),
+            "--at: no field 'tokens'",
+        ),
         (("fit", "BEST", "--form", "capacity-gap", "--at", "student_params=x"), "--at 'x'"),
         (("law",), "invalid choice: 'law'"),
     ],

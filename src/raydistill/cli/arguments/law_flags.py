@@ -76,14 +76,27 @@ def share(text: str) -> float:
     return float(text)
 
 
+def fields(flag_name: str, example: str) -> Callable[[str], dict[str, str]]:
+    """The type of a flag that gives each field once: `params=n,tokens=d`."""
+    pairs = assignments(flag_name, example)
+
+    def read(text: str) -> dict[str, str]:
+        given = pairs(text)
+        if len(by_name := dict(given)) < len(given):
+            raise UsageError(f"{flag_name} {text!r} gives a field twice")
+        return by_name
+
+    return read
+
+
 def place(text: str) -> dict[str, float]:
     """The place of a prediction: `params=70B,tokens=1.4T`.
 
     Raises:
-        UsageError: if a value is no amount above 0.
+        UsageError: if a value is no amount above 0, or a field comes twice.
     """
-    read, pairs = quantity("--at", "an amount"), assignments("--at", "params=70B,tokens=1.4T")
-    return {name: read(value) for name, value in pairs(text)}
+    read, given = quantity("--at", "an amount"), fields("--at", "params=70B,tokens=1.4T")(text)
+    return {name: read(value) for name, value in given.items()}
 
 
 JSON = flag("--json", action="store_true", help="for programs")
@@ -97,8 +110,8 @@ FIT = (
     flag("--form", required=True, help="chinchilla, distillation, capacity-gap, power, …"),
     flag(
         "--columns",
-        type=assignments("--columns", "params=n"),
-        default=[],
+        type=fields("--columns", "params=n"),
+        default={},
         metavar="params=n,loss=final_loss",
         help="the columns that have other names than the form's",
     ),

@@ -8,9 +8,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-FloatArray = NDArray[np.float64]
+from raydistill.laws.points import FloatArray
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

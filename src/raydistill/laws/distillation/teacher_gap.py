@@ -9,9 +9,9 @@ teacher's loss against the student's own, and the teacher's size only through th
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-FloatArray = NDArray[np.float64]
+from raydistill.laws.points import FloatArray
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

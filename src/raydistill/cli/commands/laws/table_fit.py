@@ -36,8 +36,10 @@ def fit_table(store: Store, flags: argparse.Namespace) -> int:
     if flags.plot:
         check_picture(flags.plot)
     table = read_table(resolve_path(flags.table))
-    fits = _fits(table, flags.form, dict(flags.columns), flags.objective)
+    fits = _fits(table, flags.form, flags.columns, flags.objective)
     best, *others = fits.rungs
+    for field in (field for at in flags.at for field in at if field not in best.box):
+        raise UsageError(f"--at: {unknown('field', field, tuple(best.box))}")
     answers = [predict(best, at, alternatives=others or None, far=flags.far) for at in flags.at]
     fit_id = save_law(store, fits) if flags.save else None
     if flags.json:
