@@ -21,7 +21,7 @@ from raydistill.planning.cell import Value
 from raydistill.planning.search_settings import FUNNEL, GRID, RANDOM, TPE, SearchSettings
 from raydistill.planning.sweep import Axes, Sweep
 from raydistill.specs.locations import LOCATIONS, NONE, RANDOM_LOCATIONS
-from raydistill.specs.model import ModelConfig
+from raydistill.specs.model import FactorisedConfig, ModelConfig
 from raydistill.specs.scale import Scale, load_scale
 from raydistill.specs.trial import (
     CUT,
@@ -53,6 +53,7 @@ __all__ = [
     "Document",
     "FROM_BASE",
     "FUNNEL",
+    "FactorisedConfig",
     "GRID",
     "Item",
     "K",

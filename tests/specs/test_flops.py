@@ -21,12 +21,17 @@ from raydistill.specs.flops import (
     parameters,
     training_flops_per_token,
 )
-from raydistill.specs.model import ModelConfig
+from raydistill.specs.model import FactorisedConfig, ModelConfig
 from raydistill.specs.scale import load_scale
 from raydistill.specs.trial import DropPlan, Recipe
 from support.hub_models import FAMILIES, save_model
 
 TINY = ModelConfig(family="palm", num_layers=5, dim=24, num_heads=2, vocab_size=40, context=6)
+OF_WIDTHS = FactorisedConfig(
+    family="post-norm", num_layers=5, dim=24, num_heads=2, vocab_size=40, context=6,
+    embedding=10, feed_forward=30,
+)  # fmt: skip
+OURS = pytest.mark.parametrize("model", [TINY, OF_WIDTHS], ids=lambda model: model.family)
 RECIPE = Recipe(
     peak_lr=1.0,
     budget_tokens=20 * B,
@@ -50,11 +55,12 @@ def test_the_papers_models_have_their_parameters(scale, removed, expected):
     assert parameters(load_scale(scale).model, removed) == expected
 
 
+@OURS
 @pytest.mark.parametrize("removed", [0, 2])
-def test_parameters_are_those_of_the_model(removed):
-    student = Student(build(TINY, seed=0))
+def test_parameters_are_those_of_the_model(model, removed):
+    student = Student(build(model, seed=0))
     student.remove(range(1, 1 + removed))
-    assert parameters(TINY, removed) == sum(p.numel() for p in student.model.parameters())
+    assert parameters(model, removed) == sum(p.numel() for p in student.model.parameters())
 
 
 @pytest.mark.parametrize(
@@ -89,27 +95,29 @@ def count(step):
     return counter.get_total_flops()
 
 
+@OURS
 @pytest.mark.parametrize("frozen", [(), (1, 3), (0, 1, 2, 3, 4)])
-def test_torch_counts_the_same_for_a_training_step(frozen):
-    student = Student(build(TINY, seed=0))
+def test_torch_counts_the_same_for_a_training_step(model, frozen):
+    student = Student(build(model, seed=0))
     student.freeze(frozen)
-    ids = torch.randint(TINY.vocab_size, (3, TINY.context + 1))
+    ids = torch.randint(model.vocab_size, (3, model.context + 1))
 
     def step():
         logits_BTV = student.model(ids[:, :-1])
         F.cross_entropy(logits_BTV.flatten(0, 1), ids[:, 1:].flatten()).backward()
 
     expected = training_flops_per_token(
-        TINY, learning=TINY.num_layers - len(frozen), frozen=len(frozen)
+        model, learning=model.num_layers - len(frozen), frozen=len(frozen)
     )
-    assert count(step) == expected * 3 * TINY.context
+    assert count(step) == expected * 3 * model.context
 
 
-def test_torch_counts_the_same_for_a_teacher():
-    model = build(TINY, seed=0)
-    ids = torch.randint(TINY.vocab_size, (3, TINY.context))
+@OURS
+def test_torch_counts_the_same_for_a_teacher(model):
+    decoder = build(model, seed=0)
+    ids = torch.randint(model.vocab_size, (3, model.context))
     with torch.no_grad():
-        assert count(lambda: model(ids)) == forward_flops_per_token(TINY) * 3 * TINY.context
+        assert count(lambda: decoder(ids)) == forward_flops_per_token(model) * 3 * model.context
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))

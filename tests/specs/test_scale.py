@@ -21,8 +21,8 @@ def request(scale):
 
 def test_the_scales_there_are():
     assert scale_names() == (
-        "laptop", "laptop_family", "laptop_small", "paper_1b", "paper_300m", "smoke",
-        "smoke_family", "smoke_small",
+        "laptop", "laptop_family", "laptop_small", "paper_1b", "paper_300m", "reduced", "smoke",
+        "smoke_family", "smoke_reduced", "smoke_small",
     )  # fmt: skip
 
 
@@ -109,6 +109,10 @@ def test_an_unknown_scale_is_told_with_the_nearest():
         ("laptop+width=64", "laptop"),
         ("laptop+layers=12+heads=2+width=32", "laptop+width=32"),
         ("laptop+width=50+heads=1", "laptop+width=50"),  # two do not make even heads of 50
+        (
+            "smoke-reduced+mask=0.150+feed_forward=32+embedding=8",
+            "smoke_reduced+embedding=8+mask=0.15",
+        ),
     ],
 )
 def test_a_scale_with_settings_has_one_name(name, canonical):
@@ -152,6 +156,11 @@ def test_of_two_numbers_of_heads_as_near_the_smaller_is_taken():
         ("laptop+width=48+width=32", "gives width twice"),
         ("laptop+layers=0", "layers is '0', it must be a whole number from 1 on"),
         ("laptop+width", "width is ''"),
+        ("laptop+embedding=8", "a model of family palm has no embedding of its own"),
+        ("reduced+heads=3", "heads is 3: a width of 32 takes 1, 2, 4, 8, 16, 32"),
+        ("reduced+mask=1.5", "mask is '1.5', it must be a share above 0 and below 1"),
+        ("reduced+mask=0.001", "mask is 0.001: of a window of 128 tokens it is none"),
+        ("laptop+mask=0.15", "those of family post-norm have one, those of palm none"),
         ("labtop+width=48", "Did you mean 'laptop'"),
     ],
 )
@@ -159,3 +168,20 @@ def test_a_setting_that_no_model_has_is_refused_in_one_line(name, message):
     with pytest.raises(UsageError, match=message) as refused:
         load_scale(name)
     assert "\n" not in str(refused.value)
+
+
+def test_a_width_alone_changes_no_other_width():
+    own, other = (load_scale(name).model for name in ("reduced", "reduced+width=24"))
+    assert other == replace(own, dim=24)
+    one = load_scale("reduced+embedding=8+feed_forward=64+heads=1").model
+    assert one == replace(own, embedding=8, feed_forward=64, num_heads=1)
+
+
+def test_a_masked_scale_has_the_twin_that_sees_all_and_no_tasks():
+    own, usual, other = (load_scale(f"reduced{mask}") for mask in ("", "+mask=0.15", "+mask=0.3"))
+    assert usual.model == replace(own.model, family="encoder")
+    assert [own.objective, usual.objective, other.objective] == [
+        "lm", "masked-lm", "masked-lm+share=0.3",
+    ]  # fmt: skip
+    assert other.evaluation == replace(own.evaluation, tasks=(), mask_share=0.3)
+    assert usual.pretrain == own.pretrain

@@ -1,4 +1,4 @@
-"""Causal attention: flash-attn where it is installed and the tensors are on a GPU, else SDPA."""
+"""Attention: flash-attn where it is installed and the tensors are on a GPU, else SDPA."""
 
 import functools
 import importlib.util
@@ -15,14 +15,19 @@ def attend(
     key_BTHK: Tensor,
     value_BTHK: Tensor,
     visible_BTT: Tensor | None = None,
+    *,
+    causal: bool = True,
 ) -> Tensor:
-    """Softmax attention, float [B, T, H, K], scaled by 1/√K; causal unless `visible_BTT` says."""
+    """Softmax attention, float [B, T, H, K], scaled by 1/√K.
+
+    What sees what is as `visible_BTT` says, else all up to itself; all, if it is not `causal`.
+    """
     half = query_BTHK.is_cuda and query_BTHK.dtype.itemsize == 2
     if visible_BTT is None and half and has_flash_attn():
         from flash_attn import flash_attn_func  # noqa: PLC0415  (needs a GPU to import)
 
         attended: Tensor = flash_attn_func(
-            query_BTHK, key_BTHK, value_BTHK, causal=True, deterministic=True
+            query_BTHK, key_BTHK, value_BTHK, causal=causal, deterministic=True
         )
         return attended
     query_BHTK, key_BHTK, value_BHTK = (
@@ -33,7 +38,7 @@ def attend(
         key_BHTK,
         value_BHTK,
         attn_mask=None if visible_BTT is None else visible_BTT.unsqueeze(1),
-        is_causal=visible_BTT is None,
+        is_causal=causal and visible_BTT is None,
     )
     return attended_BHTK.transpose(1, 2)
 

@@ -17,7 +17,10 @@ WatchBlock = Callable[[int, Tensor, Tensor], None]
 
 
 class Decoder(nn.Module, ABC):
-    """A causal language model that is a list of blocks between an embedding and a head."""
+    """A language model that is a list of blocks between an embedding and a head.
+
+    Causal, unless its family's file says `CAUSAL = False` (`specs/shape/families.py`).
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -36,7 +39,8 @@ class Decoder(nn.Module, ABC):
         Args:
             tokens_BT: int64 in [0, vocab_size).
             positions_BT: int64 in [0, max_length), the position of each token; None: its index.
-            visible_BTT: bool, whether position t sees s, t itself always; None: all s up to t.
+            visible_BTT: bool, whether position t sees s, t itself always; None: all s up to t,
+                or simply all, of a family that is not causal.
         """
 
     @property
@@ -57,7 +61,7 @@ class Decoder(nn.Module, ABC):
     def attention(self, position: int, inputs_BTD: Tensor) -> Tensor:
         """Log attention weights [B, H, T, T] of the block at `position`, given its input.
 
-        Zero past the diagonal, which a causal model does not see.
+        Zero past the diagonal, which a causal model does not see; one that is not sees all.
         """
 
     def use_blocks(self, blocks: Sequence[nn.Module] | nn.ModuleList) -> None:
@@ -65,7 +69,7 @@ class Decoder(nn.Module, ABC):
         self.blocks = blocks if isinstance(blocks, nn.ModuleList) else nn.ModuleList(blocks)
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
-        """Logits [B, T, V]; position t sees tokens 0 to t."""
+        """Logits [B, T, V]; position t sees tokens 0 to t, or all, of a family not causal."""
         return self.head(self.hidden(tokens_BT))
 
     @torch.inference_mode()

@@ -249,7 +249,7 @@ def pretraining(scale: Scale, corpus: CorpusId) -> TrialSpec:
     """The one run whose checkpoints are a scale's bases; `pretraining/<trial_id>/` holds it."""
     train = TrainSpec(
         recipe=scale.pretrain,
-        loss="lm",
+        loss=scale.objective,
         seed=PRETRAIN_SEED,
         corpus_sha256=corpus.corpus_sha256,
         tokenizer_sha256=corpus.tokenizer_sha256,

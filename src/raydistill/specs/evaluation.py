@@ -47,6 +47,8 @@ class EvalSpec:
     max_length: int = 0  # tokens of a task's request, at most; 0: a training window's
     reading: str = ""  # of the tokenizer (`request_tokenizer.py`); empty: by its tokenizer.json
 
+    mask_share: float = 0.0  # of a window, the masked tokens of perplexity; 0: all that follow
+
     limit: int = 0  # items of each task, its first ones, for a first look; 0: all
 
     def tokens_read(self, model: ModelConfig) -> int:

@@ -11,8 +11,10 @@ context and V the vocabulary, a token costs
     attention of a block (QKᵀ, AV)     4·T·d         8·T·d            –
     head                               2·V·d         2·V·d            2·V·d
 
-in the PaLM family; blocks of other families give the size of their matrices and the width of
-their attention (`HubConfig`). Of a mixture of experts both rules count those that a token goes
+in the PaLM family. A `FactorisedConfig` of hidden width d has 2·(4·d² + 2·d·f) for the projections
+of a block with feed-forward f, and e·d more before the blocks and d² more in the head, which cost
+as the head does. Of the hub blocks give the size of their matrices and the width of their
+attention (`HubConfig`). Of a mixture of experts both rules count those that a token goes
 to. Of a recurrence (Mamba, linear attention) the projections and convolutions are counted, and
 what it does with its state is not.
 
@@ -30,6 +32,7 @@ from dataclasses import fields, replace
 
 from raydistill.specs.model import (
     BlockSizes,
+    FactorisedConfig,
     HubConfig,
     MixedHubConfig,
     ModelConfig,
@@ -65,6 +68,11 @@ def block_sizes(model: ModelConfig) -> tuple[BlockSizes, ...]:
             products=model.block_products - sum(experts),
             attention_width=model.attention_width,
         )
+    elif isinstance(model, FactorisedConfig):
+        h, f = model.dim, model.feed_forward
+        products = 4 * h * h + 2 * h * f
+        size = products + 4 * h + (f + h) + 2 * 2 * h  # biases, and those of two LayerNorms
+        alike = BlockSizes(parameters=size, active=size, products=products, attention_width=h)
     else:
         size = block_parameters(model.dim)
         alike = BlockSizes(
@@ -106,6 +114,10 @@ def active_parameters(model: ModelConfig, removed: Blocks = 0) -> int:
 def _other_parameters(model: ModelConfig) -> int:
     if isinstance(model, HubConfig):
         return model.other_parameters
+    if isinstance(model, FactorisedConfig):
+        v, e, h = model.vocab_size, model.embedding, model.dim
+        embeddings = (v + model.positions + model.types) * e + 2 * e
+        return embeddings + (e * h + 3 * h) + (h * h + 3 * h) + (h * v + v)
     return model.vocab_size * model.dim + 2 * model.dim
 
 
@@ -124,6 +136,14 @@ def _projections(model: ModelConfig, blocks: Blocks) -> int:
 def _attention(model: ModelConfig, blocks: Blocks) -> int:
     """FLOPs of one token's forward pass through the attention of blocks."""
     return _sum([4 * model.context * b.attention_width for b in block_sizes(model)], blocks)
+
+
+def _ends(model: ModelConfig) -> int:
+    """FLOPs of one token's forward pass through the matrices before and after the blocks."""
+    head = 2 * model.vocab_size * model.dim
+    if isinstance(model, FactorisedConfig):
+        return head + 2 * model.dim * (model.embedding + model.dim)
+    return head
 
 
 def paper_flops(
@@ -155,7 +175,7 @@ def training_flops_per_token(model: ModelConfig, *, learning: Blocks, frozen: Bl
     """FLOPs of one token, forward and backward, through the blocks and the head."""
     learn, freeze = _projections(model, learning), _projections(model, frozen)
     attention = _attention(model, learning) + _attention(model, frozen)
-    head = 2 * model.vocab_size * model.dim
+    head = _ends(model)
     forward = learn + freeze + attention + head
     by_input = learn + freeze + 2 * attention + head
     by_weights = learn + head
@@ -184,5 +204,4 @@ def gap_cost_tokens(model: ModelConfig, count: int, gap_tokens: int) -> float:
 def forward_flops_per_token(model: ModelConfig, removed: Collection[int] = ()) -> int:
     """FLOPs of one token through the blocks that stay and the head, without gradients."""
     stay = [layer for layer in range(model.num_layers) if layer not in removed]
-    head = 2 * model.vocab_size * model.dim
-    return _projections(model, stay) + _attention(model, stay) + head
+    return _projections(model, stay) + _attention(model, stay) + _ends(model)

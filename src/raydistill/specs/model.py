@@ -2,12 +2,11 @@
 
 import functools
 import json
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from raydistill.core.errors import UsageError, unknown
+from raydistill.core.errors import UsageError
 
 UNNAMED_POSITIONS = 2_048  # of a model whose config names none, such as BLOOM's
 
@@ -57,6 +56,33 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FactorisedConfig(ModelConfig):
+    """A shape each of whose widths is its own (METHOD 9); `dim` is that of the hidden state."""
+
+    embedding: int  # the width of the embeddings, which a matrix takes to `dim`
+    feed_forward: int  # the hidden units of a block's feed-forward half
+
+    def __post_init__(self) -> None:
+        if self.family in _OF_ONE_WIDTH:
+            raise UsageError(f"family {self.family!r} has no embedding and feed_forward of its own")
+        if self.dim % self.num_heads:
+            raise UsageError(f"{self.num_heads} heads do not divide a width of {self.dim}")
+
+    @property
+    def positions(self) -> int:
+        """The positions that it has embeddings of, two more than a window has."""
+        return self.context + 2
+
+    @property
+    def types(self) -> int:
+        """The types of tokens that it has embeddings of; texts have the first."""
+        return 2
+
+
+_OF_ONE_WIDTH = ("hub", "palm")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class HubConfig(ModelConfig):
     """A decoder of the Hugging Face world (`family="hub"`): its own config, and its parameters.
 
@@ -96,58 +122,6 @@ class MixedHubConfig(HubConfig):
 
     blocks: tuple[BlockSizes, ...]
     towers: int = 0  # of `other_parameters`, those for images and sound: text does not use them
-
-
-_SHAPE = ("heads", "layers", "width")
-
-
-def shape_settings(words: Iterable[str]) -> dict[str, int]:
-    """Settings of a shape as a scale's name carries them: `width=48`, `layers=4`, `heads=3`.
-
-    Raises:
-        UsageError: if there is no such setting, it comes twice, or is no number from 1 on.
-    """
-    settings: dict[str, int] = {}
-    for word in words:
-        key, _, text = word.partition("=")
-        if key not in _SHAPE:
-            raise UsageError(unknown("setting", key, _SHAPE))
-        if key in settings:
-            raise UsageError(f"it gives {key} twice")
-        if not re.fullmatch(r"[1-9][0-9]{0,5}", text):
-            raise UsageError(f"{key} is {text!r}, it must be a whole number from 1 on")
-        settings[key] = int(text)
-    return settings
-
-
-def reshaped(model: ModelConfig, settings: Mapping[str, int]) -> tuple[ModelConfig, dict[str, int]]:
-    """A model of another shape, and those of the settings that it would not have without them.
-
-    Heads that a setting does not give are as many as before, or the nearest number that divides
-    the width into even ones, which rotary positions need: the smaller of two as near.
-
-    Raises:
-        UsageError: if the model is a checkpoint, or heads of an even width do not divide the width.
-    """
-    if isinstance(model, HubConfig):
-        raise UsageError("its model is a checkpoint, which has the one shape")
-    width = settings.get("width", model.dim)
-    possible = [heads for heads in range(1, width + 1) if width % (2 * heads) == 0]
-    if not possible:
-        raise UsageError(f"width is {width}, it must be even: heads have an even width")
-    nearest = min(possible, key=lambda heads: (abs(heads - model.num_heads), heads))
-    own = {
-        "width": model.dim,
-        "layers": model.num_layers,
-        "heads": model.num_heads if width == model.dim else nearest,
-    }
-    shape = {**own, **settings}
-    if shape["heads"] not in possible:
-        raise UsageError(
-            f"heads is {shape['heads']}: a width of {width} takes {', '.join(map(str, possible))}"
-        )
-    model = replace(model, dim=width, num_layers=shape["layers"], num_heads=shape["heads"])
-    return model, {key: shape[key] for key in settings if shape[key] != own[key]}
 
 
 def text_part(fields: Mapping[str, Any]) -> str:
@@ -223,4 +197,4 @@ def _count(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
-Model = MixedHubConfig | HubConfig | ModelConfig
+Model = MixedHubConfig | HubConfig | FactorisedConfig | ModelConfig

@@ -48,8 +48,10 @@ SHIPPED = {
     "loss lm": Shipped("5205c89c349e03b8"),
     "loss logits-only": Shipped("0f9937be89710ec0"),
     "loss minima": Shipped("51dcdc0437f6752a"),
+    "model encoder": Shipped("7dad657dbc64dbc1"),
     "model hub": Shipped("9a32eed5a6a02c8e"),
     "model palm": Shipped("473ee2e15f05be51"),
+    "model post-norm": Shipped("2119c195bbe84729"),
     "score angular-distance": Shipped(
         "e3d4c8bf5f84c62e", "c49d887675edf20808b12497ca21b6a2cff77461f73487221dd34eec6546a5ac"
     ),

@@ -4,8 +4,7 @@ A scale has two clocks: one for ages, which count pretraining, one for all else,
 trial's own training. A clock is the paper's tokens for one token here (METHOD, section 4).
 """
 
-import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
@@ -15,9 +14,17 @@ from raydistill.core.parts import SCALE, load_part, own_folder, part_names
 from raydistill.core.units import B, format_age, format_tokens
 from raydistill.specs.evaluation import EvalSpec
 from raydistill.specs.flops import equal_flops_share, gap_cost_tokens
-from raydistill.specs.model import Model, reshaped, shape_settings
+from raydistill.specs.model import Model
 from raydistill.specs.recipe import Setting, check_setting, field_named
-from raydistill.specs.trial import FROM_BASE, SCRATCH_WITH_AGE, Age, Recipe, TrialRequest
+from raydistill.specs.shape.settings import with_settings
+from raydistill.specs.trial import (
+    FROM_BASE,
+    SCRATCH_WITH_AGE,
+    TEACHER_FREE,
+    Age,
+    Recipe,
+    TrialRequest,
+)
 
 PAPER_BUDGET = 20 * B  # tokens of every trial after the removal (section 3.2)
 PAPER_TASKS = (  # the thirteen of Table 2, by lm-eval's names
@@ -53,6 +60,7 @@ class Scale:
     heldout: str = ""  # held-out text; empty: one document in 16 of the corpus
     heldout_general: str = ""  # a second held-out text, identified by `evaluation.general`
     cheap: bool = False  # may run before its duration is known
+    objective: str = TEACHER_FREE  # the loss that its bases are pretrained by
     rate_power: float = 0.5  # of a width w in the name: peak rates times (own width / w)^power
 
     def __post_init__(self) -> None:
@@ -259,7 +267,9 @@ def load_scale(name: str) -> Scale:
     """The scale of that name, which may carry settings: `laptop+width=48+layers=4`.
 
     A third of other `layers` leave by default; another `width` has other peak rates, of bases and
-    trials, to two digits. The name that it has is canonical: sorted, without the scale's own.
+    trials, to two digits, and the same `embedding` and `feed_forward`; with `mask`, the share of
+    masked tokens, the model sees its whole window and has no tasks, which ask what follows a text.
+    The name that it has is canonical: sorted, without the scale's own.
 
     Raises:
         UsageError: if there is no such scale or setting, or no such model.
@@ -274,25 +284,6 @@ def load_scale(name: str) -> Scale:
     if scale.name != file:
         raise UsageError(f"scale {name!r}: its file gives it the name {scale.name!r}")
     try:
-        return _with_settings(scale, tuple(words)) if words else scale
+        return with_settings(scale, tuple(words)) if words else scale
     except UsageError as error:
         raise UsageError(f"scale {name!r}: {error}") from None
-
-
-@functools.lru_cache(256)  # planning asks thousands of times
-def _with_settings(scale: Scale, words: Sequence[str]) -> Scale:
-    model, others = reshaped(scale.model, shape_settings(words))
-    factor = (scale.model.dim / model.dim) ** scale.rate_power
-
-    def at_width(recipe: Recipe) -> Recipe:
-        peak_lr = float(f"{recipe.peak_lr * factor:.2g}")
-        return recipe if factor == 1 else replace(recipe, peak_lr=peak_lr)
-
-    return replace(
-        scale,
-        name="+".join([scale.name, *(f"{key}={others[key]}" for key in sorted(others))]),
-        model=model,
-        count=max(1, model.num_layers // 3) if "layers" in others else scale.count,
-        pretrain=at_width(scale.pretrain),
-        heal=at_width(scale.heal),
-    )
