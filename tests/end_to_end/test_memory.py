@@ -97,7 +97,7 @@ def test_kills_while_text_and_bases_are_made_and_measured_cost_a_try_each(tmp_pa
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(list((tmp_path / "faults").iterdir())) == 2
     assert kills(done) >= 2
-    assert "pretrain_work: its process was killed" in done.stderr
+    assert "pretrain_base: its process was killed" in done.stderr
     assert "measure_base: its process was killed" in done.stderr
 
 

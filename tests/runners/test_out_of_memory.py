@@ -14,7 +14,7 @@ from raydistill.data.corpus.request import CorpusRequest
 from raydistill.data.tokenizer import shipped_tokenizer
 from raydistill.runners.cluster import memory
 from raydistill.runners.cluster.connection import connected
-from raydistill.runners.cluster.tasks import follow_once, run_once
+from raydistill.runners.cluster.tasks import run_each_once, run_once
 from raydistill.runners.cluster.work import Candidate
 from raydistill.runners.tokenization import tokenise_shards
 from raydistill.runners.tune.in_order import InOrder
@@ -50,8 +50,8 @@ def test_a_task_has_three_attempts_and_one_line_each(log, capfd):
     with pytest.raises(SetupError, match=f"^sleep failed, {LOST}"):
         run_once(time.sleep, CPU, 20)
     assert_three_tries(capfd.readouterr(), "sleep")
-    with pytest.raises(SetupError, match=f"^doze failed, {LOST}") as refusal:
-        follow_once(doze, Nap(), CPU, lambda metrics: None)
+    with pytest.raises(SetupError, match=f"^sleep failed, {LOST}") as refusal:
+        run_each_once(time.sleep, CPU, [20, 20], reached=lambda number: (0,))
     assert refusal.value.exit_code == 4
 
 

@@ -1,13 +1,13 @@
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from ray.exceptions import RayTaskError
 
 from raydistill.core.errors import DataError, SetupError
-from raydistill.runners.cluster.tasks import follow_once, run_once
-from raydistill.runners.cluster.work import FINISHED
-from support.ray_works import Dies, Nap, die, doze
+from raydistill.runners.cluster.tasks import run_each_once, run_once
+from support.ray_works import Dies, die
 
 CPU = {"CPU": 1.0}
 
@@ -24,6 +24,11 @@ def kill():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def die_or_end(job):
+    """The last step, if it came to that."""
+    return [metrics["step"] for metrics in die(job)][-1]
+
+
 def test_a_task_returns_its_value_and_raises_its_own_errors(joined_cluster):
     assert run_once(share, CPU, 7, ranks=2) == 3
     with pytest.raises(DataError, match=r"^17 tokens are too few$"):
@@ -32,35 +37,34 @@ def test_a_task_returns_its_value_and_raises_its_own_errors(joined_cluster):
         run_once(share, CPU, 1, ranks=0)
 
 
-def test_a_task_that_is_followed_reports_while_it_runs(joined_cluster):
-    reports = []
-    last = follow_once(doze, Nap(steps=4), CPU, reports.append)
-    assert reports[0]["tokens"] == 100
-    assert reports[-1] == last
-    assert last["tokens"] == 400
-
-
 def dying(tmp_path, *deaths):
-    """A work, how far it has come, and how often it died."""
-    for name, text in (("kept", "0"), ("kept-died", "")):
-        (tmp_path / name).write_text(text)
-    job = Dies(kept=str(tmp_path / "kept"), deaths=deaths)
-    return job, lambda key: (int((tmp_path / "kept").read_text()),)
+    """Two works that die so often, one after the other."""
+    jobs = [Dies(kept=str(tmp_path / f"kept{number}"), deaths=deaths) for number in range(2)]
+    for job in jobs:
+        Path(job.kept).write_text("0")
+        Path(f"{job.kept}-died").write_text("")
+    return jobs
 
 
-def test_a_task_that_dies_often_is_retried_as_long_as_it_gets_further(joined_cluster, tmp_path):
-    job, reached = dying(tmp_path, 3, 5, 7, 9)
-    reports = []
-    last = follow_once(die, job, CPU, lambda metrics: reports.append(metrics["step"]), reached)
-    assert last == {"step": 10, FINISHED: 1}
-    assert reports == sorted(reports)
-    assert (tmp_path / "kept-died").read_text() == "xxxx"
+def kept(jobs):
+    """How far each has come, by its number."""
+    return lambda number: (int(Path(jobs[int(number)].kept).read_text()),)
+
+
+def deaths(jobs):
+    return [len(Path(f"{job.kept}-died").read_text()) for job in jobs]
+
+
+def test_tasks_that_die_often_are_retried_as_long_as_each_gets_further(joined_cluster, tmp_path):
+    jobs = dying(tmp_path, 3, 5, 7, 9)
+    assert run_each_once(die_or_end, CPU, jobs, kept(jobs)) == [10, 10]
+    assert deaths(jobs) == [4, 4]
 
 
 def test_a_task_that_dies_at_the_same_step_fails_with_one_line(joined_cluster, tmp_path):
-    job, reached = dying(tmp_path, 3, 5, 5, 5, 5)
-    with pytest.raises(SetupError, match=r"^die failed, its process died: .* goes on$"):
-        follow_once(die, job, CPU, lambda metrics: None, reached)
-    assert (tmp_path / "kept-died").read_text() == "xxxx"
+    jobs = dying(tmp_path, 3, 5, 5, 5, 5)[:1]
+    with pytest.raises(SetupError, match=r"^die_or_end failed, its process died: .* goes on$"):
+        run_each_once(die_or_end, CPU, jobs, kept(jobs))
+    assert deaths(jobs) == [4]
     with pytest.raises(SetupError, match=r"^kill failed, its process died: .* goes on$"):
         run_once(kill, CPU)

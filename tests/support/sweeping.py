@@ -26,6 +26,7 @@ import pytest
 from raydistill.cli.console import raydistill
 from raydistill.planning.artifacts import corpus_id, find_bases, pretraining
 from raydistill.runners import stages
+from raydistill.runners.pretraining import pretrain_work
 from raydistill.specs.scale import load_scale
 from raydistill.storage.bundled import shipped_bases
 from raydistill.storage.store import Store
@@ -118,7 +119,7 @@ def prepare(storage, database):
     common = {"evaluation": scale.evaluation, "storage": str(storage)}
     ages_tokens = tuple(scale.age_tokens(age) for age in scale.ages)
     spec = pretraining(scale, corpus)
-    for _ in stages.pretrain_work(PretrainJob(spec=spec, ages_tokens=ages_tokens, **common)):
+    for _ in pretrain_work(PretrainJob(spec=spec, ages_tokens=ages_tokens, **common)):
         pass
     for base in find_bases(scale, corpus, store, scale.ages, shipped_bases(scale)).values():
         asked = {"weights_sha256": base.weights_sha256, "layers": ()}

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from raydistill.core.errors import OwnCodeError
 from raydistill.core.fault_injection import fault_point
-from raydistill.core.progress import StageProgress, report, tracked
+from raydistill.core.progress import tracked
 from raydistill.core.serialization import digest
-from raydistill.core.units import format_age, format_tokens
+from raydistill.core.units import format_age
 from raydistill.data.corpus.general_heldout import make_general
 from raydistill.data.corpus.preparation import (
     begin_corpus,
@@ -30,10 +30,8 @@ from raydistill.planning.artifacts import (
     ages_by_scale,
     corpus_id,
     find_artifacts,
-    is_pretrained,
     layer_requests,
     measured_bases,
-    pretraining,
 )
 from raydistill.planning.cell import BaseKey, BaseRequest, Cell
 from raydistill.planning.outcomes import metrics, outcome
@@ -41,19 +39,20 @@ from raydistill.planning.plan import SweepPlan
 from raydistill.planning.prepared import PreparedSweep, prepare
 from raydistill.pruning.layer_choice import FailedChoice, LayerRequest
 from raydistill.runners.cluster.connection import Need
-from raydistill.runners.cluster.tasks import follow_once, run_each_once, run_once
+from raydistill.runners.cluster.tasks import run_each_once, run_once
 from raydistill.runners.cluster.work import Metrics
+from raydistill.runners.pretraining import pretrain_bases
 from raydistill.runners.teacher_actors import RemoteTeacher
 from raydistill.runners.tokenization import LARGE_BYTES, tokenise_shards
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.results import Finished, HeldoutPoint, Progress
 from raydistill.specs.scale import Scale
 from raydistill.specs.trial import Age
-from raydistill.storage.manifest import is_whole, steps_of
+from raydistill.storage.manifest import is_whole
 from raydistill.storage.sharing import done_by_one
 from raydistill.storage.store import Store
 from raydistill.storage.urls import url_of
-from raydistill.training.jobs import BaseJob, CutJob, PretrainJob, StopAt, TrialJob
+from raydistill.training.jobs import BaseJob, CutJob, StopAt, TrialJob
 
 Say = Callable[[str], None]
 FailedChoices = dict[tuple[BaseKey, LayerRequest], FailedChoice]
@@ -77,10 +76,14 @@ def make_artifacts(plan: SweepPlan, store: Store, need: Need, say: Say) -> Prepa
     if not _has_text(plan.scale, artifacts.corpus.corpus_sha256, store):
         tokenise(plan.scale, store, say)
         artifacts = find_artifacts(plan.scale, cells, store)
-    for scale, ages in ages_by_scale(cells):
-        if any((scale.name, age) not in artifacts.bases for age in ages):
-            make_bases(scale, ages, store, need, say)
-            artifacts = find_artifacts(plan.scale, cells, store)
+    missing = [
+        (scale, ages)
+        for scale, ages in ages_by_scale(cells)
+        if any((scale.name, age) not in artifacts.bases for age in ages)
+    ]
+    if missing:
+        make_bases(missing, store, need, say)
+        artifacts = find_artifacts(plan.scale, cells, store)
     jobs = [_base_job(base, cells, artifacts, store) for base in measured_bases(cells)]
     failed: FailedChoices = {}
     if any(_is_missing(job, store) for job in jobs):
@@ -141,45 +144,23 @@ def _tokenise(scale: Scale, request: CorpusRequest, store: Store, say: Say) -> N
     run_once(make_corpus, {"CPU": 1}, scale, str(store.root))
 
 
-def make_bases(scale: Scale, ages: Sequence[Age], store: Store, need: Need, say: Say) -> None:
-    """Read the checkpoints that the user gave, or pretrain the scale's own."""
-    if not scale.brought:
-        pretrain_bases(scale, store, need, say)
-        return
+def make_bases(
+    missing: Sequence[tuple[Scale, Sequence[Age]]], store: Store, need: Need, say: Say
+) -> None:
+    """Read the checkpoints that the user gave, and pretrain the bases of other scales."""
+    pretrain_bases([scale for scale, _ in missing if not scale.brought], store, need, say)
+    for scale, ages in missing:
+        if scale.brought:
+            _read_checkpoints(scale, ages, store, say)
+
+
+def _read_checkpoints(scale: Scale, ages: Sequence[Age], store: Store, say: Say) -> None:
     context, storage = scale.model.context, str(store.root)
     for age in tracked(ages, "reading", "checkpoints", name=str):
         turn = digest([scale.brought, str(age), context])
         with done_by_one(store.root, "base", turn, say=say):
             say(f"reading {scale.brought}, revision {age}")
             run_once(store_checkpoint, {"CPU": 1}, scale.brought, str(age), context, storage)
-
-
-def pretrain_bases(scale: Scale, store: Store, need: Need, say: Say) -> None:
-    """Start or resume the one run whose checkpoints are the bases of a scale, if it is not done."""
-    spec = pretraining(scale, corpus_id(scale, store))
-    job = PretrainJob(
-        spec=spec,
-        ages_tokens=tuple(scale.age_tokens(age) for age in scale.ages),
-        evaluation=scale.evaluation,
-        storage=str(store.root),
-    )
-    with done_by_one(store.root, "pretraining", spec.trial_id, say=say):
-        if not is_pretrained(job, store):
-            ages, tokens = map(format_age, scale.ages), spec.train.recipe.total_tokens
-            say(f"pretraining the bases of age {', '.join(ages)}: {format_tokens(tokens)} tokens")
-            _follow_pretraining(job, store, need)
-
-
-def _follow_pretraining(job: PretrainJob, store: Store, need: Need) -> None:
-    total_tokens = job.spec.train.recipe.total_tokens
-    folder = store.path("pretraining", job.spec.trial_id)
-    follow_once(
-        pretrain_work,
-        job,
-        need,
-        lambda metrics: _report_pretraining(metrics, total_tokens),
-        reached=lambda _: tuple(steps_of(folder)[:1]),
-    )
 
 
 def _base_job(
@@ -204,11 +185,6 @@ def _is_missing(job: BaseJob, store: Store) -> bool:
     return scores is None or len(job.layers) > 0
 
 
-def _report_pretraining(metrics: Metrics, total_tokens: int) -> None:
-    done = float(metrics.get("tokens", 0))
-    report(StageProgress(stage="pretraining", done=done, total=total_tokens, unit="tokens"))
-
-
 def make_corpus(scale: Scale, storage: str) -> None:
     """On a worker, while the driver has the turn: tokenise the text, and make task items of it."""
     store = Store(Path(storage))
@@ -223,15 +199,6 @@ def store_checkpoint(name: str, revision: str, context: int, storage: str) -> No
     from raydistill.models.huggingface.loading import read_base  # noqa: PLC0415  (torch, on the worker only)
 
     read_base(name, revision, context, Store(Path(storage)))
-
-
-def pretrain_work(job: PretrainJob) -> Generator[Metrics]:
-    """On a worker: one pretraining run, which stores a base of every age."""
-    from raydistill.models.distributed import World  # noqa: PLC0415
-    from raydistill.training.pretraining import pretrain  # noqa: PLC0415  (torch, on the worker only)
-
-    for item in pretrain(job, world=World.here()):
-        yield {"tokens": item.tokens}
 
 
 def measure_base(job: BaseJob) -> tuple[FailedChoice, ...]:

@@ -49,6 +49,7 @@ def _train(scale: Scale, store: Store) -> None:
     with interrupts_held():
         from raydistill.runners import stages  # noqa: PLC0415  (Ray)
         from raydistill.runners.cluster import connection as cluster  # noqa: PLC0415  (Ray)
+        from raydistill.runners.pretraining import pretrain_bases  # noqa: PLC0415  (Ray)
     check_storage(store.root)
     console = open_console()
     console.print(
@@ -58,7 +59,7 @@ def _train(scale: Scale, store: Store) -> None:
     with cluster.connected(store.path("pretraining", "ray.log")):
         need = cluster.device_need()
         stages.tokenise(scale, store, console.print)
-        stages.pretrain_bases(scale, store, need, console.print)
+        pretrain_bases([scale], store, need, console.print)
     spec = pretraining(scale, corpus_id(scale, store))
     console.print(f"bases: {store.path('pretraining', spec.trial_id, 'ages.json')}")
 

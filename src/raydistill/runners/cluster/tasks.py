@@ -13,8 +13,6 @@ from raydistill.runners.cluster.failures import Reached, Retries, nothing_kept, 
 from raydistill.runners.cluster.local_copy import local_storage, sync_object_store
 from raydistill.runners.cluster.memory import MemoryShortage
 from raydistill.runners.cluster.progress import progress_sent, tasks_shown
-from raydistill.runners.cluster.stop_signal import stop_on_signal, unless_stopped
-from raydistill.runners.cluster.work import Metrics, Work, paced
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,14 +31,23 @@ def run_once(function: Callable[P, T], need: Need, *args: P.args, **kwargs: P.kw
     return result
 
 
-def run_each_once(function: Callable[[J], T], need: Need, jobs: Sequence[J]) -> list[T]:
+def run_each_once(
+    function: Callable[[J], T], need: Need, jobs: Sequence[J], reached: Reached = nothing_kept
+) -> list[T]:
     """`function(job)` for every job, side by side where there is room; the results in order.
+
+    Args:
+        function: found by name on a worker.
+        need: of each job.
+        jobs: begun in this order.
+        reached: how far the job of a number (as text) is for good: one whose process is lost is
+            tried again for as long as it gets further.
 
     Raises:
         RaydistillError: as `run_once`.
         RayTaskError: any other error, with the worker's traceback.
     """
-    return _results(function, need, [((job,), {}) for job in jobs])
+    return _results(function, need, [((job,), {}) for job in jobs], reached)
 
 
 def _call(name: str, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
@@ -50,7 +57,10 @@ def _call(name: str, function: Callable[..., T], *args: Any, **kwargs: Any) -> T
 
 
 def _results(
-    function: Callable[..., Any], need: Need, calls: Sequence[tuple[tuple[Any, ...], Any]]
+    function: Callable[..., Any],
+    need: Need,
+    calls: Sequence[tuple[tuple[Any, ...], Any]],
+    reached: Reached = nothing_kept,
 ) -> list[Any]:
     """The results of all calls; one whose process was lost is repeated.
 
@@ -58,17 +68,20 @@ def _results(
     """
     sync_object_store()
     with tasks_shown(len(calls)):
-        results = dict(_completed(function, need, calls))
+        results = dict(_completed(function, need, calls, reached))
     sync_object_store()
     return [results[number] for number in range(len(calls))]
 
 
 def _completed(
-    function: Callable[..., Any], need: Need, calls: Sequence[tuple[tuple[Any, ...], Any]]
+    function: Callable[..., Any],
+    need: Need,
+    calls: Sequence[tuple[tuple[Any, ...], Any]],
+    reached: Reached,
 ) -> Iterator[tuple[int, Any]]:
     """The number and the result of every call, as they are there."""
     task = ray.remote(**ray_options(need), max_retries=0)(_call)
-    retries, at_once = Retries(nothing_kept), len(calls)
+    retries, at_once = Retries(reached), len(calls)
     waiting, running = deque(range(len(calls))), dict[Any, int]()
     while waiting or running:
         while waiting and len(running) < at_once:
@@ -94,50 +107,3 @@ def surplus(shortage: MemoryShortage) -> int:
     if not own_bytes:
         return 1
     return len(own_bytes) - shortage.fitting(own_bytes, max(own_bytes))
-
-
-def follow_once(
-    work: Work,
-    job: object,
-    need: Need,
-    on_progress: Callable[[Metrics], None],
-    reached: Reached = nothing_kept,
-) -> Metrics:
-    """Run a generator as one Ray task that reports about once a second; returns its last item.
-
-    If its process or node is lost, it is retried, as long as it gets further.
-
-    Raises:
-        RaydistillError: as `run_once`.
-        RayTaskError: any other error, with the worker's traceback.
-        KeyboardInterrupt: if the user stopped it, which ends it at its next step.
-    """
-    task = ray.remote(
-        **ray_options(need),
-        num_returns="streaming",
-        max_retries=0,  # Ray would skip as many items of a retry as it had of the attempt before
-    )(_paced_alone)
-    retries = Retries(reached)
-    sync_object_store()
-    with stop_on_signal():
-        while True:
-            try:
-                last = _follow(task.remote(work, job), on_progress)
-                break
-            except RayError as error:
-                retry_or_raise(error, work.__name__, retries)
-    sync_object_store()
-    return last
-
-
-def _follow(items: Iterator[Any], on_progress: Callable[[Metrics], None]) -> Metrics:
-    last: Metrics = {}
-    for item in items:
-        last = ray.get(item)
-        on_progress(last)
-    return last
-
-
-def _paced_alone(work: Work, job: object) -> Iterator[Metrics]:
-    with own_errors_named(), local_storage(job) as (local_job,):
-        yield from paced(work(local_job), agree=unless_stopped)
