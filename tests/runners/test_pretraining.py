@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from raydistill.specs.training_record import Record
 
 from raydistill.core.fault_injection import LOG_VARIABLE, PLAN_VARIABLE
 from raydistill.core.progress import listening
@@ -15,7 +16,6 @@ from raydistill.runners import stages
 from raydistill.runners.cluster.connection import connected
 from raydistill.runners.pretraining import pretrain_bases, pretrain_work
 from raydistill.specs.scale import load_scale
-from raydistill.specs.training_record import Record
 from raydistill.storage.manifest import steps_of
 from raydistill.storage.store import Store
 from raydistill.training.jobs import PretrainJob

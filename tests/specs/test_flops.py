@@ -3,8 +3,6 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from raydistill.core.units import B
 from raydistill.models.decoder import build
@@ -24,6 +22,7 @@ from raydistill.specs.flops import (
 from raydistill.specs.model import FactorisedConfig, ModelConfig
 from raydistill.specs.scale import load_scale
 from raydistill.specs.trial import DropPlan, Recipe
+from support.flops import count
 from support.hub_models import FAMILIES, save_model
 
 TINY = ModelConfig(family="palm", num_layers=5, dim=24, num_heads=2, vocab_size=40, context=6)
@@ -86,13 +85,6 @@ def test_a_teacher_of_another_size_costs_by_its_own():
         student, plan, RECIPE
     )
     assert teacher_cost == forward_flops_per_token(teacher) * 20 * B
-
-
-def count(step):
-    """FLOPs by torch's counter; attention by matrix products, which it sees."""
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        step()
-    return counter.get_total_flops()
 
 
 @OURS

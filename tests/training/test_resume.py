@@ -12,8 +12,10 @@ from raydistill.core.errors import DataError
 from raydistill.data.batches import Batch
 from raydistill.models.distributed import World
 from raydistill.specs.recipe import decay_start
-from raydistill.specs.results import Progress
-from raydistill.specs.training_record import Record
+from raydistill.specs.results import (
+    Progress,
+    Record,
+)
 from raydistill.training.checkpoint import load_checkpoint, save_checkpoint
 from raydistill.training.loop import initial_state, train
 from raydistill.training.resume import saving_prefix, stopping_at, with_checkpoints

@@ -22,9 +22,14 @@ from raydistill.planning.resolve import PlannedTrial
 from raydistill.planning.search_settings import OBJECTIVES
 from raydistill.specs.evaluation import EvalSpec
 from raydistill.specs.flops import parameters
-from raydistill.specs.results import Finished, Outcome, TrialResult, Unfinished
+from raydistill.specs.results import (
+    Finished,
+    Outcome,
+    Record,
+    TrialResult,
+    Unfinished,
+)
 from raydistill.specs.scale import is_scale, load_scale
-from raydistill.specs.training_record import Record
 from raydistill.specs.trial import ExternalBase, TrialSpec
 from raydistill.storage.manifest import steps_of
 from raydistill.storage.store import Store

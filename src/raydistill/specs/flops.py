@@ -11,10 +11,11 @@ context and V the vocabulary, a token costs
     attention of a block (QKᵀ, AV)     4·T·d         8·T·d            –
     head                               2·V·d         2·V·d            2·V·d
 
-in the PaLM family. A `FactorisedConfig` of hidden width d has 2·(4·d² + 2·d·f) for the projections
-of a block with feed-forward f, and e·d more before the blocks and d² more in the head, which cost
-as the head does. Of the hub blocks give the size of their matrices and the width of their
-attention (`HubConfig`). Of a mixture of experts both rules count those that a token goes
+in the PaLM family; of a masked model the head reads the masked tokens alone. A `FactorisedConfig`
+of hidden width d, with embeddings of width e and feed-forward f, has 8·d² + 4·d·f for the
+projections of a block; besides, e·d before the blocks and d² in the head cost as the head does.
+Blocks of the hub give the size of their matrices and the width of their attention (`HubConfig`).
+Of a mixture of experts both rules count those that a token goes
 to. Of a recurrence (Mamba, linear attention) the projections and convolutions are counted, and
 what it does with its state is not.
 
@@ -115,10 +116,18 @@ def _other_parameters(model: ModelConfig) -> int:
     if isinstance(model, HubConfig):
         return model.other_parameters
     if isinstance(model, FactorisedConfig):
-        v, e, h = model.vocab_size, model.embedding, model.dim
-        embeddings = (v + model.positions + model.types) * e + 2 * e
-        return embeddings + (e * h + 3 * h) + (h * h + 3 * h) + (h * v + v)
-    return model.vocab_size * model.dim + 2 * model.dim
+        e, h = model.embedding, model.dim
+        return vocabulary_parameters(model) + 2 * e + (e * h + 3 * h) + (h * h + 3 * h)
+    return vocabulary_parameters(model) + 2 * model.dim
+
+
+def vocabulary_parameters(model: ModelConfig) -> int:
+    """The embeddings, and what gives the logits where they do not: a matrix and its biases."""
+    v = model.vocab_size
+    if isinstance(model, FactorisedConfig):
+        rows = v + model.positions + model.types
+        return rows * model.embedding + model.dim * v + v
+    return v * model.dim
 
 
 def _sum(sizes: Sequence[int], blocks: Blocks) -> int:
@@ -138,12 +147,16 @@ def _attention(model: ModelConfig, blocks: Blocks) -> int:
     return _sum([4 * model.context * b.attention_width for b in block_sizes(model)], blocks)
 
 
+def _head(model: ModelConfig) -> int:
+    """FLOPs of one token's forward pass through the head."""
+    inner = model.dim**2 if isinstance(model, FactorisedConfig) else 0
+    return 2 * (model.vocab_size * model.dim + inner)
+
+
 def _ends(model: ModelConfig) -> int:
     """FLOPs of one token's forward pass through the matrices before and after the blocks."""
-    head = 2 * model.vocab_size * model.dim
-    if isinstance(model, FactorisedConfig):
-        return head + 2 * model.dim * (model.embedding + model.dim)
-    return head
+    before = model.embedding * model.dim if isinstance(model, FactorisedConfig) else 0
+    return 2 * before + _head(model)
 
 
 def paper_flops(
@@ -155,12 +168,23 @@ def paper_flops(
 
 
 def exact_flops(
-    model: ModelConfig, plan: DropPlan, recipe: Recipe, teachers: Sequence[ModelConfig] = ()
+    model: ModelConfig,
+    plan: DropPlan,
+    recipe: Recipe,
+    teachers: Sequence[ModelConfig] = (),
+    mask_share: float = 0.0,
 ) -> int:
     """Every matrix product of a training, warm phase and gaps included.
 
     A layer of the plan is frozen from the start and costs until it leaves. A teacher costs a
     forward pass per token of the budget; the warm phase has none.
+
+    Args:
+        model: of the base.
+        plan: which layers leave, and when.
+        recipe: of the training.
+        teachers: that answer beside it.
+        mask_share: of a window's tokens, those that the head reads; 0: all.
     """
     times = sorted({0, recipe.total_tokens, *(drop.at_tokens for drop in plan.drops)})
     learning = [layer for layer in range(model.num_layers) if layer not in plan.layers]
@@ -168,7 +192,22 @@ def exact_flops(
     for start, end in itertools.pairwise(times):
         frozen = set(plan.layers) - set(plan.due(start))
         flops += (end - start) * training_flops_per_token(model, learning=learning, frozen=frozen)
-    return flops
+    return flops - masked_head_saving(model, recipe.total_tokens, mask_share)
+
+
+def masked_tokens(context: int, mask_share: float) -> int:
+    """The masked tokens of a window; all, of a model that masks none.
+
+    >>> masked_tokens(128, 0.15), masked_tokens(128, 0)
+    (19, 128)
+    """
+    return round(mask_share * context) if mask_share else context
+
+
+def masked_head_saving(model: ModelConfig, tokens: int, mask_share: float) -> int:
+    """FLOPs of the head that a training spares, which asks for masked tokens alone."""
+    unread = model.context - masked_tokens(model.context, mask_share)
+    return 3 * _head(model) * (tokens * unread // model.context)
 
 
 def training_flops_per_token(model: ModelConfig, *, learning: Blocks, frozen: Blocks) -> int:

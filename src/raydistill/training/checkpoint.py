@@ -16,7 +16,7 @@ from raydistill.core.fault_injection import fault_point
 from raydistill.core.serialization import from_json, to_json
 from raydistill.models.distributed import World
 from raydistill.models.weights import WEIGHTS, metadata_of, save_weights, write_safetensors
-from raydistill.specs.training_record import Record
+from raydistill.specs.results import Record
 from raydistill.storage.manifest import NewerError, steps_of, verify, write_manifest
 from raydistill.training.loop import Training
 

@@ -11,8 +11,11 @@ from raydistill.evaluation.likelihood.perplexity import curve_nll
 from raydistill.models.distributed import World
 from raydistill.models.student import Student
 from raydistill.specs.recipe import decay_start
-from raydistill.specs.results import HeldoutPoint, Progress
-from raydistill.specs.training_record import Record
+from raydistill.specs.results import (
+    HeldoutPoint,
+    Progress,
+    Record,
+)
 from raydistill.storage.store import Store
 from raydistill.training.checkpoint import load_checkpoint, save_checkpoint
 from raydistill.training.jobs import PretrainJob, StopAt, TrialJob

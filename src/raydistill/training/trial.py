@@ -42,11 +42,11 @@ from raydistill.specs.results import (
     HeldoutPoint,
     MadeBy,
     Progress,
+    Record,
     Scores,
     Trained,
     TrialResult,
 )
-from raydistill.specs.training_record import Record
 from raydistill.specs.trial import (
     Base,
     CachedTeacher,

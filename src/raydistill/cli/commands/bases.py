@@ -14,8 +14,8 @@ from raydistill.data.corpus.preparation import check_corpus
 from raydistill.data.corpus.request import corpus_request
 from raydistill.planning.artifacts import base_command, corpus_id, pretraining
 from raydistill.reports.console.console import open_console
+from raydistill.specs.results import Record
 from raydistill.specs.scale import Scale, load_scale
-from raydistill.specs.training_record import Record
 from raydistill.storage.manifest import MANIFEST
 from raydistill.storage.object_store import check_storage
 from raydistill.storage.output_folder import output_folder, write_errors
