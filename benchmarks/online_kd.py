@@ -15,7 +15,6 @@ from collections.abc import Callable
 import torch
 
 from raydistill.data.batches import Batch
-from raydistill.distillation.loss import load_loss
 from raydistill.distillation.teachers import OnlineTeacher, no_teacher
 from raydistill.models.decoder import build
 from raydistill.models.distributed import World
@@ -56,8 +55,7 @@ def contenders(scale: Scale, world: World) -> dict[str, Callable[[Batch], object
     """A teacher-free step, the teacher's forward pass, and a step of KD, each of a batch."""
     teacher = OnlineTeacher(build(scale.model, seed=0), scale.heal, world)
     students = [cut(scale, world) for _ in range(2)]
-    teacher_free = Objective(load_loss("lm"), no_teacher, {})
-    kd = Objective(load_loss("kd"), teacher, {})
+    teacher_free, kd = Objective.of("lm", no_teacher), Objective.of("kd", teacher)
     return {
         "teacher-free": lambda batch: step(students[0], teacher_free, batch, scale.heal),
         "teacher forward": teacher,
@@ -75,8 +73,9 @@ def cut(scale: Scale, world: World) -> Training:
 
 def step(state: Training, objective: Objective, batch: Batch, recipe: Recipe) -> None:
     """One optimizer step."""
-    objective(state.student, state.student.model, batch).backward()
-    torch.nn.utils.clip_grad_norm_(state.student.model.parameters(), recipe.grad_clip)
+    model = state.student.model
+    objective(state.student, model, batch, next(model.parameters()).device).backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.grad_clip)
     state.optimizer.step()
     state.optimizer.zero_grad()
 
@@ -87,7 +86,7 @@ def random_batch(scale: Scale, seed: int) -> Batch:
     rng = torch.Generator().manual_seed(seed)
     shape = (windows, scale.model.context + 1)
     ids = torch.randint(0, scale.model.vocab_size, shape, generator=rng)
-    return Batch(tuple(range(windows)), ids)
+    return Batch(tuple(range(windows)), ids, seed, (0,) * windows, 0)
 
 
 if __name__ == "__main__":

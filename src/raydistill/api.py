@@ -34,11 +34,13 @@ from raydistill.specs.trial import (
 )
 
 if TYPE_CHECKING:
+    from raydistill.data.batches import Batch as Batch
     from raydistill.distillation.answers import Ask as Ask
     from raydistill.distillation.answers import LogProbs as LogProbs
     from raydistill.distillation.answers import TeacherAnswer as TeacherAnswer
     from raydistill.distillation.answers import token_mean as token_mean
     from raydistill.distillation.divergence import cross_entropy as cross_entropy
+    from raydistill.distillation.loss import View as View
     from raydistill.laws.form import Form as Form
     from raydistill.laws.points import FloatArray as FloatArray
     from raydistill.models.attention import attend as attend
@@ -85,11 +87,13 @@ __all__ = [
 
 _OF_TENSORS = {
     "Ask": "distillation.answers",
+    "Batch": "data.batches",
     "Decoder": "models.decoder",
     "FloatArray": "laws.points",
     "Form": "laws.form",
     "LogProbs": "distillation.answers",
     "TeacherAnswer": "distillation.answers",
+    "View": "distillation.loss",
     "attend": "models.attention",
     "cross_entropy": "distillation.divergence",
     "token_mean": "distillation.answers",

@@ -76,7 +76,7 @@ PLANNING = [
     ("--loss kd+temperature=0", "temperature is '0', it must be a number above 0"),
     ("--loss kd+kl=1.5", "weight kl is '1.5', it must be a number from 0 to 1"),
     ("--loss kd+temprature=2", "Did you mean 'temperature'?"),
-    ("--loss lm+kl=1", "'lm' has no teacher, and so no settings"),
+    ("--loss lm+kl=1", "'lm' has no settings"),
     ("--teacher-placement nearby", "no teacher placement 'nearby'"),
     ("--teacher-placement cached:top-kk=3", "no excerpt 'top-kk'. Did you mean 'top-k'?"),
     ("--teacher-placement cached:top-k=0", "write top-k=SIZE, from 1 to 65,535 ids"),

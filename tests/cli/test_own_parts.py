@@ -175,8 +175,8 @@ def test_a_folder_that_is_written_wrong_is_told(own_parts, tmp_path):
 
 def test_a_loss_that_is_nowhere_is_told_with_the_flag_for_ones_own(tmp_path, monkeypatch):
     monkeypatch.delenv("RAYDISTILL_PARTS", raising=False)
-    done = sweeping.command(tmp_path / "storage", *PLAN[:3], "--loss", "skewed-kl")
-    assert done.stderr.startswith("error: no loss 'skewed-kl'. There are: kd, lm, ")
+    done = sweeping.command(tmp_path / "storage", *PLAN[:3], "--loss", "forward-kl")
+    assert done.stderr.startswith("error: no loss 'forward-kl'. There are: kd, lm, ")
     assert done.stderr.endswith("; one of your own needs --parts DIR\n")
 
 

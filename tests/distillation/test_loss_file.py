@@ -15,6 +15,9 @@ def loss(logits_BTV, targets_BT, ask, *, alpha: float = 0.5, steps: int = 2, shi
 """
 
 
+FREE = 'TEACHER = "none"\ndef loss(a, b, ask, *, x=1): ...\n'
+
+
 @pytest.fixture
 def read(tmp_path):
     def read(text):
@@ -62,6 +65,15 @@ def test_a_loss_without_a_teacher_says_so_and_has_its_own_settings_alone(read):
     assert read("def loss(a, b, ask): ...").teacher == "known"
 
 
+def test_settings_of_a_view_are_settings_of_the_loss(read):
+    file = read(f"{FREE}def view(batch, *, share=0.5, x=1): ...")
+    assert (file.has_view, read(FREE).has_view) == (True, False)
+    assert list(file.settings) == ["x", "share"]
+    assert (file.of_loss, file.of_view) == ({"x"}, {"x", "share"})
+    assert file.settings["share"].allowed == "a number above 0, at most 1"
+    assert [file.settings["share"].value(text) for text in ("0", "1", "1.1")] == [None, 1.0, None]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -81,6 +93,16 @@ def test_a_loss_without_a_teacher_says_so_and_has_its_own_settings_alone(read):
             "py:1: RANGES gives x 2 to 3, and its default is 1",
         ),
         ("\ndef loss(a, b, ask:\n    ...", "py:2: SyntaxError: "),
+        (
+            "def loss(a, b, ask): ...\ndef view(batch): ...",
+            "py:2: a loss with a view of its own has no teacher: TEACHER must be 'none'",
+        ),
+        (f"{FREE}def view(): ...", "py:3: view takes batch, then settings after a *"),
+        (f"{FREE}def view(batch, *, x): ...", "py:3: setting x has no number as default"),
+        (
+            f"{FREE}def view(batch, *, x=2): ...",
+            "py:3: loss and view give x different defaults",
+        ),
         (
             "from raydistill.api import Ask, cross_entrpy\ndef loss(a, b, ask): ...",
             "py:1: no name of raydistill.api 'cross_entrpy'. Did you mean 'cross_entropy'?",

@@ -10,6 +10,7 @@ from raydistill.core.parts import LOSS, part_names
 from raydistill.distillation.answers import SparseAnswer, WholeAnswer, token_mean
 from raydistill.distillation.excerpt import load_form
 from raydistill.distillation.loss import load_loss
+from raydistill.distillation.loss_name import has_teacher
 from raydistill.distillation.teachers import no_teacher
 from raydistill.models.distributed import World
 from raydistill.specs.results import Progress
@@ -18,7 +19,7 @@ from raydistill.training.loop import initial_state, train
 from support import tiny
 
 LOSSES = part_names(LOSS)
-WITH_TEACHER = [name for name in LOSSES if name != "lm"]
+WITH_TEACHER = [name for name in LOSSES if has_teacher(name)]
 
 
 def logits(seed, requires_grad=False):

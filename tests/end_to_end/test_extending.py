@@ -11,7 +11,7 @@ from raydistill.core.parts import KINDS, MODEL_FAMILY, SCORE, load_part, part_na
 from raydistill.data.documents import Document
 from raydistill.distillation.answers import SparseAnswer, WholeAnswer
 from raydistill.distillation.excerpt import load_form
-from raydistill.distillation.loss import load_loss
+from raydistill.distillation.loss import load_loss, load_view
 from raydistill.evaluation.text_tasks import choose_items
 from raydistill.laws.fitting import fit
 from raydistill.laws.points import Points
@@ -19,7 +19,7 @@ from raydistill.models.decoder import build
 from raydistill.specs.flops import parameters
 from raydistill.specs.model import ModelConfig
 from raydistill.specs.scale import load_scale
-from support import sweeping
+from support import sweeping, tiny
 from support.extending import BLOCKS
 from support.printed import commands_in
 
@@ -98,6 +98,14 @@ def test_the_smoothed_loss_asks_no_teacher(folder):
     lm = load_loss("lm")(logits(0), TARGETS_BT, pytest.fail)
     torch.testing.assert_close(plain, lm)
     assert load_loss("smoothed")(logits(0), TARGETS_BT, pytest.fail) != lm
+
+
+def test_a_view_tells_the_token_after_the_next(folder):
+    batch = tiny.batch_of(0)
+    view = load_view("two-ahead")(batch)
+    assert view.inputs.equal(batch.ids[:, :7])
+    assert view.targets.equal(batch.ids[:, 2:])
+    assert load_view("two-ahead+ahead=8")(batch).targets.equal(batch.ids[:, 8:])
 
 
 def test_the_task_asks_for_what_follows_in_the_text(folder):

@@ -1,10 +1,12 @@
 """Two ranks train to the bits of one process that accumulates the same two micro-batches.
 
-With KD, whose warm phase is teacher-free, so both losses are covered. The two ranks share one
-sharded teacher; test_two_devices.py has a copy on each.
+With KD, whose warm phase is teacher-free, so both losses are covered; and with masked tokens, whose
+logits alone pass through the ranks' wrapping. The two ranks share one sharded teacher;
+test_two_devices.py has a copy on each.
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parents[1]
+PATH = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
 PROGRAM = """
 import json, sys
 import torch.distributed as dist
@@ -28,7 +31,7 @@ state = initial_state(tiny.student(), plan, tiny.RECIPE)
 curve = [
     getattr(item, "loss", None)
     for item in train(
-        state, tiny.batch_of, plan=plan, spec=replace(tiny.SPEC, loss="kd"), world=world,
+        state, tiny.batch_of, plan=plan, spec=replace(tiny.SPEC, loss=sys.argv[-1]), world=world,
         heldout_nll=lambda model: 0.0, teacher=teacher,
     )
 ]
@@ -46,14 +49,14 @@ def start(*arguments, joins=False):
     code = imports + (JOIN if joins else "") + marker + rest
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
-        stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(HERE), "PATH": ""},
+        stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": PATH, "PATH": ""},
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def outcomes(tmp_path_factory):
-    meeting = tmp_path_factory.mktemp("gloo") / "meeting"
-    runs = [start(), start(meeting, 0, joins=True), start(meeting, 1, joins=True)]
+@pytest.fixture(scope="module", params=["kd", "masked-lm+share=0.3"])
+def outcomes(request, tmp_path_factory):
+    meeting, loss = tmp_path_factory.mktemp("gloo") / "meeting", request.param
+    runs = [start(loss), *(start(meeting, rank, loss, joins=True) for rank in (0, 1))]
     return [json.loads(run.communicate(timeout=120)[0]) for run in runs]
 
 

@@ -31,7 +31,7 @@ def plan(*layers, start=64, gap=0):
 def batch_of(step):
     """Four windows of eight tokens and a target, a function of the step alone."""
     ids = torch.randint(0, 32, (4, 9), generator=torch.Generator().manual_seed(step))
-    return Batch(tuple(range(4 * step, 4 * step + 4)), ids)
+    return Batch(tuple(range(4 * step, 4 * step + 4)), ids, 0, (0, 0, 0, 0), 0)
 
 
 def teacher(seed=5):

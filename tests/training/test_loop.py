@@ -103,7 +103,7 @@ def test_the_gradient_is_clipped_to_its_norm():
 
 def test_it_learns():
     recipe = replace(tiny.RECIPE, budget_tokens=6400, peak_lr=3e-3)
-    always = Batch((0, 0, 0, 0), torch.arange(9).repeat(4, 1))
+    always = Batch((0, 0, 0, 0), torch.arange(9).repeat(4, 1), 0, (0, 1, 2, 3), 0)
     state = initial_state(tiny.student(), DropPlan(), recipe)
     steps = train(
         state, lambda _: always, plan=DropPlan(), spec=replace(tiny.SPEC, recipe=recipe),

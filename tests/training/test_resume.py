@@ -2,7 +2,7 @@
 
 import json
 import resource
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import pytest
 import torch
@@ -82,6 +82,16 @@ def test_stopped_again_and_again_it_still_ends_with_the_same_bits(tmp_path, undi
     assert result(tmp_path) == undisturbed
 
 
+@pytest.mark.parametrize("steps", [1, 2, 5, 9])
+def test_hidden_tokens_are_the_same_after_a_kill(tmp_path, monkeypatch, undisturbed, steps):
+    """In the warm phase, at its end, and between removals."""
+    monkeypatch.setattr(tiny, "SPEC", replace(tiny.SPEC, loss="masked-lm+share=0.4"))
+    expected = result(tmp_path / "whole")
+    run(tmp_path / "killed", stop_after=steps)
+    assert result(tmp_path / "killed") == expected
+    assert expected[0] != undisturbed[0]
+
+
 def test_killed_between_two_micro_batches_it_resumes_from_the_step_before(tmp_path, undisturbed):
     class DiesHalfway(Batch):
         """Its second micro-batch never comes to the device."""
@@ -95,7 +105,7 @@ def test_killed_between_two_micro_batches_it_resumes_from_the_step_before(tmp_pa
 
     def dies_in_step_five(step):
         batch = tiny.batch_of(step)
-        return batch if step != 5 else DiesHalfway(batch.numbers, batch.ids)
+        return batch if step != 5 else DiesHalfway(*astuple(batch))
 
     with pytest.raises(Killed):
         run(tmp_path, batch_of=dies_in_step_five)

@@ -6,7 +6,7 @@ next. An epoch has every window once, in an order of its own; the only state is 
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,20 +23,34 @@ FEISTEL_ROUNDS = 4
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Windows of a token file: their numbers, and their token ids, int64 [B, context + 1]."""
+    """Windows of a token file: their numbers, and their token ids, int64 [B, context + 1].
+
+    Attributes:
+        seed: of the data order.
+        epochs: of each window, from 0.
+        end_of_text_id: what stands between documents.
+    """
 
     numbers: tuple[int, ...]
     ids: Tensor
+    seed: int
+    epochs: tuple[int, ...]
+    end_of_text_id: int
 
     def to(self, device: torch.device | str) -> "Batch":
         """The batch on another device."""
-        return Batch(self.numbers, self.ids.to(device, non_blocking=True))
+        return replace(self, ids=self.ids.to(device, non_blocking=True))
 
     def micro_batches(self, parts: int) -> "list[Batch]":
         """The windows in equal parts, in order."""
         size = len(self.numbers) // parts
         return [
-            Batch(self.numbers[first : first + size], self.ids[first : first + size])
+            replace(
+                self,
+                numbers=self.numbers[first : first + size],
+                ids=self.ids[first : first + size],
+                epochs=self.epochs[first : first + size],
+            )
             for first in range(0, len(self.numbers), size)
         ]
 
@@ -76,7 +90,10 @@ class TokenFile:
     def batch(self, seed: int, step: int, num_windows: int) -> Batch:
         """The global batch of `step`."""
         numbers = self.numbers(seed, step, num_windows)
-        return Batch(tuple(numbers), self.windows(numbers))
+        first = step * num_windows
+        epochs = tuple(i // self.num_windows for i in range(first, first + num_windows))
+        end = self.info.end_of_text_id
+        return Batch(tuple(numbers), self.windows(numbers), seed, epochs, end)
 
     def numbers(self, seed: int, step: int, num_windows: int) -> list[int]:
         """The numbers of the windows in the batch of `step`, in order."""

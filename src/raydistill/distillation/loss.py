@@ -5,9 +5,14 @@
 in nats per token, a float32 scalar. `ask()` gives the `TeacherAnswer` to the same inputs; only a
 loss with a teacher calls it. Keyword arguments are settings (`kd+temperature=2`). What it may ask
 is what its file says (`loss_file.py`), wherever the teacher is.
+
+The targets of a loss are the next tokens, unless its file defines what else it reads of a batch:
+
+    view(batch) -> View
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -16,11 +21,41 @@ from torch import Tensor
 
 from raydistill.core.errors import OwnCodeError
 from raydistill.core.parts import LOSS, is_entry_point, load_part, part_file, part_in_file
+from raydistill.data.batches import Batch
 from raydistill.distillation.answers import Ask, KnownAnswer
-from raydistill.distillation.loss_file import FEATURE_TERMS, KNOWN
-from raydistill.distillation.loss_name import loss_file, loss_settings, temperature_of
+from raydistill.distillation.loss_file import KNOWN
+from raydistill.distillation.loss_name import has_view, loss_file, loss_settings, temperature_of
 
 Loss = Callable[..., Tensor]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """What a model reads of the windows of a batch, and which tokens it is to tell.
+
+    Attributes:
+        inputs: int64 [B, T].
+        targets: int64 [B, M], -100 where there is none.
+        at: int64 [B, M] in [0, T), the position whose logits tell each target; the loss gets
+            those alone. None: M is T, and each position tells its own.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    at: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> "View":
+        """The view on another device."""
+        return View(
+            inputs=self.inputs.to(device, non_blocking=True),
+            targets=self.targets.to(device, non_blocking=True),
+            at=None if self.at is None else self.at.to(device, non_blocking=True),
+        )
+
+
+def next_tokens(batch: Batch) -> View:
+    """The view of a causal loss: each position tells the next token."""
+    return View(inputs=batch.ids[:, :-1], targets=batch.ids[:, 1:])
 
 
 def load_loss(name: str) -> Loss:
@@ -31,7 +66,7 @@ def load_loss(name: str) -> Loss:
     """
     file, settings = loss_settings(name)
     loss = cast(Loss, load_part(LOSS, file, "loss"))
-    own = {key: value for key, value in settings.items() if key not in FEATURE_TERMS}
+    own = {key: settings[key] for key in loss_file(name).of_loss if key in settings}
     known_alone, temperature = loss_file(name).teacher == KNOWN, temperature_of(name)
 
     def checked(logits_BTV: Tensor, targets_BT: Tensor, ask: Ask) -> Tensor:
@@ -43,6 +78,48 @@ def load_loss(name: str) -> Loss:
         return value
 
     return checked
+
+
+def load_view(name: str) -> Callable[[Batch], View]:
+    """What a loss reads of a batch: what its file says, with its settings; else `next_tokens`.
+
+    Raises:
+        UsageError: if there is no such loss or setting.
+    """
+    file, settings = loss_settings(name)
+    if not has_view(name):
+        return next_tokens
+    view = load_part(LOSS, file, "view")
+    own = {key: settings[key] for key in loss_file(name).of_view if key in settings}
+
+    def checked(batch: Batch) -> View:
+        seen = cast(Callable[..., object], view)(batch, **own)
+        if fault := _fault(seen, batch):
+            raise OwnCodeError(f"{part_in_file(LOSS, file)}: its view {fault}")
+        return cast(View, seen)
+
+    return checked
+
+
+def _fault(view: object, batch: Batch) -> str:
+    """What is wrong with a view of a batch; empty if nothing is."""
+    if not isinstance(view, View):
+        return f"gave a {type(view).__name__}, it must be a View"
+    named = {"inputs": view.inputs, "targets": view.targets, "at": view.at}
+    for name, ids in named.items():
+        if ids is not None and (ids.dtype != torch.int64 or ids.dim() != 2):
+            return f"gave {name} of {ids.dtype} {[*ids.shape]}, they must be int64 [B, ·]"
+    inputs, targets, at = view.inputs, view.targets, view.at
+    if len(inputs) != len(batch.ids):
+        return f"gave {len(inputs)} rows of inputs for {len(batch.ids)} windows"
+    if targets.shape != (inputs if at is None else at).shape:
+        place = "inputs" if at is None else "positions"
+        return f"gave targets {[*targets.shape]}, not as many as {place}"
+    if at is not None and at.numel() and not 0 <= int(at.min()) <= int(at.max()) < inputs.shape[1]:
+        return f"gave positions beyond its {inputs.shape[1]} inputs"
+    if len(targets) != len(inputs):
+        return f"gave {len(targets)} rows of targets for {len(inputs)} of inputs"
+    return ""
 
 
 def loss_called(name: str) -> str:

@@ -4,12 +4,14 @@ TEACHER = "whole"             # what it asks of a teacher; without this line "kn
 RANGES = {"alpha": (0, 1)}    # lowest and highest of a setting; without one, any number
 
 def loss(logits_BTV, targets_BT, ask, *, alpha=0.5): ...
+
+def view(batch, *, share=0.5): ...    # if it is taught other targets than the next tokens
 """
 
 import ast
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeGuard
@@ -21,9 +23,10 @@ NONE, KNOWN, WHOLE = "none", "known", "whole"
 TEACHERS = (NONE, KNOWN, WHOLE)
 """A loss asks nothing of a teacher, what a cached one knows too, or its whole distribution."""
 
-TEMPERATURE = "temperature"
+TEMPERATURE, SHARE = "temperature", "share"
 FEATURE_TERMS = ("hidden", "embedding", "attention")  # `feature_losses.py`, beside every loss
 WEIGHTS = ("lm", "kl", *FEATURE_TERMS)  # from 0 to 1, where a loss says nothing else
+LOSS_TAKES, VIEW_TAKES = ("logits_BTV", "targets_BT", "ask"), ("batch",)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,17 +57,21 @@ class Setting:
         number = "a whole number" if isinstance(self.default, int) else "a number"
         if math.isinf(self.lowest):
             return number
+        from_ = f"{number} {'above' if self.above else 'from'} {self.lowest:g}"
         if math.isinf(self.highest):
-            return f"{number} {'above' if self.above else 'from'} {self.lowest:g}"
-        return f"{number} from {self.lowest:g} to {self.highest:g}"
+            return from_
+        return f"{from_}{', at most' if self.above else ' to'} {self.highest:g}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LossFile:
-    """What a loss asks of a teacher, and its settings."""
+    """What a loss asks of a teacher, its settings, and whether it has a view of its own."""
 
     teacher: str  # one of TEACHERS
     settings: Mapping[str, Setting]
+    of_loss: frozenset[str]  # the settings that its function takes
+    of_view: frozenset[str]  # and its view
+    has_view: bool
 
 
 def read_loss_file(file: Path) -> LossFile:
@@ -87,8 +94,8 @@ def usual(name: str, default: float) -> Setting:
     """A setting with the range that its name has where a loss says nothing."""
     if name == TEMPERATURE:
         return Setting(default=float(default), lowest=0, above=True)
-    if name in WEIGHTS:
-        return Setting(default=float(default), lowest=0, highest=1)
+    if name in WEIGHTS or name == SHARE:
+        return Setting(default=float(default), lowest=0, highest=1, above=name == SHARE)
     return Setting(default=default)
 
 
@@ -98,18 +105,34 @@ class _Reader:
 
     def loss_file(self, tree: ast.Module) -> LossFile:
         self._check_imports(tree)
-        functions = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "loss"]
-        if not functions:
+        functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
+        if "loss" not in functions:
             self._refuse(1, "there is no def loss(logits_BTV, targets_BT, ask)")
+        view = functions.get("view")
         teacher = self._constant(tree, "TEACHER", KNOWN)
         if teacher not in TEACHERS:
             self._refuse(1, f"TEACHER is {teacher!r}, it must be one of {', '.join(TEACHERS)}")
-        settings = dict(self._settings(functions[-1]))
+        if view and teacher != NONE:
+            self._refuse(
+                view.lineno, "a loss with a view of its own has no teacher: TEACHER must be 'none'"
+            )
+        of_loss = dict(self._settings(functions["loss"], LOSS_TAKES))
+        of_view = dict(self._settings(view, VIEW_TAKES)) if view else {}
+        for name in of_loss.keys() & of_view.keys():
+            if view and of_loss[name] != of_view[name]:
+                self._refuse(view.lineno, f"loss and view give {name} different defaults")
+        settings = of_loss | of_view
         for name, (lowest, highest) in self._ranges(tree, settings).items():
             default = settings[name].default
             settings[name] = Setting(default=default, lowest=lowest, highest=highest)
         features = {} if teacher == NONE else {name: usual(name, 0.0) for name in FEATURE_TERMS}
-        return LossFile(teacher=teacher, settings=settings | features)
+        return LossFile(
+            teacher=teacher,
+            settings=settings | features,
+            of_loss=frozenset(of_loss),
+            of_view=frozenset(of_view),
+            has_view=view is not None,
+        )
 
     def _check_imports(self, tree: ast.Module) -> None:
         for node in ast.walk(tree):
@@ -120,12 +143,13 @@ class _Reader:
                             node.lineno, unknown("name of raydistill.api", name, _api_names())
                         )
 
-    def _settings(self, function: ast.FunctionDef) -> Iterator[tuple[str, Setting]]:
+    def _settings(
+        self, function: ast.FunctionDef, takes: Sequence[str]
+    ) -> Iterator[tuple[str, Setting]]:
         taken = function.args
-        if len(taken.posonlyargs + taken.args) != 3 or taken.vararg or taken.kwarg:
-            self._refuse(
-                function.lineno, "loss takes logits_BTV, targets_BT, ask, then settings after a *"
-            )
+        if len(taken.posonlyargs + taken.args) != len(takes) or taken.vararg or taken.kwarg:
+            what = f"{function.name} takes {', '.join(takes)}, then settings after a *"
+            self._refuse(function.lineno, what)
         for argument, default in zip(taken.kwonlyargs, taken.kw_defaults, strict=True):
             value = None if default is None else self._literal(default, argument.arg)
             if isinstance(value, bool) or not isinstance(value, int | float):

@@ -20,6 +20,7 @@ from raydistill.distillation.loss_file import (
     LossFile,
     read_loss_file,
 )
+from raydistill.specs.trial import TEACHER_FREE
 
 
 def has_teacher(loss: str) -> bool:
@@ -29,6 +30,27 @@ def has_teacher(loss: str) -> bool:
         UsageError: if there is no such loss.
     """
     return loss_file(loss).teacher != NONE
+
+
+def has_view(loss: str) -> bool:
+    """Whether a loss has targets of its own, which are not the next tokens.
+
+    Raises:
+        UsageError: if there is no such loss.
+    """
+    return loss_file(loss).has_view
+
+
+def warm_loss(loss: str) -> str:
+    """What the warm phase of a training with this loss is taught: the LM loss (METHOD 5).
+
+    One with targets of its own trains on them from the start: a model that sees what follows would
+    copy the next token.
+
+    >>> warm_loss("kd+temperature=2"), warm_loss("masked-lm+share=0.3")
+    ('lm', 'masked-lm+share=0.3')
+    """
+    return loss if has_view(loss) else TEACHER_FREE
 
 
 def canonical_loss(loss: str) -> str:
@@ -114,7 +136,7 @@ def _setting(item: str, loss: str) -> tuple[str, float]:
     file = loss_file(loss)
     if not file.settings:
         name = loss.partition("+")[0]
-        raise UsageError(f"loss {loss!r}: {name!r} has no teacher, and so no settings")
+        raise UsageError(f"loss {loss!r}: {name!r} has no settings")
     if key not in file.settings:
         raise UsageError(f"loss {loss!r}: {unknown('setting', key, file.settings)}")
     value = file.settings[key].value(text)

@@ -68,9 +68,18 @@ class Decoder(nn.Module, ABC):
         """Become the model of these of its blocks, in this order."""
         self.blocks = blocks if isinstance(blocks, nn.ModuleList) else nn.ModuleList(blocks)
 
-    def forward(self, tokens_BT: Tensor) -> Tensor:
-        """Logits [B, T, V]; position t sees tokens 0 to t, or all, of a family not causal."""
-        return self.head(self.hidden(tokens_BT))
+    def forward(self, tokens_BT: Tensor, at_BM: Tensor | None = None) -> Tensor:
+        """Logits [B, T, V], or [B, M, V] of some positions.
+
+        Position t sees tokens 0 to t, or all, of a family not causal.
+
+        Args:
+            tokens_BT: int64 in [0, vocab_size).
+            at_BM: int64 in [0, T), the positions of each row whose logits are asked for: the head
+                computes no others. None: all.
+        """
+        hidden_BTD = self.hidden(tokens_BT)
+        return self.head(hidden_BTD if at_BM is None else at_positions(hidden_BTD, at_BM))
 
     @torch.inference_mode()
     def generate(
@@ -179,6 +188,13 @@ class Decoder(nn.Module, ABC):
         finally:
             for module in training:
                 module.training = True
+
+
+def at_positions(hidden_BTD: Tensor, at_BM: Tensor) -> Tensor:
+    """The hidden states [B, M, D] at some positions of each row."""
+    starts_B1 = torch.arange(len(at_BM), device=at_BM.device)[:, None] * hidden_BTD.shape[1]
+    chosen_ND = hidden_BTD.flatten(0, 1).index_select(0, (starts_B1 + at_BM).flatten())
+    return chosen_ND.view(*at_BM.shape, -1)
 
 
 def build(config: ModelConfig, seed: int) -> Decoder:

@@ -47,6 +47,7 @@ SHIPPED = {
     "loss kd": Shipped("6e1dea8f9a8535d7"),
     "loss lm": Shipped("5205c89c349e03b8"),
     "loss logits-only": Shipped("0f9937be89710ec0"),
+    "loss masked-lm": Shipped("1f953009064e0a14"),
     "loss minima": Shipped("51dcdc0437f6752a"),
     "model encoder": Shipped("7dad657dbc64dbc1"),
     "model hub": Shipped("9a32eed5a6a02c8e"),

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from raydistill.core.fault_injection import fault_point
 from raydistill.data.batches import Batch
 from raydistill.distillation.feature_losses import feature_loss, watch_features
-from raydistill.distillation.loss import Loss, load_loss, loss_called
-from raydistill.distillation.loss_name import feature_weights
+from raydistill.distillation.loss import Loss, View, load_loss, load_view, loss_called
+from raydistill.distillation.loss_name import feature_weights, warm_loss
 from raydistill.distillation.teachers import (
     OnlineTeacher,
     Teacher,
@@ -28,7 +28,7 @@ from raydistill.models.distributed import World, without_sync
 from raydistill.models.student import Student
 from raydistill.specs.recipe import lr_at
 from raydistill.specs.results import HeldoutPoint, Progress
-from raydistill.specs.trial import TEACHER_FREE, DropPlan, Recipe, TrainSpec
+from raydistill.specs.trial import DropPlan, Recipe, TrainSpec
 from raydistill.training.jobs import HELDOUT_AT
 from raydistill.training.optimizers import Optimizer, optimizer_of
 
@@ -44,25 +44,42 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A loss by name, its function, its teacher, and the weights of its feature losses by name."""
+    """A loss by name, its function, what it reads of a batch, its teacher, its feature weights."""
 
     name: str
     loss: Loss
+    view: Callable[[Batch], View]
     teacher: Teacher
     features: Mapping[str, float]
 
-    def __call__(self, student: Student, model: nn.Module, batch: Batch) -> Tensor:
-        """The loss on some windows, a scalar; `model` is the student's, as wrapped by `World`."""
-        inputs_BT, targets_BT = batch.ids[:, :-1], batch.ids[:, 1:]
+    @staticmethod
+    def of(name: str, teacher: Teacher) -> "Objective":
+        """The loss of that name, with the settings in it."""
+        return Objective(name, load_loss(name), load_view(name), teacher, feature_weights(name))
+
+    def __call__(
+        self, student: Student, model: nn.Module, batch: Batch, device: torch.device
+    ) -> Tensor:
+        """The loss on some windows, a scalar on `device`.
+
+        Args:
+            student: with its model on that device.
+            model: the student's, as wrapped by `World`.
+            batch: the windows, on the CPU.
+            device: that computes.
+        """
+        on_device, view = batch.to(device), self.view(batch).to(device)
+        inputs_BT, targets_BM = view.inputs, view.targets
         if not self.features:
-            return self.loss(model(inputs_BT), targets_BT, lambda: self.teacher(batch))
+            logits_BMV = model(inputs_BT) if view.at is None else model(inputs_BT, view.at)
+            return self.loss(logits_BMV, targets_BM, lambda: self.teacher(on_device))
         online = self.teacher.whole if isinstance(self.teacher, TeacherOverIds) else self.teacher
         if not isinstance(online, OnlineTeacher):
             raise TypeError(f"{', '.join(self.features)}: the teacher must be on this device")
         teacher = online.model
         with watch_features(teacher) as of_teacher, watch_features(student.model) as of_student:
-            logits_BTV, answer = model(inputs_BT), self.teacher(batch)
-        value = self.loss(logits_BTV, targets_BT, lambda: answer)
+            logits_BTV, answer = model(inputs_BT), self.teacher(on_device)
+        value = self.loss(logits_BTV, targets_BM, lambda: answer)
         return value + feature_loss(self.features, student, teacher, of_student, of_teacher)
 
 
@@ -89,7 +106,8 @@ def train(
         state: where to start; it is complete whenever the generator yields.
         batch_of: the global batch of a step.
         plan: which layers leave, and when.
-        spec: the recipe and the loss; the warm phase always trains on the LM loss.
+        spec: the recipe and the loss; the warm phase trains on the LM loss, or on one with targets
+            of its own (`warm_loss`).
         world: this rank among those that train together.
         heldout_nll: nats per held-out token of a model, called at `HELDOUT_AT`.
         teacher: answers a loss that needs one.
@@ -98,8 +116,8 @@ def train(
         FloatingPointError: if the loss is not finite.
     """
     recipe, student = spec.recipe, state.student
-    warm = Objective(TEACHER_FREE, load_loss(TEACHER_FREE), no_teacher, {})
-    healing = Objective(spec.loss, load_loss(spec.loss), teacher, feature_weights(spec.loss))
+    warm = Objective.of(warm_loss(spec.loss), no_teacher)
+    healing = Objective.of(spec.loss, teacher)
     model = world.wrap(student.model)
     heldout_at = heldout_steps(recipe)
     while True:
@@ -149,10 +167,9 @@ def _step(
     own = batch.micro_batches(recipe.micro_batches)[world.rank :: world.size]
     total = torch.zeros((), device=world.device)
     for number, micro_batch in enumerate(own, start=1):
-        on_device = micro_batch.to(world.device)
         with without_sync(model, number == len(own)):
             with autocast(recipe, world):
-                value = objective(state.student, model, on_device) / len(own)
+                value = objective(state.student, model, micro_batch, world.device) / len(own)
             value.backward()
         total += value.detach()
     mean_loss = world.mean(total)

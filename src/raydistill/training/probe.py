@@ -157,7 +157,7 @@ def _fewest_ids(job: ProbeJob, variant: Variant) -> int:
 def _random_batch(vocab_size: int, context: int, windows: int, step: int) -> Batch:
     rng = torch.Generator().manual_seed(step)
     ids = torch.randint(vocab_size, (windows, context + 1), generator=rng)
-    return Batch(tuple(range(windows)), ids)
+    return Batch(tuple(range(windows)), ids, 0, (step,) * windows, 0)
 
 
 def _teacher(variant: Variant, recipe: Recipe, world: World) -> Teacher:
