@@ -6,7 +6,6 @@ import threading
 import time
 
 import pytest
-from raydistill.specs.training_record import Record
 
 from raydistill.core.fault_injection import LOG_VARIABLE, PLAN_VARIABLE
 from raydistill.core.progress import listening
@@ -15,6 +14,7 @@ from raydistill.planning.artifacts import corpus_id, pretraining
 from raydistill.runners import stages
 from raydistill.runners.cluster.connection import connected
 from raydistill.runners.pretraining import pretrain_bases, pretrain_work
+from raydistill.specs.results import Record
 from raydistill.specs.scale import load_scale
 from raydistill.storage.manifest import steps_of
 from raydistill.storage.store import Store
