@@ -31,10 +31,16 @@ TEXT = [
     ("--corpus key.parquet", "key.parquet: no column 'text'. Did you mean 'txt'?"),
     ("--corpus key.parquet --text-field id", "column 'id' holds int64, it must be strings"),
     ("--corpus owner/name", "no data set 'owner/name': looked for a file or folder /"),
+    ("--words no.txt", "no file of words at /"),
+    ("--words empty", "no file of words at /"),
+    ("--words blank.txt", "blank.txt has no word in it: write a word a line"),
+    ("--words key.parquet", "key.parquet is not UTF-8 text: a file of words has a word a line"),
+    ("--words other.txt", "other.txt: none of the 3,959 verses of smoke has words"),
     ("--scale laptop --corpus no.txt", "no.txt: it must be a .txt, .jsonl or .parquet file"),
 ]
 
 BAD_LINES = {"line.jsonl": "text", "key.jsonl": '{"txt": "a"}', "number.jsonl": '{"text": 7}'}
+BAD_WORDS = {"blank.txt": "\n--\n", "other.txt": "xyzzy\nplugh\n"}
 
 
 @pytest.mark.parametrize(("flags", "message"), TEXT, ids=[flags for flags, _ in TEXT])
@@ -44,7 +50,7 @@ def test_text_that_is_not_here_is_told_before_anything_starts(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     (tmp_path / "empty").mkdir()
-    for name, line in BAD_LINES.items():
+    for name, line in (BAD_LINES | BAD_WORDS).items():
         (tmp_path / name).write_text(line)
     write_parquet(tmp_path / "key.parquet", ["a"], field="txt")
     code, (_, error) = refused(flags.split())

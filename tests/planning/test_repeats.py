@@ -59,7 +59,7 @@ def test_a_short_text_is_counted_as_it_will_be_tokenised(of, tmp_path):
     assert len(length.heldout) == info["heldout_documents"] or of == "mix"
 
 
-@pytest.mark.parametrize("name", embedded.NAMES)
+@pytest.mark.parametrize("name", embedded.SHIPPED)
 def test_the_embedded_texts_have_as_many_tokens_as_is_said(
     name, prepared, with_embedded_text, tmp_path
 ):

@@ -155,7 +155,7 @@ def corpus_id(scale: Scale, store: Store) -> CorpusId:
 
 def _has_own_text(scale: Scale) -> bool:
     """Whether corpus, tokenizer and held-out text are those that the scale defines."""
-    if scale.brought or scale.tokenizer or scale.heldout:
+    if scale.brought or scale.tokenizer or scale.heldout or scale.words:
         return False
     return scale.corpus == load_scale(scale.name).corpus
 
@@ -191,7 +191,7 @@ def find_bases(
 def base_command(scale: Scale, store: Store | None = None) -> str:
     """The command that trains the bases of a scale, in that store or the usual one."""
     default, words = load_scale(scale.name), ["raydistill", "base", "--scale", scale.name]
-    for name in ("corpus", "text_field", "heldout", "heldout_general"):
+    for name in ("corpus", "text_field", "heldout", "words", "heldout_general"):
         if (text := getattr(scale, name)) != getattr(default, name):
             words += [f"--{name.replace('_', '-')}", text]
     words += storage_flag(store.root) if store else ()

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from raydistill.core.errors import DataError
 
+EMBEDDED, SMOKE = "embedded", "smoke"
+EMBEDDED_TEXTS = (EMBEDDED, SMOKE, "bbe", "bbe-2000", "bbe-1000")  # that come with the package
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CorpusInfo:

@@ -58,6 +58,7 @@ class Scale:
     tokenizer: str = ""  # a tokenizer.json or its folder; empty: the corpus' own
     text_field: str = "text"  # the key or column of the text, in JSON lines and Parquet
     heldout: str = ""  # held-out text; empty: one document in 16 of the corpus
+    words: str = ""  # a file of the only words that text may have; empty: any
     heldout_general: str = ""  # a second held-out text, identified by `evaluation.general`
     cheap: bool = False  # may run before its duration is known
     objective: str = TEACHER_FREE  # the loss that its bases are pretrained by
@@ -221,7 +222,7 @@ def _fields(settings: Mapping[str, Setting]) -> dict[str, Setting]:
 
 def with_text_of(scale: Scale, other: Scale) -> Scale:
     """`scale` with the text of `other`."""
-    names = "corpus", "tokenizer", "text_field", "heldout"
+    names = "corpus", "tokenizer", "text_field", "heldout", "words"
     text = {name: getattr(other, name) for name in names}
     return replace(scale, **text) if any(getattr(scale, n) != text[n] for n in names) else scale
 

@@ -97,6 +97,8 @@ def _absolute(words: tuple[str, ...], ages: Sequence[str] = ()) -> tuple[str, ..
     name, value = words[0], words[-1]
     if name in _TEXTS:
         return name, absolute(value)
+    if name == "--words":
+        return name, str(resolve_path(value).absolute())
     if name in _FOLDERS:
         return name, _folder(value)
     if name == "--models":

@@ -3,6 +3,7 @@
 import argparse
 from dataclasses import replace
 
+from raydistill.core.paths import resolve_path
 from raydistill.data.corpus.general_heldout import general_text
 from raydistill.data.sources.source import absolute
 from raydistill.specs.scale import Scale
@@ -12,10 +13,13 @@ def add_text_flags(parser: argparse._ActionsContainer) -> None:
     """Add them to a sweep or to `raydistill base`."""
     parser.add_argument(
         "--corpus",
-        help="embedded, smoke, a .txt, .jsonl or .parquet file, a folder, OWNER/NAME at the hub; "
+        help="embedded, bbe, a .txt, .jsonl or .parquet file, a folder, OWNER/NAME at the hub; "
         "several with shares: a.jsonl=0.7,b.txt=0.3",
     )
     parser.add_argument("--text-field", help="key or column of the text (text)")
+    parser.add_argument(
+        "--words", help="a file of words, one a line: only sentences of these alone are kept"
+    )
     parser.add_argument("--heldout", help="text to measure on (one document in 16 of the corpus)")
     parser.add_argument(
         "--heldout-general", help="a second text to measure on: the corpus can hide damage"
@@ -33,6 +37,7 @@ def with_text(scale: Scale, flags: argparse.Namespace) -> Scale:
         corpus=absolute(flags.corpus) if flags.corpus else scale.corpus,
         text_field=flags.text_field or scale.text_field,
         heldout=absolute(flags.heldout) if flags.heldout else scale.heldout,
+        words=str(resolve_path(flags.words).absolute()) if flags.words else scale.words,
     )
     if not flags.heldout_general:
         return scale

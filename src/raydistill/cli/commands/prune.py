@@ -13,7 +13,6 @@ from raydistill.cli.arguments.named_model import open_checkpoint
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.paths import resolve_path
 from raydistill.core.units import B, K, M, format_bytes, format_seconds, format_tokens
-from raydistill.data.sources.embedded import EMBEDDED
 from raydistill.models.huggingface.checkpoint import local_folder, locate
 from raydistill.models.huggingface.model_shape import hub_config
 from raydistill.models.huggingface.saving import model_folder
@@ -38,6 +37,7 @@ from raydistill.pruning.layer_scoring import choose_layers
 from raydistill.pruning.mergekit import FILE_NAME, LayerMap, read_map, write_map
 from raydistill.pruning.ranking_result import layers_text, layers_word
 from raydistill.reports.console.console import open_console
+from raydistill.specs.corpus import EMBEDDED
 from raydistill.specs.flops import active_parameters, parameters
 from raydistill.specs.locations import Layers, is_data_driven, is_list, listed, pick
 from raydistill.storage.store import Store

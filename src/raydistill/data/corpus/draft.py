@@ -10,9 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from raydistill.core.errors import DataError
 from raydistill.core.progress import carried, tracked
 from raydistill.core.serialization import from_json
-from raydistill.data.corpus.heldout_split import choose_units, read_units, size_of
+from raydistill.data.corpus.heldout_split import (
+    HELDOUT_EVERY,
+    Chosen,
+    choose_units,
+    read_units,
+    size_of,
+)
 from raydistill.data.corpus.request import CorpusRequest
 from raydistill.data.documents import Document
 from raydistill.data.sources import embedded
@@ -21,6 +28,8 @@ from raydistill.data.sources.source import (
     File,
     cut_to_hold_out,
     files_of,
+    filtered,
+    name_of,
     passed_over_notes,
     sources_of,
     texts_of,
@@ -33,6 +42,7 @@ from raydistill.data.tokenizer import (
     tokenizer_file,
     train_tokenizer,
 )
+from raydistill.data.words import Kept, read_words
 from raydistill.storage.store import Store
 
 SHARD_CHARACTERS = 4_000_000
@@ -87,9 +97,23 @@ def begin_draft(request: CorpusRequest, key: str, store: Store) -> Path:
 
 
 def open_sources(request: CorpusRequest, store: Store) -> list[tuple[File, ...]]:
-    """The files of each source."""
+    """The files of each source, of whose text only the words that are allowed are left."""
     texts = [source.text for source in sources_of(request.text)]
-    return [cut_to_hold_out(files_of(text, request.text_field, store)) for text in texts]
+    allowed = _allowed(request)
+    return [
+        filtered(cut_to_hold_out(files_of(text, request.text_field, store)), allowed)
+        for text in texts
+    ]
+
+
+def _open_heldout(request: CorpusRequest, store: Store) -> tuple[File, ...]:
+    """The files of the held-out text that is named by the request, with allowed words alone."""
+    return filtered(files_of(request.heldout, request.text_field, store), _allowed(request))
+
+
+def _allowed(request: CorpusRequest) -> frozenset[str] | None:
+    """The words that are allowed; None: all."""
+    return read_words(request.words) if request.words else None
 
 
 def training_documents(file: File, held: frozenset[str]) -> Iterator[Document]:
@@ -103,8 +127,8 @@ def heldout_by_source(request: CorpusRequest, draft: Draft, store: Store) -> lis
     In a mix, units and collections bear the name of their source.
     """
     if request.heldout:
-        files = files_of(request.heldout, request.text_field, store)
-        return [list(read_units(files, all_units(request.heldout, files)[0]))]
+        files = _open_heldout(request, store)
+        return [list(read_units(files, choose_all(request.heldout, files).units))]
     by_source = [
         list(read_units(files, units))
         for files, units in zip(open_sources(request, store), draft.held, strict=True)
@@ -121,27 +145,51 @@ def heldout_by_source(request: CorpusRequest, draft: Draft, store: Store) -> lis
     ]
 
 
-def all_units(text: str, files: tuple[File, ...]) -> tuple[tuple[str, ...], list[str]]:
-    """The units of a text that is only measured on, and notes on its files."""
-    if text in embedded.NAMES:
-        return embedded.heldout_units_of(text), []
-    return choose_units(files, every=1)
+def choose_all(text: str, files: tuple[File, ...], *, every: int = 1) -> Chosen:
+    """The units of a text that are measured on: one in `every`, or those that are known by name."""
+    if text not in embedded.NAMES:
+        return choose_units(files, every=every)
+    cleaner = TextCleaner()
+    for file in files:
+        next(file.documents(cleaner), None)  # all of its verses are counted at the first
+    return Chosen(embedded.heldout_units_of(text), [], cleaner.kept)
 
 
 def choose_heldout(request: CorpusRequest, store: Store) -> tuple[list[tuple[str, ...]], list[str]]:
-    """The held-out units of each source, and notes on all files."""
+    """The held-out units of each source, and notes on all files.
+
+    Raises:
+        DataError: if nothing is left of a text by the words that are allowed.
+    """
     held, notes = [], passed_over_notes(texts_of(request.text, request.heldout))
     for source, files in zip(sources_of(request.text), open_sources(request, store), strict=True):
-        if source.text in embedded.NAMES:
-            held.append(embedded.heldout_units_of(source.text))
-            continue
-        units, source_notes = choose_units(files)
-        held.append(() if request.heldout else units)
-        notes += source_notes
+        chosen = choose_all(source.text, files, every=HELDOUT_EVERY)
+        is_named = source.text in embedded.NAMES
+        held.append(() if request.heldout and not is_named else chosen.units)
+        notes += _notes(source.text, chosen, request)
     if request.heldout:
-        files = files_of(request.heldout, request.text_field, store)
-        notes += all_units(request.heldout, files)[1]
+        chosen = choose_all(request.heldout, _open_heldout(request, store))
+        notes += _notes(request.heldout, chosen, request)
     return held, notes
+
+
+def _notes(text: str, chosen: Chosen, request: CorpusRequest) -> list[str]:
+    check_left(text, chosen.kept, request)
+    note = chosen.kept.note(name_of(text))
+    return [*chosen.notes, *([note] if note else [])]
+
+
+def check_left(text: str, kept: Kept, request: CorpusRequest) -> None:
+    """Refuse a text of which the words that are allowed leave nothing.
+
+    Raises:
+        DataError: naming the file of words.
+    """
+    if kept.pieces and not kept.pieces_kept:
+        raise DataError(
+            f"{request.words}: none of the {kept.pieces:,} {kept.kind} of {name_of(text)} has "
+            "words of this file alone, so nothing is left: allow more words"
+        )
 
 
 def _write_tokenizer(
@@ -151,7 +199,7 @@ def _write_tokenizer(
     path = request.tokenizer
     if path is not None:
         check_tokenizer(path, request.vocab_size)
-    elif all(source.text in embedded.NAMES for source in sources_of(request.text)):
+    elif all(source.text in embedded.SHIPPED for source in sources_of(request.text)):
         path = shipped_tokenizer()
     if path is not None:
         to.write_text(tokenizer_file(path).read_text(encoding="utf-8"), encoding="utf-8")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from raydistill.core.errors import DataError
 from raydistill.core.serialization import digest, from_json
-from raydistill.data.corpus.draft import all_units
+from raydistill.data.corpus.draft import choose_all
 from raydistill.data.corpus.heldout_files import write_heldout
 from raydistill.data.corpus.heldout_split import read_units
 from raydistill.data.sources.source import files_of, fingerprint, name_of
@@ -41,7 +41,7 @@ def make_general(text: str, field: str, corpus: Path, store: Store) -> None:
     if store.has(*parts):
         return
     files = files_of(text, field, store)
-    documents = list(read_units(files, all_units(text, files)[0]))
+    documents = list(read_units(files, choose_all(text, files).units))
     if not documents:
         raise DataError(f"the general held-out text {text} has no document in it")
     tokenizer = load_tokenizer(corpus / "tokenizer.json")

@@ -6,11 +6,13 @@ So neither choosing them nor measuring on them takes more memory as text grows.
 import hashlib
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from raydistill.core.progress import tracked
 from raydistill.data.documents import Document
 from raydistill.data.sources.cleaning import TextCleaner
 from raydistill.data.sources.source import File
+from raydistill.data.words import Kept
 
 HELDOUT_EVERY = 16
 MAX_HELDOUT = 4_096
@@ -21,16 +23,22 @@ def size_of(file: File) -> int:
     return file.num_bytes
 
 
-def choose_units(
-    files: Sequence[File], *, every: int = HELDOUT_EVERY
-) -> tuple[tuple[str, ...], list[str]]:
-    """The units to hold out, one document in `every`; and a note on every file that was mended.
+class Chosen(NamedTuple):
+    """The units to hold out, a note on every file that was mended, and what filters left."""
+
+    units: tuple[str, ...]
+    notes: list[str]
+    kept: Kept
+
+
+def choose_units(files: Sequence[File], *, every: int = HELDOUT_EVERY) -> Chosen:
+    """One document in `every`, to hold out.
 
     A single document is not held out, unless `every` is 1.
     """
     lowest: list[tuple[int, int, str]] = []  # a heap: the highest sha256 first, then the last
     num_documents = 0
-    notes = []
+    notes, kept = [], Kept()
     for file in tracked(files, "choosing held-out text", "bytes", size=size_of):
         cleaner = TextCleaner()
         for document in file.documents(cleaner):
@@ -38,12 +46,14 @@ def choose_units(
             entry = (-int.from_bytes(sha256), -num_documents, document.unit)
             num_documents += 1
             (heapq.heappush if len(lowest) < MAX_HELDOUT else heapq.heappushpop)(lowest, entry)
+        kept.add(cleaner.kept)
         if note := cleaner.note(getattr(file, "path", file)):
             notes.append(note)
     size = num_documents
     if every > 1:
         size = max(1, num_documents // every) if num_documents > 1 else 0
-    return tuple(unit for _, _, unit in sorted(lowest, reverse=True)[:size]), notes
+    units = tuple(unit for _, _, unit in sorted(lowest, reverse=True)[:size])
+    return Chosen(units, notes, kept)
 
 
 def read_units(files: Sequence[File], units: Iterable[str]) -> Iterator[Document]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from raydistill.data.corpus.assembly import check_size
 from raydistill.data.corpus.draft import (
     Draft,
+    check_left,
     choose_heldout,
     heldout_by_source,
     open_sources,
@@ -20,11 +21,17 @@ from raydistill.data.corpus.mixture import documents_taken
 from raydistill.data.corpus.request import CorpusRequest
 from raydistill.data.documents import Document
 from raydistill.data.sources import embedded, hub
+from raydistill.data.sources.cleaning import TextCleaner
 from raydistill.data.sources.parquet import ParquetFile
 from raydistill.data.sources.pretokenized import is_tokenised
 from raydistill.data.sources.source import local_files, sources_of
 from raydistill.data.text_beginning import begin_ids
-from raydistill.data.tokenizer import count_tokens, load_tokenizer, train_tokenizer
+from raydistill.data.tokenizer import (
+    count_tokens,
+    load_tokenizer,
+    shipped_tokenizer,
+    train_tokenizer,
+)
 from raydistill.storage.store import Store
 
 if TYPE_CHECKING:
@@ -51,6 +58,9 @@ def length_of(request: CorpusRequest, store: Store) -> TextLength | None:
     """
     texts = [source.text for source in sources_of(request.text)]
     if len(texts) == 1 and texts[0] in embedded.NAMES:
+        is_counted = texts[0] in embedded.SHIPPED or request.vocab_size == embedded.VOCABULARY
+        if request.words or not is_counted:
+            return _estimated(request, store)
         tokens = embedded.TRAIN_TOKENS[texts[0]]
         return TextLength(train_tokens=tokens, is_exact=request.tokenizer is None)
     texts += [request.heldout] if request.heldout else []
@@ -95,23 +105,29 @@ def _estimated(request: CorpusRequest, store: Store) -> TextLength:
     """By the tokens of a byte of text at the beginning."""
     sample: list[str] = []
     characters = 0
-    files = (file for files in open_sources(request, store) for file in files)
-    documents = (document for file in files for document in training_documents(file, frozenset()))
+    files, cleaner = (file for own in open_sources(request, store) for file in own), TextCleaner()
+    documents = (document for file in files for document in file.documents(cleaner))
     for document in documents:
         sample.append(document.text[:SAMPLE_CHARACTERS])
         characters += len(sample[-1])
         if characters >= SAMPLE_CHARACTERS:
             break
+    if not sample:
+        check_left(request.text, cleaner.kept, request)
     tokenizer = _tokenizer(request, sample)
     begin = begin_ids(tokenizer)
     sample_bytes = sum(len(text.encode()) for text in sample)
     share = sum(count_tokens(text, tokenizer, begin) for text in sample) / max(1, sample_bytes)
     num_bytes = sum(_text_bytes(source.text, request) for source in sources_of(request.text))
     kept = 1 if request.heldout else 1 - 1 / HELDOUT_EVERY
+    if cleaner.kept.words:
+        kept *= cleaner.kept.words_kept / cleaner.kept.words
     return TextLength(train_tokens=round(share * num_bytes * kept), is_exact=False)
 
 
 def _tokenizer(request: CorpusRequest, texts: list[str]) -> "Tokenizer":
     if request.tokenizer is not None:
         return load_tokenizer(request.tokenizer)
+    if all(source.text in embedded.SHIPPED for source in sources_of(request.text)):
+        return load_tokenizer(shipped_tokenizer())
     return train_tokenizer(texts, request.vocab_size)

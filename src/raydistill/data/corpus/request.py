@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from raydistill.core.errors import UsageError
 from raydistill.core.paths import resolve_path
 from raydistill.core.serialization import digest
 from raydistill.data.sources import embedded
@@ -16,6 +17,7 @@ from raydistill.data.sources.source import (
 )
 from raydistill.data.text_beginning import begin_ids_at, beginning_notes
 from raydistill.data.tokenizer import END_OF_TEXT, end_of_text, shipped_tokenizer, tokenizer_file
+from raydistill.data.words import read_words
 from raydistill.specs.scale import Scale
 from raydistill.storage.manifest import sha256_of
 
@@ -36,6 +38,7 @@ class CorpusRequest:
         context: a corpus must have more training tokens.
         text_field: the key or column that holds the text, in JSON lines and Parquet.
         heldout: held-out text; empty: one document in 16.
+        words: a file of words, the only ones that text may have; empty: any.
     """
 
     text: str
@@ -44,6 +47,7 @@ class CorpusRequest:
     context: int = 128
     text_field: str = "text"
     heldout: str = ""
+    words: str = ""
 
 
 def corpus_request(scale: Scale) -> CorpusRequest:
@@ -56,6 +60,7 @@ def corpus_request(scale: Scale) -> CorpusRequest:
         context=scale.model.context,
         text_field=scale.text_field,
         heldout=absolute(scale.heldout),
+        words=str(resolve_path(scale.words).absolute()) if scale.words else "",
     )
 
 
@@ -63,7 +68,8 @@ def source_key(request: CorpusRequest) -> str:
     """Sixteen hex digits, the digest of everything that decides the token files.
 
     Raises:
-        DataError: if text or tokenizer are missing.
+        DataError: if text, tokenizer or the file of words are missing.
+        UsageError: if words are allowed of text that is tokenised.
     """
     sources = sources_of(request.text)
     contents = [_contents(source.text, request.text_field) for source in sources]
@@ -71,7 +77,17 @@ def source_key(request: CorpusRequest) -> str:
     if len(sources) > 1:
         identity = "mix", [[s.share, *c] for s, c in zip(sources, contents, strict=True)]
     heldout = [_contents(request.heldout, request.text_field)] if request.heldout else []
-    return digest([FORMAT_VERSION, *identity, _tokenizer(request), *heldout])
+    return digest([FORMAT_VERSION, *identity, _tokenizer(request), *heldout, *_words(request)])
+
+
+def _words(request: CorpusRequest) -> list[dict[str, str]]:
+    """The words that are allowed, if not all are."""
+    if not request.words:
+        return []
+    for text in texts_of(request.text, request.heldout):
+        if text not in embedded.NAMES and is_tokenised(resolve_path(text)):
+            raise UsageError(f"--words {request.words}: {text} is tokenised, name the text itself")
+    return [{"words": digest(sorted(read_words(request.words)))}]
 
 
 def expected_notes(request: CorpusRequest) -> list[str]:
@@ -79,6 +95,8 @@ def expected_notes(request: CorpusRequest) -> list[str]:
     notes = passed_over_notes(texts_of(request.text, request.heldout))
     if len(sources_of(request.text)) > 1:
         notes.append("a mix: no text repeats, so it is cut to what its scarcest one allows")
+    if request.words:
+        notes.append(f"only sentences (of embedded text verses) of words in {request.words}")
     if request.tokenizer is not None and not is_tokenised(resolve_path(request.text)):
         notes += beginning_notes(request.tokenizer)
     return notes
@@ -90,7 +108,7 @@ def _contents(text: str, field: str) -> tuple[str, list[object]]:
 
 def _tokenizer(request: CorpusRequest) -> dict[str, object]:
     path = request.tokenizer
-    if path is None and all(s.text in embedded.NAMES for s in sources_of(request.text)):
+    if path is None and all(s.text in embedded.SHIPPED for s in sources_of(request.text)):
         path = shipped_tokenizer()
     if path is None:
         return {"trained": request.vocab_size}

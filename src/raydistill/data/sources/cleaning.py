@@ -7,9 +7,10 @@ a newline, and a document without a visible character is left out.
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from raydistill.data.documents import Document
+from raydistill.data.words import Kept
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNSEEN = ("Cc", "Cf", "Zs", "Zl", "Zp")  # categories of Unicode: control, format, space
@@ -23,6 +24,7 @@ class TextCleaner:
     nul: int = 0
     surrogates: int = 0
     empty: int = 0  # documents
+    kept: Kept = field(default_factory=Kept)  # where only some words are allowed
 
     def decode(self, raw: bytes) -> str:
         """`raw` as text."""

