@@ -9,7 +9,8 @@ from raydistill.core.errors import DataError
 from raydistill.core.progress import listening
 from raydistill.data.corpus.heldout_documents import read_documents, read_spans
 from raydistill.data.corpus.preparation import prepare_corpus
-from raydistill.evaluation.likelihood.perplexity import curve_nll, heldout_nll, window_nats
+from raydistill.evaluation.likelihood.heldout_loss import curve_nll
+from raydistill.evaluation.likelihood.perplexity import heldout_nll, window_nats
 from raydistill.models.decoder import build
 from raydistill.models.huggingface.checkpoint import read_checkpoint
 from raydistill.models.huggingface.loading import load_pretrained

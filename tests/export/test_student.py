@@ -193,7 +193,7 @@ def test_documented_commands_run_and_the_sweep_reports_what_was_added(exported, 
     assert "nothing is trained" in again.stdout
     assert "added: mine (1)" in again.stdout
     (number,) = set(re.findall(r"other \((\d)\) +– +– +[-+]", again.stdout))
-    assert f"({number}) perplexity was not measured on the same held-out text" in again.stdout
+    assert f"({number}) the loss was not measured on the same held-out text" in again.stdout
     by_name = {run.info.run_name: run for run in sweeping.runs(storage)[1]}
     own, added = by_name["input age=320B"], by_name["added: mine"]
     assert added.data.tags["role"] == "added"

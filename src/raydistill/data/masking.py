@@ -15,6 +15,8 @@ import numpy as np
 IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 DrawArray = np.ndarray[tuple[int, ...], np.dtype[np.uint64]]
 
+HELDOUT_SEED = 0  # of the one drawing of held-out text
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _LAST = np.uint64(1 << 63)  # above every draw
 
@@ -55,6 +57,20 @@ def masked_places(
     places_BM: IntArray = order_BT[:, : num_targets(tokens, share)].astype(np.int64)
     places_BM.sort(axis=1)
     return places_BM
+
+
+def heldout_places(text_T: IntArray, start: int, share: float, end_of_text_id: int) -> IntArray:
+    """The same of one held-out window [M], which is the same whenever it is measured.
+
+    Args:
+        text_T: the tokens that a model reads of it, without what it begins with.
+        start: of the window in the held-out tokens.
+        share: of the tokens, above 0 to 1.
+        end_of_text_id: what stands between documents.
+    """
+    key = mask_key(HELDOUT_SEED, 0, start)
+    places_M: IntArray = masked_places(text_T[None], [key], share, end_of_text_id)[0]
+    return places_M
 
 
 def _draws(keys: Sequence[str], size: int) -> DrawArray:

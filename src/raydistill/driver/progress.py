@@ -11,6 +11,7 @@ from raydistill.evaluation.scoring import MEASURING
 from raydistill.planning.cell import REFERENCE, cell_name, format_value
 from raydistill.reports.console.live import ProgressView, RunningTrial
 from raydistill.runners.cluster.work import FINISHED, AxisValue, Candidate, Metrics
+from raydistill.specs.evaluation import LOSSES, PERPLEXITY, metric_of, words_of
 from raydistill.training.jobs import StopAt, TrialJob
 
 
@@ -96,9 +97,10 @@ class ProgressReporter:
 
 def _result(metrics: Metrics) -> str:
     """What a trial lost, or where it stopped."""
+    kinds = {metric_of(PERPLEXITY, loss): words_of(PERPLEXITY, loss) for loss in LOSSES}
     losses = [
-        f"{kind} {float(metrics[drop]):+.1f} %"
-        for kind in ("perplexity", "downstream")
+        f"{words} {float(metrics[drop]):+.1f} %"
+        for kind, words in {**kinds, "downstream": "downstream"}.items()
         if (drop := f"{kind}_drop_pct") in metrics  # a probe answers no tasks
     ]
     stopped = f"stopped at {format_tokens(int(metrics.get('tokens', 0)))} tokens"

@@ -132,7 +132,7 @@ def no_drops(reason: str) -> Drops:
 
 def _nll_drops(before: Runs, after: Runs, bootstrap: PairedBootstrap) -> tuple[Entry, Entry]:
     if not all(same_items(before[seed].nll, run.nll) for seed, run in after.items()):
-        missing = Missing(reason="perplexity was not measured on the same held-out text")
+        missing = Missing(reason="the loss was not measured on the same held-out text")
         return missing, missing
     delta_R = mean_nll(after, bootstrap) - mean_nll(before, bootstrap)
     with np.errstate(over="ignore"):

@@ -18,8 +18,11 @@ from raydistill.evaluation.task_items import item_files, make_items
 from raydistill.evaluation.text_tasks import chance, is_text_task
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.evaluation import (
+    MASKED_PERPLEXITY,
+    PERPLEXITY,
     EvalSpec,
     TaskSource,
+    held_out_loss,
     plain_task,
     score_name,
 )
@@ -33,17 +36,17 @@ if TYPE_CHECKING:
 
 EVALUATOR_VERSION = 1  # raised when the same weights would get other scores than before
 
-PERPLEXITY = "perplexity"
-GENERAL = "general"  # the perplexity on a second, general text (`EvalSpec.general`)
+GENERAL = "general"  # the held-out loss on a second, general text (`EvalSpec.general`)
+_LOSSES = (PERPLEXITY, MASKED_PERPLEXITY, GENERAL)
 
 MEASURING = "measuring"  # the stage, as its progress names it
 BYTES_PER_TOKEN = 3  # about, of a task's items
 
 
 def requested_scores(spec: EvalSpec) -> tuple[str, ...]:
-    """The names of all scores of a specification: perplexities, then tasks."""
+    """The names of all scores of a specification: losses, then tasks."""
     tasks = (score_name(task, spec.limit) for task in spec.tasks)
-    return (PERPLEXITY, *([GENERAL] if spec.general else []), *tasks)
+    return (spec.loss, *([GENERAL] if spec.general else []), *tasks)
 
 
 def score_key(
@@ -73,6 +76,15 @@ def score_key(
         return f"{name}-{_digest([*text, windows])}"
     requests = _requests(max_length, reading, limit)
     return f"{name}-{_digest([*text, part_identity(TASK, name), *requests])}"
+
+
+def loss_key(corpus: CorpusInfo, spec: EvalSpec, *, general: bool = False) -> str:
+    """The store's name of the held-out loss, or of that on the general text."""
+    name = GENERAL if general else PERPLEXITY
+    key = score_key(name, corpus, spec.heldout_windows, spec.general)
+    if not spec.mask_share:
+        return key
+    return f"{GENERAL if general else spec.loss}-{digest([key, spec.mask_share])}"
 
 
 def source_key(
@@ -111,6 +123,8 @@ def _key(name: str, corpus: CorpusInfo, spec: EvalSpec) -> str:
     requests = (spec.max_length, spec.reading, spec.limit)
     if source:
         return source_key(source, corpus, *requests)
+    if name in _LOSSES:
+        return loss_key(corpus, spec, general=name == GENERAL)
     return score_key(task, corpus, spec.heldout_windows, spec.general, *requests)
 
 
@@ -166,7 +180,7 @@ def expected_tokens(
 
     0 of a task whose items are not here, as those of text that is not tokenised yet.
     """
-    if name in (PERPLEXITY, GENERAL):
+    if name in _LOSSES:
         tokens = spec.heldout_windows * context
         return min(tokens, corpus.heldout_tokens) if corpus else tokens
     task = plain_task(name)
@@ -196,18 +210,18 @@ def kept_documents(
     return {
         name: scores
         for name in requested_scores(spec)
-        if name in (PERPLEXITY, GENERAL)
-        or spec.source(plain_task(name))
-        or is_text_task(plain_task(name))
+        if name in _LOSSES or spec.source(plain_task(name)) or is_text_task(plain_task(name))
         if (scores := store.unit_scores(weights_sha256, _key(name, corpus, spec))) is not None
     }
 
 
 def scores_from(weights_sha256: str, documents: Mapping[str, UnitScores]) -> Scores:
-    """The scores over all documents; all but the perplexities are tasks."""
+    """The scores over all documents; all but the losses are tasks."""
+    loss = held_out_loss(documents)
     return Scores(
         weights_sha256=weights_sha256,
-        nll=documents[PERPLEXITY].value,
+        nll=documents[loss].value,
+        loss=loss,
         tasks={
             name: TaskScore(
                 value=scores.value,
@@ -217,7 +231,7 @@ def scores_from(weights_sha256: str, documents: Mapping[str, UnitScores]) -> Sco
                 truncation=scores.truncation,
             )
             for name, scores in documents.items()
-            if name not in (PERPLEXITY, GENERAL)
+            if name not in _LOSSES
         },
         general_nll=documents[GENERAL].value if GENERAL in documents else "not measured",
     )
@@ -238,15 +252,12 @@ def _measure(
     spec: EvalSpec,
 ) -> UnitScores:
     # torch and lm_eval take seconds, and kept scores need neither
-    from raydistill.evaluation.likelihood.perplexity import heldout_nll  # noqa: PLC0415
+    from raydistill.evaluation.likelihood.heldout_loss import heldout_loss  # noqa: PLC0415
     from raydistill.evaluation.lm_harness.zeroshot import score_source, score_tasks  # noqa: PLC0415
 
-    if name in (PERPLEXITY, GENERAL):
-        text = folder
-        if name == GENERAL:
-            text = store.general(spec.general, corpus)
-        windows, context = spec.heldout_windows, model.config.context
-        return heldout_nll(model, text, windows=windows, context=context)
+    if name in _LOSSES:
+        text = store.general(spec.general, corpus) if name == GENERAL else folder
+        return heldout_loss(model, text, spec)
     task, requests = (
         plain_task(name),
         (spec.tokens_read(model.config), spec.reading, spec.limit),

@@ -5,10 +5,9 @@ from typing import NamedTuple
 
 from raydistill.evaluation.document_split import half
 from raydistill.evaluation.scoring import (
-    PERPLEXITY,
     kept_documents,
+    loss_key,
     requested_scores,
-    score_key,
     scores_from,
 )
 from raydistill.specs.corpus import CorpusInfo
@@ -65,4 +64,4 @@ def selection_nll(store_key: tuple[str, ...], store: Store) -> float | None:
 def _nll_key(corpus_sha256: str, evaluation: EvalSpec, store: Store) -> str:
     corpus = store.load(CorpusInfo, "corpora", corpus_sha256, "corpus.json")
     assert corpus is not None, "nothing is measured before there is text"
-    return score_key(PERPLEXITY, corpus, evaluation.heldout_windows)
+    return loss_key(corpus, evaluation)

@@ -13,6 +13,7 @@ from raydistill.planning.preview.trial_table import layer_map
 from raydistill.reports.formats.markdown import grid
 from raydistill.reports.tables.grids import ABSENT, Section, with_interval
 from raydistill.reports.tables.lengths import in_windows, truncated_text
+from raydistill.specs.evaluation import PERPLEXITY, words_of
 from raydistill.specs.results import Scores
 from raydistill.specs.trial import CachedTeacher, ExternalBase
 
@@ -126,7 +127,7 @@ def _scores(before: Scores | None, after: Scores, windows: str) -> Iterator[tupl
     """Held-out perplexity, and every task; without `before` the model is the base."""
     first = before or after
     perplexities = (f"{math.exp(min(scores.nll, 700)):.4g}" for scores in (first, after))
-    yield f"held-out perplexity{windows}", *perplexities
+    yield f"held-out {words_of(PERPLEXITY, after.loss)}{windows}", *perplexities
     for task, score in after.tasks.items():
         base = first.tasks.get(task)
         name = task + truncated_text(score.truncation)
@@ -137,7 +138,10 @@ def _measured(lineage: Lineage) -> Iterator[str]:
     if lineage.speeds is not None:
         yield _conditions(lineage.speeds)
     if lineage.lost is not None:
-        yield _table("Lost", ("", "against the base", "against the control"), _lost(lineage.lost))
+        loss = lineage.after.loss if lineage.after else PERPLEXITY
+        yield _table(
+            "Lost", ("", "against the base", "against the control"), _lost(lineage.lost, loss)
+        )
         yield (
             "Positive is worse; \\[95 % interval] by the paired bootstrap over held-out documents; "
             "one data seed, training noise not included; means over "
@@ -154,10 +158,11 @@ def _conditions(speeds: Speeds) -> str:
     )
 
 
-def _lost(lost: Lost) -> Iterator[tuple[str, ...]]:
+def _lost(lost: Lost, loss: str) -> Iterator[tuple[str, ...]]:
     control = lost.against_control
     columns = [_entries(lost.against_base), _entries(control) if control else [ABSENT] * 4]
-    names = ("nats per token", "perplexity, %", "mean task score, %", "above chance, kept")
+    second = words_of("perplexity, %", loss)
+    names = ("nats per token", second, "mean task score, %", "above chance, kept")
     yield from zip(names, *columns, strict=True)
 
 

@@ -14,13 +14,13 @@ from raydistill.evaluation.performance_drops import (
     perplexity_drop_pct,
     tasks_averaged,
 )
-from raydistill.evaluation.scoring import PERPLEXITY, scores_from
+from raydistill.evaluation.scoring import scores_from
 from raydistill.evaluation.stored_scores import measured
 from raydistill.planning.cell import bases_of
 from raydistill.planning.prepared import PreparedSweep
 from raydistill.planning.resolve import PlannedTrial
 from raydistill.planning.search_settings import OBJECTIVES
-from raydistill.specs.evaluation import EvalSpec
+from raydistill.specs.evaluation import EvalSpec, held_out_loss, metric_of
 from raydistill.specs.flops import parameters
 from raydistill.specs.results import (
     Finished,
@@ -28,6 +28,7 @@ from raydistill.specs.results import (
     Record,
     TrialResult,
     Unfinished,
+    loss_by_document,
 )
 from raydistill.specs.scale import is_scale, load_scale
 from raydistill.specs.trial import ExternalBase, TrialSpec
@@ -140,7 +141,7 @@ def metrics(finished: Finished, averaged: Collection[str]) -> dict[str, float]:
     downstream = {"downstream_drop_pct": downstream_drop_pct(before, after)} if after.tasks else {}
     return {
         "delta_nll": after.nll - before.nll,
-        "perplexity_drop_pct": perplexity_drop_pct(before.nll, after.nll),
+        metric_of("perplexity_drop_pct", after.loss): perplexity_drop_pct(before.nll, after.nll),
         **downstream,
         **{OBJECTIVES[name]: value for name, value in selection.items()},
     }
@@ -159,14 +160,14 @@ def objectives(finished: Finished, which: Half, averaged: Collection[str]) -> di
 
 def _downstream_drop_pct(finished: Finished, which: Half, averaged: Collection[str]) -> float:
     """The drop of the mean over tasks on one half, in percent; NaN if one has no items there."""
-    units = finished.before[PERPLEXITY].units
+    units = loss_by_document(finished.before).units
     if not finished.result.after.over(averaged).tasks:
         return math.nan
     halves = [
         {
             name: half(scores, which, units)
             for name, scores in documents.items()
-            if name in (PERPLEXITY, *averaged)
+            if name in (held_out_loss(documents), *averaged)
         }
         for documents in (finished.before, finished.after)
     ]
@@ -178,14 +179,14 @@ def _downstream_drop_pct(finished: Finished, which: Half, averaged: Collection[s
 
 def delta_nll(finished: Finished, which: Half) -> float:
     """Nats per token lost on one half of the held-out documents (METHOD 6)."""
-    before = finished.before[PERPLEXITY]
+    before = loss_by_document(finished.before)
     return final_nll(finished, which) - half(before, which, before.units).value
 
 
 def final_nll(finished: Finished, which: Half) -> float:
     """Nats per token of a finished trial, on one half of the held-out documents."""
-    units = finished.before[PERPLEXITY].units
-    return half(finished.after[PERPLEXITY], which, units).value
+    units = loss_by_document(finished.before).units
+    return half(loss_by_document(finished.after), which, units).value
 
 
 def study_url(store: Store) -> str:

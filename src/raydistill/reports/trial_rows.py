@@ -16,7 +16,8 @@ from raydistill.reports.results.comparison import failure_reason
 from raydistill.reports.results.controls import control_of
 from raydistill.reports.tables.lengths import window_tokens
 from raydistill.reports.tables.points import LOST, VS_CONTROL
-from raydistill.specs.results import Scores, TaskScore, TrialFailure
+from raydistill.specs.evaluation import metric_of
+from raydistill.specs.results import Scores, TaskScore, TrialFailure, loss_of
 from raydistill.specs.trial import Recipe
 
 Value = str | int | float | bool | None
@@ -81,7 +82,9 @@ def _rows(report: SweepReport) -> Iterator[Row]:
         for prefix, of in scores.items():
             row |= {f"{prefix}task:{name}": t.value for name, t in _tasks(of)}
         row |= {f"task_stderr:{name}": task.stderr for name, task in _tasks(scores[""])}
-        yield row | token_columns(cell, base) | _cost(cell) | _setting(cell)
+        row |= token_columns(cell, base) | _cost(cell) | _setting(cell)
+        loss = loss_of(filter(None, scores.values()))
+        yield {metric_of(name, loss): value for name, value in row.items()}
 
 
 def _request(report: SweepReport, cell: ReportCell) -> Row:

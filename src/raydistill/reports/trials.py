@@ -19,7 +19,8 @@ from raydistill.reports.tables.grids import ABSENT, Section, label, with_interva
 from raydistill.reports.tables.lengths import in_windows, truncated_text, window_tokens
 from raydistill.reports.tables.points import Point, points
 from raydistill.reports.tables.table import Block, Row, Table
-from raydistill.specs.results import NOT_KNOWN, Scores, TrialFailure
+from raydistill.specs.evaluation import PERPLEXITY, words_of
+from raydistill.specs.results import NOT_KNOWN, Scores, TrialFailure, loss_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +125,7 @@ def _outcome(trial: TrialMatch) -> Iterator[tuple[str, str]]:
     )
     for base in trial.report.bases:
         if (base.scale, base.age) == (trial.cell.scale, trial.cell.age):
-            yield from _drops(base.documents, outcome.documents, trial.report)
+            yield from _drops(base.documents, outcome, trial.report)
     cost = trained.cost
     if not trained.made_by.is_known:
         yield "cost", NOT_KNOWN
@@ -146,7 +147,7 @@ def _scores(sides: Mapping[str, Scores], window: int) -> Iterator[tuple[str, str
     """Perplexity and every task, as one line each: `before 23.24, after 27.61`."""
     levels = {name: math.exp(min(scores.nll, 700)) for name, scores in sides.items()}
     text = ", ".join(f"{name} {level:.4g}" for name, level in levels.items())
-    yield "perplexity", text + in_windows(window)
+    yield words_of(PERPLEXITY, loss_of(sides.values())), text + in_windows(window)
     for task in dict.fromkeys(task for scores in sides.values() for task in scores.tasks):
         parts = [
             f"{name} {scores.tasks[task].value:.4f}" if task in scores.tasks else f"{name} {ABSENT}"
@@ -159,14 +160,15 @@ def _scores(sides: Mapping[str, Scores], window: int) -> Iterator[tuple[str, str
 
 
 def _drops(
-    before: DocumentScores, after: DocumentScores, report: SweepReport
+    before: DocumentScores, after: Measured, report: SweepReport
 ) -> Iterator[tuple[str, str]]:
     """What `after` lost against `before`, on the same documents and the tasks of the table."""
-    bootstrap = PairedBootstrap.over([before, after])
+    bootstrap = PairedBootstrap.over([before, after.documents])
     chance = table_tasks(report).chance
-    lost = drops({0: before}, {0: after}, chance=chance, bootstrap=bootstrap)
+    lost = drops({0: before}, {0: after.documents}, chance=chance, bootstrap=bootstrap)
+    loss = after.result.after.loss
     yield "lost, nats/token", with_interval(lost.delta_nll, 4)
-    yield "lost, perplexity %", with_interval(lost.perplexity_drop_pct, 2)
+    yield words_of("lost, perplexity %", loss), with_interval(lost.perplexity_drop_pct, 2)
     yield "lost, downstream %", with_interval(lost.downstream_drop_pct, 2)
 
 
@@ -180,7 +182,7 @@ def differences(one: TrialMatch, other: TrialMatch) -> Section:
     ]
     first, second = one.cell.outcome, other.cell.outcome
     if isinstance(first, Measured) and isinstance(second, Measured):
-        losses = _drops(first.documents, second.documents, one.report)
+        losses = _drops(first.documents, second, one.report)
         rows += [(name, "", text) for name, text in losses]
     return Section(
         title="Only what differs; lost is the second against the first, positive is worse",

@@ -35,6 +35,39 @@ def plain_task(name: str) -> str:
     return name.partition(" first ")[0]
 
 
+PERPLEXITY = "perplexity"
+MASKED_PERPLEXITY = "masked-perplexity"  # of hidden tokens, told from both sides
+
+LOSSES = (PERPLEXITY, MASKED_PERPLEXITY)
+
+
+def held_out_loss(names: Iterable[str]) -> str:
+    """The held-out loss among names of scores.
+
+    >>> held_out_loss(["boolq", "masked-perplexity"])
+    'masked-perplexity'
+    """
+    return next(name for name in names if name in LOSSES)
+
+
+def metric_of(metric: str, loss: str) -> str:
+    """The name of a metric or a column, where it speaks of perplexity, for a held-out loss.
+
+    >>> metric_of("perplexity_drop_pct", PERPLEXITY), metric_of("perplexity", MASKED_PERPLEXITY)
+    ('perplexity_drop_pct', 'masked_perplexity')
+    """
+    return metric.replace(PERPLEXITY, loss.replace("-", "_"))
+
+
+def words_of(text: str, loss: str) -> str:
+    """The same of words that people read.
+
+    >>> words_of("held-out perplexity", MASKED_PERPLEXITY)
+    'held-out masked perplexity'
+    """
+    return text.replace(PERPLEXITY, loss.replace("-", " "))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvalSpec:
     """What is measured; never part of a trial's identity."""
@@ -47,13 +80,18 @@ class EvalSpec:
     max_length: int = 0  # tokens of a task's request, at most; 0: a training window's
     reading: str = ""  # of the tokenizer (`request_tokenizer.py`); empty: by its tokenizer.json
 
-    mask_share: float = 0.0  # of a window, the masked tokens of perplexity; 0: all that follow
+    mask_share: float = 0.0  # of a window, the hidden tokens of the loss; 0: of all that follow
 
     limit: int = 0  # items of each task, its first ones, for a first look; 0: all
 
     def tokens_read(self, model: ModelConfig) -> int:
         """The most tokens of a task's request that `model` reads; longer ones lose their start."""
         return min(self.max_length or model.context, model.max_length)
+
+    @property
+    def loss(self) -> str:
+        """The name of the held-out loss: a perplexity, or that of hidden tokens."""
+        return MASKED_PERPLEXITY if self.mask_share else PERPLEXITY
 
     @property
     def corpus_tasks(self) -> tuple[str, ...]:

@@ -1,10 +1,11 @@
 """Results of trials: scores, costs, curves and failures, which the store keeps as JSON."""
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from raydistill.specs.evaluation import PERPLEXITY, held_out_loss
 from raydistill.specs.model import Model
 from raydistill.specs.trial import Recipe, TrialSpec
 
@@ -57,12 +58,13 @@ class TaskScore:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scores:
-    """The scores of one set of weights; `nll` in nats per held-out token."""
+    """The scores of one set of weights; `nll` in nats per held-out target of its `loss`."""
 
     weights_sha256: str
     nll: float
     tasks: Mapping[str, TaskScore]
     general_nll: float | Literal["not measured"] = "not measured"  # on a second text
+    loss: str = PERPLEXITY  # or `masked-perplexity`: of hidden tokens
 
     @property
     def downstream(self) -> float:
@@ -233,7 +235,17 @@ class TrialFailure:
     attempts: int
 
 
+def loss_of(scores: Iterable[Scores]) -> str:
+    """What the held-out loss is of scores that are compared, which is one; perplexity of none."""
+    return next((of_model.loss for of_model in scores), PERPLEXITY)
+
+
 Documents = Mapping[str, UnitScores]
+
+
+def loss_by_document(documents: Documents) -> UnitScores:
+    """The held-out loss among scores by name: nats per target, of either kind."""
+    return documents[held_out_loss(documents)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

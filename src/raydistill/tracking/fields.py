@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from raydistill.core.units import ratio_drop_pct, ratio_rise_pct
 from raydistill.planning.cell import ADDED, REFERENCE, format_value
 from raydistill.planning.preview.trial_table import KEPT, REMOVED
+from raydistill.specs.evaluation import MASKED_PERPLEXITY, PERPLEXITY, metric_of
 from raydistill.specs.recipe import field_named, is_setting
 from raydistill.specs.results import (
     NOT_KNOWN,
@@ -123,10 +124,12 @@ def curve_points(
 
 def score_metrics(scores: Scores, averaged: Collection[str]) -> dict[str, float]:
     """The scores of one set of weights: every task, and the mean over those `averaged`."""
-    metrics = {"nll": scores.nll, "perplexity": perplexity(scores.nll)}
+    loss = scores.loss
+    metrics = {"nll": scores.nll, metric_of(PERPLEXITY, loss): perplexity(scores.nll)}
     if not isinstance(scores.general_nll, str):
         general = scores.general_nll
-        metrics |= {"general_nll": general, "general_perplexity": perplexity(general)}
+        name = f"general_{metric_of(PERPLEXITY, loss)}"
+        metrics |= {"general_nll": general, name: perplexity(general)}
     if (mean := scores.over(averaged)).tasks:
         metrics["downstream"] = mean.downstream
     for name, task in scores.tasks.items():
@@ -152,7 +155,9 @@ def drop_metrics(before: Scores, after: Scores, suffix: str = "") -> dict[str, f
     """What was lost from `before` to `after`; a score that was 0 before has no drop."""
     drops = {
         "delta_nll": after.nll - before.nll,
-        "perplexity_drop_pct": ratio_rise_pct(perplexity(before.nll), perplexity(after.nll)),
+        metric_of("perplexity_drop_pct", after.loss): ratio_rise_pct(
+            perplexity(before.nll), perplexity(after.nll)
+        ),
     }
     if not isinstance(before.general_nll, str) and not isinstance(after.general_nll, str):
         drops["general_delta_nll"] = after.general_nll - before.general_nll
@@ -194,7 +199,8 @@ def sweep_metrics(sweep: TrackedSweep) -> dict[str, float]:
         if cell.role in _CANDIDATES and isinstance(cell.outcome, Finished):
             result = cell.outcome.result
             lost.append(drop_metrics(result.before.over(averaged), result.after.over(averaged)))
-    for name in ("delta_nll", "perplexity_drop_pct", "downstream_drop_pct"):
+    names = [metric_of("perplexity_drop_pct", loss) for loss in (PERPLEXITY, MASKED_PERPLEXITY)]
+    for name in ("delta_nll", *names, "downstream_drop_pct"):
         values = [of_cell[name] for of_cell in lost if math.isfinite(of_cell.get(name, math.nan))]
         metrics |= {f"best_{name}": min(values)} if values else {}
     return metrics

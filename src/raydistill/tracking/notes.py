@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
+from raydistill.specs.evaluation import MASKED_PERPLEXITY, PERPLEXITY, metric_of, words_of
 from raydistill.specs.results import NOT_KNOWN, Finished, TrialFailure
 from raydistill.tracking.fields import (
     drop_metrics,
@@ -27,12 +28,14 @@ def run_note(item: TrackedCell | TrackedBase, metrics: Mapping[str, float]) -> s
     head = _layers(item)
     if "nll" not in metrics:
         return head
-    lines = [("measured", *(_number(metrics, *column) for column in _MEASURED))]
+    is_masked = metric_of(PERPLEXITY, MASKED_PERPLEXITY) in metrics
+    loss = MASKED_PERPLEXITY if is_masked else PERPLEXITY
+    lines = [("measured", *(_number(metrics, metric_of(n, loss), f) for n, f in _MEASURED))]
     for name, suffix in (("the base", ""), ("the control", "_vs_control")):
         if isinstance(item, TrackedCell) and f"delta_nll{suffix}" in metrics:
-            lost = [_number(metrics, f"{metric}{suffix}", form) for metric, form in _LOST]
+            lost = [_number(metrics, metric_of(f"{n}{suffix}", loss), f) for n, f in _LOST]
             lines.append((f"lost against {name}", *lost))
-    return _table((head, "nll, nats", "perplexity", "downstream"), lines)
+    return _table((head, "nll, nats", words_of(PERPLEXITY, loss), "downstream"), lines)
 
 
 _MEASURED = (("nll", "{:.3f}"), ("perplexity", "{:.4g}"), ("downstream", "{:.3f}"))

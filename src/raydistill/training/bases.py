@@ -10,7 +10,7 @@ from raydistill.core.errors import DataError, OwnCodeError
 from raydistill.core.parts import own_errors_named
 from raydistill.core.progress import in_parts, tracked
 from raydistill.data.batches import open_tokens
-from raydistill.evaluation.likelihood.perplexity import heldout_nll
+from raydistill.evaluation.likelihood.heldout_loss import heldout_loss
 from raydistill.evaluation.scoring import MEASURING, scores_of, unmeasured_tokens
 from raydistill.evaluation.stored_scores import cut_path
 from raydistill.models.distributed import World
@@ -33,11 +33,10 @@ def measure_cuts(job: CutJob, *, world: World) -> None:
     store = Store(Path(job.storage))
     model = load_weights(base_folder(job.weights_sha256, store)).model.to(world.device)
     corpus, blocks = store.path("corpora", job.corpus_sha256), list(model.blocks)
-    windows, context = job.evaluation.heldout_windows, model.config.context
     for layers in tracked(job.layer_sets, "scoring layer sets", "sets"):
         model.use_blocks(blocks)
         Student(model).remove(layers)
-        nll = heldout_nll(model, corpus, windows=windows, context=context)
+        nll = heldout_loss(model, corpus, job.evaluation)
         key = cut_path(job.weights_sha256, layers, job.corpus_sha256, job.evaluation, store)
         store.save(nll, *key)
 

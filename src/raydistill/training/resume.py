@@ -7,7 +7,7 @@ from pathlib import Path
 
 from raydistill.data.batches import open_tokens
 from raydistill.distillation.teachers import Teacher, no_teacher
-from raydistill.evaluation.likelihood.perplexity import curve_nll
+from raydistill.evaluation.likelihood.heldout_loss import curve_nll
 from raydistill.models.distributed import World
 from raydistill.models.student import Student
 from raydistill.specs.recipe import decay_start

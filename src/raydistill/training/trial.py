@@ -27,7 +27,7 @@ from raydistill.distillation.teachers import (
     compared_ids,
     no_teacher,
 )
-from raydistill.evaluation.likelihood.perplexity import heldout_nll
+from raydistill.evaluation.likelihood.heldout_loss import heldout_loss
 from raydistill.evaluation.scoring import scores_of
 from raydistill.evaluation.stored_scores import measured, rung_path
 from raydistill.models.decoder import build
@@ -233,12 +233,8 @@ def _save(job: TrialJob, student: Student, record: Record, store: Store, world: 
 def _measure_rung(job: TrialJob, student: Student, tokens: int, store: Store) -> None:
     """Store the held-out loss at `tokens`, without the layers that the next step would lack."""
     student.remove(job.spec.plan.due(tokens))
-    nll = heldout_nll(
-        student.model,
-        store.path("corpora", job.spec.train.corpus_sha256),
-        windows=job.evaluation.heldout_windows,
-        context=student.model.config.context,
-    )
+    corpus = store.path("corpora", job.spec.train.corpus_sha256)
+    nll = heldout_loss(student.model, corpus, job.evaluation)
     store.save(nll, *rung_path(job.spec, tokens, job.evaluation, store))
 
 

@@ -1,32 +1,22 @@
-"""Held-out perplexity in non-overlapping windows.
+"""Held-out perplexity in non-overlapping windows (`data/heldout_windows.py`).
 
-Where a tokenizer begins texts with a token, every window begins with it, also one from the middle
-of a document, and it is never a target (docs/method.md, 6): such a model breaks without it.
-
-Shapes: B windows, T positions, V vocabulary.
+Shapes: B windows, T positions, M of them with logits, V vocabulary.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from raydistill.core.errors import DataError
 from raydistill.core.progress import tracked
-from raydistill.data.corpus.heldout_documents import (
-    Span,
-    TokenIds,
-    read_info,
-    read_spans,
-    read_tokens,
-)
+from raydistill.data.corpus.heldout_documents import TokenIds, read_info, read_tokens
+from raydistill.data.heldout_windows import heldout_windows, num_tokens
 from raydistill.evaluation.likelihood.continuations import TOKENS_PER_BATCH
 from raydistill.models.decoder import Decoder
-from raydistill.specs.evaluation import EvalSpec
+from raydistill.specs.evaluation import PERPLEXITY
 from raydistill.specs.results import UnitScores
 
 NO_TARGET = -100
@@ -47,14 +37,14 @@ def heldout_nll(model: Decoder, folder: Path, *, windows: int, context: int) -> 
         DataError: if the corpus has no held-out text.
     """
     begin = read_info(folder).begin_ids
-    chosen = _evenly_spaced(_windows(folder, context, begin), windows)
+    chosen = heldout_windows(folder, windows=windows, context=context)
     nats: Counter[str] = Counter()
     targets: Counter[str] = Counter()
     tokens = read_tokens(folder)
     per_batch = max(1, TOKENS_PER_BATCH // context)
     device = next(model.parameters()).device
     batches = [chosen[i : i + per_batch] for i in range(0, len(chosen), per_batch)]
-    for batch in tracked(batches, "perplexity", "tokens", size=_num_tokens):
+    for batch in tracked(batches, PERPLEXITY, "tokens", size=num_tokens):
         rows = [tokens[window.start : window.end] for window in batch]
         inputs_BT, targets_BT = _padded(rows, begin)
         nats_B = window_nats(model, inputs_BT.to(device), targets_BT.to(device))
@@ -68,52 +58,26 @@ def heldout_nll(model: Decoder, folder: Path, *, windows: int, context: int) -> 
     )
 
 
-def curve_nll(folder: Path, spec: EvalSpec) -> Callable[[Decoder], float]:
-    """Nats per held-out token of a model, on the few windows that a curve is measured on."""
-
-    def nll(model: Decoder) -> float:
-        context = model.config.context
-        return heldout_nll(model, folder, windows=spec.curve_windows, context=context).value
-
-    return nll
-
-
 @torch.inference_mode()
-def window_nats(model: Decoder, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
-    """The sum of nats over each window's targets, float64 [B]; targets of -100 do not count."""
+def window_nats(
+    model: Decoder, inputs_BT: Tensor, targets_BM: Tensor, at_BM: Tensor | None = None
+) -> Tensor:
+    """The sum of nats over each window's targets, float64 [B]; targets of -100 do not count.
+
+    Args:
+        model: scored in evaluation mode.
+        inputs_BT: int64.
+        targets_BM: int64, told at the positions `at_BM`, or each at its own.
+        at_BM: int64 in [0, T).
+    """
     was_training = model.training
     model.eval()
-    logits_BTV = model(inputs_BT).float()
+    logits_BMV = model(inputs_BT, at_BM).float()
     model.train(was_training)
-    nats_BT = torch.nn.functional.cross_entropy(
-        logits_BTV.flatten(0, 1), targets_BT.flatten(), ignore_index=NO_TARGET, reduction="none"
-    ).view_as(targets_BT)
-    return nats_BT.double().sum(dim=1)
-
-
-def _windows(folder: Path, context: int, begin: Sequence[int]) -> list[Span]:
-    """Every window of a document, without what it begins with.
-
-    Neighbours share one token, a target then an input, unless all begin with `begin`.
-    """
-    shared = not begin
-    targets = context + 1 - max(1, len(begin))
-    return [
-        replace(document, start=start, end=min(start + targets + shared, document.end))
-        for document in read_spans(folder)
-        for start in range(document.start, document.end - shared, targets)
-    ]
-
-
-def _evenly_spaced(windows: Sequence[Span], most: int) -> list[Span]:
-    if not windows:
-        raise DataError("the corpus has no held-out text to measure perplexity on")
-    size = min(most, len(windows))
-    return [windows[i * len(windows) // size] for i in range(size)]
-
-
-def _num_tokens(windows: Sequence[Span]) -> int:
-    return sum(window.end - window.start for window in windows)
+    nats_BM = torch.nn.functional.cross_entropy(
+        logits_BMV.flatten(0, 1), targets_BM.flatten(), ignore_index=NO_TARGET, reduction="none"
+    ).view_as(targets_BM)
+    return nats_BM.double().sum(dim=1)
 
 
 def _padded(texts: Sequence[TokenIds], begin: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from raydistill.planning.axes.named_checkpoint import local_tokenizer
 from raydistill.planning.cell import bases_of
 from raydistill.planning.prepared import PreparedSweep
 from raydistill.specs.corpus import CorpusInfo
-from raydistill.specs.evaluation import plain_task
+from raydistill.specs.evaluation import PERPLEXITY, plain_task, words_of
 from raydistill.specs.results import Truncation
 
 
@@ -25,9 +25,10 @@ def lengths_text(prepared: PreparedSweep) -> str:
         for name, t in sorted((_expected(prepared) | _counted(prepared)).items())
         if t.truncated
     ]
+    loss = words_of(PERPLEXITY, scale.evaluation.loss)
     lost = f"; longer items lose their beginning ({', '.join(longer)})" if longer else ""
     return (
-        f"perplexity in {scale.evaluation.heldout_windows} windows of {scale.model.context:,} "
+        f"{loss} in {scale.evaluation.heldout_windows} windows of {scale.model.context:,} "
         f"tokens, tasks up to {tokens:,} tokens{lost}"
     )
 

@@ -17,7 +17,6 @@ from raydistill.evaluation.bootstrap import (
     resampled,
 )
 from raydistill.evaluation.document_split import half
-from raydistill.evaluation.scoring import PERPLEXITY
 from raydistill.evaluation.statistical_power import (
     DocumentsAreTheLimit,
     SeedsNeeded,
@@ -29,7 +28,7 @@ from raydistill.planning.resolve import PlannedTrial
 from raydistill.planning.search.brackets import Bracket, HalvingSearch
 from raydistill.planning.search.halving import BracketState
 from raydistill.planning.search.selection import Winner, name_of
-from raydistill.specs.results import Finished, UnitScores
+from raydistill.specs.results import Finished, UnitScores, loss_by_document
 
 MOST_PAIRS = 3  # of tied sets that are told how to separate
 
@@ -172,7 +171,7 @@ def _bootstrap(finalists: Sequence[Finalist]) -> PairedBootstrap:
 
 
 def _reported(end: Finished) -> UnitScores:
-    return half(end.after[PERPLEXITY], "report", end.before[PERPLEXITY].units)
+    return half(loss_by_document(end.after), "report", loss_by_document(end.before).units)
 
 
 def _seeds(seeds: Sequence[int]) -> str:

@@ -16,6 +16,7 @@ from raydistill.reports.figures.panels import (
 )
 from raydistill.reports.results.cells import CONTROL
 from raydistill.reports.tables.points import Point, Value, in_order, number, varying
+from raydistill.specs.evaluation import metric_of, words_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,8 +85,14 @@ def _panels(removals: Sequence[Point], axis: str, label: str, title: str = "") -
                 axes, lines, metric, axis, ticks, (label, text, title)
             ),
         )
-        for metric, text in DROPS.items()
+        for metric, text in _named(on_axis)
     )
+
+
+def _named(points: Sequence[Point]) -> list[tuple[str, str]]:
+    """`DROPS` for the held-out loss of some points, of the first where they differ."""
+    loss = points[0].row.loss
+    return [(metric_of(metric, loss), words_of(text, loss)) for metric, text in DROPS.items()]
 
 
 def _lines(on_axis: Sequence[Point], axis: str) -> dict[str, list[Point]]:

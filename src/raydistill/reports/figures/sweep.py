@@ -26,6 +26,7 @@ from raydistill.reports.results.blocks import row_blocks
 from raydistill.reports.results.cells import CANDIDATES, CONTROL, SweepReport
 from raydistill.reports.tables.healing import windows
 from raydistill.reports.tables.table import Block, Table, build_table
+from raydistill.specs.evaluation import PERPLEXITY, words_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +51,9 @@ def draw_drops(table: Table) -> "Figure":
     if not names:
         return figure
     panels = figure.subplots(2, 1)
-    for axes, label in zip(panels, ("perplexity drop, %", "downstream drop, %"), strict=True):
+    losses = dict.fromkeys(words_of(PERPLEXITY, block.loss) for block in table.blocks)
+    labels = (f"{' or '.join(losses)} drop, %", "downstream drop, %")
+    for axes, label in zip(panels, labels, strict=True):
         axes.axvline(0, color=GREY, linewidth=1)
         axes.set_xlabel(f"{label}, against the base (right is worse)")
         axes.grid(axis="x", alpha=0.3)

@@ -10,6 +10,7 @@ from raydistill.reports.sweep_report import ReportContent
 from raydistill.reports.tables.grids import Section
 from raydistill.reports.tables.points import LOST, MEASURED, VS_CONTROL, Point, number
 from raydistill.reports.trial_rows import column, token_columns
+from raydistill.specs.evaluation import metric_of
 
 
 def to_csv(chapters: Sequence[ReportContent]) -> str:
@@ -61,13 +62,15 @@ def _line(chapter: ReportContent, point: Point) -> dict[str, object]:
     line["layers"] = " ".join(map(str, row.layers))
     line["seeds"] = " ".join(map(str, row.seeds))
     reasons = []
-    for metric in (*LOST, *(f"{name}{VS_CONTROL}" for name in LOST)):
+    lost = (*LOST, *(f"{name}{VS_CONTROL}" for name in LOST))
+    for metric in (metric_of(name, row.loss) for name in lost):
         entry = number(point, metric)
         for name in dict.fromkeys((metric, column(metric))):
             for part, end in (("value", ""), ("low", "_low"), ("high", "_high")):
                 line[f"{name}{end}"] = getattr(entry, part, "")
         reasons += [entry.reason] if isinstance(entry, Missing) else []
-    for metric in (*MEASURED, *(f"task:{task}" for task in chapter.table.tasks)):
+    measured = (metric_of(name, row.loss) for name in MEASURED)
+    for metric in (*measured, *(f"task:{task}" for task in chapter.table.tasks)):
         entry = number(point, metric)
         value = entry.value if isinstance(entry, Estimate) else ""
         line |= {metric: value, column(metric): value}

@@ -6,7 +6,7 @@ page's own policy forbids any other, and any request.
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
@@ -20,6 +20,7 @@ from raydistill.reports.sweep_report import ReportContent
 from raydistill.reports.tables import footnotes, grids
 from raydistill.reports.tables.custom import CustomTable
 from raydistill.reports.tables.table import Block, Row
+from raydistill.specs.evaluation import words_of
 
 DROPS = (("delta_nll", "nats/token"), ("perplexity", "drop %"), ("downstream", "drop %"))
 RETENTION = ("retention", "above chance")
@@ -62,6 +63,7 @@ class PageBlock:
 
     title: str
     first: str  # the header of the names
+    heads: Mapping[str, Sequence[tuple[str, str]]]  # of the measures, with their units
     rows: tuple[PageRow, ...]
     words: tuple[str, ...]
 
@@ -90,7 +92,6 @@ def to_page(chapters: Sequence[ReportContent], free: Sequence[CustomTable] = ())
         style=Markup(style),  # noqa: S704  (our own file)
         script=Markup(script),  # noqa: S704  (our own file)
         script_sha256=base64.b64encode(digest).decode(),
-        heads={"base": (*DROPS, RETENTION), "control": DROPS},
         legend=footnotes.LEGEND,
         free=free,
         chapters=[_chapter(chapter) for chapter in chapters],
@@ -125,10 +126,12 @@ def _data_uri(panel: Panel) -> str:
 
 def _block(block: Block) -> PageBlock:
     ranges = [_range(block.rows, index) for index in range(len(DROPS))]
+    drops = tuple((words_of(name, block.loss), unit) for name, unit in DROPS)
     no_measures = (Measure(value=""),) * len(DROPS)  # a control against itself
     return PageBlock(
         title=block.title,
         first="arm" if block.mixed_budgets else "location",
+        heads={"base": (*drops, RETENTION), "control": drops},
         words=block.words,
         rows=tuple(
             PageRow(

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from raydistill.evaluation.bootstrap import DocumentScores
 from raydistill.evaluation.document_split import half
-from raydistill.evaluation.scoring import GENERAL, PERPLEXITY
+from raydistill.evaluation.scoring import GENERAL
 from raydistill.planning.cell import ADDED
 from raydistill.planning.history.state import (
     CellState,
@@ -20,9 +20,16 @@ from raydistill.reports.results.cells import Measured, ReportBase, ReportCell, S
 from raydistill.reports.results.records import BaseRecord, CellRecord, ReportRecords, SweepHeader
 from raydistill.reports.results.spending import spending_of
 from raydistill.reports.tables.score_predictions import stability
+from raydistill.specs.evaluation import held_out_loss
 from raydistill.specs.flops import parameters
 from raydistill.specs.locations import label
-from raydistill.specs.results import Documents, Outcome, TrialFailure, Unfinished
+from raydistill.specs.results import (
+    Documents,
+    Outcome,
+    TrialFailure,
+    Unfinished,
+    loss_by_document,
+)
 from raydistill.specs.trial import SCRATCH_WITH_AGE
 
 
@@ -148,7 +155,8 @@ def _by_document(documents: Documents, record: SweepRecord) -> DocumentScores:
     """
     documents = {name: scores for name, scores in documents.items() if name != GENERAL}
     if record.searched:
-        units = documents[PERPLEXITY].units
+        units = loss_by_document(documents).units
         documents = {name: half(scores, "report", units) for name, scores in documents.items()}
-    tasks = {name: scores for name, scores in documents.items() if name != PERPLEXITY}
-    return DocumentScores(nll=documents[PERPLEXITY], tasks=tasks)
+    loss = held_out_loss(documents)
+    tasks = {name: scores for name, scores in documents.items() if name != loss}
+    return DocumentScores(nll=documents[loss], tasks=tasks)

@@ -21,6 +21,7 @@ from raydistill.reports.tables.points import (
     varying,
 )
 from raydistill.reports.tables.table import build_table
+from raydistill.specs.evaluation import LOSSES, MASKED_PERPLEXITY, PERPLEXITY, metric_of, words_of
 from raydistill.specs.recipe import axis_name
 
 # A mean with half the width of its 95 % interval, with both its ends, alone; a table a seed.
@@ -152,7 +153,8 @@ def _entry(point: Point | None, ask: TableRequest, reasons: dict[str, None]) -> 
 
 def _is_measured(metric: str) -> bool:
     """Whether a metric is a measurement itself, not a loss against base or control."""
-    return metric in MEASURED or metric.startswith("task:")
+    names = {metric_of(name, loss) for name in MEASURED for loss in LOSSES}
+    return metric in names or metric.startswith("task:")
 
 
 def _with_noise(entry: Estimate, digits: int, seeds: str) -> str:
@@ -195,6 +197,8 @@ _BY_BUDGET = ("budget_tokens", "micro_batches")
 
 
 def _meaning(metric: str) -> str:
+    loss = MASKED_PERPLEXITY if metric_of(PERPLEXITY, MASKED_PERPLEXITY) in metric else PERPLEXITY
+    metric = metric.replace(metric_of(PERPLEXITY, loss), PERPLEXITY)
     name = metric.removesuffix(VS_CONTROL)
     if name in LOST:
         against = "the control" if metric.endswith(VS_CONTROL) else "the base"
@@ -202,6 +206,7 @@ def _meaning(metric: str) -> str:
         meaning = f"{LOST[name]} against {against}{worse}"
     else:
         meaning = MEASURED.get(metric, f"score on {metric.removeprefix('task:')}")
+    meaning = words_of(meaning, loss)
     return meaning[0].upper() + meaning[1:]
 
 

@@ -13,6 +13,7 @@ from raydistill.reports.results.cells import ReportCell
 from raydistill.reports.results.comparison import Losses, excesses
 from raydistill.reports.tables.grids import Section, with_interval
 from raydistill.reports.tables.points import Point
+from raydistill.specs.evaluation import words_of
 
 ONE_BASE = ("scale", "age", "text")  # no change is compared across them
 
@@ -109,7 +110,8 @@ def effect_table(ablation: Ablation) -> Section:
         title=f"Effect of each change, against the point itself ({centre.row.name}: {own} against "
         f"the base, {seeds}{noise}); + is worse; ! told apart from it (Holm, 5 %)",
         headers=(
-            *("change", "delta_nll, nats/token", "perplexity, drop %", "downstream, drop %"),
+            *("change", "delta_nll, nats/token"),
+            *(words_of("perplexity, drop %", centre.row.loss), "downstream, drop %"),
             "from → to",
         ),
         rows=tuple(map(_row, ablation.effects)),

@@ -10,6 +10,7 @@ from raydistill.reports.results.cells import CANDIDATES
 from raydistill.reports.results.spending import HEADERS
 from raydistill.reports.tables.footnotes import BEST
 from raydistill.reports.tables.table import Block, Row, Table
+from raydistill.specs.evaluation import words_of
 
 
 def readable(blocks: Sequence[Block]) -> tuple[Block, ...]:
@@ -111,7 +112,7 @@ def against_base(block: Block) -> Section:
         headers=(
             _row_header(block.rows),
             *(["tokens"] if tokens else []),
-            *_DROPS,
+            *_drop_headers(block),
             "retention, above chance",
             *(["paper, drop %"] if printed else []),
         ),
@@ -134,7 +135,7 @@ def against_control(block: Block) -> Section:
     rows = [row for row in block.rows if row.role != "control"]
     return Section(
         title=f"against the control (same training, nothing removed{each_own})",
-        headers=(_row_header(block.rows), *_DROPS),
+        headers=(_row_header(block.rows), *_drop_headers(block)),
         rows=tuple(
             (_label(row), *_drops(row.against_control, row, stars=block.one_control))
             for row in rows
@@ -152,6 +153,10 @@ def _row_header(rows: Sequence[Row]) -> str:
 
 
 _DROPS = ("delta_nll, nats/token", "perplexity, drop %", "downstream, drop %")
+
+
+def _drop_headers(block: Block) -> list[str]:
+    return [words_of(header, block.loss) for header in _DROPS]
 
 
 def with_interval(entry: Entry, digits: int, *, best: bool = False, signed: bool = True) -> str:

@@ -1,6 +1,6 @@
 """How much of a text is read at once: a window of perplexity, and what is read of an item."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from raydistill.evaluation.text_tasks import is_text_task
@@ -15,6 +15,11 @@ def window_tokens(cells: Sequence[ReportCell]) -> int:
     """The tokens of a window that the perplexity of cells is measured in; 0 if none is measured."""
     results = (cell.outcome.result for cell in cells if isinstance(cell.outcome, Measured))
     return next((result.trained.model.context for result in results), 0)
+
+
+def cell_scores(cells: Iterable[ReportCell]) -> Iterator[Scores]:
+    """The scores of those cells that finished."""
+    return (cell.outcome.result.after for cell in cells if isinstance(cell.outcome, Measured))
 
 
 def in_windows(tokens: int) -> str:

@@ -11,6 +11,7 @@ from raydistill.reports.results.cells import ReportBase, SweepReport
 from raydistill.reports.tables.grids import ABSENT, Section
 from raydistill.reports.tables.points import Point, number
 from raydistill.reports.tables.table import Table
+from raydistill.specs.evaluation import PERPLEXITY, metric_of, words_of
 
 ARM = "arm"
 CHEAPEST = "teacher-free"  # the arm that ratios of cost are against, as in Table 4
@@ -37,10 +38,10 @@ def _table_3(report: SweepReport, table: Table, arms: Sequence[Point]) -> Sectio
         rows += [_base_scores(model, base, table.tasks)] if base else []
         rows += [_scores(point, table.tasks) for point in of_model]
         rows += _printed_scores(of_model[0].text("age"), table.tasks)
+    level = words_of(PERPLEXITY, arms[0].row.loss)
     return Section(
-        title="As Table 3 of the paper: zero-shot scores, their mean and perplexity"
-        + _windows(arms),
-        headers=("method", "model", *table.tasks, "mean", "perplexity"),
+        title=f"As Table 3 of the paper: zero-shot scores, their mean and {level}{_windows(arms)}",
+        headers=("method", "model", *table.tasks, "mean", level),
         rows=tuple(rows),
     )
 
@@ -63,7 +64,7 @@ def _scores(point: Point, tasks: Sequence[str]) -> tuple[str, ...]:
     entries = [number(point, f"task:{task}") for task in tasks]
     entries.append(number(point, "downstream"))
     values = [math.nan if isinstance(entry, Missing) else entry.value for entry in entries]
-    perplexity = number(point, "perplexity")
+    perplexity = number(point, metric_of(PERPLEXITY, point.row.loss))
     level = ABSENT if isinstance(perplexity, Missing) else _level(perplexity.value)
     return (_method(point), _model(point), *map(_score, values), level)
 

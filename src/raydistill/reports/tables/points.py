@@ -16,7 +16,13 @@ from raydistill.reports.results import paper_numbers as paper
 from raydistill.reports.results.blocks import RowCells, row_blocks
 from raydistill.reports.results.cells import CONTROL, Measured, ReportCell, SweepReport
 from raydistill.reports.tables.table import Row, Table
-from raydistill.specs.evaluation import item_limit
+from raydistill.specs.evaluation import (
+    MASKED_PERPLEXITY,
+    PERPLEXITY,
+    item_limit,
+    metric_of,
+    words_of,
+)
 from raydistill.specs.results import NOT_KNOWN, TrialResult
 
 Value = str | int | float
@@ -113,6 +119,10 @@ def number(point: Point, metric: str) -> Entry:
     """
     if metric.startswith("task:"):
         return _task(point, metric.removeprefix("task:"))
+    plain = metric.replace(metric_of(PERPLEXITY, MASKED_PERPLEXITY), PERPLEXITY)
+    if metric != metric_of(plain, point.row.loss):
+        return Missing(reason=f"its held-out loss is a {words_of(PERPLEXITY, point.row.loss)}")
+    metric = plain
     if metric in TRAINING and not all(cell.is_known for cell in point.cells):
         return Missing(reason=f"trained elsewhere: {NOT_KNOWN}")
     if metric in MEASURED:

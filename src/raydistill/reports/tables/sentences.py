@@ -16,6 +16,7 @@ from raydistill.reports.results.cells import Measured, ReportBase, ReportCell
 from raydistill.reports.results.common_tasks import TableTasks
 from raydistill.reports.results.comparison import Comparison, shared_seeds, tied_by_tasks
 from raydistill.reports.tables.lengths import in_windows
+from raydistill.specs.evaluation import PERPLEXITY, words_of
 from raydistill.specs.flops import parameters
 from raydistill.specs.trial import TEACHER_FREE
 
@@ -47,7 +48,8 @@ def _level(base: ReportBase) -> str:
     nll, windows = base.scores.general_nll, in_windows(base.window_tokens)
     if isinstance(nll, str):
         return ""
-    return f"; the base has perplexity {math.exp(min(nll, 700)):.4g} there{windows}"
+    level = f"{words_of(PERPLEXITY, base.scores.loss)} {math.exp(min(nll, 700)):.4g}"
+    return f"; the base has {level} there{windows}"
 
 
 MIN_RANKED = 4  # values; fewer have no order worth a coefficient

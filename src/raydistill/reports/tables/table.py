@@ -22,7 +22,6 @@ from raydistill.reports.results.blocks import RowBlock, RowCells, age_text, row_
 from raydistill.reports.results.caveats import warnings
 from raydistill.reports.results.cells import (
     CANDIDATES,
-    Measured,
     ReportBase,
     ReportCell,
     Role,
@@ -36,13 +35,15 @@ from raydistill.reports.tables.footnotes import footnote_number, footnotes_of
 from raydistill.reports.tables.healing import healing
 from raydistill.reports.tables.lengths import (
     bases_with_windows,
+    cell_scores,
     lengths,
     truncations,
     window_tokens,
 )
 from raydistill.reports.tables.score_predictions import predictions
 from raydistill.reports.tables.titles import base_level, block_title, table_title
-from raydistill.specs.results import Truncation
+from raydistill.specs.evaluation import PERPLEXITY
+from raydistill.specs.results import Truncation, loss_of
 from raydistill.specs.trial import Age
 
 
@@ -69,6 +70,7 @@ class Row:
     notes: tuple[int, ...]  # into the table's footnotes, from 1
     window_tokens: int  # that its perplexity is measured in; 0 if it is not
     truncation: Mapping[str, Truncation]  # by task, where it was counted
+    loss: str = PERPLEXITY  # that the held-out loss is, or `masked-perplexity`
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +96,11 @@ class Block:
     title: str
     rows: tuple[Row, ...]
     words: tuple[str, ...]
+
+    @property
+    def loss(self) -> str:
+        """What the held-out loss of its rows is: one scale measures one."""
+        return next((row.loss for row in self.rows), PERPLEXITY)
 
     @property
     def compares(self) -> bool:
@@ -242,14 +249,8 @@ def _row(
             footnote_number(text, footnotes) for text in footnotes_of(row, comparison, rows)
         ),
         window_tokens=window_tokens(row.cells),
-        truncation=next(
-            (
-                truncations(c.outcome.result.after)
-                for c in row.cells
-                if isinstance(c.outcome, Measured)
-            ),
-            {},
-        ),
+        loss=loss_of(cell_scores(row.cells)),
+        truncation=next(map(truncations, cell_scores(row.cells)), {}),
     )
 
 

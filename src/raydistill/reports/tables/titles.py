@@ -9,6 +9,7 @@ from raydistill.reports.results.caveats import joined
 from raydistill.reports.results.cells import ReportBase, SweepReport
 from raydistill.reports.results.common_tasks import first_look
 from raydistill.reports.tables.lengths import in_windows
+from raydistill.specs.evaluation import PERPLEXITY, words_of
 
 
 def table_title(report: SweepReport) -> str:
@@ -72,7 +73,8 @@ def _seeds(block: RowBlock) -> str:
 def _level(base: ReportBase, chance: Mapping[str, float]) -> str:
     """Perplexity, in which windows, and mean task score of a base."""
     scores, windows = base.scores, in_windows(base.window_tokens)
-    parts = [f"perplexity {math.exp(scores.nll):.4g}{windows}"] if math.isfinite(scores.nll) else []
+    level = f"{words_of(PERPLEXITY, scores.loss)} {math.exp(min(scores.nll, 700)):.4g}{windows}"
+    parts = [level] if math.isfinite(scores.nll) else []
     if chance and chance.keys() <= scores.tasks.keys():
         mean = sum(scores.tasks[task].value for task in chance) / len(chance)
         parts.append(f"a mean task score of {mean:.3f}")
