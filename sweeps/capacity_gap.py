@@ -29,6 +29,7 @@ from raydistill.api import (
     TrialRequest,
     UsageError,
     fits_into_teacher,
+    has_teacher,
     main,
 )
 
@@ -41,9 +42,10 @@ def trial(scale: Scale, size: str, teacher: str, start: str, loss: str) -> Trial
     del size  # `scale` is the scale of that size
     if start not in STARTS:
         raise UsageError(f"--start {start!r}: one of {', '.join(STARTS)}")
-    if teacher == NONE and loss != TEACHER_FREE:
+    taught = has_teacher(loss)
+    if teacher == NONE and taught:
         return None  # nobody to learn from
-    is_untaught = loss == TEACHER_FREE or scale.budget == 0
+    is_untaught = not taught or scale.budget == 0
     if start == "cut" and (is_untaught or not fits_into_teacher(scale)):
         return None  # nothing to cut from
     request = scale.trial(
@@ -51,10 +53,10 @@ def trial(scale: Scale, size: str, teacher: str, start: str, loss: str) -> Trial
         location=NONE,
         count=0,
         loss=loss,
-        share=1 / scale.kd_share(0) if loss == TEACHER_FREE and teacher != NONE else 1.0,
+        share=1 / scale.kd_share(0) if not taught and teacher != NONE else 1.0,
         start=STARTS[start],
     )
-    return request if loss == TEACHER_FREE else replace(request, teacher=teacher)
+    return replace(request, teacher=teacher) if taught else request
 
 
 def grids(

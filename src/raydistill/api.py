@@ -13,6 +13,7 @@ from raydistill.cli.main import main
 from raydistill.core.errors import UsageError
 from raydistill.core.units import B, K, M
 from raydistill.data.documents import Document
+from raydistill.distillation.loss_name import has_teacher
 from raydistill.distillation.teacher_placement import DEFAULT_EXCERPT
 from raydistill.evaluation.text_tasks import Item, sentences, shuffled_item
 from raydistill.planning.axes.beside import fits_into_teacher
@@ -78,6 +79,7 @@ __all__ = [
     "Value",
     "changed",
     "fits_into_teacher",
+    "has_teacher",
     "load_scale",
     "main",
     "results",

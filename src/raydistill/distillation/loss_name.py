@@ -32,6 +32,14 @@ def has_teacher(loss: str) -> bool:
     return loss_file(loss).teacher != NONE
 
 
+def had_teacher(loss: str) -> bool:
+    """The same of a loss of results: one of one's own whose file is gone is taken to have one."""
+    try:
+        return has_teacher(loss)
+    except UsageError:
+        return True
+
+
 def has_view(loss: str) -> bool:
     """Whether a loss has targets of its own, which are not the next tokens.
 

@@ -4,8 +4,9 @@ It reads the student's windows; and terms that look inside it compare block by b
 """
 
 from raydistill.core.errors import UsageError
-from raydistill.distillation.loss_name import feature_weights
+from raydistill.distillation.loss_name import feature_weights, has_view
 from raydistill.specs.model import ModelConfig
+from raydistill.specs.shape.families import is_causal
 
 _ALIKE = {  # by term of `feature_losses.py`: what must be equal of teacher and base
     "hidden": ("dim", "num_layers"),
@@ -18,6 +19,8 @@ _WORDS = {"dim": "width {}", "num_layers": "{} blocks", "num_heads": "{} heads"}
 def check_shape(loss: str, base: ModelConfig, teacher: ModelConfig, name: str) -> None:
     """Refuse a teacher that cannot read the student's windows, or not be compared with its blocks.
 
+    And one that sees the tokens which the student is to tell.
+
     Args:
         loss: with its settings.
         base: the whole model that the student is made of.
@@ -25,8 +28,13 @@ def check_shape(loss: str, base: ModelConfig, teacher: ModelConfig, name: str) -
         name: of the teacher.
 
     Raises:
-        UsageError: naming both contexts, or the term and both shapes.
+        UsageError: naming both contexts, or the term and both shapes, or the teacher's family.
     """
+    if not is_causal(teacher.family):
+        raise UsageError(
+            f"teacher {name}: a model of family {teacher.family} sees the next tokens, which a "
+            "student is to tell: name a causal one"
+        )
     if teacher.max_length < base.context:
         raise UsageError(
             f"teacher {name} reads up to {teacher.max_length} tokens, and a window of training "
@@ -44,3 +52,21 @@ def check_shape(loss: str, base: ModelConfig, teacher: ModelConfig, name: str) -
                 f"{theirs}, the student's base {own}; leave {term} out, or name a teacher of that "
                 "shape"
             )
+
+
+def check_targets(loss: str, student: ModelConfig, usual: str) -> None:
+    """Refuse the next tokens as targets of a student that sees them.
+
+    Args:
+        loss: a name with settings.
+        student: its shape.
+        usual: what such a student learns by.
+
+    Raises:
+        UsageError: if the loss has no targets of its own, and the student's family is not causal.
+    """
+    if not has_view(loss) and not is_causal(student.family):
+        raise UsageError(
+            f"loss {loss!r}: a model of family {student.family} sees the next tokens, which it "
+            f"would tell; it learns by {usual}"
+        )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from raydistill.core.errors import DataError
+from raydistill.core.errors import DataError, UsageError
 from raydistill.core.parts import MODEL_FAMILY
 from raydistill.core.text.commands import parts_flag
 from raydistill.core.text.redaction import printed_command
@@ -25,6 +25,7 @@ from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.locations import is_data_driven
 from raydistill.specs.part_identity import SHIPPED
 from raydistill.specs.scale import Scale, load_scale
+from raydistill.specs.shape.families import is_causal
 from raydistill.specs.trial import (
     Age,
     DropPlan,
@@ -89,7 +90,17 @@ def find_artifacts(scale: Scale, cells: Sequence[Cell], store: Store) -> Artifac
 
 
 def layer_requests(cells: Sequence[Cell]) -> tuple[tuple[BaseKey, LayerRequest], ...]:
-    """The layer choices that data-driven cells need, by base, each once, sorted."""
+    """The layer choices that data-driven cells need, by base, each once, sorted.
+
+    Raises:
+        UsageError: if a base reads text with hidden tokens, which a score does not hide.
+    """
+    for cell in cells:
+        if is_data_driven(cell.request.location) and not is_causal(cell.scale.model.family):
+            raise UsageError(
+                f"location {cell.request.location!r}: scores read text as it is, and models of "
+                f"family {cell.scale.model.family} text with hidden tokens: name layers"
+            )
     requests = {
         (cell.base.key, layer_request(cell.request))
         for cell in cells

@@ -10,7 +10,7 @@ from raydistill.core.field_types import check_fields
 from raydistill.core.units import format_age, format_tokens, parse_tokens
 from raydistill.distillation.loss_name import has_teacher, without_defaults
 from raydistill.distillation.teacher_placement import CACHED, check_placement
-from raydistill.distillation.teacher_shape import check_shape
+from raydistill.distillation.teacher_shape import check_shape, check_targets
 from raydistill.planning.axes.named_checkpoint import (
     BASE_NAME,
     check_ids,
@@ -25,7 +25,6 @@ from raydistill.specs.scale import Scale, load_scale, with_text_of
 from raydistill.specs.trial import (
     OWN,
     SCRATCH_WITH_AGE,
-    TEACHER_FREE,
     Age,
     NoTeacher,
     TrialRequest,
@@ -120,8 +119,10 @@ def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRe
     request = dataclasses.replace(request, loss=without_defaults(request.loss))
     if request.budget == 0:
         request = dataclasses.replace(
-            request, seed=1, loss=TEACHER_FREE, gap=0, peak_lr="scale", settings=()
+            request, seed=1, loss=scale.objective, gap=0, peak_lr="scale", settings=()
         )
+    else:
+        check_targets(request.loss, scale.model, scale.objective)
     if request.start == SCRATCH_WITH_AGE:
         request = dataclasses.replace(request, seed=1)
     if not has_teacher(request.loss):

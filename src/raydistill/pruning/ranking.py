@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from raydistill.core.errors import UsageError
 from raydistill.core.progress import StageProgress, report
 from raydistill.models.decoder import Decoder
 from raydistill.pruning.calibration import Sample
@@ -27,6 +28,7 @@ from raydistill.pruning.layer_scoring import CountedBatches, choose_layers
 from raydistill.pruning.ranking_result import GREEDY, Cut, Ranking, counts_of, locations_to_rank
 from raydistill.specs.flops import block_sizes
 from raydistill.specs.locations import Layers, is_data_driven, lowest, may_leave, pick
+from raydistill.specs.shape.families import is_causal
 
 _TOLERANCE = 1e-3  # of what the head reads, of its largest value
 _HEAD_TOKENS = 2_048  # logits of a large vocabulary fill a memory
@@ -53,9 +55,13 @@ def rank(
         dear: also by `greedy`, which takes count times layers passes.
 
     Raises:
-        UsageError: if the model cannot lose that many layers.
+        UsageError: if the model cannot lose that many layers, or sees what follows.
         DataError: if a score returns what it must not.
     """
+    if not is_causal(family := model.config.family):
+        raise UsageError(
+            f"layers are ranked by what follows a text, which a model of family {family} sees"
+        )
     start_s, num_layers = time.monotonic(), len(model.blocks)
     counts = counts_of(counts, num_layers)
     names = locations_to_rank(dear=dear)

@@ -80,15 +80,16 @@ class Scale:
         location: str,
         count: int,
         gap: int = 0,
-        loss: str = "lm",
+        loss: str = "",
         share: float = 1.0,
         start: str = FROM_BASE,
         **recipe: Setting,
     ) -> TrialRequest:
         """A trial in the paper's numbers; its layers leave in `models.student.Student.remove`.
 
-        `share` is the part of the scale's budget that it trains on; 0: no training at all. Any
-        field of the recipe may be given by its name, such as `lr` or `weight_decay`.
+        `loss` is by default that of the scale's bases. `share` is the part of the scale's budget
+        that it trains on; 0: no training at all. Any field of the recipe may be given by its name,
+        such as `lr` or `weight_decay`.
 
         Raises:
             UsageError: if a recipe has no such field, or a value is not of its type.
@@ -98,7 +99,7 @@ class Scale:
             location=location,
             count=count,
             gap=gap,
-            loss=loss,
+            loss=loss or self.objective,
             budget=round(share * self.budget),
             start=start,
         )

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from raydistill.data.batches import Batch
+from raydistill.data.masking import num_targets
 from raydistill.distillation.teachers import OnlineTeacher, Teacher, no_teacher
 from raydistill.evaluation.likelihood.continuations import TOKENS_PER_BATCH
 from raydistill.evaluation.likelihood.perplexity import window_nats
@@ -170,7 +171,13 @@ def _evaluate_s(model: Decoder, job: ProbeJob, world: World) -> float:
     context, evaluation = model.config.context, job.evaluation
     per_batch = max(1, TOKENS_PER_BATCH // context)
     ids = torch.randint(model.config.vocab_size, (per_batch, context + 1)).to(world.device)
-    seconds = min(timed(lambda: window_nats(model, ids[:, :-1], ids[:, 1:]), world) for _ in "12")
+    inputs_BT, targets_BM, at_BM = ids[:, :-1], ids[:, 1:], None
+    if evaluation.mask_share:
+        targets_BM = targets_BM[:, : num_targets(context, evaluation.mask_share)]
+        at_BM = torch.arange(targets_BM.shape[1], device=ids.device).expand_as(targets_BM)
+    seconds = min(
+        timed(lambda: window_nats(model, inputs_BT, targets_BM, at_BM), world) for _ in "12"
+    )
     windows = evaluation.heldout_windows + len(HELDOUT_AT) * evaluation.curve_windows
     return windows * seconds / per_batch + _tasks_s(model, job, world)
 

@@ -13,7 +13,6 @@ from raydistill.planning.search_settings import TPE, on_front
 from raydistill.specs.locations import LOCATIONS, NONE
 from raydistill.specs.recipe import is_setting
 from raydistill.specs.results import Finished
-from raydistill.specs.trial import TEACHER_FREE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +61,7 @@ def with_seed(cell: Cell, seed: int) -> Cell:
 
 def control_cell(cell: Cell) -> Cell:
     """The un-truncated base on the schedule and the data of a cell (METHOD 1)."""
-    control = replace(cell.request, location=NONE, loss=TEACHER_FREE)
+    control = replace(cell.request, location=NONE, loss=cell.scale.objective)
     request = settle(control, cell.scale, count_given=False)
     of_control = {name: getattr(request, name) for name in ("location", "count", "gap", "loss")}
     values = {axis: of_control.get(axis, value) for axis, value in cell.values.items()}
@@ -173,7 +172,7 @@ def _is_preset(cell: Cell, *, probed: bool) -> bool:
     return (
         request.location in LOCATIONS
         and not request.gap
-        and request.loss == TEACHER_FREE
+        and request.loss == cell.scale.objective
         and (probed or cell.scale.recipe(request).peak_lr == cell.scale.heal.peak_lr)
     )
 

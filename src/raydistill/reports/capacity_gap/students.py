@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from raydistill.core.errors import UsageError
 from raydistill.core.units import format_age, parse_tokens
-from raydistill.distillation.loss_name import has_teacher
+from raydistill.distillation.loss_name import had_teacher
 from raydistill.evaluation.bootstrap import DocumentScores
 from raydistill.evaluation.performance_drops import Runs
 from raydistill.planning.cell import SIZE, TEACHER, compares_teachers
@@ -101,10 +101,10 @@ def taught_students(report: SweepReport) -> TaughtStudents:
     cells = [cell for cell in report.cells if compares_teachers(cell.values)]
     groups: dict[tuple[object, ...], list[ReportCell]] = {}
     for cell in cells:
-        if has_teacher(cell.train.loss):
+        if had_teacher(cell.train.loss):
             groups.setdefault(_setting(cell), []).append(cell)
     losses = {cell.train.loss for of_group in groups.values() for cell in of_group}
-    free = [cell for cell in cells if not has_teacher(cell.train.loss)]
+    free = [cell for cell in cells if not had_teacher(cell.train.loss)]
     return TaughtStudents(
         groups=tuple(
             TaughtGroup(name=_name(taught[0], losses), students=_students(taught, free))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from raydistill.distillation.loss_name import had_teacher
 from raydistill.evaluation.bootstrap import DocumentScores
 from raydistill.planning.cell import ADDED, REFERENCE, Value, compares_teachers
 from raydistill.pruning.layer_choice import LayerChoice
@@ -16,7 +17,6 @@ from raydistill.specs.results import Scores, TaughtBy, TrialFailure, TrialResult
 from raydistill.specs.trial import (
     FROM_BASE,
     OWN,
-    TEACHER_FREE,
     Age,
     CachedTeacher,
     ExternalBase,
@@ -36,8 +36,8 @@ def is_control(location: str, budget: int, start: str) -> bool:
 
 def is_taught(location: str, budget: int, loss: str, values: Mapping[str, Value]) -> bool:
     """Whether a cell is a student of a teacher, of a sweep that compares teachers (METHOD 8)."""
-    trained = location == CONTROL and budget > 0 and loss != TEACHER_FREE
-    return trained and compares_teachers(values)
+    trained = location == CONTROL and budget > 0
+    return trained and compares_teachers(values) and had_teacher(loss)
 
 
 # A reference (a base, another model) is only shown beside candidates and students of teachers.
