@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from raydistill.core.errors import UsageError
-from raydistill.specs.recipe import check_recipe, check_setting, settable, with_settings
+from raydistill.specs.recipe import check_recipe, check_setting, lr_at, settable, with_settings
 from raydistill.specs.trial import Recipe
 
 RECIPE = Recipe(peak_lr=0.1, budget_tokens=640, batch_tokens=64, micro_batches=2, warmup_tokens=64)
@@ -29,7 +29,10 @@ def test_every_field_but_the_budget_can_be_set():
         ({"warmup_token": "1"}, "Did you mean 'warmup_tokens'"),
         ({"peak_lr": "nan"}, "^peak_lr=nan: it must be a number, above 0 and finite"),
         ({"weight_decay": "1"}, "^weight_decay=1: it must be a number, at least 0 and below 1"),
-        ({"schedule": "flat"}, "^schedule=flat: no schedule 'flat'. There are: cosine, wsd"),
+        (
+            {"schedule": "flat"},
+            "^schedule=flat: no schedule 'flat'. There are: cosine, inverse-sqrt, wsd",
+        ),
         ({"warmup_tokens": "few"}, "^warmup_tokens=few: 'few' is not a token count"),
         ({"budget_tokens": "1"}, "--budget"),
     ],
@@ -97,3 +100,14 @@ def test_a_setting_of_its_type_is_kept_as_a_recipe_holds_it():
     assert check_setting("lr", 1) == 1.0
     assert check_setting("optimizer", "adamw") == "adamw"
     assert check_setting("warmup_tokens", 512) == 512
+
+
+def test_the_inverse_root_falls_from_the_warm_up_on_whatever_the_length():
+    recipe = replace(RECIPE, schedule="inverse-sqrt", warmup_tokens=4 * RECIPE.batch_tokens)
+    steps = [1, 4, 16, 64]
+    rates = [lr_at(recipe, step * recipe.batch_tokens) / recipe.peak_lr for step in steps]
+    assert rates == pytest.approx([0.25, 1, 0.5, 0.25])
+    longer = replace(recipe, budget_tokens=2 * recipe.budget_tokens)
+    assert lr_at(longer, recipe.total_tokens) == lr_at(recipe, recipe.total_tokens)
+    unwarmed = replace(recipe, warmup_tokens=0)
+    assert lr_at(unwarmed, 4 * recipe.batch_tokens) == recipe.peak_lr / 2

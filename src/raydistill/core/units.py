@@ -65,21 +65,21 @@ def format_amount(value: float) -> str:
 
 
 def format_age(age: int | str) -> str:
-    """Tokens that a base has seen, or the name of a revision.
+    """Tokens that a base has seen, so that they can be read back, or the name of a revision.
 
-    >>> format_age(80 * B), format_age("step1000")
-    ('80B', 'step1000')
+    >>> format_age(80 * B), format_age(1_162_444_800), format_age("step1000")
+    ('80B', '1162444800', 'step1000')
     """
-    return format_tokens(age) if isinstance(age, int) else age
+    return exact_tokens(age) if isinstance(age, int) else age
 
 
-def format_flops(flops: int) -> str:
-    """FLOPs in two digits.
+def format_flops(flops: int, digits: int = 2) -> str:
+    """FLOPs in two digits, or as many as `digits`.
 
-    >>> format_flops(21_301_739_520_000_000_000)
-    '2.1e19'
+    >>> format_flops(21_301_739_520_000_000_000), format_flops(8_602_612_295_270_400, 3)
+    ('2.1e19', '8.60e15')
     """
-    mantissa, _, exponent = f"{flops:.1e}".partition("e")
+    mantissa, _, exponent = f"{flops:.{digits - 1}e}".partition("e")
     return f"{mantissa}e{int(exponent)}"
 
 

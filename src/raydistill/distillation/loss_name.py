@@ -15,6 +15,7 @@ from raydistill.core.parts import LOSS, own_folder, part_file
 from raydistill.distillation.loss_file import (
     FEATURE_TERMS,
     NONE,
+    SHARE,
     TEMPERATURE,
     WEIGHTS,
     LossFile,
@@ -47,6 +48,18 @@ def has_view(loss: str) -> bool:
         UsageError: if there is no such loss.
     """
     return loss_file(loss).has_view
+
+
+def share_read(loss: str) -> float:
+    """The share of a window's tokens whose logits a loss asks for; 0: all.
+
+    >>> share_read("masked-lm"), share_read("masked-lm+share=0.3"), share_read("lm")
+    (0.15, 0.3, 0.0)
+    """
+    file = loss_file(loss)
+    if SHARE not in file.of_view:
+        return 0.0
+    return loss_settings(loss)[1].get(SHARE, file.settings[SHARE].default)
 
 
 def warm_loss(loss: str) -> str:

@@ -19,10 +19,9 @@ FIELDS = tuple(f.name for f in dataclasses.fields(Recipe) if f.name != "budget_t
 
 _CHOICES = {
     "optimizer": ("lion", "adamw"),
-    "schedule": ("cosine", "wsd"),
+    "schedule": ("cosine", "inverse-sqrt", "wsd"),
     "precision": ("float32", "bfloat16"),
 }
-
 _RANGES = {  # from, below
     "peak_lr": (math.nextafter(0, 1), math.inf),
     "final_lr_ratio": (0.0, math.nextafter(1, 2)),
@@ -135,7 +134,7 @@ def lr_at(recipe: Recipe, tokens: int) -> float:
     """The learning rate of the step that ends at `tokens`: linear warm-up, then the schedule.
 
     To `final_lr_ratio` of the peak, "cosine" falls from the warm-up on, and "wsd"
-    (warm-up–stable–decay) linearly over the last fifth of the steps.
+    (warm-up–stable–decay) linearly over the last fifth of the steps; "inverse-sqrt" has no end.
 
     >>> recipe = Recipe(peak_lr=1.0, budget_tokens=100, batch_tokens=10, micro_batches=1,
     ...                 warmup_tokens=20)
@@ -144,6 +143,9 @@ def lr_at(recipe: Recipe, tokens: int) -> float:
     """
     if tokens < recipe.warmup_tokens:
         return recipe.peak_lr * tokens / recipe.warmup_tokens
+    if recipe.schedule == "inverse-sqrt":
+        first = max(recipe.warmup_tokens, recipe.batch_tokens)
+        return recipe.peak_lr * math.sqrt(first / max(first, tokens))
     wsd, floor = recipe.schedule == "wsd", recipe.final_lr_ratio
     start = max(decay_start(recipe), recipe.warmup_tokens) if wsd else recipe.warmup_tokens
     progress = min(max(tokens - start, 0) / max(recipe.total_tokens - start, 1), 1.0)
@@ -204,8 +206,7 @@ def _is_strong(recipe: Recipe) -> bool:
     taken = decay_at_peak(recipe)
     if taken > MOST_DECAY:
         return True
-    # at the peak throughout it is less than that
-    at_most = -recipe.total_steps * math.log1p(-taken)
+    at_most = -recipe.total_steps * math.log1p(-taken)  # if it were at the peak throughout
     return at_most > 1 and kept_by_decay(recipe) < LEAST_KEPT
 
 

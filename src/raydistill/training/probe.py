@@ -16,6 +16,7 @@ import torch
 
 from raydistill.data.batches import Batch
 from raydistill.data.masking import num_targets
+from raydistill.distillation.loss_name import share_read
 from raydistill.distillation.teachers import OnlineTeacher, Teacher, no_teacher
 from raydistill.evaluation.likelihood.continuations import TOKENS_PER_BATCH
 from raydistill.evaluation.likelihood.perplexity import window_nats
@@ -80,7 +81,8 @@ def _short(recipe: Recipe, devices: int) -> Recipe:
 def _step_flops(job: ProbeJob, variant: Variant, recipe: Recipe) -> int:
     gone = DropPlan(drops=tuple(LayerDrop(at_tokens=0, layer=n) for n in _leaving(job, variant)))
     one_step = replace(recipe, budget_tokens=recipe.batch_tokens)
-    return exact_flops(job.model, gone, one_step, variant.teachers)
+    share = share_read(variant.loss)
+    return exact_flops(job.model, gone, one_step, variant.teachers, share)
 
 
 def _leaving(job: ProbeJob, variant: Variant) -> Sequence[int]:

@@ -18,7 +18,7 @@ from raydistill.core.progress import UNKNOWN, StageProgress, report
 from raydistill.data.batches import open_tokens
 from raydistill.distillation.answer_cache import cached_teacher, windows_of
 from raydistill.distillation.answer_files import WrittenSpec
-from raydistill.distillation.loss_name import temperature_of
+from raydistill.distillation.loss_name import share_read, temperature_of
 from raydistill.distillation.teacher_placement import parse_excerpt
 from raydistill.distillation.teachers import (
     OnlineTeacher,
@@ -243,10 +243,11 @@ def _cost(spec: TrialSpec, model: ModelConfig, record: Record, store: Store, wor
     teachers: tuple[ModelConfig, ...] = ()
     if isinstance(spec.teacher, ExternalBase):  # a cached one is shared, see `teacher_s`
         teachers = (config_of(base_folder(spec.teacher.weights_sha256, store)),)
+    share = share_read(spec.train.loss)
     return Cost(
         tokens=recipe.total_tokens,
         flops_paper=paper_flops(model, spec.plan, recipe, teachers),
-        flops_exact=exact_flops(model, spec.plan, recipe, teachers),
+        flops_exact=exact_flops(model, spec.plan, recipe, teachers, share),
         train_s=record.train_s,
         evaluate_s=record.evaluate_s,
         teacher_s=record.teacher_s,

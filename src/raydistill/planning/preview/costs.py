@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from raydistill.core.errors import UsageError
-from raydistill.distillation.loss_name import temperature_of
+from raydistill.distillation.loss_name import share_read, temperature_of
 from raydistill.distillation.teacher_placement import layout_of, parse_excerpt
 from raydistill.planning.artifacts import Artifacts, ages_by_scale
 from raydistill.planning.cell import BaseKey
@@ -24,7 +24,7 @@ from raydistill.specs.flops import (
 )
 from raydistill.specs.results import CostEstimate
 from raydistill.specs.scale import Scale
-from raydistill.specs.trial import TEACHER_FREE, Age, DropPlan, NoTeacher, RandomBase, TrialSpec
+from raydistill.specs.trial import FROM_BASE, Age, DropPlan, NoTeacher, RandomBase, TrialSpec
 from raydistill.storage.store import Store
 from raydistill.training.throughput import ESTIMATE_FILE, Rate, Unmeasured, pace_name, rate_of
 
@@ -54,6 +54,7 @@ class Work:
     teacher_flops: int = 0  # of `flops_exact`, of a teacher that answers beside it
     teacher_bytes: int = 0  # of its weights
     precision: str = "float32"
+    is_base: bool = False  # as it is, which is measured anyway
 
     def seconds(self, rates: Rates) -> float:
         """Expected wall-clock seconds; 0 if it is done, infinite if they are not known."""
@@ -101,7 +102,8 @@ def trial_work(planned: PlannedTrial, store: Store) -> Work:
     cached = bool(cell.request.excerpt)
     teachers = () if cached or isinstance(teacher, NoTeacher) else (teacher.scale.model,)
     beside = "" if isinstance(cell.teacher_beside, NoTeacher) else cell.teacher_beside.scale.name
-    flops, own_flops = (exact_flops(model, plan, recipe, who) for who in (teachers, ()))
+    share = share_read(cell.request.loss)
+    flops, own_flops = (exact_flops(model, plan, recipe, who, share) for who in (teachers, ()))
     before, after = parameters(model), parameters(model, removed=plan.layers)
     return Work(
         scale=planned.scale.name,
@@ -118,6 +120,7 @@ def trial_work(planned: PlannedTrial, store: Store) -> Work:
         teacher_flops=flops - own_flops,
         teacher_bytes=sum(_FLOAT_BYTES * parameters(who) for who in teachers),
         precision=recipe.precision,
+        is_base=not recipe.total_tokens and not plan.drops and cell.request.start == FROM_BASE,
     )
 
 
@@ -174,11 +177,11 @@ def base_work(scale: Scale, artifacts: Artifacts, ages: Sequence[Age]) -> Work:
     size = _FLOAT_BYTES * parameters(scale.model)
     return Work(
         scale=scale.name,
-        loss=TEACHER_FREE,
+        loss=scale.objective,
         blocks=scale.model.num_layers,
         pass_flops=forward_flops_per_token(scale.model),
         tokens=recipe.total_tokens,
-        flops_exact=exact_flops(scale.model, plan, recipe),
+        flops_exact=exact_flops(scale.model, plan, recipe, mask_share=share_read(scale.objective)),
         flops_paper=paper_flops(scale.model, plan, recipe),
         devices=1,
         done=all((scale.name, age) in artifacts.bases for age in ages),

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from raydistill.core.text.lines import wrap
 from raydistill.core.units import format_flops, format_seconds, format_tokens
 from raydistill.evaluation.lm_harness.task_data import missing_task_data
+from raydistill.planning.artifacts import ages_by_scale
 from raydistill.planning.cell import (
     REFERENCE,
-    BaseRequest,
-    Cell,
     bases_of,
-    cell_name,
     format_value,
 )
 from raydistill.planning.lr_probe import FACTORS, probe_cells, with_probes
@@ -34,18 +32,28 @@ from raydistill.planning.preview.estimate import (
 from raydistill.planning.preview.forecast import forecast
 from raydistill.planning.preview.lengths import lengths_text
 from raydistill.planning.preview.repeats import text_notes
-from raydistill.planning.preview.sizes import blocks_texts, size_text
+from raydistill.planning.preview.sizes import (
+    ages_text,
+    blocks_texts,
+    pretraining_table,
+    sizes_text,
+)
 from raydistill.planning.preview.teachers import cached_sentence, teachers_text
-from raydistill.planning.preview.trial_table import UNKNOWN, Row, layer_map, trial_table
+from raydistill.planning.preview.trial_table import (
+    UNKNOWN,
+    Row,
+    layer_map,
+    shared_cells,
+    trial_table,
+)
 from raydistill.planning.resolve import PlannedTrial
 from raydistill.planning.search_settings import FUNNEL, TPE
 from raydistill.specs.evaluation import EvalSpec
-from raydistill.specs.locations import NONE, label
+from raydistill.specs.locations import label
 from raydistill.specs.recipe import decay_warning
 from raydistill.specs.scale import Scale
 from raydistill.specs.trial import FROM_BASE, RandomBase, Recipe, TrialRequest, TrialSpec
 
-MOST_SHARED = 5  # trials whose several names are listed
 MOST_ROWS = 40  # of the trials that Optuna may choose from
 
 
@@ -70,21 +78,24 @@ def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
     shown = MOST_ROWS if options.search == TPE else len(rows)
     heads = (*names, "tokens", "FLOPs", "time", "id")
     sentences = (
-        *_shared(trials),
+        *shared_cells(trials),
         *_probes(plan),
         *cost.sentences,
         *cached_sentence(answers_bytes(with_all), options.cache_gb),
     )
+    scales = {scale.name: scale for scale, _ in ages_by_scale(plan.cells)}
+    price = options.price_per_hour
+    by_shape = list(pretraining_table(bases, scales, cost.hours, price, width))
+    of_bases = bool(by_shape) and all(w.is_base for w in work)
     lines = [
-        *_headings(prepared, width),
+        *_headings(prepared, width, of_bases=of_bases),
         *(line for text in blocks_texts(trials) for line in _fact("blocks", text, width)),
         *(line for text in changes_text(plan.cells) for line in _fact("changes", text, width)),
         *(line for note in text_notes(prepared) for line in _fact("text", note, width)),
         *_decay(plan, width),
         "",
-        *trial_table(heads, rows, width, shown),
-        *([f"… and {len(rows) - shown} more trials to choose from"] if len(rows) > shown else []),
-        "",
+        *(() if of_bases else (*trial_table(heads, rows, width, shown), *_more(rows, shown), "")),
+        *([*by_shape, ""] if by_shape else ()),
         _counts(trials, work),
         *cost.table,
         *(line for sentence in sentences for line in wrap(sentence, width, "  ")),
@@ -92,11 +103,17 @@ def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def _more(rows: Sequence[Row], shown: int) -> list[str]:
+    more = len(rows) - shown
+    return [f"… and {more} more trials to choose from"] if more > 0 else []
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Cost:
     """What is left to do of a plan, as text."""
 
     time: Callable[[Work], str]  # of one trial
+    hours: Callable[[Work], Sequence[float]]  # of a device for a pretraining, from fast to slow
     sentences: tuple[str, ...]
     table: tuple[str, ...] = ()
 
@@ -110,12 +127,14 @@ def _cost(
         rates = rates_of(with_all.trials, with_all.store, probed=options.probe)
         return _Cost(
             time=lambda work: format_seconds(work.seconds(rates)),
+            hours=lambda work: (work.device_s(rates) / 3600,),
             sentences=tuple(forecast(bases, most, rates, options.price_per_hour, possible)),
         )
     estimator = estimator_of(with_all, options.assumed)
     todo = [work for work in (*bases, *most) if not work.done]
     return _Cost(
         time=estimator.trial_text,
+        hours=estimator.pretraining_hours,
         sentences=(
             *forecast(bases, most, possible=possible),
             *estimate_sentences(with_all, todo, options.assumed),
@@ -159,30 +178,25 @@ def _row(
     )
 
 
-def _headings(prepared: PreparedSweep, width: int) -> Iterator[str]:
+def _headings(prepared: PreparedSweep, width: int, *, of_bases: bool) -> Iterator[str]:
     plan = prepared.plan
     scales = [plan.scale, *(cell.scale for cell in plan.cells)]
     scale = scales[plan.scale.name not in {of_cell.name for of_cell in scales[1:]}]
-    model = scale.model
     bases = bases_of(plan.cells, teachers=True)
     # The longest healing stands for all: arms of a comparison have budgets of their own.
     request = max((cell.request for cell in plan.cells), key=_healing)
     recipe = scale.recipe(request)
-    ages = ", ".join(
-        ("" if base.scale.name == scale.name else f"{base.scale.name} ")
-        + _age(base, exists=base.key in prepared.artifacts.bases)
-        for base in bases
-    )
-    sizes = {base.scale.name: base.scale.model for base in bases} | {scale.name: model}
     facts = {
-        "scale": "; ".join(f"{name}: {size_text(size)}" for name, size in sizes.items())
+        "scale": sizes_text(scale, [base.scale for base in bases])
         + f"; corpus {scale.corpus}"
         + (f"; by the recipe of {scale.like!r}, a test" if scale.like else "")
         + (f"; {plan.options.scale_from}" if plan.options.scale_from else ""),
         "clocks": _clocks(scale),
-        "ages": ages,
+        "ages": ages_text(scale, bases, prepared.artifacts.bases),
         "teachers": teachers_text(plan.cells),
-        "training": f"warm-up {format_tokens(recipe.warmup_tokens)}, "
+        "training": _pretraining(scale)
+        if of_bases
+        else f"warm-up {format_tokens(recipe.warmup_tokens)}, "
         f"warm phase {format_tokens(recipe.warm_phase_tokens)}, budget {_budget(request, recipe)}, "
         f"{recipe.total_steps} steps of {format_tokens(recipe.batch_tokens)} tokens, "
         f"peak rate {_peak(plan, recipe)}"
@@ -195,6 +209,15 @@ def _headings(prepared: PreparedSweep, width: int) -> Iterator[str]:
     yield from wrap(f"{plan.sweep.name}: {plan.sweep.question}", width)
     for name, fact in facts.items():
         yield from _fact(name, fact, width) if fact else ()
+
+
+def _pretraining(scale: Scale) -> str:
+    recipe = scale.pretrain
+    return (
+        f"of bases, by {scale.objective} and {recipe.optimizer}: {recipe.total_steps:,} steps of "
+        f"{format_tokens(recipe.batch_tokens)} tokens, warm-up "
+        f"{format_tokens(recipe.warmup_tokens)}, {recipe.schedule}, peak rate {recipe.peak_lr:g}"
+    )
 
 
 def _decay(plan: SweepPlan, width: int) -> list[str]:
@@ -211,15 +234,6 @@ def _fact(name: str, fact: str, width: int) -> list[str]:
 def _peak(plan: SweepPlan, recipe: Recipe) -> str:
     rates = {cell.request.peak_lr for cell in plan.cells if cell.request.budget}
     return f"{recipe.peak_lr:g}" if len(rates) < 2 else "by trial"
-
-
-def _age(base: BaseRequest, *, exists: bool) -> str:
-    age = base.age
-    if not isinstance(age, str):
-        age = f"{format_tokens(age)} → {format_tokens(base.scale.age_tokens(age))}"
-    if exists:
-        return age
-    return f"{age} (to be read)" if base.scale.brought else f"{age} (to be pretrained)"
 
 
 def _budget(request: TrialRequest, recipe: Recipe) -> str:
@@ -263,27 +277,6 @@ def _counts(trials: Sequence[PlannedTrial], work: Sequence[Work]) -> str:
     num_cells = sum(len(trial.cells) for trial in trials)
     done = sum(training.done for training in work)
     return f"Cells {num_cells} · distinct trials {len(trials)} · done {done}."
-
-
-def _shared(trials: Sequence[PlannedTrial]) -> Iterator[str]:
-    """The cells that are one trial, by name."""
-    groups = []
-    for planned in trials:
-        names = dict.fromkeys(map(_name, planned.cells))
-        groups += [" = ".join(names)] if len(names) > 1 else []
-    if groups:
-        more = f"; and {len(groups) - MOST_SHARED} more" if len(groups) > MOST_SHARED else ""
-        yield f"Cells that are one trial: {'; '.join(groups[:MOST_SHARED])}{more}."
-
-
-def _name(cell: Cell) -> str:
-    """The name of a cell; of one from which nothing leaves, whatever the removal would be."""
-    hidden = _REMOVAL if cell.request.location == NONE else ()
-    values = {axis: value for axis, value in cell.values.items() if axis not in hidden}
-    return cell_name(cell.request.location, values)
-
-
-_REMOVAL = ("count", "gap", "order")
 
 
 def _probes(plan: SweepPlan) -> Iterator[str]:

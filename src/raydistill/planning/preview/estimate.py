@@ -40,6 +40,8 @@ class Estimator:
 
     def runs_of(self, work: Work) -> tuple[Run, ...]:
         """What a trial does: it trains, its teacher answers, and it is measured."""
+        if work.is_base:
+            return ()
         scale = self.scales[work.scale]
         tokens = self.score_tokens[scale.name] + self.curve_tokens[scale.name]
         measuring = tokens * work.pass_flops
@@ -54,6 +56,12 @@ class Estimator:
         """The wall-clock time of a trial, from the fast end to the slow."""
         ends = [format_seconds(s / work.devices) for s in self.device_s(self.runs_of(work))]
         return "–".join(dict.fromkeys(ends))
+
+    def pretraining_hours(self, work: Work) -> tuple[float, float]:
+        """The hours of one device for a pretraining, at the fast end and at the slow."""
+        run = Run(part="bases", flops=work.flops_exact, precision=work.precision)
+        fast_s, slow_s = self.device_s([run])
+        return fast_s / 3600, slow_s / 3600
 
     def device_s(self, runs: Sequence[Run]) -> tuple[float, float]:
         """Seconds times devices, at the fast end and at the slow.
@@ -109,9 +117,14 @@ def estimate_table(
             continue
         hours = [seconds / 3600 for seconds in estimator.device_s(members)]
         count = "" if part == "all" else str(len(members))
-        row = part, count, format_flops(sum(run.flops for run in members)), _range(hours)
-        money = [] if price == "unknown" else [_range([h * price for h in hours])]
+        row = part, count, format_flops(sum(run.flops for run in members)), format_range(hours)
+        money = [] if price == "unknown" else [format_range([h * price for h in hours])]
         rows.append((*row, *money))
+    yield from aligned(rows)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table: its first column begins at the left, the others end at the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *others in rows:
         cells = (text.rjust(width) for text, width in zip(others, widths[1:], strict=True))
@@ -165,11 +178,11 @@ def _score_tokens(scale: Scale, corpus: CorpusInfo | None, store: Store) -> dict
     }
 
 
-def _range(ends: Sequence[float]) -> str:
-    """Two digits each, or whole numbers.
+def format_range(ends: Sequence[float]) -> str:
+    """Two digits each, or whole numbers; `?` where nobody knows.
 
-    >>> _range((0.01234, 3.14)), _range((98.7, 12345.6)), _range((5.001, 5.002))
+    >>> format_range((0.01234, 3.14)), format_range((98.7, 12345.6)), format_range((5.001, 5.002))
     ('0.012 to 3.1', '99 to 12,346', '5')
     """
     texts = (f"{end:,.0f}" if end >= 10 else f"{end:.2g}" for end in ends)
-    return " to ".join(dict.fromkeys(texts))
+    return " to ".join(dict.fromkeys(texts)).replace("inf", "?")

@@ -14,6 +14,8 @@ from raydistill.core.units import (
 from raydistill.planning.preview.costs import Rates, Work
 from raydistill.training.throughput import Rate, Unmeasured
 
+MOST_NAMED = 3  # scales of which nothing is known
+
 
 def forecast(
     bases: Sequence[Work],
@@ -38,8 +40,13 @@ def forecast(
     if not work:
         return
     if rates is not None:
-        for scale in dict.fromkeys(training.scale for training in work):
-            yield _grounds(scale if len(rates) > 1 else "", rates[scale])
+        names = dict.fromkeys(training.scale for training in work)
+        unknown = [name for name in names if rates[name] == Unmeasured()]
+        for scale in names:
+            if scale not in unknown:
+                yield _grounds(scale if len(rates) > 1 else "", rates[scale])
+        if unknown:
+            yield _unmeasured(unknown if len(rates) > 1 else [])
         yield from _memory(largest, rates)
     yield _disk(largest, len(work))
     if rates is not None and price_per_hour != "unknown":
@@ -72,10 +79,15 @@ def _grounds(scale: str, rate: Rate | Unmeasured) -> str:
         speeds = sorted(pace.tokens_per_s for pace in rate.paces)
         ends = " to ".join(dict.fromkeys(f"{speed:,.0f}" for speed in (speeds[0], speeds[-1])))
         return f"Times{of_scale} from {rate.grounds}: {ends} tokens/s on each {rate.device}."
-    if rate.reason:
-        return f"A probe{of_scale} cannot tell how long that takes (?): {rate.reason}."
+    return f"A probe{of_scale} cannot tell how long that takes (?): {rate.reason}."
+
+
+def _unmeasured(scales: Sequence[str]) -> str:
+    """That nothing tells the seconds of these scales; of the one there is, without names."""
+    named = ", ".join(scales[:MOST_NAMED])
+    more = f" and {len(scales) - MOST_NAMED} more" if len(scales) > MOST_NAMED else ""
     return (
-        f"No finished trial{of_scale or ' of this model'} tells how long that takes (?); "
+        f"No finished trial of {named or 'this model'}{more} tells how long that takes (?); "
         "--probe measures it."
     )
 

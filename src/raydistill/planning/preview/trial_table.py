@@ -4,11 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from raydistill.core.text.lines import NO_BREAK, wrap
+from raydistill.planning.cell import Cell, cell_name
+from raydistill.planning.resolve import PlannedTrial
 from raydistill.pruning.ranking_result import layers_text
+from raydistill.specs.locations import NONE
 
 KEPT, REMOVED, UNKNOWN = "■", "□", "·"
 BEGINNING, NO_ID = 8, "later"  # characters of an id, and what stands for none, where it is narrow
 
+MOST_SHARED = 5  # trials whose several names are listed
 _BESIDE = 2  # columns between layers and location
 
 
@@ -162,3 +166,24 @@ def _stacked(heads: Sequence[str], rows: Sequence[Row], width: int) -> Iterator[
         values = [f"{head} {value}" for head, value in zip(heads, row.values, strict=True)]
         words = (text.replace(" ", NO_BREAK) for text in values)
         yield from wrap(" · ".join((row.location, *words)), width, "  ")
+
+
+def shared_cells(trials: Sequence[PlannedTrial]) -> Iterator[str]:
+    """The cells that are one trial, by name."""
+    groups = []
+    for planned in trials:
+        names = dict.fromkeys(map(_name, planned.cells))
+        groups += [" = ".join(names)] if len(names) > 1 else []
+    if groups:
+        more = f"; and {len(groups) - MOST_SHARED} more" if len(groups) > MOST_SHARED else ""
+        yield f"Cells that are one trial: {'; '.join(groups[:MOST_SHARED])}{more}."
+
+
+def _name(cell: Cell) -> str:
+    """The name of a cell; of one from which nothing leaves, whatever the removal would be."""
+    hidden = _REMOVAL if cell.request.location == NONE else ()
+    values = {axis: value for axis, value in cell.values.items() if axis not in hidden}
+    return cell_name(cell.request.location, values)
+
+
+_REMOVAL = ("count", "gap", "order")
