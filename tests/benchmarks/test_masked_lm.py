@@ -22,7 +22,9 @@ def test_both_heads_have_the_same_loss_and_gradient():
     for loss in losses.values():
         loss.backward()
     assert losses[HIDDEN].item() == pytest.approx(losses[ALL].item(), rel=1e-6)
-    for one, other in zip(steps[HIDDEN].model.parameters(), steps[ALL].model.parameters(), strict=True):
+    for one, other in zip(
+        steps[HIDDEN].model.parameters(), steps[ALL].model.parameters(), strict=True
+    ):
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-7)
 
 

@@ -95,15 +95,16 @@ def test_the_papers_models_have_the_parameters_that_its_flops_imply(dim, num_lay
     assert sum(p.numel() for p in model.parameters()) == parameters
 
 
+def config_of(family):
+    shape = {"num_layers": 2, "dim": 16, "num_heads": 2, "vocab_size": 37, "context": 12}
+    if family == "palm":
+        return ModelConfig(family=family, **shape)
+    return FactorisedConfig(family=family, embedding=8, feed_forward=24, **shape)
+
+
 @pytest.mark.parametrize("family", set(part_names(MODEL_FAMILY)) - {"hub"})
 def test_a_family_of_ours_sees_the_future_where_its_file_says_so(family):  # stock: test_hub.py
-    shape = {"num_layers": 2, "dim": 16, "num_heads": 2, "vocab_size": 37, "context": 12}
-    config = (
-        ModelConfig(family=family, **shape)
-        if family == "palm"
-        else FactorisedConfig(family=family, embedding=8, feed_forward=24, **shape)
-    )
-    model = shaken(config, 0)
+    model = shaken(config_of(family), 0)
     embedded = []
 
     def keep(_module, _inputs, output):
@@ -115,6 +116,29 @@ def test_a_family_of_ours_sees_the_future_where_its_file_says_so(family):  # sto
     past_T, future_T = embedded[0].grad[0].abs().sum(-1).split([5, 5])
     assert past_T.min() > 0
     assert future_T.max() == 0 if is_causal(family) else future_T.min() > 0
+
+
+@pytest.mark.parametrize("family", [name for name in part_names(MODEL_FAMILY) if name != "hub"])
+def test_logits_at_some_positions_are_those_of_all_and_none_else_gets_a_gradient(family):
+    model, tokens_BT = shaken(config_of(family), 0), torch.arange(20).view(2, 10)
+    at_BM = torch.tensor([[0, 9, 4], [3, 1, 1]])
+    hidden, head = [], model.head
+
+    def watched(hidden_D):
+        hidden_D.retain_grad()
+        hidden.append(hidden_D)
+        return head(hidden_D)
+
+    every_BTV = model(tokens_BT)
+    model.head = watched
+    chosen_BMV = model(tokens_BT, at_BM)
+    expected = every_BTV.gather(1, at_BM[..., None].expand(-1, -1, every_BTV.shape[-1]))
+    torch.testing.assert_close(chosen_BMV, expected)
+    chosen_BMV[:, 1:].square().sum().backward()
+    read_BMD = hidden[0]
+    assert read_BMD.shape == (2, 3, 16)
+    assert read_BMD.grad[:, 0].abs().max() == 0
+    assert read_BMD.grad[:, 1:].abs().amax(-1).min() > 0
 
 
 def test_equal_seeds_give_equal_weights_and_leave_the_global_random_state_alone():

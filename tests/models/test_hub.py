@@ -58,6 +58,17 @@ def stock_without(name, layers):
     return short
 
 
+def test_logits_at_some_positions_are_those_of_all(family):
+    """Whatever stands behind the head, as Gemma 2's cap."""
+    _, _, decoder = family
+    tokens_BT = tokens()
+    at_BM = torch.tensor([[0, 5, 23], [7, 7, 1]])
+    with torch.no_grad():
+        every_BTV, chosen_BMV = decoder(tokens_BT), decoder(tokens_BT, at_BM)
+    expected = every_BTV.gather(1, at_BM[..., None].expand(-1, -1, every_BTV.shape[-1]))
+    torch.testing.assert_close(chosen_BMV, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_a_list_that_only_has_as_many_entries_as_layers_is_not_cut(tmp_path):
     eos = list(range(LAYERS))
     folder = save_model(tmp_path / "mine", "qwen2", eos_token_id=eos)
