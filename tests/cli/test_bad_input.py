@@ -12,6 +12,7 @@ from raydistill.planning.sweep import Sweep, _warn_once
 from raydistill.specs.scale import Scale, load_scale
 from support import sweeping
 
+MASKED = "--scale smoke_reduced+mask=0.15"
 PLANNING = [
     # flags, part of the error
     ("--location midle", "no location 'midle'. Did you mean 'middle'?"),
@@ -113,6 +114,13 @@ PLANNING = [
     ("--corpus a.txt=1,a.txt=1", "names a text twice"),
     ("--model ~nobody-of-this-name/x", "nobody here has that home"),
     ("--corpus ~nobody-of-this-name/x", "nobody here has that home"),
+    (f"{MASKED} --tasks continuation", "tasks ask what follows a text, which a model of family"),
+    (f"{MASKED} --loss lm", "family encoder sees the next tokens, which it would tell"),
+    (f"{MASKED} --loss kd --teacher smoke_reduced@80B", "it learns by masked-lm"),
+    (f"{MASKED} --reference smoke_reduced", "that learned the next tokens tells no masked ones"),
+    (f"{MASKED} --location block-influence", "scores read text as it is, and models of family"),
+    ("--reference smoke_reduced+mask=0.15", "tasks ask what follows a text, which a model of fam"),
+    ("--loss kd --teacher smoke_reduced+mask=0.15@80B", "a student is to tell: name a causal one"),
 ]
 
 NAMES = ["", "-sweep", "../up", "a/b", "a b", "Sweep", "a" * 65, "ä"]

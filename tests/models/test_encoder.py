@@ -134,6 +134,13 @@ def test_weights_come_back_with_their_shape_and_without_a_layer(config, tmp_path
     assert left == parameters(config, removed=[1])
 
 
+def test_what_sees_all_generates_nothing_and_its_twin_does():
+    tokens_BT = torch.arange(3)[None]
+    with pytest.raises(UsageError, match="a model of family encoder generates no text"):
+        build(TINY, seed=0).generate(tokens_BT, 2, lambda _: False)
+    assert len(build(TWIN, seed=0).generate(tokens_BT, 2, lambda _: False)[0]) == 2
+
+
 def test_a_shape_without_its_widths_is_refused():
     shape = {"num_layers": 1, "dim": 16, "num_heads": 2, "vocab_size": 9, "context": 4}
     with pytest.raises(UsageError, match="family 'encoder' needs a FactorisedConfig"):

@@ -8,12 +8,13 @@ from raydistill.core.errors import UsageError
 from raydistill.core.units import B
 from raydistill.distillation.loss_name import had_teacher, warm_loss
 from raydistill.distillation.teacher_shape import check_shape
-from raydistill.planning.artifacts import layer_requests
+from raydistill.planning.artifacts import UNTOKENISED, layer_requests, pretraining
 from raydistill.planning.cell import Cell, settle
 from raydistill.planning.search.selection import control_cell
 from raydistill.reports.results.cells import is_taught
 from raydistill.specs.locations import NONE
 from raydistill.specs.scale import load_scale
+from raydistill.specs.shape.families import check_measured
 
 MASKED = load_scale("smoke_reduced+mask=0.3")
 CAUSAL = load_scale("smoke_reduced")
@@ -54,6 +55,25 @@ def test_the_next_tokens_are_no_targets_of_what_sees_them(loss):
 def test_it_teaches_no_causal_student():
     with pytest.raises(UsageError, match="sees the next tokens, which a student is to tell"):
         check_shape("kd", CAUSAL.model, MASKED.model, MASKED.name)
+
+
+def test_what_a_model_cannot_be_measured_by_is_refused():
+    tasks = dataclasses.replace(MASKED.evaluation, tasks=("last-word",))
+    with pytest.raises(UsageError, match="sees: leave out last-word"):
+        check_measured(MASKED.model, tasks, MASKED.objective)
+    nothing = dataclasses.replace(MASKED.evaluation, mask_share=0.0)
+    with pytest.raises(UsageError, match="next tokens, which a model of family encoder sees"):
+        check_measured(MASKED.model, nothing, MASKED.objective)
+    with pytest.raises(UsageError, match="that learned the next tokens tells no masked ones"):
+        check_measured(CAUSAL.model, MASKED.evaluation, CAUSAL.objective)
+    check_measured(CAUSAL.model, MASKED.evaluation, MASKED.objective)
+    assert MASKED.evaluation.mask_share == 0.3
+
+
+def test_a_scale_whose_model_sees_what_it_learns_pretrains_nothing():
+    wrong = dataclasses.replace(MASKED, objective="lm")
+    with pytest.raises(UsageError, match="it learns by masked-lm"):
+        pretraining(wrong, UNTOKENISED)
 
 
 def test_no_score_ranks_its_layers():

@@ -39,6 +39,7 @@ from raydistill.specs.evaluation import EvalSpec
 from raydistill.specs.locations import NONE
 from raydistill.specs.model import Model
 from raydistill.specs.results import ELSEWHERE, Cost, MadeBy, Trained
+from raydistill.specs.shape.families import check_measured
 from raydistill.specs.trial import (
     FROM_BASE,
     OWN,
@@ -60,7 +61,8 @@ def add_student(store: Store, flags: argparse.Namespace) -> int:
     """Measure the student in a folder on the text and tasks of a cell; add it to the cell's sweep.
 
     Raises:
-        UsageError: if there is no such trial, or the name is not allowed.
+        UsageError: if there is no such trial, the name is not allowed, or the cell's scores are of
+            masked tokens.
         DataError: if the folder holds no such student, or its tokenizer is another.
     """
     folder = resolve_path(flags.folder)
@@ -72,6 +74,7 @@ def add_student(store: Store, flags: argparse.Namespace) -> int:
     check_tokenizer(folder, model.config.vocab_size)
     text = _text(like, folder, model, store, any_tokenizer=flags.reference)
     evaluation = like.cell.scale.evaluation
+    check_measured(model.config, evaluation, TEACHER_FREE)
     if flags.reference:
         evaluation = as_read_by(evaluation, folder)
     sha256 = _sha256_of(model, store)

@@ -11,7 +11,13 @@ from raydistill.export.inference_speed import measure_speeds
 from raydistill.export.lineage import FILE, Lineage, Speeds
 from raydistill.export.model_card import model_card
 from raydistill.export.source import ExportSource, find_source
-from raydistill.export.student_folder import dtype_of, fill_student, in_float32, stock_of
+from raydistill.export.student_folder import (
+    check_exportable,
+    dtype_of,
+    fill_student,
+    in_float32,
+    stock_of,
+)
 from raydistill.models.distributed import World
 from raydistill.models.families.hub import HubDecoder
 from raydistill.models.huggingface.saving import model_folder
@@ -28,7 +34,8 @@ def export_student(store: Store, flags: argparse.Namespace) -> int:
     """Write a trial's student, or a base, into a folder.
 
     Raises:
-        UsageError: if there is no such trial or base, or the folder may not be written.
+        UsageError: if there is no such trial or base, the folder may not be written, or
+            transformers has no class for it.
         DataError: if its weights are damaged or missing, or the checkpoint that it came from.
     """
     if flags.dtype not in DTYPES:
@@ -40,6 +47,7 @@ def export_student(store: Store, flags: argparse.Namespace) -> int:
     )
     with written as draft:
         student = load_verified(source.weights, source.lineage.weights_sha256)
+        check_exportable(student.model)
         if flags.dtype == "float32":
             in_float32(student)
         dtype = str(dtype_of(student)).removeprefix("torch.")

@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from raydistill.core.errors import DataError
+from raydistill.core.errors import DataError, UsageError
 from raydistill.core.progress import growing
 from raydistill.data.tokenizer import end_of_text, end_of_text_id, load_tokenizer, tokenizer_file
 from raydistill.models.decoder import Decoder
 from raydistill.models.families.hub import HubDecoder, be_quiet, original_settings
+from raydistill.models.families.palm import Palm
 from raydistill.models.huggingface.checkpoint import DEFAULT_REVISION, read_checkpoint
 from raydistill.models.huggingface.loading import check_tensors, load_pretrained
 from raydistill.models.huggingface.saving import (
@@ -26,6 +27,19 @@ from raydistill.models.huggingface.saving import (
     written_dtype,
 )
 from raydistill.models.student import Student
+
+
+def check_exportable(model: Decoder) -> None:
+    """Refuse a model that transformers has no class for.
+
+    Raises:
+        UsageError: if its family is neither the hub's nor `palm`.
+    """
+    if not isinstance(model, HubDecoder | Palm):
+        raise UsageError(
+            f"transformers has no class for models of family {model.config.family}: those of "
+            "family palm and of the hub are exported"
+        )
 
 
 def stock_of(student: Student, tokenizer: Path) -> nn.Module:

@@ -8,10 +8,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from raydistill.core.errors import UsageError
 from raydistill.core.parts import MODEL_FAMILY, load_part
 from raydistill.models.huggingface.surgery.layer_fields import CannotLeaveError
 from raydistill.models.huggingface.surgery.live_model import passing
 from raydistill.specs.model import ModelConfig
+from raydistill.specs.shape.families import is_causal
 
 WatchBlock = Callable[[int, Tensor, Tensor], None]
 
@@ -94,7 +96,12 @@ class Decoder(nn.Module, ABC):
 
         Returns:
             The new tokens of each row.
+
+        Raises:
+            UsageError: if positions see those after them, so that none was left to tell.
         """
+        if not is_causal(self.config.family):
+            raise UsageError(f"a model of family {self.config.family} generates no text")
         new: list[list[int]] = [[] for _ in tokens_BT]
         open_rows = list(range(len(new)))
         with self.evaluating():

@@ -13,6 +13,7 @@ from raydistill.core.units import format_age
 from raydistill.data.corpus.preparation import find_corpus
 from raydistill.data.corpus.request import corpus_request
 from raydistill.data.tokenizer import end_of_text, load_tokenizer, tokenizer_file
+from raydistill.distillation.teacher_shape import check_targets
 from raydistill.models.huggingface.checkpoint import ReadBase, read_checkpoint, stored_base_path
 from raydistill.planning.cell import BaseKey, BaseRequest, Cell, bases_of, compares_teachers
 from raydistill.pruning.layer_choice import (
@@ -25,7 +26,8 @@ from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.locations import is_data_driven
 from raydistill.specs.part_identity import SHIPPED
 from raydistill.specs.scale import Scale, load_scale
-from raydistill.specs.shape.families import is_causal
+from raydistill.specs.shape.families import check_measured, is_causal
+from raydistill.specs.shape.settings import USUAL_SHARE, masked_objective
 from raydistill.specs.trial import (
     Age,
     DropPlan,
@@ -257,7 +259,13 @@ def _external_bases(scale: Scale, sha256s: Mapping[Age, str]) -> dict[Age, Exter
 
 
 def pretraining(scale: Scale, corpus: CorpusId) -> TrialSpec:
-    """The one run whose checkpoints are a scale's bases; `pretraining/<trial_id>/` holds it."""
+    """The one run whose checkpoints are a scale's bases; `pretraining/<trial_id>/` holds it.
+
+    Raises:
+        UsageError: if the model sees what it would be taught, or measured by.
+    """
+    check_targets(scale.objective, scale.model, masked_objective(USUAL_SHARE))
+    check_measured(scale.model, scale.evaluation, scale.objective)
     train = TrainSpec(
         recipe=scale.pretrain,
         loss=scale.objective,

@@ -18,6 +18,7 @@ from raydistill.specs.drop_plan import plan_drops
 from raydistill.specs.locations import LOCATIONS, Layers, is_data_driven, is_list, pick
 from raydistill.specs.model import Model
 from raydistill.specs.scale import Scale
+from raydistill.specs.shape.families import check_measured
 from raydistill.specs.trial import (
     CUT,
     FROM_BASE,
@@ -97,11 +98,13 @@ def distinct(cells: Sequence[Cell], artifacts: Artifacts) -> tuple[PlannedTrial,
     """The trials behind the cells, each once, in the order of their first cell.
 
     Raises:
-        UsageError: if the model or the schedule of a cell does not allow its request.
+        UsageError: if the model or the schedule of a cell does not allow what it asks for.
         CannotLeaveError: if no config of the model's type can say that its layers left.
     """
     trials: dict[str | Unscored, tuple[TrialSpec | Unscored, list[Cell]]] = {}
     _check_leaving(cells)
+    for scale in {id(cell.scale): cell.scale for cell in cells}.values():
+        check_measured(scale.model, scale.evaluation, scale.objective)
     for cell in cells:
         trial = resolve(cell, artifacts)
         key = trial.trial_id if isinstance(trial, TrialSpec) else trial

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from raydistill.core.errors import UsageError
 from raydistill.core.parts import MODEL_FAMILY, own_folder, part_file
+from raydistill.specs.evaluation import EvalSpec
+from raydistill.specs.model import ModelConfig
+from raydistill.specs.trial import TEACHER_FREE
 
 
 def is_causal(family: str) -> bool:
@@ -19,6 +22,33 @@ def is_causal(family: str) -> bool:
             True nor False.
     """
     return _is_causal(family, own_folder())
+
+
+def check_measured(model: ModelConfig, evaluation: EvalSpec, objective: str) -> None:
+    """Refuse scores that a model cannot have.
+
+    Args:
+        model: its shape.
+        evaluation: what it would be measured by.
+        objective: the loss that it was pretrained by.
+
+    Raises:
+        UsageError: if it sees the tokens that it would be asked for, or learned to tell no masked
+            ones.
+    """
+    if is_causal(model.family):
+        if evaluation.mask_share and objective == TEACHER_FREE:
+            raise UsageError(
+                f"masked perplexity: a model of family {model.family} that learned the next tokens "
+                "tells no masked ones"
+            )
+        return
+    what = f"a model of family {model.family} sees"
+    if evaluation.tasks:
+        names = ", ".join(evaluation.tasks)
+        raise UsageError(f"tasks ask what follows a text, which {what}: leave out {names}")
+    if not evaluation.mask_share:
+        raise UsageError(f"perplexity is of the next tokens, which {what}: give its mask_share")
 
 
 @functools.cache  # a process goes on using the code that it has loaded
