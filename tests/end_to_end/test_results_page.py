@@ -14,6 +14,7 @@ from raydistill.api import results
 from raydistill.driver.tracking_snapshot import for_tracker
 from raydistill.planning.history.state import read_state
 from raydistill.planning.history.sweep_record import all_records
+from raydistill.reports.formats.all_formats import texts
 from raydistill.reports.formats.csv import to_csv
 from raydistill.reports.sources.from_store import from_store
 from raydistill.reports.sweep_report import report_content
@@ -24,6 +25,7 @@ from raydistill.tracking.sync import sync_sweep
 from support import old_storage
 from support.reported import LATE as LATE_BASE
 from support.reported import scored, sweep
+from support.shape_sweep import SCALES, shape_bases, shape_report
 from support.swept import gapped
 from support.tracked_runs import deliver, runs_of
 from support.tracked_samples import LATE, cell, fourteen_cells, measured, partial, sweep_of
@@ -107,6 +109,12 @@ def test_every_column_of_the_csv_is_documented(storage):
     reports = [*from_store(Store(storage), ()), sweep([cut]), gapped()]
     header = next(csv.reader(io.StringIO(to_csv([report_content(each) for each in reports]))))
     assert patterns(header, ":") | {"limit"} == documented("column", "CSV")
+
+
+def test_every_column_of_the_csv_of_shapes_is_documented():
+    shapes = report_content(shape_report(shape_bases(names=SCALES[:1])))
+    header = next(csv.reader(io.StringIO(texts([shapes])["reduced-scale.csv"])))
+    assert set(header) == set().union(*(names_in(line[0]) for line in tables()["of a point"]))
 
 
 def in_mlflow(storage, tmp_path, migrated):

@@ -7,9 +7,10 @@ import pytest
 
 from raydistill.laws.fitting import fit
 from raydistill.laws.points import Points
+from raydistill.laws.published import REDUCED_SCALE
 
-# Compute-optimal points (FLOPs, loss) read off figure 1 of Honey, "Emergent abilities in
-# reduced-scale generative language models" (2305.17266), about ±1 %
+# Compute-optimal points (FLOPs, loss) read off figure 1 of "Honey, I Shrunk the Language: Language
+# Model Behavior at Reduced Scale" (2305.17266), about ±1 %
 FRONT = np.loadtxt(
     io.StringIO(
         """
@@ -36,6 +37,7 @@ def test_the_break_of_the_front_is_a_jump_and_no_knot(laws):
     assert bic["power"] - bic["jump"] == pytest.approx(26.4, abs=0.05)
     assert bic["knots"] - bic["power"] == pytest.approx(2.5, abs=0.05)
     assert bic["power"] - bic["knots+count=2"] == pytest.approx(27.7, abs=0.1)
+    assert min(bic["power"], bic["knots"]) - bic["jump"] > 20
     assert laws["power"].parameters["exponent"].value == pytest.approx(-0.160, abs=5e-4)
     assert laws["knots"].parameters["knot_1"].value == pytest.approx(2.3e16, rel=0.03)
 
@@ -44,18 +46,25 @@ def test_the_jump_has_the_papers_exponents_and_its_break(laws):
     law = laws["jump"].parameters
     assert law["exponent_below"].value == pytest.approx(-0.0876, abs=5e-5)
     assert law["exponent_above"].value == pytest.approx(-0.1381, abs=5e-5)
-    assert law["exponent_below"].low < -0.093 < law["exponent_below"].high
-    assert law["exponent_above"].low < -0.141 < law["exponent_above"].high
+    below, above = REDUCED_SCALE.exponent_below, REDUCED_SCALE.exponent_above
+    assert law["exponent_below"].value == pytest.approx(below, abs=0.008)
+    assert law["exponent_above"].value == pytest.approx(above, abs=0.006)
+    assert law["exponent_below"].low < below < law["exponent_below"].high
+    assert law["exponent_above"].low < above < law["exponent_above"].high
+    assert law["break"].low < REDUCED_SCALE.break_flops < law["break"].high
     assert law["break"].low == pytest.approx(2.0e15)
     assert law["break"].high == pytest.approx(2.95e15)
 
 
 @pytest.mark.parametrize(
     ("below", "factor", "exponent", "r_squared"),
-    [(True, 79.2, -0.093, 0.68), (False, 382, -0.141, 0.99)],
+    [
+        (True, REDUCED_SCALE.factor_below, REDUCED_SCALE.exponent_below, 0.68),
+        (False, REDUCED_SCALE.factor_above, REDUCED_SCALE.exponent_above, 0.99),
+    ],
 )
 def test_the_papers_lines_have_the_r_squared_that_it_prints(below, factor, exponent, r_squared):
-    flops, loss = FRONT[(FRONT[:, 0] < 2.2e15) == below].T
+    flops, loss = FRONT[(FRONT[:, 0] < REDUCED_SCALE.break_flops) == below].T
     error = np.log(loss) - np.log(factor * flops**exponent)
     share = 1 - (error**2).sum() / ((np.log(loss) - np.log(loss).mean()) ** 2).sum()
     assert share == pytest.approx(r_squared, abs=0.01)

@@ -33,6 +33,7 @@ from raydistill.reports.figures.pareto import front_lines, save_pareto
 from raydistill.reports.formats import all_formats as formats
 from raydistill.reports.formats.markdown import to_markdown
 from raydistill.reports.formats.terminal import print_section, print_table
+from raydistill.reports.reduced_scale.findings import fits as fits_of_fronts
 from raydistill.reports.sources.from_state import report_of
 from raydistill.reports.sweep_report import report_content
 from raydistill.specs.results import TrialFailure
@@ -217,7 +218,7 @@ def write_report(state: SweepState, store: Store, console: PipeSafeConsole) -> d
     print_table(report.table, console)
     for section in report.findings:
         print_section(section, console)
-    for law in fits(report.capacity_gap):
+    for law in (*fits(report.capacity_gap), *fits_of_fronts(report.reduced_scale)):
         save_fit(store, law)
     folder = store.path("sweeps", state.asked.name, state.asked.scale)
     files = {"table.md": to_markdown(report.table), "table.json": to_json(report.table)}

@@ -50,3 +50,31 @@ TEACHER_GAP = TeacherGap(
     A=2243.0, B=24181.0, alpha=0.321, beta=0.637, gamma=0.764,
 )  # fmt: skip
 TEACHER_GAP_SOURCE = "Busbridge et al., 2025, arXiv:2502.08606; the constants are unconfirmed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BrokenFront:
+    """Loss over FLOPs of compute-optimal masked LMs, as two printed lines, L = factor·C^exponent.
+
+    `break_flops` is where the paper says that the first one ends. Padding counts in its loss, so
+    exponents and places compare with other ones, losses do not.
+    """
+
+    factor_below: float
+    exponent_below: float
+    factor_above: float
+    exponent_above: float
+    break_flops: float
+    smallest_helped: float  # parameters of the smallest model that pretraining is said to help
+    source: str
+
+
+REDUCED_SCALE = BrokenFront(
+    factor_below=79.2,
+    exponent_below=-0.093,
+    factor_above=382.0,
+    exponent_above=-0.141,
+    break_flops=2.2e15,
+    smallest_helped=1_254_882,
+    source="Deshpande et al., 2023, arXiv:2305.17266, figure 1",
+)

@@ -52,6 +52,12 @@ def compares_teachers(values: Mapping[str, Value]) -> bool:
     return TEACHER in values and not {"location", "count", "arm"} & values.keys()
 
 
+def compares_shapes(values: Mapping[str, Value]) -> bool:
+    """Whether a cell is of a sweep over bases as they are, by size and age (METHOD 9)."""
+    others = {"location", "count", "arm", "loss", TEACHER, START, REFERENCE, ADDED}
+    return {SIZE, "age"} <= values.keys() and not others & values.keys()
+
+
 _FIRST_IN_NAMES = ("arm", REFERENCE, "location")
 _TOKEN_FIELDS = ("age", "gap", "budget")
 

@@ -4,20 +4,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from raydistill.core.progress import tracked
-from raydistill.reports.capacity_gap.tables import NUMBERS, numbers
+from raydistill.reports.capacity_gap import tables as capacity_gap
 from raydistill.reports.figures.panels import SUFFIXES, draw_together, save
 from raydistill.reports.figures.sweep import HEALING, save_figures
 from raydistill.reports.formats.csv import section_csv, to_csv
 from raydistill.reports.formats.html import to_page
 from raydistill.reports.formats.latex import PREAMBLE, to_latex
 from raydistill.reports.formats.markdown import grid, to_markdown
+from raydistill.reports.reduced_scale import numbers as reduced_scale
 from raydistill.reports.sweep_report import ReportContent
 from raydistill.reports.tables import footnotes, grids
 from raydistill.reports.tables.custom import CustomTable
 from raydistill.reports.tables.grids import Section
 
 _FIGURES = (  # that a report may have
-    *("drops", HEALING, "effects", "figure-[123]", "heat-map-*", "capacity-gap"),
+    *("drops", HEALING, "effects", "figure-[123]", "heat-map-*", "capacity-gap", "reduced-scale"),
 )
 FORMATS = ("markdown", "csv", "latex")
 
@@ -25,7 +26,8 @@ FORMATS = ("markdown", "csv", "latex")
 def texts(chapters: Sequence[ReportContent], free: Sequence[CustomTable] = ()) -> dict[str, str]:
     """The files `report.md`, `.csv`, `.tex` and `.html`.
 
-    And `free.csv` if there are free tables, `capacity-gap.csv` of students by their teachers.
+    And `free.csv` if there are free tables, `capacity-gap.csv` of students by their teachers,
+    `reduced-scale.csv` of shapes.
     """
     files = {
         "report.md": as_markdown(chapters, free),
@@ -36,17 +38,18 @@ def texts(chapters: Sequence[ReportContent], free: Sequence[CustomTable] = ()) -
     if free:
         files["free.csv"] = custom_tables_text(free, "csv")
     if of_students := [c.capacity_gap for c in chapters if c.capacity_gap.groups]:
-        files[NUMBERS] = section_csv(numbers(of_students))
+        files[capacity_gap.NUMBERS] = section_csv(capacity_gap.numbers(of_students))
+    if of_shapes := [c.reduced_scale for c in chapters if c.reduced_scale.runs]:
+        files[reduced_scale.NUMBERS] = section_csv(reduced_scale.numbers(of_shapes))
     return files
 
 
 def figures(chapter: ReportContent, folder: Path) -> list[Path]:
     """Write the figures of a sweep as PNG and SVG; those of an earlier report go.
 
-    Students by their teachers have a figure of their own: from them no layer leaves.
+    Students by their teachers and shapes have a figure of their own: from them no layer leaves.
     """
-    of_students = bool(chapter.capacity_gap.groups)
-    written = [] if of_students else list(save_figures(chapter.report, folder))
+    written = [] if chapter.of_whole_models else list(save_figures(chapter.report, folder))
     for picture in tracked(chapter.pictures, "drawing", "figures"):
         if picture.name != HEALING:
             written += save(draw_together(picture), picture.name, folder)
@@ -72,7 +75,8 @@ def as_latex(chapters: Sequence[ReportContent], free: Sequence[CustomTable] = ()
     for chapter in chapters:
         table, about = chapter.table, chapter.table.title.replace("\n", " ")
         notes = footnotes.footnote_lines(table.footnotes)
-        for section in (*chapter.paper_tables, grids.removed_layers(table)):
+        layers = [grids.removed_layers(table)] if table.blocks else []
+        for section in (*chapter.paper_tables, *layers):
             parts.append(to_latex(section, f"{about}. {section.title}.", section.words))
         for block in grids.readable(table.blocks):
             for section in (grids.against_base(block), grids.against_control(block)):

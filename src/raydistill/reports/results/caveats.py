@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from raydistill.core.units import format_tokens
 from raydistill.evaluation.bootstrap import MIN_DOCUMENTS
-from raydistill.planning.cell import compares_teachers
+from raydistill.planning.cell import compares_shapes, compares_teachers
 from raydistill.reports.results.blocks import RowBlock
 from raydistill.reports.results.cells import Measured, ReportCell, SweepReport
 from raydistill.reports.results.common_tasks import TableTasks, constant_answers, first_look
@@ -19,9 +19,9 @@ def warnings(report: SweepReport, blocks: Sequence[RowBlock], tasks: TableTasks)
     """The limits of a table, the gravest first."""
     limits = []
     if report.small_scale:
-        chosen = "teachers" if any(compares_teachers(c.values) for c in report.cells) else "layers"
         limits.append(
-            f"Mechanics at a small scale: do not choose {chosen} for a large model from this."
+            f"Mechanics at a small scale: do not choose {_chosen(report)} for a large model from "
+            "this."
         )
     if mark := first_look(report):
         limits.append(
@@ -48,6 +48,13 @@ def warnings(report: SweepReport, blocks: Sequence[RowBlock], tasks: TableTasks)
         *report.remarks,
         *gone_sentences(report),
     )
+
+
+def _chosen(report: SweepReport) -> str:
+    """What a sweep may be run to choose."""
+    if any(compares_teachers(cell.values) for cell in report.cells):
+        return "teachers"
+    return "shapes" if any(compares_shapes(cell.values) for cell in report.cells) else "layers"
 
 
 def gone_sentences(report: SweepReport) -> list[str]:

@@ -64,6 +64,7 @@ class ReportBase:
     scores: Scores
     documents: DocumentScores
     window_tokens: int = 0  # that its perplexity is measured in; 0: not noted
+    mask_share: float = 0.0  # of a window, the masked targets of its loss; 0: every next token
 
     @property
     def tokens_per_parameter(self) -> float:

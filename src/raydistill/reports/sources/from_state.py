@@ -52,6 +52,7 @@ def report_of(state: SweepState) -> SweepReport:
                 scores=base.scores,
                 documents=_by_document(base.documents, record),
                 window_tokens=base.asked.scale.model.context,
+                mask_share=base.asked.scale.evaluation.mask_share,
             )
             for base in state.bases
         ),

@@ -1,0 +1,1 @@
+"""Loss against compute of small models: the front, and the forms that it may have."""

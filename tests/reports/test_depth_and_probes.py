@@ -1,0 +1,94 @@
+"""Axes and depth per FLOP, probes and correlations of a sweep over shapes, as planted."""
+
+import dataclasses
+import math
+
+import pytest
+
+from raydistill.reports.reduced_scale.depth import FLOPS, PARAMETERS
+from raydistill.reports.reduced_scale.probes import MEAN, ZERO_SHOT
+from raydistill.reports.reduced_scale.tables import reduced_scale_tables
+from support.shaped import GRID, TOKENS, found, power, probed, run, scores, section
+
+
+def test_the_best_axis_per_flop_is_told_from_a_worse_one():
+    def wide_is_better(flops, shape, tokens):
+        return power(flops, shape, tokens) - 0.1 * math.log2(shape.width / 32)
+
+    runs = [run(wide_is_better, tokens=TOKENS[-1:], **of) for of in GRID]
+    findings = found(runs)
+    assert [of.axis for of in findings.slopes if of.best] == ["width"]
+    words = section(reduced_scale_tables(findings), "One axis at a time").words[0]
+    assert words.startswith("Per FLOP width lowers the loss most here, -0.")
+    assert "told apart: layers and feed-forward" in words
+
+
+def test_depth_is_compared_at_equal_parameters_and_at_equal_flops():
+    def deep_is_worse(flops, shape, tokens):
+        return power(flops, shape, tokens) + 0.02 * shape.layers
+
+    runs = [
+        run(deep_is_worse, tokens=TOKENS[-1:], **of)
+        for of in ({}, {"heads": 2}, {"layers": 8, "width": 16, "feed_forward": 160},
+                   {"layers": 2, "feed_forward": 320})
+    ]  # fmt: skip
+    pairs = found(runs).depth
+    equal = {(p.equal, p.shallow.shape.layers, p.deep.shape.layers): p for p in pairs}
+    assert all(p.deep.non_embedding <= 1.03 * p.shallow.non_embedding
+               for p in pairs if p.equal == PARAMETERS)  # fmt: skip
+    assert (PARAMETERS, 2, 4) in equal
+    assert {p.equal for p in pairs} <= {PARAMETERS, FLOPS}
+    assert len(pairs) == len(equal)  # the shape with other heads stands for none
+    assert {p.sign for p in pairs} == {1}
+    words = section(reduced_scale_tables(found(runs)), "Depth at equal size").words
+    assert "the shallower shape is better in " in words[0]
+
+
+def test_the_smallest_size_that_pretraining_helps_and_whether_larger_ones_follow():
+    def gains(helps):
+        runs = [run(tokens=TOKENS[-1:], width=w) for w in (8, 16, 32, 64)]
+        return found([
+            probed(probed(of, 0.03 * (of.shape.width in helps)), 0.0, probe="order")
+            for of in runs
+        ])  # fmt: skip
+
+    everywhere = section(reduced_scale_tables(gains((16, 32, 64))), "Probes")
+    assert everywhere.words[0] == (
+        "paraphrase: width=16, 67,072 parameters, is the smallest of the 4 sizes tried that "
+        "pretraining helps, and at all 2 larger ones."
+    )
+    assert everywhere.words[1] == "order: pretraining helps at none of the 4 sizes tried."
+    assert everywhere.words[2].startswith(f"{MEAN}: width=16")
+    assert everywhere.words[3].startswith("Partly as in the paper (pretraining helps models as")
+    assert everywhere.rows[1][4].endswith(" !")
+    once = section(reduced_scale_tables(gains((16,))), "Probes")
+    assert once.words[0].endswith("and not at all larger ones.")
+    none = section(reduced_scale_tables(gains(())), "Probes")
+    assert none.words[3].startswith("Neither for nor against the paper")
+
+
+def test_a_probe_needs_a_seed_from_both_starts():
+    of = probed(run(tokens=TOKENS[-1:]), 0.1)
+    half = [p for p in of.oldest.probes if p.is_fresh == (p.seed == 1)]
+    point = dataclasses.replace(of.oldest, probes=tuple(half))
+    assert found([dataclasses.replace(of, points=(point,))]).gains == ()
+
+
+def test_perplexity_and_scores_correlate_over_models_with_an_interval():
+    def scored(width, accuracy):
+        of = run(tokens=TOKENS[-1:], width=width)
+        point = dataclasses.replace(of.oldest, tasks={"last-word": scores(accuracy)})
+        return dataclasses.replace(of, points=(point,))
+
+    widths = (8, 16, 24, 32, 48, 64)
+    findings = found([scored(w, 0.2 + 0.05 * i) for i, w in enumerate(widths)])
+    (of,) = findings.correlations
+    assert (of.score, of.models) == (ZERO_SHOT, 6)
+    assert of.spearman.value == pytest.approx(-1)
+    assert of.pearson.high < 0
+    words = section(reduced_scale_tables(findings), "Perplexity and scores").words[0]
+    assert words.startswith("As in the paper (perplexity and downstream scores go together")
+    assert words.endswith("6 models are few: such an interval is too short.")
+    assert found([scored(8, 0.3), scored(16, 0.4)]).correlations == ()
+    (mixed,) = found([scored(w, 0.3 + 0.1 * (i % 2)) for i, w in enumerate(widths)]).correlations
+    assert mixed.pearson.low < 0 < mixed.pearson.high
