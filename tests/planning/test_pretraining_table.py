@@ -17,10 +17,10 @@ def trial(scale, size, age):
     return scale.trial(age=scale.ages[age], location=NONE, count=0, share=0)
 
 
-def lines_of(tmp_path, sizes, *flags, width=120):
-    axes = {"size": sizes, "age": (0, 5)}
+def lines_of(tmp_path, sizes, *flags, width=120, scale="honey"):
+    axes = {"size": sizes, "age": (0, -1)}
     sweep = Sweep(name="shapes", question="What do shapes do?", axes=axes, trial=trial)
-    argv = ["--storage", str(tmp_path), "--scale", "honey", "--dry-run", *flags]
+    argv = ["--storage", str(tmp_path), "--scale", scale, "--dry-run", *flags]
     plan = plan_of(sweep, sweep_parser(sweep).read(argv), "python shapes.py")
     return describe(prepare(plan, Store(tmp_path)), width=width).splitlines()
 
@@ -66,6 +66,15 @@ def test_bases_as_they_are_have_no_table_of_trials_and_are_measured_once(tmp_pat
     assert "Cells 4 · distinct trials 4 · done 0." in text
     evaluation = next(line.split() for line in lines if line.startswith("evaluation"))
     assert evaluation[1] == "4"
+
+
+def test_how_often_a_pretraining_reads_its_text_is_said(tmp_path):
+    """Of shipped bases it is not: they are there."""
+    sizes = {"smoke_reduced": ("smoke_reduced",), "laptop": ("laptop",)}
+    text = {scale: lines_of(tmp_path, size, scale=scale) for scale, size in sizes.items()}
+    said = next(line for line in text["smoke_reduced"] if line.startswith("text"))
+    assert "of which the longest pretraining reads 49.5 %" in said
+    assert not any("pretraining reads" in line for line in text["laptop"])
 
 
 def test_many_shapes_are_told_once_and_no_line_is_wider_than_a_name(tmp_path):

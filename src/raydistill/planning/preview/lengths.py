@@ -27,10 +27,9 @@ def lengths_text(prepared: PreparedSweep) -> str:
     ]
     loss = words_of(PERPLEXITY, scale.evaluation.loss)
     lost = f"; longer items lose their beginning ({', '.join(longer)})" if longer else ""
-    return (
-        f"{loss} in {scale.evaluation.heldout_windows} windows of {scale.model.context:,} "
-        f"tokens, tasks up to {tokens:,} tokens{lost}"
-    )
+    windows = f"{scale.evaluation.heldout_windows} windows of {scale.model.context:,} tokens"
+    tasks = f", tasks up to {tokens:,} tokens{lost}" if scale.evaluation.tasks else ""
+    return f"{loss} in {windows}{tasks}"
 
 
 def _expected(prepared: PreparedSweep) -> dict[str, Truncation]:

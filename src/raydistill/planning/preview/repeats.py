@@ -24,11 +24,12 @@ BEYOND = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Repeats:
-    """The training text of a plan beside what its longest trial reads of it."""
+    """The training text of a plan beside what its longest trial, or pretraining, reads of it."""
 
     text_tokens: int
     is_exact: bool
     read_tokens: int
+    reader: str = "trial"
 
     @property
     def epochs(self) -> float:
@@ -41,11 +42,12 @@ class Repeats:
         about = "" if self.is_exact else "about "
         text = f"{about}{format_tokens(self.text_tokens)} training tokens"
         if self.epochs <= 1:
-            return f"{text}, of which the longest trial reads {100 * self.epochs:.3g} %"
-        line = f"{text}, which the longest trial reads {self.epochs:.3g} times"
+            return f"{text}, of which the longest {self.reader} reads {100 * self.epochs:.3g} %"
+        line = f"{text}, which the longest {self.reader} reads {self.epochs:.3g} times"
         if self.epochs <= MOST_EPOCHS:
             return line
-        return f"{line}; warning: {BEYOND}: take a longer --corpus or a smaller --budget"
+        shorter = " or a smaller --budget" if self.reader == "trial" else ""
+        return f"{line}; warning: {BEYOND}: take a longer --corpus{shorter}"
 
 
 def text_notes(prepared: PreparedSweep) -> Iterator[str]:
@@ -81,11 +83,15 @@ def repeats_of(prepared: PreparedSweep) -> Repeats | None:
         DataError: if a text on this machine is too short to train or to be measured on.
     """
     plan, store = prepared.plan, prepared.store
-    read = max(cell.scale.recipe(cell.request).total_tokens for cell in plan.cells)
+    read, reader = max(c.scale.recipe(c.request).total_tokens for c in plan.cells), "trial"
+    missing = [c.scale for c in plan.cells if c.base.key not in prepared.artifacts.bases]
+    if not read and missing and not plan.scale.brought:  # bases as they are, to be made
+        read, reader = max(scale.pretrain.total_tokens for scale in missing), "pretraining"
     sha256 = prepared.artifacts.corpus.corpus_sha256
     info = store.load(CorpusInfo, "corpora", sha256, "corpus.json")
     if info is not None:
-        return Repeats(text_tokens=info.train_tokens, is_exact=True, read_tokens=read)
+        size = info.train_tokens
+        return Repeats(text_tokens=size, is_exact=True, read_tokens=read, reader=reader)
     request = corpus_request(plan.scale)
     length = length_of(request, store)
     if length is None or not length.train_tokens:
@@ -93,4 +99,9 @@ def repeats_of(prepared: PreparedSweep) -> Repeats | None:
     if length.heldout:
         tasks = filter(is_text_task, plan.scale.evaluation.corpus_tasks)
         items_of(tasks, length.heldout, name_of(request.text))
-    return Repeats(text_tokens=length.train_tokens, is_exact=length.is_exact, read_tokens=read)
+    return Repeats(
+        text_tokens=length.train_tokens,
+        is_exact=length.is_exact,
+        read_tokens=read,
+        reader=reader,
+    )
