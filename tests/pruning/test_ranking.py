@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from raydistill.core.errors import UsageError
 from raydistill.core.progress import listening
 from raydistill.models.decoder import build
 from raydistill.models.huggingface.checkpoint import read_checkpoint
@@ -54,6 +55,14 @@ def ranked(request, tmp_path_factory):
     with listening(reports.append):
         ranking = rank(model.eval(), sample, (2, 3), name="m", text="t")
     return model, sample, ranking, reports
+
+
+def test_a_model_that_sees_what_follows_is_not_ranked_by_it():
+    model = build(load_scale("smoke_reduced+mask=0.3").model, seed=0)
+    ids = torch.ones(2, 33, dtype=torch.long)
+    sample = Sample(scored=(ids,), measured=(ids,), windows=2, corpus=Path())
+    with pytest.raises(UsageError, match="by what follows a text, which a model of family enc"):
+        rank(model, sample, (1,), name="m", text="t")
 
 
 def assert_close(values, expected):
