@@ -49,7 +49,7 @@ def numbers(text):
 SENTENCE = re.compile(r'- |\s+"(?:[^"\\]|\\.)*",?$')
 LENGTHS = re.compile(r" (\(ours )?in windows of 64 tokens\)?")
 NEW_FIELD = re.compile(r'\s+"((window_tokens|truncation|one_control)": |loss": "perplexity")')
-"""Which are told by now: windows, what is read of a task, whether all have one control, the loss."""
+"""Which are told by now: windows, what is read of a task, losses, whether all have one control."""
 STAR = re.compile(r"\\?\*|\$\^\{\*\}\$|[Tt]rue|[Ff]alse")
 
 
