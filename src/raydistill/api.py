@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from raydistill.cli.main import main
 from raydistill.core.errors import UsageError
 from raydistill.core.units import B, K, M
-from raydistill.data.documents import Document
+from raydistill.data.documents import Document, Passages
 from raydistill.distillation.loss_name import has_teacher
 from raydistill.distillation.teacher_placement import DEFAULT_EXCERPT
+from raydistill.evaluation.probing.labelled_items import LabelledItem
 from raydistill.evaluation.text_tasks import Item, sentences, shuffled_item
 from raydistill.planning.axes.beside import fits_into_teacher
 from raydistill.planning.axes.change import POINT, changed
@@ -61,10 +62,12 @@ __all__ = [
     "Item",
     "K",
     "LOCATIONS",
+    "LabelledItem",
     "M",
     "ModelConfig",
     "NONE",
     "POINT",
+    "Passages",
     "RANDOM",
     "RANDOM_LOCATIONS",
     "SCRATCH",

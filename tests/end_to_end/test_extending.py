@@ -8,10 +8,11 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from raydistill.core.parts import KINDS, MODEL_FAMILY, SCORE, load_part, part_names
-from raydistill.data.documents import Document
+from raydistill.data.documents import Document, Passages
 from raydistill.distillation.answers import SparseAnswer, WholeAnswer
 from raydistill.distillation.excerpt import load_form
 from raydistill.distillation.loss import load_loss, load_view
+from raydistill.evaluation.probing import labelled_items
 from raydistill.evaluation.text_tasks import choose_items
 from raydistill.laws.fitting import fit
 from raydistill.laws.points import Points
@@ -39,7 +40,7 @@ def logits(seed):
 
 def test_the_page_shows_a_part_of_every_kind_that_needs_one(folder):
     own = {kind.name for kind in KINDS for name in part_names(kind) if shown(kind, name)}
-    assert own == {"form", "loss", "score", "task", "scale", "model"}
+    assert own == {"form", "loss", "probe", "score", "task", "scale", "model"}
     assert "sweeps/decay.py" in BLOCKS
 
 
@@ -117,6 +118,20 @@ def test_the_task_asks_for_what_follows_in_the_text(folder):
         assert f"{item.context} {item.choices[item.answer]}" in text
         assert len(set(item.choices)) == 4
     assert not choose_items("next-sentence", [Document(collection="c", unit="u", text="Short.")])
+
+
+def test_the_probe_asks_who_speaks_without_the_word_that_says_so(folder):
+    texts = tuple(
+        f"And then the king {word} to the old man of the city number {n}"
+        for n in range(9)
+        for word in ("said", "went")
+    )
+    documents = [Passages(collection="c", unit=f"u{n}", texts=texts) for n in range(4)]
+    items = labelled_items.choose_items("who-speaks", documents, 40)
+    assert [item.label for item in items].count(1) == 20
+    assert len(items) == 40
+    assert all(("went" in item.texts[0]) != bool(item.label) for item in items)
+    assert not any("said" in item.texts[0] for item in items)
 
 
 def test_the_scale_has_the_model_of_another_and_a_recipe_of_its_own(folder):

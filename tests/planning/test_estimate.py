@@ -87,3 +87,18 @@ def test_the_plan_has_the_estimate_in_place_of_what_nobody_measured(store):
     assert "), the reading of text, the scoring of layers" in " ".join(text.split())
     long = [line for line in text.splitlines() if len(line) > 80]
     assert all(str(store.root) in line and len(line.split()) == 1 for line in long)
+
+
+def test_fine_tunings_on_probes_are_counted(store):
+    flags = ["--device", "H100", "--utilisation", "0.01"]
+    rows, _, _ = parts(store, *flags, prepared=prepare)
+    more, _, _ = parts(store, *flags, "--probes", "paraphrase", prepared=prepare)
+    tokens = 2 * 3 * (3 * 2 * 1_024 + 480) * 50  # both starts, three seeds, two epochs
+    flops = tokens * forward_flops_per_token(SMOKE.model)
+    assert float(more["evaluation"][1]) - float(rows["evaluation"][1]) == pytest.approx(
+        flops, rel=0.1
+    )
+    text = describe(
+        prepare(finished.plan("where_to_drop", store, *WHERE, "--probes", "paraphrase"), store)
+    )
+    assert "probes    paraphrase; 6 fine-tunings of its base, from its weights and from" in text

@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+from raydistill.specs.results import UnitScores
+from raydistill.tracking.run_content import base_content
 from support.tracked_runs import deliver, runs_of, the_run
 from support.tracked_samples import (
     AGES,
@@ -103,3 +105,18 @@ def test_runs_side_by_side_have_the_same_parameters_and_metrics(store):
     for run in runs_of(store, "tags.role != 'sweep'"):
         assert run.data.tags.keys() >= {"sweep", "age", "role", "layer_map", "owner"}
         assert run.data.params.keys() >= {"sweep", "age", "location", "count", "gap", "scale"}
+
+
+def test_a_base_has_the_mean_accuracies_of_its_probes_and_no_mean_over_tasks_has_them(store):
+    sweep = sweep_of()
+    (plain,) = sweep.bases
+    rights = {
+        "book-kind pretrained 1": 3.0, "book-kind pretrained 2": 4.0, "book-kind fresh 1": 1.0,
+        "book-kind fresh 2": 2.0,
+    }  # fmt: skip
+    probes = {n: UnitScores(units=("GEN 1",), sums=(x,), counts=(5,)) for n, x in rights.items()}
+    before = base_content(sweep, plain, str(store.root))
+    after = base_content(sweep, dataclasses.replace(plain, probes=probes), str(store.root))
+    more = {"probe.book-kind.pretrained": 0.7, "probe.book-kind.fresh": 0.3}
+    assert after.finals == {**before.finals, **more}
+    assert "book-kind fresh 2" in after.files["scores_by_document.json"]

@@ -44,6 +44,13 @@ LOSS = PartKind(
     "raydistill.distillation.losses", "loss", "raydistill.distillation.divergence", "losses"
 )
 MODEL_FAMILY = PartKind("raydistill.models.families", "model", folder="families")
+PROBE = PartKind(
+    "raydistill.evaluation.probes",
+    "probe",
+    "raydistill.evaluation.probing.labelled_items",
+    "probes",
+    taken=r"none|glue-.*",
+)
 SCALE = PartKind("raydistill.specs.scales", "scale", folder="scales")
 SCORE = PartKind(
     "raydistill.pruning.importance",
@@ -59,7 +66,7 @@ TASK = PartKind(
     taken="paper13|above-chance|piqa|hellaswag|winogrande|boolq|openbookqa|sciq"
     "|arc-(easy|challenge)|rte|cb|copa|mrpc|sst2",
 )
-KINDS = (EXCERPT, FORM, LOSS, MODEL_FAMILY, SCALE, SCORE, TASK)
+KINDS = (EXCERPT, FORM, LOSS, MODEL_FAMILY, PROBE, SCALE, SCORE, TASK)
 FOLDERS = (*(kind.folder for kind in KINDS), "sweeps")
 
 

@@ -24,6 +24,16 @@ class Document:
     text: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Passages:
+    """A document in passages: verses, numbered alike in all collections, or sentences."""
+
+    collection: str
+    unit: str
+    texts: tuple[str, ...]  # empty where the corpus lacks a verse
+    are_verses: bool = False
+
+
 def end_of_piece(text: str, start: int, max_characters: int) -> int:
     """The end of a piece that begins at `start`: after a line, else a word, else anywhere."""
     end = start + max_characters

@@ -59,6 +59,7 @@ def for_tracker(
                 layer_map=layer_map(base.asked.scale.model.num_layers, ()),
                 scores=base.scores,
                 documents=base.documents,
+                probes=base.probes,
                 record=to_json(record),
             )
             for base, record in zip(state.bases, records.bases, strict=True)

@@ -10,7 +10,7 @@ Arrays `…_R` hold the measured value first and one value per resample after it
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
@@ -47,10 +47,15 @@ Entry = Estimate | Missing
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DocumentScores:
-    """What was measured on one set of weights, by document: held-out nats and every task."""
+    """What was measured on one set of weights, by document: held-out nats and every task.
+
+    `probes` are accuracies after fine-tuning on a probe, by `specs.evaluation.probe_score`, which
+    enter no mean over tasks.
+    """
 
     nll: UnitScores
     tasks: Mapping[str, UnitScores]
+    probes: Mapping[str, UnitScores] = field(default_factory=dict)
 
 
 class PairedBootstrap:

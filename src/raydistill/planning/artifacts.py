@@ -128,7 +128,8 @@ def compared_teacher(cell: Cell) -> BaseRequest | None:
     if not compares_teachers(cell.values) or isinstance(teacher := cell.teacher, NoTeacher):
         return None
     return BaseRequest(
-        scale=replace(teacher.scale, evaluation=cell.scale.evaluation), age=teacher.age
+        scale=replace(teacher.scale, evaluation=replace(cell.scale.evaluation, probes=())),
+        age=teacher.age,
     )
 
 

@@ -1,10 +1,11 @@
 """A sweep's plan: its cells and how to run them."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from raydistill.planning.cell import Cell, axes_of
+from raydistill.planning.cell import Cell, axes_of, bases_of
 from raydistill.planning.preview.devices import Assumption
 from raydistill.planning.sweep import Sweep
 from raydistill.specs.scale import Scale
@@ -49,3 +50,20 @@ class SweepPlan:
     def axes(self) -> tuple[str, ...]:
         """The names of all that varies but the seed: the sweep's own axes, and those of flags."""
         return axes_of(tuple(self.sweep.axes), self.cells)
+
+
+def probed_when_oldest(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """The cells, of which each scale's at its oldest base alone have probes.
+
+    Each fine-tuning takes seconds even of the smallest models, and a sweep may have many ages.
+    """
+    oldest = {base.scale.name: base.age for base in bases_of(cells)}  # the last of each
+    return tuple(
+        cell if cell.base.age == oldest[cell.scale.name] else _without_probes(cell)
+        for cell in cells
+    )
+
+
+def _without_probes(cell: Cell) -> Cell:
+    evaluation = replace(cell.scale.evaluation, probes=(), probe_sources=())
+    return replace(cell, scale=replace(cell.scale, evaluation=evaluation))

@@ -23,6 +23,8 @@ from raydistill.data.corpus.preparation import (
     is_large,
 )
 from raydistill.data.corpus.request import CorpusRequest, corpus_request
+from raydistill.evaluation.probing import item_files as probe_files
+from raydistill.evaluation.probing.stored import kept_probes
 from raydistill.evaluation.stored_scores import measured
 from raydistill.evaluation.task_items import item_files, make_items
 from raydistill.planning.artifacts import (
@@ -114,8 +116,9 @@ def _has_text(scale: Scale, corpus_sha256: str, store: Store) -> bool:
     if corpus is None or not store.has("corpora", corpus_sha256):
         return False
     general = store.general(scale.evaluation.general, corpus)
-    items = item_files(scale.evaluation.corpus_tasks, corpus_sha256, store).values()
-    return all(file.is_file() for file in items) and (
+    items = item_files(scale.evaluation.corpus_tasks, corpus_sha256, store)
+    of_probes = probe_files.item_files(scale.evaluation.corpus_probes, corpus_sha256, store)
+    return all(file.is_file() for file in (*items.values(), *of_probes.values())) and (
         not scale.evaluation.general or is_whole(general)
     )
 
@@ -133,6 +136,10 @@ def tokenise(scale: Scale, store: Store, say: Say) -> None:
     corpus = find_corpus(request, store)
     for note in corpus.notes if corpus else ():
         say(note)
+    if corpus and scale.evaluation.probes:
+        probes = scale.evaluation.corpus_probes
+        for name in probe_files.without_items(probes, corpus.corpus_sha256, store):
+            say(f"the corpus {corpus.name!r} has no items for probe {name}: it is left out there")
 
 
 def _tokenise(scale: Scale, request: CorpusRequest, store: Store, say: Say) -> None:
@@ -182,7 +189,9 @@ def _base_job(
 
 def _is_missing(job: BaseJob, store: Store) -> bool:
     scores = measured(job.weights_sha256, job.corpus_sha256, job.evaluation, store)
-    return scores is None or len(job.layers) > 0
+    if scores is None or job.layers:
+        return True
+    return bool(kept_probes(job.weights_sha256, job.corpus_sha256, job.evaluation, store)[1])
 
 
 def make_corpus(scale: Scale, storage: str) -> None:
@@ -190,6 +199,7 @@ def make_corpus(scale: Scale, storage: str) -> None:
     store = Store(Path(storage))
     folder = build_corpus_in_turn(corpus_request(scale), store)
     make_items(scale.evaluation.corpus_tasks, store=store, folder=folder)
+    probe_files.make_items(scale.evaluation.corpus_probes, store=store, folder=folder)
     if scale.heldout_general:
         make_general(scale.heldout_general, scale.text_field, folder, store)
 

@@ -68,6 +68,25 @@ def words_of(text: str, loss: str) -> str:
     return text.replace(PERPLEXITY, loss.replace("-", " "))
 
 
+PRETRAINED, FRESH = "pretrained", "fresh"  # what a probe's fine-tuning starts from
+STARTS = (PRETRAINED, FRESH)
+
+
+def probe_score(probe: str, start: str, seed: int) -> str:
+    """The name of a probe's accuracy, fine-tuned from the pretrained or from fresh weights.
+
+    >>> probe_score("paraphrase", FRESH, 1), read_probe_score("paraphrase fresh 1")
+    ('paraphrase fresh 1', ('paraphrase', 'fresh', 1))
+    """
+    return f"{probe} {start} {seed}"
+
+
+def read_probe_score(name: str) -> tuple[str, str, int]:
+    """The probe, the start and the seed in the name of a probe's accuracy."""
+    probe, start, seed = name.rsplit(" ", 2)
+    return probe, start, int(seed)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvalSpec:
     """What is measured; never part of a trial's identity."""
@@ -84,6 +103,10 @@ class EvalSpec:
 
     limit: int = 0  # items of each task, its first ones, for a first look; 0: all
 
+    probes: tuple[str, ...] = ()  # that copies of a base are fine-tuned on
+    probe_seeds: int = 3  # of fine-tuning, from 1 on
+    probe_sources: tuple[TaskSource, ...] = ()  # of those of `probes` that have their own data
+
     def tokens_read(self, model: ModelConfig) -> int:
         """The most tokens of a task's request that `model` reads; longer ones lose their start."""
         return min(self.max_length or model.context, model.max_length)
@@ -98,6 +121,26 @@ class EvalSpec:
         """Those of `tasks` whose items are made of the corpus."""
         own = {source.task for source in self.sources}
         return tuple(name for name in self.tasks if name not in own)
+
+    @property
+    def corpus_probes(self) -> tuple[str, ...]:
+        """Those of `probes` whose items are made of the corpus."""
+        return tuple(name for name in self.probes if self.probe_source(name) is None)
+
+    @property
+    def probe_scores(self) -> tuple[str, ...]:
+        """The names of all accuracies of probes."""
+        seeds = range(1, self.probe_seeds + 1)
+        return tuple(
+            probe_score(probe, start, seed)
+            for probe in self.probes
+            for start in STARTS
+            for seed in seeds
+        )
+
+    def probe_source(self, probe: str) -> TaskSource | None:
+        """The source of the items of `probe`; None if they are made of the corpus."""
+        return next((source for source in self.probe_sources if source.task == probe), None)
 
     def source(self, task: str) -> TaskSource | None:
         """The source of the items of `task`; None if they are made of the corpus."""

@@ -53,6 +53,10 @@ SHIPPED = {
     "model hub": Shipped("9a32eed5a6a02c8e"),
     "model palm": Shipped("473ee2e15f05be51"),
     "model post-norm": Shipped("2119c195bbe84729"),
+    "probe acceptability": Shipped("0f3a4e022074d634", "0f3a4e022074d634"),
+    "probe book-kind": Shipped("014402de7472fa3a", "014402de7472fa3a"),
+    "probe paraphrase": Shipped("dd11fe0c77fbaf3b", "dd11fe0c77fbaf3b"),
+    "probe verse-order": Shipped("45b81dd6eb6113b4", "45b81dd6eb6113b4"),
     "score angular-distance": Shipped(
         "e3d4c8bf5f84c62e", "c49d887675edf20808b12497ca21b6a2cff77461f73487221dd34eec6546a5ac"
     ),

@@ -12,7 +12,12 @@ from collections.abc import Collection, Iterator, Mapping
 from raydistill.core.units import ratio_drop_pct, ratio_rise_pct
 from raydistill.planning.cell import ADDED, REFERENCE, format_value
 from raydistill.planning.preview.trial_table import KEPT, REMOVED
-from raydistill.specs.evaluation import MASKED_PERPLEXITY, PERPLEXITY, metric_of
+from raydistill.specs.evaluation import (
+    MASKED_PERPLEXITY,
+    PERPLEXITY,
+    metric_of,
+    read_probe_score,
+)
 from raydistill.specs.recipe import field_named, is_setting
 from raydistill.specs.results import (
     NOT_KNOWN,
@@ -23,6 +28,7 @@ from raydistill.specs.results import (
     Progress,
     Scores,
     TrialFailure,
+    UnitScores,
 )
 from raydistill.tracking.records import TrackedBase, TrackedCell, TrackedSweep
 
@@ -142,13 +148,26 @@ def score_metrics(scores: Scores, averaged: Collection[str]) -> dict[str, float]
     return metrics
 
 
+def probe_metrics(accuracies: Mapping[str, UnitScores]) -> dict[str, float]:
+    """The accuracy of each probe from each start, as the mean over the seeds of fine-tuning."""
+    by_start: dict[str, list[float]] = {}
+    for name, scores in accuracies.items():
+        probe, start, _ = read_probe_score(name)
+        by_start.setdefault(_metric("probe", probe, start), []).append(scores.value)
+    return {name: sum(values) / len(values) for name, values in by_start.items()}
+
+
 def task_metric(*parts: str) -> str:
     """A metric's name in the letters that MLflow allows.
 
     >>> task_metric("acc,none", "stderr")
     'task.acc_none.stderr'
     """
-    return ".".join(["task", *(re.sub(r"[^\w\-/: ]", "_", part) for part in parts)])
+    return _metric("task", *parts)
+
+
+def _metric(*parts: str) -> str:
+    return ".".join(re.sub(r"[^\w\-/: ]", "_", part) for part in parts)
 
 
 def drop_metrics(before: Scores, after: Scores, suffix: str = "") -> dict[str, float]:

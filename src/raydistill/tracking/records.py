@@ -37,6 +37,7 @@ class TrackedBase:
     layer_map: str
     scores: Scores
     documents: Mapping[str, UnitScores]
+    probes: Mapping[str, UnitScores] = field(default_factory=dict)
     record: str = ""
 
 

@@ -26,6 +26,7 @@ from raydistill.tracking.fields import (
     hidden_tags,
     is_known,
     layers_text,
+    probe_metrics,
     retention_metrics,
     run_name,
     score_metrics,
@@ -96,7 +97,8 @@ def base_content(sweep: TrackedSweep, base: TrackedBase, storage: str) -> RunCon
         f"{HIDDEN}base_sha256": base.scores.weights_sha256,
     }
     level = base.scores.over(sweep.tasks_averaged)
-    finals = _rounded(drop_metrics(level, level) | score_metrics(base.scores, sweep.tasks_averaged))
+    scores = score_metrics(base.scores, sweep.tasks_averaged) | probe_metrics(base.probes)
+    finals = _rounded(drop_metrics(level, level) | scores)
     return RunContent(
         key=digest([*identity, base.scores.weights_sha256]),
         name=run_name("base", params, sweep.axes),
@@ -106,7 +108,7 @@ def base_content(sweep: TrackedSweep, base: TrackedBase, storage: str) -> RunCon
         note=run_note(base, finals),
         context=_context(sweep),
         finals=finals,
-        files=_documents(base.documents) | _record(base),
+        files=_documents({**base.documents, **base.probes}) | _record(base),
     )
 
 

@@ -11,6 +11,8 @@ from raydistill.core.parts import own_errors_named
 from raydistill.core.progress import in_parts, tracked
 from raydistill.data.batches import open_tokens
 from raydistill.evaluation.likelihood.heldout_loss import heldout_loss
+from raydistill.evaluation.probing import item_files as probe_files
+from raydistill.evaluation.probing.stored import kept_probes, tuning_tokens
 from raydistill.evaluation.scoring import MEASURING, scores_of, unmeasured_tokens
 from raydistill.evaluation.stored_scores import cut_path
 from raydistill.models.distributed import World
@@ -21,6 +23,7 @@ from raydistill.pruning.layer_choice import FailedChoice, LayerRequest, layer_ch
 from raydistill.pruning.layer_scoring import choose_layers, total_passes
 from raydistill.storage.manifest import sha256_of
 from raydistill.storage.store import Store
+from raydistill.training.fine_tuning import fine_tune
 from raydistill.training.jobs import BaseJob, CutJob
 
 
@@ -79,7 +82,8 @@ def measure(job: BaseJob, *, world: World) -> tuple[FailedChoice, ...]:
     """
     store = Store(Path(job.storage))
     corpus = store.path("corpora", job.corpus_sha256)
-    model = load_weights(base_folder(job.weights_sha256, store)).model.to(world.device)
+    base = base_folder(job.weights_sha256, store)
+    model = load_weights(base).model.to(world.device)
     tokens = open_tokens(corpus, model.config)
     samples = calibration_samples(tokens, world.device)
     weights, spec = job.weights_sha256, job.evaluation
@@ -90,9 +94,16 @@ def measure(job: BaseJob, *, world: World) -> tuple[FailedChoice, ...]:
         with _noted(requests, failed):
             layer_tokens[score] = tokens_once * total_passes(requests, len(model.blocks))
     score_tokens = unmeasured_tokens(weights, spec, model.config.context, tokens.info, store)
-    with in_parts(MEASURING, "tokens", score_tokens + sum(layer_tokens.values())) as part:
+    probe_files.make_items(spec.corpus_probes, store=store, folder=corpus)
+    probes = kept_probes(weights, job.corpus_sha256, spec, store)[1]
+    probe_tokens = tuning_tokens(probes, model.config.context)
+    total_tokens = score_tokens + probe_tokens + sum(layer_tokens.values())
+    with in_parts(MEASURING, "tokens", total_tokens) as part:
         with part(score_tokens):
             scores_of(weights, lambda: model, store=store, folder=corpus, spec=spec)
+        if probes:
+            with part(probe_tokens):
+                fine_tune(probes, base, job, world.device)
         for score, size in layer_tokens.items():
             requests = _by_score(job.layers)[score]
             with part(size), _noted(requests, failed):

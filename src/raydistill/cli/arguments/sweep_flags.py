@@ -32,7 +32,7 @@ from raydistill.planning.axes.ranges import in_steps, levels_of
 from raydistill.planning.axes.trial_function import no_cell
 from raydistill.planning.cell import REFERENCE, TEACHER, Cell, Value
 from raydistill.planning.custom_model import RECIPES
-from raydistill.planning.plan import Options, SweepPlan
+from raydistill.planning.plan import Options, SweepPlan, probed_when_oldest
 from raydistill.planning.preview.devices import (
     DEVICES,
     UTILISATION,
@@ -113,7 +113,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         scale_from=scale_from,
         task_data=_task_data(flags),
     )
-    return SweepPlan(sweep=sweep, scale=scale, cells=cells, options=options)
+    return SweepPlan(sweep=sweep, scale=scale, cells=probed_when_oldest(cells), options=options)
 
 
 def _assumed(flags: argparse.Namespace) -> Assumption | Literal["nothing"]:
@@ -227,6 +227,7 @@ def _scale(
         _task_data(flags),
         flags.num_fewshot,
         Store(storage_of(flags)),
+        flags.probes,
     )
     return replace(scale, evaluation=replace(evaluation, limit=flags.limit or 0))
 

@@ -128,6 +128,9 @@ def _measuring_flags(parser: Parser) -> None:
     group.add_argument("--tasks", help="instead of the scale's: piqa,copa or paper13 or of lm-eval")
     group.add_argument("--task-data", help="a folder with a <task>.jsonl each (the hub)")
     group.add_argument(
+        "--probes", help="what bases are fine-tuned on, instead of the scale's: paraphrase or none"
+    )
+    group.add_argument(
         "--num-fewshot",
         type=whole("--num-fewshot", lowest=0),
         help="examples before every item (as the task says)",

@@ -14,7 +14,7 @@ import importlib.metadata
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import NamedTuple, Protocol, cast
@@ -141,6 +141,15 @@ def _chapters(
         units = [unit for unit in verses if unit in heldout_list[:heldout]]
         tests += [_Chapter(translation, unit, verses[unit]) for unit in units]
     return train, tests
+
+
+def verses(translation: str, units: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """The verses of some chapters of a translation, clean, by unit.
+
+    Translations that have equally many in a chapter number them alike.
+    """
+    by_unit = _verses(translation)
+    return {unit: tuple(map(_clean, by_unit[unit])) for unit in units}
 
 
 def heldout_units_of(name: str) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ from raydistill.evaluation.lm_harness.catalogue import (
     usual_fewshot,
 )
 from raydistill.evaluation.lm_harness.paper13 import PAPER13, check_document
+from raydistill.evaluation.probing.glue import GLUE, TEST, TRAIN, check_glue, glue_files
+from raydistill.evaluation.probing.named import named_probes
 from raydistill.evaluation.text_tasks import is_text_task
 from raydistill.specs.evaluation import EvalSpec, TaskSource
 from raydistill.storage.manifest import sha256_of
@@ -26,17 +28,40 @@ ITEMS, FEWSHOT = "items.jsonl", "fewshot.jsonl"
 
 
 def requested_evaluation(
-    own: EvalSpec, tasks: str | None, folder: Path | None, num_fewshot: int | None, store: Store
+    own: EvalSpec,
+    tasks: str | None,
+    folder: Path | None,
+    num_fewshot: int | None,
+    store: Store,
+    probes: str | None = None,
 ) -> EvalSpec:
-    """A scale's own evaluation, or that of the tasks that were named, with their data.
+    """A scale's own evaluation, or that of the tasks and probes that were named, with their data.
 
     Raises:
-        UsageError: if a task is unknown.
-        DataError: if `folder` lacks the data of a task, or it is broken.
+        UsageError: if a task or a probe is unknown.
+        DataError: if `folder` lacks the data of one, or it is broken.
     """
     if tasks is not None:
         own = replace(own, tasks=named_tasks(tasks))
+    if probes is not None:
+        own = replace(own, probes=named_probes(probes))
+    own = replace(own, probe_sources=_probe_sources(own.probes, folder))
     return with_sources(own, folder, store, num_fewshot)
+
+
+def _probe_sources(probes: Sequence[str], folder: Path | None) -> tuple[TaskSource, ...]:
+    """The sources of the probes that have their own data."""
+    names = [name for name in probes if name in GLUE]
+    if names and folder is None:
+        needed = ", ".join(file.name for name in names for file in glue_files(Path(), name))
+        raise UsageError(f"--probes {','.join(names)}: name a folder with {needed} by --task-data")
+    sources = []
+    for name in names:
+        assert folder is not None, name
+        check_glue(folder, name)
+        sha256 = sha256_of_files(glue_files(folder, name))
+        sources.append(TaskSource(task=name, data_sha256=sha256))
+    return tuple(sources)
 
 
 def with_sources(
@@ -89,12 +114,21 @@ def keep_task_data(evaluation: EvalSpec, folder: Path | None, store: Store) -> N
         if not store.has("task_data", source.data_sha256):
             assert folder is not None, source
             keep_files(_files(folder, source.task), source, store)
+    for source in evaluation.probe_sources:
+        if not store.has("task_data", source.data_sha256):
+            assert folder is not None, source
+            keep_files(glue_files(folder, source.task), source, store, (TRAIN, TEST))
 
 
-def keep_files(files: Sequence[Path], source: TaskSource, store: Store) -> None:
-    """Copy the items of a task, and its few-shot examples if there are any, into the store."""
+def keep_files(
+    files: Sequence[Path],
+    source: TaskSource,
+    store: Store,
+    names: Sequence[str] = (ITEMS, FEWSHOT),
+) -> None:
+    """Copy the files of a task into the store, under `names`; there may be fewer files."""
     with store.making("task_data", source.data_sha256) as draft:
-        copies = [draft / name for name in (ITEMS, FEWSHOT)[: len(files)]]
+        copies = [draft / name for name in names[: len(files)]]
         for file, copy in zip(files, copies, strict=True):
             shutil.copyfile(file, copy)
         if sha256_of_files(copies) != source.data_sha256:

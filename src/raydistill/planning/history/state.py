@@ -5,7 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 
 from raydistill.core.errors import DataError, UsageError
-from raydistill.core.parts import TASK, part_names
+from raydistill.core.parts import PROBE, TASK, part_names
+from raydistill.evaluation.probing.stored import kept_probes
 from raydistill.evaluation.stored_scores import measured
 from raydistill.planning.artifacts import compared_teacher
 from raydistill.planning.cell import ADDED, BaseKey, BaseRequest
@@ -39,6 +40,7 @@ class BaseState:
     asked: BaseRequest
     scores: Scores
     documents: Documents
+    probes: Documents  # accuracies after fine-tuning, of its pretrained and of fresh weights
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +75,12 @@ def read_state(record: SweepRecord, store: Store) -> SweepState:
         return scale, places[age], sha256, corpus
 
     bases = [
-        BaseState(asked=base, scores=stored.scores, documents=stored.documents)
+        BaseState(
+            asked=base,
+            scores=stored.scores,
+            documents=stored.documents,
+            probes=kept_probes(sha256, corpus, base.scale.evaluation, store)[0],
+        )
         for (_, sha256, corpus), base in sorted(starts.items(), key=order)
         if (stored := measured(sha256, corpus, base.scale.evaluation, store))
     ]
@@ -94,21 +101,25 @@ def _teachers(request: CellRequest) -> Iterator[tuple[BaseRequest, str]]:
 
 
 def gone_tasks(record: SweepRecord) -> tuple[str, ...]:
-    """The tasks of a sweep whose files are not here: scores are found by the task's code."""
-    here = set(part_names(TASK))
-    asked = (cell.cell.scale.evaluation.corpus_tasks for cell in record.cells)
-    return tuple(sorted({task for tasks in asked for task in tasks} - here))
+    """The tasks and probes of a sweep whose files are not here: scores are found by their code."""
+    asked = [cell.cell.scale.evaluation for cell in record.cells]
+    tasks = {task for spec in asked for task in spec.corpus_tasks} - set(part_names(TASK))
+    probes = {probe for spec in asked for probe in spec.corpus_probes} - set(part_names(PROBE))
+    return tuple(sorted(tasks | probes))
 
 
 def without_tasks(record: SweepRecord, gone: Collection[str]) -> SweepRecord:
-    """The record of a sweep as if it had not measured these tasks."""
+    """The record of a sweep as if it had not measured these tasks and probes."""
     return replace(record, cells=tuple(_without_tasks(cell, gone) for cell in record.cells))
 
 
 def _without_tasks(request: CellRequest, gone: Collection[str]) -> CellRequest:
     scale = request.cell.scale
-    tasks = tuple(task for task in scale.evaluation.tasks if task not in gone)
-    scale = replace(scale, evaluation=replace(scale.evaluation, tasks=tasks))
+    spec = scale.evaluation
+    tasks, probes = (
+        tuple(n for n in names if n not in gone) for names in (spec.tasks, spec.probes)
+    )
+    scale = replace(scale, evaluation=replace(spec, tasks=tasks, probes=probes))
     return replace(request, cell=replace(request.cell, scale=scale))
 
 

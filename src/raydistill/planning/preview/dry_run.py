@@ -30,7 +30,7 @@ from raydistill.planning.preview.estimate import (
     estimator_of,
 )
 from raydistill.planning.preview.forecast import forecast
-from raydistill.planning.preview.lengths import lengths_text
+from raydistill.planning.preview.lengths import lengths_text, probes_text
 from raydistill.planning.preview.repeats import text_notes
 from raydistill.planning.preview.sizes import (
     ages_text,
@@ -203,6 +203,7 @@ def _headings(prepared: PreparedSweep, width: int, *, of_bases: bool) -> Iterato
         + devices_text(cell.scale.devices_per_trial for cell in plan.cells),
         "tasks": _tasks(scale.evaluation),
         "measured": lengths_text(prepared),
+        "probes": probes_text(prepared),
         "search": _search(plan),
         "storage": str(plan.options.storage),
     }

@@ -4,11 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from raydistill.core.units import format_flops, format_seconds
+from raydistill.evaluation.probing.stored import tuning_tokens
 from raydistill.evaluation.scoring import expected_tokens, requested_scores
 from raydistill.planning.artifacts import ages_by_scale, measured_bases
 from raydistill.planning.prepared import PreparedSweep
 from raydistill.planning.preview.costs import Work, cached_teachers
 from raydistill.planning.preview.devices import Assumption
+from raydistill.planning.preview.lengths import missing_probes
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.flops import forward_flops_per_token, training_flops_per_token
 from raydistill.specs.scale import Scale
@@ -159,9 +161,12 @@ def _runs(
     for precision, flops in cached_teachers(prepared):
         yield Run(part="teachers", flops=flops, precision=precision)
     for base in measured_bases(prepared.plan.cells):
+        model, probes = base.scale.model, missing_probes(base, prepared)
+        tokens = tuning_tokens(probes, model.context)
         if base.key not in prepared.artifacts.bases:
-            tokens = estimator.score_tokens[base.scale.name]
-            flops = tokens * forward_flops_per_token(base.scale.model)
+            tokens += estimator.score_tokens[base.scale.name]
+        if tokens:
+            flops = tokens * forward_flops_per_token(model)
             yield Run(part="evaluation", flops=flops, precision=base.scale.heal.precision)
 
 

@@ -50,7 +50,7 @@ def report_of(state: SweepState) -> SweepReport:
                 age_tokens=base.asked.scale.age_tokens(base.asked.age),
                 num_params=parameters(base.asked.scale.model),
                 scores=base.scores,
-                documents=_by_document(base.documents, record),
+                documents=replace(_by_document(base.documents, record), probes=base.probes),
                 window_tokens=base.asked.scale.model.context,
                 mask_share=base.asked.scale.evaluation.mask_share,
             )

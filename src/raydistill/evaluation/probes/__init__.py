@@ -1,0 +1,1 @@
+"""Probes, which a model is fine-tuned on: one file each."""

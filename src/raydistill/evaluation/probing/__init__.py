@@ -1,0 +1,1 @@
+"""Probes: their labelled items, and their scores in the store."""
