@@ -44,3 +44,13 @@ def test_axes_of_one_value_now_stand_behind_the_drops_for_runs_of_another_comman
 def test_a_column_is_as_wide_as_the_values_below_it():
     widths = view("location", values=("input", "angular-distance-last"))["columnWidths"]
     assert widths["params.`location`"] == 160
+
+
+def test_the_table_of_a_masked_model_opens_with_its_own_loss():
+    masked = view_state({"location": ("input",)}, (), "masked-perplexity")
+    assert (
+        "masked_perplexity_drop_pct" in json.loads(masked)["compareRunCharts"][0]["selectedMetrics"]
+    )
+    columns = json.loads(masked)["selectedColumns"]
+    assert "metrics.`masked_perplexity`" in columns
+    assert not [name for name in columns if "`perplexity" in name]

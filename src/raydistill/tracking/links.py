@@ -8,6 +8,8 @@ import json
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
+from raydistill.specs.evaluation import PERPLEXITY, metric_of
+
 VIEW = "raydistill"
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
 _LOST = ("delta_nll", "perplexity_drop_pct", "downstream_drop_pct")
@@ -21,7 +23,9 @@ _RUN_NAME, _CREATED = "attributes.`Run Name`", "runDateAndNestInfo"  # they cann
 _OWNER, _IN_SIGHT, _WIDEST = 90, 300, 160  # pixels; of 1,400, axes have what drops leave
 
 
-def view_state(axes: Mapping[str, Sequence[str]], others: Sequence[str] = ()) -> str:
+def view_state(
+    axes: Mapping[str, Sequence[str]], others: Sequence[str] = (), loss: str = PERPLEXITY
+) -> str:
     """The shared view: cells alone, their owner, axes and what they lost, the least first.
 
     Axes that do not fit into the width of a laptop's screen follow behind the drops.
@@ -29,15 +33,18 @@ def view_state(axes: Mapping[str, Sequence[str]], others: Sequence[str] = ()) ->
     Args:
         axes: with their values.
         others: behind the drops; runs of another command may differ in them.
+        loss: what the held-out loss is.
     """
     widths = {n: min(max(map(_width, (n, *values))), _WIDEST) for n, values in axes.items()}
     near = list(axes)
     while sum(widths[name] for name in near) > _IN_SIGHT:
         near.pop()
-    groups = (
-        *(("tags", ("owner",)), ("params", near), ("metrics", _LOST), ("params", (*axes, *others))),
-        *_MORE,
-    )
+    lost = [metric_of(name, loss) for name in _LOST]
+    more = [(kind, [metric_of(name, loss) for name in names]) for kind, names in _MORE]
+    groups: list[tuple[str, Sequence[str]]] = [
+        *(("tags", ("owner",)), ("params", near), ("metrics", lost), ("params", (*axes, *others))),
+        *more,
+    ]
     columns = {
         f"{kind}.`{name}`": widths.get(name) or _width(name)
         for kind, names in groups
@@ -58,7 +65,7 @@ def view_state(axes: Mapping[str, Sequence[str]], others: Sequence[str] = ()) ->
         "columnOrder": [*fixed, *columns],
         "columnWidths": fixed | columns,
         "runsHiddenMode": "SHOW_ALL",
-        **_charts(list(axes)),
+        **_charts(list(axes), lost),
     }
     return json.dumps(state)
 
@@ -68,14 +75,14 @@ def _width(text: str) -> int:
     return max(72, 28 + 7 * len(text))
 
 
-def _charts(axes: Sequence[str]) -> dict[str, object]:
+def _charts(axes: Sequence[str], lost: Sequence[str]) -> dict[str, object]:
     """The charts of the same runs: axes against drops, and below it a bar a run for each drop."""
     sections = {"raydistill-axes": (1, 320, "Axes and what was lost")}
     sections["raydistill-lost"] = (3, 360, "What each lost")
-    parallel = {"selectedParams": axes, "selectedMetrics": list(_LOST), "showAllRuns": True}
+    parallel = {"selectedParams": axes, "selectedMetrics": lost, "showAllRuns": True}
     charts = [{"type": "PARALLEL", "metricSectionId": "raydistill-axes", **parallel}]
     charts += [
-        {"type": "BAR", "metricSectionId": "raydistill-lost", "metricKey": name} for name in _LOST
+        {"type": "BAR", "metricSectionId": "raydistill-lost", "metricKey": name} for name in lost
     ]
     own = {"deleted": False, "isGenerated": False}
     return {

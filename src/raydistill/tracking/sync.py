@@ -8,6 +8,7 @@ and repeated.
 import uuid
 from dataclasses import dataclass
 
+from raydistill.specs.results import loss_of
 from raydistill.storage.manifest import write_new
 from raydistill.storage.store import Store
 from raydistill.tracking.client import find_experiment, open_client
@@ -55,7 +56,11 @@ def sync_sweep(sweep: TrackedSweep, *, uri: str, store: Store) -> Delivery:
     experiment = find_experiment(client, experiment_name(sweep.name), uri, store)
     storage = storage_id(store)
     writer = Writer(client, experiment.experiment_id, storage)
-    view = view_state(own_axes(sweep, writer.scales() | {sweep.scale}), (*sweep.axes, "seed"))
+    axes, loss = (
+        own_axes(sweep, writer.scales() | {sweep.scale}),
+        loss_of(base.scores for base in sweep.bases),
+    )
+    view = view_state(axes, (*sweep.axes, "seed"), loss)
     for name, value in {NOTE: sweep.question, VIEW_TAG: view}.items():
         if experiment.tags.get(name) != value:
             client.set_experiment_tag(experiment.experiment_id, name, value)
