@@ -11,7 +11,6 @@ from raydistill.data.corpus.heldout_documents import read_info, read_tokens
 from raydistill.data.corpus.preparation import prepare_corpus
 from raydistill.data.heldout_windows import heldout_windows
 from raydistill.data.masking import heldout_places
-from raydistill.data.unigram import frequencies, heldout_targets, unigram_nats
 from raydistill.evaluation.likelihood.heldout_loss import curve_nll, heldout_loss
 from raydistill.evaluation.likelihood.masked_perplexity import masked_nll
 from raydistill.evaluation.likelihood.perplexity import heldout_nll
@@ -21,6 +20,7 @@ from raydistill.specs.evaluation import EvalSpec
 from raydistill.specs.model import FactorisedConfig, ModelConfig
 from raydistill.specs.results import loss_by_document
 from raydistill.storage.store import Store
+from support.unigram import frequencies, heldout_targets, unigram_nats
 
 CONFIG = FactorisedConfig(
     family="encoder", num_layers=2, dim=16, num_heads=2, vocab_size=2048, context=32, embedding=8,

@@ -1,4 +1,4 @@
-"""The loss of a model that knows how frequent each token is, and nothing else. Without torch."""
+"""The loss of a model that knows how frequent each token is, and nothing else."""
 
 from pathlib import Path
 
