@@ -1,6 +1,6 @@
 """How often the 95 % intervals of laws hold the truth, at designs like ours: few sizes, few seeds.
 
-    python benchmarks/law_coverage.py [--draws 500] [--design chinchilla ...]
+    python benchmarks/law_coverage.py [--draws 500] [--seed 0] [--form jump ...] [--design line ...]
 
 Each design plants a law, draws noise of 1 % anew for every draw, fits, and counts how often the
 intervals of each parameter and of two predictions hold what was planted: one between the sizes, one
@@ -10,8 +10,9 @@ an end holds the truth on that side.
 """
 
 import argparse
+import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +92,10 @@ def _jump(at: Mapping[str, Any]) -> Any:
     return np.where(at["x"] < 1.2e6, 12 * at["x"] ** -0.09, 20 * at["x"] ** -0.14)
 
 
+def _step(at: Mapping[str, Any]) -> Any:
+    return np.where(at["x"] < 1.2e6, 12 * at["x"] ** -0.09, 11.7 * at["x"] ** -0.09)
+
+
 def _knot(at: Mapping[str, Any]) -> Any:
     return 12 * at["x"] ** -0.09 * np.maximum(at["x"] / 1.2e6, 1) ** -0.1
 
@@ -131,6 +136,15 @@ DESIGNS = {
     ),
     "jump: 8 sizes × 2 seeds": Design(
         form="jump", inputs={"x": sizes(8, 2)}, law=_jump, planted=(12, -0.09, 20, -0.14, 1.2e6)
+    ),
+    "jump of 2.5 times the noise: 8 sizes × 2 seeds": Design(
+        form="jump", inputs={"x": sizes(8, 2)}, law=_step, planted=(12, -0.09, 11.7, -0.09, 1.2e6)
+    ),
+    "jump of 2.5 times the noise: 12 sizes × 2 seeds": Design(
+        form="jump",
+        inputs={"x": sizes(12, 2, low=2e4)},
+        law=_step,
+        planted=(12, -0.09, 11.7, -0.09, 1.2e6),
     ),
     "knots: 8 sizes × 3 seeds": Design(
         form="knots",
@@ -188,47 +202,88 @@ DESIGNS = {
 
 def coverage(design: Design, draws: int, seed: int = 0) -> dict[str, tuple[float, float]]:
     """By what is told: how often its interval holds the truth, and how often it has both ends."""
-    rng = np.random.default_rng(seed)
-    holds: Counter[str] = Counter()
-    ended: Counter[str] = Counter()
-
-    def count(name: str, ends: tuple[float, float], truth: float) -> None:
-        holds[name] += ends[0] <= truth <= ends[1]
-        ended[name] += 0 < abs(ends[0]) < np.inf and ends[1] < np.inf
-
-    for _ in range(draws):
-        outputs = design.draw(rng, design.inputs)
-        names = tuple(f"run-{i}" for i in range(len(outputs)))
-        points = Points(inputs=design.inputs, outputs=outputs, names=names)
-        law = fit(design.form, points, objective=design.objective)
-        for (name, one), truth in zip(law.parameters.items(), design.planted, strict=True):
-            count(name, (one.low, one.high), truth)
-        for name, place in design.places().items():
-            prediction = law.predict(place)
-            count(name, prediction.interval, float(design.law(place)))
-            further = float(design.draw(rng, place))
-            count(f"{name}, with noise", prediction.interval_with_noise, further)
-    return {name: (holds[name] / draws, ended[name] / draws) for name in ended | holds}
+    tally = Tally()
+    for _ in tally.counted(design, draws, seed):
+        pass
+    return tally.shares()
 
 
-def page(designs: Mapping[str, Design], draws: int) -> str:
-    """The table, as Markdown."""
-    lines = ["| design | of | holds the truth | has both ends |", "|---|---|---|---|"]
+class Tally:
+    """What was counted so far."""
+
+    def __init__(self) -> None:
+        self.draws = 0
+        self.holds: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
+
+    def counted(self, design: Design, draws: int, seed: int) -> Iterator[None]:
+        """Count draw after draw."""
+        rng = np.random.default_rng(seed)
+        places = design.places()
+        at = {name: np.array([one[name] for one in places.values()]) for name in design.inputs}
+        for _ in range(draws):
+            outputs = design.draw(rng, design.inputs)
+            names = tuple(f"run-{i}" for i in range(len(outputs)))
+            points = Points(inputs=design.inputs, outputs=outputs, names=names)
+            law = fit(design.form, points, objective=design.objective)
+            for (name, one), truth in zip(law.parameters.items(), design.planted, strict=True):
+                self._count(name, (one.low, one.high), truth)
+            for (name, place), told in zip(places.items(), law.predictions(at), strict=True):
+                self._count(name, told.interval, float(design.law(place)))
+                further = float(design.draw(rng, place))
+                self._count(f"{name}, with noise", told.interval_with_noise, further)
+            self.draws += 1
+            yield
+
+    def shares(self) -> dict[str, tuple[float, float]]:
+        """As `coverage`."""
+        return {
+            name: (self.holds[name] / self.draws, self.ended[name] / self.draws)
+            for name in self.ended | self.holds
+        }
+
+    def _count(self, name: str, ends: tuple[float, float], truth: float) -> None:
+        self.holds[name] += ends[0] <= truth <= ends[1]
+        self.ended[name] += 0 < abs(ends[0]) < np.inf and ends[1] < np.inf
+
+
+def page(designs: Mapping[str, Design], draws: int, seed: int = 0) -> Iterator[str]:
+    """The table, as Markdown, line by line; how far it is goes to the terminal."""
+    yield "| design | of | holds the truth | has both ends |"
+    yield "|---|---|---|---|"
     for title, design in designs.items():
-        for name, (held, ends) in coverage(design, draws).items():
-            lines.append(f"| {title} | {name} | {100 * held:.1f} % | {100 * ends:.0f} % |")
-    return "\n".join(lines)
+        tally = Tally()
+        for _ in tally.counted(design, draws, seed):
+            if tally.draws % 50 == 0:
+                shares = [held for held, _ in tally.shares().values()]
+                print(
+                    f"{title}: {tally.draws} of {draws} draws, "
+                    f"{100 * min(shares):.1f} to {100 * max(shares):.1f} %",
+                    file=sys.stderr,
+                    flush=True,
+                )
+        for name, (held, ends) in tally.shares().items():
+            yield f"| {title} | {name} | {100 * held:.1f} % | {100 * ends:.0f} % |"
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--form", nargs="+", help="forms, as the fit has them: distillation")
     parser.add_argument("--design", nargs="+", default=[""], help="beginnings of their names")
     args = parser.parse_args()
     beginnings = tuple(args.design)
-    chosen = {name: one for name, one in DESIGNS.items() if name.startswith(beginnings)}
-    print(page(chosen, args.draws))
+    chosen = {
+        name: one
+        for name, one in DESIGNS.items()
+        if name.startswith(beginnings) and (not args.form or one.form in args.form)
+    }
+    if not chosen:
+        parser.error(f"no such design; there are {', '.join(DESIGNS)}")
+    for line in page(chosen, args.draws, args.seed):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -9,33 +9,30 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 from law_coverage import DESIGNS, coverage, page
 
-QUICK = [name for name in DESIGNS if name.split(":")[0] in ("line", "power", "jump")]
-# A jump's place is told as an interval between observed sizes: where the jump is large beside the
-# noise, the right one is always found, and no interval is shorter
-ALWAYS = {("jump", "break")}
-DRAWS = {"smooth-break": 200, "distillation+parameters=4": 200}  # seconds each
+# Where a jump is large beside the noise its gap is certain, and no interval is shorter
+ALWAYS = {("jump: 8 sizes × 2 seeds", "break")}
+SLOW = ("distillation+parameters=4", "smooth-break", "chinchilla by Huber", "power by Huber")
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", DESIGNS)
 def test_intervals_hold_the_truth_about_as_often_as_they_say(name):
-    for told, (held, ended) in coverage(DESIGNS[name], 60).items():
-        assert held >= 0.85, told  # of 60 draws at 95 %, one in 500 has fewer
-        assert ended == 1, told
+    draws, least = (8, 0.5) if name.startswith(SLOW) else (25, 0.76)
+    for told, (held, _) in coverage(DESIGNS[name], draws).items():
+        assert held >= least, told  # of draws at 95 %, one in 10,000 has fewer
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", DESIGNS)
 def test_intervals_hold_the_truth_in_92_to_98_of_100_draws(name):
-    design = DESIGNS[name]
-    shares = coverage(design, DRAWS.get(design.form, 500))
+    shares = coverage(DESIGNS[name], 500)
     determined = all(ended > 0.99 for _, ended in shares.values())
     for told, (held, _) in shares.items():
         assert held >= 0.92, told
-        if determined and (design.form, told) not in ALWAYS:  # else intervals hold more
+        if determined and (name, told) not in ALWAYS:  # else intervals hold more
             assert held <= 0.98, told
 
 
 def test_the_page_is_a_table_with_a_line_for_all_that_is_told():
-    lines = page({"a line": DESIGNS["line: 4 sizes × 2 seeds"]}, 3).splitlines()
+    lines = [*page({"a line": DESIGNS["line: 4 sizes × 2 seeds"]}, 3)]
     assert lines[0].startswith("| design | of | holds the truth")
     assert len(lines) == 2 + 2 + 4

@@ -11,6 +11,7 @@ from raydistill.laws.fitting import fit
 from raydistill.laws.form import load_form
 from raydistill.laws.points import Points
 from raydistill.laws.published import STUDENT_SURFACE, TEACHER_GAP
+from raydistill.laws.search.solver import complex_derivatives
 
 TURN = TEACHER_GAP.d1 * np.expm1(np.log(2) / (TEACHER_GAP.c1 * TEACHER_GAP.f1)) ** TEACHER_GAP.f1
 
@@ -107,6 +108,30 @@ def test_what_a_student_reaches_alone_is_measured_where_it_was():
     )
     with pytest.raises(UsageError, match="add some, or a column student_alone"):
         with_student_alone(taught, NONE, None)
+
+
+@pytest.mark.parametrize("parameters", [3, 4, 9])
+def test_derivatives_are_those_of_the_law(parameters):
+    form, rng = load_form(f"distillation+parameters={parameters}"), np.random.default_rng(0)
+    names = ("teacher_loss", "student_alone", "student_params", "student_tokens")
+    at = {name: rng.uniform(0.6, 1.6, 12) for name in names}
+    z_RK = rng.normal(size=(100, parameters))
+    z_RK[:, 3:5] = rng.uniform(-10, 0.8, z_RK[:, 3:5].shape)
+    with np.errstate(over="ignore"):
+        ours, theirs = (
+            form.jacobian(z_RK, at), complex_derivatives(lambda z: form.evaluate(z, at), z_RK)
+        )  # fmt: skip
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("parameters", [3, 4])
+def test_no_student_is_told_to_be_better_than_its_teacher_far_beyond_the_turn(parameters):
+    noisy = runs([546e6], [20e9], np.repeat(np.linspace(1.8, 3.0, 10), 3), noise=0.01)
+    told = fit(f"distillation+parameters={parameters}", noisy).predict(
+        {"teacher_loss": 3.6, "student_alone": 2.45}
+    )
+    assert 3.6 * (1 - 1e-12) <= told.interval[0] <= told.value <= told.interval[1] < 3.6 * 1.1
+    assert 3.4 < told.interval_with_noise[0] < 3.6
 
 
 def test_there_are_four_rungs():

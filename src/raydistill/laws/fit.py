@@ -158,19 +158,23 @@ class Fit:
         problem = self._problem()
         at = problem.in_own_units(inputs)
 
-        def responses(z_RK: Any) -> Any:
-            return problem.form.evaluate(z_RK, at)
+        form, scale, optimum = problem.form, self._unit(problem), self._optimum(problem)
+        evaluate = form.latent or form.evaluate
 
-        scale = self._unit(problem)
-        value_Q, low_Q, high_Q = intervals(problem, self._optimum(problem), responses)
+        def told(z_RK: Any) -> Any:
+            return evaluate(z_RK, at)
+
+        ends_3Q = intervals(problem, optimum, told)
+        if form.from_latent is not None:
+            ends_3Q = form.from_latent(ends_3Q, at)
+        value_Q, low_Q, high_Q = ends_3Q
         noise = quantile(self.df) * self.noise / scale
-        ends = (
-            *(low_Q, high_Q),
-            *(
-                value_Q - np.hypot(value_Q - low_Q, noise),
-                value_Q + np.hypot(high_Q - value_Q, noise),
-            ),
-        )
+        if form.discrete:  # which gap is the right one moves both
+            _, low_noise_Q, high_noise_Q = intervals(problem, optimum, told, noise=noise)
+        else:
+            low_noise_Q = value_Q - np.hypot(value_Q - low_Q, noise)
+            high_noise_Q = value_Q + np.hypot(high_Q - value_Q, noise)
+        ends = (low_Q, high_Q, low_noise_Q, high_noise_Q)
         columns = [problem.in_output_units(end_Q).tolist() for end_Q in (value_Q, *ends)]
         return tuple(
             Prediction(

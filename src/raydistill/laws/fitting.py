@@ -88,7 +88,7 @@ def _told(
     form, n = problem.form, len(points)
     residual_n = problem.form.evaluate(z_K[None], problem.inputs)[0] - problem.outputs
     rss = float(residual_n @ residual_n)
-    df = n - form.coefficients + (form.places if form.place_excess else 0)  # a jump's is known
+    df = n - form.coefficients + (form.places if form.discrete else 0)  # a jump's is known
     measured_nn = _measured(points, form.log)
     unit = 1.0 if form.log else problem.units["output"]
     optimum = Optimum(

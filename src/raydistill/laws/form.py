@@ -40,13 +40,18 @@ class Form:
         positive: the parameters whose profile is walked in logarithms.
         quotients: those whose denominator may be 0: they have both ends of an interval, or none.
         jacobian: z (R, K) and inputs to derivatives (R, n, K) of `evaluate`.
+        latent: z (R, K) and inputs to what `evaluate` is an increasing function of at each place,
+            (R, n), where that has an end that the law never passes: intervals of predictions are
+            found in it. Also called with complex z.
+        from_latent: that and the inputs to what `evaluate` gives.
         like_output: the inputs that are measured as the output is, in one unit with it.
         output: its name, in tables.
         places: how many of the last coefficients are places (of a knot, of a jump), which only the
             starts vary: between them, the rest is linear.
         cells: with places, z (R, K) and inputs to how far each place can be moved to both sides
             without another start being nearer, two arrays (R, places).
-        place_excess: χ² that bounds a place, where Student's t² does not.
+        discrete: whether the law is the same wherever a place is between two observed values, so
+            that its interval is a set of such gaps.
     """
 
     version: int
@@ -62,11 +67,13 @@ class Form:
     positive: frozenset[str] = frozenset()
     quotients: frozenset[str] = frozenset()
     jacobian: Callable[[FloatArray, Inputs], FloatArray] | None = None
+    latent: Callable[[Any, Inputs], Any] | None = None
+    from_latent: Callable[[FloatArray, Inputs], FloatArray] | None = None
     like_output: frozenset[str] = frozenset()
     output: str = "y"
     places: int = 0
     cells: Callable[[FloatArray, Inputs], tuple[FloatArray, FloatArray]] | None = None
-    place_excess: float = 0.0
+    discrete: bool = False
 
 
 def load_form(name: str) -> Form:

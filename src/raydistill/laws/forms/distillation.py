@@ -60,26 +60,15 @@ def _line() -> Form:
 def _gap() -> Form:
     """Coefficients: ln G, c0, ln of the turn."""
 
-    def evaluate(z_RK: Any, inputs: Inputs) -> Any:
-        size, c0, turn = _columns(z_RK)
-        return _student(size + _weak(c0, turn, WIDTH, None, inputs), inputs)
-
-    def starts(inputs: Inputs, outputs: FloatArray) -> FloatArray:
-        return _grid(inputs, outputs)
-
     def named(z_RK: Any, units: Units) -> Any:
         size, c0, turn = _columns(z_RK)
         return np.concatenate([np.exp(size + _scale(c0, units)), c0, np.exp(turn)], axis=1)
 
-    return _form(("G", "c0", "turn"), evaluate, starts, named, positive=frozenset({"G", "turn"}))
+    return _of_gap(("G", "c0", "turn"), _grid, named, positive=frozenset({"G", "turn"}))
 
 
 def _gap_with_width() -> Form:
     """Coefficients: those of `_gap`, and f1 within its ends."""
-
-    def evaluate(z_RK: Any, inputs: Inputs) -> Any:
-        size, c0, turn, f1 = _columns(z_RK)
-        return _student(size + _weak(c0, turn, _bounded(f1, *WIDTHS), None, inputs), inputs)
 
     def starts(inputs: Inputs, outputs: FloatArray) -> FloatArray:
         return _grid(inputs, outputs, np.log([0.05, 0.2]))
@@ -88,25 +77,15 @@ def _gap_with_width() -> Form:
         return np.concatenate([_gap().named(z_RK[:, :3], units), np.exp(z_RK[:, 3:])], axis=1)
 
     names = ("G", "c0", "turn", "f1")
-    return _form(names, evaluate, starts, named, positive=frozenset(names) - {"c0"})
+    return _of_gap(names, starts, named, positive=frozenset(names) - {"c0"})
 
 
 def _whole() -> Form:
-    """Coefficients: ln G, c0, ln of the turn, f1 and 1/(c1·f1), the size's share of G, α·γ, β·γ, γ.
+    """Coefficients: those of `_gap_with_width`, 1/(c1·f1), the size's share of G, α·γ, β·γ, γ.
 
     All but c0 and the share in logarithms. Beyond its ends a coefficient changes nothing, so that
     the points do not see it: what is told of it then has no interval.
     """
-
-    def evaluate(z_RK: Any, inputs: Inputs) -> Any:
-        size, c0, turn, f1, w, share, by_params, by_tokens, gamma = _columns(z_RK)
-        gamma = _bounded(gamma, *GAMMAS)
-        alpha, beta = (_bounded(z, *EXPONENTS) / gamma for z in (by_params, by_tokens))
-        of_params = -_softplus(-share) - alpha * np.log(inputs["student_params"])
-        of_tokens = -_softplus(share) - beta * np.log(inputs["student_tokens"])
-        reach = size + gamma * (of_params + _softplus(of_tokens - of_params))
-        f1, w = _bounded(f1, *WIDTHS), _bounded(w, *BLUNT)
-        return _student(reach + _weak(c0, turn, f1, w, inputs), inputs)
 
     def starts(inputs: Inputs, outputs: FloatArray) -> FloatArray:
         f1, w, exponents = np.log([0.05, 0.2]), np.log([0.02, 0.1]), np.log([0.2])
@@ -123,10 +102,67 @@ def _whole() -> Form:
 
     names = ("c0", "c1", "f1", "turn", "A", "B", "alpha", "beta", "gamma")
     inputs = ("student_tokens", "student_params", "teacher_loss", "student_alone")
-    return _form(
-        names, evaluate, starts, named, inputs,
+    return _of_gap(
+        names, starts, named, inputs,
         positive=frozenset(names[1:]), least_sizes=LEAST_BUDGETS, least_points=LEAST_RUNS,
     )  # fmt: skip
+
+
+def _ln_gap(z_RK: Any, inputs: Inputs) -> Any:
+    """The logarithm of the gap, (R, n), by as many coefficients as a rung has."""
+    size, c0, turn, *more = _columns(z_RK)
+    f1 = _bounded(more[0], *WIDTHS) if more else WIDTH
+    if len(more) < 2:
+        return size + _weak(c0, turn, f1, None, inputs)
+    w = _bounded(more[1], *BLUNT)
+    of_params, of_tokens, gamma = _reach(*more[2:], inputs)[:3]
+    reach = size + gamma * (of_params + _softplus(of_tokens - of_params))
+    return reach + _weak(c0, turn, f1, w, inputs)
+
+
+def _slopes(z_RK: FloatArray, inputs: Inputs) -> FloatArray:
+    """The derivatives (R, n, K) of `_ln_gap`."""
+    _, _, turn, *more = _columns(z_RK)
+    ln_teacher = np.log(inputs["teacher_loss"])
+    f1 = _bounded(more[0], *WIDTHS) if more else WIDTH
+    ratio = (ln_teacher - np.log(inputs["student_alone"]) - turn) / f1
+    x = np.exp(np.minimum(ratio, LARGEST))
+    by_ratio = LN2 * x
+    by_width, by_reach = [], []
+    if len(more) > 1:
+        w = _bounded(more[1], *BLUNT)
+        kx = np.expm1(w * LN2) * x
+        by_ratio = kx / (1 + kx) / w
+        steeper = LN2 * np.exp(w * LN2) * x / (1 + kx)
+        by_width = [(np.log1p(kx) / w - steeper) * _inside(more[1], *BLUNT)]
+        of_params, of_tokens, gamma, alpha, beta = _reach(*more[2:], inputs)
+        tokens = 1 / (1 + np.exp(of_params - of_tokens))  # the tokens' share of the gap
+        at_rest = 1 / (1 + np.exp(more[2]))
+        by_params, by_tokens = (
+            (1 - tokens) * alpha * np.log(inputs["student_params"]),
+            (tokens * beta * np.log(inputs["student_tokens"])),
+        )
+        inner = of_params + _softplus(of_tokens - of_params)
+        by_reach = [
+            gamma * ((1 - tokens) * at_rest - tokens * (1 - at_rest)),
+            -gamma * by_params * _inside(more[3], *EXPONENTS),
+            -gamma * by_tokens * _inside(more[4], *EXPONENTS),
+            gamma * (inner + by_params + by_tokens) * _inside(more[5], *GAMMAS),
+        ]
+    by_ratio = np.where(ratio < LARGEST, by_ratio, 0.0)
+    sharper = [by_ratio * ratio * _inside(more[0], *WIDTHS)] if more else []
+    one = np.ones_like(ratio)
+    columns = [one, -ln_teacher * one, by_ratio / f1, *sharper, *by_width, *by_reach]
+    return np.stack(columns, axis=-1)
+
+
+def _reach(share: Any, by_params: Any, by_tokens: Any, gamma: Any, inputs: Inputs) -> list[Any]:
+    """Logarithms of A/N_S^α and of B/D_S^β, up to a factor that G holds; γ, α and β."""
+    gamma = _bounded(gamma, *GAMMAS)
+    alpha, beta = (_bounded(z, *EXPONENTS) / gamma for z in (by_params, by_tokens))
+    of_params = -_softplus(-share) - alpha * np.log(inputs["student_params"])
+    of_tokens = -_softplus(share) - beta * np.log(inputs["student_tokens"])
+    return [of_params, of_tokens, gamma, alpha, beta]
 
 
 def _columns(z_RK: Any) -> list[Any]:
@@ -142,9 +178,14 @@ def _bounded(z: Any, low: float, high: float) -> Any:
     )
 
 
-def _student(gap: Any, inputs: Inputs) -> Any:
+def _inside(z: FloatArray, low: float, high: float) -> Any:
+    """Whether it moves anything."""
+    return (z >= np.log(low)) & (z <= np.log(high))
+
+
+def _student(ln_gap: Any, inputs: Inputs) -> Any:
     """The logarithm of L_S, of that of the gap."""
-    return np.log(inputs["teacher_loss"] + np.exp(gap))
+    return np.log(inputs["teacher_loss"] + np.exp(ln_gap))
 
 
 def _weak(c0: Any, turn: Any, f1: Any, w: Any, inputs: Inputs) -> Any:
@@ -178,6 +219,30 @@ def _grid(inputs: Inputs, outputs: FloatArray, *more: Any) -> FloatArray:
     gap = max(float(np.median(gaps[strong])), 1e-3)
     axes: tuple[Any, ...] = ([np.log(gap)], [0.0, 1.0, 3.0], np.log([0.7, 0.9, 1.1]), *more)
     return np.array([*product(*axes)], dtype=np.float64)
+
+
+def _of_gap(
+    parameters: tuple[str, ...],
+    starts: Callable[[Inputs, FloatArray], FloatArray],
+    named: Callable[[Any, Units], Any],
+    inputs: tuple[str, ...] = ("teacher_loss", "student_alone"),
+    **more: Any,
+) -> Form:
+    """A rung that is its teacher's loss and a gap."""
+
+    def evaluate(z_RK: Any, inputs: Inputs) -> Any:
+        return _student(_ln_gap(z_RK, inputs), inputs)
+
+    def jacobian(z_RK: FloatArray, inputs: Inputs) -> FloatArray:
+        gap_Rn = np.exp(_ln_gap(z_RK, inputs))
+        share_Rn = gap_Rn / (inputs["teacher_loss"] + gap_Rn)
+        slopes: FloatArray = share_Rn[:, :, None] * _slopes(z_RK, inputs)
+        return slopes
+
+    return _form(
+        parameters, evaluate, starts, named, inputs,
+        jacobian=jacobian, latent=_ln_gap, from_latent=_student, **more,
+    )  # fmt: skip
 
 
 def _form(

@@ -1,10 +1,10 @@
 """Two power laws and a jump between them, at a place that lies between two observed values.
 
 The break is told as an interval between observed values. Each side has 2 different values of x at
-least. Its interval is the set of places that a likelihood ratio does not reject, at the 95 % point
-7.35 of Hansen's distribution, 1 − (1 − e^(−c/2))² = 0.05 (Hansen 2000, Econometrica 68, table I).
-AICc and BIC count two exponents, two factors and the place. Whether there is a jump at all is a
-test of its own, which knows that the place was searched for: `laws/breaks.py`.
+least. Its interval is the set of gaps between them that an exact test does not reject at 5 %
+(`laws/search/places.py`), from the first of them to the last. AICc and BIC count two exponents, two
+factors and the place. Whether there is a jump at all is a test of its own, which knows that the
+place was searched for: `laws/breaks.py`.
 """
 
 from typing import Any
@@ -63,5 +63,5 @@ form = Form(
     positive=frozenset({"factor_below", "factor_above", "break"}),
     places=1,
     cells=_cells,
-    place_excess=7.35,
+    discrete=True,
 )

@@ -41,17 +41,24 @@ class Optimum:
     huber: float = 0.0
 
 
-def intervals(problem: Problem, optimum: Optimum, quantities: Quantities) -> FloatArray:
-    """Value, lower and upper end of each quantity, (3, Q); an end may be infinite."""
+def intervals(
+    problem: Problem, optimum: Optimum, quantities: Quantities, *, noise: float = 0.0
+) -> FloatArray:
+    """Value, lower and upper end of each quantity, (3, Q); an end may be infinite.
+
+    With a discrete place `noise`, how far off one further run is at 95 %, is added to the width at
+    each gap, as independent errors are.
+    """
     rss = optimum.noise**2 * optimum.df
     z_K, df = optimum.z_K, optimum.df
     if optimum.huber:
         value_Q, low_Q, high_Q = noise_ends(
             problem, z_K, optimum.noise, df, quantities, optimum.huber
         )
+    elif problem.form.places:
+        value_Q, low_Q, high_Q = placed_ends(problem, z_K, rss, df, quantities, noise)
     else:
-        ends = placed_ends if problem.form.places else profile_ends
-        value_Q, low_Q, high_Q = ends(problem, z_K, rss, df, quantities)
+        value_Q, low_Q, high_Q = profile_ends(problem, z_K, rss, df, quantities)
     if optimum.measured_nn is not None and optimum.df > 0:
         influence_Qn = influences(problem, optimum.z_K, quantities)
         scatter_Q = optimum.noise * np.sqrt((influence_Qn**2).sum(axis=1))
