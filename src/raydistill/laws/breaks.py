@@ -37,7 +37,8 @@ def break_p_value(points: Points, form_name: str = "jump", *, seed: int = 0) -> 
     outputs_nR = np.column_stack([problem.outputs, drawn_nR])
     line_n2 = np.stack([np.ones_like(log_x), log_x], axis=1)
     left_R = _squares_left([line_n2], outputs_nR)
-    if left_R[0] <= ROUNDING * (1 + (problem.outputs**2).sum()):
+    off_n = problem.outputs - line_n2 @ np.linalg.lstsq(line_n2, problem.outputs)[0]
+    if off_n @ off_n <= ROUNDING * (1 + (problem.outputs**2).sum()):
         return 1.0  # one power law to the digit
     lowered_R = _squares_left(_bases(problem), outputs_nR) / left_R
     as_broken = np.count_nonzero(lowered_R[1:] <= lowered_R[0])
