@@ -115,7 +115,7 @@ def _ln_gap(z_RK: Any, inputs: Inputs) -> Any:
     if len(more) < 2:
         return size + _weak(c0, turn, f1, None, inputs)
     w = _bounded(more[1], *BLUNT)
-    of_params, of_tokens, gamma = _reach(*more[2:], inputs)[:3]
+    of_params, of_tokens, gamma = _reach(more[2:], inputs)[:3]
     reach = size + gamma * (of_params + _softplus(of_tokens - of_params))
     return reach + _weak(c0, turn, f1, w, inputs)
 
@@ -135,7 +135,7 @@ def _slopes(z_RK: FloatArray, inputs: Inputs) -> FloatArray:
         by_ratio = kx / (1 + kx) / w
         steeper = LN2 * np.exp(w * LN2) * x / (1 + kx)
         by_width = [(np.log1p(kx) / w - steeper) * _inside(more[1], *BLUNT)]
-        of_params, of_tokens, gamma, alpha, beta = _reach(*more[2:], inputs)
+        of_params, of_tokens, gamma, alpha, beta = _reach(more[2:], inputs)
         tokens = 1 / (1 + np.exp(of_params - of_tokens))  # the tokens' share of the gap
         at_rest = 1 / (1 + np.exp(more[2]))
         by_params, by_tokens = (
@@ -156,10 +156,11 @@ def _slopes(z_RK: FloatArray, inputs: Inputs) -> FloatArray:
     return np.stack(columns, axis=-1)
 
 
-def _reach(share: Any, by_params: Any, by_tokens: Any, gamma: Any, inputs: Inputs) -> list[Any]:
+def _reach(z: list[Any], inputs: Inputs) -> list[Any]:
     """Logarithms of A/N_S^α and of B/D_S^β, up to a factor that G holds; γ, α and β."""
+    share, by_params, by_tokens, gamma = z
     gamma = _bounded(gamma, *GAMMAS)
-    alpha, beta = (_bounded(z, *EXPONENTS) / gamma for z in (by_params, by_tokens))
+    alpha, beta = (_bounded(product, *EXPONENTS) / gamma for product in (by_params, by_tokens))
     of_params = -_softplus(-share) - alpha * np.log(inputs["student_params"])
     of_tokens = -_softplus(share) - beta * np.log(inputs["student_tokens"])
     return [of_params, of_tokens, gamma, alpha, beta]

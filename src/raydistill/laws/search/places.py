@@ -59,7 +59,7 @@ def possible_gaps(problem: Problem, z_RK: FloatArray, *, seed: int = 0) -> NDArr
     law_Rn = problem.form.evaluate(z_RK, problem.inputs)
     rss_R = ((law_Rn - problem.outputs) ** 2).sum(axis=1)
     least = rss_R.min() * _SLACK
-    possible_R = rss_R <= max(least, 1e-26 * n)
+    possible_R: NDArray[np.bool_] = rss_R <= max(least, 1e-26 * n)
     # Another place adds `linear` directions at most, so this is no less than what is drawn below
     at_most_R = len(z_RK) * betainc((n - 2 * linear) / 2, linear / 2, least / rss_R)
     basis_RnL = np.linalg.qr(problem.derivatives(z_RK)[:, :, :linear])[0]
