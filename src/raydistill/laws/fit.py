@@ -159,10 +159,10 @@ class Fit:
         at = problem.in_own_units(inputs)
 
         form, scale, optimum = problem.form, self._unit(problem), self._optimum(problem)
-        evaluate = form.latent or form.evaluate
+        curve = form.latent or form.evaluate
 
         def told(z_RK: Any) -> Any:
-            return evaluate(z_RK, at)
+            return curve(z_RK, at)
 
         ends_3Q = intervals(problem, optimum, told)
         if form.from_latent is not None:
