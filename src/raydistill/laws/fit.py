@@ -161,16 +161,16 @@ class Fit:
         form, scale, optimum = problem.form, self._unit(problem), self._optimum(problem)
         curve = form.latent or form.evaluate
 
-        def told(z_RK: Any) -> Any:
+        def heights(z_RK: Any) -> Any:
             return curve(z_RK, at)
 
-        ends_3Q = intervals(problem, optimum, told)
+        ends_3Q = intervals(problem, optimum, heights)
         if form.from_latent is not None:
             ends_3Q = form.from_latent(ends_3Q, at)
         value_Q, low_Q, high_Q = ends_3Q
         noise = quantile(self.df) * self.noise / scale
         if form.discrete:  # which gap is the right one moves both
-            _, low_noise_Q, high_noise_Q = intervals(problem, optimum, told, noise=noise)
+            _, low_noise_Q, high_noise_Q = intervals(problem, optimum, heights, noise=noise)
         else:
             low_noise_Q = value_Q - np.hypot(value_Q - low_Q, noise)
             high_noise_Q = value_Q + np.hypot(high_Q - value_Q, noise)
