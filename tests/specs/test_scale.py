@@ -1,14 +1,16 @@
 """What the paper's numbers mean at each scale."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
 from raydistill.core.errors import UsageError
+from raydistill.core.serialization import from_dict, from_json, to_json
 from raydistill.core.units import B, M, format_age
 from raydistill.specs.drop_plan import plan_drops
+from raydistill.specs.model import Model, ModelConfig
 from raydistill.specs.recipe import check_recipe
-from raydistill.specs.scale import load_scale, scale_names
+from raydistill.specs.scale import Scale, load_scale, scale_names
 
 SCALES = [load_scale(name) for name in scale_names()]
 every_scale = pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.name)
@@ -185,3 +187,20 @@ def test_a_masked_scale_has_the_twin_that_sees_all_and_no_tasks():
     ]  # fmt: skip
     assert other.evaluation == replace(own.evaluation, tasks=(), mask_share=0.3)
     assert usual.pretrain == own.pretrain
+
+
+@pytest.mark.parametrize("name", ["laptop", "reduced", "honey", "reduced+mask=0.3+width=48"])
+def test_a_scale_comes_back_from_json_with_the_kind_of_its_model(name):
+    scale = load_scale(name)
+    loaded = from_json(Scale, to_json(scale))
+    assert loaded == scale
+    assert type(loaded.model) is type(scale.model)
+
+
+def test_a_record_of_before_shapes_of_own_widths_reads_as_it_was():
+    fields = asdict(load_scale("smoke"))
+    for newer in ("objective", "rate_power"):
+        del fields[newer]
+    del fields["evaluation"]["mask_share"]
+    assert from_dict(Scale, fields) == load_scale("smoke")
+    assert type(from_dict(Model, fields["model"])) is ModelConfig

@@ -47,6 +47,12 @@ class SweepPlan:
     options: Options
 
     @property
+    def shown_scale(self) -> Scale:
+        """The scale that stands for all: its own, or the first cell's where none is of its own."""
+        names = {cell.scale.name for cell in self.cells}
+        return self.scale if self.scale.name in names else self.cells[0].scale
+
+    @property
     def axes(self) -> tuple[str, ...]:
         """The names of all that varies but the seed: the sweep's own axes, and those of flags."""
         return axes_of(tuple(self.sweep.axes), self.cells)

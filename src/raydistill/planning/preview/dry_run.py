@@ -180,8 +180,7 @@ def _row(
 
 def _headings(prepared: PreparedSweep, width: int, *, of_bases: bool) -> Iterator[str]:
     plan = prepared.plan
-    scales = [plan.scale, *(cell.scale for cell in plan.cells)]
-    scale = scales[plan.scale.name not in {of_cell.name for of_cell in scales[1:]}]
+    scale = plan.shown_scale
     bases = bases_of(plan.cells, teachers=True)
     # The longest healing stands for all: arms of a comparison have budgets of their own.
     request = max((cell.request for cell in plan.cells), key=_healing)

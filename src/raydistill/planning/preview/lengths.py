@@ -20,7 +20,7 @@ def lengths_text(prepared: PreparedSweep) -> str:
     Items are counted once a base is measured; before that those of the paper's 13 tasks, where
     their data and the tokenizer are local.
     """
-    scale = prepared.plan.scale
+    scale = prepared.plan.shown_scale
     tokens = scale.evaluation.tokens_read(scale.model)
     longer = [
         f"{t.truncated} of {t.items} of {name}"
