@@ -52,6 +52,18 @@ def test_the_next_tokens_are_no_targets_of_what_sees_them(loss):
     )
 
 
+def test_a_share_that_hides_no_token_is_refused():
+    with pytest.raises(UsageError, match="of 64 tokens a window it hides none"):
+        settled(loss="masked-lm+share=0.005")
+    assert settled(loss="masked-lm+share=0.02").loss == "masked-lm+share=0.02"
+
+
+def test_hidden_tokens_are_not_taught_to_what_is_measured_on_the_next():
+    with pytest.raises(UsageError, match="name a masked scale, such as reduced") as refused:
+        settled(CAUSAL, loss="masked-lm")
+    assert load_scale(str(refused.value).rpartition(" ")[2]).evaluation.mask_share == 0.15
+
+
 def test_it_teaches_no_causal_student():
     with pytest.raises(UsageError, match="sees the next tokens, which a student is to tell"):
         check_shape("kd", CAUSAL.model, MASKED.model, MASKED.name)
