@@ -101,6 +101,7 @@ sweep = Sweep(
     question="What does pretraining still give at a million parameters?",
     axes=PAPER[0],
     trial=trial,
+    scale="reduced",
     at={
         **dict.fromkeys(("laptop", "laptop_small", "laptop_family", "reduced"), LAPTOP),
         **dict.fromkeys(("smoke", "smoke_small", "smoke_family", "smoke_reduced"), SMOKE),

@@ -75,6 +75,7 @@ class Sweep:
     trial: Callable[..., TrialRequest | None]
     at: Mapping[str, Sequence[Axes]] = field(default_factory=dict)
     seeds: tuple[int, ...] = (1,)  # of the data order
+    scale: str = "laptop"  # where neither a flag nor the environment names one
     searching: SearchSettings = field(default_factory=SearchSettings)  # the default
 
     def __post_init__(self) -> None:
@@ -88,11 +89,10 @@ class Sweep:
                 f"sweep {self.name!r}: its trial function takes {', '.join(takes)}, "
                 f"but its axes ask for {', '.join(['scale', *self.axes])}"
             )
-        for name, grids in self.at.items():
+        for name in self.at:
             check_scale(name, self.name, is_made=True)
-            for grid in grids:
-                self._check_axes(grid)
-        self._check_axes(self.axes)
+        for grid in (self.axes, *(grid for grids in self.at.values() for grid in grids)):
+            self._check_axes(grid)
         for axis in (axis for cell in self.searching.first for axis in cell):
             if axis not in self.axes:
                 raise UsageError(f"sweep {self.name!r}: {unknown('sweep axis', axis, self.axes)}")

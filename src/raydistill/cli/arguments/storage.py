@@ -11,7 +11,6 @@ from raydistill.core.paths import resolve_path
 from raydistill.storage.urls import DEFAULT_STORAGE, copy_of, is_url
 
 SCALE_VARIABLE, STORAGE_VARIABLE = "RAYDISTILL_SCALE", "RAYDISTILL_STORAGE"
-DEFAULT_SCALE = "laptop"
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 
 STORAGE = flag(
@@ -20,10 +19,11 @@ STORAGE = flag(
 TRACKING = flag("--tracking-uri", help="an MLflow server (sqlite in the storage)")
 
 
-def scale_named(flags: argparse.Namespace) -> tuple[str, str]:
+def scale_named(flags: argparse.Namespace, default: str) -> tuple[str, str]:
     """The name of the scale, and why it is that one; both empty of a `--model` without one.
 
-    A job of `ray job submit` has the environment of its cluster's head, not the submitter's.
+    `default` is the sweep's. A job of `ray job submit` has the environment of its cluster's head,
+    not the submitter's.
     """
     if flags.scale:
         return flags.scale, "by --scale"
@@ -32,7 +32,7 @@ def scale_named(flags: argparse.Namespace) -> tuple[str, str]:
     return (
         ("", "")
         if flags.model or flags.models
-        else (DEFAULT_SCALE, "by default, --scale names another")
+        else (default, "by default, --scale names another")
     )
 
 

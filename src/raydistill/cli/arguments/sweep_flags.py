@@ -65,7 +65,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         UsageError: if a flag's value is not allowed.
     """
     check_model_flags(flags, sweep)
-    name, scale_from = scale_named(flags)
+    name, scale_from = scale_named(flags, sweep.scale)
     chosen = chosen_values(sweep, flags)
     budgets = [int(tokens) for tokens in chosen.values.get(BUDGET, ()) if BUDGET not in sweep.axes]
     budget = max(budgets, default=None)
