@@ -81,13 +81,14 @@ LAPTOPS = {
     "embedding": (8, 64),
 }
 MASKED = [named("reduced", {**shape, "mask": 0.15}) for shape in ({}, {"width": 64}, {"layers": 4})]
+LONG = "reduced+embedding=64+feed_forward=256+lr=0.002+mask=0.15+tokens=8M+width=64"
 LAPTOP = grid(
     [
         *around("reduced", LAPTOPS),
         *(shape for same in (*EQUAL_PARAMETERS, *EQUAL_FLOPS) for shape in same),
         *MASKED,
     ],
-    load_scale("reduced").ages,
+    (*load_scale("reduced").ages, *load_scale(LONG).ages),
 )
 
 SMOKES = {"width": (8,), "layers": (2,)}

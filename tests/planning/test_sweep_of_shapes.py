@@ -104,6 +104,14 @@ def test_masked_runs_stand_beside_causal_runs_of_their_shape(cells):
     assert [scale.objective for scale in masked] == ["masked-lm"] * 3
 
 
+def test_the_long_run_is_asked_for_by_name_alone(file, cells):
+    long = load_scale(file["LONG"])
+    assert long.name not in scales_of(cells)
+    asked = file["sweep"].cells(load_scale("laptop"), {"size": (long.name,)})
+    assert [cell.request.age for cell in asked] == list(long.ages)
+    assert long.ages[-1] == 8_000_000
+
+
 def test_the_papers_grid_is_planned_at_its_own_scale(file):
     found = {cell.scale.name: cell.scale for cell in file["sweep"].cells(load_scale("honey"))}
     sizes = sorted(parameters(scale.model) for scale in found.values())

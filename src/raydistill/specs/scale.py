@@ -16,6 +16,7 @@ from raydistill.specs.evaluation import EvalSpec
 from raydistill.specs.flops import equal_flops_share, gap_cost_tokens
 from raydistill.specs.model import Model
 from raydistill.specs.recipe import Setting, check_setting, field_named
+from raydistill.specs.shape.run_settings import is_of_run, with_run
 from raydistill.specs.shape.settings import with_settings
 from raydistill.specs.trial import (
     FROM_BASE,
@@ -271,7 +272,8 @@ def load_scale(name: str) -> Scale:
     A third of other `layers` leave by default; another `width` has other peak rates, of bases and
     trials, to two digits, and the same `embedding` and `feed_forward`; with `mask`, the share of
     masked tokens, the model sees its whole window and has no tasks, which ask what follows a text.
-    The name that it has is canonical: sorted, without the scale's own.
+    `tokens` and `lr` say how long and at which peak rate its bases are pretrained
+    (`shape/run_settings.py`). The name that it has is canonical: sorted, without the scale's own.
 
     Raises:
         UsageError: if there is no such scale or setting, or no such model.
@@ -286,6 +288,9 @@ def load_scale(name: str) -> Scale:
     if scale.name != file:
         raise UsageError(f"scale {name!r}: its file gives it the name {scale.name!r}")
     try:
-        return with_settings(scale, tuple(words)) if words else scale
+        of_shape = tuple(word for word in words if not is_of_run(word))
+        of_run = tuple(word for word in words if is_of_run(word))
+        shaped = with_settings(scale, of_shape) if of_shape else scale
+        return with_run(shaped, of_run) if of_run else shaped
     except UsageError as error:
         raise UsageError(f"scale {name!r}: {error}") from None

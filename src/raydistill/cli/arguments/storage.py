@@ -30,9 +30,7 @@ def scale_named(flags: argparse.Namespace, default: str) -> tuple[str, str]:
     if name := os.environ.get(SCALE_VARIABLE):
         return name, f"by ${SCALE_VARIABLE} where this runs"
     return (
-        ("", "")
-        if flags.model or flags.models
-        else (default, "by default, --scale names another")
+        ("", "") if flags.model or flags.models else (default, "by default, --scale names another")
     )
 
 
