@@ -266,8 +266,8 @@ def pretraining(scale: Scale, corpus: CorpusId) -> TrialSpec:
         UsageError: if the model sees what it would be taught, or measured by.
     """
     usual, measured_hidden = masked_objective(USUAL_SHARE), scale.evaluation.mask_share > 0
-    check_targets(scale.objective, scale.model, usual, measured_hidden=measured_hidden)
     check_measured(scale.model, scale.evaluation, scale.objective)
+    check_targets(scale.objective, scale.model, usual, measured_hidden=measured_hidden)
     train = TrainSpec(
         recipe=scale.pretrain,
         loss=scale.objective,
