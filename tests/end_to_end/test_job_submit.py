@@ -21,6 +21,7 @@ from support.ray_processes import (
     REPOSITORY,
     family,
     head_in_repository,
+    job_server,
     left_of,
     ray_job,
     submit,
@@ -127,17 +128,15 @@ def test_a_job_that_is_stopped_leaves_a_checkpoint(first, head, storage):
     """`ray job stop` sends SIGTERM and, three seconds later, SIGKILL."""
     passed = storage / "faults" / f"{Fault(action='note', point='step', number=40).name}-1"
     long = ("--age", "320B", "--location", "middle", "--budget", "2000B")
-    ray_job(
-        head[1], "submit", "--no-wait", "--submission-id=stopped", "--", "env",
-        "RAYDISTILL_FAULTS=note@step=40", "python", sweeping.SCRIPT, *long,
-        "--checkpoint-every", "99999",
-    )  # fmt: skip
+    words = ("python", sweeping.SCRIPT, *long, "--checkpoint-every", "99999")
+    entrypoint = shlex.join(["env", "RAYDISTILL_FAULTS=note@step=40", *words])
+    job_server(head[1], "jobs/", {"entrypoint": entrypoint, "submission_id": "stopped"})
     deadline = time.monotonic() + 120
     while not passed.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     stopped = ray_job(head[1], "stop", "stopped")
     assert "was stopped" in stopped.stdout, stopped.stdout + stopped.stderr
-    logs = ray_job(head[1], "logs", "stopped").stdout
+    logs = job_server(head[1], "jobs/stopped/logs")["logs"]
     assert "the same command goes on from there" in logs
     (checkpoint,) = storage.glob("trials/*/checkpoints/step-*")
     assert int(checkpoint.name[5:]) >= 40

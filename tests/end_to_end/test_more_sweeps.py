@@ -52,7 +52,10 @@ def calm(run_sweep, prepared, tmp_path_factory):
 
 @pytest.mark.parametrize(
     "name",
-    ["when_to_drop", "capacity_gap", pytest.param("how_many_to_drop", marks=pytest.mark.soak)],
+    [
+        "capacity_gap",
+        *(pytest.param(n, marks=pytest.mark.soak) for n in ("when_to_drop", "how_many_to_drop")),
+    ],
 )
 def test_a_sweep_runs_and_its_repetition_trains_nothing(name, calm, run_sweep):
     storage = calm(name)

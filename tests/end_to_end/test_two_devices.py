@@ -1,7 +1,6 @@
 """Trials on two devices, through Ray Train inside Tune, in a sweep that waits for the second."""
 
 import os
-import threading
 
 import pytest
 
@@ -11,7 +10,8 @@ from raydistill.specs.results import Trained
 from raydistill.specs.scale import load_scale
 from raydistill.training.jobs import TrialJob
 from support import sweeping
-from support.ray_processes import cluster_of, family, left_of
+from support.forked_workers import of_nodes
+from support.ray_processes import add_node_beside, cluster_of, family, left_of
 from support.tiny import run_trial
 
 PAIR = (
@@ -49,29 +49,24 @@ def waited(cluster, forked_workers, prepared, tmp_path_factory):
     Once, its second rank is killed.
     """
     storage = prepared(tmp_path_factory.mktemp("waited"))
-    process = sweeping.start(
-        storage, *PAIR, *WITH_TEACHER, script="sweeps/teacher_free_vs_kd.py",
-        RAY_ADDRESS=cluster.address, RAYDISTILL_WAIT_S="120",
-        RAYDISTILL_FAULTS="kill@step=9,rank=1",
-    )  # fmt: skip
-    ending = threading.Timer(500, process.kill)
-    ending.start()
-    out_so_far = ""
-    for line in process.stdout:
-        out_so_far += line
-        if "waiting for a node: one trial needs 2 CPU, the cluster has 1 CPU" in line:
-            break
-    assert process.poll() is None, out_so_far
-    cluster.add_node(num_cpus=1, **forked_workers)
-    out, err = process.communicate()
-    ending.cancel()
-    return storage, process.returncode, out, err
+    line = "waiting for a node: one trial needs 2 CPU, the cluster has 1 CPU"
+
+    def add_node(wait_until):
+        wait_until(lambda: line in sweeping.printed_so_far())
+        add_node_beside(cluster, num_cpus=1, **forked_workers)
+
+    with sweeping.beside(add_node):
+        done = sweeping.here(
+            "teacher_free_vs_kd", storage, *PAIR, *WITH_TEACHER, RAY_ADDRESS=cluster.address,
+            RAYDISTILL_WAIT_S="120", RAYDISTILL_FAULTS="kill@step=9,rank=1", **of_nodes(),
+        )  # fmt: skip
+    return storage, done
 
 
 def test_row_34_a_sweep_that_waits_goes_on_when_a_node_is_added(waited):
-    storage, code, out, err = waited
-    assert code == 0, err
-    assert "[1/1]" in out
+    storage, done = waited
+    assert done.returncode == 0, done.stderr
+    assert "[1/1]" in done.stdout
     sweeping.assert_tracked_once(storage, [("320B", "input")], "teacher_free_vs_kd")
 
 

@@ -94,13 +94,14 @@ def test_commands_name_them_from_anywhere_and_again(folder, tmp_path, monkeypatc
         assert (again.scale.name, again.request) == (request.cell.scale.name, request.cell.request)
 
 
-def test_a_sweep_of_them_runs(folder, run_sweep, prepared, tmp_path):
+def test_a_sweep_of_them_runs(folder, prepared, tmp_path):
     storage = prepared(tmp_path / "storage")
     flags = (
         *models(folder, *WIDTHS), "--size", "160m", "--start", "own", "--seed", "1",
         "--loss", "kd", "--teacher", "160m@step1,410m@step2", "--tasks", "word-order",
     )  # fmt: skip
-    done = run_sweep("capacity_gap", storage, *flags)
+    trained_here.train(storage, *flags, script="capacity_gap")
+    done = sweeping.here("capacity_gap", storage, *flags)
     assert done.returncode == 0, done.stderr
     trials = [path.parent.name for path in storage.glob("trials/*/trained.json")]
     assert len(trials) == 2

@@ -131,9 +131,10 @@ def test_the_passes_of_greedy_are_reported_too(ranked):
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
+def done(with_embedded_text, tmp_path_factory):
     """A base of a scale, ranked as a user would."""
     to = tmp_path_factory.mktemp("to")
+    with_embedded_text(to / "storage")
     words = ("rank", "laptop@80B", "--windows", "2", "--count", "3,4", "--to", str(to / "r"))
     return sweeping.command(to / "storage", *words), to / "r"
 

@@ -90,17 +90,25 @@ def test_a_wait_ends_when_a_node_is_added_which_must_see_the_storage(
 
 
 PINNED = """
+import psutil
 from pathlib import Path
 from raydistill.runners.cluster.connection import connected, present
 with connected(Path(__import__("sys").argv[1])):
     print(present({"CPU": 1.0}))
+    for process in psutil.Process().children(recursive=True):
+        print(*process.cmdline())
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux has affinity")
 def test_a_ray_of_our_own_trains_one_at_a_time_where_this_process_may_use_one_cpu(tmp_path):
+    """It starts no server that nobody asks anything."""
     one = ["taskset", "-c", str(min(os.sched_getaffinity(0)))]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY")}
     command = [*one, sys.executable, "-c", PINNED, str(tmp_path / "ray.log")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == "1\n"
+    cpus, *processes = done.stdout.splitlines()
+    assert cpus == "1"
+    servers = {"raylet", "gcs_server", "dashboard.py", "monitor.py", "log_monitor.py"}
+    programs = {Path(word).name for line in processes for word in line.split()[:4]}
+    assert programs & servers == {"raylet", "gcs_server"}

@@ -17,7 +17,8 @@ from raydistill.runners.cluster.work import Candidate
 from raydistill.runners.tune.in_order import InOrder
 from raydistill.runners.tune.trials import Setup, run_jobs
 from support import sweeping, trained_here
-from support.ray_processes import cluster_of, family, left_of
+from support.forked_workers import of_nodes
+from support.ray_processes import add_node_beside, cluster_of, family, left_of
 from support.ray_works import Nap, doze
 
 ONE = ("--age", "320B", "--location", "input", "--checkpoint-every", "0")
@@ -68,14 +69,20 @@ def calm(storage, *flags):
 def test_a_node_lost_in_mid_trial_and_another_added(cluster, node, prepared, tmp_path):
     storage = prepared(tmp_path / "lost")
     lost = cluster.add_node(**node)
-    process = start(storage, cluster, *ONE)
-    wait_for_fault(storage, process)
-    cluster.remove_node(lost, allow_graceful=False)
-    newest = max(int(p.name[5:]) for p in storage.glob("trials/*/checkpoints/step-*"))
-    assert 0 < newest < 17
-    cluster.add_node(**node)
-    out, err = process.communicate()
-    assert process.returncode == 0, out + err
+
+    def another_in_its_place(wait_until):
+        wait_until((storage / f"faults/{PASSED.name}-1").exists)
+        cluster.remove_node(lost, allow_graceful=False)
+        newest = max(int(p.name[5:]) for p in storage.glob("trials/*/checkpoints/step-*"))
+        assert 0 < newest < 17
+        add_node_beside(cluster, **node)
+
+    with sweeping.beside(another_in_its_place):
+        done = sweeping.here(
+            "where_to_drop", storage, *ONE, RAY_ADDRESS=cluster.address,
+            RAYDISTILL_FAULTS="note@step=8", RAYDISTILL_WAIT_S="120", **of_nodes(),
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
     assert sweeping.results(storage) == calm(prepared(tmp_path / "calm"), *ONE)
     sweeping.assert_tracked_once(storage, [("320B", "input")])
 

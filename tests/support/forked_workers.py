@@ -27,12 +27,18 @@ NODE = {"setup_worker_path": str(Path(__file__).with_name("worker_entry.py"))}
 
 MODULES = (
     "torch", "pandas", "pyarrow.fs", "yaml", "requests", "jsonschema", "pydantic", "fsspec",
-    "rich.console", "google.protobuf.message", "jinja2",
+    "rich.console", "google.protobuf.message", "jinja2", "datasets", "lm_eval.evaluator",
+    "transformers.modeling_utils", "torch._dynamo",
 )  # fmt: skip
 """What Ray, Tune and a trial import that reads nothing of a job's environment meanwhile.
 
-Ray itself does: it keeps the job's id.
+Ray itself does: its library reads `RAY_JOB_ID` once, and a worker without it ends at its start.
 """
+
+
+def of_nodes():
+    """Variables of this process that a node needs which is added amid a sweep that runs here."""
+    return {name: os.environ[name] for name in (VARIABLE, "RAY_enable_worker_prestart")}
 
 
 @contextlib.contextmanager

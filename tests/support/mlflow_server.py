@@ -12,16 +12,23 @@ from contextlib import contextmanager
 
 @contextmanager
 def server(folder, port, *, database=None, files=None):
-    """A real `mlflow server` on the database in `folder`, or another; killed at the block's end."""
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    database = database or f"sqlite:///{folder}/served.db"
-    place = ["--backend-store-uri", database, "--workers", "1"]
-    kept = ["--artifacts-destination", files or str(folder / "served")]
-    settings = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    """A real MLflow server on the database in `folder`, or another; killed at the block's end.
+
+    It is the process that `mlflow server` starts after it has imported all that it does.
+    """
+    command = [sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "--port", str(port)]
+    settings = {
+        "_MLFLOW_SERVER_FILE_STORE": database or f"sqlite:///{folder}/served.db",
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": files or str(folder / "served"),
+        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
     environ = {**os.environ, **settings}
     with (folder / "server.log").open("a") as log:
         process = subprocess.Popen(
-            [*command, *place, *kept],
+            [*command, "mlflow.server.fastapi_app:app"],
             cwd=folder,
             stdout=log,
             stderr=log,

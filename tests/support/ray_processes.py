@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import json
 import os
 import socket
 import subprocess
@@ -32,6 +33,13 @@ def cluster_of(*, num_cpus, **more):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Node, "start_api_server", spared_server)
         return Cluster(initialize_head=True, head_node_args=head)
+
+
+def add_node_beside(cluster, **node):
+    """A further node, from a thread, where a process cannot set its handlers of signals."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cluster, "_shutdown_at_exit", False)
+        return cluster.add_node(**node)
 
 
 def spared_server(node, **_):
@@ -122,6 +130,18 @@ def ray_job(environment, *words, folder=REPOSITORY):
         timeout=240,
         check=False,
     )
+
+
+def job_server(environment, path, asked=None):
+    """What a head's job server answers, to what `ray job` would ask it after two seconds."""
+    token = Path(environment["RAY_AUTH_TOKEN_PATH"]).read_text()
+    request = urllib.request.Request(
+        f"{environment['RAY_ADDRESS']}/api/{path}",
+        data=asked and json.dumps(asked).encode(),
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
 
 
 def family(pid):

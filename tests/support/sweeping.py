@@ -17,7 +17,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -72,6 +74,32 @@ def here(name, storage, *flags, **more):
     script = str(ROOT / "sweeps" / f"{name}.py")
     argv, variables = [script, *flags], environment(storage, **more)
     return in_this_process(lambda: runpy.run_path(script, run_name="__main__"), argv, variables)
+
+
+@contextlib.contextmanager
+def beside(act):
+    """Within the block, where a sweep runs here, `act(wait_until)` runs in a thread.
+
+    `wait_until(condition)` returns once that holds; it fails if the block is over before.
+    """
+    over = threading.Event()
+
+    def wait_until(condition):
+        while not condition():
+            assert not over.wait(0.05)
+
+    with ThreadPoolExecutor(1) as pool:
+        acting = pool.submit(act, wait_until)
+        try:
+            yield
+        finally:
+            over.set()
+        acting.result()
+
+
+def printed_so_far():
+    """What a sweep that runs here has printed."""
+    return sys.stdout.getvalue() if isinstance(sys.stdout, io.StringIO) else ""
 
 
 def command(storage, *words, **more):

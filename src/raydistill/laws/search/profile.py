@@ -159,7 +159,8 @@ class _Walk:
             return np.concatenate([r_Rn, weight_R[chosen, None] * off_R1], axis=1)
 
         def derivatives(z_RK: FloatArray, chosen: Rows) -> FloatArray:
-            slope_R1K = complex_derivatives(lambda z: quantity(z, chosen), z_RK)
+            every = np.tile(chosen, z_RK.shape[1])
+            slope_R1K = complex_derivatives(lambda z: quantity(z, every), z_RK)
             weighed_R1K = weight_R[chosen, None, None] * slope_R1K
             return np.concatenate([problem.derivatives(z_RK), weighed_R1K], axis=1)
 

@@ -10,7 +10,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from raydistill.core.text.redaction import RedactingFormatter, redact
 from raydistill.runners.cluster.failures import likely_cause, readable_error
 from raydistill.runners.cluster.local_copy import sync_driver
 from raydistill.runners.cluster.own_parts import with_own_parts
+from raydistill.runners.cluster.own_session import without_servers
 from raydistill.storage.object_store import REMOTE
 from raydistill.storage.urls import COPIES, url_of
 
@@ -90,9 +91,9 @@ def _join(url: str) -> None:
     environment |= {REMOTE: url} if url else {}
     address = os.environ.get("RAY_ADDRESS", "local")
     own = {"num_cpus": available_cpus(), "include_dashboard": False}
-    local = own if address == "local" else {}
+    local, lean = (own, without_servers()) if address == "local" else ({}, nullcontext())
     try:
-        with private_token(), with_own_parts(environment) as runtime_env:
+        with private_token(), lean, with_own_parts(environment) as runtime_env:
             ray.init(address=address, runtime_env=runtime_env, log_to_driver=False, **local)
         raise_on_sigterm()  # Ray has set a handler of its own
     except Exception as error:  # a raylet that is slow to start raises nothing narrower
