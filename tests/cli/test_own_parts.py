@@ -253,7 +253,8 @@ def train(storage, *words):
     for base in bases_of(plan.cells):
         job = BaseJob(
             weights_sha256=artifacts.bases[base.key].weights_sha256,
-            corpus_sha256=artifacts.corpus.corpus_sha256, evaluation=base.scale.evaluation,
+            corpus_sha256=artifacts.corpus_of(base.scale).corpus_sha256,
+            evaluation=base.scale.evaluation,
             layers=tuple(request for _, request in layer_requests(plan.cells)),
             storage=str(storage),
         )  # fmt: skip

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from raydistill.cli.arguments.sweep_flags import plan_of
 from raydistill.cli.arguments.sweep_parser import sweep_parser
 from raydistill.core.units import format_flops, format_tokens
-from raydistill.planning.artifacts import UNTOKENISED
+from raydistill.data.known_corpora import UNTOKENISED
 from raydistill.planning.prepared import prepare
 from raydistill.planning.preview.costs import trial_work
 from raydistill.planning.preview.dry_run import MOST_ROWS, describe
@@ -189,7 +189,7 @@ def test_what_is_done_and_what_the_rest_will_take_is_told(store):
     smoke = load_scale("smoke")
     keep_ages(store, smoke, UNTOKENISED)
     plan = a_plan(store, "--scale", "smoke", "--price-per-hour", "3600")
-    made = replace(all_known(smoke), corpus=UNTOKENISED)
+    made = replace(all_known(smoke), corpora={})
     trial = prepare(plan, store, made).trials[1].trial
     done = finished(trial, smoke, train_s=40.0)
     store.save(done, "trials", trial.trial_id, "trained.json")

@@ -6,9 +6,10 @@ import pytest
 
 from raydistill.core.errors import UsageError
 from raydistill.core.units import B
+from raydistill.data.known_corpora import UNTOKENISED
 from raydistill.distillation.loss_name import had_teacher, warm_loss
 from raydistill.distillation.teacher_shape import check_shape
-from raydistill.planning.artifacts import UNTOKENISED, layer_requests, pretraining
+from raydistill.planning.artifacts import layer_requests, pretraining
 from raydistill.planning.cell import Cell, settle
 from raydistill.planning.search.selection import control_cell
 from raydistill.reports.results.cells import is_taught

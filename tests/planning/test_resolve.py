@@ -10,13 +10,12 @@ import pytest
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.serialization import from_json
 from raydistill.core.units import B
+from raydistill.data.known_corpora import UNTOKENISED, corpus_id
 from raydistill.models.huggingface.checkpoint import read_checkpoint
 from raydistill.models.huggingface.surgery.layer_fields import CannotLeaveError
 from raydistill.planning.artifacts import (
-    UNTOKENISED,
     Artifacts,
     ages_by_scale,
-    corpus_id,
     find_artifacts,
     find_bases,
     layer_request,
@@ -38,7 +37,7 @@ from tiny_decoders import tiny_decoder
 
 SMOKE = replace(load_scale("smoke"), corpus="/nowhere/text.txt")
 LATE = SMOKE.ages[-1]
-NOTHING = Artifacts(corpus=UNTOKENISED, bases={}, layer_choices={})
+NOTHING = Artifacts(corpora={}, bases={}, layer_choices={})
 INPUT = TrialRequest(age=LATE, location="input", count=2)
 SCORED = replace(INPUT, location="block-influence")
 

@@ -9,7 +9,7 @@ import pytest
 
 from raydistill.core.errors import UsageError
 from raydistill.core.units import B
-from raydistill.planning.artifacts import UNTOKENISED, Artifacts
+from raydistill.planning.artifacts import Artifacts
 from raydistill.planning.cell import axes_of
 from raydistill.planning.preview.columns import cell_fields
 from raydistill.planning.resolve import distinct
@@ -244,7 +244,7 @@ def test_every_cell_of_every_sweep_plans_at_every_scale(path, scale):
     """Before any stage: every base is still to be made, every score still to be read."""
     cells = (sweep := runpy.run_path(str(path))["sweep"]).cells(load_scale(scale))
     assert sweep.name == path.stem
-    planned = distinct(cells, Artifacts(corpus=UNTOKENISED, bases={}, layer_choices={}))
+    planned = distinct(cells, Artifacts(corpora={}, bases={}, layer_choices={}))
     assert sum(len(trial.cells) for trial in planned) == len(cells) > 0
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from raydistill.core.errors import UsageError
 from raydistill.core.units import B
-from raydistill.planning.artifacts import UNTOKENISED, Artifacts
+from raydistill.planning.artifacts import Artifacts
 from raydistill.planning.cell import compares_teachers
 from raydistill.planning.custom_model import CustomModel, scale_of
 from raydistill.planning.preview.columns import cell_fields
@@ -21,7 +21,7 @@ from raydistill.specs.trial import CUT, FROM_BASE, OWN, CutBase, DropPlan, Pretr
 from support.hub_models import save_model
 
 FILE = Path(__file__).parents[2] / "sweeps" / "capacity_gap.py"
-MISSING = Artifacts(corpus=UNTOKENISED, bases={}, layer_choices={})
+MISSING = Artifacts(corpora={}, bases={}, layer_choices={})
 SMALL, LARGE = "smoke_family", "smoke_family+width=32"
 ANCHOR, SAME = (NONE, "own", "lm"), (f"{SMALL}@320B", "own", "kd")
 

@@ -10,10 +10,11 @@ import pytest
 from raydistill.core.fault_injection import LOG_VARIABLE, PLAN_VARIABLE
 from raydistill.core.progress import listening
 from raydistill.core.serialization import from_json
-from raydistill.planning.artifacts import corpus_id, pretraining
-from raydistill.runners import stages
+from raydistill.data.known_corpora import corpus_id
+from raydistill.planning.artifacts import pretraining
 from raydistill.runners.cluster.connection import connected
 from raydistill.runners.pretraining import pretrain_bases, pretrain_work
+from raydistill.runners.texts import CorpusJob, make_corpus
 from raydistill.specs.results import Record
 from raydistill.specs.scale import load_scale
 from raydistill.storage.manifest import steps_of
@@ -37,7 +38,7 @@ def log(ray_cluster, tmp_path_factory):
 
 
 def store_with_text(folder):
-    stages.make_corpus(SCALES[0], str(folder))
+    make_corpus(CorpusJob(scale=SCALES[0], storage=str(folder)))
     return Store(folder)
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from raydistill.data.corpus.preparation import corpus_turn
 from raydistill.data.corpus.request import corpus_request
-from raydistill.planning.artifacts import corpus_id, pretraining
+from raydistill.data.known_corpora import corpus_id
+from raydistill.planning.artifacts import pretraining
 from raydistill.planning.prepared import prepare
 from raydistill.runners import stages
 from raydistill.storage import lock
@@ -16,7 +17,7 @@ from raydistill.storage.sharing import turn_of
 from raydistill.storage.store import Store
 from support import trained_here
 
-TEXT, BASES = ("corpora", "items"), ("bases", "pretraining")
+TEXT, BASES = ("corpora", "text_facts", "items"), ("bases", "pretraining")
 
 
 def turn(stage, plan, made):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from raydistill.planning.artifacts import CorpusId, find_bases
+from raydistill.data.known_corpora import CorpusId
+from raydistill.planning.artifacts import find_bases
 from raydistill.specs.scale import load_scale, scale_names
 from raydistill.storage.bundled import shipped_bases
 from raydistill.storage.store import Store

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from raydistill.planning.artifacts import Artifacts, CorpusId, pretraining
+from raydistill.data.known_corpora import CorpusId
+from raydistill.planning.artifacts import Artifacts, pretraining
 from raydistill.planning.cell import Cell
 from raydistill.planning.resolve import resolve
 from raydistill.pruning.layer_choice import LayerChoice, LayerRequest
@@ -36,7 +37,7 @@ def all_known(scale: Scale, *choices: LayerChoice) -> Artifacts:
     """Everything made: the corpus, every age, and `choices` of the last age."""
     late = (scale.name, scale.ages[-1])
     return Artifacts(
-        corpus=CORPUS,
+        corpora={scale.name: CORPUS},
         bases={(scale.name, age): base(scale, age) for age in scale.ages},
         layer_choices={(late, choice.request): choice for choice in choices},
     )

@@ -26,9 +26,11 @@ import psutil
 import pytest
 
 from raydistill.cli.console import raydistill
-from raydistill.planning.artifacts import corpus_id, find_bases, pretraining
+from raydistill.data.known_corpora import corpus_id
+from raydistill.planning.artifacts import find_bases, pretraining
 from raydistill.runners import stages
 from raydistill.runners.pretraining import pretrain_work
+from raydistill.runners.texts import CorpusJob, make_corpus
 from raydistill.specs.scale import load_scale
 from raydistill.storage.bundled import shipped_bases
 from raydistill.storage.store import Store
@@ -142,7 +144,7 @@ def in_this_process(program, argv, variables, folder=None):
 def prepare(storage, database):
     """Fill `storage`, without Ray: corpus, task items, bases and their scores, `database`."""
     scale, store = load_scale("smoke"), Store(storage)
-    stages.make_corpus(scale, str(storage))
+    make_corpus(CorpusJob(scale=scale, storage=str(storage)))
     corpus = corpus_id(scale, store)
     common = {"evaluation": scale.evaluation, "storage": str(storage)}
     ages_tokens = tuple(scale.age_tokens(age) for age in scale.ages)

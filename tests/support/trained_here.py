@@ -11,6 +11,7 @@ from raydistill.planning.artifacts import ages_by_scale
 from raydistill.planning.history.sweep_record import record_of, save_record
 from raydistill.planning.prepared import prepare
 from raydistill.runners import stages
+from raydistill.runners.texts import CorpusJob, make_corpus
 from raydistill.storage.owner import owner
 from raydistill.storage.store import Store
 from raydistill.training.jobs import TrialJob
@@ -33,7 +34,7 @@ def train(storage, *words, script="where_to_drop"):
     planned, store = plan(storage, *words, script=script), Store(storage)
     scale = planned.scale
     if scale.brought:
-        stages.make_corpus(scale, str(storage))
+        make_corpus(CorpusJob(scale=scale, storage=str(storage)))
     read_checkpoints(planned, storage)
     keep_task_data(scale.evaluation, planned.options.task_data, store)
     sweep = prepare(planned, store)

@@ -10,10 +10,10 @@ import pytest
 from raydistill.cli.arguments.sweep_flags import plan_of
 from raydistill.cli.arguments.sweep_parser import sweep_parser
 from raydistill.data.corpus.preparation import prepare_corpus
+from raydistill.data.known_corpora import UNTOKENISED
 from raydistill.evaluation.lm_harness.task_data import keep_task_data, with_sources
 from raydistill.evaluation.task_items import make_items
 from raydistill.models.distributed import World
-from raydistill.planning.artifacts import UNTOKENISED
 from raydistill.planning.prepared import prepare
 from raydistill.planning.preview.costs import keep_estimates, trial_work
 from raydistill.planning.preview.dry_run import describe
@@ -116,7 +116,7 @@ def test_one_device_that_cannot_run_it_decides_for_all(rate):
 
 def test_the_smallest_and_the_largest_model_of_each_loss_are_probed(store):
     plan = a_plan(store, "--age", "80B", "--location", "none,input,output,1")
-    (planned,) = probe_jobs(distinct(plan.cells, all_known(SMOKE)), "none", store)
+    (planned,) = probe_jobs(distinct(plan.cells, all_known(SMOKE)), all_known(SMOKE), store)
     assert [(v.loss, v.removed) for v in planned.variants] == [("lm", 0), ("lm", 2)]
 
 
@@ -140,7 +140,7 @@ def test_an_estimate_is_noted_before_a_trial_and_never_changed(tmp_path, rate):
     store = Store(tmp_path)
     keep_ages(store, SMOKE, UNTOKENISED)
     plan = a_plan(store, "--age", "80B")
-    trials = distinct(plan.cells, replace(all_known(SMOKE), corpus=UNTOKENISED))
+    trials = distinct(plan.cells, replace(all_known(SMOKE), corpora={}))
     keep_estimates(trials, store, probed=True)
     assert not store.path("trials").exists()
     store.save(Probed(found=rate), *probe_path(SMOKE.model, SMOKE.heal))

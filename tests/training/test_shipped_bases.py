@@ -11,13 +11,14 @@ import pytest
 import raydistill
 from raydistill.core.serialization import from_json
 from raydistill.core.units import B
+from raydistill.data.known_corpora import corpus_id
 from raydistill.evaluation.likelihood.perplexity import heldout_nll
 from raydistill.evaluation.lm_harness.zeroshot import score_tasks
 from raydistill.evaluation.scoring import standard_error
 from raydistill.evaluation.task_items import make_items
 from raydistill.evaluation.text_tasks import chance
 from raydistill.models.weights import load_weights
-from raydistill.planning.artifacts import corpus_id, find_artifacts
+from raydistill.planning.artifacts import find_artifacts
 from raydistill.planning.custom_model import OWN_TASKS
 from raydistill.planning.resolve import distinct
 from raydistill.specs.results import Trained

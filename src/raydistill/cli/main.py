@@ -22,6 +22,7 @@ from raydistill.core.text.redaction import redact
 from raydistill.data.corpus.preparation import check_corpus
 from raydistill.data.corpus.request import corpus_request
 from raydistill.evaluation.lm_harness.task_data import missing_task_data
+from raydistill.planning.artifacts import texts_read
 from raydistill.planning.lr_probe import with_probes
 from raydistill.planning.prepared import PreparedSweep, prepare
 from raydistill.planning.preview.costs import LongError, check_cost, most_work, plan_work, rates_of
@@ -119,5 +120,6 @@ def _check(prepared: PreparedSweep, *, agreed: bool) -> None:
         bases, work = plan_work(with_rates)
         rates = rates_of(with_rates.trials, store, probed=plan.options.probe)
         check_cost([*bases, *most_work(plan, with_rates.trials, work)], rates, plan.scale)
-    if not store.has("corpora", prepared.artifacts.corpus.corpus_sha256):
-        check_corpus(corpus_request(plan.scale))
+    for scale, *_ in texts_read(plan.scale, plan.cells):
+        if not store.has("corpora", prepared.artifacts.corpus_of(scale).corpus_sha256):
+            check_corpus(corpus_request(scale))

@@ -10,10 +10,10 @@ from raydistill.core.signals import interrupts_held
 from raydistill.distillation.teacher_placement import SHARDED
 from raydistill.driver.progress import ProgressReporter, tokens_of
 from raydistill.evaluation.scoring import unmeasured_tokens
-from raydistill.planning.artifacts import measured_bases
+from raydistill.planning.artifacts import texts_read
 from raydistill.planning.lr_probe import probe_cells, with_best_rates
 from raydistill.planning.outcomes import averaged_over, lasting_progress, metrics, outcome_of
-from raydistill.planning.prepared import PreparedSweep, missing_probes, prepare
+from raydistill.planning.prepared import PreparedSweep, prepare
 from raydistill.planning.preview.costs import keep_estimates
 from raydistill.planning.resolve import PlannedTrial, failed_choice
 from raydistill.planning.search.brackets import open_halving
@@ -44,8 +44,6 @@ ALWAYS_LISTED_AXES = (
 
 def is_finished(prepared: PreparedSweep) -> bool:
     """Whether there is nothing to train or measure."""
-    if any(missing_probes(base, prepared) for base in measured_bases(prepared.plan.cells)):
-        return False
     if prepared.plan.options.search == FUNNEL:
         return has_bases(prepared) and open_halving(prepared).is_done()
     if len(_finished_metrics(prepared)) < _trials_to_finish(prepared):
@@ -55,9 +53,12 @@ def is_finished(prepared: PreparedSweep) -> bool:
 
 
 def has_bases(prepared: PreparedSweep) -> bool:
-    """Whether the corpus, the bases and their layer scores exist."""
-    artifacts = prepared.artifacts
-    has_text = prepared.store.has("corpora", artifacts.corpus.corpus_sha256)
+    """Whether the corpora, the bases and their layer scores exist."""
+    artifacts, plan = prepared.artifacts, prepared.plan
+    has_text = all(
+        prepared.store.has("corpora", artifacts.corpus_of(scale).corpus_sha256)
+        for scale, *_ in texts_read(plan.scale, plan.cells)
+    )
     keys = {cell.base.key for cell in prepared.plan.cells}
     final = all(trial.has_final_id for trial in prepared.trials)
     return has_text and final and keys <= artifacts.bases.keys()
@@ -186,15 +187,17 @@ class Session:
     def _measured_tokens(self, candidates: Sequence[Candidate]) -> int:
         """About how many tokens a trial is measured on at its end, on average."""
         store, context = self.prepared.store, self.prepared.plan.scale.model.context
-        sha256 = self.prepared.artifacts.corpus.corpus_sha256
-        corpus = store.load(CorpusInfo, "corpora", sha256, "corpus.json")
-        assert corpus is not None, "the corpus is made before trials start"
         jobs = [c.job for c in candidates if isinstance(c.job, TrialJob)]
-        evaluations = Counter(job.evaluation for job in jobs if job.until == ToTheEnd())
-        tokens = sum(
-            trials * unmeasured_tokens("", evaluation, context, corpus, store)
-            for evaluation, trials in evaluations.items()
+        measured = Counter(
+            (job.evaluation, job.spec.train.corpus_sha256)
+            for job in jobs
+            if job.until == ToTheEnd()
         )
+        tokens = 0
+        for (evaluation, sha256), trials in measured.items():
+            corpus = store.load(CorpusInfo, "corpora", sha256, "corpus.json")
+            assert corpus is not None, "a corpus is made before trials start"
+            tokens += trials * unmeasured_tokens("", evaluation, context, corpus, store)
         return tokens // max(len(jobs), 1)
 
     def run_all(self, candidates: Sequence[Candidate]) -> dict[str, TrialFailure]:

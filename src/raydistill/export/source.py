@@ -5,11 +5,12 @@ from pathlib import Path
 
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.units import format_age
+from raydistill.data.known_corpora import corpus_id
 from raydistill.data.tokenizer import shipped_tokenizer
 from raydistill.evaluation.stored_scores import measured
 from raydistill.export.lineage import Lineage, of_base, of_trial, origin_of
 from raydistill.models.huggingface.checkpoint import locate
-from raydistill.planning.artifacts import base_command, corpus_id, find_bases
+from raydistill.planning.artifacts import base_command, find_bases
 from raydistill.planning.cell import BaseRequest, base_named, name_beside
 from raydistill.planning.history.sweep_record import CellRequest, SweepRecord, all_records
 from raydistill.reports.results.cells import Measured

@@ -10,8 +10,8 @@ from raydistill.core.parts import MODEL_FAMILY
 from raydistill.core.text.commands import parts_flag
 from raydistill.core.text.redaction import printed_command
 from raydistill.core.units import format_age
-from raydistill.data.corpus.preparation import find_corpus
-from raydistill.data.corpus.request import corpus_request
+from raydistill.data.corpus.request import scales_by_text
+from raydistill.data.known_corpora import UNTOKENISED, CorpusId, corpora_of
 from raydistill.data.tokenizer import end_of_text, load_tokenizer, tokenizer_file
 from raydistill.distillation.teacher_shape import check_targets
 from raydistill.models.huggingface.checkpoint import ReadBase, read_checkpoint, stored_base_path
@@ -22,7 +22,6 @@ from raydistill.pruning.layer_choice import (
     LayerRequest,
     layer_choice_path,
 )
-from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.locations import is_data_driven
 from raydistill.specs.part_identity import SHIPPED
 from raydistill.specs.scale import Scale, load_scale
@@ -47,48 +46,58 @@ PRETRAIN_SEED = 0  # of a base's weights and data order; trials draw their data 
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class CorpusId:
-    """The hashes that identify a tokenised corpus."""
-
-    corpus_sha256: str
-    tokenizer_sha256: str
-
-
-# stands for a corpus that is not tokenised yet
-UNTOKENISED = CorpusId(corpus_sha256="untokenised", tokenizer_sha256="untokenised")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Artifacts:
     """The results of earlier stages; those that are missing are not made yet."""
 
-    corpus: CorpusId  # one for all scales of a sweep
+    corpora: Mapping[str, CorpusId]  # by the name of a scale; mostly the same of all
     bases: Mapping[BaseKey, ExternalBase]
     layer_choices: Mapping[tuple[BaseKey, LayerRequest], LayerChoice]
     failed_choices: Mapping[tuple[BaseKey, LayerRequest], FailedChoice] = field(
         default_factory=dict  # of this run: the next one tries again
     )
 
+    def corpus_of(self, scale: Scale) -> CorpusId:
+        """The corpus that a model of a scale is trained and measured on."""
+        return self.corpora.get(scale.name, UNTOKENISED)
+
 
 def find_artifacts(scale: Scale, cells: Sequence[Cell], store: Store) -> Artifacts:
-    """The corpus, bases and layer choices of a sweep that are in the package or the store.
+    """The corpora, bases and layer choices of a sweep that are in the package or the store.
 
     Raises:
         DataError: if a scale's shipped bases saw another corpus, its text is missing, or two of
             its ages are the same weights.
     """
-    corpus = corpus_id(scale, store)
+    corpora = _corpora(scale, cells, store)
     bases: dict[BaseKey, ExternalBase] = {}
     for base_scale, ages in ages_by_scale(cells):
+        corpus = corpora[base_scale.name]
         by_age = find_bases(base_scale, corpus, store, ages, shipped_bases(base_scale))
         bases |= {(base_scale.name, age): base for age, base in by_age.items()}
     choices: dict[tuple[BaseKey, LayerRequest], LayerChoice] = {}
     for key, request in layer_requests(cells):
         if base := bases.get(key):
-            store_key = layer_choice_path(base.weights_sha256, corpus.corpus_sha256, request)
+            corpus_sha256 = corpora[key[0]].corpus_sha256
+            store_key = layer_choice_path(base.weights_sha256, corpus_sha256, request)
             if choice := store.load(LayerChoice, *store_key):
                 choices[key, request] = choice
-    return Artifacts(corpus=corpus, bases=bases, layer_choices=choices)
+    return Artifacts(corpora=corpora, bases=bases, layer_choices=choices)
+
+
+def texts_read(scale: Scale, cells: Sequence[Cell]) -> list[list[Scale]]:
+    """The scales of a sweep, for each text that cells read; its own first where it is one."""
+    used = {cell.scale.name for cell in cells}
+    by_text = scales_by_text([scale, *(cell.scale for cell in cells)])
+    return [alike for alike in by_text if not used.isdisjoint(own.name for own in alike)]
+
+
+def _corpora(scale: Scale, cells: Sequence[Cell], store: Store) -> dict[str, CorpusId]:
+    """The corpora of a sweep by the name of a scale; teachers read what their students do."""
+    corpora = corpora_of([scale, *(cell.scale for cell in cells)], store)
+    for cell in cells:
+        if not isinstance(teacher := cell.teacher, NoTeacher):
+            corpora.setdefault(teacher.scale.name, corpora[cell.scale.name])
+    return corpora
 
 
 def layer_requests(cells: Sequence[Cell]) -> tuple[tuple[BaseKey, LayerRequest], ...]:
@@ -146,32 +155,6 @@ def ages_by_scale(cells: Sequence[Cell]) -> list[tuple[Scale, tuple[Age, ...]]]:
         (scale, tuple(base.age for base in bases if base.scale.name == name))
         for name, scale in scales.items()
     ]
-
-
-def corpus_id(scale: Scale, store: Store) -> CorpusId:
-    """The corpus a scale trains on, or `UNTOKENISED` until it has been made.
-
-    Raises:
-        DataError: if it is not the scale's own, and its text is missing.
-    """
-    corpus: CorpusInfo | ShippedBases | None = None
-    try:
-        corpus = find_corpus(corpus_request(scale), store)
-    except DataError:
-        if not _has_own_text(scale):
-            raise  # the user named it; without a scale's own text a plan can still be shown
-    if corpus is None and _has_own_text(scale):
-        corpus = next(iter(shipped_bases(scale)), None)
-    if corpus is None:
-        return UNTOKENISED
-    return CorpusId(corpus_sha256=corpus.corpus_sha256, tokenizer_sha256=corpus.tokenizer_sha256)
-
-
-def _has_own_text(scale: Scale) -> bool:
-    """Whether corpus, tokenizer and held-out text are those that the scale defines."""
-    if scale.brought or scale.tokenizer or scale.heldout or scale.words:
-        return False
-    return scale.corpus == load_scale(scale.name).corpus
 
 
 def find_bases(

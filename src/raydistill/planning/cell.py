@@ -237,6 +237,8 @@ def reading_alike(name: str, own: Scale, what: str) -> Scale:
             f"{what} has another tokenizer: scale {scale.name!r} reads {scale.corpus!r}, "
             f"the student's {own.corpus!r}"
         )
+    elif local_tokenizer(own) is None and scale.model.vocab_size != own.model.vocab_size:
+        raise UsageError(f"{what} has another tokenizer: of {scale.model.vocab_size} entries")
     return with_text_of(scale, own)
 
 

@@ -42,9 +42,14 @@ Half = Literal["selection", "report"]
 def averaged_over(prepared: PreparedSweep) -> tuple[str, ...]:
     """The tasks that every downstream mean over a sweep is over, from its bases' scores."""
     artifacts, store = prepared.artifacts, prepared.store
-    corpus, bases = artifacts.corpus.corpus_sha256, artifacts.bases
+    bases = artifacts.bases
     stored = (
-        measured(bases[base.key].weights_sha256, corpus, base.scale.evaluation, store)
+        measured(
+            bases[base.key].weights_sha256,
+            artifacts.corpus_of(base.scale).corpus_sha256,
+            base.scale.evaluation,
+            store,
+        )
         for base in bases_of(prepared.plan.cells)
         if base.key in bases
     )

@@ -125,12 +125,13 @@ def resolve(cell: Cell, artifacts: Artifacts) -> TrialSpec | Unscored:
         stand_in_plan(request, scale)  # refuses a request that no layers could meet
     if layers is None and failed is None:
         return Unscored(base=base, request=request, recipe=recipe)
+    corpus = artifacts.corpus_of(scale)
     train = TrainSpec(
         recipe=recipe,
         loss=request.loss,
         seed=request.seed,
-        corpus_sha256=artifacts.corpus.corpus_sha256,
-        tokenizer_sha256=artifacts.corpus.tokenizer_sha256,
+        corpus_sha256=corpus.corpus_sha256,
+        tokenizer_sha256=corpus.tokenizer_sha256,
     )
     teacher: Base | CachedTeacher | NoTeacher = NoTeacher()
     if not isinstance(cell.teacher, NoTeacher):
@@ -219,7 +220,7 @@ def resolve_base(request: BaseRequest, artifacts: Artifacts) -> Base:
         return artifacts.bases[request.key]
     if scale.brought:
         return UnreadBase(name=scale.brought, revision=format_age(request.age))
-    train = pretraining(scale, artifacts.corpus).train
+    train = pretraining(scale, artifacts.corpus_of(scale)).train
     return PretrainedBase(model=scale.model, train=train, age_tokens=age_tokens)
 
 

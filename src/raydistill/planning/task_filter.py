@@ -31,7 +31,8 @@ def without_guessing(plan: SweepPlan, tasks: str | None, store: Store) -> SweepP
 
     artifacts, all_scores = find_artifacts(plan.scale, plan.cells, store), []
     for base in bases_of(plan.cells):
-        weights, corpus = artifacts.bases.get(base.key), artifacts.corpus.corpus_sha256
+        weights = artifacts.bases.get(base.key)
+        corpus = artifacts.corpus_of(base.scale).corpus_sha256
         paper13 = replace(base.scale.evaluation, tasks=tuple(PAPER13))
         stored = measured(weights.weights_sha256, corpus, paper13, store) if weights else None
         if stored is None:

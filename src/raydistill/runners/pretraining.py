@@ -8,7 +8,8 @@ from contextlib import ExitStack
 
 from raydistill.core.progress import in_parts
 from raydistill.core.units import format_age, format_tokens
-from raydistill.planning.artifacts import corpus_id, is_pretrained, pretraining
+from raydistill.data.known_corpora import corpus_id
+from raydistill.planning.artifacts import is_pretrained, pretraining
 from raydistill.runners.cluster.connection import Need
 from raydistill.runners.cluster.stop_signal import stop_on_signal, unless_stopped
 from raydistill.runners.cluster.tasks import run_each_once

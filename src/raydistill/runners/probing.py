@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from raydistill.planning.artifacts import Artifacts
 from raydistill.planning.lr_probe import with_probes
 from raydistill.planning.prepared import PreparedSweep
 from raydistill.planning.preview.costs import trial_work
@@ -25,7 +26,7 @@ def probe_plan(prepared: PreparedSweep, say: Callable[[str], None]) -> None:
     Raises:
         RaydistillError: if there is no cluster, or none of its devices is free.
     """
-    store, corpus_sha256 = prepared.store, prepared.artifacts.corpus.corpus_sha256
+    store = prepared.store
     trials = [t for t in with_probes(prepared).trials if not trial_work(t, store).done]
     if not trials:
         return  # nothing is left to predict
@@ -33,7 +34,7 @@ def probe_plan(prepared: PreparedSweep, say: Callable[[str], None]) -> None:
         need = device_need()
         wait_for(need, say=say)
         devices = min(present(need), MOST_DEVICES, _devices_held(prepared, len(trials)))
-        for job in probe_jobs(trials, corpus_sha256, store):
+        for job in probe_jobs(trials, prepared.artifacts, store):
             say(f"probing {devices} device(s) side by side")
             result = merged(run_each_once(probe_work, need, [job] * devices))
             store.save(Probed(found=result), *probe_path(job.model, job.recipe))
@@ -45,7 +46,9 @@ def _devices_held(prepared: PreparedSweep, trials: int) -> int:
     return prepared.plan.scale.devices_per_trial * (trials if concurrent == "auto" else concurrent)
 
 
-def probe_jobs(trials: Sequence[PlannedTrial], corpus_sha256: str, store: Store) -> list[ProbeJob]:
+def probe_jobs(
+    trials: Sequence[PlannedTrial], artifacts: Artifacts, store: Store
+) -> list[ProbeJob]:
     """One job for each scale of the trials."""
     by_scale: dict[str, list[PlannedTrial]] = {}
     for trial in trials:
@@ -57,7 +60,7 @@ def probe_jobs(trials: Sequence[PlannedTrial], corpus_sha256: str, store: Store)
             devices=of_scale[0].scale.devices_per_trial,
             variants=_variants(of_scale),
             evaluation=of_scale[0].scale.evaluation,
-            corpus_sha256=corpus_sha256,
+            corpus_sha256=artifacts.corpus_of(of_scale[0].scale).corpus_sha256,
             storage=str(store.root),
         )
         for of_scale in by_scale.values()

@@ -14,26 +14,15 @@ from raydistill.core.fault_injection import fault_point
 from raydistill.core.progress import tracked
 from raydistill.core.serialization import digest
 from raydistill.core.units import format_age
-from raydistill.data.corpus.general_heldout import make_general
-from raydistill.data.corpus.preparation import (
-    begin_corpus,
-    build_corpus_in_turn,
-    corpus_turn,
-    find_corpus,
-    is_large,
-)
-from raydistill.data.corpus.request import CorpusRequest, corpus_request
-from raydistill.evaluation.probing import item_files as probe_files
 from raydistill.evaluation.probing.stored import kept_probes
 from raydistill.evaluation.stored_scores import measured
-from raydistill.evaluation.task_items import item_files, make_items
 from raydistill.planning.artifacts import (
     Artifacts,
     ages_by_scale,
-    corpus_id,
     find_artifacts,
     layer_requests,
     measured_bases,
+    texts_read,
 )
 from raydistill.planning.cell import BaseKey, BaseRequest, Cell
 from raydistill.planning.outcomes import metrics, outcome
@@ -45,15 +34,12 @@ from raydistill.runners.cluster.tasks import run_each_once, run_once
 from raydistill.runners.cluster.work import Metrics
 from raydistill.runners.pretraining import pretrain_bases
 from raydistill.runners.teacher_actors import RemoteTeacher
-from raydistill.runners.tokenization import LARGE_BYTES, tokenise_shards
-from raydistill.specs.corpus import CorpusInfo
+from raydistill.runners.texts import count_facts, has_text, tokenise
 from raydistill.specs.results import Finished, HeldoutPoint, Progress
 from raydistill.specs.scale import Scale
 from raydistill.specs.trial import Age
-from raydistill.storage.manifest import is_whole
 from raydistill.storage.sharing import done_by_one
 from raydistill.storage.store import Store
-from raydistill.storage.urls import url_of
 from raydistill.training.jobs import BaseJob, CutJob, StopAt, TrialJob
 
 Say = Callable[[str], None]
@@ -61,7 +47,7 @@ FailedChoices = dict[tuple[BaseKey, LayerRequest], FailedChoice]
 
 
 def make_artifacts(plan: SweepPlan, store: Store, need: Need, say: Say) -> PreparedSweep:
-    """Make what trials start from: the corpus, the bases, their scores, layers by score.
+    """Make what trials start from: the corpora, the bases, their scores, layers by score.
 
     Args:
         plan: whose trials.
@@ -75,9 +61,14 @@ def make_artifacts(plan: SweepPlan, store: Store, need: Need, say: Say) -> Prepa
     fault_point("preparing")
     cells = plan.cells
     artifacts = find_artifacts(plan.scale, cells, store)
-    if not _has_text(plan.scale, artifacts.corpus.corpus_sha256, store):
-        tokenise(plan.scale, store, say)
+    if without := [
+        scale
+        for scale, *_ in texts_read(plan.scale, cells)
+        if not has_text(scale, artifacts.corpus_of(scale).corpus_sha256, store)
+    ]:
+        tokenise(without, store, say)
         artifacts = find_artifacts(plan.scale, cells, store)
+    count_facts((corpus.corpus_sha256 for corpus in artifacts.corpora.values()), store)
     missing = [
         (scale, ages)
         for scale, ages in ages_by_scale(cells)
@@ -110,47 +101,6 @@ def _measure_bases(plan: SweepPlan, store: Store, need: Need, say: Say) -> Faile
     return {(key, choice.request): choice for key, choices in failed for choice in choices}
 
 
-def _has_text(scale: Scale, corpus_sha256: str, store: Store) -> bool:
-    """Whether the corpus, a second text and the items of the scale's own tasks exist."""
-    corpus = store.load(CorpusInfo, "corpora", corpus_sha256, "corpus.json")
-    if corpus is None or not store.has("corpora", corpus_sha256):
-        return False
-    general = store.general(scale.evaluation.general, corpus)
-    items = item_files(scale.evaluation.corpus_tasks, corpus_sha256, store)
-    of_probes = probe_files.item_files(scale.evaluation.corpus_probes, corpus_sha256, store)
-    return all(file.is_file() for file in (*items.values(), *of_probes.values())) and (
-        not scale.evaluation.general or is_whole(general)
-    )
-
-
-def tokenise(scale: Scale, store: Store, say: Say) -> None:
-    """Make the corpus of a scale, and the items of its tasks, unless another sweep has just.
-
-    Raises:
-        DataError: if the text cannot be had, or is too short for a task.
-    """
-    request = corpus_request(scale)
-    with done_by_one(store.root, *corpus_turn(request), say=say):
-        if not _has_text(scale, corpus_id(scale, store).corpus_sha256, store):
-            _tokenise(scale, request, store, say)
-    corpus = find_corpus(request, store)
-    for note in corpus.notes if corpus else ():
-        say(note)
-    if corpus and scale.evaluation.probes:
-        probes = scale.evaluation.corpus_probes
-        for name in probe_files.without_items(probes, corpus.corpus_sha256, store):
-            say(f"the corpus {corpus.name!r} has no items for probe {name}: it is left out there")
-
-
-def _tokenise(scale: Scale, request: CorpusRequest, store: Store, say: Say) -> None:
-    say(f"tokenising the corpus {scale.corpus!r}")
-    in_shards = is_large(request, LARGE_BYTES) and not url_of(store.root)  # needs a shared folder
-    if in_shards and find_corpus(request, store) is None:
-        draft = run_once(begin_corpus, {"CPU": 1}, request, store)
-        tokenise_shards(request, draft, store)
-    run_once(make_corpus, {"CPU": 1}, scale, str(store.root))
-
-
 def make_bases(
     missing: Sequence[tuple[Scale, Sequence[Age]]], store: Store, need: Need, say: Say
 ) -> None:
@@ -176,7 +126,7 @@ def _base_job(
     """The scores that trials and the table need of a base, and its layer choices still missing."""
     return BaseJob(
         weights_sha256=artifacts.bases[base.key].weights_sha256,
-        corpus_sha256=artifacts.corpus.corpus_sha256,
+        corpus_sha256=artifacts.corpus_of(base.scale).corpus_sha256,
         evaluation=base.scale.evaluation,
         layers=tuple(
             request
@@ -192,16 +142,6 @@ def _is_missing(job: BaseJob, store: Store) -> bool:
     if scores is None or job.layers:
         return True
     return bool(kept_probes(job.weights_sha256, job.corpus_sha256, job.evaluation, store)[1])
-
-
-def make_corpus(scale: Scale, storage: str) -> None:
-    """On a worker, while the driver has the turn: tokenise the text, and make task items of it."""
-    store = Store(Path(storage))
-    folder = build_corpus_in_turn(corpus_request(scale), store)
-    make_items(scale.evaluation.corpus_tasks, store=store, folder=folder)
-    probe_files.make_items(scale.evaluation.corpus_probes, store=store, folder=folder)
-    if scale.heldout_general:
-        make_general(scale.heldout_general, scale.text_field, folder, store)
 
 
 def store_checkpoint(name: str, revision: str, context: int, storage: str) -> None:

@@ -1,5 +1,6 @@
 """What is known of a tokenised corpus."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,3 +52,41 @@ class CorpusInfo:
                 f"{file} holds the token id {token_id}, beyond its vocabulary of "
                 f"{self.vocab_size}: it was changed; delete {file.parent}"
             )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextFacts:
+    """What its tokens say of a corpus as a text (`data/text_facts.py`).
+
+    `unigram_nats` is the loss of a model that knows word frequencies only: nats per target of the
+    held-out documents, all of them, by the counts of training tokens, each raised by one.
+    """
+
+    corpus_sha256: str
+    name: str
+    words: int  # different ones, of training and held-out text; 0: not counted, as the text is long
+    train_words: int  # 0: not counted
+    heldout_words: int
+    train_tokens: int
+    heldout_tokens: int  # of documents, without what begins and ends them
+    heldout_bytes: int  # of the same, in UTF-8
+    unigram_nats: float
+    unigram_tokens: int  # of training, that were counted
+
+
+def facts_path(corpus_sha256: str) -> tuple[str, str]:
+    """Where the store keeps the facts of a corpus."""
+    return "text_facts", f"{corpus_sha256}.json"
+
+
+def bits_per_byte(nll: float, facts: TextFacts) -> float:
+    """A loss in nats per held-out token as bits per byte of text, which tokenizers do not change.
+
+    A document's first token, which most models do not predict, counts as the mean of the others.
+
+    >>> facts = TextFacts(corpus_sha256="", name="", words=0, train_words=0, heldout_words=0,
+    ...     train_tokens=0, heldout_tokens=100, heldout_bytes=400, unigram_nats=0, unigram_tokens=0)
+    >>> bits_per_byte(4 * math.log(2), facts)
+    1.0
+    """
+    return nll / math.log(2) * facts.heldout_tokens / facts.heldout_bytes

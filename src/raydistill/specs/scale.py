@@ -272,8 +272,9 @@ def load_scale(name: str) -> Scale:
     A third of other `layers` leave by default; another `width` has other peak rates, of bases and
     trials, to two digits, and the same `embedding` and `feed_forward`; with `mask`, the share of
     masked tokens, the model sees its whole window and has no tasks, which ask what follows a text.
-    `tokens` and `lr` say how long and at which peak rate its bases are pretrained
-    (`shape/run_settings.py`). The name that it has is canonical: sorted, without the scale's own.
+    `text` is the corpus that it reads, one of those that come with the package. `tokens` and `lr`
+    say how long and at which peak rate its bases are pretrained (`shape/run_settings.py`). The
+    name that it has is canonical: sorted, without the scale's own.
 
     Raises:
         UsageError: if there is no such scale or setting, or no such model.

@@ -5,6 +5,7 @@
     corpora/drafts/<key>/    a corpus in preparation: its tokenizer, and tokens in shards
     corpora/general/<key>/   the tokens of a second held-out text
     corpora/hub/<key>/       documents of a data set of the Hugging Face hub
+    text_facts/<sha256>.json the words and bytes of that corpus, and what word frequencies predict
     items/<sha256>/          the items of each task, made of that corpus' held-out text
     bases/<sha256>/          weights; the name is the sha256 of `model.safetensors`
     brought/                 which base the files of an external checkpoint became

@@ -6,6 +6,7 @@ from pathlib import Path
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.paths import resolve_path
 from raydistill.core.units import format_age
+from raydistill.data.known_corpora import corpus_id
 from raydistill.data.tokenizer import tokenizer_file
 from raydistill.models.decoder import Decoder
 from raydistill.models.families.hub import HubDecoder
@@ -16,7 +17,7 @@ from raydistill.models.huggingface.checkpoint import (
 )
 from raydistill.models.huggingface.loading import load_pretrained
 from raydistill.models.weights import load_weights
-from raydistill.planning.artifacts import base_command, corpus_id, find_bases
+from raydistill.planning.artifacts import base_command, find_bases
 from raydistill.planning.cell import base_named
 from raydistill.specs.corpus import EMBEDDED
 from raydistill.specs.scale import is_scale

@@ -23,7 +23,7 @@ from raydistill.cli.arguments.model_flags import (
     scale_of_model,
 )
 from raydistill.cli.arguments.storage import scale_named, storage_of, tracking_uri_of
-from raydistill.cli.arguments.text_flags import with_text
+from raydistill.cli.arguments.text_flags import check_text_flags, with_text
 from raydistill.core.errors import UsageError
 from raydistill.core.paths import resolve_path
 from raydistill.distillation.teacher_placement import check_placement
@@ -70,6 +70,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
     budgets = [int(tokens) for tokens in chosen.values.get(BUDGET, ()) if BUDGET not in sweep.axes]
     budget = max(budgets, default=None)
     scale = _scale(flags, name, chosen.settings, budget)
+    check_text_flags(scale, flags)
 
     def scale_called(own: str, tokens: int | None) -> Scale:
         if names_models(flags):

@@ -3,10 +3,12 @@
 import argparse
 from dataclasses import replace
 
+from raydistill.core.errors import UsageError
 from raydistill.core.paths import resolve_path
 from raydistill.data.corpus.general_heldout import general_text
 from raydistill.data.sources.source import absolute
 from raydistill.specs.scale import Scale
+from raydistill.specs.shape.settings import names_text
 
 
 def add_text_flags(parser: argparse._ActionsContainer) -> None:
@@ -27,20 +29,34 @@ def add_text_flags(parser: argparse._ActionsContainer) -> None:
 
 
 def with_text(scale: Scale, flags: argparse.Namespace) -> Scale:
-    """The scale with the text that the flags name.
+    """The scale with the text that the flags name, unless its own name says which it reads.
 
     Raises:
         DataError: if the file of `--heldout-general` cannot be read.
     """
-    scale = replace(
-        scale,
-        corpus=absolute(flags.corpus) if flags.corpus else scale.corpus,
-        text_field=flags.text_field or scale.text_field,
-        heldout=absolute(flags.heldout) if flags.heldout else scale.heldout,
-        words=str(resolve_path(flags.words).absolute()) if flags.words else scale.words,
-    )
+    if not names_text(scale.name):
+        scale = replace(
+            scale,
+            corpus=absolute(flags.corpus) if flags.corpus else scale.corpus,
+            text_field=flags.text_field or scale.text_field,
+            heldout=absolute(flags.heldout) if flags.heldout else scale.heldout,
+            words=str(resolve_path(flags.words).absolute()) if flags.words else scale.words,
+        )
     if not flags.heldout_general:
         return scale
     text = absolute(flags.heldout_general)
     evaluation = replace(scale.evaluation, general=general_text(text, scale.text_field))
     return replace(scale, heldout_general=text, evaluation=evaluation)
+
+
+def check_text_flags(scale: Scale, flags: argparse.Namespace) -> None:
+    """Refuse flags that name a text beside a `--scale` whose name does.
+
+    Raises:
+        UsageError: naming both.
+    """
+    given = [name for name in ("corpus", "words", "heldout") if getattr(flags, name)]
+    if given and names_text(scale.name):
+        raise UsageError(
+            f"--scale {scale.name} names its text, and --{given[0]} another: leave one of them out"
+        )

@@ -6,13 +6,14 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from raydistill.cli.arguments.text_flags import with_text
+from raydistill.cli.arguments.text_flags import check_text_flags, with_text
 from raydistill.core.serialization import from_json
 from raydistill.core.signals import interrupts_held
 from raydistill.core.units import format_age
 from raydistill.data.corpus.preparation import check_corpus
 from raydistill.data.corpus.request import corpus_request
-from raydistill.planning.artifacts import base_command, corpus_id, pretraining
+from raydistill.data.known_corpora import corpus_id
+from raydistill.planning.artifacts import base_command, pretraining
 from raydistill.reports.console.console import open_console
 from raydistill.specs.results import Record
 from raydistill.specs.scale import Scale, load_scale
@@ -30,6 +31,7 @@ def base(store: Store, flags: argparse.Namespace) -> int:
         UsageError: if `--to` may not be written.
     """
     scale = with_text(load_scale(flags.scale), flags)
+    check_text_flags(scale, flags)
     scale = replace(scale, evaluation=replace(scale.evaluation, tasks=()))  # sweeps measure
     check_corpus(corpus_request(scale))
     if not flags.to:
@@ -47,9 +49,9 @@ def base(store: Store, flags: argparse.Namespace) -> int:
 def _train(scale: Scale, store: Store) -> None:
     """Train what the store lacks of the bases, and say where they are."""
     with interrupts_held():
-        from raydistill.runners import stages  # noqa: PLC0415  (Ray)
         from raydistill.runners.cluster import connection as cluster  # noqa: PLC0415  (Ray)
         from raydistill.runners.pretraining import pretrain_bases  # noqa: PLC0415  (Ray)
+        from raydistill.runners.texts import tokenise  # noqa: PLC0415  (Ray)
     check_storage(store.root)
     console = open_console()
     console.print(
@@ -58,7 +60,7 @@ def _train(scale: Scale, store: Store) -> None:
     )
     with cluster.connected(store.path("pretraining", "ray.log")):
         need = cluster.device_need()
-        stages.tokenise(scale, store, console.print)
+        tokenise([scale], store, console.print)
         pretrain_bases([scale], store, need, console.print)
     spec = pretraining(scale, corpus_id(scale, store))
     console.print(f"bases: {store.path('pretraining', spec.trial_id, 'ages.json')}")

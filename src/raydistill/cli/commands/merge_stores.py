@@ -28,7 +28,7 @@ from raydistill.storage.urls import storage_flag
 
 # Folders below the root, in the order in which they are merged; the sweeps' cells come last.
 KINDS = (
-    "corpora", "items", "bases", "brought", "pretraining", "layer_scores", "cuts",
+    "corpora", "text_facts", "items", "bases", "brought", "pretraining", "layer_scores", "cuts",
     "teacher_answers", "trials", "scores", "laws",
 )  # fmt: skip
 # Only its own storage can resume from it, or it is a failure, an estimate or a log.

@@ -20,7 +20,7 @@ from raydistill.data.corpus.heldout_split import (
     read_units,
     size_of,
 )
-from raydistill.data.corpus.request import CorpusRequest
+from raydistill.data.corpus.request import CorpusRequest, named_tokenizer
 from raydistill.data.documents import Document
 from raydistill.data.sources import embedded
 from raydistill.data.sources.cleaning import TextCleaner
@@ -38,7 +38,6 @@ from raydistill.data.tokenizer import (
     check_tokenizer,
     end_of_text_id,
     load_tokenizer,
-    shipped_tokenizer,
     tokenizer_file,
     train_tokenizer,
 )
@@ -196,12 +195,9 @@ def _write_tokenizer(
     request: CorpusRequest, held: list[tuple[str, ...]], to: Path, store: Store
 ) -> int:
     """Write the tokenizer that is named, shipped, or trained here; returns its end-of-text id."""
-    path = request.tokenizer
-    if path is not None:
-        check_tokenizer(path, request.vocab_size)
-    elif all(source.text in embedded.SHIPPED for source in sources_of(request.text)):
-        path = shipped_tokenizer()
-    if path is not None:
+    if request.tokenizer is not None:
+        check_tokenizer(request.tokenizer, request.vocab_size)
+    if path := named_tokenizer(request):
         to.write_text(tokenizer_file(path).read_text(encoding="utf-8"), encoding="utf-8")
         return end_of_text_id(load_tokenizer(path), path)
     tokenizer = train_tokenizer(carried(_tokenizer_texts(request, held, store)), request.vocab_size)

@@ -18,7 +18,7 @@ from raydistill.data.corpus.draft import (
 )
 from raydistill.data.corpus.heldout_split import HELDOUT_EVERY
 from raydistill.data.corpus.mixture import documents_taken
-from raydistill.data.corpus.request import CorpusRequest
+from raydistill.data.corpus.request import CorpusRequest, named_tokenizer
 from raydistill.data.documents import Document
 from raydistill.data.sources import embedded, hub
 from raydistill.data.sources.cleaning import TextCleaner
@@ -26,12 +26,7 @@ from raydistill.data.sources.parquet import ParquetFile
 from raydistill.data.sources.pretokenized import is_tokenised
 from raydistill.data.sources.source import local_files, sources_of
 from raydistill.data.text_beginning import begin_ids
-from raydistill.data.tokenizer import (
-    count_tokens,
-    load_tokenizer,
-    shipped_tokenizer,
-    train_tokenizer,
-)
+from raydistill.data.tokenizer import count_tokens, load_tokenizer, train_tokenizer
 from raydistill.storage.store import Store
 
 if TYPE_CHECKING:
@@ -126,8 +121,6 @@ def _estimated(request: CorpusRequest, store: Store) -> TextLength:
 
 
 def _tokenizer(request: CorpusRequest, texts: list[str]) -> "Tokenizer":
-    if request.tokenizer is not None:
-        return load_tokenizer(request.tokenizer)
-    if all(source.text in embedded.SHIPPED for source in sources_of(request.text)):
-        return load_tokenizer(shipped_tokenizer())
+    if path := named_tokenizer(request):
+        return load_tokenizer(path)
     return train_tokenizer(texts, request.vocab_size)

@@ -1,6 +1,7 @@
 """A corpus as it is requested, and the key under which the store finds it."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from raydistill.core.errors import UsageError
@@ -106,10 +107,25 @@ def _contents(text: str, field: str) -> tuple[str, list[object]]:
     return text if text in embedded.NAMES else "", fingerprint(text, field)
 
 
+def scales_by_text(scales: Iterable[Scale]) -> list[list[Scale]]:
+    """Scales, each name once, those together that read the same corpus; nothing is read."""
+    by_text: dict[CorpusRequest, list[Scale]] = {}
+    for scale in {scale.name: scale for scale in scales}.values():
+        request = corpus_request(scale)
+        trained = request.vocab_size if named_tokenizer(request) is None else 0
+        text = replace(request, vocab_size=trained, context=0)
+        by_text.setdefault(text, []).append(scale)
+    return list(by_text.values())
+
+
+def named_tokenizer(request: CorpusRequest) -> Path | None:
+    """The tokenizer that is named, or shipped for the text; None: one is trained on it."""
+    is_shipped = all(s.text in embedded.SHIPPED for s in sources_of(request.text))
+    return shipped_tokenizer() if request.tokenizer is None and is_shipped else request.tokenizer
+
+
 def _tokenizer(request: CorpusRequest) -> dict[str, object]:
-    path = request.tokenizer
-    if path is None and all(s.text in embedded.SHIPPED for s in sources_of(request.text)):
-        path = shipped_tokenizer()
+    path = named_tokenizer(request)
     if path is None:
         return {"trained": request.vocab_size}
     identity: dict[str, object] = {"sha256": sha256_of(tokenizer_file(path))}

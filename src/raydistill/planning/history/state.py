@@ -14,6 +14,7 @@ from raydistill.planning.history.sweep_record import CellRequest, SweepRecord
 from raydistill.planning.outcomes import outcome
 from raydistill.planning.preview.dry_run import map_of
 from raydistill.planning.preview.trial_table import UNKNOWN, layer_map
+from raydistill.specs.corpus import TextFacts, facts_path
 from raydistill.specs.locations import Layers
 from raydistill.specs.results import Documents, Finished, Outcome, Scores, Unfinished
 from raydistill.specs.trial import (
@@ -41,6 +42,7 @@ class BaseState:
     scores: Scores
     documents: Documents
     probes: Documents  # accuracies after fine-tuning, of its pretrained and of fresh weights
+    text: TextFacts | None = None  # of what it was measured on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +82,7 @@ def read_state(record: SweepRecord, store: Store) -> SweepState:
             scores=stored.scores,
             documents=stored.documents,
             probes=kept_probes(sha256, corpus, base.scale.evaluation, store)[0],
+            text=store.load(TextFacts, *facts_path(corpus)),
         )
         for (_, sha256, corpus), base in sorted(starts.items(), key=order)
         if (stored := measured(sha256, corpus, base.scale.evaluation, store))

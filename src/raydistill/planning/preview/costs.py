@@ -217,8 +217,6 @@ def _answers(prepared: PreparedSweep) -> Iterator[tuple["_Answers", int]]:
     A window is written once for all trials that share it. Which windows several data seeds share
     is not looked up, but together they have at most all windows of the corpus.
     """
-    corpus_sha256 = prepared.artifacts.corpus.corpus_sha256
-    info = prepared.store.load(CorpusInfo, "corpora", corpus_sha256, "corpus.json")
     longest: dict[_Answers, dict[tuple[int, int], int]] = {}  # tokens, by data order
     for planned in prepared.trials:
         cell = planned.cells[0]
@@ -227,6 +225,7 @@ def _answers(prepared: PreparedSweep) -> Iterator[tuple["_Answers", int]]:
             student, teacher = planned.scale.model, cell.teacher.scale.model
             answers = _Answers(
                 teacher=cell.teacher.key,
+                corpus_sha256=prepared.artifacts.corpus_of(planned.scale).corpus_sha256,
                 scale=cell.teacher.scale,
                 excerpt=cell.request.excerpt,
                 temperature=temperature_of(cell.request.loss),
@@ -239,6 +238,7 @@ def _answers(prepared: PreparedSweep) -> Iterator[tuple["_Answers", int]]:
             by_order[order] = max(by_order.get(order, 0), recipe.budget_tokens)
     for answers, by_order in longest.items():
         windows = sum(tokens // answers.context for tokens in by_order.values())
+        info = prepared.store.load(CorpusInfo, "corpora", answers.corpus_sha256, "corpus.json")
         if info is not None:
             windows = min(windows, (info.train_tokens - 1) // answers.context)
         yield answers, windows
@@ -249,6 +249,7 @@ class _Answers:
     """The cached answers of one teacher, whatever the windows."""
 
     teacher: BaseKey
+    corpus_sha256: str
     scale: Scale  # of the teacher
     excerpt: str
     temperature: float

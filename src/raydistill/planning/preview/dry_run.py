@@ -31,7 +31,7 @@ from raydistill.planning.preview.estimate import (
 )
 from raydistill.planning.preview.forecast import forecast
 from raydistill.planning.preview.lengths import lengths_text, probes_text
-from raydistill.planning.preview.repeats import text_notes
+from raydistill.planning.preview.repeats import corpora_text, text_notes
 from raydistill.planning.preview.sizes import (
     ages_text,
     blocks_texts,
@@ -187,7 +187,7 @@ def _headings(prepared: PreparedSweep, width: int, *, of_bases: bool) -> Iterato
     recipe = scale.recipe(request)
     facts = {
         "scale": sizes_text(scale, [base.scale for base in bases])
-        + f"; corpus {scale.corpus}"
+        + f"; {corpora_text(plan)}"
         + (f"; by the recipe of {scale.like!r}, a test" if scale.like else "")
         + (f"; {plan.options.scale_from}" if plan.options.scale_from else ""),
         "clocks": _clocks(scale),

@@ -7,9 +7,10 @@ from raydistill.core.units import format_flops, format_seconds
 from raydistill.evaluation.probing.stored import tuning_tokens
 from raydistill.evaluation.scoring import expected_tokens, requested_scores
 from raydistill.planning.artifacts import ages_by_scale, measured_bases
-from raydistill.planning.prepared import PreparedSweep, missing_probes
+from raydistill.planning.prepared import PreparedSweep
 from raydistill.planning.preview.costs import Work, cached_teachers
 from raydistill.planning.preview.devices import Assumption
+from raydistill.planning.preview.lengths import missing_probes
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.flops import forward_flops_per_token, training_flops_per_token
 from raydistill.specs.scale import Scale
@@ -82,13 +83,12 @@ def estimator_of(prepared: PreparedSweep, assumed: Assumption) -> Estimator:
     """The estimator of a plan."""
     own, store = prepared.plan.scale.model, prepared.store
     scales = {scale.name: scale for scale, _ in ages_by_scale(prepared.plan.cells)}
-    corpus = _corpus(prepared)
     return Estimator(
         assumed=assumed,
         flops_per_token=training_flops_per_token(own, learning=own.num_layers, frozen=0),
         scales=scales,
         score_tokens={
-            name: sum(_score_tokens(scale, corpus, store).values())
+            name: sum(_score_tokens(scale, _corpus(scale, prepared), store).values())
             for name, scale in scales.items()
         },
         curve_tokens={
@@ -138,7 +138,7 @@ def estimate_sentences(
     """What the times of work rest on, what makes their range, and what they leave out."""
     scale, price = prepared.plan.scale, prepared.plan.options.price_per_hour
     yield from dict.fromkeys(assumed.sentence(w.precision) for w in work)
-    scores = _score_tokens(scale, _corpus(prepared), prepared.store)
+    scores = _score_tokens(scale, _corpus(scale, prepared), prepared.store)
     absent = [name for name, tokens in scores.items() if not tokens]
     tasks = f"tasks whose items are not here yet ({', '.join(absent)}), " if absent else ""
     yield (
@@ -169,8 +169,8 @@ def _runs(
             yield Run(part="evaluation", flops=flops, precision=base.scale.heal.precision)
 
 
-def _corpus(prepared: PreparedSweep) -> CorpusInfo | None:
-    sha256 = prepared.artifacts.corpus.corpus_sha256
+def _corpus(scale: Scale, prepared: PreparedSweep) -> CorpusInfo | None:
+    sha256 = prepared.artifacts.corpus_of(scale).corpus_sha256
     return prepared.store.load(CorpusInfo, "corpora", sha256, "corpus.json")
 
 

@@ -3,11 +3,12 @@
 from raydistill.evaluation.lm_harness.paper13 import PAPER13
 from raydistill.evaluation.lm_harness.task_data import ITEMS, data_folder
 from raydistill.evaluation.lm_harness.truncation import paper_truncation
+from raydistill.evaluation.probing.stored import kept_probes
 from raydistill.evaluation.scoring import kept_documents
 from raydistill.planning.artifacts import measured_bases
 from raydistill.planning.axes.named_checkpoint import local_tokenizer
-from raydistill.planning.cell import bases_of
-from raydistill.planning.prepared import PreparedSweep, missing_probes
+from raydistill.planning.cell import BaseRequest, bases_of
+from raydistill.planning.prepared import PreparedSweep
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.evaluation import PERPLEXITY, plain_task, words_of
 from raydistill.specs.results import Truncation
@@ -46,10 +47,19 @@ def probes_text(prepared: PreparedSweep) -> str:
     )
 
 
+def missing_probes(base: BaseRequest, prepared: PreparedSweep) -> tuple[str, ...]:
+    """The accuracies of probes that a base of a plan is to have and has not yet."""
+    spec, weights = base.scale.evaluation, prepared.artifacts.bases.get(base.key)
+    if weights is None:
+        return spec.probe_scores
+    corpus = prepared.artifacts.corpus_of(base.scale).corpus_sha256
+    return kept_probes(weights.weights_sha256, corpus, spec, prepared.store)[1]
+
+
 def _expected(prepared: PreparedSweep) -> dict[str, Truncation]:
     """By task, from its documents, as far as these and the tokenizer are local."""
     scale, store = prepared.plan.scale, prepared.store
-    corpus = store.path("corpora", prepared.artifacts.corpus.corpus_sha256)
+    corpus = store.path("corpora", prepared.artifacts.corpus_of(scale).corpus_sha256)
     tokenizer = corpus if corpus.is_dir() else local_tokenizer(scale)
     if tokenizer is None:
         return {}
@@ -73,13 +83,17 @@ def _expected(prepared: PreparedSweep) -> dict[str, Truncation]:
 def _counted(prepared: PreparedSweep) -> dict[str, Truncation]:
     """By task, as counted when a base was measured."""
     store, artifacts = prepared.store, prepared.artifacts
-    corpus = store.load(CorpusInfo, "corpora", artifacts.corpus.corpus_sha256, "corpus.json")
-    if corpus is None:
-        return {}
-    return {
-        plain_task(name): scores.truncation
+    texts = {
+        base: store.load(
+            CorpusInfo, "corpora", artifacts.corpus_of(base.scale).corpus_sha256, "corpus.json"
+        )
         for base in bases_of(prepared.plan.cells)
         if base.key in artifacts.bases
+    }
+    return {
+        plain_task(name): scores.truncation
+        for base, corpus in texts.items()
+        if corpus is not None
         for name, scores in kept_documents(
             artifacts.bases[base.key].weights_sha256,
             store=store,

@@ -232,7 +232,7 @@ def cut_jobs(bracket: Bracket, names: Sequence[str], prepared: PreparedSweep) ->
     return [
         CutJob(
             weights_sha256=_base_sha256(bracket, artifacts),
-            corpus_sha256=artifacts.corpus.corpus_sha256,
+            corpus_sha256=artifacts.corpus_of(bracket.scale).corpus_sha256,
             evaluation=bracket.scale.evaluation,
             layer_sets=tuple(sets[start : start + _SETS_PER_JOB]),
             storage=str(prepared.store.root),

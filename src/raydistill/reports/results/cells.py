@@ -12,6 +12,7 @@ from raydistill.evaluation.bootstrap import DocumentScores
 from raydistill.planning.cell import ADDED, REFERENCE, Value, compares_teachers
 from raydistill.pruning.layer_choice import LayerChoice
 from raydistill.reports.results.spending import Spending
+from raydistill.specs.corpus import TextFacts
 from raydistill.specs.locations import NONE
 from raydistill.specs.results import Scores, TaughtBy, TrialFailure, TrialResult
 from raydistill.specs.trial import (
@@ -65,6 +66,7 @@ class ReportBase:
     documents: DocumentScores
     window_tokens: int = 0  # that its perplexity is measured in; 0: not noted
     mask_share: float = 0.0  # of a window, the masked targets of its loss; 0: every next token
+    text: TextFacts | None = None  # that it is measured on, where they were counted
 
     @property
     def tokens_per_parameter(self) -> float:

@@ -53,6 +53,7 @@ def report_of(state: SweepState) -> SweepReport:
                 documents=replace(_by_document(base.documents, record), probes=base.probes),
                 window_tokens=base.asked.scale.model.context,
                 mask_share=base.asked.scale.evaluation.mask_share,
+                text=base.text,
             )
             for base in state.bases
         ),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from raydistill.core.errors import UsageError, unknown
+from raydistill.specs.corpus import EMBEDDED_TEXTS
 from raydistill.specs.model import FactorisedConfig, HubConfig, ModelConfig
 from raydistill.specs.shape.families import is_causal
 from raydistill.specs.trial import Recipe
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 ScaleSetting = int | float
 
 MASK = "mask"  # the share of a window's tokens that a masked model is asked for
+TEXT = "text"  # one of those that come with the package
 USUAL_SHARE = 0.15  # of `masked-lm`, which its name leaves out
 
 _FIELDS = {  # by setting: the field of a model
@@ -38,7 +40,7 @@ def with_settings(scale: "Scale", words: Sequence[str]) -> "Scale":
     Raises:
         UsageError: if there is no such setting, or no such model.
     """
-    settings = scale_settings(words)
+    settings = scale_settings(word for word in words if not _is_text(word))
     model, others = reshaped(scale.model, settings)
     factor = (scale.model.dim / model.dim) ** scale.rate_power
 
@@ -50,9 +52,12 @@ def with_settings(scale: "Scale", words: Sequence[str]) -> "Scale":
         model, others[MASK] = masked(model, share), share
         evaluation = replace(scale.evaluation, tasks=(), sources=(), mask_share=share)
         scale = replace(scale, objective=masked_objective(share), evaluation=evaluation)
+    names = [f"{key}={value:g}" for key, value in others.items()]
+    if (text := _text(words)) and scale != (on_it := _on_text(scale, text)):
+        scale, names = on_it, [*names, f"{TEXT}={text}"]
     return replace(
         scale,
-        name="+".join([scale.name, *(f"{key}={others[key]:g}" for key in sorted(others))]),
+        name="+".join([scale.name, *sorted(names)]),
         model=model,
         count=max(1, model.num_layers // 3) if "layers" in others else scale.count,
         pretrain=at_width(scale.pretrain),
@@ -60,8 +65,33 @@ def with_settings(scale: "Scale", words: Sequence[str]) -> "Scale":
     )
 
 
+def names_text(name: str) -> bool:
+    """Whether a scale's name says which text its models read."""
+    return any(map(_is_text, name.split("+")))
+
+
+def _is_text(word: str) -> bool:
+    return word.partition("=")[0] == TEXT
+
+
+def _text(words: Sequence[str]) -> str:
+    """The text that one of the words names; empty if none does."""
+    texts = [word.partition("=")[2] for word in words if _is_text(word)]
+    if len(texts) > 1:
+        raise UsageError(f"it gives {TEXT} twice")
+    for text in texts:
+        if text not in EMBEDDED_TEXTS:
+            raise UsageError(unknown(TEXT, text, EMBEDDED_TEXTS))
+    return "".join(texts)
+
+
+def _on_text(scale: "Scale", text: str) -> "Scale":
+    """The scale with that text, of all words, and its own held-out part and tokenizer."""
+    return replace(scale, corpus=text, words="", heldout="", tokenizer="")
+
+
 def scale_settings(words: Iterable[str]) -> dict[str, ScaleSetting]:
-    """Settings as a scale's name carries them: `width=48`, `layers=4`, `mask=0.15`.
+    """Settings that are numbers, as a scale's name carries them: `width=48`, `mask=0.15`.
 
     Raises:
         UsageError: if there is no such setting, it comes twice, or has a value that it cannot.
@@ -70,7 +100,7 @@ def scale_settings(words: Iterable[str]) -> dict[str, ScaleSetting]:
     for word in words:
         key, _, text = word.partition("=")
         if key not in (*_FIELDS, MASK):
-            raise UsageError(unknown("setting", key, sorted((*_FIELDS, MASK))))
+            raise UsageError(unknown("setting", key, sorted((*_FIELDS, MASK, TEXT))))
         if key in settings:
             raise UsageError(f"it gives {key} twice")
         settings[key] = _share(text) if key == MASK else _count(key, text)
