@@ -10,10 +10,10 @@ from raydistill.core.signals import interrupts_held
 from raydistill.distillation.teacher_placement import SHARDED
 from raydistill.driver.progress import ProgressReporter, tokens_of
 from raydistill.evaluation.scoring import unmeasured_tokens
-from raydistill.planning.artifacts import texts_read
+from raydistill.planning.artifacts import measured_bases, texts_read
 from raydistill.planning.lr_probe import probe_cells, with_best_rates
 from raydistill.planning.outcomes import averaged_over, lasting_progress, metrics, outcome_of
-from raydistill.planning.prepared import PreparedSweep, prepare
+from raydistill.planning.prepared import PreparedSweep, missing_probes, prepare
 from raydistill.planning.preview.costs import keep_estimates
 from raydistill.planning.resolve import PlannedTrial, failed_choice
 from raydistill.planning.search.brackets import open_halving
@@ -44,6 +44,8 @@ ALWAYS_LISTED_AXES = (
 
 def is_finished(prepared: PreparedSweep) -> bool:
     """Whether there is nothing to train or measure."""
+    if any(missing_probes(base, prepared) for base in measured_bases(prepared.plan.cells)):
+        return False
     if prepared.plan.options.search == FUNNEL:
         return has_bases(prepared) and open_halving(prepared).is_done()
     if len(_finished_metrics(prepared)) < _trials_to_finish(prepared):

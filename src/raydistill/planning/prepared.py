@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from raydistill.evaluation.probing.stored import kept_probes
 from raydistill.planning.artifacts import Artifacts, find_artifacts
-from raydistill.planning.cell import Cell
+from raydistill.planning.cell import BaseRequest, Cell
 from raydistill.planning.plan import SweepPlan
 from raydistill.planning.resolve import PlannedTrial, distinct
 from raydistill.storage.store import Store
@@ -46,3 +47,12 @@ def prepare(plan: SweepPlan, store: Store, artifacts: Artifacts | None = None) -
         artifacts = find_artifacts(plan.scale, plan.cells, store)
     trials = distinct(plan.cells, artifacts)
     return PreparedSweep(plan=plan, artifacts=artifacts, trials=trials, store=store)
+
+
+def missing_probes(base: BaseRequest, prepared: PreparedSweep) -> tuple[str, ...]:
+    """The accuracies of probes that a base of a plan is to have and has not yet."""
+    spec, weights = base.scale.evaluation, prepared.artifacts.bases.get(base.key)
+    if weights is None:
+        return spec.probe_scores
+    corpus = prepared.artifacts.corpus_of(base.scale).corpus_sha256
+    return kept_probes(weights.weights_sha256, corpus, spec, prepared.store)[1]

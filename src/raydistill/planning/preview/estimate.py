@@ -7,10 +7,9 @@ from raydistill.core.units import format_flops, format_seconds
 from raydistill.evaluation.probing.stored import tuning_tokens
 from raydistill.evaluation.scoring import expected_tokens, requested_scores
 from raydistill.planning.artifacts import ages_by_scale, measured_bases
-from raydistill.planning.prepared import PreparedSweep
+from raydistill.planning.prepared import PreparedSweep, missing_probes
 from raydistill.planning.preview.costs import Work, cached_teachers
 from raydistill.planning.preview.devices import Assumption
-from raydistill.planning.preview.lengths import missing_probes
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.flops import forward_flops_per_token, training_flops_per_token
 from raydistill.specs.scale import Scale

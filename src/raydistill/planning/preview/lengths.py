@@ -3,12 +3,11 @@
 from raydistill.evaluation.lm_harness.paper13 import PAPER13
 from raydistill.evaluation.lm_harness.task_data import ITEMS, data_folder
 from raydistill.evaluation.lm_harness.truncation import paper_truncation
-from raydistill.evaluation.probing.stored import kept_probes
 from raydistill.evaluation.scoring import kept_documents
 from raydistill.planning.artifacts import measured_bases
 from raydistill.planning.axes.named_checkpoint import local_tokenizer
-from raydistill.planning.cell import BaseRequest, bases_of
-from raydistill.planning.prepared import PreparedSweep
+from raydistill.planning.cell import bases_of
+from raydistill.planning.prepared import PreparedSweep, missing_probes
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.evaluation import PERPLEXITY, plain_task, words_of
 from raydistill.specs.results import Truncation
@@ -45,15 +44,6 @@ def probes_text(prepared: PreparedSweep) -> str:
     return (
         f"{', '.join(names)}; {left} fine-tunings of {whose}, from its weights and from fresh ones"
     )
-
-
-def missing_probes(base: BaseRequest, prepared: PreparedSweep) -> tuple[str, ...]:
-    """The accuracies of probes that a base of a plan is to have and has not yet."""
-    spec, weights = base.scale.evaluation, prepared.artifacts.bases.get(base.key)
-    if weights is None:
-        return spec.probe_scores
-    corpus = prepared.artifacts.corpus_of(base.scale).corpus_sha256
-    return kept_probes(weights.weights_sha256, corpus, spec, prepared.store)[1]
 
 
 def _expected(prepared: PreparedSweep) -> dict[str, Truncation]:
