@@ -1,18 +1,21 @@
 """A report of a sweep over sizes and ages becomes runs, and its plain table gives way to theirs."""
 
 import dataclasses
+import math
 
 import pytest
 
 from raydistill.reports.formats.all_formats import figures, texts
 from raydistill.reports.formats.latex import to_latex
 from raydistill.reports.reduced_scale.from_report import reduced_scale_findings
-from raydistill.reports.reduced_scale.runs import CAUSAL, MASKED
+from raydistill.reports.reduced_scale.runs import CAUSAL, MASKED, Text
 from raydistill.reports.sweep_report import report_content
+from raydistill.specs.evaluation import PRETRAINED, STARTS, probe_score
 from raydistill.specs.pretraining_flops import pretraining_flops
 from raydistill.specs.scale import load_scale
 from support.reported import FAILURE, cell, sweep
 from support.shape_sweep import AGES, SCALES, shape_bases, shape_cell, shape_report
+from support.shaped import scores
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +40,42 @@ def test_every_base_is_a_point_of_its_run(content):
     assert masked.oldest.flops == dataclasses.asdict(share)
     assert own.oldest.loss == pytest.approx(4.6)
     assert own.non_embedding < own.parameters
+
+
+def test_the_text_is_what_was_counted_of_it(content):
+    (text,) = {run.text for run in content.reduced_scale.runs}
+    assert (text.name, text.words, text.unigram_nats) == ("smoke", 900, 5.2)
+    assert text.bits_per_nat == pytest.approx(1 / math.log(2) / 4)
+    assert content.reduced_scale.runs[0].left_at.loss == pytest.approx(5.0)
+    unknown = shape_bases(names=SCALES[:1], text=None)
+    (run,) = reduced_scale_findings(shape_report(unknown)).runs
+    assert run.text == Text(name="cccccccc/dddddddd")
+
+
+def test_texts_of_one_name_are_told_apart_by_their_digits():
+    bases = shape_bases(names=SCALES[:2])
+    cells = [shape_cell(base) for base in bases]
+    other = dataclasses.replace(cells[0].train, corpus_sha256="e" * 64)
+    cells[:3] = [dataclasses.replace(of, train=other) for of in cells[:3]]
+    runs = reduced_scale_findings(shape_report(bases, cells)).runs
+    assert {run.text.name for run in runs} == {
+        "smoke cccccccc/dddddddd", "smoke eeeeeeee/dddddddd",
+    }  # fmt: skip
+
+
+def test_probes_are_those_of_the_oldest_age():
+    bases = shape_bases(names=SCALES[:1])
+    probes = {
+        probe_score("paraphrase", start, seed): scores(0.8 if start == PRETRAINED else 0.5)
+        for start in STARTS
+        for seed in (1, 2)
+    }
+    bases[2] = dataclasses.replace(
+        bases[2], documents=dataclasses.replace(bases[2].documents, probes=probes)
+    )
+    (gain,) = reduced_scale_findings(shape_report(bases)).gains
+    assert (gain.probe, gain.seeds, gain.helps) == ("paraphrase", 2, True)
+    assert gain.gain.value == pytest.approx(0.3)
 
 
 def test_the_table_of_bases_as_they_are_gives_way_to_that_of_shapes(content):

@@ -4,11 +4,17 @@ import dataclasses
 
 from raydistill.core.units import B
 from raydistill.reports.results.cells import ReportBase
+from raydistill.specs.corpus import TextFacts
 from raydistill.specs.flops import parameters
 from raydistill.specs.scale import load_scale
 from support.reported import TRAIN, cell, scores_of, sweep
 from support.taught import shifted
 
+FACTS = TextFacts(
+    corpus_sha256="c" * 64, name="smoke", words=900, train_words=880, heldout_words=300,
+    train_tokens=90_000, heldout_tokens=8_000, heldout_bytes=32_000, unigram_nats=5.2,
+    unigram_tokens=90_000,
+)  # fmt: skip
 AGES = (80 * B, 160 * B, 320 * B)
 SCALES = (
     "smoke_reduced", "smoke_reduced+width=8", "smoke_reduced+width=32", "smoke_reduced+layers=2",
@@ -21,7 +27,8 @@ def shape_base(name, age, nll, **fields):
     scale, split = load_scale(name), shifted(nll, 0, 0.0)
     return ReportBase(
         scale=name, age=age, age_tokens=age // 22_857, num_params=parameters(scale.model),
-        scores=scores_of(split), documents=split, mask_share=scale.evaluation.mask_share, **fields,
+        scores=scores_of(split), documents=split, mask_share=scale.evaluation.mask_share,
+        **{"text": FACTS, **fields},
     )  # fmt: skip
 
 

@@ -11,19 +11,19 @@ from raydistill.reports.reduced_scale.runs import (
     EXACT,
     HONEY,
     PAPER,
-    ProbeScore,
     Run,
     RunPoint,
     Shape,
     Text,
 )
+from raydistill.specs.evaluation import PRETRAINED, STARTS, probe_score
 from raydistill.specs.results import UnitScores
 
 DOCUMENTS = tuple(f"GEN {number}" for number in range(1, 41))
 COUNTS = tuple(int(n) for n in np.random.default_rng(0).integers(300, 900, len(DOCUMENTS)))
 HARD = 0.3 * np.random.default_rng(1).standard_normal(len(DOCUMENTS))
-BBE = Text(name="bbe", words=6_198, unigram_nats=6.022, bytes_per_token=4.0)
-FEWER = Text(name="bbe-1000", words=1_000, unigram_nats=5.2, bytes_per_token=3.2)
+BBE = Text(name="bbe", words=6_198, unigram_nats=6.022, bits_per_nat=1 / (4.0 * math.log(2)))
+FEWER = Text(name="bbe-1000", words=1_000, unigram_nats=5.2, bits_per_nat=1 / (3.2 * math.log(2)))
 OWN = {"width": 32, "layers": 4, "heads": 4, "feed_forward": 128, "embedding": 32}
 TOKENS = (131_072, 262_144, 524_288, 1_048_576)
 
@@ -106,18 +106,16 @@ def grid(loss=power, **settings):
 
 def probed(of, gain, *, seeds=(1, 2, 3), probe="paraphrase", noise=0.002):
     """The run with a probe at its oldest age, `gain` above fresh weights of 0.5."""
-    fine_tuned = [
-        ProbeScore(
-            probe=probe, is_fresh=is_fresh, seed=seed,
-            scores=scores(0.5 + (0 if is_fresh else gain) + 0.005 * math.sin(9 * seed),
-                          noise, seed),
+    fine_tuned = {
+        probe_score(probe, start, seed): scores(
+            0.5 + (gain if start == PRETRAINED else 0) + 0.005 * math.sin(9 * seed), noise, seed
         )
-        for is_fresh in (False, True) for seed in seeds
-    ]  # fmt: skip
+        for start in STARTS for seed in seeds
+    }  # fmt: skip
     last = of.oldest
     point = RunPoint(
         name=last.name, tokens=last.tokens, nats=last.nats, flops=last.flops,
-        tasks=last.tasks, probes=(*last.probes, *fine_tuned),
+        tasks=last.tasks, probes={**last.probes, **fine_tuned},
     )  # fmt: skip
     return Run(
         **{name: getattr(of, name) for name in Run.__slots__ if name != "points"},

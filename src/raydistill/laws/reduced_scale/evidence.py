@@ -37,11 +37,13 @@ class Evidence:
     """The forms of one front.
 
     Attributes:
-        fits: by form, in the order of `FORMS`; those with points enough for AICc.
+        forms: that were asked for.
+        fits: by form, in that order; those with points enough for AICc.
         looks_broken: by form with a place, how often one power law would look at least as broken.
         place: of the break; None where these points do not tell of one.
     """
 
+    forms: tuple[str, ...]
     fits: Mapping[str, Fit]
     looks_broken: Mapping[str, float]
     place: Break | None
@@ -57,11 +59,13 @@ class Evidence:
         return bool(self.looks_broken)
 
 
-def evidence(points: Points) -> Evidence:
+def evidence(points: Points, forms: tuple[str, ...] = FORMS) -> Evidence:
     """The forms of n points of loss over different FLOPs `x`, compared."""
-    fits = {form: fit(form, points) for form in FORMS if len(points) >= points_needed(form)}
+    fits = {form: fit(form, points) for form in forms if len(points) >= points_needed(form)}
     looks_broken = {form: break_p_value(points, form) for form in PLACES if form in fits}
-    return Evidence(fits=fits, looks_broken=looks_broken, place=_break(fits, looks_broken))
+    return Evidence(
+        forms=forms, fits=fits, looks_broken=looks_broken, place=_break(fits, looks_broken)
+    )
 
 
 def points_needed(form: str) -> int:

@@ -66,21 +66,22 @@ def _draw(axes: "Axes", front: Front, findings: ReducedScaleFindings) -> None:
     axes.set_ylabel("held-out nats per target")
     axes.set_title("loss over FLOPs", loc="left", fontsize=NORMAL)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=SMALL, frameon=False)
+    axes.legend(fontsize=SMALL, frameon=False, loc="upper right")
 
 
 def _draw_runs(
     axes: "Axes", runs: Sequence[Run], rule: str, colour: str, marker: str, name: str
 ) -> None:
-    for index, run in enumerate(runs):
+    for run in runs:
         flops = [point.flops[rule] for point in run.points]
         axes.plot(flops, [p.loss for p in run.points], "-", color=colour, alpha=0.25, linewidth=0.8)
-        for point in run.points:
-            fill = colour if run.is_off_plateau(point) else "white"
+    for fill, is_off in ((colour, True), ("white", False)):
+        points = [p for run in runs for p in run.points if run.is_off_plateau(p) == is_off]
+        if points:
             axes.plot(
-                point.flops[rule], point.loss, marker, color=colour, markerfacecolor=fill,
-                markersize=3.5, linestyle="",
-                label=name if index == 0 and point is run.points[0] else None,
+                [point.flops[rule] for point in points], [point.loss for point in points], marker,
+                color=colour, markerfacecolor=fill, markersize=3.5, linestyle="",
+                label=name if is_off else f"{name}, plateau",
             )  # fmt: skip
 
 

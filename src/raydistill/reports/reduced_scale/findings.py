@@ -8,20 +8,23 @@ import numpy as np
 from raydistill.evaluation.bootstrap import Estimate, PairedBootstrap, estimate
 from raydistill.laws.fit import Fit
 from raydistill.laws.points import Exclusion, Points
-from raydistill.laws.reduced_scale.evidence import POWER, Evidence, evidence
+from raydistill.laws.reduced_scale.evidence import FORMS, POWER, SMOOTH, Evidence, evidence
 from raydistill.laws.reduced_scale.front import front
 from raydistill.reports.reduced_scale.depth import DepthPair, depth_pairs
 from raydistill.reports.reduced_scale.probes import (
     Correlation,
-    ProbeGain,
+    RunGain,
     correlations,
-    probe_gains,
+    run_gains,
 )
 from raydistill.reports.reduced_scale.runs import EXACT, HONEY, Run, RunPoint, groups
 from raydistill.reports.reduced_scale.slopes import Slope, slopes
 from raydistill.reports.reduced_scale.texts import TextLadder, text_ladder
 
 RULES_OF_FRONTS = (HONEY, EXACT)
+QUICK = tuple(
+    form for form in FORMS if form != SMOOTH
+)  # its intervals take seconds: once is enough
 ON_PLATEAU = "it is not 0.2 nats below the unigram line"
 NO_LINE = "the unigram line of its text is not known"
 NOT_LOWEST = "another run is lower in its bin of FLOPs"
@@ -75,7 +78,7 @@ class ReducedScaleFindings:
     slopes: tuple[Slope, ...] = ()
     depth: tuple[DepthPair, ...] = ()
     ladder: TextLadder | None = None
-    gains: tuple[ProbeGain, ...] = ()
+    gains: tuple[RunGain, ...] = ()
     correlations: tuple[Correlation, ...] = ()
     failed: Mapping[str, str]
 
@@ -101,7 +104,7 @@ def findings_of(runs: Sequence[Run], failed: Mapping[str, str]) -> ReducedScaleF
         slopes=slopes(leading),
         depth=depth_pairs(leading),
         ladder=text_ladder(ordered),
-        gains=probe_gains(leading),
+        gains=run_gains(leading),
         correlations=correlations(leading),
         failed=failed,
     )
@@ -144,7 +147,7 @@ def front_of(runs: Sequence[Run], rule: str) -> Front:
         runs=tuple(run for run, _ in kept),
         points=tuple(point for _, point in kept),
         fitted=fitted,
-        forms=evidence(fitted),
+        forms=evidence(fitted, FORMS if rule == HONEY else QUICK),
     )
 
 

@@ -1,25 +1,32 @@
 """The runs of a sweep over sizes and ages, from the cells and bases of its report."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from raydistill.core.units import format_age
-from raydistill.planning.cell import compares_shapes
 from raydistill.reports.reduced_scale.findings import ReducedScaleFindings, findings_of
 from raydistill.reports.reduced_scale.runs import CAUSAL, MASKED, Run, RunPoint, Shape, Text
-from raydistill.reports.results.cells import Measured, ReportBase, ReportCell, SweepReport
+from raydistill.reports.results.cells import (
+    Measured,
+    ReportBase,
+    ReportCell,
+    SweepReport,
+    is_of_shapes,
+)
 from raydistill.reports.results.comparison import failure_reason
+from raydistill.specs.corpus import bits_per_byte
 from raydistill.specs.flops import parameters
-from raydistill.specs.model import FactorisedConfig, HubConfig, ModelConfig
+from raydistill.specs.model import FactorisedConfig, ModelConfig
 from raydistill.specs.pretraining_flops import non_embedding_parameters, pretraining_flops
 from raydistill.specs.results import TrialFailure
 
 
 def reduced_scale_findings(report: SweepReport) -> ReducedScaleFindings:
     """What the sweep of a report finds; no run where it is not over sizes and ages alone."""
-    cells = {(c.scale, c.age): c for c in report.cells if compares_shapes(c.values)}
-    if not cells or any(not compares_shapes(c.values) for c in report.cells):
+    if not is_of_shapes(report):
         return findings_of((), {})
+    cells = {(cell.scale, cell.age): cell for cell in report.cells}
     failed = {
         f"{cell.scale}@{format_age(cell.age)}": failure_reason(cell.outcome)
         for cell in cells.values()
@@ -30,19 +37,42 @@ def reduced_scale_findings(report: SweepReport) -> ReducedScaleFindings:
         model = _model(cells.get((base.scale, base.age)))
         if model is not None and base.age_tokens:
             by_scale.setdefault(base.scale, []).append((base, model))
-    texts = {cell.scale: cell.text for cell in cells.values()}
+    texts = _texts([(ages[-1][0], cells[name, ages[-1][0].age]) for name, ages in by_scale.items()])
     return findings_of([_run(ages, texts[name]) for name, ages in by_scale.items()], failed)
 
 
+def _texts(runs: Sequence[tuple[ReportBase, ReportCell]]) -> dict[str, Text]:
+    """What each scale reads; by name, with digits of the corpus where several have that name."""
+    corpora = {cell.text: _text(base, cell) for base, cell in runs}
+    names = Counter(text.name for text in corpora.values())
+    told_apart = {
+        digits: text if names[text.name] == 1 else replace(text, name=f"{text.name} {digits}")
+        for digits, text in corpora.items()
+    }
+    return {base.scale: told_apart[cell.text] for base, cell in runs}
+
+
+def _text(base: ReportBase, cell: ReportCell) -> Text:
+    """As its facts say; by the first digits of corpus and tokenizer where it has none."""
+    facts = base.text
+    if facts is None:
+        return Text(name=cell.text)
+    return Text(
+        name=facts.name,
+        words=facts.words,
+        unigram_nats=facts.unigram_nats,
+        bits_per_nat=bits_per_byte(1.0, facts),
+    )
+
+
 def _model(cell: ReportCell | None) -> ModelConfig | None:
-    """Of a cell that finished; None of a checkpoint, whose pretraining is not ours."""
+    """Of a cell that finished."""
     if cell is None or not isinstance(cell.outcome, Measured):
         return None
-    model = cell.outcome.result.trained.model
-    return None if isinstance(model, HubConfig) else model
+    return cell.outcome.result.trained.model
 
 
-def _run(ages: Sequence[tuple[ReportBase, ModelConfig]], text: str) -> Run:
+def _run(ages: Sequence[tuple[ReportBase, ModelConfig]], text: Text) -> Run:
     base, model = ages[-1]
     return Run(
         name=base.scale,
@@ -50,7 +80,7 @@ def _run(ages: Sequence[tuple[ReportBase, ModelConfig]], text: str) -> Run:
         parameters=parameters(model),
         non_embedding=non_embedding_parameters(model),
         objective=MASKED if base.mask_share else CAUSAL,
-        text=_text(text),
+        text=text,
         points=tuple(_points(ages)),
     )
 
@@ -69,11 +99,6 @@ def _shape(model: ModelConfig) -> Shape:
     )
 
 
-def _text(text: str) -> Text:
-    """By the first digits of corpus and tokenizer."""
-    return Text(name=text)
-
-
 def _points(ages: Sequence[tuple[ReportBase, ModelConfig]]) -> Iterator[RunPoint]:
     for base, model in ages:
         yield RunPoint(
@@ -82,4 +107,5 @@ def _points(ages: Sequence[tuple[ReportBase, ModelConfig]]) -> Iterator[RunPoint
             nats=base.documents.nll,
             flops=asdict(pretraining_flops(model, base.age_tokens, base.mask_share)),
             tasks=base.documents.tasks,
+            probes=base.documents.probes,
         )

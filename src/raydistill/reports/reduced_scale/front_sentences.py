@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from raydistill.laws.published import REDUCED_SCALE as PAPER
-from raydistill.laws.reduced_scale.evidence import FORMS, POWER, SMOOTH, points_needed
+from raydistill.laws.reduced_scale.evidence import POWER, SMOOTH, points_needed
 from raydistill.laws.reduced_scale.front import dominated
 from raydistill.reports.reduced_scale.findings import ON_PLATEAU, Front
 from raydistill.reports.reduced_scale.names import flops_text, listed, tokens_text, with_range
@@ -15,9 +15,13 @@ NEAR = 2.0  # in BIC: no evidence either way
 TO_ADD = "more ages or shapes whose FLOPs lie in other bins"
 
 
-def on_front(front: Front) -> tuple[str, ...]:
-    """Of how many points it is, and how many of its bins a cheaper one is better than."""
-    return (*_left_out(front), *_not_lower(front))
+def on_front(front: Front, leading: Sequence[Run]) -> tuple[str, ...]:
+    """Of how many points it is, how many of its bins a cheaper one is better than, what it lacks.
+
+    Without any form through it, what would be needed for one.
+    """
+    lacks = () if front.forms.fits else (f"{_about(front, leading)}{_needed(front)}",)
+    return (*_left_out(front), *_not_lower(front), *lacks)
 
 
 def _left_out(front: Front) -> Iterator[str]:
@@ -44,12 +48,9 @@ def _not_lower(front: Front) -> Iterator[str]:
 
 
 def on_forms(front: Front, leading: Sequence[Run]) -> tuple[str, ...]:
-    """The evidence, the break, the exponents and the paper; or what would be needed."""
-    about = _about(front, leading)
-    if not front.forms.fits:
-        return (f"{about}{_needed(front)}",)
+    """The evidence, the break, the exponents and the paper."""
     return (
-        f"{about}{_evidence(front)}",
+        f"{_about(front, leading)}{_evidence(front)}",
         *_too_few(front),
         _break(front),
         *_paper_break(front),
@@ -87,7 +88,7 @@ def _evidence(front: Front) -> str:
 
 
 def _too_few(front: Front) -> Iterator[str]:
-    lacking = [name for name in FORMS if name not in front.forms.fits]
+    lacking = [name for name in front.forms.forms if name not in front.forms.fits]
     if lacking:
         needs = joined(f"{name} takes {points_needed(name)}" for name in lacking)
         yield f"{len(front.fitted)} points are too few for other forms: {needs}. Add {TO_ADD}."

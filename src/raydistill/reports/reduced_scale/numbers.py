@@ -1,6 +1,5 @@
 """Every point of a sweep over shapes as plain numbers, for a spreadsheet."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from statistics import fmean
@@ -45,6 +44,6 @@ def _line(run: Run, point: RunPoint, findings: ReducedScaleFindings) -> Iterator
 
 def _bits_per_byte(run: Run, point: RunPoint) -> float | None:
     """None of a masked LM, which does not predict every byte, and of a text of unknown bytes."""
-    if run.objective != CAUSAL or not run.text.bytes_per_token:
+    if run.objective != CAUSAL or not run.text.bits_per_nat:
         return None
-    return point.loss / (math.log(2) * run.text.bytes_per_token)
+    return point.loss * run.text.bits_per_nat

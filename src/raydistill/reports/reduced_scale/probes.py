@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from raydistill.evaluation.bootstrap import (
     PairedBootstrap,
     estimate,
 )
-from raydistill.reports.reduced_scale.runs import Run, RunPoint
+from raydistill.reports.reduced_scale.runs import Run
+from raydistill.specs.evaluation import FRESH, PRETRAINED, STARTS, read_probe_score
+from raydistill.specs.results import UnitScores
 
 MEAN = "mean of probes"
 ZERO_SHOT, PROBES = "zero-shot mean", "mean of probes"
@@ -21,23 +24,23 @@ LEAST_MODELS = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ProbeGain:
-    """A probe at one size, the mean over seeds of fine-tuning; intervals over seeds × documents.
+class RunGain:
+    """What pretraining gains one run on a probe at its oldest age.
 
     Attributes:
-        probe: its name, or `MEAN`.
+        probe: its name, or `MEAN` of several.
         run: whose oldest age is fine-tuned.
-        seeds: that both starts have.
-        pretrained: the score from its weights.
+        seeds: of fine-tuning, at least.
+        pretrained: the accuracy from its weights, a mean over seeds.
         fresh: from fresh weights of the same shape.
-        gain: the difference, paired.
+        gain: the difference, with its interval over seeds and documents.
     """
 
     probe: str
     run: Run
     seeds: int
-    pretrained: Estimate
-    fresh: Estimate
+    pretrained: float
+    fresh: float
     gain: Estimate
 
     @property
@@ -71,75 +74,77 @@ class Correlation:
     spearman: Estimate
 
 
-def probe_gains(runs: Sequence[Run]) -> tuple[ProbeGain, ...]:
+def run_gains(runs: Sequence[Run]) -> tuple[RunGain, ...]:
     """By probe, then ascending in parameters; the mean of several probes comes last."""
     ordered = sorted(runs, key=lambda run: (run.parameters, run.name))
-    probes = list(dict.fromkeys(p.probe for run in ordered for p in run.oldest.probes))
-    names = [*probes, MEAN] if len(probes) > 1 else probes
+    by_run = {run.name: _by_probe(run) for run in ordered}
+    probes = list(dict.fromkeys(probe for of in by_run.values() for probe in of))
     bootstrap = PairedBootstrap(
-        unit for run in ordered for of in run.oldest.probes for unit in of.scores.units
+        unit for run in ordered for of in run.oldest.probes.values() for unit in of.units
     )
-    kept = []
-    for name in names:
-        for run in ordered:
-            of = probes if name == MEAN else [name]
-            gain = _gain(name, run, of, bootstrap)
-            if gain is not None:
-                kept.append(gain)
-    return tuple(kept)
+    named = [
+        *((probe, [probe]) for probe in probes),
+        *([(MEAN, probes)] if len(probes) > 1 else []),
+    ]
+    every = (
+        _gain(name, run, [by_run[run.name].get(probe, {}) for probe in of], bootstrap)
+        for name, of in named
+        for run in ordered
+    )
+    return tuple(gain for gain in every if gain is not None)
+
+
+Accuracies = Mapping[tuple[str, int], UnitScores]  # of a probe, by start and seed
+
+
+def _by_probe(run: Run) -> dict[str, dict[tuple[str, int], UnitScores]]:
+    by_probe: dict[str, dict[tuple[str, int], UnitScores]] = {}
+    for name, scores in run.oldest.probes.items():
+        probe, start, seed = read_probe_score(name)
+        by_probe.setdefault(probe, {})[start, seed] = scores
+    return by_probe
 
 
 def _gain(
-    name: str, run: Run, probes: Sequence[str], bootstrap: PairedBootstrap
-) -> ProbeGain | None:
-    """None where a probe has no seed with both starts."""
-    starts = [_by_seed(run.oldest, probes, bootstrap, is_fresh=fresh) for fresh in (False, True)]
-    seeds = sorted(starts[0].keys() & starts[1].keys())
+    name: str, run: Run, probes: Sequence[Accuracies], bootstrap: PairedBootstrap
+) -> RunGain | None:
+    """The mean over `probes`; None where no seed has both starts of all of them."""
+    seeds = set.intersection(
+        *({seed for start, seed in of if start == which} for of in probes for which in STARTS)
+    )
     if not seeds:
         return None
-    pretrained, fresh = ({seed: of[seed] for seed in seeds} for of in starts)
-    gained = {seed: pretrained[seed] - fresh[seed] for seed in seeds}
-    entries = [
-        estimate(bootstrap.over_seeds(of), "not a number") for of in (pretrained, fresh, gained)
-    ]
-    known = [entry for entry in entries if isinstance(entry, Estimate)]
-    if len(known) < len(entries):
+    means_R = {
+        start: {
+            seed: np.mean([bootstrap.values(of[start, seed]) for of in probes], axis=0)
+            for seed in seeds
+        }
+        for start in STARTS
+    }
+    gained = {seed: means_R[PRETRAINED][seed] - means_R[FRESH][seed] for seed in seeds}
+    gain = estimate(bootstrap.over_seeds(gained), "not a number")
+    if not isinstance(gain, Estimate):
         return None
-    return ProbeGain(
+    values = {start: fmean(float(of_R[0]) for of_R in of.values()) for start, of in means_R.items()}
+    return RunGain(
         probe=name,
         run=run,
         seeds=len(seeds),
-        pretrained=known[0],
-        fresh=known[1],
-        gain=known[2],
+        pretrained=values[PRETRAINED],
+        fresh=values[FRESH],
+        gain=gain,
     )
 
 
-def _by_seed(
-    point: RunPoint, probes: Sequence[str], bootstrap: PairedBootstrap, *, is_fresh: bool
-) -> Mapping[int, FloatArray]:
-    """The mean over `probes` of each seed that all of them have, in every resample."""
-    by_probe = [
-        {
-            of.seed: bootstrap.values(of.scores)
-            for of in point.probes
-            if of.probe == probe and of.is_fresh == is_fresh
-        }
-        for probe in probes
-    ]
-    seeds = set.intersection(*map(set, by_probe))
-    return {seed: np.mean([of[seed] for of in by_probe], axis=0) for seed in seeds}
-
-
-def smallest_helped(gains: Sequence[ProbeGain]) -> tuple[SmallestHelped, ...]:
+def smallest_helped(gains: Sequence[RunGain]) -> tuple[SmallestHelped, ...]:
     """Of every probe, in the order of `gains`."""
-    by_probe: dict[str, list[ProbeGain]] = {}
+    by_probe: dict[str, list[RunGain]] = {}
     for gain in gains:
         by_probe.setdefault(gain.probe, []).append(gain)
     return tuple(_smallest(probe, of) for probe, of in by_probe.items())
 
 
-def _smallest(probe: str, gains: Sequence[ProbeGain]) -> SmallestHelped:
+def _smallest(probe: str, gains: Sequence[RunGain]) -> SmallestHelped:
     first = next((gain for gain in gains if gain.helps), None)
     size = first.run.parameters if first else 0
     larger = [gain for gain in gains if first and gain.run.parameters > size]
@@ -183,11 +188,12 @@ def _shared(names: Sequence[object]) -> list[str]:
 
 def _probe_mean(run: Run) -> float | None:
     """Over probes and seeds, from the pretrained weights; None without probes."""
-    by_probe: dict[str, list[float]] = {}
-    for of in run.oldest.probes:
-        if not of.is_fresh:
-            by_probe.setdefault(of.probe, []).append(of.scores.value)
-    return float(np.mean([np.mean(of) for of in by_probe.values()])) if by_probe else None
+    means = [
+        fmean(scores.value for (start, _), scores in of.items() if start == PRETRAINED)
+        for of in _by_probe(run).values()
+        if any(start == PRETRAINED for start, _ in of)
+    ]
+    return fmean(means) if means else None
 
 
 def _correlation(score: str, pairs_2M: FloatArray) -> Correlation | None:

@@ -34,23 +34,13 @@ class Text:
         name: of the text.
         words: how many different ones it has; 0: not known.
         unigram_nats: per target, of a model that knows frequencies only; None: not known.
-        bytes_per_token: of the held-out text; 0: not known.
+        bits_per_nat: bits per byte of held-out text for each nat per token; 0: not known.
     """
 
     name: str
     words: int = 0
     unigram_nats: float | None = None
-    bytes_per_token: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ProbeScore:
-    """One fine-tuning of a probe, from the pretrained weights or from fresh ones."""
-
-    probe: str
-    is_fresh: bool
-    seed: int
-    scores: UnitScores
+    bits_per_nat: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +53,7 @@ class RunPoint:
         nats: held-out loss per target, by document.
         flops: of the training so far, by rule.
         tasks: zero-shot scores by task.
-        probes: fine-tuned from it; mostly at the oldest age alone.
+        probes: accuracies of probes, by `specs.evaluation.probe_score`; at the oldest age alone.
     """
 
     name: str
@@ -71,7 +61,7 @@ class RunPoint:
     nats: UnitScores
     flops: Mapping[str, float]
     tasks: Mapping[str, UnitScores] = field(default_factory=dict)
-    probes: tuple[ProbeScore, ...] = ()
+    probes: Mapping[str, UnitScores] = field(default_factory=dict)
 
     @property
     def loss(self) -> float:

@@ -17,7 +17,7 @@ from raydistill.reports.reduced_scale.probes import (
     FEW_MODELS,
     ZERO_SHOT,
     Correlation,
-    ProbeGain,
+    RunGain,
     SmallestHelped,
     smallest_helped,
 )
@@ -187,7 +187,7 @@ def _by_size(ladder: TextLadder) -> Iterator[str]:
         )
 
 
-def on_probes(gains: Sequence[ProbeGain]) -> tuple[str, ...]:
+def on_probes(gains: Sequence[RunGain]) -> tuple[str, ...]:
     """The smallest size that pretraining helps, of each probe, and what the paper says."""
     helped = smallest_helped(gains)
     return (

@@ -17,7 +17,7 @@ from raydistill.reports.reduced_scale.names import (
     tokens_text,
     with_range,
 )
-from raydistill.reports.reduced_scale.probes import ProbeGain
+from raydistill.reports.reduced_scale.probes import RunGain
 from raydistill.reports.reduced_scale.runs import RULES, Run
 from raydistill.reports.tables.footnotes import BEST
 from raydistill.reports.tables.grids import ABSENT, Section
@@ -49,7 +49,15 @@ def _shapes(findings: ReducedScaleFindings) -> Section:
             *("nats", "unigram line", "tokens to leave the plateau"),
         ),
         rows=tuple(_shape(run, findings) for run in findings.runs),
-        words=sentences.on_shapes(findings),
+        words=(
+            *sentences.on_shapes(findings),
+            *(
+                sentence
+                for front in findings.fronts[:1]
+                if not front.points
+                for sentence in front_sentences.on_front(front, findings.leading)
+            ),
+        ),
     )
 
 
@@ -68,6 +76,8 @@ def _shape(run: Run, findings: ReducedScaleFindings) -> tuple[str, ...]:
 
 def _fronts(findings: ReducedScaleFindings) -> Iterator[Section]:
     for front in findings.fronts[:1]:
+        if not front.points:
+            return
         yield Section(
             title=f"The front: the lowest loss of any run and age in each bin of FLOPs ({BINS} a "
             f"decade, by the rule {RULES[front.rule]}), of points off the plateau",
@@ -81,12 +91,14 @@ def _fronts(findings: ReducedScaleFindings) -> Iterator[Section]:
                 )
                 for run, point in zip(front.runs, front.points, strict=True)
             ),
-            words=front_sentences.on_front(front),
+            words=front_sentences.on_front(front, findings.leading),
         )
 
 
 def _forms(findings: ReducedScaleFindings) -> Iterator[Section]:
     for front in findings.fronts:
+        if not front.forms.fits:
+            continue
         yield Section(
             title=f"Forms of the front, FLOPs by the rule {RULES[front.rule]}: criteria above the "
             "best form's",
@@ -226,8 +238,9 @@ def _probes(findings: ReducedScaleFindings) -> Iterator[Section]:
     cells = {(gain.run.name, gain.probe): gain for gain in findings.gains}
     columns = "pretrained", "fresh", "gain"
     yield Section(
-        title="Probes, fine-tuned from pretrained and from fresh weights of the same shape: "
-        "scores, and the gain by pretraining over seeds and documents; ! its interval is above 0",
+        title=f"Probes, fine-tuned on {min(gain.seeds for gain in findings.gains)} seeds from "
+        "pretrained and from fresh weights of the same shape: accuracies, and the gain by "
+        "pretraining over seeds and documents; ! its interval is above 0",
         headers=(
             *("shape", "parameters"),
             *(f"{probe}, {column}" for probe in probes for column in columns),
@@ -243,11 +256,11 @@ def _probes(findings: ReducedScaleFindings) -> Iterator[Section]:
     )
 
 
-def _gain(gain: ProbeGain | None) -> tuple[str, str, str]:
+def _gain(gain: RunGain | None) -> tuple[str, str, str]:
     if gain is None:
         return ABSENT, ABSENT, ABSENT
     gained = f"{with_range(gain.gain)}{' !' * gain.helps}"
-    return f"{gain.pretrained.value:.3f}", f"{gain.fresh.value:.3f}", gained
+    return f"{gain.pretrained:.3f}", f"{gain.fresh:.3f}", gained
 
 
 def _correlations(findings: ReducedScaleFindings) -> Iterator[Section]:

@@ -1,6 +1,5 @@
 """Bits per byte by text and width at equal tokens: what a smaller vocabulary of words gains."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,7 +50,7 @@ def text_ladder(runs: Sequence[Run]) -> TextLadder | None:
 
     Each text's documents are drawn anew, as they are other documents.
     """
-    known = [run for run in runs if run.objective == CAUSAL and run.text.bytes_per_token > 0]
+    known = [run for run in runs if run.objective == CAUSAL and run.text.bits_per_nat > 0]
     texts = sorted(
         {run.text.name: run.text for run in known}.values(), key=lambda t: (-t.words, t.name)
     )
@@ -79,7 +78,7 @@ def text_ladder(runs: Sequence[Run]) -> TextLadder | None:
         )
         for shape, point in points.items():
             place = text.name, shape
-            bits_R[place] = bootstrap.values(point.nats) / (math.log(2) * text.bytes_per_token)
+            bits_R[place] = bootstrap.values(point.nats) * text.bits_per_nat
             bits = estimate(bits_R[place], "not a number")
             if isinstance(bits, Estimate):
                 scores[place] = TextScore(run=of_text[shape], point=point, bits=bits)

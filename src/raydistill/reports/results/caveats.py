@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 
 from raydistill.core.units import format_tokens
 from raydistill.evaluation.bootstrap import MIN_DOCUMENTS
-from raydistill.planning.cell import compares_shapes, compares_teachers
+from raydistill.planning.cell import compares_teachers
 from raydistill.reports.results.blocks import RowBlock
-from raydistill.reports.results.cells import Measured, ReportCell, SweepReport
+from raydistill.reports.results.cells import Measured, ReportCell, SweepReport, is_of_shapes
 from raydistill.reports.results.common_tasks import TableTasks, constant_answers, first_look
 from raydistill.specs.recipe import decay_warning
 from raydistill.specs.trial import FROM_BASE
@@ -39,8 +39,7 @@ def warnings(report: SweepReport, blocks: Sequence[RowBlock], tasks: TableTasks)
     return (
         *limits,
         *_documents(report, tasks),
-        *_means(tasks),
-        *_constant(report),
+        *(() if is_of_shapes(report) else (*_means(tasks), *_constant(report))),
         *_unlike(report, blocks),
         *_decay(report),
         *_devices(report),
@@ -54,7 +53,7 @@ def _chosen(report: SweepReport) -> str:
     """What a sweep may be run to choose."""
     if any(compares_teachers(cell.values) for cell in report.cells):
         return "teachers"
-    return "shapes" if any(compares_shapes(cell.values) for cell in report.cells) else "layers"
+    return "shapes" if is_of_shapes(report) else "layers"
 
 
 def gone_sentences(report: SweepReport) -> list[str]:

@@ -9,11 +9,12 @@ from typing import Literal
 
 from raydistill.distillation.loss_name import had_teacher
 from raydistill.evaluation.bootstrap import DocumentScores
-from raydistill.planning.cell import ADDED, REFERENCE, Value, compares_teachers
+from raydistill.planning.cell import ADDED, REFERENCE, Value, compares_shapes, compares_teachers
 from raydistill.pruning.layer_choice import LayerChoice
 from raydistill.reports.results.spending import Spending
 from raydistill.specs.corpus import TextFacts
 from raydistill.specs.locations import NONE
+from raydistill.specs.model import HubConfig
 from raydistill.specs.results import Scores, TaughtBy, TrialFailure, TrialResult
 from raydistill.specs.trial import (
     FROM_BASE,
@@ -206,3 +207,17 @@ class SweepReport:
     gone_tasks: tuple[str, ...] = ()  # measured, and left out as their files are not here
     spending: Spending = field(default_factory=Spending)
     unfinished: int = 0  # cells without a result yet
+
+
+def is_of_shapes(report: SweepReport) -> bool:
+    """Whether a sweep is of bases as they are, by size and age alone, no checkpoints among them.
+
+    A row of each against its base would say nothing: `reports/reduced_scale/` is its page.
+    """
+    outcomes = [cell.outcome for cell in report.cells]
+    models = [one.result.trained.model for one in outcomes if isinstance(one, Measured)]
+    return (
+        bool(models)
+        and all(compares_shapes(cell.values) for cell in report.cells)
+        and not any(isinstance(model, HubConfig) for model in models)
+    )

@@ -11,15 +11,17 @@ from raydistill.reports.results.common_tasks import first_look
 from raydistill.reports.tables.lengths import in_windows
 from raydistill.specs.evaluation import PERPLEXITY, words_of
 
+MOST = 8  # scales in a title
+
 
 def table_title(report: SweepReport) -> str:
     """The question, the sweep, and how much training the bases had for their size."""
     ratios = sorted(base.tokens_per_parameter for base in report.bases if base.age_tokens)
     ends = dict.fromkeys(f"{ratio:.2g}" for ratio in (ratios[:1] + ratios[-1:]))
     tokens = " to ".join(ends) or "unknown"
-    scales = joined(
-        dict.fromkeys([c.scale for c in report.cells if not c.beside] or [report.scale])
-    )
+    names = list(dict.fromkeys([c.scale for c in report.cells if not c.beside] or [report.scale]))
+    more = [f"{len(names) - MOST} more"] if len(names) > MOST else []
+    scales = joined([*names[:MOST], *more])
     few = f"; {mark}" if (mark := first_look(report)) else ""
     return f"{report.question}\n{report.sweep}, scale {scales}: {tokens} tokens per parameter{few}"
 
