@@ -20,6 +20,7 @@ import numpy as np
 
 from raydistill.laws.fitting import Objective, fit
 from raydistill.laws.points import FloatArray, Points
+from raydistill.laws.published import STUDENT_SURFACE, TEACHER_GAP
 
 NOISE = 0.01
 
@@ -113,6 +114,12 @@ def _gap(at: Mapping[str, Any]) -> Any:
     return teacher + 3 * teacher**-2.5 * 2.0 ** -((teacher / (1.05 * alone)) ** 10)
 
 
+def _whole(at: Mapping[str, Any]) -> Any:
+    return TEACHER_GAP.student_loss(
+        at["student_params"], at["student_tokens"], at["teacher_loss"], at["student_alone"]
+    )
+
+
 def _straight(at: Mapping[str, Any]) -> Any:
     return 0.9 + 0.6 * at["teacher_loss"]
 
@@ -121,6 +128,23 @@ def lessons(teachers: int, seeds: int) -> dict[str, FloatArray]:
     """One student of teachers of several losses."""
     losses = np.repeat(np.linspace(1.8, 3.0, teachers), seeds)
     return {"teacher_loss": losses, "student_alone": np.full_like(losses, 2.45)}
+
+
+def school() -> dict[str, FloatArray]:
+    """Three students at three budgets of six teachers each."""
+    axes = np.geomspace(5e7, 3e9, 3), np.geomspace(2e8, 6e10, 3), np.linspace(1.8, 2.9, 6)
+    params, tokens, teacher = (axis.ravel() for axis in np.meshgrid(*axes, indexing="ij"))
+    alone = STUDENT_SURFACE.loss(params, tokens)
+    return {
+        "student_tokens": tokens, "student_params": params, "teacher_loss": teacher,
+        "student_alone": alone,
+    }  # fmt: skip
+
+
+def _nine() -> tuple[float, ...]:
+    one = TEACHER_GAP
+    turn = one.d1 * np.expm1(np.log(2) / (one.c1 * one.f1)) ** one.f1
+    return one.c0, one.c1, one.f1, float(turn), one.A, one.B, one.alpha, one.beta, one.gamma
 
 
 _SURFACE = (1.8169, 482.0, 2085.0, 0.3478, 0.3659)
@@ -175,6 +199,9 @@ DESIGNS = {
         inputs=lessons(12, 3),
         law=_gap,
         planted=(3, 2.5, 1.05, 0.1),
+    ),
+    "distillation+parameters=9: 3 sizes × 3 budgets × 6 teachers": Design(
+        form="distillation+parameters=9", inputs=school(), law=_whole, planted=_nine()
     ),
     "line by Huber: 4 sizes × 3 seeds": Design(
         form="line",
@@ -248,20 +275,19 @@ class Tally:
 
 
 def page(designs: Mapping[str, Design], draws: int, seed: int = 0) -> Iterator[str]:
-    """The table, as Markdown, line by line; how far it is goes to the terminal."""
+    """The table, as Markdown, line by line; what was counted so far goes to the terminal."""
     yield "| design | of | holds the truth | has both ends |"
     yield "|---|---|---|---|"
     for title, design in designs.items():
         tally = Tally()
         for _ in tally.counted(design, draws, seed):
-            if tally.draws % 50 == 0:
-                shares = [held for held, _ in tally.shares().values()]
-                print(
-                    f"{title}: {tally.draws} of {draws} draws, "
-                    f"{100 * min(shares):.1f} to {100 * max(shares):.1f} %",
-                    file=sys.stderr,
-                    flush=True,
+            if tally.draws % 25 == 0:
+                print(f"{title}: {tally.draws} of {draws} draws", file=sys.stderr)
+                shares = tally.shares().items()
+                held = (
+                    f"{name} {100 * held:.1f} % ({100 * ends:.0f})" for name, (held, ends) in shares
                 )
+                print("  " + ", ".join(held), file=sys.stderr, flush=True)
         for name, (held, ends) in tally.shares().items():
             yield f"| {title} | {name} | {100 * held:.1f} % | {100 * ends:.0f} % |"
 

@@ -9,6 +9,7 @@ from raydistill.core.errors import UsageError
 from raydistill.laws.distillation.ladder import fit_distillation, with_student_alone
 from raydistill.laws.fitting import fit
 from raydistill.laws.form import load_form
+from raydistill.laws.forms.distillation import BLUNT
 from raydistill.laws.points import Points
 from raydistill.laws.published import STUDENT_SURFACE, TEACHER_GAP
 from raydistill.laws.search.solver import complex_derivatives
@@ -122,6 +123,20 @@ def test_derivatives_are_those_of_the_law(parameters):
             form.jacobian(z_RK, at), complex_derivatives(lambda z: form.evaluate(z, at), z_RK)
         )  # fmt: skip
     np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-10)
+
+
+def test_what_the_runs_do_not_determine_is_told_within_its_bounds():
+    """With 1 % noise a search for nine parameters ends beyond them; intervals move inwards too."""
+    noisy = runs([50e6, 500e6, 3e9], [2e8, 5e9, 60e9], np.linspace(1.8, 2.9, 6), 0.01, seed=1)
+    nine = fit("distillation+parameters=9", noisy)
+    sharpness = nine.parameters["c1"].value * nine.parameters["f1"].value
+    assert 1 / BLUNT[1] <= sharpness * (1 + 1e-9)
+    assert sharpness <= 1 / BLUNT[0] * (1 + 1e-9)
+    assert (nine.parameters["c1"].low, nine.parameters["c1"].high) == (0, np.inf)
+    low, high = nine.predict(
+        {"student_params": 5e8, "student_tokens": 5e9, "teacher_loss": 3.4, "student_alone": 2.45}
+    ).interval
+    assert 3.4 * (1 - 1e-12) <= low <= high
 
 
 @pytest.mark.parametrize("parameters", [3, 4])

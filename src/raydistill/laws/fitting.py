@@ -51,6 +51,8 @@ def fit(form_name: str, points: Points, *, objective: Objective = "least-squares
     if problem.form.places:  # every place is a start, and one is the best
         starts = Starts(tried=1, agreeing=1)
     best_K = z_SK[np.argmin(cost_S)]
+    if problem.form.bounds_2K is not None:  # further out no profile would see it move
+        best_K = np.clip(best_K, *problem.form.bounds_2K)
     return _told(form_name, points, problem, best_K, objective=objective, starts=starts)
 
 

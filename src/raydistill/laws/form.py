@@ -40,6 +40,8 @@ class Form:
         positive: the parameters whose profile is walked in logarithms.
         quotients: those whose denominator may be 0: they have both ends of an interval, or none.
         jacobian: z (R, K) and inputs to derivatives (R, n, K) of `evaluate`.
+        bounds_2K: the least and the largest value of each coefficient, (2, K), beyond which
+            `evaluate` does not change: a fit that ended further out is told from there.
         latent: z (R, K) and inputs to what `evaluate` is an increasing function of at each place,
             (R, n), where that has an end that the law never passes: intervals of predictions are
             found in it. Also called with complex z.
@@ -67,6 +69,7 @@ class Form:
     positive: frozenset[str] = frozenset()
     quotients: frozenset[str] = frozenset()
     jacobian: Callable[[FloatArray, Inputs], FloatArray] | None = None
+    bounds_2K: FloatArray | None = None
     latent: Callable[[Any, Inputs], Any] | None = None
     from_latent: Callable[[FloatArray, Inputs], FloatArray] | None = None
     like_output: frozenset[str] = frozenset()

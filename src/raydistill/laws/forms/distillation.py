@@ -30,6 +30,10 @@ BLUNT = (1e-4, 1.0)  # likewise 1/(c1·f1)
 EXPONENTS, GAMMAS = (0.01, 2.0), (0.05, 5.0)  # likewise α·γ and β·γ, and γ
 LARGEST = 300.0  # logarithm: a gap of 2^(−e^300) is none
 LN2 = float(np.log(2))
+_FREE = (-np.inf, np.inf)
+_BOUNDS_K2 = np.array(
+    [*[_FREE] * 3, *np.log([WIDTHS, BLUNT]), _FREE, *np.log([EXPONENTS, EXPONENTS, GAMMAS])]
+)
 
 
 def form(*, parameters: int = 3) -> Form:
@@ -242,6 +246,7 @@ def _of_gap(
 
     return _form(
         parameters, evaluate, starts, named, inputs,
+        bounds_2K=_BOUNDS_K2[: len(parameters)].T,
         jacobian=jacobian, latent=_ln_gap, from_latent=_student, **more,
     )  # fmt: skip
 
