@@ -56,7 +56,12 @@ def assert_they_run(printed, trials, started="python"):
     return commands
 
 
-@pytest.mark.parametrize("name", SWEEPS)
+IN_SOAK = ("when_to_drop", "how_many_to_drop")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.soak] * (n in IN_SOAK)) for n in SWEEPS]
+)
 def test_every_sweep_says_how_to_go_on_with_its_flags(name, prepared, tmp_path):
     storage = prepared(tmp_path / "my storage")
     trained_here.train(storage, *SWEEPS[name], script=name)

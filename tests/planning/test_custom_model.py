@@ -91,8 +91,12 @@ OTHERS = {
 }
 """For each of the other sweeps some of its cells, and how many layers each leaves of six."""
 
+IN_SOAK = ("when_to_drop", "how_many_to_drop")
 
-@pytest.mark.parametrize("name", OTHERS)
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.soak] * (n in IN_SOAK)) for n in OTHERS]
+)
 def test_every_other_sweep_takes_a_custom_model_too(name, prepared, tmp_path):
     folder, storage = save_model(tmp_path / "mine", "gpt_neox"), prepared(tmp_path / "storage")
     flags, layers = OTHERS[name]

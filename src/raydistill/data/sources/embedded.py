@@ -256,7 +256,7 @@ def _numbered_verses(bible: _Translation, sizes: Mapping[str, int]) -> dict[str,
 
 def _clean(text: str) -> str:
     text = _MARKUP.sub(" ", _NEXT_TITLE.sub("", text)).translate(_PLAIN)
-    return re.sub(r"\s+([,.;:?!])", r"\1", re.sub(r"\s+", " ", text)).strip()
+    return re.sub(r" ([,.;:?!])", r"\1", " ".join(text.split()))
 
 
 def _load(translation: str, form: str = "plain_text_readers_bible") -> _Translation:
