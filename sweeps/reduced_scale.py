@@ -81,12 +81,18 @@ LAPTOPS = {
     "embedding": (8, 64),
 }
 MASKED = [named("reduced", {**shape, "mask": 0.15}) for shape in ({}, {"width": 64}, {"layers": 4})]
+LADDER = [
+    named("reduced", {"text": text, "width": width})
+    for text in ("bbe", "bbe-2000", "bbe-1000")
+    for width in (32, 64)
+]
 LONG = "reduced+embedding=64+feed_forward=256+lr=0.002+mask=0.15+tokens=8M+width=64"
 LAPTOP = grid(
     [
         *around("reduced", LAPTOPS),
         *(shape for same in (*EQUAL_PARAMETERS, *EQUAL_FLOPS) for shape in same),
         *MASKED,
+        *LADDER,
     ],
     (*load_scale("reduced").ages, *load_scale(LONG).ages),
 )

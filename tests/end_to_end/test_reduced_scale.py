@@ -69,7 +69,7 @@ def test_every_age_of_every_shape_is_tracked_once_and_not_trained_again(storage,
 
 def test_the_report_has_every_base_with_its_loss(storage):
     (report,) = from_store(Store(storage), [SWEEP])
-    losses = {(base.scale, base.age): base.scores.nll.value for base in report.bases}
+    losses = {(base.scale, base.age): base.scores.nll for base in report.bases}
     assert len(losses) == len(SIZES) * len(AGES)
     for size in SIZES:
         ages = load_scale(size).ages

@@ -53,7 +53,7 @@ def differing(scale, base):
 
 def test_every_age_of_every_run_is_a_cell_that_trains_nothing(cells):
     ages = Counter(name for name, _ in cells)
-    assert len(ages) == 30
+    assert len(ages) == 36
     assert set(ages.values()) == {5}
     for (name, age), cell in cells.items():
         assert cell.values == {"size": name, "age": age}
@@ -91,13 +91,16 @@ def test_sets_of_depths_have_one_size_or_one_cost(file, cells, name, same, other
     assert all(larger > 1.4 * size for size, larger in pairwise(sizes))
 
 
-def test_masked_runs_stand_beside_causal_runs_of_their_shape(cells):
+def test_texts_and_masks_stand_beside_causal_runs_of_their_shape(cells):
     plain = scales_of(cells)
     causal = {
         str(scale.model) for scale in plain.values()
         if scale.objective == "lm" and scale.corpus == "embedded"
     }  # fmt: skip
+    ladder = Counter(s.corpus for s in plain.values() if s.corpus != "embedded")
+    assert ladder == {"bbe": 2, "bbe-2000": 2, "bbe-1000": 2}
     for scale in plain.values():
+        assert bool(scale.evaluation.probes) == (scale.corpus == "embedded")
         assert scale.pretrain.total_tokens == load_scale("reduced").pretrain.total_tokens
         assert str(scale.model).replace("'encoder'", "'post-norm'") in causal
     masked = [scale for scale in plain.values() if scale.model.family == "encoder"]

@@ -49,7 +49,9 @@ scale: Scale = replace(
         budget_tokens=whole_steps(laptop_family.budget, laptop_family.train_clock, _BATCH),
         warmup_tokens=10 * _BATCH,
     ),
-    evaluation=EvalSpec(tasks=(), heldout_windows=160, curve_windows=32),
+    evaluation=EvalSpec(
+        tasks=(), heldout_windows=160, curve_windows=32, probes=("acceptability", "book-kind")
+    ),
     rate_power=0.25,  # likewise
     ships_base=False,
 )

@@ -17,12 +17,12 @@ from raydistill.specs.recipe import read_setting
 if TYPE_CHECKING:
     from raydistill.specs.scale import Scale
 
-RATE, TOKENS = "lr", "tokens"
+OF_RUN = RATE, TOKENS = "lr", "tokens"
 
 
 def is_of_run(word: str) -> bool:
     """Whether a word of a scale's name is one of these settings."""
-    return word.partition("=")[0] in (RATE, TOKENS)
+    return word.partition("=")[0] in OF_RUN
 
 
 @functools.lru_cache(256)  # planning asks thousands of times

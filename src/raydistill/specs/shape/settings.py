@@ -11,6 +11,7 @@ from raydistill.core.errors import UsageError, unknown
 from raydistill.specs.corpus import EMBEDDED_TEXTS
 from raydistill.specs.model import FactorisedConfig, HubConfig, ModelConfig
 from raydistill.specs.shape.families import is_causal
+from raydistill.specs.shape.run_settings import OF_RUN
 from raydistill.specs.trial import Recipe
 
 if TYPE_CHECKING:
@@ -86,8 +87,14 @@ def _text(words: Sequence[str]) -> str:
 
 
 def _on_text(scale: "Scale", text: str) -> "Scale":
-    """The scale with that text, of all words, and its own held-out part and tokenizer."""
-    return replace(scale, corpus=text, words="", heldout="", tokenizer="")
+    """The scale with that text, of all words, and its own held-out part and tokenizer.
+
+    Probes are of the scale's own text: what another one lacks would stand beside it as if equal.
+    """
+    evaluation = scale.evaluation
+    if text != scale.corpus:
+        evaluation = replace(evaluation, probes=(), probe_sources=())
+    return replace(scale, corpus=text, words="", heldout="", tokenizer="", evaluation=evaluation)
 
 
 def scale_settings(words: Iterable[str]) -> dict[str, ScaleSetting]:
@@ -100,7 +107,7 @@ def scale_settings(words: Iterable[str]) -> dict[str, ScaleSetting]:
     for word in words:
         key, _, text = word.partition("=")
         if key not in (*_FIELDS, MASK):
-            raise UsageError(unknown("setting", key, sorted((*_FIELDS, MASK, TEXT))))
+            raise UsageError(unknown("setting", key, sorted((*_FIELDS, MASK, TEXT, *OF_RUN))))
         if key in settings:
             raise UsageError(f"it gives {key} twice")
         settings[key] = _share(text) if key == MASK else _count(key, text)
