@@ -93,3 +93,21 @@ def test_perplexity_and_scores_correlate_over_models_with_an_interval():
     assert found([scored(8, 0.3), scored(16, 0.4)]).correlations == ()
     (mixed,) = found([scored(w, 0.3 + 0.1 * (i % 2)) for i, w in enumerate(widths)]).correlations
     assert mixed.pearson.low < 0 < mixed.pearson.high
+
+
+def test_runs_that_stay_on_the_plateau_have_no_slope_and_no_pair():
+    def slow(flops, shape, tokens):
+        return 5.9 if shape.width < 32 else power(flops, shape, tokens)
+
+    runs = [
+        run(slow, tokens=TOKENS[-1:], width=w, layers=n) for w in (8, 16, 32, 64) for n in (2, 4)
+    ]
+    findings = found(runs)
+    (width,) = (of for of in findings.slopes if of.axis == "width")
+    assert width.values == (32, 64)
+    assert all(pair.deep.shape.width >= 32 for pair in findings.depth)
+    assert not any(of.startswith(("One axis", "Depth")) for of in titles(found(runs[:4])))
+
+
+def titles(findings):
+    return [of.title for of in reduced_scale_tables(findings)]

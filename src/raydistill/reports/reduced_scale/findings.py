@@ -63,8 +63,8 @@ class ReducedScaleFindings:
         leading: those whose front is drawn and fitted: causal, of the text with the most runs.
         losses: of every point by name, nats per target with an interval over documents.
         fronts: by rule, Honey's first.
-        slopes: of the axes of the leading runs.
-        depth: pairs of the leading runs.
+        slopes: of the axes of the leading runs that left the plateau.
+        depth: pairs of the same.
         ladder: of texts; None where there is one text only.
         gains: of probes, of the leading runs.
         correlations: over the leading runs.
@@ -94,6 +94,7 @@ def findings_of(runs: Sequence[Run], failed: Mapping[str, str]) -> ReducedScaleF
     if not ordered:
         return ReducedScaleFindings(losses={}, failed=failed)
     leading = next(iter(groups(ordered).values()))
+    off = [run for run in leading if run.is_off_plateau(run.oldest)]
     return ReducedScaleFindings(
         runs=ordered,
         leading=leading,
@@ -101,8 +102,8 @@ def findings_of(runs: Sequence[Run], failed: Mapping[str, str]) -> ReducedScaleF
             name: loss for of in groups(ordered).values() for name, loss in _losses(of).items()
         },
         fronts=tuple(front_of(leading, rule) for rule in RULES_OF_FRONTS),
-        slopes=slopes(leading),
-        depth=depth_pairs(leading),
+        slopes=slopes(off),
+        depth=depth_pairs(off),
         ladder=text_ladder(ordered),
         gains=run_gains(leading),
         correlations=correlations(leading),

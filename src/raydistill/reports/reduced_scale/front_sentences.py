@@ -12,6 +12,7 @@ from raydistill.reports.results.agreement import verdict
 from raydistill.reports.results.caveats import joined
 
 NEAR = 2.0  # in BIC: no evidence either way
+ONCE = f"A {SMOOTH} is compared by the rule {RULES[HONEY]} alone."
 TO_ADD = "more ages or shapes whose FLOPs lie in other bins"
 
 
@@ -52,6 +53,7 @@ def on_forms(front: Front, leading: Sequence[Run]) -> tuple[str, ...]:
     return (
         f"{_about(front, leading)}{_evidence(front)}",
         *_too_few(front),
+        *(() if SMOOTH in front.forms.forms else (ONCE,)),
         _break(front),
         *_paper_break(front),
         *_exponents(front, leading),
