@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from raydistill.planning.artifacts import corpus_id, pretraining
+from raydistill.data.known_corpora import corpus_id
+from raydistill.planning.artifacts import pretraining
 from raydistill.reports.sources.from_store import from_store
 from raydistill.runners.pretraining import pretrain_work
 from raydistill.specs.scale import load_scale
