@@ -42,6 +42,8 @@ from raydistill.storage.sharing import done_by_one
 from raydistill.storage.store import Store
 from raydistill.training.jobs import BaseJob, CutJob, StopAt, TrialJob
 
+MOST_NAMED = 8  # bases, in the line on what is measured
+
 Say = Callable[[str], None]
 FailedChoices = dict[tuple[BaseKey, LayerRequest], FailedChoice]
 
@@ -95,8 +97,10 @@ def _measure_bases(plan: SweepPlan, store: Store, need: Need, say: Say) -> Faile
     missing = {key: job for key, job in jobs.items() if _is_missing(job, store)}
     if not missing:
         return {}
-    ages_and_scales = (f"{format_age(age)} ({scale})" for scale, age in missing)
-    say(f"measuring the bases of age {', '.join(ages_and_scales)}")
+    ages_and_scales = [f"{format_age(age)} ({scale})" for scale, age in missing]
+    many = f"measuring {len(missing)} bases of {len({scale for scale, _ in missing})} scales"
+    few = f"measuring the bases of age {', '.join(ages_and_scales)}"
+    say(many if len(missing) > MOST_NAMED else few)
     failed = zip(missing, run_each_once(measure_base, need, list(missing.values())), strict=True)
     return {(key, choice.request): choice for key, choices in failed for choice in choices}
 
