@@ -86,7 +86,9 @@ LADDER = [
     for text in ("bbe", "bbe-2000", "bbe-1000")
     for width in (32, 64)
 ]
-LONG = "reduced+embedding=64+feed_forward=256+lr=0.002+mask=0.15+tokens=8M+width=64"
+LONG = (
+    "reduced+embedding=64+feed_forward=256+lr=0.001+mask=0.15+schedule=cosine+tokens=12M+width=64"
+)
 LAPTOP = grid(
     [
         *around("reduced", LAPTOPS),

@@ -32,6 +32,8 @@ def test_a_shorter_run_ends_at_its_own_age():
     [
         ("reduced+width=64+tokens=8000K+lr=2e-3", "reduced+lr=0.002+tokens=8M+width=64"),
         ("reduced+tokens=512K+lr=0.006", "reduced"),
+        ("reduced+schedule=cosine", "reduced+schedule=cosine"),
+        ("reduced+schedule=inverse-sqrt+lr=1e-3", "reduced+lr=0.001"),
         ("smoke-reduced+tokens=320B+width=8", "smoke_reduced+width=8"),
     ],
 )
@@ -46,6 +48,7 @@ def test_the_name_is_canonical(name, canonical):
         ("tokens=-5", "must be at least 1"),
         ("tokens=5", "no whole step"),
         ("tokens=many", "is not a token count"),
+        ("schedule=none", "no schedule 'none'"),
         ("lr=0", "lr=0: it must be"),
         ("lr=1e-3+lr=2e-3", "each setting once"),
         ("tokens", "each setting once"),

@@ -1,8 +1,9 @@
 """Settings of a scale's name that say how its bases are pretrained, not what they are.
 
-tokens=8M    until this age, in the paper's tokens; bases are kept at the scale's own ages below it,
-             at doublings of the last one, and at the end
-lr=0.002     the peak rate
+tokens=8M        until this age, in the paper's tokens; bases are kept at the scale's own ages below
+                 it, at doublings of the last one, and at the end
+lr=0.002         the peak rate
+schedule=cosine  how the rate falls; a younger age is then not as good as a run that ends there
 """
 
 import functools
@@ -17,7 +18,7 @@ from raydistill.specs.recipe import read_setting
 if TYPE_CHECKING:
     from raydistill.specs.scale import Scale
 
-OF_RUN = RATE, TOKENS = "lr", "tokens"
+OF_RUN = RATE, SCHEDULE, TOKENS = "lr", "schedule", "tokens"
 
 
 def is_of_run(word: str) -> bool:
@@ -44,6 +45,11 @@ def with_run(scale: "Scale", words: Sequence[str]) -> "Scale":
         if rate != scale.pretrain.peak_lr:
             scale = replace(scale, pretrain=replace(scale.pretrain, peak_lr=rate))
             others.append(f"{RATE}={rate:g}")
+    if SCHEDULE in settings:
+        schedule = str(read_setting(SCHEDULE, settings[SCHEDULE]))
+        if schedule != scale.pretrain.schedule:
+            scale = replace(scale, pretrain=replace(scale.pretrain, schedule=schedule))
+            others.append(f"{SCHEDULE}={schedule}")
     if TOKENS in settings:
         tokens = parse_tokens(settings[TOKENS])
         if tokens != scale.ages[-1]:
