@@ -128,7 +128,7 @@ def test_a_score_that_is_called_as_a_location_is_refused_by_every_command(plan, 
     ("given", "message"),
     [
         ("nowhere", "--parts: 'nowhere' is no folder"),
-        (".", "--parts: '.' holds none of excerpts, forms, losses, families, scales, scores, tas"),
+        (".", "--parts: '.' holds none of excerpts, forms, losses, families, probes, scales"),
     ],
 )
 def test_a_folder_that_holds_no_parts_is_refused(given, message, tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from raydistill.reports.formats.all_formats import texts
 from raydistill.reports.formats.csv import to_csv
 from raydistill.reports.sources.from_store import from_store
 from raydistill.reports.sweep_report import report_content
-from raydistill.specs.results import TaskScore, Truncation
+from raydistill.specs.results import TaskScore, Truncation, UnitScores
 from raydistill.storage.store import Store
 from raydistill.tracking.destination import default_uri
 from raydistill.tracking.sync import sync_sweep
@@ -77,14 +77,16 @@ def documented(heading, source=""):
     return set().union(*(names_in(line[0]) for line in lines if source in line[1]))
 
 
-TASKS = {"continuation", "last-word", "word-order"}
 AXES = {"arm", "order"}
+PATTERNS = {
+    **dict.fromkeys(("continuation", "last-word", "word-order"), "TASK"), "book-kind": "PROBE",
+}  # fmt: skip
 
 
 def patterns(names, join):
-    """The names with TASK and AXIS for those of the samples."""
+    """The names with AXIS, TASK and PROBE for those of the samples."""
     return {
-        "AXIS" if name in AXES else join.join("TASK" if p in TASKS else p for p in name.split(join))
+        "AXIS" if name in AXES else join.join(PATTERNS.get(p, p) for p in name.split(join))
         for name in names
     }
 
@@ -138,7 +140,11 @@ def in_mlflow(storage, tmp_path, migrated):
     deliver(
         Store(tmp_path), dataclasses.replace(fourteen_cells(), axes=("age", "location", "order"))
     )
-    deliver(Store(tmp_path), sweep_of(rich, axes=("age", "location", "order")))
+    more = sweep_of(rich, axes=("age", "location", "order"))
+    tuned = UnitScores(units=("GEN 1",), sums=(3.0,), counts=(5,))
+    probes = {f"book-kind {start} 1": tuned for start in ("pretrained", "fresh")}
+    bases = tuple(dataclasses.replace(base, probes=probes) for base in more.bases)
+    deliver(Store(tmp_path), dataclasses.replace(more, bases=bases))
     from_old = [
         run
         for record in all_records(Store(storage))

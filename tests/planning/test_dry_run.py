@@ -234,7 +234,7 @@ def test_without_a_cached_teacher_nothing_is_said_of_one(store):
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100])
-@pytest.mark.parametrize("scale", sorted({*scale_names()} - {"honey"}))  # of one block
+@pytest.mark.parametrize("scale", sorted({*scale_names()} - {"honey", "reduced"}))  # of own ages
 def test_no_line_is_wider_than_the_terminal(store, scale, width):
     lines = lines_of(store, "--scale", scale, width=width)
     assert max(map(len, lines)) <= max(width, 12 + len(str(store.root)))
