@@ -68,6 +68,16 @@ def test_the_smallest_size_that_pretraining_helps_and_whether_larger_ones_follow
     assert none.words[3].startswith("Neither for nor against the paper")
 
 
+def test_a_probe_that_pretraining_harms_is_named():
+    runs = [run(tokens=TOKENS[-1:], width=w) for w in (8, 16, 32)]
+    of_runs = [probed(of, -0.2 * (of.shape.width < 32)) for of in runs]
+    words = section(reduced_scale_tables(found(of_runs)), "Probes").words
+    assert words[1].startswith("paraphrase: at 2 of 3 it harms: the interval lies below 0")
+    assert not any("harms" in each for each in section(
+        reduced_scale_tables(found([probed(of, 0.0) for of in runs])), "Probes"
+    ).words)  # fmt: skip
+
+
 def test_a_probe_needs_both_starts():
     of = probed(run(tokens=TOKENS[-1:]), 0.1)
     half = {name: by for name, by in of.oldest.probes.items() if FRESH not in name}

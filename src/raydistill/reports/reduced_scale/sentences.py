@@ -192,6 +192,7 @@ def on_probes(gains: Sequence[RunGain]) -> tuple[str, ...]:
     helped = smallest_helped(gains)
     return (
         *map(_smallest, helped),
+        *_harmed(gains, helped),
         _as_published(helped),
         "Of 40 sizes without a gain one has an interval above 0 by chance; whether larger sizes "
         "have it too tells.",
@@ -212,6 +213,15 @@ def _smallest(of: SmallestHelped) -> str:
         f"{of.probe}: {short(of.run.name)}, {of.run.parameters:,} parameters, is the smallest of "
         f"{tried} that pretraining helps, {rest}."
     )
+
+
+def _harmed(gains: Sequence[RunGain], helped: Sequence[SmallestHelped]) -> Iterator[str]:
+    for of in helped:
+        if below := sum(gain.probe == of.probe and gain.gain.high < 0 for gain in gains):
+            yield (
+                f"{of.probe}: at {below} of {of.tried} it harms: the interval lies below 0, fresh "
+                "weights learn more by the same recipe."
+            )
 
 
 def _as_published(helped: Sequence[SmallestHelped]) -> str:
