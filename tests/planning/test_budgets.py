@@ -93,7 +93,7 @@ def test_a_model_at_the_smoke_scale_has_that_scales_schedule_unless_told(tmp_pat
 
 def test_a_budget_below_a_step_says_what_a_step_is(tmp_path, model):
     flags = ("--model", model, "--scale", "smoke", "--budget", "100")
-    with pytest.raises(UsageError, match="100 tokens are, no whole step of 512: ask for at least"):
+    with pytest.raises(UsageError, match="100 tokens are no whole step of 512: ask for at least"):
         sweep_plan("where_to_drop", tmp_path, *flags)
 
 

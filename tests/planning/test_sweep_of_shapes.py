@@ -121,3 +121,11 @@ def test_the_papers_grid_is_planned_at_its_own_scale(file):
     assert len(found) == 40
     assert 1_254_882 in sizes
     assert sizes[-1] == 16_237_122
+
+
+def test_a_longer_run_has_a_cell_at_its_end(file):
+    sizes = ("reduced", "reduced+tokens=700K")
+    found = file["sweep"].cells(load_scale("reduced"), {"size": sizes})
+    assert max(cell.request.age for cell in found if cell.scale.name == sizes[1]) == 700_000
+    chosen = file["sweep"].cells(load_scale("reduced"), {"size": sizes, "age": (32_000,)})
+    assert {cell.request.age for cell in chosen} == {32_000}

@@ -72,7 +72,7 @@ def test_a_probe_that_pretraining_harms_is_named():
     runs = [run(tokens=TOKENS[-1:], width=w) for w in (8, 16, 32)]
     of_runs = [probed(of, -0.2 * (of.shape.width < 32)) for of in runs]
     words = section(reduced_scale_tables(found(of_runs)), "Probes").words
-    assert words[1].startswith("paraphrase: at 2 of 3 it harms: the interval lies below 0")
+    assert words[1].startswith("paraphrase: at 2 of 3 shapes it harms: the interval lies below 0")
     assert not any("harms" in each for each in section(
         reduced_scale_tables(found([probed(of, 0.0) for of in runs])), "Probes"
     ).words)  # fmt: skip
@@ -121,3 +121,15 @@ def test_runs_that_stay_on_the_plateau_have_no_slope_and_no_pair():
 
 def titles(findings):
     return [of.title for of in reduced_scale_tables(findings)]
+
+
+def test_a_run_of_another_recipe_is_in_no_slope_and_is_named():
+    runs = [run(tokens=TOKENS[-1:], width=w) for w in (16, 32)]
+    other = dataclasses.replace(
+        run(tokens=TOKENS[-1:], width=64), name="reduced+lr=0.0001+width=64"
+    )
+    findings = found([*runs, other])
+    (width,) = (slope for slope in findings.slopes if slope.axis == "width")
+    assert width.values == (16, 32)
+    words = section(reduced_scale_tables(findings), "Shapes").words
+    assert any("by another recipe" in each and "lr=0.0001" in each for each in words)

@@ -105,10 +105,10 @@ def test_a_planted_jump_is_told_and_the_papers_is_out_of_reach(planted, sections
     ("jump", "says", "begins"),
     [
         (1.1, "A break (jump) between 1.96e15 and 3.14e15 ", "As in"),
-        (1.0, "No break is seen", "Unlike"),
+        (1.0, "No break is seen", "Neither for nor against"),
     ],
 )
-def test_where_the_covered_range_holds_the_papers_break_it_agrees_or_contradicts(
+def test_where_the_covered_range_holds_the_papers_break_it_agrees_or_cannot_tell(
     jump, says, begins
 ):
     def loss(flops, shape, tokens):

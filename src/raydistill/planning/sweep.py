@@ -21,7 +21,7 @@ from raydistill.planning.axes.beside import (
     with_teacher,
 )
 from raydistill.planning.axes.change import as_run
-from raydistill.planning.axes.named_scale import canonical
+from raydistill.planning.axes.named_scale import canonical, own_ages
 from raydistill.planning.axes.ranges import Range, drawn_points, in_steps
 from raydistill.planning.axes.trial_function import (
     check_request,
@@ -104,14 +104,14 @@ class Sweep:
         chosen = chosen or {}
         grids: list[dict[str, list[Value]]] = []
         name = scale.like or scale.name
-        own = self.at.get(name) or self.at.get(name.partition("+")[0], (self.axes,))
-        for axes in own:
+        for axes in self.at.get(name) or self.at.get(name.partition("+")[0], (self.axes,)):
             axes = axes_of_model(axes, scale) if scale.brought else axes
             if START in self.axes and not (axes[START] or START in chosen):
                 continue  # a grid of starts that the model does not have
             grid = {axis: self._distinct(axis, chosen.get(axis, axes[axis])) for axis in self.axes}
             if "age" in grid:
-                grid["age"] = list(age_places(grid["age"]))  # type: ignore[arg-type]
+                more = [] if "age" in chosen else own_ages(grid.get(SIZE, ()))
+                grid["age"] = list(age_places(grid["age"] + more))  # type: ignore[arg-type]
             if grid not in grids:
                 grids.append(grid)
         return grids

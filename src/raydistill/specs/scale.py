@@ -242,10 +242,11 @@ def whole_steps(paper_tokens: int, clock: int, batch_tokens: int) -> int:
         raise UsageError(f"batch_tokens is {batch_tokens}: it must be at least 1")
     tokens = round(paper_tokens / (clock * batch_tokens)) * batch_tokens
     if paper_tokens > 0 and tokens == 0:
-        of_paper = f" of the paper's tokens are {paper_tokens / clock:.4g} here"
+        here = f"of the paper's tokens are {paper_tokens / clock:.4g} here,"
+        are = here if clock > 1 else "tokens are"
         raise UsageError(
-            f"{format_tokens(paper_tokens)}{of_paper if clock > 1 else ' tokens are'}, no whole "
-            f"step of {batch_tokens}: ask for at least {format_tokens(clock * batch_tokens)}"
+            f"{format_tokens(paper_tokens)} {are} no whole step of {batch_tokens}: "
+            f"ask for at least {format_tokens(clock * batch_tokens)}"
         )
     return tokens
 

@@ -1,5 +1,6 @@
 """What a sweep over shapes finds: front, forms, slopes, depth, texts, probes (METHOD 9)."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -63,6 +64,8 @@ class ReducedScaleFindings:
         leading: those whose front is drawn and fitted: causal, of the text with the most runs.
         losses: of every point by name, nats per target with an interval over documents.
         fronts: by rule, Honey's first.
+        of_other_recipes: runs whose names change the pretraining that most of the leading ones
+            have: in no slope, no pair and no ladder.
         slopes: of the axes of the leading runs that left the plateau.
         depth: pairs of the same.
         ladder: of texts; None where there is one text only.
@@ -75,6 +78,7 @@ class ReducedScaleFindings:
     leading: tuple[Run, ...] = ()
     losses: Mapping[str, Estimate]
     fronts: tuple[Front, ...] = ()
+    of_other_recipes: tuple[Run, ...] = ()
     slopes: tuple[Slope, ...] = ()
     depth: tuple[DepthPair, ...] = ()
     ladder: TextLadder | None = None
@@ -94,7 +98,9 @@ def findings_of(runs: Sequence[Run], failed: Mapping[str, str]) -> ReducedScaleF
     if not ordered:
         return ReducedScaleFindings(losses={}, failed=failed)
     leading = next(iter(groups(ordered).values()))
-    off = [run for run in leading if run.is_off_plateau(run.oldest)]
+    usual = Counter(run.recipe for run in leading).most_common(1)[0][0]
+    alike = [run for run in ordered if run.recipe == usual]
+    off = [run for run in alike if run in leading and run.is_off_plateau(run.oldest)]
     return ReducedScaleFindings(
         runs=ordered,
         leading=leading,
@@ -104,7 +110,8 @@ def findings_of(runs: Sequence[Run], failed: Mapping[str, str]) -> ReducedScaleF
         fronts=tuple(front_of(leading, rule) for rule in RULES_OF_FRONTS),
         slopes=slopes(off),
         depth=depth_pairs(off),
-        ladder=text_ladder(ordered),
+        ladder=text_ladder(alike),
+        of_other_recipes=tuple(run for run in ordered if run.recipe != usual),
         gains=run_gains(leading),
         correlations=correlations(leading),
         failed=failed,

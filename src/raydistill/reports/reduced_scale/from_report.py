@@ -20,6 +20,7 @@ from raydistill.specs.flops import parameters
 from raydistill.specs.model import FactorisedConfig, ModelConfig
 from raydistill.specs.pretraining_flops import non_embedding_parameters, pretraining_flops
 from raydistill.specs.results import TrialFailure
+from raydistill.specs.shape.settings import USUAL_SHARE
 
 
 def reduced_scale_findings(report: SweepReport) -> ReducedScaleFindings:
@@ -79,10 +80,17 @@ def _run(ages: Sequence[tuple[ReportBase, ModelConfig]], text: Text) -> Run:
         shape=_shape(model),
         parameters=parameters(model),
         non_embedding=non_embedding_parameters(model),
-        objective=MASKED if base.mask_share else CAUSAL,
+        objective=_objective(base.mask_share),
         text=text,
         points=tuple(_points(ages)),
     )
+
+
+def _objective(mask_share: float) -> str:
+    """Losses of different shares of masked tokens do not compare."""
+    if not mask_share:
+        return CAUSAL
+    return MASKED if mask_share == USUAL_SHARE else f"{MASKED} {mask_share:g}"
 
 
 def _shape(model: ModelConfig) -> Shape:

@@ -129,8 +129,9 @@ def _paper_break(front: Front) -> Iterator[str]:
         )
         return
     is_there = place is not None and place.low <= PAPER.break_flops <= place.high
-    where = "a break there" if is_there else "another place" if place else "no break there"
-    begin = verdict(agree=int(is_there), contradict=int(not is_there), untold=0)
+    where = "a break there" if is_there else "another place" if place else "no break is told"
+    elsewhere = place is not None and not is_there
+    begin = verdict(agree=int(is_there), contradict=int(elsewhere), untold=int(place is None))
     yield f"{begin} {paper}: {where}."
 
 

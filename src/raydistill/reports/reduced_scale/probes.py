@@ -1,6 +1,6 @@
 """Whether pretraining helps a probe, size by size, and whether perplexity tells scores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -51,7 +51,7 @@ class RunGain:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SmallestHelped:
-    """The smallest size at which pretraining helps a probe.
+    """The smallest size at which pretraining helps a probe, at every shape of that size.
 
     `run` is None if it helps at no size; `all_larger` says whether it helps at all larger ones,
     `larger` how many these are.
@@ -145,15 +145,18 @@ def smallest_helped(gains: Sequence[RunGain]) -> tuple[SmallestHelped, ...]:
 
 
 def _smallest(probe: str, gains: Sequence[RunGain]) -> SmallestHelped:
-    first = next((gain for gain in gains if gain.helps), None)
-    size = first.run.parameters if first else 0
-    larger = [gain for gain in gains if first and gain.run.parameters > size]
+    by_size: dict[int, list[RunGain]] = {}
+    for gain in gains:
+        by_size.setdefault(gain.run.parameters, []).append(gain)
+    helped = {size: all(gain.helps for gain in of) for size, of in sorted(by_size.items())}
+    first = next((size for size, helps in helped.items() if helps), None)
+    larger = [helps for size, helps in helped.items() if first is not None and size > first]
     return SmallestHelped(
         probe=probe,
-        run=first.run if first else None,
+        run=None if first is None else by_size[first][0].run,
         larger=len(larger),
-        all_larger=all(gain.helps for gain in larger),
-        tried=len(gains),
+        all_larger=all(larger),
+        tried=len(helped),
     )
 
 
@@ -164,13 +167,14 @@ def correlations(runs: Sequence[Run]) -> tuple[Correlation, ...]:
         runs: of one objective and text.
     """
     tasks = _shared([run.oldest.tasks.keys() for run in runs if run.oldest.tasks])
+    probes = _shared([_by_probe(run).keys() for run in runs if run.oldest.probes])
     scores = {
         ZERO_SHOT: {
             run.name: float(np.mean([run.oldest.tasks[task].value for task in tasks]))
             for run in runs
             if tasks and run.oldest.tasks
         },
-        PROBES: {run.name: mean for run in runs if (mean := _probe_mean(run)) is not None},
+        PROBES: {run.name: mean for run in runs if (mean := _probe_mean(run, probes)) is not None},
     }
     perplexity = {run.name: float(np.exp(run.oldest.loss)) for run in runs}
     kept = []
@@ -186,12 +190,12 @@ def _shared(names: Sequence[object]) -> list[str]:
     return sorted(set.intersection(*sets)) if sets else []
 
 
-def _probe_mean(run: Run) -> float | None:
-    """Over probes and seeds, from the pretrained weights; None without probes."""
+def _probe_mean(run: Run, probes: Collection[str]) -> float | None:
+    """Over those probes and their seeds, from the pretrained weights; None without probes."""
     means = [
         fmean(scores.value for (start, _), scores in of.items() if start == PRETRAINED)
-        for of in _by_probe(run).values()
-        if any(start == PRETRAINED for start, _ in of)
+        for probe, of in _by_probe(run).items()
+        if probe in probes and any(start == PRETRAINED for start, _ in of)
     ]
     return fmean(means) if means else None
 

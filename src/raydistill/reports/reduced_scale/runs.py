@@ -24,6 +24,7 @@ class Shape:
 
 
 AXES = tuple(one.name for one in fields(Shape))
+RECIPE = ("lr", "schedule", "tokens")  # settings of a scale's name that change its pretraining
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +79,7 @@ class Run:
         shape: of its model.
         parameters: all.
         non_embedding: without embeddings and head.
-        objective: `causal` or `masked`.
+        objective: `causal` or `masked`, with its share where it is not the usual one.
         text: what it reads.
         points: its ages, the youngest first; one at least.
     """
@@ -95,6 +96,11 @@ class Run:
     def oldest(self) -> RunPoint:
         """The last point."""
         return self.points[-1]
+
+    @property
+    def recipe(self) -> tuple[str, ...]:
+        """What its name says of its pretraining beside the scale's own recipe."""
+        return tuple(word for word in self.name.split("+") if word.partition("=")[0] in RECIPE)
 
     @property
     def group(self) -> tuple[str, str]:

@@ -39,8 +39,17 @@ def on_shapes(findings: ReducedScaleFindings) -> tuple[str, ...]:
             for (objective, text), runs in groups(findings.runs).items()
             for sentence in _plateau(objective, text, runs)
         ),
+        *_of_other_recipes(findings),
         *_failed(findings),
     )
+
+
+def _of_other_recipes(findings: ReducedScaleFindings) -> Iterator[str]:
+    if others := findings.of_other_recipes:
+        yield (
+            "Pretrained by another recipe, as their names say, so in no slope, in no pair of "
+            f"depths and in no ladder of texts: {listed(map(label, others))}."
+        )
 
 
 def _plateau(objective: str, text: str, runs: Sequence[Run]) -> Iterator[str]:
@@ -217,10 +226,11 @@ def _smallest(of: SmallestHelped) -> str:
 
 def _harmed(gains: Sequence[RunGain], helped: Sequence[SmallestHelped]) -> Iterator[str]:
     for of in helped:
-        if below := sum(gain.probe == of.probe and gain.gain.high < 0 for gain in gains):
+        own = [gain for gain in gains if gain.probe == of.probe]
+        if below := sum(gain.gain.high < 0 for gain in own):
             yield (
-                f"{of.probe}: at {below} of {of.tried} it harms: the interval lies below 0, fresh "
-                "weights learn more by the same recipe."
+                f"{of.probe}: at {below} of {len(own)} shapes it harms: the interval lies below 0, "
+                "fresh weights learn more by the same recipe."
             )
 
 
@@ -229,12 +239,17 @@ def _as_published(helped: Sequence[SmallestHelped]) -> str:
         f"the paper (pretraining helps models as small as {REDUCED_SCALE.smallest_helped:,.0f} "
         "parameters, on GLUE and as a masked LM)"
     )
-    sizes = {of.probe: of.run.parameters for of in helped if of.run is not None}
-    small = [name for name, size in sizes.items() if size <= REDUCED_SCALE.smallest_helped]
+    small = [  # one interval of many may be above 0 by chance
+        of.probe
+        for of in helped
+        if of.run and of.run.parameters <= REDUCED_SCALE.smallest_helped
+        if of.larger and of.all_larger
+    ]
     begin = verdict(agree=len(small), contradict=0, untold=len(helped) - len(small))
     if small:
-        return f"{begin} {paper}: at most as large here by {listed(small)}; other tasks and text."
-    return f"{begin} {paper}: no probe tells of a gain at such a size here."
+        of_all = f"at most as large here, and all larger, by {listed(small)}"
+        return f"{begin} {paper}: {of_all}; other tasks and text."
+    return f"{begin} {paper}: no probe tells of a gain at such a size and at all larger ones here."
 
 
 def on_correlations(every: Sequence[Correlation]) -> tuple[str, ...]:

@@ -52,7 +52,8 @@ def text_ladder(runs: Sequence[Run]) -> TextLadder | None:
     """
     known = [run for run in runs if run.objective == CAUSAL and run.text.bits_per_nat > 0]
     texts = sorted(
-        {run.text.name: run.text for run in known}.values(), key=lambda t: (-t.words, t.name)
+        {run.text.name: run.text for run in known}.values(),
+        key=lambda t: (t.words > 0, -t.words, t.name),
     )
     by_place = {(run.text.name, run.shape): run for run in known}
     shared = {

@@ -41,7 +41,7 @@ def with_run(scale: "Scale", words: Sequence[str]) -> "Scale":
         raise UsageError(f"{', '.join(words)}: each setting once, with a value")
     own, *others = scale.name.split("+")
     if RATE in settings:
-        rate = float(read_setting(RATE, settings[RATE]))
+        rate = float(f"{read_setting(RATE, settings[RATE]):g}")  # as its name has it
         if rate != scale.pretrain.peak_lr:
             scale = replace(scale, pretrain=replace(scale.pretrain, peak_lr=rate))
             others.append(f"{RATE}={rate:g}")

@@ -127,7 +127,7 @@ def _share(text: str) -> float:
         share = math.nan
     if not 0 < share < 1:
         raise UsageError(f"{MASK} is {text!r}, it must be a share above 0 and below 1")
-    return share
+    return float(f"{share:g}")  # as a name has it
 
 
 def reshaped(
