@@ -68,6 +68,12 @@ def test_the_smallest_size_that_pretraining_helps_and_whether_larger_ones_follow
     assert none.words[3].startswith("Neither for nor against the paper")
 
 
+@pytest.mark.parametrize(("gain", "said"), [(0.2, "helps"), (0.0, "does not help")])
+def test_of_one_size_is_said_whether_pretraining_helps(gain, said):
+    words = section(reduced_scale_tables(found([probed(run(tokens=TOKENS[-1:]), gain)])), "Probes")
+    assert words.words[0] == f"paraphrase: pretraining {said} at the one size tried."
+
+
 def test_a_probe_that_pretraining_harms_is_named():
     runs = [run(tokens=TOKENS[-1:], width=w) for w in (8, 16, 32)]
     of_runs = [probed(of, -0.2 * (of.shape.width < 32)) for of in runs]

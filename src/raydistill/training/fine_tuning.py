@@ -1,8 +1,9 @@
 """Probes: copies of a base, and models of its shape with fresh weights, learn to label texts.
 
-Both starts have one recipe, which was not chosen for either. What is learnt is the whole model
-and a new head: a matrix and a bias on the mean of the last hidden states of a text's tokens. Two
-texts are joined by the end-of-text token, which ends each. Padding is never seen.
+Both starts have one recipe, picked after a few trials of both (docs/tasks.md). What is learnt is
+the whole model and a new head: a matrix and a bias on the mean of the last hidden states of a
+text's tokens. Two texts are joined by the end-of-text token, which ends each. Padding is never
+seen.
 """
 
 from collections.abc import Iterator, Sequence

@@ -209,7 +209,10 @@ def on_probes(gains: Sequence[RunGain]) -> tuple[str, ...]:
 
 
 def _smallest(of: SmallestHelped) -> str:
-    tried = "the size tried" if of.tried == 1 else f"the {of.tried} sizes tried"
+    if of.tried == 1:
+        helps = "helps" if of.run else "does not help"
+        return f"{of.probe}: pretraining {helps} at the one size tried."
+    tried = f"the {of.tried} sizes tried"
     if of.run is None:
         return f"{of.probe}: pretraining helps at none of {tried}."
     if not of.larger:
