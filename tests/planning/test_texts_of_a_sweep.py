@@ -133,6 +133,15 @@ def test_a_scale_and_a_flag_do_not_both_name_a_text(tmp_path, flag):
         plan_of(sweep, sweep_parser(sweep).read(words), "python x.py")
 
 
+def test_a_flag_that_no_size_would_read_is_refused(tmp_path):
+    words = ["--storage", str(tmp_path), "--corpus", "smoke", "--scale", "smoke"]
+    sweep = sweep_of("smoke+text=bbe", "smoke+text=bbe-1000")
+    with pytest.raises(
+        UsageError, match=r"smoke\+text=bbe and 1 more name their text, and --corpus"
+    ):
+        plan_of(sweep, sweep_parser(sweep).read(words), "python x.py")
+
+
 def test_a_teacher_reads_the_text_of_its_student():
     student = BaseRequest(scale=load_scale("smoke+text=bbe"), age=320 * B)
     assert teacher_named("smoke+text=bbe+width=64@320B", student).scale.corpus == "bbe"

@@ -70,7 +70,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
     budgets = [int(tokens) for tokens in chosen.values.get(BUDGET, ()) if BUDGET not in sweep.axes]
     budget = max(budgets, default=None)
     scale = _scale(flags, name, chosen.settings, budget)
-    check_text_flags(scale, flags)
+    check_text_flags([scale.name], flags)
 
     def scale_called(own: str, tokens: int | None) -> Scale:
         if names_models(flags):
@@ -82,6 +82,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         "budgeted": lambda own, other: scale_called(own.name, other),
     }
     searching, cells = _searched_cells(sweep, flags, chosen, scale, scales)
+    check_text_flags((cell.scale.name for cell in cells), flags)
     seed = cells[0].request.seed
     references = _references(sweep, flags, scale, searching)
     cells += references

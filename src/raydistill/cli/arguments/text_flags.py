@@ -1,6 +1,7 @@
 """The flags that name text: what is trained on, and what is measured on."""
 
 import argparse
+from collections.abc import Iterable
 from dataclasses import replace
 
 from raydistill.core.errors import UsageError
@@ -49,14 +50,19 @@ def with_text(scale: Scale, flags: argparse.Namespace) -> Scale:
     return replace(scale, heldout_general=text, evaluation=evaluation)
 
 
-def check_text_flags(scale: Scale, flags: argparse.Namespace) -> None:
-    """Refuse flags that name a text beside a `--scale` whose name does.
+def check_text_flags(names: Iterable[str], flags: argparse.Namespace) -> None:
+    """Refuse flags that name a text which nobody would read.
+
+    Args:
+        names: of the scales that could.
+        flags: as given.
 
     Raises:
-        UsageError: naming both.
+        UsageError: if the names of all these scales say which text they read.
     """
     given = [name for name in ("corpus", "words", "heldout") if getattr(flags, name)]
-    if given and names_text(scale.name):
-        raise UsageError(
-            f"--scale {scale.name} names its text, and --{given[0]} another: leave one of them out"
-        )
+    scales = list(dict.fromkeys(names))
+    if given and all(map(names_text, scales)):
+        first, *others = scales
+        who = f"{first} and {len(others)} more name their" if others else f"{first} names its"
+        raise UsageError(f"{who} text, and --{given[0]} another: leave one of them out")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 from raydistill.specs.results import UnitScores
+from raydistill.specs.shape.run_settings import is_of_run
 
 CAUSAL, MASKED = "causal", "masked"
 OFF_PLATEAU = 0.2  # nats below the unigram line from which a model knows more than frequencies
@@ -24,7 +25,6 @@ class Shape:
 
 
 AXES = tuple(one.name for one in fields(Shape))
-RECIPE = ("lr", "schedule", "tokens")  # settings of a scale's name that change its pretraining
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +100,7 @@ class Run:
     @property
     def recipe(self) -> tuple[str, ...]:
         """What its name says of its pretraining beside the scale's own recipe."""
-        return tuple(word for word in self.name.split("+") if word.partition("=")[0] in RECIPE)
+        return tuple(filter(is_of_run, self.name.split("+")))
 
     @property
     def group(self) -> tuple[str, str]:
