@@ -1,12 +1,12 @@
 """The time left of real stages: from a tenth of their time on within a factor of two of the rest.
 
-Time is this process's CPU seconds, so what else the machine does changes nothing.
+A second here is a billion FLOPs that torch counts, so what else the machine does changes nothing.
 """
 
-import time
 from dataclasses import replace
 
 import pytest
+from torch.utils.flop_counter import FlopCounterMode
 
 from raydistill.core.progress import Pace, listening
 from raydistill.evaluation.scoring import scores_of
@@ -19,13 +19,17 @@ from raydistill.specs.trial import RandomBase
 from raydistill.training.pretraining import pretrain
 from support.small_trials import WORLD, pretraining, smoke_store
 
-MODEL = ModelConfig(family="palm", num_layers=12, dim=64, num_heads=2, vocab_size=2048, context=64)
+MODEL = ModelConfig(family="palm", num_layers=2, dim=64, num_heads=2, vocab_size=2048, context=64)
 SHARES = (0.1, 0.25, 0.5, 0.75)
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     return smoke_store(tmp_path_factory.mktemp("store"))
+
+
+def seconds(clock):
+    return clock.get_total_flops() / 1e9
 
 
 def assert_within_a_factor_of_two(notes):
@@ -43,10 +47,11 @@ def assert_within_a_factor_of_two(notes):
 def test_scoring(store):
     (folder,) = (f for f in store.path("corpora").iterdir() if (f / "corpus.json").is_file())
     spec, model = EvalSpec(tasks=OWN_TASKS, heldout_windows=512, curve_windows=8), build(MODEL, 0)
-    import raydistill.evaluation.lm_harness.zeroshot  # noqa: F401  (lm-eval: its seconds are no pace)
-
     notes = []
-    with listening(lambda progress: notes.append((time.process_time(), progress.done))):
+    with (
+        FlopCounterMode(display=False) as clock,
+        listening(lambda progress: notes.append((seconds(clock), progress.done))),
+    ):
         scores_of("a" * 64, lambda: model, store=store, folder=folder, spec=spec)
     assert_within_a_factor_of_two(notes)
 
@@ -59,7 +64,8 @@ def test_pretraining(store):
     job = replace(
         job, spec=replace(job.spec, base=base, train=train), ages_tokens=(recipe.budget_tokens,)
     )
-    items = pretrain(job, world=WORLD)
-    notes = [(time.process_time(), item.tokens) for item in items if isinstance(item, Progress)]
+    with FlopCounterMode(display=False) as clock:
+        items = pretrain(job, world=WORLD)
+        notes = [(seconds(clock), item.tokens) for item in items if isinstance(item, Progress)]
     assert len(notes) > 40
     assert_within_a_factor_of_two(notes)
