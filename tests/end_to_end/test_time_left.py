@@ -19,7 +19,7 @@ from raydistill.specs.trial import RandomBase
 from raydistill.training.pretraining import pretrain
 from support.small_trials import WORLD, pretraining, smoke_store
 
-MODEL = ModelConfig(family="palm", num_layers=2, dim=64, num_heads=2, vocab_size=2048, context=64)
+MODEL = ModelConfig(family="palm", num_layers=8, dim=64, num_heads=2, vocab_size=2048, context=64)
 SHARES = (0.1, 0.25, 0.5, 0.75)
 
 
@@ -60,7 +60,7 @@ def test_pretraining(store):
     job = pretraining(store)
     recipe = replace(job.spec.train.recipe, budget_tokens=64 * 128)
     train = replace(job.spec.train, recipe=recipe)
-    base = RandomBase(model=replace(MODEL, context=32), seed=0)
+    base = RandomBase(model=replace(MODEL, num_layers=2, context=32), seed=0)
     job = replace(
         job, spec=replace(job.spec, base=base, train=train), ages_tokens=(recipe.budget_tokens,)
     )
