@@ -1,0 +1,1 @@
+"""The bytes that one device holds while a trial trains, in whole numbers and without torch."""

@@ -1,0 +1,118 @@
+"""The memory of a trial's devices: against tensors that torch holds, and by hand."""
+
+from dataclasses import replace
+
+import pytest
+
+from raydistill.specs.flops import parameters
+from raydistill.specs.memory.setup import TeacherAt
+from raydistill.specs.memory.trial_memory import learning_parameters, trial_memory
+from raydistill.specs.model import FactorisedConfig, ModelConfig
+from raydistill.specs.trial import DropPlan, LayerDrop
+from support.counted_training import counted_peak, setup_of
+
+
+def palm(num_layers=4, dim=64, vocab_size=2048, context=128):
+    return ModelConfig(
+        family="palm", num_layers=num_layers, dim=dim, num_heads=4, vocab_size=vocab_size,
+        context=context,
+    )  # fmt: skip
+
+
+ENCODER = FactorisedConfig(
+    family="encoder", num_layers=6, dim=64, num_heads=4, vocab_size=512, context=128,
+    embedding=32, feed_forward=256,
+)  # fmt: skip
+TAUGHT = {"teacher": TeacherAt(model=palm()), "answer": "known"}
+LATE = DropPlan(drops=(LayerDrop(at_tokens=25_600, layer=1), LayerDrop(at_tokens=25_600, layer=2)))
+# Where logits, activations or weights are most of it: model, windows, settings.
+CASES = {
+    "a small micro-batch of a wide model": (palm(12, 128, 512, 64), 1, {}),
+    "accumulated": (palm(), 2, {"micro_batches": 2}),
+    "activations": (palm(12, vocab_size=64), 8, {}),
+    "activations in bfloat16": (palm(12, vocab_size=64), 8, {"precision": "bfloat16"}),
+    "adamw": (palm(12, 128, 512, 64), 1, {"optimizer": "adamw"}),
+    "doomed blocks": (palm(8), 2, {"plan": LATE}),
+    "encoder": (ENCODER, 2, {}),
+    "encoder in bfloat16": (ENCODER, 2, {"precision": "bfloat16"}),
+    "logits": (palm(), 2, {}),
+    "logits in bfloat16": (palm(), 2, {"precision": "bfloat16"}),
+    "teacher": (palm(), 2, TAUGHT),
+    "teacher in bfloat16": (palm(), 2, {**TAUGHT, "precision": "bfloat16"}),
+}
+
+
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_the_peak_is_what_torch_holds_at_the_most(case):
+    model, windows, settings = CASES[case]
+    setup = setup_of(model, windows, **settings)
+    assert trial_memory(setup).peak == pytest.approx(counted_peak(setup), rel=0.04)
+
+
+@pytest.mark.parametrize(("optimizer", "bytes_each"), [("adamw", 16), ("lion", 12)])
+def test_weights_gradients_and_optimizer_of_a_model_that_learns_whole(optimizer, bytes_each):
+    model = palm(24, 1024, 50_304, 2048)
+    memory = trial_memory(setup_of(model, 1, optimizer=optimizer))
+    assert memory.floor == bytes_each * parameters(model)
+    assert memory.weights == memory.gradients == 4 * 303_515_648
+
+
+def test_doomed_blocks_have_weights_until_they_leave_and_nothing_that_learns():
+    model = palm(8)
+    later = trial_memory(setup_of(model, 2, plan=LATE))
+    at_once = tuple(LayerDrop(at_tokens=0, layer=drop.layer) for drop in LATE.drops)
+    now = trial_memory(setup_of(model, 2, plan=DropPlan(drops=at_once)))
+    gone = 4 * (parameters(model) - parameters(model, (1, 2)))
+    assert later.weights - now.weights == gone
+    assert (later.gradients, later.optimizer) == (now.gradients, now.optimizer)
+    assert learning_parameters(setup_of(model, 2, plan=LATE)) == parameters(model, (1, 2))
+    assert later.peak > now.peak
+
+
+def test_shares_and_buckets_of_several_devices():
+    one = setup_of(palm(12), 2, micro_batches=2)
+    whole = trial_memory(replace(one, devices=2))
+    shared = trial_memory(replace(one, devices=2, sharding="fully"))
+    alone = trial_memory(one)
+    assert whole.gradients == 2 * alone.gradients  # and the buckets of DDP
+    assert shared.gradients == alone.gradients // 2
+    assert shared.optimizer == alone.optimizer // 2
+    assert alone.weights // 2 < shared.weights < alone.weights
+    assert trial_memory(replace(one, sharding="fully")) == alone  # of one device there are none
+
+
+def test_where_the_teacher_is():
+    setup = setup_of(palm(), 2, micro_batches=2, devices=2, **TAUGHT)
+    model = palm(12)
+    size = 4 * parameters(model)
+    held = {
+        place: trial_memory(replace(setup, teacher=TeacherAt(model=model, place=place))).teacher
+        for place in ("apart", "beside", "cached", "sharded")
+    }
+    assert held["apart"] == held["cached"] == 0
+    assert size // 2 < held["sharded"] < held["beside"] == size
+
+
+def test_checkpointing_keeps_the_inputs_of_blocks_and_computes_one_again():
+    setup = setup_of(palm(12, vocab_size=64), 8)
+    kept, again = trial_memory(setup), trial_memory(replace(setup, checkpointing="blocks"))
+    assert again.activations < kept.activations / 5
+    assert again.peak < kept.peak / 3
+    assert again.floor == kept.floor
+
+
+def test_bfloat16_weights_have_float32_masters():
+    setup = setup_of(palm(), 2)
+    float32, bfloat16 = trial_memory(setup), trial_memory(replace(setup, param_dtype="bfloat16"))
+    assert bfloat16.weights == float32.weights // 2
+    assert bfloat16.gradients == float32.gradients // 2
+    assert bfloat16.optimizer == 2 * float32.optimizer  # the masters and the momentum
+    on_gpu = replace(setup, on_cpu=False, offloaded=True)
+    assert trial_memory(on_gpu).optimizer == 0
+
+
+def test_a_model_that_is_not_trained_has_weights_alone():
+    setup = setup_of(palm(), 2)
+    idle = replace(setup.recipe, budget_tokens=0)
+    memory = trial_memory(replace(setup, recipe=idle, on_cpu=False))
+    assert memory.floor == memory.peak == 4 * parameters(palm())
