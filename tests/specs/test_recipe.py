@@ -14,6 +14,8 @@ RECIPE = Recipe(peak_lr=0.1, budget_tokens=640, batch_tokens=64, micro_batches=2
 
 def test_every_field_but_the_budget_can_be_set():
     values = {"optimizer": "lion", "schedule": "cosine", "precision": "bfloat16"}
+    values |= {"param_dtype": "float32", "activation_checkpointing": "blocks"}
+    values |= {"optimizer_offload": "cpu"}
     values |= {"lr": "1e-3", "peak_lr": "1e-3", "grad_clip": "1"}
     settings = {name: values.get(name, "0") for name in settable()}
     changed = with_settings(RECIPE, settings)
@@ -53,6 +55,8 @@ def test_what_is_not_of_its_fields_type_is_refused(settings, message):
         ({"optimizer": "lyon"}, "Did you mean 'lion'"),
         ({"batch_tokens": 72}, "the nearest is 64"),
         ({"budget_tokens": 32}, "budget of 32 tokens is under one batch of 64"),
+        ({"param_dtype": "bfloat16"}, "^param_dtype bfloat16 .* add --set precision=bfloat16$"),
+        ({"optimizer_offload": "disk"}, "no optimizer_offload 'disk'. There are: cpu, none"),
         ({"warmup_tokens": 65}, "the nearest is 64"),
         ({"warmup_tokens": 704}, "warm-up of 704 tokens is longer than the budget of 640"),
     ],

@@ -44,11 +44,22 @@ def test_a_base_is_its_weights_and_not_its_name():
         {"train": replace(TRAIN, seed=2)},
         {"train": replace(TRAIN, corpus_sha256="d")},
         {"train": replace(TRAIN, recipe=replace(RECIPE, micro_batches=2))},
+        {"train": replace(TRAIN, recipe=replace(RECIPE, param_dtype="bfloat16"))},
         {"base": PretrainedBase(model=MODEL, train=TRAIN, age_tokens=16)},
     ],
 )
 def test_what_changes_the_weights_changes_the_id(change):
     assert replace(SPEC, **change).trial_id != SPEC.trial_id
+
+
+def test_ids_are_those_of_before_the_later_fields_and_none_is_of_where_memory_lies():
+    """The ids as the version before wrote them."""
+    assert SPEC.trial_id == "4cfd6577eac8ffb3"
+    pretrained = PretrainedBase(model=MODEL, train=TRAIN, age_tokens=16)
+    assert replace(SPEC, base=pretrained).trial_id == "9116ba9aa4c8cbe9"
+    for change in ({"activation_checkpointing": "blocks"}, {"optimizer_offload": "cpu"}):
+        train = replace(TRAIN, recipe=replace(RECIPE, **change))
+        assert replace(SPEC, train=train).trial_id == SPEC.trial_id
 
 
 @pytest.mark.parametrize(

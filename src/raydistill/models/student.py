@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from raydistill.models.decoder import Decoder
@@ -28,6 +29,12 @@ class Student:
             blocks = dict(zip(self.kept, self.model.blocks, strict=True))
             self.kept = [layer for layer in self.kept if layer not in layers]
             self.model.use_blocks([blocks[layer] for layer in self.kept])
+
+    def to_bfloat16(self) -> None:
+        """Round all floating-point parameters to bfloat16; buffers stay."""
+        for parameter in self.model.parameters():
+            if parameter.is_floating_point():
+                parameter.data = parameter.data.to(torch.bfloat16)
 
     def named_parameters(self) -> dict[str, nn.Parameter]:
         """Parameters by name, where `blocks.7.` is layer 7 of the base whichever layers left."""

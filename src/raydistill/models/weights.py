@@ -27,10 +27,16 @@ WEIGHTS = "model.safetensors"
 _METADATA = "raydistill"
 
 
-def save_weights(folder: Path, student: Student) -> None:
-    """Write the weights with their metadata into an existing folder."""
+def save_weights(folder: Path, student: Student, tensors: dict[str, Tensor] | None = None) -> None:
+    """Write the weights with their metadata into an existing folder.
+
+    Args:
+        folder: of `WEIGHTS`.
+        student: whose weights they are.
+        tensors: by the names of `Student.named_tensors`, where they are others than its own.
+    """
     metadata = {"model": asdict(student.model.config), "kept": student.kept}
-    tensors = student.named_tensors()
+    tensors = student.named_tensors() if tensors is None else tensors
     size_bytes = sum(tensor.nbytes for tensor in tensors.values())
     about = {_METADATA: json.dumps(metadata, sort_keys=True)}
     with growing(folder, "writing", size_bytes):

@@ -18,14 +18,15 @@ from raydistill.reports.tables.lengths import window_tokens
 from raydistill.reports.tables.points import LOST, VS_CONTROL
 from raydistill.specs.evaluation import metric_of
 from raydistill.specs.results import Scores, TaskScore, TrialFailure, loss_of
-from raydistill.specs.trial import Recipe
+from raydistill.specs.trial import MEMORY_FIELDS, Recipe
 
 Value = str | int | float | bool | None
 Row = dict[str, Value]
 
 _WITH_UNITS = {"nll": "nll_nats", "delta_nll": "delta_nll_nats", "tokens": "train_tokens"}
 _COSTS = ("train_s", "evaluate_s", "tokens_per_s", "flops_paper", "flops_exact", "peak_bytes")
-_RECIPE = tuple(field.name for field in dataclasses.fields(Recipe) if field.name != "budget_tokens")
+_NO_COLUMN = {"budget_tokens", *MEMORY_FIELDS}
+_RECIPE = tuple(f.name for f in dataclasses.fields(Recipe) if f.name not in _NO_COLUMN)
 
 
 def trial_rows(reports: Sequence[SweepReport]) -> list[Row]:

@@ -195,9 +195,9 @@ def _flat(cell: ReportCell) -> dict[str, str]:
     """All settings and scores of a cell, as text by name."""
     facts = {"location": cell.location, "age": age_text(cell), "layers": cell.layer_map}
     facts |= {axis: str(value) for axis, value in cell.values.items() if axis != "age"}
-    train = dataclasses.asdict(cell.train)
-    recipe = train.pop("recipe")
-    training = {**train, **recipe, "gap_tokens": cell.gap_tokens}
+    train = dataclasses.asdict(cell.train) | cell.train.recipe.named_fields
+    del train["recipe"]
+    training = {**train, "gap_tokens": cell.gap_tokens}
     if not cell.is_known:  # but for the text that it was measured on
         training |= {name: NOT_KNOWN for name in training if not name.endswith("sha256")}
     facts |= {name: str(value) for name, value in training.items()}

@@ -21,6 +21,9 @@ _CHOICES = {
     "optimizer": ("lion", "adamw"),
     "schedule": ("cosine", "inverse-sqrt", "wsd"),
     "precision": ("float32", "bfloat16"),
+    "param_dtype": ("float32", "bfloat16"),
+    "activation_checkpointing": ("none", "blocks"),
+    "optimizer_offload": ("none", "cpu"),
 }
 _RANGES = {  # from, below
     "peak_lr": (math.nextafter(0, 1), math.inf),
@@ -221,6 +224,8 @@ def check_recipe(recipe: Recipe, *, context: int, devices: int = 1) -> None:
             raise UsageError(unknown(field, choice, choices))
     for field in _RANGES:
         check_range(field, getattr(recipe, field))
+    if recipe.param_dtype != "float32" and recipe.precision != recipe.param_dtype:
+        raise UsageError("param_dtype bfloat16 computes in bfloat16: add --set precision=bfloat16")
     _check_batch(recipe, context, devices)
     _check_lengths(recipe)
 
@@ -252,13 +257,11 @@ def _check_batch(recipe: Recipe, context: int, devices: int) -> None:
 
 def _shared_batch(micro: int, batch: int, context: int, devices: int) -> str:
     """What to write so that devices share a batch evenly, in whole windows."""
+    nearest = _nearest_multiple(batch, context * devices)
     windows, rest = divmod(batch, context)
     if windows < 1 or rest or windows % devices:
-        step = _nearest_multiple(batch, context * devices)
-        return (
-            f"no micro_batches can with batch_tokens {batch}: take other devices, or another "
-            f"batch_tokens; the nearest is {step}"
-        )
+        instead = f"take other devices, or another batch_tokens; the nearest is {nearest}"
+        return f"no micro_batches can with batch_tokens {batch}: {instead}"
     whole = windows // devices
     start = max(1, min(round(micro / devices), whole))
     shares = (share for apart in range(start) for share in (start + apart, start - apart))
@@ -273,15 +276,12 @@ def _check_lengths(recipe: Recipe) -> None:
     for field in ("budget_tokens", "warmup_tokens", "warm_phase_tokens"):
         tokens = getattr(recipe, field)
         if tokens < 0 or tokens % batch:
-            least = batch if tokens else 0
-            nearest = max(least, _nearest_multiple(tokens, batch))
+            nearest = max(batch if tokens else 0, _nearest_multiple(tokens, batch))
             raise UsageError(
                 f"{field} is {tokens}, not whole steps of {batch} tokens: the nearest is {nearest}"
             )
-    if recipe.warmup_tokens > budget:
-        raise UsageError(
-            f"the warm-up of {recipe.warmup_tokens} tokens is longer than the budget of {budget}"
-        )
+    if (warmup := recipe.warmup_tokens) > budget:
+        raise UsageError(f"the warm-up of {warmup} tokens is longer than the budget of {budget}")
 
 
 def _fits(field: str, value: float) -> bool:

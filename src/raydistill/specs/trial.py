@@ -37,6 +37,9 @@ class Recipe:
     weight_decay: float = 1e-4
     grad_clip: float = 1.0
     precision: str = "float32"
+    param_dtype: str = "float32"  # of the weights; under bfloat16 the optimizer has float32 ones
+    activation_checkpointing: str = "none"  # or blocks: each is computed again in the backward pass
+    optimizer_offload: str = "none"  # or cpu, where the optimizer's state then lies
 
     @property
     def total_tokens(self) -> int:
@@ -47,6 +50,18 @@ class Recipe:
     def total_steps(self) -> int:
         """Optimizer steps in all."""
         return self.total_tokens // self.batch_tokens
+
+    @property
+    def named_fields(self) -> dict[str, str | int | float]:
+        """The fields by name, without those that came later where they have their default."""
+        fields = dataclasses.asdict(self)
+        return {name: v for name, v in fields.items() if v != LATER_FIELDS.get(name)}
+
+
+LATER_FIELDS = {f.name: f.default for f in dataclasses.fields(Recipe)[-3:]}  # from param_dtype on
+# They change what a training takes and no bit of what it comes to, so they are in no id: a trial
+# that lacks memory resumes with them.
+MEMORY_FIELDS = ("activation_checkpointing", "optimizer_offload")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -229,7 +244,7 @@ class TrialSpec:
         identity = {
             "base": _identity(self.base),
             "plan": dataclasses.asdict(self.plan),
-            "train": dataclasses.asdict(self.train),
+            "train": _train_identity(self.train),
             "teacher": _identity(self.teacher),
             "numerics": NUMERICS_VERSION,
         }
@@ -245,7 +260,13 @@ def _identity(base: Teacher) -> object:
     if isinstance(base, CutBase):
         cut = {"base": _identity(base.base), "model": dataclasses.asdict(base.model)}
         return {"CutBase": {**cut, "version": CUT_VERSION}}
-    return {type(base).__name__: dataclasses.asdict(base)}
+    train = {"train": _train_identity(base.train)} if isinstance(base, PretrainedBase) else {}
+    return {type(base).__name__: dataclasses.asdict(base) | train}
+
+
+def _train_identity(train: TrainSpec) -> dict[str, object]:
+    recipe = {name: v for name, v in train.recipe.named_fields.items() if name not in MEMORY_FIELDS}
+    return dataclasses.asdict(train) | {"recipe": recipe}
 
 
 def _parts(base: Teacher) -> Iterator[tuple[PartKind, str]]:

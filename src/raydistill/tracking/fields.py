@@ -63,7 +63,7 @@ def run_name(role: str, values: Mapping[str, str], axes: tuple[str, ...]) -> str
 def cell_params(sweep: TrackedSweep, cell: TrackedCell) -> dict[str, str]:
     """A cell's parameters, as requested and as run; a field that is an axis, by the axis's name."""
     train = cell.spec.train
-    as_run = {"loss": train.loss, "seed": train.seed, **dataclasses.asdict(train.recipe)}
+    as_run = {"loss": train.loss, "seed": train.seed, **train.recipe.named_fields}
     as_axes = {field_named(name) for name in cell.values if is_setting(name)}
     params = {name: str(value) for name, value in as_run.items() if name not in as_axes}
     params |= _common_params(sweep, cell)

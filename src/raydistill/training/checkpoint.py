@@ -41,12 +41,12 @@ def save_checkpoint(folder: Path, state: Training, record: Record) -> None:
 
 
 def _write(draft: Path, state: Training, record: Record) -> None:
-    save_weights(draft, state.student)
+    save_weights(draft, state.student, state.named_tensors())
     fault_point("checkpoint")
     slots = {
         f"{slot}/{name}": tensor
         for name, p in state.student.named_parameters().items()
-        for slot, tensor in state.optimizer.state.get(p, {}).items()
+        for slot, tensor in state.optimizer.slots(p).items()
     }
     write_safetensors(draft / OPTIMIZER, slots, {})
     (draft / NOTES).write_text(to_json(record), encoding="utf-8")
@@ -73,14 +73,12 @@ def load_checkpoint(
     path = folder / f"step-{step}"
     kept = metadata_of(path / WEIGHTS)["kept"]
     state.student.remove([layer for layer in state.student.kept if layer not in kept])
-    state.student.load(load_file(path / WEIGHTS))
+    state.load(load_file(path / WEIGHTS))
     parameters = state.student.named_parameters()
     for key, tensor in load_file(path / OPTIMIZER).items():
         slot, _, name = key.partition("/")
-        slots = state.optimizer.state.setdefault(parameters[name], {})
-        # A copy: the loaded tensor is a memory map of a file that will be deleted.
-        device = parameters[name].device
-        slots[slot] = tensor.to(device, copy=True) if tensor.dim() else tensor.clone()
+        # It copies: the loaded tensor is a memory map of a file that will be deleted.
+        state.optimizer.restore(parameters[name], slot, tensor)
     state.step = step
     return from_json(Record, (path / NOTES).read_text(encoding="utf-8"))
 

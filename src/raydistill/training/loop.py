@@ -23,6 +23,7 @@ from raydistill.distillation.teachers import (
     autocast,
     no_teacher,
 )
+from raydistill.models.activation_checkpointing import checkpointed
 from raydistill.models.decoder import Decoder
 from raydistill.models.distributed import World, without_sync
 from raydistill.models.student import Student
@@ -40,6 +41,19 @@ class Training:
     student: Student
     optimizer: Optimizer
     step: int = 0
+
+    def named_tensors(self) -> dict[str, Tensor]:
+        """The student's, its weights as they are trained: in float32 whatever it computes with."""
+        trained = {
+            name: self.optimizer.float32(p) for name, p in self.student.named_parameters().items()
+        }
+        return self.student.named_tensors() | trained
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Copy in values by the names of `named_tensors`."""
+        for name, tensor in self.named_tensors().items():
+            tensor.copy_(tensors[name])
+        self.optimizer.publish()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +98,20 @@ class Objective:
 
 
 def initial_state(student: Student, plan: DropPlan, recipe: Recipe) -> Training:
-    """The state before the first step: layers that will leave are frozen, no momentum yet."""
+    """The state before the first step: layers that will leave are frozen, no momentum yet.
+
+    The weights are as the recipe has them; buffers, such as rotary angles, stay as they are.
+    """
     student.freeze(plan.layers)
     trainable = [p for p in student.model.parameters() if p.requires_grad]
-    return Training(student, optimizer_of(trainable, recipe))
+    if recipe.param_dtype != "bfloat16":
+        return Training(student, optimizer_of(trainable, recipe))
+    whole = {p: p.detach().float() for p in trainable}
+    student.to_bfloat16()
+    state = Training(student, optimizer_of(trainable, recipe))
+    for p, weights in whole.items():
+        state.optimizer.float32(p).copy_(weights)
+    return state
 
 
 def train(
@@ -131,7 +155,8 @@ def train(
         state.optimizer.set_lr(lr)
         fault_point("step", number=state.step + 1, rank=world.rank)
         objective = healing if tokens >= recipe.warm_phase_tokens else warm
-        mean_loss = _step(state, model, objective, batch_of(state.step), recipe, world)
+        with checkpointed(student.model.blocks, recipe.activation_checkpointing):
+            mean_loss = _step(state, model, objective, batch_of(state.step), recipe, world)
         state.step += 1
         yield Progress(
             tokens=tokens + recipe.batch_tokens,
@@ -177,7 +202,7 @@ def _step(
         raise FloatingPointError(
             f"{loss_called(objective.name)} is {mean_loss} at step {state.step}"
         )
-    nn.utils.clip_grad_norm_(state.optimizer.parameters, recipe.grad_clip)
+    state.optimizer.clip_gradients(recipe.grad_clip)
     state.optimizer.step()
     state.optimizer.zero_grad()
     return mean_loss

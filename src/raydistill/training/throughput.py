@@ -11,7 +11,14 @@ from raydistill.core.serialization import digest
 from raydistill.specs.model import ModelConfig
 from raydistill.specs.part_identity import own_parts
 from raydistill.specs.results import CostEstimate, Finished, Outcome, Trained
-from raydistill.specs.trial import CachedTeacher, CutBase, ExternalBase, Recipe, TrialSpec
+from raydistill.specs.trial import (
+    LATER_FIELDS,
+    CachedTeacher,
+    CutBase,
+    ExternalBase,
+    Recipe,
+    TrialSpec,
+)
 from raydistill.storage.store import Store
 
 ESTIMATE_FILE = "estimate.json"  # beside a trial in the store: what it was expected to take
@@ -235,6 +242,8 @@ def peak_path(device: str, precision: str) -> tuple[str, str]:
 
 def probe_path(model: ModelConfig, recipe: Recipe) -> tuple[str, str]:
     """Where the store keeps what a probe measured."""
-    shape = (recipe.batch_tokens, recipe.micro_batches, recipe.precision)
+    named = recipe.named_fields
+    memory = [f"{name}={named[name]}" for name in LATER_FIELDS if name in named]
+    shape = (recipe.batch_tokens, recipe.micro_batches, recipe.precision, *memory)
     own = own_parts([(MODEL_FAMILY, model.family)]).values()
     return "probes", f"{digest([repr(model), *shape, *own])}.json"

@@ -87,7 +87,7 @@ def _publish(scale: Scale, store: Store, folder: Path) -> None:
         "corpus_sha256": corpus.corpus_sha256,
         "tokenizer_sha256": corpus.tokenizer_sha256,
         "model": asdict(scale.model),
-        "recipe": asdict(scale.pretrain),
+        "recipe": scale.pretrain.named_fields,
         "ages": ages,
         "loss_curve": [[p.tokens, round(p.loss, 4)] for p in record.thinned_curve(scale.pretrain)],
     }
