@@ -3,6 +3,7 @@
 import pytest
 
 from raydistill.core.errors import DataError
+from raydistill.data.corpus.heldout_documents import read_documents
 from raydistill.data.corpus.preparation import prepare_corpus
 from raydistill.evaluation.probing.item_files import (
     TEST_ITEMS,
@@ -28,6 +29,25 @@ def test_items_are_made_once_and_read_as_they_were_made(folder, store):
     assert 50 < len(items.test) <= TEST_ITEMS
     assert not {item.unit for item in items.train} & {item.unit for item in items.test}
 
+
+def test_chance_is_that_of_the_labels_in_the_test_part(folder, store, own_parts):
+    """A probe of three labels, one of which no held-out document has."""
+    names = {document.unit for document in read_documents(folder)}
+    own_parts({"probes/numbers.py": LACKING.format(heldout=sorted(names))})
+    make_items(["numbers"], store=store, folder=folder)
+    items = read_items("numbers", folder.name, SPEC, store)
+    assert {item.label for item in items.train} == {0, 1, 2}
+    assert {item.label for item in items.test} == {0, 1}
+    assert (items.labels, items.chance) == (3, 0.5)
+
+
+LACKING = """
+from raydistill.api import LabelledItem
+LABELS, HELDOUT = 3, {heldout}
+def candidates(document, others, rng):
+    for label in range(2 if document.unit in HELDOUT else 3):
+        yield LabelledItem(unit=document.unit, texts=(str(label),), label=label)
+"""
 
 PROBE = """
 from raydistill.api import LabelledItem

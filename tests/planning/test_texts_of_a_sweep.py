@@ -142,6 +142,22 @@ def test_a_flag_that_no_size_would_read_is_refused(tmp_path):
         plan_of(sweep, sweep_parser(sweep).read(words), "python x.py")
 
 
+@pytest.mark.parametrize(
+    "sizes", ["smoke+text=smoke,smoke+width=16", "smoke+width=16,smoke+text=smoke"]
+)
+def test_the_text_that_a_scale_has_anyway_does_not_give_way_to_a_flag(tmp_path, sizes):
+    with pytest.raises(UsageError) as caught:
+        planned(tmp_path, "--corpus", "bbe", "--size", sizes)
+    assert str(caught.value) == (
+        "smoke+text=smoke names the text that smoke reads anyway, and --corpus another for smoke: "
+        "leave one of them out"
+    )
+    sweep = sweep_of("smoke")
+    words = ["--scale", "smoke+text=smoke", "--storage", str(tmp_path), "--corpus", "bbe"]
+    with pytest.raises(UsageError, match=r"^smoke\+text=smoke names its text, and --corpus"):
+        plan_of(sweep, sweep_parser(sweep).read(words), "python x.py")
+
+
 def test_a_teacher_reads_the_text_of_its_student():
     student = BaseRequest(scale=load_scale("smoke+text=bbe"), age=320 * B)
     assert teacher_named("smoke+text=bbe+width=64@320B", student).scale.corpus == "bbe"

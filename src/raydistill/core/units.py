@@ -23,7 +23,10 @@ def parse_tokens(text: str) -> int:
     """
     match = re.fullmatch(r"(-?\d+(?:\.\d+)?)\s*([KMB]?)", text.strip().upper())
     if match is None:
-        raise UsageError(f"{text!r} is not a token count: write 4096, 300K, 1.5M or 80B")
+        raise UsageError(
+            f"{text!r} is not a token count: write a number, with K, M or B behind it for "
+            "thousands, millions or billions, as 4096, 300K, 1.5M or 80B"
+        )
     tokens = Decimal(match[1]) * _SUFFIXES[match[2]]  # as a float, 4.1B is not whole
     if tokens != int(tokens):
         raise UsageError(f"{text!r} is not a whole number of tokens")

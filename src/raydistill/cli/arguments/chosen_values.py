@@ -14,10 +14,14 @@ from raydistill.planning.axes.change import CHANGE, POINT
 from raydistill.planning.axes.ranges import Range
 from raydistill.planning.cell import Cell, Value, axes_of, shortest
 from raydistill.planning.sweep import FIELDS, TRAINING_FIELDS, Sweep
+from raydistill.specs.locations import NONE
 from raydistill.specs.recipe import axis_name, field_named, is_setting
+from raydistill.specs.scale import Scale
 from raydistill.specs.trial import TrialRequest
 
 _log = logging.getLogger(__name__)
+
+_TRAINING = "loss", "set", "budget"  # flags that say how a trial trains
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -192,3 +196,46 @@ def _refuse_one_training(axis: str, overruled: Iterable[tuple[Cell, Value]]) -> 
                 f"{axis} {other} and {value} would be one training, at {shortest(own)}: the "
                 f"sweep itself sets {axis}; let its trial function take it from scale.heal"
             )
+
+
+def check_ages(ages: Iterable[Value], scales: Iterable[Scale], cells: Iterable[Cell]) -> None:
+    """Refuse an age that the flags name and no scale of the plan has.
+
+    A sweep over sizes leaves out a cell whose size lacks the age.
+
+    Args:
+        ages: that the flags name.
+        scales: of the sizes that they name, or of the sweep.
+        cells: of the plan; none where nothing was left.
+
+    Raises:
+        UsageError: with the ages that there are.
+    """
+    planned = {cell.request.age for cell in cells}
+    sizes = {scale.name: scale for scale in scales}
+    for age in ages:
+        if age not in planned and sizes and not any(age in of.ages for of in sizes.values()):
+            longest = max(sizes.values(), key=lambda of: len(of.ages))
+            longest.age_tokens(age if isinstance(age, str) else int(age))
+
+
+def check_training_flags(flags: argparse.Namespace, cells: Sequence[Cell]) -> None:
+    """Refuse flags of a trial's training where every cell is a base as it is.
+
+    Raises:
+        UsageError: naming the flag, and what says how bases are pretrained.
+    """
+    given = [name for name in _TRAINING if getattr(flags, name)]
+    if not given or not all(map(_is_base, cells)):
+        return
+    own = cells[0].scale.name.partition("+")[0]
+    raise UsageError(
+        f"--{given[0]} is of training after a base's pretraining, and every cell here is a base "
+        f"as it is: leave it out. How bases are pretrained, --size says: {own}+lr=0.002, "
+        f"{own}+schedule=cosine, {own}+tokens=N"
+    )
+
+
+def _is_base(cell: Cell) -> bool:
+    request = cell.request
+    return request.location == NONE and not (request.count or request.budget)

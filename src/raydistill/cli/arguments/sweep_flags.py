@@ -14,7 +14,9 @@ from typing import Any, Literal
 
 from raydistill.cli.arguments.chosen_values import (
     ChosenValues,
+    check_ages,
     check_overruled,
+    check_training_flags,
     chosen_values,
 )
 from raydistill.cli.arguments.model_flags import (
@@ -30,7 +32,7 @@ from raydistill.distillation.teacher_placement import check_placement
 from raydistill.evaluation.lm_harness.task_data import requested_evaluation
 from raydistill.planning.axes.ranges import in_steps, levels_of
 from raydistill.planning.axes.trial_function import no_cell
-from raydistill.planning.cell import REFERENCE, TEACHER, Cell, Value
+from raydistill.planning.cell import REFERENCE, SIZE, TEACHER, Cell, Value
 from raydistill.planning.custom_model import RECIPES
 from raydistill.planning.plan import Options, SweepPlan, probed_when_oldest
 from raydistill.planning.preview.devices import (
@@ -70,7 +72,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
     budgets = [int(tokens) for tokens in chosen.values.get(BUDGET, ()) if BUDGET not in sweep.axes]
     budget = max(budgets, default=None)
     scale = _scale(flags, name, chosen.settings, budget)
-    check_text_flags([scale.name], flags)
+    check_text_flags([name], flags)
 
     def scale_called(own: str, tokens: int | None) -> Scale:
         if names_models(flags):
@@ -82,7 +84,9 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         "budgeted": lambda own, other: scale_called(own.name, other),
     }
     searching, cells = _searched_cells(sweep, flags, chosen, scale, scales)
-    check_text_flags((cell.scale.name for cell in cells), flags)
+    sizes = map(str, chosen.values.get(SIZE, ()))
+    check_text_flags([*sizes] or (cell.scale.name for cell in cells), flags)
+    check_training_flags(flags, cells)
     seed = cells[0].request.seed
     references = _references(sweep, flags, scale, searching)
     cells += references
@@ -161,6 +165,8 @@ def _searched_cells(
         )
     else:
         cells = sweep.cells(scale, values, allow_many=flags.yes, **scales)
+    sizes = map(scales["sized"], map(str, values.get(SIZE, ())))
+    check_ages(values.get("age", ()), [*sizes] or [scale], cells)
     if not cells:
         raise UsageError(no_cell(sweep.name, sweep.trial))
     if chosen.ranges and search == RANDOM:

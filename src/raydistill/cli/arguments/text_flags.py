@@ -8,7 +8,7 @@ from raydistill.core.errors import UsageError
 from raydistill.core.paths import resolve_path
 from raydistill.data.corpus.general_heldout import general_text
 from raydistill.data.sources.source import absolute
-from raydistill.specs.scale import Scale
+from raydistill.specs.scale import Scale, load_scale
 from raydistill.specs.shape.settings import names_text
 
 
@@ -51,14 +51,15 @@ def with_text(scale: Scale, flags: argparse.Namespace) -> Scale:
 
 
 def check_text_flags(names: Iterable[str], flags: argparse.Namespace) -> None:
-    """Refuse flags that name a text which nobody would read.
+    """Refuse flags that name a text which nobody would read, or where a name has another.
 
     Args:
-        names: of the scales that could.
-        flags: as given.
+        names: of the scales that could, as they were given.
+        flags: likewise.
 
     Raises:
-        UsageError: if the names of all these scales say which text they read.
+        UsageError: if the names of all these scales say which text they read, or one says it of
+            the text that its scale has anyway, which its own name leaves out.
     """
     given = [name for name in ("corpus", "words", "heldout") if getattr(flags, name)]
     scales = list(dict.fromkeys(names))
@@ -66,3 +67,9 @@ def check_text_flags(names: Iterable[str], flags: argparse.Namespace) -> None:
         first, *others = scales
         who = f"{first} and {len(others)} more name their" if others else f"{first} names its"
         raise UsageError(f"{who} text, and --{given[0]} another: leave one of them out")
+    for name in scales:
+        if given and names_text(name) and not names_text(own := load_scale(name).name):
+            raise UsageError(
+                f"{name} names the text that {own} reads anyway, and --{given[0]} another for "
+                f"{own}: leave one of them out"
+            )

@@ -31,7 +31,7 @@ def base(store: Store, flags: argparse.Namespace) -> int:
         UsageError: if `--to` may not be written.
     """
     scale = with_text(load_scale(flags.scale), flags)
-    check_text_flags([scale.name], flags)
+    check_text_flags([flags.scale], flags)
     scale = replace(scale, evaluation=replace(scale.evaluation, tasks=()))  # sweeps measure
     check_corpus(corpus_request(scale))
     if not flags.to:

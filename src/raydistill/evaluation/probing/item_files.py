@@ -94,8 +94,9 @@ def read_items(name: str, corpus_sha256: str, spec: EvalSpec, store: Store) -> P
     if source := spec.probe_source(name):
         return read_glue(name, store.path("task_data", source.data_sha256))
     text = item_files([name], corpus_sha256, store)[name].read_text(encoding="utf-8")
-    labels = num_labels(name)
-    return ProbeItems(labels=labels, chance=1 / labels, **sides_of(text))
+    sides = sides_of(text)
+    tested = {item.label for item in sides["test"]}  # as many of each
+    return ProbeItems(labels=num_labels(name), chance=1 / len(tested), **sides)
 
 
 def text_of(sides: Mapping[str, Sequence[LabelledItem]]) -> str:
