@@ -257,7 +257,7 @@ COMMANDS = (
     ),
     Command(
         "law",
-        "laws that were fitted; fit: one of a table; capacity-gap: a student's teacher",
+        "laws that were fitted; fit: one of a table; front: a loss; capacity-gap: a teacher",
         flags=(law_flags.JSON,),
         main="raydistill.cli.commands.laws.listing:law",
     ),
@@ -266,6 +266,12 @@ COMMANDS = (
         "fit a law to a table of runs",
         flags=law_flags.FIT,
         main="raydistill.cli.commands.laws.table_fit:fit_table",
+    ),
+    Command(
+        "law front",
+        "the loss at some FLOPs of pretraining, by the front that a sweep over shapes left",
+        flags=law_flags.FRONT,
+        main="raydistill.cli.commands.laws.front:front",
     ),
     Command(
         "law capacity-gap",

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from raydistill.laws.distillation.answers import PUBLISHED, BudgetAnswer, Ranked
 from raydistill.laws.distillation.budget import EXISTING, Budget, Candidate
 from raydistill.laws.extrapolation import Extrapolation
+from raydistill.laws.fit import Fit
 from raydistill.laws.published import CAPACITY_GAP
-from raydistill.reports.laws import amount, prediction_facts, span
+from raydistill.reports.laws import amount, fit_facts, notes, prediction_facts, span
 from raydistill.reports.tables.grids import ABSENT, Section
 
 UNCONFIRMED = (
@@ -38,6 +39,19 @@ def teacher_section(student_params: float, answer: Extrapolation | None) -> Sect
     rows += [] if answer is None else prediction_facts(answer)
     rows.append(("published", published_teacher(student_params)))
     title = f"The best teacher of a student of {amount(student_params)} parameters"
+    return Section(title=title, headers=(), rows=tuple(rows))
+
+
+def front_section(flops: float, rule: str, answer: Extrapolation, law_id: str, law: Fit) -> Section:
+    """The lowest loss of any shape at some FLOPs of pretraining."""
+    rows = [
+        ("nats", f"{answer.prediction.value:.4f}"),
+        *prediction_facts(answer),
+        ("law", f"{law_id}, {law.form}"),
+        *fit_facts(law)[:2],
+        *notes(law),
+    ]
+    title = f"The front at {amount(flops)} FLOPs by the rule {rule}: held-out nats per target"
     return Section(title=title, headers=(), rows=tuple(rows))
 
 

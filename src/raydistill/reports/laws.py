@@ -12,6 +12,7 @@ from raydistill.laws.extrapolation import Extrapolation
 from raydistill.laws.fit import Fit
 from raydistill.laws.form import Form, load_form
 from raydistill.laws.points import Exclusion
+from raydistill.laws.reduced_scale.kept_front import rule_of
 from raydistill.reports.tables.grids import Section
 
 LISTED = 5  # rows left out, by name
@@ -128,6 +129,8 @@ def listed(fit_id: str, fit: Fit, furthest: float) -> Section:
         ("covered range", box_text(fit.box)),
         (f"up to {furthest:g}×", box_text(reach)),
     ]
+    if rule := rule_of(fit):
+        rows.insert(0, ("law of", f"a front, loss over FLOPs by the rule {rule}: law front"))
     title = f"{fit_id}  {fit.form}" + ("" if form else ", a form whose --parts are not given")
     return Section(title=title, headers=(), rows=tuple(row for row in rows if row[1]))
 

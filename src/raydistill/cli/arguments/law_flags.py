@@ -125,6 +125,17 @@ FIT = (
     flag("--save", action="store_true", help="keep it in the storage"),
     *_OUTPUT,
 )
+FRONT = (
+    flag("--flops", type=quantity("--flops", "FLOPs"), required=True, help="of the pretraining"),
+    flag(
+        "--rule",
+        choices=("honey", "exact"),
+        default="honey",
+        help="of counting them: the paper's, or every matrix product (honey)",
+    ),
+    flag("--law", help="the id of a fit (the last one kept)"),
+    *_OUTPUT,
+)
 CAPACITY_GAP = (
     flag("--student", type=quantity("--student"), required=True, help="parameters: 3B, 143M"),
     flag("--flops", type=quantity("--flops", "FLOPs"), help="the budget of one student"),

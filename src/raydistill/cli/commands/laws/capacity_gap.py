@@ -94,7 +94,7 @@ def _line(store: Store, flags: argparse.Namespace) -> tuple[str, Fit | None]:
             f"table of students and their best teachers (law fit FILE --form {LINE} --save). "
             f"Published, --law {PUBLISHED}: {published}"
         )
-    return _chosen(lines, flags.law)
+    return chosen_law(lines, flags.law)
 
 
 def _under_budget(store: Store, flags: argparse.Namespace) -> int:
@@ -136,7 +136,7 @@ def _distillation(
             f"a teacher (law fit FILE --form {NAME} --save), or --law {PUBLISHED}, whose "
             "constants are unconfirmed"
         )
-    law_id, gap = _chosen(fits, flags.law)
+    law_id, gap = chosen_law(fits, flags.law)
     surface = stored_surface(store, law_id)
     if surface is None:
         raise UsageError(
@@ -146,7 +146,7 @@ def _distillation(
     return law_id, FittedLaw(gap=gap, surface=surface), gap
 
 
-def _chosen(fits: Mapping[str, Fit], beginning: str | None) -> tuple[str, Fit]:
+def chosen_law(fits: Mapping[str, Fit], beginning: str | None) -> tuple[str, Fit]:
     """The fit whose id begins so; by default the last one that was kept."""
     names = [fit_id for fit_id in fits if fit_id.startswith(beginning or "")]
     if not names or (beginning and len(names) > 1):
