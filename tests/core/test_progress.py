@@ -16,6 +16,7 @@ from raydistill.core.progress import (
     streamed,
     tracked,
 )
+from raydistill.storage.manifest import sha256_of
 
 
 def at(stage, done, total, unit="tokens", part=""):
@@ -105,6 +106,20 @@ def test_a_folder_that_fills_is_told_by_what_is_on_disk(tmp_path, monkeypatch):
             time.sleep(0.01)
     assert 0 < reports[-1].done <= 1 << 20
     assert (reports[-1].stage, reports[-1].total) == ("writing", 1 << 20)
+
+
+def test_what_is_done_aside_is_named_only_where_it_is_no_part_of_a_stage(tmp_path):
+    (tmp_path / "weights").write_bytes(b"0" * 100)
+    alone, inside = [], []
+    with listening(alone.append):
+        sha256_of(tmp_path / "weights")
+    with listening(inside.append):
+        for _ in tracked([1], "measuring", "bases", name=str):
+            sha256_of(tmp_path / "weights")
+    assert {(progress.stage, progress.part) for progress in alone} == {("hashing", "")}
+    assert {(progress.stage, progress.part) for progress in inside} == {
+        ("measuring", "1"), ("measuring", ""),
+    }  # fmt: skip
 
 
 def test_tasks_side_by_side_are_one_stage():

@@ -11,10 +11,17 @@ from raydistill.core.serialization import from_json, to_json
 from raydistill.data import text_facts
 from raydistill.data.corpus.heldout_documents import read_documents, read_info, read_spans
 from raydistill.data.corpus.preparation import prepare_corpus
-from raydistill.data.text_facts import make_facts
+from raydistill.data.text_facts import make_facts, make_masked_line
 from raydistill.data.words import words_of
-from raydistill.specs.corpus import TextFacts, bits_per_byte, facts_path
+from raydistill.specs.corpus import (
+    MaskedLine,
+    TextFacts,
+    bits_per_byte,
+    facts_path,
+    masked_line_path,
+)
 from raydistill.storage.store import Store
+from support.unigram import heldout_targets, unigram_nats
 
 
 def facts_of(folder, store):
@@ -79,6 +86,26 @@ def test_of_a_long_text_blocks_all_over_it_are_counted_and_no_words(smoke, monke
     assert part.unigram_nats == pytest.approx(whole.unigram_nats, abs=0.05)
     same = {"unigram_nats", "unigram_tokens", "words", "train_words"}
     assert replace(part, **{name: getattr(whole, name) for name in same}) == whole
+
+
+@pytest.mark.parametrize(("share", "windows"), [(0.15, 16), (0.4, 1_000)])
+def test_the_line_of_a_masked_loss_is_of_the_tokens_that_it_hides(smoke, share, windows):
+    """Beside a count of its own, by the ids that `masked_nll` asks for."""
+    store, folder = smoke
+    make_masked_line(folder, store, share=share, windows=windows, context=64)
+    path = masked_line_path(folder.name, share, windows, 64)
+    line = store.load(MaskedLine, *path)
+    nats = unigram_nats(folder, windows=windows, context=64, share=share)
+    assert line.unigram_nats == pytest.approx(nats, rel=1e-9)
+    assert line.targets == len(heldout_targets(folder, windows, 64, share))
+    assert line.unigram_nats != facts_of(folder, store).unigram_nats
+    assert from_json(MaskedLine, to_json(line)) == line
+
+
+def test_a_masked_loss_of_no_token_has_no_line(smoke):
+    store, folder = smoke
+    make_masked_line(folder, store, share=0.01, windows=16, context=32)
+    assert not store.path(*masked_line_path(folder.name, 0.01, 16, 32)).exists()
 
 
 def test_without_a_target_there_are_none(smoke):

@@ -1,5 +1,7 @@
 """How a running trial is named: by what varies."""
 
+from dataclasses import replace
+
 from raydistill.driver.progress import ProgressReporter
 from raydistill.runners.cluster.work import FINISHED, Candidate
 from raydistill.specs.evaluation import EvalSpec
@@ -43,6 +45,24 @@ def test_where_nothing_leaves_a_trial_is_named_by_what_varies():
     common = {"location": "none", "count": 0, "age": "320B", "size": "smoke"}
     told = names(*({**common, "teacher": teacher} for teacher in ("none", "smoke@80B")))
     assert told == ["none, teacher none", "none, teacher smoke@80B"]
+
+
+def test_a_base_as_it_is_has_lost_nothing_and_the_line_says_no_loss():
+    view = Lines()
+    untrained = replace(
+        SPEC,
+        recipe=replace(SPEC.recipe, budget_tokens=0, warmup_tokens=0, warm_phase_tokens=0),
+    )
+    axes = {"location": "none", "count": 0, "age": "320B"}
+    jobs = [replace(JOB, spec=replace(JOB.spec, train=train)) for train in (untrained, SPEC)]
+    cells = [Candidate(key=str(n), axes=axes, job=job) for n, job in enumerate(jobs)]
+    reporter = ProgressReporter(cells, view)
+    for cell in cells:
+        reporter.update(cell.key, {"tokens": 0, "perplexity_drop_pct": 0.0, FINISHED: 1})
+    assert view.lines == [
+        "none, age 320B: measured as it is",
+        "none, age 320B: perplexity +0.0 % lost",
+    ]
 
 
 def test_where_layers_leave_what_only_a_control_has_names_no_trial():

@@ -72,6 +72,8 @@ def test_the_report_has_every_base_with_its_loss(storage):
     (report,) = from_store(Store(storage), [SWEEP])
     losses = {(base.scale, base.age): base.scores.nll for base in report.bases}
     assert len(losses) == len(SIZES) * len(AGES)
+    lines = {base.scale for base in report.bases if base.masked_unigram_nats is not None}
+    assert lines == {SIZES[2]}
     for size in SIZES:
         ages = load_scale(size).ages
         assert losses[size, ages[-1]] < losses[size, ages[0]] < 8

@@ -7,6 +7,7 @@ import pytest
 
 from raydistill.reports.reduced_scale.depth import FLOPS, PARAMETERS
 from raydistill.reports.reduced_scale.probes import MEAN, ZERO_SHOT
+from raydistill.reports.reduced_scale.runs import MASKED
 from raydistill.reports.reduced_scale.tables import reduced_scale_tables
 from raydistill.specs.evaluation import FRESH
 from support.shaped import GRID, TOKENS, found, power, probed, run, scores, section
@@ -72,6 +73,20 @@ def test_the_smallest_size_that_pretraining_helps_and_whether_larger_ones_follow
 def test_of_one_size_is_said_whether_pretraining_helps(gain, said):
     words = section(reduced_scale_tables(found([probed(run(tokens=TOKENS[-1:]), gain)])), "Probes")
     assert words.words[0] == f"paraphrase: pretraining {said} at the one size tried."
+
+
+def test_masked_runs_have_their_probes_in_the_table_and_are_in_no_verdict():
+    causal = probed(run(tokens=TOKENS[-1:]), 0.0)
+    masked = probed(run(tokens=TOKENS[-1:], objective=MASKED, name="reduced+mask=0.15"), 0.2)
+    table = section(reduced_scale_tables(found([masked, causal])), "Probes")
+    assert [row[0] for row in table.rows] == ["reduced", "mask=0.15"]
+    assert table.rows[1][4].endswith(" !")
+    assert table.words[:2] == (
+        "Verdicts are of causal on bbe alone, not of mask=0.15.",
+        "paraphrase: pretraining does not help at the one size tried.",
+    )
+    unprobed = section(reduced_scale_tables(found([masked, run(tokens=TOKENS[-1:])])), "Probes")
+    assert unprobed.words == ("In no verdict: mask=0.15.",)
 
 
 def test_a_probe_that_pretraining_harms_is_named():

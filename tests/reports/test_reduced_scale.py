@@ -1,6 +1,7 @@
 """The page of a sweep over shapes: table, front, forms, slopes and texts, as planted."""
 
 import csv
+import dataclasses
 import io
 import math
 
@@ -221,3 +222,17 @@ def test_the_terminal_prints_every_section(sections, capsys):
     for of in sections:
         print_section(of, Console(width=100))
     assert "measured the plateau" in capsys.readouterr().out
+
+
+def test_of_texts_with_as_many_runs_the_one_with_the_most_words_leads():
+    assert (FEWER.words, BBE.words) == (1_000, 6_198)
+    runs = [run(text=text, name=f"reduced+text={text.name}") for text in (FEWER, BBE)]
+    assert [of.text.name for of in found(runs).leading] == ["bbe"]
+    later = dataclasses.replace(BBE, name="a-long-one", words=900)
+    runs += [run(text=later, name="reduced+text=a")]
+    assert [of.text.name for of in found(runs).leading] == ["bbe"]
+    uncounted = dataclasses.replace(BBE, name="zzz", words=0)
+    runs += [run(text=uncounted, name="reduced+text=z")]
+    assert [of.text.name for of in found(runs).leading] == ["zzz"]
+    runs += [run(text=FEWER, name="reduced+text=bbe-1000+width=8", width=8)]
+    assert {of.text.name for of in found(runs).leading} == {"bbe-1000"}

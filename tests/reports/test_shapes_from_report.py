@@ -43,13 +43,41 @@ def test_every_base_is_a_point_of_its_run(content):
 
 
 def test_the_text_is_what_was_counted_of_it(content):
-    (text,) = {run.text for run in content.reduced_scale.runs}
+    (text,) = {run.text for run in content.reduced_scale.runs if run.objective == CAUSAL}
     assert (text.name, text.words, text.unigram_nats) == ("smoke", 900, 5.2)
     assert text.bits_per_nat == pytest.approx(1 / math.log(2) / 4)
     assert content.reduced_scale.runs[0].left_at.loss == pytest.approx(5.0)
     unknown = shape_bases(names=SCALES[:1], text=None)
     (run,) = reduced_scale_findings(shape_report(unknown)).runs
     assert run.text == Text(name="cccccccc/dddddddd")
+
+
+def test_a_masked_run_has_the_line_of_its_own_targets():
+    bases = [
+        dataclasses.replace(base, masked_unigram_nats=4.7 if base.mask_share else None)
+        for base in shape_bases()
+    ]
+    content = report_content(shape_report(bases))
+    runs = {run.name: run for run in content.reduced_scale.runs}
+    masked = runs.pop("smoke_reduced+mask=0.15")
+    assert {run.text.unigram_nats for run in runs.values()} == {5.2}
+    assert masked.text.unigram_nats == 4.7
+    assert masked.left_at is None  # it ends at 4.6, where causal ones have left at 5.0
+    shapes = content.findings[0]
+    assert not any("of all held-out tokens" in sentence for sentence in shapes.words)
+    assert any("unigram line (4.700)" in sentence for sentence in shapes.words)
+
+
+def test_where_that_line_was_not_counted_the_page_says_which_one_it_has(content):
+    runs = {run.name: run for run in content.reduced_scale.runs}
+    assert runs["smoke_reduced+mask=0.15"].text.unigram_nats == 5.2
+    about = [
+        sentence for sentence in content.findings[0].words if "all held-out tokens" in sentence
+    ]
+    assert about == [
+        "masked on smoke: the unigram line is that of all held-out tokens, not of the hidden ones "
+        "alone; the sweep's command again counts it."
+    ]
 
 
 def test_texts_of_one_name_are_told_apart_by_their_digits():

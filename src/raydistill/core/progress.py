@@ -168,16 +168,19 @@ def streamed(
     unit: str,
     total: float,
     size: Callable[[T], float] = lambda _item: 1,
+    *,
+    aside: bool = False,
 ) -> Iterator[T]:
     """The items of a stream whose total size is known beforehand, told at every half percent.
 
-    With an unknown total at every item.
+    With an unknown total at every item. Of what is done `aside`, the name is told only where it is
+    no part of another stage.
     """
     current = _current.get()
     if current is None:
         yield from items
         return
-    walk, last = _Walk(stage, unit, total), 0.0
+    walk, last = _Walk("" if aside and current.walks else stage, unit, total), 0.0
     current.walks.append(walk)
     try:
         current.tell()

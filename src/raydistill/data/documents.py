@@ -34,6 +34,17 @@ class Passages:
     are_verses: bool = False
 
 
+def sentences_of(text: str) -> list[str]:
+    """The sentences of a text, each with the quotes and brackets that close behind its end.
+
+    What follows the last full stop, question or exclamation mark is none.
+
+    >>> sentences_of('He said: "Go!" She went. And')
+    ['He said: "Go!"', ' She went.']
+    """
+    return re.findall(r"[^.?!]+[.?!]+['\")]*", text)
+
+
 def end_of_piece(text: str, start: int, max_characters: int) -> int:
     """The end of a piece that begins at `start`: after a line, else a word, else anywhere."""
     end = start + max_characters

@@ -1,14 +1,13 @@
 """Documents of a corpus in passages, from which labelled items are made: verses, or sentences."""
 
 import math
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from raydistill.data.corpus.heldout_documents import read_documents, read_info
-from raydistill.data.documents import Document, Passages
+from raydistill.data.documents import Document, Passages, sentences_of
 from raydistill.data.sources import embedded
 from raydistill.data.tokenizer import load_tokenizer
 from raydistill.data.words import words_of
@@ -61,8 +60,7 @@ def _in_verses(documents: Iterable[Document]) -> list[Passages]:
 
 
 def _in_sentences(document: Document) -> Passages:
-    sentences = re.findall(r"[^.?!]+[.?!]+['\")]*", document.text)
-    texts = tuple(" ".join(sentence.split()) for sentence in sentences)
+    texts = tuple(" ".join(sentence.split()) for sentence in sentences_of(document.text))
     return Passages(collection=document.collection, unit=document.unit, texts=texts)
 
 

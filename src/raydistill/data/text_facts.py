@@ -12,9 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raydistill.data.corpus.heldout_documents import read_info, read_spans, read_tokens
+from raydistill.data.heldout_windows import heldout_windows
+from raydistill.data.masking import heldout_places
 from raydistill.data.tokenizer import load_tokenizer
 from raydistill.data.words import words_of
-from raydistill.specs.corpus import CorpusInfo, TextFacts, facts_path
+from raydistill.specs.corpus import (
+    CorpusInfo,
+    MaskedLine,
+    TextFacts,
+    facts_path,
+    masked_line_path,
+)
 from raydistill.storage.store import Store
 
 MOST_COUNTED = 1 << 26  # training tokens
@@ -32,6 +40,40 @@ def make_facts(folder: Path, store: Store) -> None:
         return
     if facts := _facts(folder, info):
         store.save(facts, *path)
+
+
+def make_masked_line(
+    folder: Path, store: Store, *, share: float, windows: int, context: int
+) -> None:
+    """Store the unigram line of a masked loss on a corpus, unless it is there.
+
+    The arguments are those of `evaluation/likelihood/masked_perplexity.py`. None is stored where
+    no token is hidden.
+    """
+    info = read_info(folder)
+    path = masked_line_path(info.corpus_sha256, share, windows, context)
+    if store.path(*path).is_file():
+        return
+    tokens, begins = read_tokens(folder), len(info.begin_ids)
+    hidden = []
+    for window in heldout_windows(folder, windows=windows, context=context):
+        text = tokens[window.start : window.end][: context - begins]
+        hidden.append(text[heldout_places(text, window.start, share, info.end_of_text_id)])
+    targets = np.concatenate(hidden)
+    if not len(targets):
+        return
+    counts_V, _ = _unigram(folder, info)
+    counts_V[info.end_of_text_id] = 0
+    log_p_V = np.log((counts_V + 1) / (counts_V + 1).sum())
+    line = MaskedLine(
+        corpus_sha256=info.corpus_sha256,
+        share=share,
+        windows=windows,
+        context=context,
+        targets=len(targets),
+        unigram_nats=-float(log_p_V[targets].mean()),
+    )
+    store.save(line, *path)
 
 
 def _facts(folder: Path, info: CorpusInfo) -> TextFacts | None:

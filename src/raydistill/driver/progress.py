@@ -52,7 +52,8 @@ class ProgressReporter:
             self._show(key, trial)
             if FINISHED in metrics:
                 self._ended.add(key)
-                self._view.finished(key, f"{trial.location}, age {trial.age}: {_result(metrics)}")
+                result = "measured as it is" if self._is_base(key) else _result(metrics)
+                self._view.finished(key, f"{trial.location}, age {trial.age}: {result}")
 
     def update_stages(self, reports: Mapping[str, StageProgress]) -> None:
         """Show what trials do besides training: measure, read a teacher's answers."""
@@ -82,6 +83,13 @@ class ProgressReporter:
             total_tokens=tokens_of(self._candidates[key]),
             tokens_per_s=0.0,
             heldout_nll=None,
+        )
+
+    def _is_base(self, key: str) -> bool:
+        """Whether nothing leaves and nothing is trained, so that nothing can be lost."""
+        job = self._candidates[key].job
+        return isinstance(job, TrialJob) and not (
+            job.spec.plan.drops or job.spec.train.recipe.total_tokens
         )
 
     def _show(self, key: str, trial: RunningTrial) -> None:

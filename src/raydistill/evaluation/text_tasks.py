@@ -8,7 +8,6 @@ chosen when a model is first scored on the task, and again when the task's code 
 
 import math
 import random
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
@@ -16,7 +15,7 @@ from typing import cast
 
 from raydistill.core.errors import OwnCodeError
 from raydistill.core.parts import TASK, load_part, part_names
-from raydistill.data.documents import Document
+from raydistill.data.documents import Document, sentences_of
 
 ITEMS = 420
 ITEMS_PER_UNIT = 6
@@ -122,7 +121,7 @@ def shuffled_item(
 
 def sentences(text: str) -> list[list[str]]:
     """The sentences of `text`, each as its words with their punctuation."""
-    return [part.split() for part in re.findall(r"[^.?!]+[.?!]+['\")]*", text)]
+    return [sentence.split() for sentence in sentences_of(text)]
 
 
 def _in_turn(sources: Sequence[Iterator[Item]]) -> Iterator[Item]:

@@ -70,7 +70,10 @@ def make_artifacts(plan: SweepPlan, store: Store, need: Need, say: Say) -> Prepa
     ]:
         tokenise(without, store, say)
         artifacts = find_artifacts(plan.scale, cells, store)
-    count_facts((corpus.corpus_sha256 for corpus in artifacts.corpora.values()), store)
+    measured = {cell.scale.name: cell.scale for cell in cells}
+    count_facts(
+        ((artifacts.corpus_of(scale).corpus_sha256, scale) for scale in measured.values()), store
+    )
     missing = [
         (scale, ages)
         for scale, ages in ages_by_scale(cells)

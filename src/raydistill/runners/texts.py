@@ -5,7 +5,7 @@ Every text is looked for in the store first, and only what is missing is made.
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from raydistill.data.corpus.general_heldout import make_general
@@ -22,7 +22,7 @@ from raydistill.evaluation.probing import item_files as probe_files
 from raydistill.evaluation.task_items import item_files, make_items
 from raydistill.runners.cluster.tasks import run_each_once, run_once
 from raydistill.runners.tokenization import LARGE_BYTES, tokenise_shards
-from raydistill.specs.corpus import CorpusInfo, facts_path
+from raydistill.specs.corpus import CorpusInfo, facts_path, masked_line_path
 from raydistill.specs.scale import Scale
 from raydistill.storage.manifest import is_whole
 from raydistill.storage.sharing import done_by_one
@@ -87,15 +87,26 @@ def _tokenise_in_shards(request: CorpusRequest, store: Store) -> None:
         tokenise_shards(request, draft, store)
 
 
-def count_facts(corpora_sha256: Iterable[str], store: Store) -> None:
-    """Make the facts of those of the store's corpora that were made without."""
-    jobs = [
-        FactsJob(corpus_sha256=sha256, storage=str(store.root))
-        for sha256 in sorted(set(corpora_sha256))
-        if store.has("corpora", sha256) and not store.path(*facts_path(sha256)).is_file()
-    ]
-    if jobs:
-        run_each_once(make_text_facts, {"CPU": 1}, jobs)
+def count_facts(corpora: Iterable[tuple[str, Scale]], store: Store) -> None:
+    """Make the facts of the store's corpora, and the lines of masked losses, that are missing.
+
+    Args:
+        corpora: each with a scale that is measured on it.
+        store: keeps both.
+    """
+    jobs = {_facts_job(sha256, scale, store) for sha256, scale in corpora}
+    jobs = {job for job in jobs if store.has("corpora", job.corpus_sha256)}
+    missing = sorted((job for job in jobs if job.is_missing(store)), key=astuple)
+    if missing:
+        run_each_once(make_text_facts, {"CPU": 1}, missing)
+
+
+def _facts_job(corpus_sha256: str, scale: Scale, store: Store) -> "FactsJob":
+    job = FactsJob(corpus_sha256=corpus_sha256, storage=str(store.root))
+    if not (share := scale.evaluation.mask_share):
+        return job
+    windows = scale.evaluation.heldout_windows
+    return replace(job, mask_share=share, windows=windows, context=scale.model.context)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,10 +119,21 @@ class CorpusJob:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FactsJob:
-    """A corpus of a storage whose facts are missing."""
+    """A corpus of a storage whose facts are missing, or the line of a masked loss on it."""
 
     corpus_sha256: str
     storage: str
+    mask_share: float = 0.0  # 0: of no masked loss
+    windows: int = 0
+    context: int = 0
+
+    def is_missing(self, store: Store) -> bool:
+        """Whether either is."""
+        paths = [facts_path(self.corpus_sha256)]
+        if self.mask_share:
+            of_line = self.mask_share, self.windows, self.context
+            paths.append(masked_line_path(self.corpus_sha256, *of_line))
+        return not all(store.path(*path).is_file() for path in paths)
 
 
 def make_corpus(job: CorpusJob) -> None:
@@ -126,9 +148,14 @@ def make_corpus(job: CorpusJob) -> None:
 
 
 def make_text_facts(job: FactsJob) -> None:
-    """On a worker: the facts of a corpus that was made without them."""
+    """On a worker: the facts of a corpus that was made without them, and of its masked loss."""
+    from raydistill.data.text_facts import make_masked_line  # noqa: PLC0415  (numpy, as below)
+
     store = Store(Path(job.storage))
-    _make_facts(store.path("corpora", job.corpus_sha256), store)
+    folder = store.path("corpora", job.corpus_sha256)
+    _make_facts(folder, store)
+    if share := job.mask_share:
+        make_masked_line(folder, store, share=share, windows=job.windows, context=job.context)
 
 
 def _make_facts(folder: Path, store: Store) -> None:

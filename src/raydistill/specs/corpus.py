@@ -79,6 +79,32 @@ def facts_path(corpus_sha256: str) -> tuple[str, str]:
     return "text_facts", f"{corpus_sha256}.json"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MaskedLine:
+    """The unigram line of a masked loss: nats of the very tokens that it is measured on.
+
+    By the counts of training tokens but end-of-text, which is not hidden, each raised by one.
+    """
+
+    corpus_sha256: str
+    share: float  # of a window, the hidden tokens
+    windows: int  # of held-out text
+    context: int  # tokens that a model reads of a window
+    targets: int  # hidden, in all windows
+    unigram_nats: float
+
+
+def masked_line_path(
+    corpus_sha256: str, share: float, windows: int, context: int
+) -> tuple[str, str]:
+    """Where the store keeps the line of a masked loss.
+
+    >>> masked_line_path("c0ffee", 0.15, 160, 128)
+    ('text_facts', 'c0ffee-masked-0.15-160-128.json')
+    """
+    return "text_facts", f"{corpus_sha256}-masked-{share:g}-{windows}-{context}.json"
+
+
 def bits_per_byte(nll: float, facts: TextFacts) -> float:
     """A loss in nats per held-out token as bits per byte of text, which tokenizers do not change.
 

@@ -27,7 +27,8 @@ def sha256_of(path: Path) -> str:
     hashed = hashlib.sha256()
     with path.open("rb") as file:
         blocks = iter(partial(file.read, _READ_BYTES), b"")
-        for block in streamed(blocks, "hashing", "bytes", path.stat().st_size, len):
+        total = path.stat().st_size
+        for block in streamed(blocks, "hashing", "bytes", total, len, aside=True):
             hashed.update(block)
     return hashed.hexdigest()
 

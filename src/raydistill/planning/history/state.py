@@ -14,9 +14,10 @@ from raydistill.planning.history.sweep_record import CellRequest, SweepRecord
 from raydistill.planning.outcomes import outcome
 from raydistill.planning.preview.dry_run import map_of
 from raydistill.planning.preview.trial_table import UNKNOWN, layer_map
-from raydistill.specs.corpus import TextFacts, facts_path
+from raydistill.specs.corpus import MaskedLine, TextFacts, facts_path, masked_line_path
 from raydistill.specs.locations import Layers
 from raydistill.specs.results import Documents, Finished, Outcome, Scores, Unfinished
+from raydistill.specs.scale import Scale
 from raydistill.specs.trial import (
     CachedTeacher,
     ExternalBase,
@@ -43,6 +44,7 @@ class BaseState:
     documents: Documents
     probes: Documents  # accuracies after fine-tuning, of its pretrained and of fresh weights
     text: TextFacts | None = None  # of what it was measured on
+    masked_unigram_nats: float | None = None  # of the very targets of a masked loss
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,11 +85,21 @@ def read_state(record: SweepRecord, store: Store) -> SweepState:
             documents=stored.documents,
             probes=kept_probes(sha256, corpus, base.scale.evaluation, store)[0],
             text=store.load(TextFacts, *facts_path(corpus)),
+            masked_unigram_nats=_masked_line(base.scale, corpus, store),
         )
         for (_, sha256, corpus), base in sorted(starts.items(), key=order)
         if (stored := measured(sha256, corpus, base.scale.evaluation, store))
     ]
     return SweepState(asked=record, bases=tuple(bases), cells=tuple(cells))
+
+
+def _masked_line(scale: Scale, corpus_sha256: str, store: Store) -> float | None:
+    """None of a loss that is not masked, and where its line was not counted."""
+    if not (share := scale.evaluation.mask_share):
+        return None
+    windows, context = scale.evaluation.heldout_windows, scale.model.context
+    line = store.load(MaskedLine, *masked_line_path(corpus_sha256, share, windows, context))
+    return line.unigram_nats if line else None
 
 
 def _teachers(request: CellRequest) -> Iterator[tuple[BaseRequest, str]]:

@@ -61,7 +61,8 @@ class ReducedScaleFindings:
 
     Attributes:
         runs: ascending in parameters; none in another sweep.
-        leading: those whose front is drawn and fitted: causal, of the text with the most runs.
+        leading: those whose front is drawn and fitted: causal, of the text with the most runs
+            (`runs.groups`).
         losses: of every point by name, nats per target with an interval over documents.
         fronts: by rule, Honey's first.
         of_other_recipes: runs whose names change the pretraining that most of the leading ones
@@ -70,6 +71,7 @@ class ReducedScaleFindings:
         depth: pairs of the same.
         ladder: of texts; None where there is one text only.
         gains: of probes, of the leading runs.
+        other_gains: likewise of all others that have probes; in no verdict.
         correlations: over the leading runs.
         failed: why a run is not here, by its name.
     """
@@ -83,6 +85,7 @@ class ReducedScaleFindings:
     depth: tuple[DepthPair, ...] = ()
     ladder: TextLadder | None = None
     gains: tuple[RunGain, ...] = ()
+    other_gains: tuple[RunGain, ...] = ()
     correlations: tuple[Correlation, ...] = ()
     failed: Mapping[str, str]
 
@@ -97,7 +100,7 @@ def findings_of(runs: Sequence[Run], failed: Mapping[str, str]) -> ReducedScaleF
     ordered = tuple(sorted(runs, key=lambda run: (run.parameters, run.name)))
     if not ordered:
         return ReducedScaleFindings(losses={}, failed=failed)
-    leading = next(iter(groups(ordered).values()))
+    leading, *others = groups(ordered).values()
     usual = Counter(run.recipe for run in leading).most_common(1)[0][0]
     alike = [run for run in ordered if run.recipe == usual]
     off = [run for run in alike if run in leading and run.is_off_plateau(run.oldest)]
@@ -113,6 +116,7 @@ def findings_of(runs: Sequence[Run], failed: Mapping[str, str]) -> ReducedScaleF
         ladder=text_ladder(alike),
         of_other_recipes=tuple(run for run in ordered if run.recipe != usual),
         gains=run_gains(leading),
+        other_gains=tuple(gain for runs in others for gain in run_gains(runs)),
         correlations=correlations(leading),
         failed=failed,
     )

@@ -66,6 +66,13 @@ def _text(base: ReportBase, cell: ReportCell) -> Text:
     )
 
 
+def _of_masked(text: Text, base: ReportBase) -> Text:
+    """The text with the unigram line of a masked loss."""
+    if base.masked_unigram_nats is None:
+        return replace(text, line_of_all=text.unigram_nats is not None)
+    return replace(text, unigram_nats=base.masked_unigram_nats)
+
+
 def _model(cell: ReportCell | None) -> ModelConfig | None:
     """Of a cell that finished."""
     if cell is None or not isinstance(cell.outcome, Measured):
@@ -75,6 +82,8 @@ def _model(cell: ReportCell | None) -> ModelConfig | None:
 
 def _run(ages: Sequence[tuple[ReportBase, ModelConfig]], text: Text) -> Run:
     base, model = ages[-1]
+    if base.mask_share:
+        text = _of_masked(text, base)
     return Run(
         name=base.scale,
         shape=_shape(model),

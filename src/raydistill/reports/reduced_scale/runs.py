@@ -34,7 +34,10 @@ class Text:
     Attributes:
         name: of the text.
         words: how many different ones it has; 0: not known.
-        unigram_nats: per target, of a model that knows frequencies only; None: not known.
+        unigram_nats: per target, of a model that knows frequencies only; None: not known. Of a
+            masked run that of the very tokens that its loss is of, unless `line_of_all`.
+        line_of_all: whether a masked run's line is that of all held-out tokens, as an older
+            version counted it.
         bits_per_nat: bits per byte of held-out text for each nat per token; 0: not known.
     """
 
@@ -42,6 +45,7 @@ class Text:
     words: int = 0
     unigram_nats: float | None = None
     bits_per_nat: float = 0.0
+    line_of_all: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,13 +123,18 @@ class Run:
 
 
 def groups(runs: Sequence[Run]) -> dict[tuple[str, str], tuple[Run, ...]]:
-    """Runs by objective and text: causal ones first, then those with the most runs."""
+    """Runs by objective and text: causal ones first, then those with the most runs.
+
+    Of as many, the text of the most words, as in a ladder of texts: one of which they were not
+    counted is long.
+    """
     by_group: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         by_group.setdefault(run.group, []).append(run)
 
-    def order(group: tuple[str, str]) -> tuple[bool, int, tuple[str, str]]:
-        return group[0] != CAUSAL, -len(by_group[group]), group
+    def order(group: tuple[str, str]) -> tuple[bool, int, bool, int, tuple[str, str]]:
+        of, words = by_group[group], by_group[group][0].text.words
+        return group[0] != CAUSAL, -len(of), words > 0, -words, group
 
     return {group: tuple(by_group[group]) for group in sorted(by_group, key=order)}
 

@@ -60,6 +60,11 @@ def _plateau(objective: str, text: str, runs: Sequence[Run]) -> Iterator[str]:
             "plateau: none enters a fit."
         )
         return
+    if runs[0].text.line_of_all:
+        yield (
+            f"{about}: the unigram line is that of all held-out tokens, not of the hidden ones "
+            "alone; the sweep's command again counts it."
+        )
     on_it = [run for run in runs if run.left_at is None]
     if on_it:
         whole = f"all {len(runs)} runs" if len(on_it) == len(runs) > 1 else _count(len(on_it))
@@ -196,16 +201,34 @@ def _by_size(ladder: TextLadder) -> Iterator[str]:
         )
 
 
-def on_probes(gains: Sequence[RunGain]) -> tuple[str, ...]:
-    """The smallest size that pretraining helps, of each probe, and what the paper says."""
+def on_probes(gains: Sequence[RunGain], others: Sequence[RunGain] = ()) -> tuple[str, ...]:
+    """The smallest size that pretraining helps, of each probe, and what the paper says.
+
+    Args:
+        gains: of the leading runs.
+        others: of those that are in no verdict.
+    """
     helped = smallest_helped(gains)
+    apart = (*_apart(gains, others),)
+    if not helped:
+        return apart
     return (
+        *apart,
         *map(_smallest, helped),
         *_harmed(gains, helped),
         _as_published(helped),
         "Of 40 sizes without a gain one has an interval above 0 by chance; whether larger sizes "
         "have it too tells.",
     )
+
+
+def _apart(gains: Sequence[RunGain], others: Sequence[RunGain]) -> Iterator[str]:
+    names = dict.fromkeys(label(gain.run) for gain in others)
+    leading = dict.fromkeys(" on ".join(gain.run.group) for gain in gains)
+    if others and gains:
+        yield f"Verdicts are of {listed(leading)} alone, not of {listed(names)}."
+    elif others:
+        yield f"In no verdict: {listed(names)}."
 
 
 def _smallest(of: SmallestHelped) -> str:

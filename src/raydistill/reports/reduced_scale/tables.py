@@ -42,7 +42,8 @@ def reduced_scale_tables(findings: ReducedScaleFindings) -> list[Section]:
 def _shapes(findings: ReducedScaleFindings) -> Section:
     return Section(
         title="Shapes, with the FLOPs of their pretraining by three rules and held-out nats per "
-        "target (a token; of a masked LM a masked one), all at the oldest age",
+        "target (a token; of a masked LM a masked one, of which its unigram line is too), all at "
+        "the oldest age",
         headers=(
             *("shape", "objective", "text", "parameters", "non-embedding"),
             *(f"FLOPs, {name}" for name in RULES.values()),
@@ -231,14 +232,15 @@ def _bits(findings: ReducedScaleFindings, text: str, index: int) -> str:
 
 
 def _probes(findings: ReducedScaleFindings) -> Iterator[Section]:
-    if not findings.gains:
+    gains = (*findings.gains, *findings.other_gains)
+    if not gains:
         return
-    probes = list(dict.fromkeys(gain.probe for gain in findings.gains))
-    runs = {gain.run.name: gain.run for gain in findings.gains}
-    cells = {(gain.run.name, gain.probe): gain for gain in findings.gains}
+    probes = list(dict.fromkeys(gain.probe for gain in gains))
+    runs = {gain.run.name: gain.run for gain in gains}
+    cells = {(gain.run.name, gain.probe): gain for gain in gains}
     columns = "pretrained", "fresh", "gain"
     yield Section(
-        title=f"Probes, fine-tuned on {min(gain.seeds for gain in findings.gains)} seeds from "
+        title=f"Probes, fine-tuned on {min(gain.seeds for gain in gains)} seeds from "
         "pretrained and from fresh weights of the same shape: accuracies, and the gain by "
         "pretraining over seeds and documents; ! its interval is above 0",
         headers=(
@@ -252,7 +254,7 @@ def _probes(findings: ReducedScaleFindings) -> Iterator[Section]:
             )
             for name, run in runs.items()
         ),
-        words=sentences.on_probes(findings.gains),
+        words=sentences.on_probes(findings.gains, findings.other_gains),
     )
 
 

@@ -68,6 +68,7 @@ class ReportBase:
     window_tokens: int = 0  # that its perplexity is measured in; 0: not noted
     mask_share: float = 0.0  # of a window, the masked targets of its loss; 0: every next token
     text: TextFacts | None = None  # that it is measured on, where they were counted
+    masked_unigram_nats: float | None = None  # of a masked loss, by the same targets; None: unknown
 
     @property
     def tokens_per_parameter(self) -> float:

@@ -54,6 +54,7 @@ def report_of(state: SweepState) -> SweepReport:
                 window_tokens=base.asked.scale.model.context,
                 mask_share=base.asked.scale.evaluation.mask_share,
                 text=base.text,
+                masked_unigram_nats=base.masked_unigram_nats,
             )
             for base in state.bases
         ),
