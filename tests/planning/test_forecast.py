@@ -26,14 +26,12 @@ def sentences(trials, *, bases=(), rates=None, price="unknown"):
     return list(forecast(bases, trials, rates or {"smoke": RATE}, price))
 
 
-def test_a_trial_is_told_in_tokens_flops_seconds_memory_disk_and_money():
+def test_a_trial_is_told_in_tokens_flops_seconds_disk_and_money():
     """36e12 FLOPs at 1e10 a second are 3,600 s."""
     assert sentences([TRIAL], price=10.0) == [
         "To do: 3M tokens, 3.6e13 FLOPs exactly, 2.0e13 by the paper's rule, device time 60m "
         "(1 device-hours).",
         "Times from finished trials: 800 to 1,600 tokens/s on each cpu.",
-        "Memory on each device: at most 300 MB (the resident size of a process, libraries "
-        "included).",
         "Disk: 4 MB of weights for good; each trial under way up to 30 MB of checkpoints.",
         "Money: 10.00, at 10 for an hour of one device.",
     ]
@@ -70,15 +68,6 @@ def test_all_devices_of_a_trial_are_paid_for():
     assert money.startswith("Money: 15.00, at 5 ")
 
 
-def test_the_memory_is_that_of_the_largest_trial():
-    trials = [TRIAL, replace(TRIAL, loss="kd"), TRIAL]
-    (memory,) = [line for line in sentences(trials) if line.startswith("Memory")]
-    assert memory.startswith("Memory on each device: at most 500 MB (")
-    assert len(sentences(trials)) == 4  # the times of one model once
-    on_gpu = {"smoke": replace(RATE, device="NVIDIA H100")}
-    assert "Memory on each device: at most 500 MB." in sentences(trials, rates=on_gpu)
-
-
 def test_the_disk_under_way_is_that_of_the_largest_trial():
     lines = sentences([TRIAL, replace(TRIAL, working_bytes=90 * M), TRIAL])
     assert lines[-1] == (
@@ -107,4 +96,3 @@ def test_each_of_several_models_has_its_grounds():
         "No finished trial of smoke_small tells how long that takes (?); --probe measures it."
         in lines
     )
-    assert any(line.startswith("Memory on each device: at most 300 MB") for line in lines)

@@ -20,39 +20,43 @@ class Device:
         bfloat16: dense matrix products that add in float32, in FLOPs per second; none without
             units for them.
         float32: of the vector units, without TF32, in FLOPs per second.
-        sheet: where both stand; sparse peaks there are halved.
+        memory_gb: as the sheet says; the largest, where it has several.
+        sheet: where all stand; sparse peaks there are halved.
     """
 
     bfloat16: float | Literal["none"]
     float32: float
+    memory_gb: int
     sheet: str
 
 
-def _tera(bfloat16: float | Literal["none"], float32: float, sheet: str) -> Device:
+def _tera(bfloat16: float | Literal["none"], float32: float, memory_gb: int, sheet: str) -> Device:
     return Device(
         bfloat16="none" if bfloat16 == "none" else bfloat16 * 1e12,
         float32=float32 * 1e12,
+        memory_gb=memory_gb,
         sheet=sheet,
     )
 
 
 DEVICES: Mapping[str, Device] = {
-    "A30": _tera(165, 10.3, "NVIDIA A30 datasheet"),
-    "A40": _tera(149.7, 37.4, "NVIDIA A40 datasheet"),
-    "A100": _tera(312, 19.5, "NVIDIA A100 datasheet"),
-    "B200": _tera(2250, 75, "NVIDIA HGX B200 datasheet"),
-    "H100": _tera(989.4, 66.9, "NVIDIA H100 datasheet, SXM"),
-    "H100-NVL": _tera(835.5, 60, "NVIDIA H100 datasheet, NVL"),
-    "H100-PCIe": _tera(756, 51, "NVIDIA H100 datasheet, PCIe"),
-    "H200": _tera(989.4, 66.9, "NVIDIA H200 datasheet, SXM"),
-    "L4": _tera(121, 30.3, "NVIDIA L4 datasheet"),
-    "L40S": _tera(362, 91.6, "NVIDIA L40S datasheet"),
-    "MI250X": _tera(191.5, 23.95, "AMD Instinct MI250X data sheet, one of its two dies"),
-    "MI300X": _tera(1307.4, 163.4, "AMD Instinct MI300X data sheet"),
-    "RTX-3090": _tera(71, 35.6, "NVIDIA GA102 whitepaper, appendix A"),
-    "RTX-4090": _tera(165.2, 82.6, "NVIDIA Ada GPU architecture whitepaper, appendix A"),
-    "T4": _tera("none", 8.1, "NVIDIA T4 datasheet"),
-    "V100": _tera("none", 15.7, "NVIDIA V100 datasheet, SXM2"),
+    "A30": _tera(165, 10.3, 24, "NVIDIA A30 datasheet"),
+    "A40": _tera(149.7, 37.4, 48, "NVIDIA A40 datasheet"),
+    "A100": _tera(312, 19.5, 80, "NVIDIA A100 datasheet"),
+    "A100-40GB": _tera(312, 19.5, 40, "NVIDIA A100 datasheet"),
+    "B200": _tera(2250, 75, 180, "NVIDIA HGX B200 datasheet"),
+    "H100": _tera(989.4, 66.9, 80, "NVIDIA H100 datasheet, SXM"),
+    "H100-NVL": _tera(835.5, 60, 94, "NVIDIA H100 datasheet, NVL"),
+    "H100-PCIe": _tera(756, 51, 80, "NVIDIA H100 datasheet, PCIe"),
+    "H200": _tera(989.4, 66.9, 141, "NVIDIA H200 datasheet, SXM"),
+    "L4": _tera(121, 30.3, 24, "NVIDIA L4 datasheet"),
+    "L40S": _tera(362, 91.6, 48, "NVIDIA L40S datasheet"),
+    "MI250X": _tera(191.5, 23.95, 64, "AMD Instinct MI250X data sheet, one of its two dies"),
+    "MI300X": _tera(1307.4, 163.4, 192, "AMD Instinct MI300X data sheet"),
+    "RTX-3090": _tera(71, 35.6, 24, "NVIDIA GA102 whitepaper, appendix A"),
+    "RTX-4090": _tera(165.2, 82.6, 24, "NVIDIA Ada GPU architecture whitepaper, appendix A"),
+    "T4": _tera("none", 8.1, 16, "NVIDIA T4 datasheet"),
+    "V100": _tera("none", 15.7, 32, "NVIDIA V100 datasheet, SXM2"),
 }
 
 

@@ -13,10 +13,12 @@ from raydistill.planning.cell import (
     format_value,
 )
 from raydistill.planning.lr_probe import FACTORS, probe_cells, with_probes
+from raydistill.planning.memory.table import memory_text
 from raydistill.planning.plan import SweepPlan
 from raydistill.planning.prepared import PreparedSweep
 from raydistill.planning.preview.columns import cell_fields, changes_text, column_names
 from raydistill.planning.preview.costs import (
+    Rates,
     Work,
     answers_bytes,
     most_work,
@@ -70,6 +72,7 @@ def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
     bases, work = plan_work(with_all)
     most = most_work(plan, trials, work)
     cost = _cost(with_all, bases, most, work)
+    memory = memory_text(with_all, cost.rates, width)
     names = column_names([cell_fields(trial.cells[0]) for trial in trials])
     rows = [
         _row(trial, trial_work, names, cost.time)
@@ -81,6 +84,7 @@ def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
         *shared_cells(trials),
         *_probes(plan),
         *cost.sentences,
+        *memory.sentences,
         *cached_sentence(answers_bytes(with_all), options.cache_gb),
     )
     scales = {scale.name: scale for scale, _ in ages_by_scale(plan.cells)}
@@ -96,6 +100,7 @@ def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
         "",
         *(() if of_bases else (*trial_table(heads, rows, width, shown), *_more(rows, shown), "")),
         *([*by_shape, ""] if by_shape else ()),
+        *([*memory.table, ""] if memory.table else ()),
         _counts(trials, work),
         *cost.table,
         *(line for sentence in sentences for line in wrap(sentence, width, "  ")),
@@ -116,6 +121,7 @@ class _Cost:
     hours: Callable[[Work], Sequence[float]]  # of a device for a pretraining, from fast to slow
     sentences: tuple[str, ...]
     table: tuple[str, ...] = ()
+    rates: Rates | None = None  # as measured
 
 
 def _cost(
@@ -129,6 +135,7 @@ def _cost(
             time=lambda work: format_seconds(work.seconds(rates)),
             hours=lambda work: (work.device_s(rates) / 3600,),
             sentences=tuple(forecast(bases, most, rates, options.price_per_hour, possible)),
+            rates=rates,
         )
     estimator = estimator_of(with_all, options.assumed)
     todo = [work for work in (*bases, *most) if not work.done]

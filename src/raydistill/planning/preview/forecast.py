@@ -24,10 +24,10 @@ def forecast(
     price_per_hour: float | Literal["unknown"] = "unknown",
     possible: Sequence[Work] = (),
 ) -> Iterator[str]:
-    """The sentences below a plan: its work, time and their source, memory, disk, and price.
+    """The sentences below a plan: its work, time and their source, disk, and price.
 
     Without `rates`, its work and disk alone. Of a search `trials` are the costliest that it may
-    run; memory and disk are the most that any of `possible` trials take.
+    run; disk is the most that any of `possible` trials take.
     """
     todo = [training for training in trials if not training.done]
     missing = [training for training in bases if not training.done]
@@ -47,7 +47,6 @@ def forecast(
                 yield _grounds(scale if len(rates) > 1 else "", rates[scale])
         if unknown:
             yield _unmeasured(unknown if len(rates) > 1 else [])
-        yield from _memory(largest, rates)
     yield _disk(largest, len(work))
     if rates is not None and price_per_hour != "unknown":
         money = _device_s(work, rates) / 3600 * price_per_hour
@@ -90,16 +89,6 @@ def _unmeasured(scales: Sequence[str]) -> str:
         f"No finished trial of {named or 'this model'}{more} tells how long that takes (?); "
         "--probe measures it."
     )
-
-
-def _memory(work: Sequence[Work], rates: Rates) -> Iterator[str]:
-    known = [(w, rate) for w in work if isinstance(rate := rates[w.scale], Rate)]
-    if not known:
-        return
-    most = max(w.peak_bytes(rate) for w, rate in known)
-    on_cpu = any(rate.device == "cpu" for _, rate in known)
-    means = " (the resident size of a process, libraries included)" if on_cpu else ""
-    yield f"Memory on each device: at most {format_bytes(most)}{means}."
 
 
 def _disk(work: Sequence[Work], number: int) -> str:

@@ -1,0 +1,141 @@
+"""What fits on a device: refusals with the arithmetic, and the settings that are nearest."""
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from raydistill.planning.memory.fitting import FitError, check_fits, fits, nearest, proposals_of
+from raydistill.planning.memory.kinds import Kind, kinds_of, memory_of
+from raydistill.planning.memory.limits import PROCESS_BYTES, Limit, named
+from raydistill.planning.memory.table import memory_sentences, memory_table
+from raydistill.planning.prepared import prepare
+from raydistill.specs.memory.setup import Setup, TeacherAt
+from raydistill.specs.model import ModelConfig
+from raydistill.specs.trial import DropPlan, Recipe
+from raydistill.storage.store import Store
+from support import finished
+from support.sweeping import ROOT, environment
+
+LARGE = ModelConfig(  # 1.11e9 parameters
+    family="palm", num_layers=24, dim=2048, num_heads=16, vocab_size=50_304, context=2048
+)
+RECIPE = Recipe(
+    peak_lr=1.0, budget_tokens=2048 * 800, batch_tokens=2048 * 8, micro_batches=2,
+    warmup_tokens=0, optimizer="adamw",
+)  # fmt: skip
+
+
+def setup(**more):
+    return Setup(**{"model": LARGE, "plan": DropPlan(), "recipe": RECIPE, "on_cpu": False, **more})
+
+
+def kind(of):
+    return Kind(name="lm, 24 blocks", scale="x", setup=of, memory=memory_of(of), trials=3)
+
+
+def gpu(gigabytes):
+    size = round(gigabytes * 1e9)
+    return Limit(name="a device", memory_bytes=size, most_bytes=size, on_cpu=False)
+
+
+def test_what_cannot_fit_is_refused_with_its_arithmetic_and_what_would():
+    with pytest.raises(FitError) as refusal:
+        check_fits([kind(setup())], named("T4"))
+    message = str(refusal.value)
+    assert message.startswith(
+        "lm, 24 blocks: weights 4.44 GB + gradients 4.44 GB + optimizer 8.88 GB = 17.8 GB on a "
+        "device before activations and logits, and a T4 has 16 GB; "
+    )
+    assert "it fits on a" in message  # nothing that can be set halves the weights
+    assert "\n" not in message
+
+
+def test_the_arithmetic_has_the_buckets_of_several_devices_and_the_teacher():
+    taught = setup(devices=2, teacher=TeacherAt(model=LARGE), answer="known")
+    with pytest.raises(
+        FitError, match=r"gradients 8.88 GB .* \+ teacher 4.44 GB = 26.6 GB on each"
+    ):
+        check_fits([kind(taught)], named("L4"))
+
+
+def test_a_doubtful_one_is_told_and_not_refused():
+    doubtful = kind(setup())
+    limit = gpu(1.02 * doubtful.peak / 1e9)
+    check_fits([doubtful], limit)
+    assert not fits(doubtful.setup, limit)
+    (most, warning) = memory_sentences([doubtful], limit, None, [])
+    assert most.startswith(f"Memory on each device: at most {doubtful.peak / 1e9:.3g} GB at once")
+    assert warning.startswith("warning: lm, 24 blocks may not fit: a device has ")
+    assert "it would with --set micro_batches=4" in warning
+    assert "other bits" in warning
+
+
+def test_no_limit_is_no_refusal():
+    check_fits([kind(setup())], "unknown")
+    (most,) = memory_sentences([kind(setup())], "unknown", None, [])
+    assert most.endswith("by arithmetic alone.")
+
+
+def test_the_fewest_changes_come_first_and_each_proposal_fits():
+    taught = setup(teacher=TeacherAt(model=LARGE), answer="known")
+    for gigabytes in (30, 40, 50):
+        proposals = proposals_of(taught, gpu(gigabytes))
+        counts = [len(re.findall("--", words)) for words in proposals]
+        assert len(set(counts)) <= 1, gigabytes
+    whole = memory_of(taught).peak / 1e9
+    assert proposals_of(taught, gpu(whole)) == [
+        "--teacher-placement own-devices", "--set micro_batches=4", "--set precision=bfloat16",
+    ]  # fmt: skip
+    assert proposals_of(taught, gpu(1)) == []
+    assert nearest(taught, gpu(1)).startswith("none of its settings make it fit here; it fits on ")
+
+
+def test_processes_on_a_cpu_share_its_memory():
+    limit = Limit(name="this machine", memory_bytes=64 * 10**9, most_bytes=64 * 10**9, on_cpu=True)
+    assert limit.bytes_each(2) == 32 * 10**9 - PROCESS_BYTES
+    check_fits([kind(setup(on_cpu=True))], limit)
+    four = setup(on_cpu=True, devices=4, recipe=replace(RECIPE, micro_batches=4))
+    with pytest.raises(FitError, match="this machine has 64 GB for 4 processes"):
+        check_fits([kind(four)], limit)
+
+
+def test_the_kinds_of_a_plan_are_the_largest_first(tmp_path):
+    store = Store(tmp_path)
+    plan = finished.plan("where_to_drop", store, "--location", "input,output", "--loss", "kd")
+    kinds = kinds_of(prepare(plan, store), "unknown")
+    assert {kind.name: kind.trials for kind in kinds} == {"kd, 4 of 6 blocks": 4, "pretraining": 1}
+    assert [kind.peak for kind in kinds] == sorted((k.peak for k in kinds), reverse=True)
+    done = kinds_of(finished.prepared(plan, store), "unknown")
+    assert "pretraining" not in {kind.name for kind in done}
+
+
+@pytest.mark.parametrize("width", [40, 100])
+def test_a_table_of_a_width(width):
+    kinds = [kind(setup())] * 6
+    lines = list(memory_table(kinds, width))
+    assert max(map(len, lines)) <= width
+    assert lines[-1] == "… and 2 smaller kinds of training"
+    assert "4.44 GB" in " ".join(lines)
+    assert list(memory_table([], width)) == []
+
+
+def test_a_plan_for_a_device_is_shown_and_refused(tmp_path):
+    """4.2e9 parameters of width 4096, at 12 bytes each before they are cut."""
+    sweep = ROOT / "sweeps" / "where_to_drop.py"
+    flags = ("--scale", "paper_1b+width=4096", "--location", "input", "--age", "80B", "--dry-run")
+    done = [
+        subprocess.run(
+            [sys.executable, sweep, *flags, "--storage", tmp_path, "--device", device],
+            capture_output=True, text=True, env=environment(tmp_path), check=False,
+        )
+        for device in ("L4", "MI300X")
+    ]  # fmt: skip
+    assert [run.returncode for run in done] == [2, 0], done[0].stderr
+    plan = " ".join(done[0].stdout.split())
+    assert "memory of a device" in plan
+    assert "warning: it cannot fit: " in plan
+    (line,) = done[0].stderr.strip().splitlines()
+    assert re.search(r"optimizer .* before activations and logits, and an L4 has 24 GB; ", line)
