@@ -75,8 +75,8 @@ def test_where_that_line_was_not_counted_the_page_says_which_one_it_has(content)
         sentence for sentence in content.findings[0].words if "all held-out tokens" in sentence
     ]
     assert about == [
-        "masked on smoke: the unigram line is that of all held-out tokens, not of the hidden ones "
-        "alone; the sweep's command again counts it."
+        "masked on smoke: the unigram line is that of all held-out tokens; that of the hidden ones "
+        "alone is counted when the sweep next trains something in this storage."
     ]
 
 

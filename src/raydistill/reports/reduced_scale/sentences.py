@@ -62,8 +62,8 @@ def _plateau(objective: str, text: str, runs: Sequence[Run]) -> Iterator[str]:
         return
     if runs[0].text.line_of_all:
         yield (
-            f"{about}: the unigram line is that of all held-out tokens, not of the hidden ones "
-            "alone; the sweep's command again counts it."
+            f"{about}: the unigram line is that of all held-out tokens; that of the hidden ones "
+            "alone is counted when the sweep next trains something in this storage."
         )
     on_it = [run for run in runs if run.left_at is None]
     if on_it:
