@@ -5,7 +5,10 @@ import shlex
 
 import pytest
 
+from raydistill.laws.stored import save_fit
+from raydistill.storage.store import Store
 from support import sweeping
+from support.kept_front import front_fit
 from support.law_tables import write_best_teachers, write_chinchilla_runs, write_distilled_runs
 
 PAGE = (sweeping.ROOT / "docs/laws.md").read_text()
@@ -20,11 +23,12 @@ COMMANDS = [
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
-    """What every command prints, in a folder with the tables that the page names."""
+    """What every command prints, in a folder with the tables and the front that the page names."""
     folder = tmp_path_factory.mktemp("laws")
     write_best_teachers(folder / "best.csv")
     write_chinchilla_runs(folder / "runs.csv")
     write_distilled_runs(folder / "distilled.csv")
+    save_fit(Store(folder / "storage"), front_fit("honey"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sweeping, "ROOT", folder)  # where they run
         ran = [
