@@ -25,12 +25,20 @@ ENCODER = FactorisedConfig(
 )  # fmt: skip
 TAUGHT = {"teacher": TeacherAt(model=palm()), "answer": "known"}
 LATE = DropPlan(drops=(LayerDrop(at_tokens=25_600, layer=1), LayerDrop(at_tokens=25_600, layer=2)))
+BFLOAT16 = {"precision": "bfloat16", "param_dtype": "bfloat16"}
 # Where logits, activations or weights are most of it: model, windows, settings.
 CASES = {
     "a small micro-batch of a wide model": (palm(12, 128, 512, 64), 1, {}),
     "accumulated": (palm(), 2, {"micro_batches": 2}),
     "activations": (palm(12, vocab_size=64), 8, {}),
     "activations in bfloat16": (palm(12, vocab_size=64), 8, {"precision": "bfloat16"}),
+    "bfloat16 weights": (palm(12, 128, 512, 64), 1, BFLOAT16),
+    "blocks again": (palm(12, vocab_size=64), 8, {"activation_checkpointing": "blocks"}),
+    "blocks again in bfloat16": (
+        palm(12, vocab_size=64),
+        8,
+        {**BFLOAT16, "activation_checkpointing": "blocks"},
+    ),
     "adamw": (palm(12, 128, 512, 64), 1, {"optimizer": "adamw"}),
     "doomed blocks": (palm(8), 2, {"plan": LATE}),
     "encoder": (ENCODER, 2, {}),
@@ -46,7 +54,7 @@ CASES = {
 def test_the_peak_is_what_torch_holds_at_the_most(case):
     model, windows, settings = CASES[case]
     setup = setup_of(model, windows, **settings)
-    assert trial_memory(setup).peak == pytest.approx(counted_peak(setup), rel=0.04)
+    assert trial_memory(setup).peak == pytest.approx(counted_peak(setup), rel=0.05)
 
 
 @pytest.mark.parametrize(("optimizer", "bytes_each"), [("adamw", 16), ("lion", 12)])
@@ -93,21 +101,30 @@ def test_where_the_teacher_is():
     assert size // 2 < held["sharded"] < held["beside"] == size
 
 
+def with_recipe(setup, **fields):
+    return replace(setup, recipe=replace(setup.recipe, **fields))
+
+
 def test_checkpointing_keeps_the_inputs_of_blocks_and_computes_one_again():
     setup = setup_of(palm(12, vocab_size=64), 8)
-    kept, again = trial_memory(setup), trial_memory(replace(setup, checkpointing="blocks"))
+    again = trial_memory(with_recipe(setup, activation_checkpointing="blocks"))
+    kept = trial_memory(setup)
     assert again.activations < kept.activations / 5
     assert again.peak < kept.peak / 3
     assert again.floor == kept.floor
 
 
-def test_bfloat16_weights_have_float32_masters():
+def test_bfloat16_weights_have_float32_copies():
     setup = setup_of(palm(), 2)
-    float32, bfloat16 = trial_memory(setup), trial_memory(replace(setup, param_dtype="bfloat16"))
-    assert bfloat16.weights == float32.weights // 2
-    assert bfloat16.gradients == float32.gradients // 2
-    assert bfloat16.optimizer == 2 * float32.optimizer  # the masters and the momentum
-    on_gpu = replace(setup, on_cpu=False, offloaded=True)
+    bfloat16 = with_recipe(setup, **BFLOAT16)
+    float32, half = trial_memory(setup), trial_memory(bfloat16)
+    assert half.weights == float32.weights // 2
+    assert half.gradients == float32.gradients
+    assert half.optimizer == 2 * float32.optimizer  # the copies and the momentum
+    offloaded = with_recipe(bfloat16, optimizer_offload="cpu")
+    assert trial_memory(offloaded).optimizer == half.optimizer
+    assert trial_memory(replace(offloaded, on_cpu=False)).optimizer == float32.optimizer
+    on_gpu = replace(with_recipe(setup, optimizer_offload="cpu"), on_cpu=False)
     assert trial_memory(on_gpu).optimizer == 0
 
 

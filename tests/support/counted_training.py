@@ -1,6 +1,7 @@
 """Real steps of a training on random tokens, whose tensors' bytes are counted."""
 
 import functools
+from dataclasses import fields
 
 from raydistill.distillation.teachers import OnlineTeacher, no_teacher
 from raydistill.models.decoder import build
@@ -17,9 +18,8 @@ from support.live_bytes import LiveBytes
 
 def setup_of(model: ModelConfig, windows: int, **more) -> Setup:
     """A trial on a CPU with `windows` in each of its micro-batches; Setup's or Recipe's fields."""
-    recipe = {
-        name: more.pop(name) for name in ("micro_batches", "optimizer", "precision") if name in more
-    }
+    names = [field.name for field in fields(Recipe) if field.name in more]
+    recipe = {name: more.pop(name) for name in names}
     micro = recipe.setdefault("micro_batches", 1)
     batch = windows * micro * model.context
     made = Recipe(
@@ -32,17 +32,18 @@ def counted_peak(setup: Setup, *, steps: int = 3) -> int:
     """The most bytes of tensors at once in the last of some steps of a setup."""
     model, world = setup.model, World.here()
     student = Student(build(model, seed=0))
-    loss, teacher, held = "lm", no_teacher, [*student.model.parameters()]
+    loss, teacher, held = "lm", no_teacher, []
     if setup.teacher != "none":
         frozen = build(setup.teacher.model, seed=1)
         loss, teacher = "kd", OnlineTeacher(frozen, setup.recipe, world)
-        held += frozen.parameters()
+        held = [*frozen.parameters()]
     windows = setup.recipe.batch_tokens // model.context
+    state = initial_state(student, setup.plan, setup.recipe)
     live = LiveBytes()
-    for parameter in held:
+    for parameter in (*student.model.parameters(), *state.optimizer.updated, *held):
         live.add(parameter)
     items = train(
-        initial_state(student, setup.plan, setup.recipe),
+        state,
         functools.partial(_random_batch, model.vocab_size, model.context, windows),
         plan=setup.plan,
         spec=TrainSpec(

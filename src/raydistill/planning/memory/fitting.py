@@ -153,10 +153,35 @@ def _more_micro_batches(setup: Setup) -> Iterator[Change]:
             yield Change(words=f"--set micro_batches={micro}", setup=replace(setup, recipe=recipe))
 
 
-def _in_bfloat16(setup: Setup) -> Iterator[Change]:
-    if setup.recipe.precision == "float32" and not setup.on_cpu:
-        recipe = replace(setup.recipe, precision="bfloat16")
-        yield Change(words="--set precision=bfloat16", setup=replace(setup, recipe=recipe))
+def _settings(setting: str, needs: Callable[[Setup], bool], **fields: str) -> Option:
+    """The option to set fields of a recipe, of those that do not have them and may."""
+
+    def changes(setup: Setup) -> Iterator[Change]:
+        recipe = replace(setup.recipe, **fields)  # type: ignore[arg-type]
+        if recipe != setup.recipe and needs(setup):
+            yield Change(words=setting, setup=replace(setup, recipe=recipe))
+
+    return changes
 
 
-_OPTIONS: tuple[Option, ...] = (_teacher_elsewhere, _more_micro_batches, _in_bfloat16)
+def _is_on_gpu(setup: Setup) -> bool:
+    return not setup.on_cpu
+
+
+_OPTIONS: tuple[Option, ...] = (  # those that leave every bit as it is come first
+    _settings(
+        "--set activation_checkpointing=blocks",
+        lambda _: True,
+        activation_checkpointing="blocks",
+    ),
+    _settings("--set optimizer_offload=cpu", _is_on_gpu, optimizer_offload="cpu"),
+    _teacher_elsewhere,
+    _more_micro_batches,
+    _settings("--set precision=bfloat16", _is_on_gpu, precision="bfloat16"),
+    _settings(
+        "--set precision=bfloat16 --set param_dtype=bfloat16",
+        _is_on_gpu,
+        precision="bfloat16",
+        param_dtype="bfloat16",
+    ),
+)

@@ -37,11 +37,17 @@ class Numerics:
 
     precision: str  # of the recipe
     on_cpu: bool
+    half_weights: bool = False  # in bfloat16: then the residual is, which norms on a GPU copy
 
     @property
     def is_mixed(self) -> bool:
         """Whether products are in bfloat16."""
         return self.precision == "bfloat16"
+
+    @property
+    def residual_size(self) -> int:
+        """Bytes of a number between blocks."""
+        return HALF if self.half_weights and self.on_cpu else FLOAT
 
     @property
     def size(self) -> int:
@@ -60,8 +66,9 @@ def block_bytes(model: ModelConfig, layer: int, numerics: Numerics, *, frozen: b
         floats = numerics.is_mixed and on_gpu and 2 * d  # the sums that norms read
         return numerics.size * (numbers + floats) + statistics
     numbers = 17 * d - frozen * 4 * d
-    floats = numerics.is_mixed and (d + on_gpu * 4 * d)  # the residual; what norms of q, k read
-    return numerics.size * (numbers + floats) + statistics
+    floats = numerics.is_mixed and on_gpu and 4 * d  # what norms of q, k read
+    residual = (numerics.residual_size - numerics.size) * d
+    return numerics.size * (numbers + floats) + residual + statistics
 
 
 def _hub_bytes(model: HubConfig, block: BlockSizes, numerics: Numerics, frozen: bool) -> int:
@@ -84,7 +91,7 @@ def _hub_bytes(model: HubConfig, block: BlockSizes, numerics: Numerics, frozen: 
     if fields.get("attn_logit_softcapping"):  # no flash kernel
         attended += _CAPPED * model.num_heads * model.context
     less = frozen * (2 * d + inner // (3 if is_gated else 2))
-    return FLOAT * residual + numerics.size * (2 * d + attended + fed - less)
+    return numerics.residual_size * residual + numerics.size * (2 * d + attended + fed - less)
 
 
 def ends_bytes(model: ModelConfig, numerics: Numerics, read_share: float = 1.0) -> int:

@@ -13,12 +13,13 @@ SLOTS = {"lion": 1, "adamw": 2}  # float32 numbers a parameter between steps
 # of the KL to all ids the student's, the teacher's and one gradient (`distillation/divergence.py`).
 _OF_CROSS_ENTROPY, _OF_KL = 3, 3
 _CHUNKS, _CPU_CHUNK, _GPU_CHUNK = 5, 1 << 17, 1 << 26  # of the KL: temporaries, their logits
+_PASSING = 5  # gradients on their way through a block are a fifth of what it keeps
 _EVALUATION_TOKENS = 4096  # held-out tokens that a model reads at once
 
 
 def again(setup: Setup) -> int:
     """Activations of the block that is computed again for its backward pass."""
-    if setup.checkpointing == "none":
+    if not setup.is_checkpointed:
         return 0
     layers = range(setup.model.num_layers)
     return setup.micro_tokens * max(block_bytes(setup.model, n, setup.numerics) for n in layers)
@@ -47,7 +48,12 @@ def features_bytes(setup: Setup, blocks: int) -> int:
 
 
 def backward(
-    setup: Setup, static: int, gradients: int, kept: Mapping[int, int], activations: int
+    setup: Setup,
+    static: int,
+    gradients: int,
+    kept: Mapping[int, int],
+    activations: int,
+    casts: int,
 ) -> Iterator[int]:
     """Bytes in the backward pass of each block, from the last: gradients come, activations go.
 
@@ -56,32 +62,36 @@ def backward(
         static: bytes that stay.
         gradients: of all that learns.
         kept: activations of each block that is there, by layer.
-        activations: all of them.
+        activations: all of them, those of the ends, and `casts`.
+        casts: copies of the blocks' weights in bfloat16.
     """
-    is_accumulating = setup.is_accumulating
-    sizes = block_sizes(setup.model)
+    is_accumulating, sizes = setup.is_accumulating, block_sizes(setup.model)
     blocks = {n: sizes[n].parameters for n in kept if n not in setup.plan.layers}
     come = gradients if is_accumulating else gradients - _of_blocks(setup, [*blocks.values()])
+    if setup.is_checkpointed and kept:  # copies are made again, for one block at a time
+        activations -= casts * (len(kept) - 1) // len(kept)
     for layer in reversed([*kept]):
-        own = setup.micro_tokens * block_bytes(
-            setup.model, layer, setup.numerics
-        )  # gradients of what it keeps
-        twice = own if setup.checkpointing == "blocks" else 0
+        own = setup.micro_tokens * block_bytes(setup.model, layer, setup.numerics)
+        again = own - kept[layer] if setup.is_checkpointed else 0
         if not is_accumulating and layer in blocks:
             come += _of_blocks(setup, [blocks[layer]])
-        yield static + come + activations + own // 2 + twice
+        yield static + come + activations + again + own // _PASSING
         activations -= kept[layer]
     is_tied = not isinstance(setup.model, FactorisedConfig | HubConfig)
     yield static + gradients + is_tied * FLOAT * vocabulary_parameters(setup.model)
 
 
 def _of_blocks(setup: Setup, sizes: Sequence[int]) -> int:
-    return setup.weight_bytes * sum(sizes) // setup.shares
+    return FLOAT * sum(sizes) // setup.shares
 
 
 def step_bytes(setup: Setup, learning: int) -> int:
     """Temporaries of the optimizer: of one tensor after another; of AdamW on a GPU of all."""
-    if setup.recipe.optimizer == "adamw" and not setup.on_cpu and not setup.offloaded:
+    if (
+        setup.recipe.optimizer == "adamw"
+        and not setup.on_cpu
+        and setup.recipe.optimizer_offload == "none"
+    ):
         return FLOAT * learning // setup.shares
     d = setup.model.dim
     in_block = 7 * d * d  # of a PaLM block; about the largest of others

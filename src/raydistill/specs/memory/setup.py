@@ -9,7 +9,6 @@ from raydistill.specs.model import ModelConfig
 from raydistill.specs.trial import DropPlan, Recipe
 
 Sharding = Literal["none", "fully"]
-Checkpointing = Literal["none", "blocks"]
 Place = Literal["beside", "sharded", "apart", "cached"]
 Answer = Literal["none", "known", "whole"]
 
@@ -29,7 +28,7 @@ class Setup:
     Attributes:
         model: of the base.
         plan: which layers leave, and when.
-        recipe: its micro-batches, optimizer and precision count.
+        recipe: its micro-batches, optimizer, precision and settings of memory count.
         on_cpu: whether its devices are CPUs.
         teacher: of a loss that asks for one.
         answer: what its loss asks a teacher for: nothing, ids that a cache keeps, or all ids.
@@ -37,9 +36,6 @@ class Setup:
         keeps_features: whether the loss compares hidden states.
         devices: that share a step.
         sharding: of weights, gradients and optimizer: whole on each device, or a share.
-        checkpointing: of activations.
-        offloaded: whether the optimizer is in the memory of the host.
-        param_dtype: of the weights.
         evaluation_windows: on which the held-out loss is measured between steps.
     """
 
@@ -53,15 +49,14 @@ class Setup:
     keeps_features: bool = False
     devices: int = 1
     sharding: Sharding = "none"
-    checkpointing: Checkpointing = "none"
-    offloaded: bool = False
-    param_dtype: str = "float32"
     evaluation_windows: int = 0
 
     @property
     def numerics(self) -> Numerics:
         """In what numbers it computes."""
-        return Numerics(precision=self.recipe.precision, on_cpu=self.on_cpu)
+        half = self.recipe.param_dtype == "bfloat16"
+        precision = self.recipe.precision
+        return Numerics(precision=precision, on_cpu=self.on_cpu, half_weights=half)
 
     @property
     def windows(self) -> int:
@@ -76,7 +71,12 @@ class Setup:
     @property
     def weight_bytes(self) -> int:
         """Of a parameter."""
-        return HALF if self.param_dtype == "bfloat16" else FLOAT
+        return HALF if self.recipe.param_dtype == "bfloat16" else FLOAT
+
+    @property
+    def is_checkpointed(self) -> bool:
+        """Whether blocks are computed again in the backward pass."""
+        return self.recipe.activation_checkpointing == "blocks"
 
     @property
     def is_accumulating(self) -> bool:

@@ -1,10 +1,10 @@
 """What one device holds during a trial, part by part, and at the most at once.
 
     weights       4 bytes a parameter; 2 of `param_dtype` bfloat16
-    gradients     as many, of blocks that stay alone; on several devices DDP keeps them once more,
+    gradients     4 bytes, of blocks that stay alone; on several devices DDP keeps them once more,
                   in the buckets that it sums (`gradient_as_bucket_view` is off)
-    optimizer     4 bytes a learning parameter of Lion (its momentum), 8 of AdamW; 4 more of the
-                  float32 masters of bfloat16 weights
+    optimizer     4 bytes a learning parameter of Lion (its momentum), 8 of AdamW, or none where
+                  they are offloaded; 4 more of the float32 copies of bfloat16 weights
     activations   `activations.py`; with checkpointing a block's input, and one block again
     logits        micro-batch x context x vocabulary, as often as the loss holds them at once
     teacher       4 bytes a parameter, or a share; nothing on devices of its own or in the store
@@ -74,19 +74,22 @@ def _phase(setup: Setup, gone: Sequence[int]) -> TrialMemory:
     held = parameters(model) if is_replicated else parameters(model, gone)
     gathered = gathered_bytes(model, setup.weight_bytes) if setup.shares > 1 else 0
     weights = setup.weight_bytes * held // setup.shares + gathered
-    gradients = setup.weight_bytes * learning // setup.shares
+    gradients = FLOAT * learning // setup.shares
     optimizer = _optimizer_bytes(setup, learning)
     kept = {n: tokens * _kept_of_block(setup, n, frozen=n in doomed) for n in present}
-    ends = tokens * ends_bytes(model, setup.numerics, _read_share(setup)) + _casts(setup, present)
+    casts = _casts(setup, present)
+    ends = tokens * ends_bytes(model, setup.numerics, _read_share(setup)) + casts
+    if setup.weight_bytes == FLOAT:
+        ends += cast_bytes(model.vocab_size * model.dim, setup.numerics)
     logits = logits_bytes(setup)
     activations = sum(kept.values()) + ends + features_bytes(setup, len(present))
     teacher = teacher_bytes(setup)
-    buckets = FLOAT * learning if is_replicated else 0
+    buckets = setup.weight_bytes * learning if is_replicated else 0
     static = weights + optimizer + teacher + buckets
     before = gradients if setup.is_accumulating else 0  # of micro-batches before
     peaks = [
         static + before + activations + logits,
-        *backward(setup, static, gradients, kept, activations),
+        *backward(setup, static, gradients, kept, activations, casts),
         static + gradients + step_bytes(setup, learning),
         static + evaluation_bytes(setup),
         *loading(setup),
@@ -112,16 +115,16 @@ def learning_parameters(setup: Setup) -> int:
 
 
 def _optimizer_bytes(setup: Setup, learning: int) -> int:
-    masters = setup.weight_bytes < FLOAT
-    if setup.offloaded and not setup.on_cpu:
-        return 0
-    return FLOAT * (SLOTS[setup.recipe.optimizer] + masters) * learning // setup.shares
+    """Of the momenta, unless the host has them, and of the float32 copies of bfloat16 weights."""
+    away = setup.recipe.optimizer_offload == "cpu" and not setup.on_cpu
+    slots = 0 if away else SLOTS[setup.recipe.optimizer]
+    return FLOAT * (slots + (setup.weight_bytes < FLOAT)) * learning // setup.shares
 
 
 def _kept_of_block(setup: Setup, layer: int, *, frozen: bool) -> int:
     """Of a token, until the block's backward pass."""
-    if setup.checkpointing == "blocks":
-        return FLOAT * setup.model.dim  # its input
+    if setup.is_checkpointed:
+        return setup.numerics.residual_size * setup.model.dim  # its input
     return block_bytes(setup.model, layer, setup.numerics, frozen=frozen)
 
 
@@ -131,11 +134,11 @@ def _read_share(setup: Setup) -> float:
 
 
 def _casts(setup: Setup, present: Sequence[int]) -> int:
+    """Of blocks."""
     if setup.weight_bytes == HALF:
         return 0
     products = sum(block_sizes(setup.model)[n].products for n in present) // setup.shares
-    head = setup.model.vocab_size * setup.model.dim
-    return cast_bytes(products + head, setup.numerics)
+    return cast_bytes(products, setup.numerics)
 
 
 def teacher_bytes(setup: Setup) -> int:
