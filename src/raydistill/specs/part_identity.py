@@ -72,9 +72,9 @@ SHIPPED = {
     "score loss-increase": Shipped(
         "a2eef59b26985cb4", "772455a5e316463233cb573e82c5283f19edc0c47ad02e826d9aa0e92b79ea06"
     ),
-    "task continuation": Shipped("f665bbfd27cf204a", "af0d8cf2e23a4fbc"),
-    "task last-word": Shipped("ad0dce1f7ec225b9", "a355b7d4e726865a"),
-    "task word-order": Shipped("5c2a82e7a0723347", "8dcfdbd890a5ba33"),
+    "task continuation": Shipped("39c86eec5533b3a8", "af0d8cf2e23a4fbc"),
+    "task last-word": Shipped("302df33ba457ef95", "a355b7d4e726865a"),
+    "task word-order": Shipped("0e25e15d256f97ff", "8dcfdbd890a5ba33"),
 }
 
 
