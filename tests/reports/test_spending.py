@@ -109,3 +109,15 @@ def test_mlflow_gets_the_utilisation():
     sweep = samples.sweep_of(known)
     assert cell_content(sweep, known, "store").finals["utilisation_pct"] == 31.25
     assert "utilisation_pct" not in cell_content(sweep, cell, "store").finals
+
+
+def test_a_trial_whose_memory_was_planned_far_off_is_told():
+    planned = dataclasses.replace(
+        INPUT, peak_bytes=2_300_000_000, held_bytes=300_000_000, expected_bytes=1_700_000_000
+    )
+    (sentence,) = [s for s in Spending(trials=(planned, INPUT)).words if "arithmetic" in s]
+    assert "over 15 % off for 1 trial(s): input, age 320B took 2 GB beside" in sentence
+    assert sentence.endswith("held before, not 1.7 GB.")
+    near = dataclasses.replace(planned, expected_bytes=1_900_000_000)
+    small = dataclasses.replace(planned, peak_bytes=400_000_000, expected_bytes=20_000_000)
+    assert not any("arithmetic" in s for s in Spending(trials=(near, small)).words)

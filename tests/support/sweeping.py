@@ -41,7 +41,9 @@ SCRIPT = "sweeps/where_to_drop.py"
 CELLS = [
     ("320B", "none"), ("320B", "input"), ("320B", "output"), ("80B", "none"), ("80B", "input"),
 ]  # fmt: skip
-TIMES = ("train_s", "evaluate_s", "peak_bytes", "started_s", "ended_s")
+TIMES = (
+    "train_s", "evaluate_s", "peak_bytes", "held_bytes", "expected_bytes", "started_s", "ended_s",
+)  # fmt: skip
 
 
 def environment(storage, **more):

@@ -137,6 +137,13 @@ def _outcome(trial: TrialMatch) -> Iterator[tuple[str, str]]:
         f"{cost.flops_exact:.3g} FLOPs exactly, {cost.flops_paper:.3g} by the paper's rule, "
         f"{cost.peak_bytes / 1e6:,.0f} MB",
     )
+    if not isinstance(error := cost.memory_error, str):
+        own = cost.peak_bytes - cost.held_bytes
+        yield (
+            "memory",
+            f"{own / 1e6:,.0f} MB beside the {cost.held_bytes / 1e6:,.0f} MB before it, by the "
+            f"plan's arithmetic {cost.expected_bytes / 1e6:,.0f} MB ({100 * error:+.0f} %)",
+        )
     machine = trained.made_by
     yield "made by", f"{machine.world_size} x {machine.device}, torch {machine.torch}"
     if machine.owner:

@@ -90,6 +90,15 @@ class Cost:
     evaluate_s: float
     peak_bytes: int
     teacher_s: float = 0.0  # spent on writing a cached teacher's answers, for all trials
+    held_bytes: int = 0  # before the trial began; 0: not known
+    expected_bytes: int = 0  # by `specs/memory/`, beside those; 0: not computed
+
+    @property
+    def memory_error(self) -> float | Literal["unknown"]:
+        """How much more the trial took than expected, as a share of what was expected."""
+        if not self.expected_bytes or not self.held_bytes:
+            return "unknown"
+        return (self.peak_bytes - self.held_bytes) / self.expected_bytes - 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -228,6 +228,7 @@ def sweep_metrics(sweep: TrackedSweep) -> dict[str, float]:
 def cost_metrics(cost: Cost) -> dict[str, float]:
     """What a trial cost, and its speed."""
     metrics = {name: float(value) for name, value in dataclasses.asdict(cost).items()}
+    metrics = {n: v for n, v in metrics.items() if v or n not in ("held_bytes", "expected_bytes")}
     speed = {"tokens_per_s": cost.tokens / cost.train_s} if cost.train_s > 0 else {}
     return metrics | speed
 

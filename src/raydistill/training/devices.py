@@ -4,6 +4,8 @@ import os
 import resource
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 
@@ -50,20 +52,35 @@ def _synchronize(world: World) -> None:
         torch.cuda.synchronize(world.device)
 
 
-def forget_peak_bytes(world: World) -> None:
-    """Count `peak_bytes` anew; on a CPU the process keeps its count."""
+def forget_peak_bytes(world: World) -> int:
+    """Count `peak_bytes` anew; the bytes that are in use now.
+
+    On a CPU that is the resident size, Python and its libraries included. Where the system cannot
+    forget a process's peak (Linux can), it keeps its count.
+    """
     if world.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(world.device)
+        return torch.cuda.memory_allocated(world.device)
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", "ascii")  # man 5 proc: resets VmHWM
+    return _status_bytes("VmRSS")
 
 
 def peak_bytes(world: World) -> int:
-    """The most memory in use: on a GPU by this trial, on a CPU by the process since its start.
-
-    On a CPU that is the resident size, Python and its libraries included.
-    """
+    """The most memory in use since it was forgotten; on a CPU the resident size of the process."""
     if world.device.type == "cuda":
         return torch.cuda.max_memory_allocated(world.device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return _status_bytes("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _status_bytes(field: str) -> int:
+    """A size of this process by `/proc/self/status`; 0 where there is none."""
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/self/status").read_text("ascii").splitlines():
+            name, _, size = line.partition(":")
+            if name == field:
+                return 1024 * int(size.split()[0])
+    return 0
 
 
 def free_bytes(world: World) -> int:

@@ -63,6 +63,7 @@ from raydistill.storage.store import Store
 from raydistill.training.bases import base_folder, load_verified
 from raydistill.training.devices import forget_peak_bytes, keep_peak, peak_bytes
 from raydistill.training.jobs import StopAt, TrialJob
+from raydistill.training.memory.expected import expected_bytes
 from raydistill.training.resume import resume_or_start
 
 
@@ -120,7 +121,7 @@ def _training(
 ) -> Iterator[Progress | HeldoutPoint]:
     spec = job.spec
     store.path("trials", spec.trial_id, "failure.json").unlink(missing_ok=True)
-    forget_peak_bytes(world)
+    held_bytes = forget_peak_bytes(world)
     student = _student(spec.base, store)
     student.model.to(world.device)
     folder = store.path("trials", spec.trial_id, "checkpoints")
@@ -134,7 +135,7 @@ def _training(
     if not world.leads:
         return
     if not isinstance(job.until, StopAt):
-        _save(job, student, run.record, store, world)
+        _save(job, student, run.record, store, world, held_bytes)
     elif run.record.tokens == job.until.tokens:
         _measure_rung(job, student, job.until.tokens, store)
 
@@ -200,7 +201,9 @@ def _over_compared_ids(
     return TeacherOverIds(teacher, compared_ids(model, shape, corpus))
 
 
-def _save(job: TrialJob, student: Student, record: Record, store: Store, world: World) -> None:
+def _save(
+    job: TrialJob, student: Student, record: Record, store: Store, world: World, held_bytes: int
+) -> None:
     """Store the weights, then what they are, and delete the checkpoints."""
     key = ("trials", job.spec.trial_id)
     keep_peak(job.spec.train.recipe.precision, store, world)
@@ -215,7 +218,7 @@ def _save(job: TrialJob, student: Student, record: Record, store: Store, world: 
         trained_in=job.sweep,
         curve=record.thinned_curve(job.spec.train.recipe),
         heldout_curve=tuple(record.heldout_curve),
-        cost=_cost(job.spec, student.model.config, record, store, world),
+        cost=replace(_cost(job, student.model.config, record, store, world), held_bytes=held_bytes),
         made_by=MadeBy(
             device=world.device_kind,
             world_size=world.size,
@@ -238,12 +241,13 @@ def _measure_rung(job: TrialJob, student: Student, tokens: int, store: Store) ->
     store.save(nll, *rung_path(job.spec, tokens, job.evaluation, store))
 
 
-def _cost(spec: TrialSpec, model: ModelConfig, record: Record, store: Store, world: World) -> Cost:
-    recipe = spec.train.recipe
+def _cost(job: TrialJob, model: ModelConfig, record: Record, store: Store, world: World) -> Cost:
+    spec, recipe = job.spec, job.spec.train.recipe
     teachers: tuple[ModelConfig, ...] = ()
     if isinstance(spec.teacher, ExternalBase):  # a cached one is shared, see `teacher_s`
         teachers = (config_of(base_folder(spec.teacher.weights_sha256, store)),)
-    share = share_read(spec.train.loss)
+    share, on_cpu = share_read(spec.train.loss), world.device.type == "cpu"
+    teacher = teachers[0] if teachers else model
     return Cost(
         tokens=recipe.total_tokens,
         flops_paper=paper_flops(model, spec.plan, recipe, teachers),
@@ -252,6 +256,7 @@ def _cost(spec: TrialSpec, model: ModelConfig, record: Record, store: Store, wor
         evaluate_s=record.evaluate_s,
         teacher_s=record.teacher_s,
         peak_bytes=peak_bytes(world),
+        expected_bytes=expected_bytes(job, model, teacher, devices=world.size, on_cpu=on_cpu),
     )
 
 

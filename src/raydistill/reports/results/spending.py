@@ -14,6 +14,8 @@ HEADERS = (
     *("memory", "estimated memory", "utilisation, %"),
 )  # of `Spending.rows`
 NO_ESTIMATE = "–"
+UNLIKE = 0.15  # of the planned memory, by which a trial may be off
+SMALL_BYTES = 200_000_000  # of heap and of libraries that are imported late
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +30,13 @@ class Spent:
     peak_bytes: int  # on each device; on a CPU the resident size of the process
     utilisation_pct: float | Literal["unknown"]  # of the measured matmul peak
     estimate: CostEstimate | Literal["none"]
+    held_bytes: int = 0  # before the trial; 0: not known
+    expected_bytes: int = 0  # beside those, by the plan's arithmetic; 0: not known
+
+    @property
+    def own_bytes(self) -> int:
+        """What it took beside what was there before."""
+        return self.peak_bytes - self.held_bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,10 +106,23 @@ def _explanations(trials: Sequence[Spent]) -> list[str]:
     ]
     if any(trial.device == "cpu" for trial in trials):
         sentences.append(
-            "Memory of a CPU trial is the resident size of its process, libraries included; a "
-            "process that trained before keeps the most it ever held."
+            "Memory of a CPU trial is the resident size of its process, libraries included."
+        )
+    unlike = [t for t in trials if t.held_bytes and t.expected_bytes and _is_unlike(t)]
+    if unlike:
+        worst = max(unlike, key=lambda t: abs(t.own_bytes - t.expected_bytes))
+        sentences.append(
+            f"The plan's arithmetic of memory was over {100 * UNLIKE:.0f} % off for {len(unlike)} "
+            f"trial(s): {worst.name} took {format_bytes(worst.own_bytes)} beside what its process "
+            f"held before, not {format_bytes(worst.expected_bytes)}."
         )
     return sentences
+
+
+def _is_unlike(spent: Spent) -> bool:
+    """Whether a trial took other memory than planned, beyond what a small one's process varies."""
+    apart = abs(spent.own_bytes - spent.expected_bytes)
+    return apart > max(UNLIKE * spent.expected_bytes, SMALL_BYTES)
 
 
 def spending_of(
@@ -123,6 +145,8 @@ def spending_of(
                 peak_bytes=trained.cost.peak_bytes,
                 utilisation_pct=figures.utilisation_pct,
                 estimate=figures.estimate,
+                held_bytes=trained.cost.held_bytes,
+                expected_bytes=trained.cost.expected_bytes,
             )
             trials.setdefault(trained.trial_id, spent)
     return Spending(

@@ -1,12 +1,15 @@
 """The memory that a training should take, from what it is told to do."""
 
+from dataclasses import replace
 from typing import Literal
 
 from raydistill.distillation.loss_file import WHOLE
 from raydistill.distillation.loss_name import feature_weights, has_teacher, loss_file, share_read
-from raydistill.specs.memory.setup import Answer, Setup, TeacherAt
+from raydistill.specs.memory.setup import Answer, Place, Setup, TeacherAt
+from raydistill.specs.memory.trial_memory import trial_memory
 from raydistill.specs.model import ModelConfig
-from raydistill.specs.trial import DropPlan, Recipe
+from raydistill.specs.trial import CachedTeacher, DropPlan, NoTeacher, Recipe
+from raydistill.training.jobs import TrialJob
 
 
 def setup_of(
@@ -41,3 +44,27 @@ def setup_of(
         mask_share=share_read(loss),
         keeps_features=bool(feature_weights(loss)),
     )
+
+
+def expected_bytes(
+    job: TrialJob, model: ModelConfig, teacher: ModelConfig, *, devices: int, on_cpu: bool
+) -> int:
+    """What a trial takes on each of its devices, beside what was there before.
+
+    Args:
+        job: the trial.
+        model: of the base.
+        teacher: if the trial has one.
+        devices: that share a step.
+        on_cpu: whether they are CPUs.
+    """
+    spec, train = job.spec, job.spec.train
+    at: TeacherAt | Literal["none"] = "none"
+    if not isinstance(spec.teacher, NoTeacher):
+        place: Place = "sharded" if job.teacher_sharded else "beside"
+        place = "apart" if job.teacher_actor else place
+        place = "cached" if isinstance(spec.teacher, CachedTeacher) else place
+        at = TeacherAt(model=teacher, place=place)
+    setup = setup_of(model, spec.plan, train.recipe, train.loss, on_cpu=on_cpu, teacher=at)
+    windows = job.evaluation.curve_windows
+    return trial_memory(replace(setup, devices=devices, evaluation_windows=windows)).peak
