@@ -112,7 +112,7 @@ def measured(args: argparse.Namespace, case: str) -> dict[str, int]:
     teacher = TeacherAt(model=model) if loss == "kd" else "none"
     setup = setup_of(model, plan, recipe, loss, on_cpu=True, teacher=teacher)
 
-    return {"measured": own, "planned": trial_memory(replace(setup, devices=ranks)).peak}
+    return {"measured": own, "planned": trial_memory(replace(setup, devices=ranks)).resident}
 
 
 def steps_of(model: ModelConfig, plan: DropPlan, recipe: Recipe, loss: str, world: World) -> int:

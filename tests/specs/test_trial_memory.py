@@ -133,3 +133,14 @@ def test_a_model_that_is_not_trained_has_weights_alone():
     idle = replace(setup.recipe, budget_tokens=0)
     memory = trial_memory(replace(setup, recipe=idle, on_cpu=False))
     assert memory.floor == memory.peak == 4 * parameters(palm())
+
+
+def test_a_process_on_a_cpu_keeps_what_it_frees_in_small_pieces():
+    setup = setup_of(palm(12, 128, 512, 64), 1)
+    memory = trial_memory(setup)
+    assert memory.resident - memory.peak > memory.activations // 2
+    assert memory.resident <= memory.floor + memory.activations + memory.logits + memory.weights
+    on_gpu = trial_memory(replace(setup, on_cpu=False))
+    assert on_gpu.resident == on_gpu.peak
+    large = trial_memory(setup_of(palm(2, 64, 2048, 65_536), 2))  # in pieces of 33 MB and more
+    assert large.resident == large.peak

@@ -36,7 +36,7 @@ class Change:
 
 def fits(setup: Setup, limit: Limit) -> bool:
     """Whether the peak of a training fits, with some slack."""
-    return (1 + SLACK) * memory_of(setup).peak <= limit.bytes_each(setup.devices)
+    return (1 + SLACK) * memory_of(setup).resident <= limit.bytes_each(setup.devices)
 
 
 def check_memory(prepared: PreparedSweep) -> None:

@@ -33,7 +33,7 @@ class Kind:
     @property
     def peak(self) -> int:
         """Bytes on one device, at the most at once."""
-        return self.memory.peak
+        return self.memory.resident
 
 
 def kinds_of(prepared: PreparedSweep, limit: Limit | Literal["unknown"]) -> list[Kind]:

@@ -57,7 +57,7 @@ def memory_table(kinds: Sequence[Kind], width: int) -> Iterator[str]:
         memory = kind.memory
         parts = (
             memory.weights, memory.gradients, memory.optimizer, memory.activations,
-            memory.logits, memory.teacher, memory.peak,
+            memory.logits, memory.teacher, memory.resident,
         )  # fmt: skip
         texts = (format_bytes(size) if size else "–" for size in parts)
         rows.append((_row_name(kind), *texts))

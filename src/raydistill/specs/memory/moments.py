@@ -14,6 +14,7 @@ SLOTS = {"lion": 1, "adamw": 2}  # float32 numbers a parameter between steps
 _OF_CROSS_ENTROPY, _OF_KL = 3, 3
 _CHUNKS, _CPU_CHUNK, _GPU_CHUNK = 5, 1 << 17, 1 << 26  # of the KL: temporaries, their logits
 _PASSING = 5  # gradients on their way through a block are a fifth of what it keeps
+_LARGEST_KEPT = 32 * 2**20  # bytes that glibc does not give back at once
 _EVALUATION_TOKENS = 4096  # held-out tokens that a model reads at once
 
 
@@ -97,6 +98,18 @@ def step_bytes(setup: Setup, learning: int) -> int:
     in_block = 7 * d * d  # of a PaLM block; about the largest of others
     largest = FLOAT * max(setup.model.vocab_size * d, in_block) // setup.shares
     return SLOTS[setup.recipe.optimizer] * largest
+
+
+def unreturned_bytes(setup: Setup, activations: int) -> int:
+    """Of activations and logits, what stays resident in a process on a CPU once it is freed.
+
+    Tensors of more than 32 MiB are mappings of their own, which the system gets back (mallopt(3),
+    M_MMAP_THRESHOLD, whose dynamic value goes up to that).
+    """
+    hidden = setup.numerics.size * setup.micro_tokens * setup.model.dim
+    blocks = activations if 2 * hidden <= _LARGEST_KEPT else 0
+    is_kept = setup.numerics.size * setup.read_logits <= _LARGEST_KEPT
+    return blocks + (logits_bytes(setup) if is_kept else 0)
 
 
 def evaluation_bytes(setup: Setup) -> int:

@@ -12,7 +12,9 @@
 Not all parts are largest at once: the peak is that of the moments of a step (the loss, the
 backward pass block by block, the optimizer) and of held-out loss between two steps. Doomed
 blocks have weights and activations until they leave, and neither gradients nor optimizer state.
-A CPU holds while it loads what is read beside what is made of it.
+A CPU holds while it loads what is read beside what is made of it. What a process frees in pieces
+under 32 MiB stays resident, since glibc keeps it for later, and gradients that come while
+activations go do not fit its gaps: there both add up.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,6 +31,7 @@ from raydistill.specs.memory.moments import (
     loading,
     logits_bytes,
     step_bytes,
+    unreturned_bytes,
 )
 from raydistill.specs.memory.setup import Setup
 from raydistill.specs.model import MixedHubConfig, ModelConfig
@@ -44,7 +47,8 @@ class TrialMemory:
     activations: int
     logits: int
     teacher: int
-    peak: int
+    peak: int  # of tensors
+    resident: int  # on a CPU, of a process beside what it had before; else the peak
 
     @property
     def floor(self) -> int:
@@ -94,9 +98,11 @@ def _phase(setup: Setup, gone: Sequence[int]) -> TrialMemory:
         static + evaluation_bytes(setup),
         *loading(setup),
     ]
+    summed = static + gradients + step_bytes(setup, learning) + unreturned_bytes(setup, activations)
     if not setup.recipe.total_tokens:
         gradients = optimizer = activations = logits = teacher = buckets = 0
         peaks = [weights + evaluation_bytes(setup), *loading(setup)]
+        summed = 0
     return TrialMemory(
         weights=weights,
         gradients=gradients + buckets,
@@ -105,6 +111,7 @@ def _phase(setup: Setup, gone: Sequence[int]) -> TrialMemory:
         logits=logits,
         teacher=teacher,
         peak=max(peaks),
+        resident=max(*peaks, summed) if setup.on_cpu else max(peaks),
     )
 
 

@@ -67,4 +67,4 @@ def expected_bytes(
         at = TeacherAt(model=teacher, place=place)
     setup = setup_of(model, spec.plan, train.recipe, train.loss, on_cpu=on_cpu, teacher=at)
     windows = job.evaluation.curve_windows
-    return trial_memory(replace(setup, devices=devices, evaluation_windows=windows)).peak
+    return trial_memory(replace(setup, devices=devices, evaluation_windows=windows)).resident
