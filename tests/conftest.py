@@ -22,6 +22,7 @@ import pytest
 from raydistill.core.parts import KINDS, PARTS_VARIABLE, part_folders
 from raydistill.specs import part_identity
 from support.cpu_time import CpuTime
+from support.forked_run import ForkedRun
 
 collect_ignore_glob = ["*_driver.py"]  # programs that tests start
 
@@ -45,7 +46,8 @@ LONGEST = (
 
 
 def pytest_configure(config):
-    config.pluginmanager.register(CpuTime(config))
+    config.pluginmanager.register(cpu_time := CpuTime(config))
+    config.pluginmanager.register(ForkedRun(config, cpu_time))
 
 
 @pytest.hookimpl(wrapper=True)

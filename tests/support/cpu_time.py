@@ -11,6 +11,8 @@ from collections import Counter
 import psutil
 import pytest
 
+from support.forked_workers import FORKED_SERVERS
+
 RAY_WORKER = "ray::"
 
 
@@ -83,7 +85,7 @@ class Meter(threading.Thread):
     def below_s(self):
         """Of the processes below this one that are no workers of Ray, whose own are noted."""
         others_s = 0.0
-        for process in psutil.Process().children(recursive=True):
+        for process in self.below():
             with contextlib.suppress(psutil.NoSuchProcess):
                 used_s = sum(process.cpu_times()[:4])
                 if process.name().startswith(RAY_WORKER):
@@ -91,3 +93,12 @@ class Meter(threading.Thread):
                 else:
                     others_s += used_s
         return others_s
+
+    def below(self):
+        """The processes below this one, and those that fork workers for it, with theirs."""
+        found = psutil.Process().children(recursive=True)
+        for pid in FORKED_SERVERS:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                server = psutil.Process(pid)
+                found += [server, *server.children(recursive=True)]
+        return found

@@ -80,6 +80,7 @@ def head_in_repository(more=lambda ports: {}, **variables):
         try:
             dashboard = f"http://127.0.0.1:{ports['dashboard-port']}"
             wait_until_answered(dashboard, token.read_text(), process)
+            wait_until_open(ports["dashboard-agent-listen-port"], process)
             yield process, environment | {"RAY_ADDRESS": dashboard}
         finally:
             session = family(process.pid)
@@ -112,6 +113,15 @@ def wait_until_answered(dashboard, token, process):
             return urllib.request.urlopen(request, timeout=5).close()
         except (OSError, http.client.HTTPException):
             time.sleep(0.2)
+
+
+def wait_until_open(port, process):
+    """Return once something listens there: a head's agent, without which no job begins."""
+    while True:
+        assert process.poll() is None
+        with contextlib.suppress(OSError):
+            return socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        time.sleep(0.2)
 
 
 def submit(environment, *command):

@@ -68,8 +68,9 @@ _BOOKS = _BOOK_NAMES.split()
 
 _VERSE_NUMBER = re.compile(r"(?<![\d:])(\d+)\.(?=[\s\\*])")
 _NEXT_TITLE = re.compile(r"\s+(?:BOOK [IV]+\s+)?Psalm \d+\b.*", re.DOTALL)  # web: the next psalm's
-_MARKUP = re.compile(r"\\+[\d:]*\\+|\d+\.?|\*+|[\[\]+\\]")  # bbe: \7:3\ numbers a verse; [supplied]
-_PLAIN = str.maketrans({"`": "'", "’": "'", "‘": "'", "—": " - ", "æ": "ae", "Æ": "Ae"})
+# bbe: \7:3\ numbers a verse; [supplied]. A set comes first: a choice takes three times as long.
+_MARKUP = re.compile(r"[\d*\[\]+\\](?:(?<=\\)(?:\\*[\d:]*\\+)?|(?<=\d)\d*\.?|(?<=\*)\**|)")
+_PLAIN = {"`": "'", "’": "'", "‘": "'", "—": " - ", "æ": "ae", "Æ": "Ae"}
 
 
 class _Translation(Protocol):
@@ -215,6 +216,7 @@ def _filtered(
             yield Document(collection=chapter.translation, unit=chapter.unit, text=text)
 
 
+@functools.cache
 def _verses(translation: str) -> dict[str, list[str]]:
     """The verses of every chapter, by unit."""
     indexed = _indexed_verses(_load(translation if translation != "bbe" else "kjv"))
@@ -255,7 +257,9 @@ def _numbered_verses(bible: _Translation, sizes: Mapping[str, int]) -> dict[str,
 
 
 def _clean(text: str) -> str:
-    text = _MARKUP.sub(" ", _NEXT_TITLE.sub("", text)).translate(_PLAIN)
+    text = _MARKUP.sub(" ", _NEXT_TITLE.sub("", text) if "Psalm " in text else text)
+    for character, plain in _PLAIN.items():  # `translate` takes ten times as long
+        text = text.replace(character, plain)
     return re.sub(r" ([,.;:?!])", r"\1", " ".join(text.split()))
 
 
