@@ -71,7 +71,8 @@ def _searches(problem: Problem, objective: Objective) -> tuple[FloatArray, Float
         return problem.minimise(start_SK, huber=HUBER)[:2]
     z_SK, cost_S, _ = problem.minimise(start_SK)
     agreeing = _agreeing(cost_S, len(problem.outputs))
-    if problem.form.places or len(start_SK) == 1 or agreeing > 1:
+    is_alone = len(start_SK) == 1 or problem.form.is_boxed  # MINPACK's search knows no box
+    if problem.form.places or is_alone or agreeing > 1:
         return z_SK, cost_S
     patient = [problem.minimise_alone(z_K) for z_K in (z_SK[np.argmin(cost_S)], *start_SK[:3])]
     return np.stack([z_K for z_K, _ in patient]), np.array([cost for _, cost in patient])
@@ -158,7 +159,7 @@ def _quantities(problem: Problem) -> Any:
 
 def _parameters(problem: Problem, optimum: Optimum) -> dict[str, Estimate]:
     estimates = {}
-    columns = intervals(problem, optimum, _quantities(problem)).T
+    columns = intervals(problem, optimum, _quantities(problem), open_at_sides=True).T
     for name, column in zip(problem.form.parameters, columns, strict=True):
         value, low, high = column.tolist()
         none = 0.0 if name in problem.form.positive else -math.inf

@@ -40,8 +40,9 @@ class Form:
         positive: the parameters whose profile is walked in logarithms.
         quotients: those whose denominator may be 0: they have both ends of an interval, or none.
         jacobian: z (R, K) and inputs to derivatives (R, n, K) of `evaluate`.
-        bounds_2K: the least and the largest value of each coefficient, (2, K), beyond which
-            `evaluate` does not change: a fit that ended further out is told from there.
+        bounds_2K: the least and the largest value of each coefficient, (2, K). Where all of them
+            have both, searches and intervals keep to that box; else `evaluate` does not change
+            beyond them, and a fit that ended further out is told from there.
         latent: z (R, K) and inputs to what `evaluate` is an increasing function of at each place,
             (R, n), where that has an end that the law never passes: intervals of predictions are
             found in it. Also called with complex z.
@@ -77,6 +78,11 @@ class Form:
     places: int = 0
     cells: Callable[[FloatArray, Inputs], tuple[FloatArray, FloatArray]] | None = None
     discrete: bool = False
+
+    @property
+    def is_boxed(self) -> bool:
+        """Whether every coefficient has both bounds, which searches then keep to."""
+        return self.bounds_2K is not None and bool(np.isfinite(self.bounds_2K).all())
 
 
 def load_form(name: str) -> Form:

@@ -27,12 +27,13 @@ LEAST_RUNS, LEAST_BUDGETS = 40, 3  # of all nine
 WIDTH = 0.1  # f1, where it is not fitted
 WIDTHS = (0.01, 1.0)  # within which f1 is looked for
 BLUNT = (1e-4, 1.0)  # likewise 1/(c1·f1)
-EXPONENTS, GAMMAS = (0.01, 2.0), (0.05, 5.0)  # likewise α·γ and β·γ, and γ
+EXPONENTS, CURVED = (1e-9, 2.0), (0.01, 20.0)  # likewise α·γ and β·γ, and 1/γ
 LARGEST = 300.0  # logarithm: a gap of 2^(−e^300) is none
 LN2 = float(np.log(2))
 _FREE = (-np.inf, np.inf)
-_BOUNDS_K2 = np.array(
-    [*[_FREE] * 3, *np.log([WIDTHS, BLUNT]), _FREE, *np.log([EXPONENTS, EXPONENTS, GAMMAS])]
+_BOUNDS_K2 = np.array([*[_FREE] * 3, np.log(WIDTHS)])
+_BOX_K2 = np.array(
+    [(-20, 20), (-100, 100), (-5, 5), np.log(WIDTHS), BLUNT, (-20, 20), *[EXPONENTS] * 2, CURVED]
 )
 
 
@@ -85,30 +86,32 @@ def _gap_with_width() -> Form:
 
 
 def _whole() -> Form:
-    """Coefficients: those of `_gap_with_width`, 1/(c1·f1), the size's share of G, α·γ, β·γ, γ.
+    """Coefficients: those of `_gap_with_width`, 1/(c1·f1), the size's share of G, α·γ, β·γ, 1/γ.
 
-    All but c0 and the share in logarithms. Beyond its ends a coefficient changes nothing, so that
-    the points do not see it: what is told of it then has no interval.
+    At the ends of their box the law is as good as at its limits: a gap that ends at once, or by
+    2^(−x); one that a student's size, or its tokens, have no part in; the greater of two powers, or
+    their product. So a side of the box is no end of an interval of what is told.
     """
 
     def starts(inputs: Inputs, outputs: FloatArray) -> FloatArray:
-        f1, w, exponents = np.log([0.05, 0.2]), np.log([0.02, 0.1]), np.log([0.2])
-        return _grid(inputs, outputs, f1, w, [0.0], exponents, exponents, [0.0])
+        f1, w, exponents = np.log([0.05, 0.2]), [0.02, 0.1], [0.2]
+        return _grid(inputs, outputs, f1, w, [0.0], exponents, exponents, [1.0])
 
     def named(z_RK: Any, units: Units) -> Any:
-        size, c0, turn, f1, w, share, by_params, by_tokens, gamma = _columns(z_RK)
-        alpha, beta, level = np.exp(by_params - gamma), np.exp(by_tokens - gamma), np.exp(-gamma)
-        level = level * (size + _scale(c0, units))
-        a = np.exp(level - _softplus(-share) + alpha * np.log(units["student_params"]))
-        b = np.exp(level - _softplus(share) + beta * np.log(units["student_tokens"]))
-        every = (c0, np.exp(-w - f1), np.exp(f1), np.exp(turn), a, b, alpha, beta, np.exp(gamma))
+        size, c0, turn, f1, w, share, by_params, by_tokens, curved = _columns(z_RK)
+        alpha, beta = by_params * curved, by_tokens * curved
+        level = curved * (size + _scale(c0, units))
+        a = _finite(level - _softplus(-share) + alpha * np.log(units["student_params"]))
+        b = _finite(level - _softplus(share) + beta * np.log(units["student_tokens"]))
+        every = (c0, np.exp(-f1) / w, np.exp(f1), np.exp(turn), a, b, alpha, beta, 1 / curved)
         return np.concatenate(every, axis=1)
 
     names = ("c0", "c1", "f1", "turn", "A", "B", "alpha", "beta", "gamma")
     inputs = ("student_tokens", "student_params", "teacher_loss", "student_alone")
     return _of_gap(
         names, starts, named, inputs,
-        positive=frozenset(names[1:]), least_sizes=LEAST_BUDGETS, least_points=LEAST_RUNS,
+        bounds_2K=_BOX_K2.T, version=2, positive=frozenset(names[1:]),
+        least_sizes=LEAST_BUDGETS, least_points=LEAST_RUNS,
     )  # fmt: skip
 
 
@@ -118,10 +121,9 @@ def _ln_gap(z_RK: Any, inputs: Inputs) -> Any:
     f1 = _bounded(more[0], *WIDTHS) if more else WIDTH
     if len(more) < 2:
         return size + _weak(c0, turn, f1, None, inputs)
-    w = _bounded(more[1], *BLUNT)
-    of_params, of_tokens, gamma = _reach(more[2:], inputs)[:3]
-    reach = size + gamma * (of_params + _softplus(of_tokens - of_params))
-    return reach + _weak(c0, turn, f1, w, inputs)
+    of_params, of_tokens = _reach(more[2:], inputs)
+    reach = size + (of_params + _softplus(of_tokens - of_params)) / more[5]
+    return reach + _weak(c0, turn, f1, more[1], inputs)
 
 
 def _slopes(z_RK: FloatArray, inputs: Inputs) -> FloatArray:
@@ -134,24 +136,23 @@ def _slopes(z_RK: FloatArray, inputs: Inputs) -> FloatArray:
     by_ratio = LN2 * x
     by_width, by_reach = [], []
     if len(more) > 1:
-        w = _bounded(more[1], *BLUNT)
+        w = more[1]
         kx = np.expm1(w * LN2) * x
         by_ratio = kx / (1 + kx) / w
         steeper = LN2 * np.exp(w * LN2) * x / (1 + kx)
-        by_width = [(np.log1p(kx) / w - steeper) * _inside(more[1], *BLUNT)]
-        of_params, of_tokens, gamma, alpha, beta = _reach(more[2:], inputs)
+        by_width = [(np.log1p(kx) / w - steeper) / w]
+        share, by_params, by_tokens, curved = more[2:]
+        of_params, of_tokens = _reach(more[2:], inputs)
         tokens = 1 / (1 + np.exp(of_params - of_tokens))  # the tokens' share of the gap
-        at_rest = 1 / (1 + np.exp(more[2]))
-        by_params, by_tokens = (
-            (1 - tokens) * alpha * np.log(inputs["student_params"]),
-            (tokens * beta * np.log(inputs["student_tokens"])),
-        )
+        at_rest = 1 / (1 + np.exp(share))
+        of_size = -(1 - tokens) * np.log(inputs["student_params"])
+        of_budget = -tokens * np.log(inputs["student_tokens"])
         inner = of_params + _softplus(of_tokens - of_params)
         by_reach = [
-            gamma * ((1 - tokens) * at_rest - tokens * (1 - at_rest)),
-            -gamma * by_params * _inside(more[3], *EXPONENTS),
-            -gamma * by_tokens * _inside(more[4], *EXPONENTS),
-            gamma * (inner + by_params + by_tokens) * _inside(more[5], *GAMMAS),
+            ((1 - tokens) * at_rest - tokens * (1 - at_rest)) / curved,
+            of_size,
+            of_budget,
+            (by_params * of_size + by_tokens * of_budget - inner / curved) / curved,
         ]
     by_ratio = np.where(ratio < LARGEST, by_ratio, 0.0)
     sharper = [by_ratio * ratio * _inside(more[0], *WIDTHS)] if more else []
@@ -161,13 +162,16 @@ def _slopes(z_RK: FloatArray, inputs: Inputs) -> FloatArray:
 
 
 def _reach(z: list[Any], inputs: Inputs) -> list[Any]:
-    """Logarithms of A/N_S^α and of B/D_S^β, up to a factor that G holds; γ, α and β."""
-    share, by_params, by_tokens, gamma = z
-    gamma = _bounded(gamma, *GAMMAS)
-    alpha, beta = (_bounded(product, *EXPONENTS) / gamma for product in (by_params, by_tokens))
-    of_params = -_softplus(-share) - alpha * np.log(inputs["student_params"])
-    of_tokens = -_softplus(share) - beta * np.log(inputs["student_tokens"])
-    return [of_params, of_tokens, gamma, alpha, beta]
+    """Logarithms of A/N_S^α and of B/D_S^β, up to a factor that G holds."""
+    share, by_params, by_tokens, curved = z
+    of_params = -_softplus(-share) - by_params * curved * np.log(inputs["student_params"])
+    of_tokens = -_softplus(share) - by_tokens * curved * np.log(inputs["student_tokens"])
+    return [of_params, of_tokens]
+
+
+def _finite(logarithm: Any) -> Any:
+    """Its exponential, if that is a number, else the largest."""
+    return np.exp(np.where(np.real(logarithm) > 700, 700, logarithm))
 
 
 def _columns(z_RK: Any) -> list[Any]:
@@ -246,8 +250,8 @@ def _of_gap(
 
     return _form(
         parameters, evaluate, starts, named, inputs,
-        bounds_2K=_BOUNDS_K2[: len(parameters)].T,
-        jacobian=jacobian, latent=_ln_gap, from_latent=_student, **more,
+        jacobian=jacobian, latent=_ln_gap, from_latent=_student,
+        **{"bounds_2K": _BOUNDS_K2[: len(parameters)].T, **more},
     )  # fmt: skip
 
 
@@ -260,7 +264,6 @@ def _form(
     **more: Any,
 ) -> Form:
     return Form(
-        version=1,
         inputs=inputs,
         parameters=parameters,
         coefficients=len(parameters),
@@ -270,5 +273,5 @@ def _form(
         log=True,
         like_output=frozenset(inputs) & {"teacher_loss", "student_alone"},
         output="student_loss",
-        **{"least_sizes": 2, **more},
+        **{"version": 1, "least_sizes": 2, **more},
     )

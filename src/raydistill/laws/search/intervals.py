@@ -1,6 +1,6 @@
 """95 % intervals of whatever a fit tells, widened by what the points' scatter lacks.
 
-They are by profile (`profile.py`, `places.py`), of Huber's losses by redrawn noise.
+They are by profile (`profile.py`, `places.py`, `box.py`), of Huber's losses by redrawn noise.
 
 The scatter of points about the law holds what is each run's own: its seed, and how far the law is
 from it. What all points share (they were measured on the same documents) it cannot hold. Where
@@ -17,6 +17,7 @@ import numpy as np
 
 from raydistill.laws.points import FloatArray
 from raydistill.laws.search.bootstrap import noise_ends
+from raydistill.laws.search.box import box_ends
 from raydistill.laws.search.places import placed_ends
 from raydistill.laws.search.problem import Problem
 from raydistill.laws.search.profile import Quantities, influences, profile_ends, quantile
@@ -42,21 +43,30 @@ class Optimum:
 
 
 def intervals(
-    problem: Problem, optimum: Optimum, quantities: Quantities, *, noise: float = 0.0
+    problem: Problem,
+    optimum: Optimum,
+    quantities: Quantities,
+    *,
+    noise: float = 0.0,
+    open_at_sides: bool = False,
 ) -> FloatArray:
     """Value, lower and upper end of each quantity, (3, Q); an end may be infinite.
 
     With a discrete place `noise`, how far off one further run is at 95 %, is added to the width at
-    each gap, as independent errors are.
+    each gap, as independent errors are. Of a form with a box `open_at_sides` is as in `box_ends`.
     """
     rss = optimum.noise**2 * optimum.df
     z_K, df = optimum.z_K, optimum.df
     if optimum.huber:
         value_Q, low_Q, high_Q = noise_ends(
-            problem, z_K, optimum.noise, df, quantities, optimum.huber
+            problem, z_K, optimum.noise, df, quantities, optimum.huber, open_at_sides=open_at_sides
         )
     elif problem.form.places:
         value_Q, low_Q, high_Q = placed_ends(problem, z_K, rss, df, quantities, noise)
+    elif problem.form.is_boxed and df > 0:
+        value_Q, low_Q, high_Q = box_ends(
+            problem, z_K, rss, df, quantities, open_at_sides=open_at_sides
+        )
     else:
         value_Q, low_Q, high_Q = profile_ends(problem, z_K, rss, df, quantities)
     if optimum.measured_nn is not None and optimum.df > 0:

@@ -53,7 +53,11 @@ class Problem:
             del rows
             return self.derivatives(z_RK)
 
-        return minimise(residuals, derivatives, start_RK, weights_Rn=weights_Rn, huber=huber)
+        bounds_2K = self.form.bounds_2K if self.form.is_boxed else None
+        return minimise(
+            residuals, derivatives, start_RK,
+            weights_Rn=weights_Rn, huber=huber, bounds_2K=bounds_2K,
+        )  # fmt: skip
 
     def minimise_alone(self, start_K: FloatArray) -> tuple[FloatArray, float]:
         """One search by MINPACK, which goes on in a narrow valley for thousands of steps."""

@@ -39,6 +39,7 @@ def minimise(
     *,
     weights_Rn: FloatArray | None = None,
     huber: float = 0.0,
+    bounds_2K: FloatArray | None = None,
     iterations: int = ITERATIONS,
 ) -> Searches:
     """R searches for the least sum of squares, or of Huber's losses.
@@ -49,9 +50,12 @@ def minimise(
         start_RK: where each search begins.
         weights_Rn: how often each residual counts; once by default.
         huber: beyond which a residual r counts `huber·(2|r| − huber)`, not r²; 0 is never.
+        bounds_2K: the least and the largest value of each coefficient; none by default.
         iterations: at most.
     """
     z_RK = start_RK.astype(np.float64)
+    if bounds_2K is not None:
+        z_RK = np.clip(z_RK, *bounds_2K)
     rows: Rows = np.arange(len(z_RK))
     with np.errstate(all="ignore"):
         r_Rn = residuals(z_RK, rows)
@@ -62,10 +66,14 @@ def minimise(
         for _ in range(iterations):
             if not len(rows):
                 break
-            step_RK, gain_R = _step(
-                r_Rn[rows], derivatives(z_RK[rows], rows), weights_Rn[rows], damping_R[rows], huber
-            )
+            at = r_Rn[rows], weights_Rn[rows], damping_R[rows]
+            j_RnK = derivatives(z_RK[rows], rows)
+            step_RK, gain_R = _step(*at, j_RnK, huber, in_box=bounds_2K is not None)
+            if bounds_2K is not None:
+                step_RK, gain_R = _within(z_RK[rows], bounds_2K, step_RK, gain_R, at, j_RnK, huber)
             there_RK = z_RK[rows] + step_RK
+            if bounds_2K is not None:
+                there_RK = np.clip(there_RK, *bounds_2K)
             there_Rn = residuals(there_RK, rows)
             there_R = _cost(there_Rn, weights_Rn[rows], huber)
             good = there_R <= cost_R[rows] * _SLACK
@@ -103,12 +111,44 @@ def _cost(r_Rn: FloatArray, weights_Rn: FloatArray, huber: float) -> FloatArray:
     return np.where(np.isfinite(cost_R), cost_R, np.inf)
 
 
+def leaving(z_RK: FloatArray, step_RK: FloatArray, bounds_2K: FloatArray) -> NDArray[np.bool_]:
+    """Which coefficients stand at a bound that a step would take them beyond, (R, K)."""
+    low_K, high_K = bounds_2K
+    beyond_RK: NDArray[np.bool_] = (z_RK <= low_K) & (step_RK < 0)
+    beyond_RK |= (z_RK >= high_K) & (step_RK > 0)
+    return beyond_RK
+
+
+def _within(
+    z_RK: FloatArray,
+    bounds_2K: FloatArray,
+    step_RK: FloatArray,
+    gain_R: FloatArray,
+    at: tuple[FloatArray, FloatArray, FloatArray],
+    j_RnK: FloatArray,
+    huber: float,
+) -> tuple[FloatArray, FloatArray]:
+    """The step along the bounds that it would go beyond."""
+    for _ in range(z_RK.shape[1]):
+        held_RK = leaving(z_RK, step_RK, bounds_2K)
+        chosen = np.flatnonzero(held_RK.any(axis=1))
+        if not len(chosen):
+            break
+        j_RnK[chosen] = np.where(held_RK[chosen, None, :], 0.0, j_RnK[chosen])
+        r_Rn, weights_Rn, damping_R = (part[chosen] for part in at)
+        again = _step(r_Rn, weights_Rn, damping_R, j_RnK[chosen], huber, in_box=True)
+        step_RK[chosen], gain_R[chosen] = again
+    return step_RK, gain_R
+
+
 def _step(
     r_Rn: FloatArray,
-    j_RnK: FloatArray,
     weights_Rn: FloatArray,
     damping_R: FloatArray,
+    j_RnK: FloatArray,
     huber: float,
+    *,
+    in_box: bool = False,
 ) -> tuple[FloatArray, FloatArray]:
     """The damped step of each row, and by how much it should lower the cost.
 
@@ -132,6 +172,8 @@ def _step(
     damped_RKK = normal_RKK / both_RKK + damping_R[:, None, None] * damper_RKK
     damped_RKK[~np.isfinite(damped_RKK)] = 0.0
     right_RK = np.nan_to_num(gradient_RK / scale_RK)
+    if in_box and huber:  # a flat coefficient has nothing to damp it by
+        damped_RKK += 1e-14 * np.maximum(damping_R, 1.0)[:, None, None] * unit_KK
     step_RK = -np.linalg.solve(damped_RKK + 1e-14 * unit_KK, right_RK[:, :, None])[:, :, 0]
     gain_R = -(step_RK * right_RK).sum(axis=1)
     return step_RK / scale_RK, gain_R
