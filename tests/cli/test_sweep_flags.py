@@ -34,7 +34,7 @@ def test_these_are_the_flags():
         "--heldout-general --limit --location --loss --lr-probe --max-length --model "
         "--models --no-lr-probe --num-fewshot --objective --order --parts --price-per-hour "
         "--probe --probes --recipe --reference --scale --search --seed --seq-len --set --storage "
-        "--task-data --tasks --teacher --teacher-placement --text-field --tokens-per-s "
+        "--task-data --tasks --teacher --teacher-placement --text-field --text-form --tokens-per-s "
         "--tracking-uri --trials --utilisation --words --yes"
     )
 

@@ -1,7 +1,8 @@
 """Two ranks train to the bits of one process that accumulates the same two micro-batches.
 
 With KD, whose warm phase is teacher-free, so both losses are covered; and with masked tokens, whose
-logits alone pass through the ranks' wrapping. The two ranks share one sharded teacher;
+logits alone pass through the ranks' wrapping; and with conversations, of which the ranks have
+unequally much to learn. The two ranks share one sharded teacher;
 test_two_devices.py has a copy on each.
 """
 
@@ -26,12 +27,14 @@ from raydistill.models.distributed import World
 
 world = World.here()
 plan = tiny.plan(1, 4, gap=64)
+loss, _, form = sys.argv[-1].partition("/")
+batch_of = tiny.chat_batch_of if form == "chat" else tiny.batch_of
 teacher = replace(tiny.teacher(), sharded=True)
 state = initial_state(tiny.student(), plan, tiny.RECIPE)
 curve = [
     getattr(item, "loss", None)
     for item in train(
-        state, tiny.batch_of, plan=plan, spec=replace(tiny.SPEC, loss=sys.argv[-1]), world=world,
+        state, batch_of, plan=plan, spec=replace(tiny.SPEC, loss=loss), world=world,
         heldout_nll=lambda model: 0.0, teacher=teacher,
     )
 ]
@@ -53,7 +56,7 @@ def start(*arguments, joins=False):
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["kd", "masked-lm+share=0.3"])
+@pytest.fixture(scope="module", params=["kd", "masked-lm+share=0.3", "kd/chat"])
 def outcomes(request, tmp_path_factory):
     meeting, loss = tmp_path_factory.mktemp("gloo") / "meeting", request.param
     runs = [start(loss), *(start(meeting, rank, loss, joins=True) for rank in (0, 1))]

@@ -1,6 +1,7 @@
 """What the tests of the loop share: a model small enough to check by hand, and its data."""
 
 import hashlib
+from dataclasses import replace
 
 import torch
 
@@ -32,6 +33,14 @@ def batch_of(step):
     """Four windows of eight tokens and a target, a function of the step alone."""
     ids = torch.randint(0, 32, (4, 9), generator=torch.Generator().manual_seed(step))
     return Batch(tuple(range(4 * step, 4 * step + 4)), ids, 0, (0, 0, 0, 0), 0)
+
+
+def chat_batch_of(step):
+    """The same windows, of which some tokens are learned: of each another number."""
+    batch = batch_of(step)
+    rng = torch.Generator().manual_seed(1000 + step)
+    shares = torch.tensor([[0.9], [0.5], [0.2], [0.0]])
+    return replace(batch, learned=torch.rand(4, 9, generator=rng) < shares)
 
 
 def teacher(seed=5):

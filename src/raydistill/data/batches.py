@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from raydistill.core.errors import DataError
-from raydistill.data.corpus.heldout_documents import read_info
+from raydistill.data.corpus.heldout_documents import Marks, read_info
+from raydistill.specs.corpus import CHAT
 from raydistill.specs.model import ModelConfig
 from raydistill.specs.trial import TrainSpec
 
@@ -29,6 +30,8 @@ class Batch:
         seed: of the data order.
         epochs: of each window, from 0.
         end_of_text_id: what stands between documents.
+        learned: bool [B, context + 1], the tokens that a model is to tell; None: all of them. Of
+            conversations they are what the assistant says.
     """
 
     numbers: tuple[int, ...]
@@ -36,10 +39,23 @@ class Batch:
     seed: int
     epochs: tuple[int, ...]
     end_of_text_id: int
+    learned: Tensor | None = None
+
+    @property
+    def num_targets(self) -> int:
+        """The tokens to tell: a window's first is none."""
+        if self.learned is None:
+            return self.ids[:, 1:].numel()
+        return int(self.learned[:, 1:].sum())
 
     def to(self, device: torch.device | str) -> "Batch":
         """The batch on another device."""
-        return replace(self, ids=self.ids.to(device, non_blocking=True))
+        learned = self.learned
+        return replace(
+            self,
+            ids=self.ids.to(device, non_blocking=True),
+            learned=None if learned is None else learned.to(device, non_blocking=True),
+        )
 
     def micro_batches(self, parts: int) -> "list[Batch]":
         """The windows in equal parts, in order."""
@@ -50,6 +66,7 @@ class Batch:
                 numbers=self.numbers[first : first + size],
                 ids=self.ids[first : first + size],
                 epochs=self.epochs[first : first + size],
+                learned=None if self.learned is None else self.learned[first : first + size],
             )
             for first in range(0, len(self.numbers), size)
         ]
@@ -80,6 +97,10 @@ class TokenFile:
         self.info = read_info(folder)
         self.info.check_size(folder / "train.bin", self.info.train_tokens)
         self.tokens = np.memmap(folder / "train.bin", dtype=f"<u{self.info.token_bytes}", mode="r")
+        self.marks: Marks | None = None
+        if self.info.text_form == CHAT:
+            self.info.check_mask(folder / "train.mask", self.info.train_tokens)
+            self.marks = np.memmap(folder / "train.mask", dtype=np.bool_, mode="r")
         self.num_windows = (len(self.tokens) - 1) // context
         if self.num_windows < 1:
             raise DataError(
@@ -93,7 +114,16 @@ class TokenFile:
         first = step * num_windows
         epochs = tuple(i // self.num_windows for i in range(first, first + num_windows))
         end = self.info.end_of_text_id
-        return Batch(tuple(numbers), self.windows(numbers), seed, epochs, end)
+        return Batch(
+            tuple(numbers), self.windows(numbers), seed, epochs, end, self._learned(numbers)
+        )
+
+    def _learned(self, indices: list[int]) -> Tensor | None:
+        """The marks of the windows of these numbers, bool [len(indices), context + 1]."""
+        if self.marks is None:
+            return None
+        starts = np.asarray(indices)[:, None] * self.context
+        return torch.from_numpy(np.array(self.marks[starts + np.arange(self.context + 1)]))
 
     def numbers(self, seed: int, step: int, num_windows: int) -> list[int]:
         """The numbers of the windows in the batch of `step`, in order."""
@@ -135,7 +165,10 @@ class TokenFile:
         ids = self.tokens.take(places, mode="wrap").astype(np.int64)
         keep, after = np.ones(len(ids), dtype=bool), 0
         for place in np.flatnonzero(ids == end).tolist():
-            if place >= after:
+            begins = (
+                tuple(ids[place + 1 : place + 1 + size].tolist()) == begin[: len(ids) - place - 1]
+            )
+            if place >= after and (begins or self.marks is None):
                 keep[place + 1 : (after := place + 1 + size)] = False
         text = ids[size:][keep[size:]]
         return np.concatenate([begin, text])[: self.context + 1]

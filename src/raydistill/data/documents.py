@@ -17,11 +17,22 @@ _BASE = 0x9E3779B97F4A7C15  # odd, so that no power of it loses bits
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
-    """One text. Documents of one `unit` are held out together; a `collection` has one style."""
+    """One text. Documents of one `unit` are held out together; a `collection` has one style.
+
+    Of a conversation, `assistant` are the characters [start, end) of each turn that is learned.
+    """
 
     collection: str
     unit: str
     text: str
+    assistant: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def learned(self) -> str:
+        """What a model is taught of it: of a conversation what the assistant says."""
+        if not self.assistant:
+            return self.text
+        return "\n".join(self.text[start:end] for start, end in self.assistant)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from raydistill.core.errors import DataError
-from raydistill.data.corpus.heldout_documents import Span, read_info, read_spans
+from raydistill.data.corpus.heldout_documents import Span, read_info, read_marks, read_spans
 
 
 def heldout_windows(folder: Path, *, windows: int, context: int) -> list[Span]:
     """Windows without what they begin with, spread evenly over all held-out documents.
 
     Neighbours share one token, a target then an input, unless all begin with a token of their own.
+    Of conversations only windows with a target count: a token that the assistant says.
 
     Args:
         folder: the corpus.
@@ -34,6 +35,8 @@ def heldout_windows(folder: Path, *, windows: int, context: int) -> list[Span]:
         for document in read_spans(folder)
         for start in range(document.start, document.end - shared, targets)
     ]
+    if (marks := read_marks(folder)) is not None:
+        every = [window for window in every if marks[window.start + shared : window.end].any()]
     if not every:
         raise DataError("the corpus has no held-out text to measure perplexity on")
     size = min(windows, len(every))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from raydistill.core.errors import DataError
 from raydistill.data.corpus.preparation import find_corpus
 from raydistill.data.corpus.request import corpus_request, scales_by_text
-from raydistill.specs.corpus import CorpusInfo
+from raydistill.specs.corpus import PLAIN, CorpusInfo
 from raydistill.specs.scale import Scale, load_scale
 from raydistill.storage.bundled import ShippedBases, shipped_bases
 from raydistill.storage.store import Store
@@ -69,6 +69,6 @@ def _shared_id(scales: Sequence[Scale], store: Store) -> CorpusId:
 
 def _has_own_text(scale: Scale) -> bool:
     """Whether corpus, tokenizer and held-out text are those that the scale defines."""
-    if scale.brought or scale.tokenizer or scale.heldout or scale.words:
+    if scale.brought or scale.tokenizer or scale.heldout or scale.words or scale.text_form != PLAIN:
         return False
     return scale.corpus == load_scale(scale.name).corpus

@@ -34,6 +34,7 @@ class Encoded:
     data: bytes
     token_bytes: int  # 2 for a vocabulary of up to 65,536 entries, else 4
     spans: tuple[tuple[int, int], ...]  # first token and the end-of-text of each document
+    mask: bytes = b""  # of conversations a byte per token: 1 where the assistant says it
 
     @property
     def tokens(self) -> int:
@@ -161,7 +162,7 @@ def check_tokenizer(path: Path, vocab_size: int) -> None:
         )
 
 
-def why_other_ids(path: Path, other: Path, rows: int) -> str:
+def why_other_ids(path: Path, other: Path, rows: int, *, special_too: bool = False) -> str:
     """Why a model of another tokenizer does not read the ids that `path` gives texts; else empty.
 
     Both must cut texts alike, and every id that a text can have must mean the same: the other may
@@ -171,6 +172,7 @@ def why_other_ids(path: Path, other: Path, rows: int) -> str:
         path: the tokenizer, a file or its folder, that gives the ids.
         other: the tokenizer of the model.
         rows: ids that the model has.
+        special_too: whether texts have special tokens, as conversations do.
 
     Raises:
         DataError: if one of them is missing or unreadable.
@@ -178,7 +180,7 @@ def why_other_ids(path: Path, other: Path, rows: int) -> str:
     tokenizer, theirs = load_tokenizer(path), load_tokenizer(other)
     end = end_of_text_id(tokenizer, path)
     special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
-    unused = special - {end, *tokenizer.encode("a").ids}
+    unused = special - {end, *tokenizer.encode("a").ids} if not special_too else set[int]()
     entries = sorted((i, token) for token, i in tokenizer.get_vocab().items() if i not in unused)
     for i, token in entries:
         if (their_token := theirs.id_to_token(i)) != token:

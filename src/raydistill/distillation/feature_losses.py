@@ -42,6 +42,7 @@ def feature_loss(
     teacher: Decoder,
     of_student: WatchedFeatures,
     of_teacher: WatchedFeatures,
+    learned_BT: Tensor | None = None,
 ) -> Tensor:
     """The weighted sum of the terms that `weights` names, a float32 scalar ≥ 0.
 
@@ -51,21 +52,25 @@ def feature_loss(
         teacher: a whole base of the student's width.
         of_student: of the student's forward pass.
         of_teacher: of the teacher's, on the same inputs.
+        learned_BT: bool, the positions that every mean is over; None: all. Without any it is 0.
     """
     layers = dict(enumerate(student.kept))
     terms = []
     if "hidden" in weights:
         errors = [
-            F.mse_loss(of_student.outputs[i], of_teacher.outputs[j]) for i, j in layers.items()
+            _mse(of_student.outputs[i], of_teacher.outputs[j], learned_BT)
+            for i, j in layers.items()
         ]
         terms.append(weights["hidden"] * torch.stack(errors).mean())
     if "embedding" in weights:
-        terms.append(weights["embedding"] * F.mse_loss(of_student.inputs[0], of_teacher.inputs[0]))
+        error = _mse(of_student.inputs[0], of_teacher.inputs[0], learned_BT)
+        terms.append(weights["embedding"] * error)
     if "attention" in weights:
         kls = [
             attention_kl(
                 student.model.attention(i, of_student.inputs[i]),
                 teacher.attention(j, of_teacher.inputs[j]),
+                learned_BT,
             )
             for i, j in layers.items()
         ]
@@ -73,7 +78,21 @@ def feature_loss(
     return torch.stack(terms).sum()
 
 
-def attention_kl(log_q_BHTT: Tensor, log_p_BHTT: Tensor) -> Tensor:
+def attention_kl(
+    log_q_BHTT: Tensor, log_p_BHTT: Tensor, learned_BT: Tensor | None = None
+) -> Tensor:
     """KL(teacher ‖ student) of attention weights, the mean over heads and positions."""
     terms_BHTT = log_p_BHTT.exp() * (log_p_BHTT - log_q_BHTT)
-    return terms_BHTT.tril().sum(-1).mean()
+    kl_BHT = terms_BHTT.tril().sum(-1)
+    return kl_BHT.mean() if learned_BT is None else _mean(kl_BHT.mean(1), learned_BT)
+
+
+def _mse(own_BTD: Tensor, other_BTD: Tensor, learned_BT: Tensor | None) -> Tensor:
+    if learned_BT is None:
+        return F.mse_loss(own_BTD, other_BTD)
+    return _mean(F.mse_loss(own_BTD, other_BTD, reduction="none").mean(-1), learned_BT)
+
+
+def _mean(values_BT: Tensor, learned_BT: Tensor) -> Tensor:
+    """The mean over the positions that are learned; 0 without any."""
+    return values_BT.masked_fill(~learned_BT, 0).sum() / learned_BT.sum().clamp_min(1)

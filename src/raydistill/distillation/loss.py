@@ -19,12 +19,19 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from raydistill.core.errors import OwnCodeError
+from raydistill.core.errors import OwnCodeError, UsageError
 from raydistill.core.parts import LOSS, is_entry_point, load_part, part_file, part_in_file
 from raydistill.data.batches import Batch
 from raydistill.distillation.answers import Ask, KnownAnswer
+from raydistill.distillation.divergence import NO_TARGET
 from raydistill.distillation.loss_file import KNOWN
-from raydistill.distillation.loss_name import has_view, loss_file, loss_settings, temperature_of
+from raydistill.distillation.loss_name import (
+    has_view,
+    loss_file,
+    loss_settings,
+    no_chat,
+    temperature_of,
+)
 
 Loss = Callable[..., Tensor]
 
@@ -54,8 +61,11 @@ class View:
 
 
 def next_tokens(batch: Batch) -> View:
-    """The view of a causal loss: each position tells the next token."""
-    return View(inputs=batch.ids[:, :-1], targets=batch.ids[:, 1:])
+    """The view of a causal loss: each position tells the next token, if it is to be learned."""
+    targets = batch.ids[:, 1:]
+    if batch.learned is not None:
+        targets = targets.masked_fill(~batch.learned[:, 1:], NO_TARGET)
+    return View(inputs=batch.ids[:, :-1], targets=targets)
 
 
 def load_loss(name: str) -> Loss:
@@ -93,6 +103,8 @@ def load_view(name: str) -> Callable[[Batch], View]:
     own = {key: settings[key] for key in loss_file(name).of_view if key in settings}
 
     def checked(batch: Batch) -> View:
+        if batch.learned is not None:
+            raise UsageError(no_chat(name))
         seen = cast(Callable[..., object], view)(batch, **own)
         if fault := _fault(seen, batch):
             raise OwnCodeError(f"{part_in_file(LOSS, file)}: its view {fault}")

@@ -50,6 +50,14 @@ def has_view(loss: str) -> bool:
     return loss_file(loss).has_view
 
 
+def no_chat(loss: str) -> str:
+    """Why a loss with targets of its own cannot learn conversations, in a line."""
+    return (
+        f"loss {loss!r} has targets of its own, and of conversations the assistant's turns are "
+        "learned alone: name a loss of the next tokens, such as lm or kd"
+    )
+
+
 def share_read(loss: str) -> float:
     """The share of a window's tokens whose logits a loss asks for; 0: all.
 

@@ -4,7 +4,8 @@ It reads the student's windows; and terms that look inside it compare block by b
 """
 
 from raydistill.core.errors import UsageError
-from raydistill.distillation.loss_name import feature_weights, has_view, share_read
+from raydistill.distillation.loss_name import feature_weights, has_view, no_chat, share_read
+from raydistill.specs.evaluation import EvalSpec
 from raydistill.specs.model import ModelConfig
 from raydistill.specs.shape.families import is_causal
 
@@ -54,24 +55,27 @@ def check_shape(loss: str, base: ModelConfig, teacher: ModelConfig, name: str) -
             )
 
 
-def check_targets(loss: str, student: ModelConfig, usual: str, *, measured_hidden: bool) -> None:
+def check_targets(loss: str, student: ModelConfig, usual: str, measured_by: EvalSpec) -> None:
     """Refuse targets that a student of that shape is not for.
 
     Args:
         loss: a name with settings.
         student: its shape.
         usual: what such a student learns by.
-        measured_hidden: whether it is measured on hidden tokens.
+        measured_by: its held-out loss.
 
     Raises:
         UsageError: if the loss has no targets of its own, and the student's family is not causal;
             if it hides so few tokens that a window has none; or if it hides tokens, and the
-            student is measured on the next ones.
+            student is measured on the next ones; or if it has targets of its own, and the student
+            learns conversations.
     """
+    if measured_by.assistant and has_view(loss):
+        raise UsageError(no_chat(loss))
     share, tokens = share_read(loss), student.context
     if share and not round(share * tokens):
         raise UsageError(f"loss {loss!r}: of {tokens} tokens a window it hides none")
-    if share and not measured_hidden:
+    if share and not measured_by.mask_share:
         raise UsageError(
             f"loss {loss!r}: it teaches hidden tokens, and models of this scale are measured on "
             "the next ones: name a masked scale, such as reduced+mask=0.15"

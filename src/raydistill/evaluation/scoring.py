@@ -18,7 +18,7 @@ from raydistill.evaluation.task_items import item_files, make_items
 from raydistill.evaluation.text_tasks import chance, is_text_task
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.specs.evaluation import (
-    MASKED_PERPLEXITY,
+    LOSSES,
     PERPLEXITY,
     EvalSpec,
     TaskSource,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 EVALUATOR_VERSION = 1  # raised when the same weights would get other scores than before
 
 GENERAL = "general"  # the held-out loss on a second, general text (`EvalSpec.general`)
-_LOSSES = (PERPLEXITY, MASKED_PERPLEXITY, GENERAL)
+_LOSSES = (*LOSSES, GENERAL)
 
 MEASURING = "measuring"  # the stage, as its progress names it
 BYTES_PER_TOKEN = 3  # about, of a task's items
@@ -82,6 +82,8 @@ def loss_key(corpus: CorpusInfo, spec: EvalSpec, *, general: bool = False) -> st
     """The store's name of the held-out loss, or of that on the general text."""
     name = GENERAL if general else PERPLEXITY
     key = score_key(name, corpus, spec.heldout_windows, spec.general)
+    if spec.assistant:
+        return f"{spec.loss}-{digest([key])}"
     if not spec.mask_share:
         return key
     return f"{GENERAL if general else spec.loss}-{digest([key, spec.mask_share])}"

@@ -24,6 +24,7 @@ from raydistill.export.source import find_cell
 from raydistill.export.student_folder import read_student
 from raydistill.models.decoder import Decoder
 from raydistill.models.distributed import World
+from raydistill.models.huggingface.chat_rendering import chat_renderer
 from raydistill.models.huggingface.checkpoint import DEFAULT_REVISION
 from raydistill.models.student import Student
 from raydistill.models.weights import WEIGHTS, save_weights
@@ -112,7 +113,7 @@ def _text(
             )
         size = model.config.vocab_size
         request = replace(corpus_request(scale), tokenizer=folder.absolute(), vocab_size=size)
-        corpus = build_corpus(request, store)
+        corpus = build_corpus(request, store, chat_renderer)
     return from_json(CorpusInfo, (corpus / "corpus.json").read_text("utf-8"))
 
 

@@ -188,7 +188,7 @@ def find_bases(
 def base_command(scale: Scale, store: Store | None = None) -> str:
     """The command that trains the bases of a scale, in that store or the usual one."""
     default, words = load_scale(scale.name), ["raydistill", "base", "--scale", scale.name]
-    for name in ("corpus", "text_field", "heldout", "words", "heldout_general"):
+    for name in ("corpus", "text_field", "text_form", "heldout", "words", "heldout_general"):
         if (text := getattr(scale, name)) != getattr(default, name):
             words += [f"--{name.replace('_', '-')}", text]
     words += storage_flag(store.root) if store else ()
@@ -248,9 +248,9 @@ def pretraining(scale: Scale, corpus: CorpusId) -> TrialSpec:
     Raises:
         UsageError: if the model sees what it would be taught, or measured by.
     """
-    usual, measured_hidden = masked_objective(USUAL_SHARE), scale.evaluation.mask_share > 0
     check_measured(scale.model, scale.evaluation, scale.objective)
-    check_targets(scale.objective, scale.model, usual, measured_hidden=measured_hidden)
+    usual = masked_objective(USUAL_SHARE)
+    check_targets(scale.objective, scale.model, usual, scale.evaluation)
     train = TrainSpec(
         recipe=scale.pretrain,
         loss=scale.objective,

@@ -128,8 +128,7 @@ def settle(request: TrialRequest, scale: Scale, *, count_given: bool) -> TrialRe
             request, seed=1, loss=scale.objective, gap=0, peak_lr="scale", settings=()
         )
     else:
-        measured_hidden = scale.evaluation.mask_share > 0
-        check_targets(request.loss, scale.model, scale.objective, measured_hidden=measured_hidden)
+        check_targets(request.loss, scale.model, scale.objective, scale.evaluation)
     if request.start == SCRATCH_WITH_AGE:
         request = dataclasses.replace(request, seed=1)
     if not has_teacher(request.loss):

@@ -20,6 +20,7 @@ from raydistill.planning.axes.named_checkpoint import (
 )
 from raydistill.planning.cell import REFERENCE, BaseRequest, Cell, base_named, reading_alike, settle
 from raydistill.planning.custom_model import as_read_by, up_to
+from raydistill.specs.corpus import CHAT
 from raydistill.specs.locations import NONE
 from raydistill.specs.scale import Scale, with_text_of
 
@@ -76,6 +77,8 @@ def _checkpoint(name: str, named: NamedCheckpoint, own: Scale, max_length: int) 
     evaluation = up_to(own.evaluation, max_length, scale.model)
     evaluation = as_read_by(evaluation, Path(scale.tokenizer))
     alike = replace(with_text_of(scale, own), cheap=own.cheap, evaluation=evaluation)
+    if own.text_form == CHAT:  # by the template of the students, which makes its text
+        alike = replace(alike, tokenizer=own.tokenizer)
     return BaseRequest(scale=alike, age=scale.ages[-1])
 
 

@@ -20,6 +20,7 @@ from raydistill.data.corpus.request import CorpusRequest, corpus_request
 from raydistill.data.known_corpora import corpus_id
 from raydistill.evaluation.probing import item_files as probe_files
 from raydistill.evaluation.task_items import item_files, make_items
+from raydistill.models.huggingface.chat_rendering import chat_renderer
 from raydistill.runners.cluster.tasks import run_each_once, run_once
 from raydistill.runners.tokenization import LARGE_BYTES, tokenise_shards
 from raydistill.specs.corpus import CorpusInfo, facts_path, masked_line_path
@@ -83,7 +84,7 @@ def _tokenise_in_shards(request: CorpusRequest, store: Store) -> None:
     """Make the shards of a large corpus that is missing, where nodes share the storage."""
     in_shards = is_large(request, LARGE_BYTES) and not url_of(store.root)
     if in_shards and find_corpus(request, store) is None:
-        draft = run_once(begin_corpus, {"CPU": 1}, request, store)
+        draft = run_once(begin_corpus, {"CPU": 1}, request, store, chat_renderer)
         tokenise_shards(request, draft, store)
 
 
@@ -139,7 +140,7 @@ class FactsJob:
 def make_corpus(job: CorpusJob) -> None:
     """On a worker, while the driver has the turn: tokenise the text, and make items of it."""
     scale, store = job.scale, Store(Path(job.storage))
-    folder = build_corpus_in_turn(corpus_request(scale), store)
+    folder = build_corpus_in_turn(corpus_request(scale), store, chat_renderer)
     _make_facts(folder, store)
     make_items(scale.evaluation.corpus_tasks, store=store, folder=folder)
     probe_files.make_items(scale.evaluation.corpus_probes, store=store, folder=folder)

@@ -115,7 +115,7 @@ def _read(row: dict[str, Any], files: list[FileSlice], note: Path) -> Iterator[d
     with listening(listen):
         for shard in read_shards(files[number]):
             if not is_finished(Path(files[number].folder), shard.place):
-                texts = json.dumps(shard.texts)
+                texts = json.dumps([shard.texts, shard.assistant])
                 yield {"number": number, "share": share, "place": shard.place, "texts": texts}
 
 
@@ -123,5 +123,5 @@ def _make(row: dict[str, Any], folder: Path, note: Path) -> dict[str, Any]:
     """On a worker: make one shard."""
     if not _is_repeated(note):
         fault_point("shard")
-        make_shard(folder, Shard(row["place"], json.loads(row["texts"])))
+        make_shard(folder, Shard(row["place"], *json.loads(row["texts"])))
     return {"number": row["number"], "share": row["share"]}

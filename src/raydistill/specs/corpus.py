@@ -1,10 +1,16 @@
 """What is known of a tokenised corpus."""
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from raydistill.core.errors import DataError
+
+PLAIN, CHAT = "plain", "chat"
+TEXT_FORMS = PLAIN, CHAT
+"""What a row of a text is: a document, or a conversation, whose assistant is learned."""
 
 EMBEDDED, SMOKE = "embedded", "smoke"
 EMBEDDED_TEXTS = (EMBEDDED, SMOKE, "bbe", "bbe-2000", "bbe-1000")  # that come with the package
@@ -12,7 +18,10 @@ EMBEDDED_TEXTS = (EMBEDDED, SMOKE, "bbe", "bbe-2000", "bbe-1000")  # that come w
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CorpusInfo:
-    """A tokenised corpus; `corpus_sha256` is that of `train.bin` followed by `heldout.bin`."""
+    """A tokenised corpus; `corpus_sha256` is that of `train.bin` followed by `heldout.bin`.
+
+    Of conversations `train.mask` and `heldout.mask` follow, which have a byte for each token.
+    """
 
     name: str
     corpus_sha256: str
@@ -26,6 +35,8 @@ class CorpusInfo:
     end_of_text_id: int = 0
     notes: tuple[str, ...] = ()  # what was mended, cut or noticed while it was made
     begin_ids: tuple[int, ...] = ()  # before every document, as its tokenizer begins texts
+    text_form: str = PLAIN  # one of TEXT_FORMS
+    mask_sha256: str = ""  # of `train.mask` followed by `heldout.mask`; empty of plain text
 
     def check_size(self, file: Path, tokens: int) -> None:
         """Refuse a file that does not hold exactly this many tokens.
@@ -37,6 +48,18 @@ class CorpusInfo:
         if size != (expected := tokens * self.token_bytes):
             raise DataError(
                 f"{file} has {size} bytes, not {expected}: it was changed; delete {file.parent}"
+            )
+
+    def check_mask(self, file: Path, tokens: int) -> None:
+        """Refuse a file of marks that has not exactly one byte for each of this many tokens.
+
+        Raises:
+            DataError: naming it.
+        """
+        size = file.stat().st_size if file.is_file() else 0
+        if size != tokens:
+            raise DataError(
+                f"{file} has {size} bytes, not {tokens}: it was changed; delete {file.parent}"
             )
 
     def check_largest(self, token_id: int, file: Path) -> None:
@@ -116,3 +139,25 @@ def bits_per_byte(nll: float, facts: TextFacts) -> float:
     1.0
     """
     return nll / math.log(2) * facts.heldout_tokens / facts.heldout_bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChatTemplate:
+    """A tokenizer's chat template, with the special tokens that it may write, by name, sorted."""
+
+    text: str
+    tokens: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenderedChat:
+    """A conversation as text, and which characters [start, end) of it the assistant says."""
+
+    text: str
+    turns: tuple[tuple[int, int], ...]
+    is_marked: bool  # by the template itself; else by what it adds for each turn
+
+
+Messages = Sequence[Mapping[str, Any]]
+Render = Callable[[Messages], RenderedChat | str]  # or why it cannot be
+Renderer = Callable[[ChatTemplate], Render]

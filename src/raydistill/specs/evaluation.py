@@ -37,8 +37,10 @@ def plain_task(name: str) -> str:
 
 PERPLEXITY = "perplexity"
 MASKED_PERPLEXITY = "masked-perplexity"  # of hidden tokens, told from both sides
+ASSISTANT_PERPLEXITY = "assistant-perplexity"  # of what the assistant says in conversations
 
-LOSSES = (PERPLEXITY, MASKED_PERPLEXITY)
+LOSSES = (PERPLEXITY, MASKED_PERPLEXITY, ASSISTANT_PERPLEXITY)
+_WORDS = {ASSISTANT_PERPLEXITY: "perplexity of the assistant's turns"}
 
 
 def held_out_loss(names: Iterable[str]) -> str:
@@ -59,13 +61,24 @@ def metric_of(metric: str, loss: str) -> str:
     return metric.replace(PERPLEXITY, loss.replace("-", "_"))
 
 
+def loss_of_metrics(metrics: Iterable[str]) -> str:
+    """The held-out loss that the names of metrics speak of.
+
+    >>> loss_of_metrics(["nll", "masked_perplexity"]), loss_of_metrics(["perplexity_drop_pct"])
+    ('masked-perplexity', 'perplexity')
+    """
+    names = " ".join(metrics)
+    others = (loss for loss in LOSSES if loss != PERPLEXITY)
+    return next((loss for loss in others if metric_of(PERPLEXITY, loss) in names), PERPLEXITY)
+
+
 def words_of(text: str, loss: str) -> str:
     """The same of words that people read.
 
     >>> words_of("held-out perplexity", MASKED_PERPLEXITY)
     'held-out masked perplexity'
     """
-    return text.replace(PERPLEXITY, loss.replace("-", " "))
+    return text.replace(PERPLEXITY, _WORDS.get(loss, loss.replace("-", " ")))
 
 
 PRETRAINED, FRESH = "pretrained", "fresh"  # what a probe's fine-tuning starts from
@@ -101,6 +114,8 @@ class EvalSpec:
 
     mask_share: float = 0.0  # of a window, the hidden tokens of the loss; 0: of all that follow
 
+    assistant: bool = False  # whether the loss is of the assistant's turns in conversations
+
     limit: int = 0  # items of each task, its first ones, for a first look; 0: all
 
     probes: tuple[str, ...] = ()  # that copies of a base are fine-tuned on
@@ -113,7 +128,9 @@ class EvalSpec:
 
     @property
     def loss(self) -> str:
-        """The name of the held-out loss: a perplexity, or that of hidden tokens."""
+        """The name of the held-out loss: a perplexity, that of hidden tokens, or of some turns."""
+        if self.assistant:
+            return ASSISTANT_PERPLEXITY
         return MASKED_PERPLEXITY if self.mask_share else PERPLEXITY
 
     @property

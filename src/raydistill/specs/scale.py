@@ -12,6 +12,7 @@ from raydistill.core.errors import UsageError, unknown
 from raydistill.core.field_types import check_fields
 from raydistill.core.parts import SCALE, load_part, own_folder, part_names
 from raydistill.core.units import B, format_age, format_tokens
+from raydistill.specs.corpus import PLAIN
 from raydistill.specs.evaluation import EvalSpec
 from raydistill.specs.flops import equal_flops_share, gap_cost_tokens
 from raydistill.specs.model import Model
@@ -60,6 +61,7 @@ class Scale:
     text_field: str = "text"  # the key or column of the text, in JSON lines and Parquet
     heldout: str = ""  # held-out text; empty: one document in 16 of the corpus
     words: str = ""  # a file of the only words that text may have; empty: any
+    text_form: str = PLAIN  # of its rows: documents, or conversations (CHAT)
     heldout_general: str = ""  # a second held-out text, identified by `evaluation.general`
     cheap: bool = False  # may run before its duration is known
     objective: str = TEACHER_FREE  # the loss that its bases are pretrained by
@@ -224,7 +226,7 @@ def _fields(settings: Mapping[str, Setting]) -> dict[str, Setting]:
 
 def with_text_of(scale: Scale, other: Scale) -> Scale:
     """`scale` with the text of `other`."""
-    names = "corpus", "tokenizer", "text_field", "heldout", "words"
+    names = "corpus", "tokenizer", "text_field", "heldout", "words", "text_form"
     text = {name: getattr(other, name) for name in names}
     return replace(scale, **text) if any(getattr(scale, n) != text[n] for n in names) else scale
 

@@ -13,7 +13,7 @@ from raydistill.core.units import ratio_drop_pct, ratio_rise_pct
 from raydistill.planning.cell import ADDED, REFERENCE, format_value
 from raydistill.planning.preview.trial_table import KEPT, REMOVED
 from raydistill.specs.evaluation import (
-    MASKED_PERPLEXITY,
+    LOSSES,
     PERPLEXITY,
     metric_of,
     read_probe_score,
@@ -218,7 +218,7 @@ def sweep_metrics(sweep: TrackedSweep) -> dict[str, float]:
         if cell.role in _CANDIDATES and isinstance(cell.outcome, Finished):
             result = cell.outcome.result
             lost.append(drop_metrics(result.before.over(averaged), result.after.over(averaged)))
-    names = [metric_of("perplexity_drop_pct", loss) for loss in (PERPLEXITY, MASKED_PERPLEXITY)]
+    names = [metric_of("perplexity_drop_pct", loss) for loss in LOSSES]
     for name in ("delta_nll", *names, "downstream_drop_pct"):
         values = [of_cell[name] for of_cell in lost if math.isfinite(of_cell.get(name, math.nan))]
         metrics |= {f"best_{name}": min(values)} if values else {}

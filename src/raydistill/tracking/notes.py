@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
-from raydistill.specs.evaluation import MASKED_PERPLEXITY, PERPLEXITY, metric_of, words_of
+from raydistill.specs.evaluation import PERPLEXITY, loss_of_metrics, metric_of, words_of
 from raydistill.specs.results import NOT_KNOWN, Finished, TrialFailure
 from raydistill.tracking.fields import (
     drop_metrics,
@@ -28,8 +28,7 @@ def run_note(item: TrackedCell | TrackedBase, metrics: Mapping[str, float]) -> s
     head = _layers(item)
     if "nll" not in metrics:
         return head
-    is_masked = metric_of(PERPLEXITY, MASKED_PERPLEXITY) in metrics
-    loss = MASKED_PERPLEXITY if is_masked else PERPLEXITY
+    loss = loss_of_metrics(metrics)
     lines = [("measured", *(_number(metrics, metric_of(n, loss), f) for n, f in _MEASURED))]
     for name, suffix in (("the base", ""), ("the control", "_vs_control")):
         if isinstance(item, TrackedCell) and f"delta_nll{suffix}" in metrics:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from raydistill.core.fault_injection import fault_point
 from raydistill.data.batches import Batch
+from raydistill.distillation.divergence import NO_TARGET
 from raydistill.distillation.feature_losses import feature_loss, watch_features
 from raydistill.distillation.loss import Loss, View, load_loss, load_view, loss_called
 from raydistill.distillation.loss_name import feature_weights, warm_loss
@@ -94,7 +95,10 @@ class Objective:
         with watch_features(teacher) as of_teacher, watch_features(student.model) as of_student:
             logits_BTV, answer = model(inputs_BT), self.teacher(on_device)
         value = self.loss(logits_BTV, targets_BM, lambda: answer)
-        return value + feature_loss(self.features, student, teacher, of_student, of_teacher)
+        learned_BT = None if batch.learned is None else targets_BM != NO_TARGET
+        return value + feature_loss(
+            self.features, student, teacher, of_student, of_teacher, learned_BT
+        )
 
 
 def initial_state(student: Student, plan: DropPlan, recipe: Recipe) -> Training:
@@ -188,13 +192,22 @@ def _step(
     recipe: Recipe,
     world: World,
 ) -> float:
-    """One optimizer step on this rank's micro-batches; the global mean loss, nats per token."""
+    """One optimizer step on this rank's micro-batches; the global mean loss, nats per token.
+
+    Where some tokens are not to be told, a micro-batch weighs as many as it has to tell: the loss
+    of a step is the mean over those of all its windows, however these are parted.
+    """
     own = batch.micro_batches(recipe.micro_batches)[world.rank :: world.size]
     total = torch.zeros((), device=world.device)
     for number, micro_batch in enumerate(own, start=1):
         with without_sync(model, number == len(own)):
             with autocast(recipe, world):
-                value = objective(state.student, model, micro_batch, world.device) / len(own)
+                value = objective(state.student, model, micro_batch, world.device)
+                if batch.learned is None:
+                    value = value / len(own)
+                else:  # ranks are averaged, so each counts as many times as there are
+                    share = micro_batch.num_targets / max(1, batch.num_targets)
+                    value = value * (world.size * share)
             value.backward()
         total += value.detach()
     mean_loss = world.mean(total)

@@ -1,10 +1,12 @@
 """Shards to a corpus: concatenated in order, with the held-out documents beside them."""
 
 import hashlib
+import itertools
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from raydistill.core.errors import DataError
 from raydistill.core.progress import tracked
@@ -14,6 +16,7 @@ from raydistill.data.corpus.mixture import describe_mix, documents_taken
 from raydistill.data.corpus.request import CorpusRequest
 from raydistill.data.corpus.shards import (
     FinishedShard,
+    encode_documents,
     files_of_draft,
     is_finished,
     make_shard,
@@ -23,10 +26,13 @@ from raydistill.data.corpus.shards import (
 from raydistill.data.documents import Document
 from raydistill.data.sources.source import name_of, sources_of
 from raydistill.data.text_beginning import begin_ids, beginning_notes
-from raydistill.data.tokenizer import Encoded, encode, load_tokenizer, text_vocab_size
+from raydistill.data.tokenizer import Encoded, load_tokenizer, text_vocab_size
 from raydistill.specs.corpus import CorpusInfo
 from raydistill.storage.manifest import sha256_of
 from raydistill.storage.store import Store
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 _READ_BYTES = 1 << 20
 
@@ -49,6 +55,10 @@ class _Prefix:
     file: Path
     num_bytes: int
 
+    def mask(self, token_bytes: int) -> "_Prefix":
+        """The same tokens' marks."""
+        return _Prefix(self.file.with_suffix(".mask"), self.num_bytes // token_bytes)
+
     def blocks(self) -> Iterator[bytes]:
         """The bytes, block by block."""
         unread = self.num_bytes
@@ -66,35 +76,40 @@ def assemble_corpus(request: CorpusRequest, folder: Path, store: Store) -> Corpu
     """
     draft = read_draft(folder)
     tokenizer = load_tokenizer(folder / "tokenizer.json")
-    begin = begin_ids(tokenizer)
     shards = list(_shards(request, folder, store))
     counts, notes = _document_counts(request, shards)
     documents, heldout = _heldout(request, draft, folder, store)
     prefixes = list(_prefixes(shards, counts, heldout.token_bytes))
     train_tokens = sum(prefix.num_bytes for prefix in prefixes) // heldout.token_bytes
+    masks = [prefix.mask(heldout.token_bytes) for prefix in prefixes] if request.is_chat else []
     check_size(request, train_tokens, documents)
     info = CorpusInfo(
         name=name_of(request.text),
-        corpus_sha256=_sha256_of_both(prefixes, heldout),
+        corpus_sha256=_sha256_of(prefixes, heldout.data, masks, heldout.mask),
         tokenizer_sha256=sha256_of(folder / "tokenizer.json"),
-        vocab_size=text_vocab_size(tokenizer, draft.end_of_text_id),
+        vocab_size=_vocab_size(request, tokenizer, draft, prefixes, heldout),
         token_bytes=heldout.token_bytes,
         train_tokens=train_tokens,
         heldout_tokens=heldout.tokens,
         train_documents=sum(counts),
         heldout_documents=len(documents),
         end_of_text_id=draft.end_of_text_id,
-        begin_ids=begin,
+        begin_ids=_begin_ids(request, tokenizer, heldout),
+        text_form=request.text_form,
+        mask_sha256=_sha256_of(masks, heldout.mask) if request.is_chat else "",
         notes=(
             *draft.notes,
             *notes,
-            *beginning_notes(folder / "tokenizer.json"),
+            *([] if request.is_chat else beginning_notes(folder / "tokenizer.json")),
             *_contamination(shards, documents, folder),
         ),
     )
     with store.making("corpora", info.corpus_sha256) as final:
         with (final / "train.bin").open("wb") as file:
             file.writelines(block for prefix in prefixes for block in prefix.blocks())
+        if masks:
+            with (final / "train.mask").open("wb") as file:
+                file.writelines(block for mask in masks for block in mask.blocks())
         write_heldout(final, info, folder / "tokenizer.json", documents, heldout)
     return info
 
@@ -149,19 +164,43 @@ def _heldout(
 ) -> tuple[list[Document], Encoded]:
     """The held-out documents and their tokens; of a mix, in its shares."""
     tokenizer = load_tokenizer(folder / "tokenizer.json")
-    begin = begin_ids(tokenizer)
     by_source = heldout_by_source(request, draft, store)
     if len(by_source) > 1:
-        spans = [
-            encode([d.text for d in own], tokenizer, draft.end_of_text_id, begin).spans
-            for own in by_source
-        ]
+        spans = [encode_documents(own, tokenizer, draft.end_of_text_id).spans for own in by_source]
         lengths = [[last - first + 1 for first, last in own] for own in spans]
         counts = documents_taken(lengths, sources_of(request.text))
         by_source = [own[: max(1, n)] for own, n in zip(by_source, counts, strict=True)]
     documents = [document for own in by_source for document in own]
-    texts = [document.text for document in documents]
-    return documents, encode(texts, tokenizer, draft.end_of_text_id, begin)
+    return documents, encode_documents(documents, tokenizer, draft.end_of_text_id)
+
+
+def _begin_ids(request: CorpusRequest, tokenizer: "Tokenizer", heldout: Encoded) -> tuple[int, ...]:
+    """What documents begin with: of conversations, if their template writes it, as most do."""
+    begin = begin_ids(tokenizer)
+    if request.is_chat:
+        raw = b"".join(token.to_bytes(heldout.token_bytes, "little") for token in begin)
+        starts = (start * heldout.token_bytes for start, _ in heldout.spans)
+        if not all(heldout.data.startswith(raw, start) for start in starts):
+            return ()
+    return begin
+
+
+def _vocab_size(
+    request: CorpusRequest,
+    tokenizer: "Tokenizer",
+    draft: Draft,
+    prefixes: Sequence[_Prefix],
+    heldout: Encoded,
+) -> int:
+    """One more than the largest id that texts can have; of conversations also that they have."""
+    size = text_vocab_size(tokenizer, draft.end_of_text_id)
+    if request.is_chat:
+        import numpy as np  # noqa: PLC0415  (a dry run needs none)
+
+        blocks = itertools.chain([heldout.data], *(prefix.blocks() for prefix in prefixes))
+        ids = (np.frombuffer(block, f"<u{heldout.token_bytes}") for block in blocks)
+        size = max(size, *(1 + int(own.max(initial=0)) for own in ids))
+    return size
 
 
 def check_size(request: CorpusRequest, train_tokens: int, heldout: Sequence[Document]) -> None:
@@ -197,7 +236,7 @@ def _contamination(
 
     repeats = {run for shard in shards for run in shard.contents.repeats}
     runs = np.load(folder / "runs.npy")
-    count = count_repeating([document.text for document in documents], runs, repeats)
+    count = count_repeating([document.learned for document in documents], runs, repeats)
     if not count:
         return []
     note = (
@@ -207,10 +246,15 @@ def _contamination(
     return [note]
 
 
-def _sha256_of_both(train: Sequence[_Prefix], heldout: Encoded) -> str:
-    """The sha256 that names a corpus."""
+def _sha256_of(*parts: Sequence[_Prefix] | bytes) -> str:
+    """The sha256 of parts of files and of bytes, one after the other."""
     hashed = hashlib.sha256()
-    for block in (block for prefix in train for block in prefix.blocks()):
-        hashed.update(block)
-    hashed.update(heldout.data)
+    for part in parts:
+        blocks = (
+            (block for prefix in part for block in prefix.blocks())
+            if not isinstance(part, bytes)
+            else [part]
+        )
+        for block in blocks:
+            hashed.update(block)
     return hashed.hexdigest()

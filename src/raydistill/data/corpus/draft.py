@@ -6,13 +6,20 @@ A draft is kept until the corpus is complete, so that a killed preparation resum
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from raydistill.core.errors import DataError
 from raydistill.core.progress import carried, tracked
 from raydistill.core.serialization import from_json
+from raydistill.data.conversations.rendering import (
+    render_conversations,
+    rendered_files,
+    rendered_heldout,
+    rendered_notes,
+)
+from raydistill.data.conversations.template import PACKED
 from raydistill.data.corpus.heldout_split import (
     HELDOUT_EVERY,
     Chosen,
@@ -20,7 +27,7 @@ from raydistill.data.corpus.heldout_split import (
     read_units,
     size_of,
 )
-from raydistill.data.corpus.request import CorpusRequest, named_tokenizer
+from raydistill.data.corpus.request import CorpusRequest, named_tokenizer, source_key
 from raydistill.data.documents import Document
 from raydistill.data.sources import embedded
 from raydistill.data.sources.cleaning import TextCleaner
@@ -42,6 +49,7 @@ from raydistill.data.tokenizer import (
     train_tokenizer,
 )
 from raydistill.data.words import Kept, read_words
+from raydistill.specs.corpus import Renderer
 from raydistill.storage.store import Store
 
 SHARD_CHARACTERS = 4_000_000
@@ -66,8 +74,16 @@ def read_draft(folder: Path) -> Draft:
     return from_json(Draft, (folder / "draft.json").read_text(encoding="utf-8"))
 
 
-def begin_draft(request: CorpusRequest, key: str, store: Store) -> Path:
+def begin_draft(
+    request: CorpusRequest, key: str, store: Store, renderer: Renderer | None = None
+) -> Path:
     """The folder of a draft, made with all but its shards unless it exists.
+
+    Args:
+        request: the corpus.
+        key: of the request.
+        store: keeps drafts.
+        renderer: makes text of conversations; only a corpus of these needs it.
 
     Raises:
         DataError: if text or tokenizer are missing, or not as they must be.
@@ -80,8 +96,13 @@ def begin_draft(request: CorpusRequest, key: str, store: Store) -> Path:
     if (folder / "draft.json").is_file():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
+    if request.is_chat:
+        assert renderer is not None, "conversations are rendered by who may import transformers"
+        render_conversations(request, folder, store, renderer)
     held, notes = choose_heldout(request, store)
-    for note in notes:
+    if request.is_chat:
+        notes = [*rendered_notes(folder), *notes]
+    for note in (note for note in notes if note != PACKED):
         _log.warning(note)
     draft = Draft(
         end_of_text_id=_write_tokenizer(request, held, folder / "tokenizer.json", store),
@@ -90,13 +111,18 @@ def begin_draft(request: CorpusRequest, key: str, store: Store) -> Path:
         notes=tuple(notes),
     )
     by_source = heldout_by_source(request, draft, store)
-    np.save(folder / "runs.npy", all_runs(d.text for documents in by_source for d in documents))
+    np.save(folder / "runs.npy", all_runs(d.learned for documents in by_source for d in documents))
     store.save(draft, "corpora", "drafts", key, "draft.json")
     return folder
 
 
-def open_sources(request: CorpusRequest, store: Store) -> list[tuple[File, ...]]:
-    """The files of each source, of whose text only the words that are allowed are left."""
+def open_sources(request: CorpusRequest, store: Store) -> Sequence[tuple[File, ...]]:
+    """The files of each source, of whose text only the words that are allowed are left.
+
+    Conversations are those that a draft has rendered.
+    """
+    if request.is_chat:
+        return rendered_files(request, _draft_folder(request, store))
     texts = [source.text for source in sources_of(request.text)]
     allowed = _allowed(request)
     return [
@@ -107,7 +133,13 @@ def open_sources(request: CorpusRequest, store: Store) -> list[tuple[File, ...]]
 
 def _open_heldout(request: CorpusRequest, store: Store) -> tuple[File, ...]:
     """The files of the held-out text that is named by the request, with allowed words alone."""
+    if request.is_chat:
+        return rendered_heldout(_draft_folder(request, store))
     return filtered(files_of(request.heldout, request.text_field, store), _allowed(request))
+
+
+def _draft_folder(request: CorpusRequest, store: Store) -> Path:
+    return store.path("corpora", "drafts", source_key(request))
 
 
 def _allowed(request: CorpusRequest) -> frozenset[str] | None:

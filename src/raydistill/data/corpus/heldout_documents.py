@@ -9,8 +9,9 @@ import numpy as np
 from raydistill.core.serialization import from_json
 from raydistill.data.documents import Document
 from raydistill.data.tokenizer import load_tokenizer
-from raydistill.specs.corpus import CorpusInfo
+from raydistill.specs.corpus import CHAT, CorpusInfo
 
+Marks = np.ndarray[tuple[int], np.dtype[np.bool_]]
 TokenIds = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
@@ -46,6 +47,19 @@ def read_tokens(folder: Path) -> TokenIds:
     tokens = np.fromfile(folder / "heldout.bin", dtype=f"<u{info.token_bytes}")
     info.check_largest(int(tokens.max(initial=0)), folder / "heldout.bin")
     return tokens.astype(np.int64)
+
+
+def read_marks(folder: Path) -> Marks | None:
+    """Which of `read_tokens` the assistant says; None of text that is no conversation.
+
+    Raises:
+        DataError: if there is not one for each token.
+    """
+    info = read_info(folder)
+    if info.text_form != CHAT:
+        return None
+    info.check_mask(folder / "heldout.mask", info.heldout_tokens)
+    return np.fromfile(folder / "heldout.mask", dtype=np.bool_)
 
 
 def read_documents(folder: Path) -> list[Document]:

@@ -3,10 +3,12 @@
 Nothing heavy is imported: plans use it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raydistill.data.conversations.rows import conversation_files
 from raydistill.data.corpus.assembly import check_size
 from raydistill.data.corpus.draft import (
     Draft,
@@ -24,7 +26,7 @@ from raydistill.data.sources import embedded, hub
 from raydistill.data.sources.cleaning import TextCleaner
 from raydistill.data.sources.parquet import ParquetFile
 from raydistill.data.sources.pretokenized import is_tokenised
-from raydistill.data.sources.source import local_files, sources_of
+from raydistill.data.sources.source import File, local_files, sources_of
 from raydistill.data.text_beginning import begin_ids
 from raydistill.data.tokenizer import count_tokens, load_tokenizer, train_tokenizer
 from raydistill.storage.store import Store
@@ -61,12 +63,17 @@ def length_of(request: CorpusRequest, store: Store) -> TextLength | None:
     texts += [request.heldout] if request.heldout else []
     if not all(map(_is_readable, texts)):
         return None
+    if request.is_chat:
+        return _estimated(request, store)
     num_bytes = sum(_text_bytes(text, request) for text in texts)
     return _counted(request, store) if num_bytes <= COUNTED_BYTES else _estimated(request, store)
 
 
 def _text_bytes(text: str, request: CorpusRequest) -> int:
     """Bytes of text in a source's files, about; JSON lines have more than text."""
+    if request.is_chat:
+        own = local_files(text, request.text_field)
+        return sum(file.num_bytes for file in conversation_files(own, text))
     files = local_files(text, request.text_field)
     return sum(f.text_bytes if isinstance(f, ParquetFile) else f.num_bytes for f in files)
 
@@ -100,14 +107,14 @@ def _estimated(request: CorpusRequest, store: Store) -> TextLength:
     """By the tokens of a byte of text at the beginning."""
     sample: list[str] = []
     characters = 0
-    files, cleaner = (file for own in open_sources(request, store) for file in own), TextCleaner()
+    files, cleaner = (file for own in _files(request, store) for file in own), TextCleaner()
     documents = (document for file in files for document in file.documents(cleaner))
     for document in documents:
         sample.append(document.text[:SAMPLE_CHARACTERS])
         characters += len(sample[-1])
         if characters >= SAMPLE_CHARACTERS:
             break
-    if not sample:
+    if not sample and not request.is_chat:
         check_left(request.text, cleaner.kept, request)
     tokenizer = _tokenizer(request, sample)
     begin = begin_ids(tokenizer)
@@ -118,6 +125,14 @@ def _estimated(request: CorpusRequest, store: Store) -> TextLength:
     if cleaner.kept.words:
         kept *= cleaner.kept.words_kept / cleaner.kept.words
     return TextLength(train_tokens=round(share * num_bytes * kept), is_exact=False)
+
+
+def _files(request: CorpusRequest, store: Store) -> Sequence[tuple[File, ...]]:
+    """The files of each source; of conversations as they are, before a template renders them."""
+    if not request.is_chat:
+        return open_sources(request, store)
+    texts = [source.text for source in sources_of(request.text)]
+    return [conversation_files(local_files(t, request.text_field), t) for t in texts]
 
 
 def _tokenizer(request: CorpusRequest, texts: list[str]) -> "Tokenizer":

@@ -12,24 +12,37 @@ The sha256 is that of `train.bin` and then `heldout.bin`, so other held-out text
     decontamination.py       the held-out documents that training text repeats
     mixture.py, assembly.py  shares of several texts; the parts put together
     general_heldout.py       a second held-out text
+
+Conversations (`data/conversations/`) are rendered into their draft first, by a function that the
+caller brings: transformers is imported in `models` alone.
 """
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from raydistill.core.errors import DataError, UsageError
 from raydistill.core.paths import resolve_path
+from raydistill.data.conversations.rows import conversation_files
+from raydistill.data.conversations.template import required_template
 from raydistill.data.corpus.assembly import assemble_corpus, too_short
 from raydistill.data.corpus.draft import begin_draft
 from raydistill.data.corpus.request import CorpusRequest, source_key
 from raydistill.data.sources import embedded, hub
 from raydistill.data.sources.cleaning import TextCleaner
-from raydistill.data.sources.pretokenized import copy_tokens, is_tokenised
-from raydistill.data.sources.source import existing, local_files, size_bytes, sources_of
+from raydistill.data.sources.pretokenized import check_text_form, copy_tokens, is_tokenised
+from raydistill.data.sources.source import (
+    File,
+    existing,
+    local_files,
+    size_bytes,
+    sources_of,
+    texts_of,
+)
 from raydistill.data.tokenizer import check_tokenizer
-from raydistill.specs.corpus import CorpusInfo
+from raydistill.specs.corpus import CHAT, CorpusInfo, Renderer
 from raydistill.storage.sharing import done_by_one, small_or_below
 from raydistill.storage.store import Store
 
@@ -39,10 +52,10 @@ class _Pointer:
     corpus_sha256: str
 
 
-def build_corpus(request: CorpusRequest, store: Store) -> Path:
+def build_corpus(request: CorpusRequest, store: Store, renderer: Renderer | None = None) -> Path:
     """The folder of a corpus, made if the store lacks it; resumes after a kill.
 
-    If another process makes it, this one waits for that.
+    If another process makes it, this one waits for that. `renderer` makes text of conversations.
 
     Raises:
         DataError: if the text or the tokenizer is missing, unreadable or too short.
@@ -50,12 +63,14 @@ def build_corpus(request: CorpusRequest, store: Store) -> Path:
     if info := find_corpus(request, store):
         return store.path("corpora", info.corpus_sha256)
     with done_by_one(store.root, *corpus_turn(request), is_wanted=small_or_below("corpora")):
-        return build_corpus_in_turn(request, store)
+        return build_corpus_in_turn(request, store, renderer)
 
 
-def build_corpus_in_turn(request: CorpusRequest, store: Store) -> Path:
+def build_corpus_in_turn(
+    request: CorpusRequest, store: Store, renderer: Renderer | None = None
+) -> Path:
     """`build_corpus` for a caller that has the turn, or whose driver has it (`corpus_turn`)."""
-    info = find_corpus(request, store) or _make_corpus(request, store)
+    info = find_corpus(request, store) or _make_corpus(request, store, renderer)
     return store.path("corpora", info.corpus_sha256)
 
 
@@ -64,18 +79,20 @@ def corpus_turn(request: CorpusRequest) -> tuple[str, str]:
     return "corpus", source_key(request)
 
 
-def prepare_corpus(text: str, *, store: Store, **fields: Any) -> Path:
+def prepare_corpus(
+    text: str, *, store: Store, renderer: Renderer | None = None, **fields: Any
+) -> Path:
     """`build_corpus` with the other fields of `CorpusRequest` by keyword."""
-    return build_corpus(CorpusRequest(text=text, **fields), store)
+    return build_corpus(CorpusRequest(text=text, **fields), store, renderer)
 
 
-def begin_corpus(request: CorpusRequest, store: Store) -> Path:
+def begin_corpus(request: CorpusRequest, store: Store, renderer: Renderer | None = None) -> Path:
     """Begin the draft of a corpus, and return its folder, where shards belong.
 
     Raises:
         DataError: if the text or the tokenizer is missing or unreadable.
     """
-    return begin_draft(request, source_key(request), store)
+    return begin_draft(request, source_key(request), store, renderer)
 
 
 def find_corpus(request: CorpusRequest, store: Store) -> CorpusInfo | None:
@@ -102,19 +119,42 @@ def check_corpus(request: CorpusRequest) -> None:
     """
     if request.tokenizer is not None:
         check_tokenizer(request.tokenizer, request.vocab_size)
-    sources = sources_of(request.text)
-    for text in [*(source.text for source in sources), *filter(None, [request.heldout])]:
+    if request.is_chat:
+        _check_chat(request)
+    for text in texts_of(request.text, request.heldout):
         if text in embedded.NAMES:
             embedded.installed_versions()
         elif hub.is_id(text):
             hub.check(text)
         elif is_tokenised(existing(text)):
             _check_alone(request)
+            check_text_form(existing(text), request.text_form)
         elif not size_bytes(text):
             raise DataError(too_short(text, 0, request.context))
         else:
-            for file in local_files(text, request.text_field)[:1]:
-                next(iter(file.documents(TextCleaner())), None)
+            _check_first(text, request)
+
+
+def _check_first(text: str, request: CorpusRequest) -> None:
+    """Refuse files whose first row is not as it must be."""
+    files: Sequence[File] = local_files(text, request.text_field)
+    if request.is_chat:
+        files = conversation_files(local_files(text, request.text_field), text)
+    for file in files[:1]:
+        next(iter(file.documents(TextCleaner())), None)
+
+
+def _check_chat(request: CorpusRequest) -> None:
+    """Refuse what does not go with conversations."""
+    required_template(request.tokenizer)
+    if request.words:
+        raise UsageError(
+            f"--words {request.words}: of a conversation nothing can be left out; leave the flag "
+            f"out, or --text-form {CHAT}"
+        )
+    for text in texts_of(request.text, request.heldout):
+        if text in embedded.NAMES:
+            raise UsageError(f"--text-form {CHAT}: {text!r} is plain text, name conversations")
 
 
 def size_of(request: CorpusRequest) -> int:
@@ -128,20 +168,21 @@ def is_large(request: CorpusRequest, num_bytes: int) -> bool:
     return is_remote or size_of(request) > num_bytes
 
 
-def _make_corpus(request: CorpusRequest, store: Store) -> CorpusInfo:
+def _make_corpus(request: CorpusRequest, store: Store, renderer: Renderer | None) -> CorpusInfo:
     key = source_key(request)
     if _is_tokens(request.text):
         _check_alone(request)
         folder = existing(request.text)
+        check_text_form(folder, request.text_form)
         info = copy_tokens(folder, request.tokenizer, request.vocab_size, store)
         if info.train_tokens <= request.context:
             raise DataError(too_short(request.text, info.train_tokens, request.context))
     else:
-        draft = begin_draft(request, key, store)
         try:
+            draft = begin_draft(request, key, store, renderer)
             info = assemble_corpus(request, draft, store)
         except DataError:
-            shutil.rmtree(draft)
+            shutil.rmtree(store.path("corpora", "drafts", key), ignore_errors=True)
             raise
     store.save(_Pointer(corpus_sha256=info.corpus_sha256), "corpora", "by-source", f"{key}.json")
     shutil.rmtree(store.path("corpora", "drafts", key), ignore_errors=True)

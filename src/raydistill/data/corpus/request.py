@@ -7,6 +7,7 @@ from pathlib import Path
 from raydistill.core.errors import UsageError
 from raydistill.core.paths import resolve_path
 from raydistill.core.serialization import digest
+from raydistill.data.conversations.template import PACKED, required_template
 from raydistill.data.sources import embedded
 from raydistill.data.sources.pretokenized import is_tokenised
 from raydistill.data.sources.source import (
@@ -19,10 +20,12 @@ from raydistill.data.sources.source import (
 from raydistill.data.text_beginning import begin_ids_at, beginning_notes
 from raydistill.data.tokenizer import END_OF_TEXT, end_of_text, shipped_tokenizer, tokenizer_file
 from raydistill.data.words import read_words
+from raydistill.specs.corpus import CHAT, PLAIN
 from raydistill.specs.scale import Scale
 from raydistill.storage.manifest import sha256_of
 
 FORMAT_VERSION = 2
+CHAT_VERSION = 1  # of how conversations become tokens and marks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +43,7 @@ class CorpusRequest:
         text_field: the key or column that holds the text, in JSON lines and Parquet.
         heldout: held-out text; empty: one document in 16.
         words: a file of words, the only ones that text may have; empty: any.
+        text_form: PLAIN documents, or CHAT: conversations.
     """
 
     text: str
@@ -49,6 +53,12 @@ class CorpusRequest:
     text_field: str = "text"
     heldout: str = ""
     words: str = ""
+    text_form: str = PLAIN
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether its rows are conversations."""
+        return self.text_form == CHAT
 
 
 def corpus_request(scale: Scale) -> CorpusRequest:
@@ -62,6 +72,7 @@ def corpus_request(scale: Scale) -> CorpusRequest:
         text_field=scale.text_field,
         heldout=absolute(scale.heldout),
         words=str(resolve_path(scale.words).absolute()) if scale.words else "",
+        text_form=scale.text_form,
     )
 
 
@@ -78,7 +89,16 @@ def source_key(request: CorpusRequest) -> str:
     if len(sources) > 1:
         identity = "mix", [[s.share, *c] for s, c in zip(sources, contents, strict=True)]
     heldout = [_contents(request.heldout, request.text_field)] if request.heldout else []
-    return digest([FORMAT_VERSION, *identity, _tokenizer(request), *heldout, *_words(request)])
+    more = [*_words(request), *_chat(request)]
+    return digest([FORMAT_VERSION, *identity, _tokenizer(request), *heldout, *more])
+
+
+def _chat(request: CorpusRequest) -> list[dict[str, object]]:
+    """What makes text of conversations, if it is made of them."""
+    if not request.is_chat:
+        return []
+    template = required_template(request.tokenizer)
+    return [{"chat": [CHAT_VERSION, template.text, *map(list, template.tokens)]}]
 
 
 def _words(request: CorpusRequest) -> list[dict[str, str]]:
@@ -98,7 +118,9 @@ def expected_notes(request: CorpusRequest) -> list[str]:
         notes.append("a mix: no text repeats, so it is cut to what its scarcest one allows")
     if request.words:
         notes.append(f"only sentences (of embedded text verses) of words in {request.words}")
-    if request.tokenizer is not None and not is_tokenised(resolve_path(request.text)):
+    if request.is_chat:
+        notes.append(PACKED)
+    elif request.tokenizer is not None and not is_tokenised(resolve_path(request.text)):
         notes += beginning_notes(request.tokenizer)
     return notes
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from raydistill.core.errors import DataError, unknown
 from raydistill.core.progress import streamed
@@ -30,13 +31,27 @@ class JsonlFile:
         Raises:
             DataError: naming file, line and key of the first line without a text.
         """
+        values = self.values(cleaner)
+        texts = ((number, self._text(value, number)) for number, value in values)
+        yield from cleaner.documents(self.name, texts)
+
+    def values(self, cleaner: TextCleaner) -> Iterator[tuple[int, Any]]:
+        """What stands under the key, line by line, whatever it is, with the line's number."""
+        return ((number, row[self.field]) for number, row in self.rows(cleaner))
+
+    def rows(self, cleaner: TextCleaner) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The objects, line by line, each with the line's number.
+
+        Raises:
+            DataError: naming file, line and key of the first line without the key.
+        """
         with self.path.open("rb") as file:
             stream = streamed(file, "reading", "bytes", self.num_bytes, len)
-            lines = ((number, line) for number, line in enumerate(stream, 1) if line.strip())
-            texts = ((number, self._text(cleaner.decode(line), number)) for number, line in lines)
-            yield from cleaner.documents(self.name, texts)
+            for number, line in enumerate(stream, 1):
+                if line.strip():
+                    yield number, self._row(cleaner.decode(line), number)
 
-    def _text(self, line: str, number: int) -> str:
+    def _row(self, line: str, number: int) -> dict[str, Any]:
         where = f"{self.path}:{number}"
         try:
             value = json.loads(line.removeprefix("\ufeff"), strict=False)
@@ -49,8 +64,11 @@ class JsonlFile:
         if self.field not in value:
             reason = unknown("key", self.field, value)
             raise DataError(f"{where}: {reason}; --text-field names the one with the text")
-        text = value[self.field]
+        return value
+
+    def _text(self, text: Any, number: int) -> str:
         if not isinstance(text, str):
             excerpt = json.dumps(text)[:40]
+            where = f"{self.path}:{number}"
             raise DataError(f"{where}: {self.field!r} is {excerpt}, it must be a string")
         return text

@@ -45,6 +45,15 @@ class ParquetFile:
             like_first = int(meta.num_rows) * sum(first) // max(1, len(first))
         return like_first if like_first > 2 * size else size
 
+    @property
+    def column_bytes(self) -> int:
+        """The column's size before compression, by the file's footer, with all that it nests."""
+        with self._opened(texts=False) as file:
+            groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
+            columns = (group.column(n) for group in groups for n in range(group.num_columns))
+            own = (c for c in columns if c.path_in_schema.partition(".")[0] == self.field)
+            return sum(int(column.total_uncompressed_size) for column in own)
+
     def documents(self, cleaner: TextCleaner) -> Iterator[Document]:
         """The rows; each is its own unit, named by file and row.
 
@@ -52,6 +61,18 @@ class ParquetFile:
             DataError: if the file cannot be read, or has no such column, or a row has no text.
         """
         return cleaner.documents(self.name, self._texts(cleaner))
+
+    def rows(self, *others: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The column row by row, whatever it holds, and those of the `others` that there are.
+
+        Raises:
+            DataError: if the file cannot be read, or has no such column.
+        """
+        with self._opened(texts=False) as file:
+            columns = [self.field, *(name for name in others if name in file.schema_arrow.names)]
+            batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=columns)
+            rows = streamed(batches, "reading", "rows", file.metadata.num_rows, len)
+            yield from enumerate((row for batch in rows for row in batch.to_pylist()), 1)
 
     def _texts(self, cleaner: TextCleaner) -> Iterator[tuple[int, str]]:
         for number, raw in enumerate(self._rows(), 1):
@@ -69,24 +90,24 @@ class ParquetFile:
                 yield from _as_binary(batch.column(0)).to_pylist()
 
     @contextmanager
-    def _opened(self) -> Iterator[Any]:
-        """The open file, with a column of text; errors of pyarrow become a `DataError`."""
+    def _opened(self, *, texts: bool = True) -> Iterator[Any]:
+        """The open file; with `texts` the column is text. pyarrow's errors become a `DataError`."""
         import pyarrow  # noqa: PLC0415  (a dry run reads other text without it)
         from pyarrow import parquet  # noqa: PLC0415
 
         try:
             with parquet.ParquetFile(self.path) as file:
-                self._check_column(file.schema_arrow)
+                self._check_column(file.schema_arrow, texts=texts)
                 yield file
         except (pyarrow.ArrowException, OSError) as error:
             raise DataError(f"{self.path} is not Parquet that can be read: {error}") from None
 
-    def _check_column(self, schema: Any) -> None:
+    def _check_column(self, schema: Any, *, texts: bool) -> None:
         if self.field not in schema.names:
             reason = unknown("column", self.field, schema.names)
             raise DataError(f"{self.path}: {reason}; --text-field names the one with the text")
         kind = schema.field(self.field).type
-        if not _is_text(kind):
+        if texts and not _is_text(kind):
             raise DataError(f"{self.path}: column {self.field!r} holds {kind}, it must be strings")
 
 

@@ -5,22 +5,38 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from raydistill.core.errors import DataError
+from raydistill.core.errors import DataError, UsageError
 from raydistill.core.serialization import from_json
 from raydistill.data.corpus.heldout_files import write_info
 from raydistill.data.text_beginning import begin_ids_at, begin_names
 from raydistill.data.tokenizer import tokenizer_file
-from raydistill.specs.corpus import CorpusInfo
+from raydistill.specs.corpus import CHAT, CorpusInfo
 from raydistill.storage.manifest import sha256_of
 from raydistill.storage.store import Store
 
 _TOKEN_FILES = ("train.bin", "heldout.bin")
+_MASKS = ("train.mask", "heldout.mask")  # of conversations
 _FILES = ("corpus.json", *_TOKEN_FILES, "heldout.json", "tokenizer.json")
 
 
 def is_tokenised(path: Path) -> bool:
     """Whether `path` is a folder of tokens."""
     return all((path / name).is_file() for name in ("corpus.json", *_TOKEN_FILES))
+
+
+def check_text_form(folder: Path, text_form: str) -> None:
+    """Refuse a folder of tokens that is trained on in another way than its own.
+
+    Raises:
+        UsageError: with the flag that fits.
+    """
+    own = _info(folder).text_form
+    if own != text_form:
+        raise UsageError(
+            f"{folder} has the tokens of a {own} text: add --text-form {own}"
+            if own == CHAT
+            else f"{folder} has the tokens of a {own} text: leave --text-form {text_form} out"
+        )
 
 
 def tokens_sha256(folder: Path) -> str:
@@ -40,7 +56,8 @@ def copy_tokens(folder: Path, tokenizer: Path | None, vocab_size: int, store: St
             has more entries than the model.
     """
     info = _info(folder)
-    for name in _FILES:
+    files = (*_FILES, *(_MASKS if info.text_form == CHAT else ()))
+    for name in files:
         if not (folder / name).is_file():
             raise DataError(f"{folder} has no {name}, which a folder of tokens needs")
     if tokenizer is not None and sha256_of(tokenizer_file(tokenizer)) != info.tokenizer_sha256:
@@ -58,7 +75,7 @@ def copy_tokens(folder: Path, tokenizer: Path | None, vocab_size: int, store: St
         info.check_largest(int(tokens.max()), folder / name)
     if not store.has("corpora", info.corpus_sha256):
         with store.making("corpora", info.corpus_sha256) as copy:
-            for name in _FILES[1:]:
+            for name in files[1:]:
                 shutil.copyfile(folder / name, copy / name)
             write_info(copy, replace(info, notes=(*info.notes, *_beginning_notes(folder, info))))
     return info
@@ -93,7 +110,7 @@ def _check_unchanged(folder: Path, info: CorpusInfo) -> None:
     if sha256_of(folder / "tokenizer.json") != info.tokenizer_sha256:
         raise DataError(f"{folder / 'tokenizer.json'} is not the one of its corpus.json")
     both = hashlib.sha256()
-    for name in _TOKEN_FILES:
+    for name in (*_TOKEN_FILES, *(_MASKS if info.text_form == CHAT else ())):
         with (folder / name).open("rb") as file:
             while block := file.read(1 << 20):
                 both.update(block)

@@ -12,7 +12,13 @@ import torch
 from torch import Tensor
 
 from raydistill.core.progress import tracked
-from raydistill.data.corpus.heldout_documents import TokenIds, read_info, read_tokens
+from raydistill.data.corpus.heldout_documents import (
+    Marks,
+    TokenIds,
+    read_info,
+    read_marks,
+    read_tokens,
+)
 from raydistill.data.heldout_windows import heldout_windows, num_tokens
 from raydistill.evaluation.likelihood.continuations import TOKENS_PER_BATCH
 from raydistill.models.decoder import Decoder
@@ -23,7 +29,7 @@ NO_TARGET = -100
 
 
 def heldout_nll(model: Decoder, folder: Path, *, windows: int, context: int) -> UnitScores:
-    """Nats and target tokens of each held-out unit.
+    """Nats and target tokens of each held-out unit; of conversations what the assistant says.
 
     Args:
         model: scored as it is, in evaluation mode.
@@ -40,17 +46,22 @@ def heldout_nll(model: Decoder, folder: Path, *, windows: int, context: int) -> 
     chosen = heldout_windows(folder, windows=windows, context=context)
     nats: Counter[str] = Counter()
     targets: Counter[str] = Counter()
-    tokens = read_tokens(folder)
+    tokens, marks = read_tokens(folder), read_marks(folder)
     per_batch = max(1, TOKENS_PER_BATCH // context)
     device = next(model.parameters()).device
     batches = [chosen[i : i + per_batch] for i in range(0, len(chosen), per_batch)]
     for batch in tracked(batches, PERPLEXITY, "tokens", size=num_tokens):
         rows = [tokens[window.start : window.end] for window in batch]
         inputs_BT, targets_BT = _padded(rows, begin)
+        if marks is not None:
+            learned = [marks[window.start : window.end] for window in batch]
+            targets_BT[~_padded_marks(learned, len(begin), targets_BT.shape[1])] = NO_TARGET
         nats_B = window_nats(model, inputs_BT.to(device), targets_BT.to(device))
         for window, value in zip(batch, nats_B.tolist(), strict=True):
             nats[window.unit] += value
-            targets[window.unit] += window.end - window.start - (not begin)
+            first = window.start + (not begin)
+            own = window.end - first if marks is None else int(marks[first : window.end].sum())
+            targets[window.unit] += own
     return UnitScores(
         units=tuple(nats),
         sums=tuple(float(value) for value in nats.values()),
@@ -91,3 +102,13 @@ def _padded(texts: Sequence[TokenIds], begin: Sequence[int]) -> tuple[Tensor, Te
         targets_BT[i, : len(row) - 1] = torch.from_numpy(row[1:])
     targets_BT[:, : max(0, len(begin) - 1)] = NO_TARGET
     return inputs_BT, targets_BT
+
+
+def _padded_marks(rows: Sequence[Marks], begins: int, length: int) -> Tensor:
+    """Which targets [B, T] of windows are learned."""
+    learned_BT = torch.zeros(len(rows), length, dtype=torch.bool)
+    for i, row in enumerate(rows):
+        marks = torch.from_numpy(row) if begins else torch.from_numpy(row[1:])
+        first = max(0, begins - 1)
+        learned_BT[i, first : first + len(marks)] = marks
+    return learned_BT

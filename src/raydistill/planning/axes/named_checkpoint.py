@@ -16,6 +16,7 @@ from raydistill.data.tokenizer import shipped_tokenizer, why_other_ids
 from raydistill.models.huggingface.checkpoint import DEFAULT_REVISION, locate, read_checkpoint
 from raydistill.planning.axes.several_models import models_named
 from raydistill.planning.custom_model import CustomModel, revisions, scale_of
+from raydistill.specs.corpus import CHAT
 from raydistill.specs.model import max_positions
 from raydistill.specs.scale import Scale, is_scale, with_text_of
 from raydistill.specs.trial import OWN, Age
@@ -143,7 +144,7 @@ def check_ids(what: str, tokenizer: Path, rows: int, own: Scale) -> None:
             f"{what} shares no tokenizer with the students: theirs is made of the corpus "
             f"{own.corpus!r}; use --corpus embedded, or bring the students' --model"
         )
-    if why := why_other_ids(path, tokenizer, rows):
+    if why := why_other_ids(path, tokenizer, rows, special_too=own.text_form == CHAT):
         raise UsageError(
             f"{what} has another tokenizer ({tokenizer}) than the students ({path}): {why}; KD "
             "compares probabilities id by id"

@@ -130,7 +130,7 @@ def _recipe(scale: Scale, cell_request: CellRequest, recipe_flag: str) -> Iterat
     """The flags for what differs from the scale's defaults."""
     default = _without_flags(scale)
     yield "--budget", _tokens_of(scale)(scale.budget)
-    for flag in ("corpus", "text_field", "heldout", "words", "heldout_general"):
+    for flag in ("corpus", "text_field", "text_form", "heldout", "words", "heldout_general"):
         if (text := getattr(scale, flag)) != getattr(default, flag):
             yield f"--{flag.replace('_', '-')}", text
     settings = {

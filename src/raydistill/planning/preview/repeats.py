@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from raydistill.core.units import format_bytes, format_tokens
+from raydistill.data.conversations.template import chat_template_at
 from raydistill.data.corpus.length import length_of
-from raydistill.data.corpus.request import corpus_request, expected_notes
+from raydistill.data.corpus.request import CorpusRequest, corpus_request, expected_notes
 from raydistill.data.sources import hub
 from raydistill.data.sources.source import name_of, sources_of
 from raydistill.evaluation.task_items import items_of
@@ -13,7 +14,7 @@ from raydistill.evaluation.text_tasks import is_text_task
 from raydistill.planning.artifacts import texts_read
 from raydistill.planning.plan import SweepPlan
 from raydistill.planning.prepared import PreparedSweep
-from raydistill.specs.corpus import CorpusInfo
+from raydistill.specs.corpus import CHAT, CorpusInfo
 from raydistill.specs.scale import Scale, load_scale, with_text_of
 from raydistill.specs.shape.settings import names_text
 
@@ -83,9 +84,24 @@ def _notes(alike: Sequence[Scale], prepared: PreparedSweep) -> Iterator[str]:
         texts = [source.text for source in sources_of(request.text)]
         yield from map(not_counted, filter(hub.is_id, texts))
     yield from corpus.notes if corpus else expected_notes(request)
+    if lost := _lost_by_plain_text(request, prepared.plan.scale):
+        yield lost
     own = prepared.plan.scale
     if names_text(alike[0].name) and with_text_of(own, load_scale(own.name)) != own:
         yield "named by the sizes that read it; flags that name a text are for the others"
+
+
+def _lost_by_plain_text(request: CorpusRequest, scale: Scale) -> str:
+    """What an instruct model loses that is healed on plain text; empty of any other."""
+    if request.is_chat or not scale.brought or request.tokenizer is None:
+        return ""
+    if chat_template_at(request.tokenizer) is None:
+        return ""
+    return (
+        "warning: the model has a chat template, and this is plain text: it is healed as a text "
+        "model, and may forget the form of conversations and what it refuses; "
+        f"--text-form {CHAT} heals on conversations"
+    )
 
 
 def _corpus(scale: Scale, prepared: PreparedSweep) -> CorpusInfo | None:

@@ -21,7 +21,7 @@ from raydistill.reports.tables.points import (
     varying,
 )
 from raydistill.reports.tables.table import build_table
-from raydistill.specs.evaluation import LOSSES, MASKED_PERPLEXITY, PERPLEXITY, metric_of, words_of
+from raydistill.specs.evaluation import LOSSES, PERPLEXITY, loss_of_metrics, metric_of, words_of
 from raydistill.specs.recipe import axis_name
 
 # A mean with half the width of its 95 % interval, with both its ends, alone; a table a seed.
@@ -197,7 +197,7 @@ _BY_BUDGET = ("budget_tokens", "micro_batches")
 
 
 def _meaning(metric: str) -> str:
-    loss = MASKED_PERPLEXITY if metric_of(PERPLEXITY, MASKED_PERPLEXITY) in metric else PERPLEXITY
+    loss = loss_of_metrics([metric])
     metric = metric.replace(metric_of(PERPLEXITY, loss), PERPLEXITY)
     name = metric.removesuffix(VS_CONTROL)
     if name in LOST:

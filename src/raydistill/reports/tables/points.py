@@ -17,9 +17,9 @@ from raydistill.reports.results.blocks import RowCells, row_blocks
 from raydistill.reports.results.cells import CONTROL, Measured, ReportCell, SweepReport
 from raydistill.reports.tables.table import Row, Table
 from raydistill.specs.evaluation import (
-    MASKED_PERPLEXITY,
     PERPLEXITY,
     item_limit,
+    loss_of_metrics,
     metric_of,
     words_of,
 )
@@ -119,7 +119,7 @@ def number(point: Point, metric: str) -> Entry:
     """
     if metric.startswith("task:"):
         return _task(point, metric.removeprefix("task:"))
-    plain = metric.replace(metric_of(PERPLEXITY, MASKED_PERPLEXITY), PERPLEXITY)
+    plain = metric.replace(metric_of(PERPLEXITY, loss_of_metrics([metric])), PERPLEXITY)
     if metric != metric_of(plain, point.row.loss):
         return Missing(reason=f"its held-out loss is a {words_of(PERPLEXITY, point.row.loss)}")
     metric = plain
