@@ -101,6 +101,17 @@ PLANNING = [
     ("--locaton input", "unknown flag or argument '--locaton', did you mean --location?"),
     ("input", "unknown flag or argument 'input'"),
     ("--count", "argument --count: expected one argument"),
+    ("--sharding half", "no sharding 'half'. There are: auto, fully, none"),
+    ("--sharding fully", "is over several devices: add --devices-per-trial 2"),
+    (
+        "--sharding fully --devices-per-trial 2 --set micro_batches=2 --loss kd+attention=1",
+        "looks into the student's attention, whose weights are then in shards: --sharding none",
+    ),
+    (
+        "--sharding none --devices-per-trial 2 --set micro_batches=2 --set precision=bfloat16 "
+        "--set param_dtype=bfloat16",
+        "param_dtype bfloat16 on several devices sums gradients in shards: --sharding fully",
+    ),
     ("--devices-per-trial 0", "--devices-per-trial '0': a whole number from 1 on"),
     ("--concurrent none", "--concurrent 'none': a whole number from 1 on"),
     ("--seed 0", "--seed '0': a whole number from 1 on"),

@@ -33,9 +33,9 @@ def test_these_are_the_flags():
         "--count --debug --device --devices-per-trial --dry-run --gap --heldout "
         "--heldout-general --limit --location --loss --lr-probe --max-length --model "
         "--models --no-lr-probe --num-fewshot --objective --order --parts --price-per-hour "
-        "--probe --probes --recipe --reference --scale --search --seed --seq-len --set --storage "
-        "--task-data --tasks --teacher --teacher-placement --text-field --text-form --tokens-per-s "
-        "--tracking-uri --trials --utilisation --words --yes"
+        "--probe --probes --recipe --reference --scale --search --seed --seq-len --set "
+        "--sharding --storage --task-data --tasks --teacher --teacher-placement --text-field "
+        "--text-form --tokens-per-s --tracking-uri --trials --utilisation --words --yes"
     )
 
 

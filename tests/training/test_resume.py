@@ -172,7 +172,7 @@ def test_removed_layers_leave_no_momentum_in_a_checkpoint(tmp_path):
     learning = sum(p.nbytes for p in student.named_parameters().values())
     assert momentum_bytes(state) == learning
     record = Record(train_s=1.5)
-    save_checkpoint(tmp_path / "again", state, record)
+    save_checkpoint(tmp_path / "again", state, record, World.here())
     fresh = initial_state(tiny.student(), PLAN, tiny.RECIPE)
     assert load_checkpoint(tmp_path / "again", fresh, World.here()) == record
     assert fresh.student.kept == [0, 2, 3, 5]

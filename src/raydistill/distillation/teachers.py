@@ -16,6 +16,7 @@ from raydistill.data.corpus.heldout_documents import read_info
 from raydistill.distillation.answers import TeacherAnswer, WholeAnswer
 from raydistill.models.decoder import Decoder
 from raydistill.models.distributed import World
+from raydistill.models.sharding import shard
 from raydistill.specs.model import ModelConfig
 from raydistill.specs.trial import Recipe
 
@@ -52,7 +53,8 @@ class OnlineTeacher:
     def __post_init__(self) -> None:
         self.model.to(self.world.device).requires_grad_(False).eval()
         if self.sharded and self.world.size > 1:
-            self.world.shard(self.model, self.model.blocks)
+            world = self.world
+            shard(self.model, self.model.blocks, device=world.device, ranks=world.size)
 
     def __call__(self, batch: Batch) -> TeacherAnswer:
         """The teacher's logits for these windows."""

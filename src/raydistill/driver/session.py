@@ -278,6 +278,7 @@ def _candidate(
             tasks_averaged=averaged,
             teacher_sharded=plan.options.teacher_placement == SHARDED,
             cache_gb=plan.options.cache_gb,
+            sharding=plan.options.sharding,
             checkpoint_every_s=plan.options.checkpoint_every_s,
             failed_choice=failed_choice(cell, prepared.artifacts) if spec.unchosen else None,
         ),

@@ -2,9 +2,9 @@
 
 import contextlib
 import os
-from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.distributed as dist
@@ -12,15 +12,24 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from raydistill.models.decoder import Decoder
+from raydistill.models.sharding import is_sharded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class World:
-    """This process among the `size` that train one trial."""
+    """This process among the `size` that train one trial.
+
+    Attributes:
+        rank: from 0.
+        size: how many train together.
+        device: of this rank.
+        sharded: whether each holds a share of the student, instead of a copy.
+    """
 
     rank: int
     size: int
     device: torch.device
+    sharded: bool = False
 
     @staticmethod
     def here() -> "World":
@@ -41,6 +50,11 @@ class World:
         return self.rank == 0
 
     @property
+    def sharding(self) -> Literal["none", "fully"]:
+        """What is shared out of the student, in the word of `--sharding`."""
+        return "fully" if self.sharded else "none"
+
+    @property
     def device_kind(self) -> str:
         """The kind of device, such as "cpu" or "NVIDIA H100"."""
         if self.device.type == "cuda":
@@ -49,27 +63,20 @@ class World:
 
     def wrap(self, model: Decoder) -> nn.Module:
         """`model` with gradients averaged over ranks. Freeze layers before, remove them after."""
-        if self.size == 1:
+        if self.size == 1 or is_sharded(model):
             return model
         return DistributedDataParallel(model, find_unused_parameters=model.leaves_unused)
 
-    def shard(self, model: nn.Module, blocks: Iterable[nn.Module]) -> None:
-        """Shard `model` over the ranks, block by block (FSDP2)."""
-        from torch.distributed.device_mesh import init_device_mesh  # noqa: PLC0415  (a second)
-        from torch.distributed.fsdp import fully_shard  # noqa: PLC0415
-
-        mesh = init_device_mesh(self.device.type, (self.size,))
-        for block in blocks:
-            fully_shard(block, mesh=mesh)
-        fully_shard(model, mesh=mesh)
-
     def mean(self, value: Tensor) -> float:
         """The mean of a scalar over all ranks."""
+        return (self.total(value) / self.size if self.size > 1 else value).item()
+
+    def total(self, value: Tensor) -> Tensor:
+        """The sum of a scalar over all ranks."""
         if self.size > 1:
             value = value.clone()
             dist.all_reduce(value)
-            value /= self.size
-        return value.item()
+        return value
 
     def agreed(self, number: int) -> int:
         """Rank 0's `number` on every rank: one rank decides for all."""
@@ -96,7 +103,10 @@ def _use_deterministic_kernels() -> None:
 
 
 def without_sync(model: nn.Module, last: bool) -> AbstractContextManager[None]:
-    """No all-reduce of gradients, except for the last micro-batch."""
+    """No all-reduce of gradients, except for the last micro-batch.
+
+    A sharded model sums them after each: until then a rank would hold the gradient of all weights.
+    """
     if last or not isinstance(model, DistributedDataParallel):
         return contextlib.nullcontext()
     no_sync: AbstractContextManager[None] = model.no_sync()

@@ -23,12 +23,14 @@ class Student:
         for layer in set(layers).intersection(self.kept):
             self.model.blocks[self.kept.index(layer)].requires_grad_(False)
 
-    def remove(self, layers: Sequence[int]) -> None:
-        """Remove those of `layers` still present."""
-        if not set(layers).isdisjoint(self.kept):
-            blocks = dict(zip(self.kept, self.model.blocks, strict=True))
+    def remove(self, layers: Sequence[int]) -> list[nn.Module]:
+        """Remove those of `layers` still present; the blocks that left."""
+        blocks = dict(zip(self.kept, self.model.blocks, strict=True))
+        gone = [block for layer, block in blocks.items() if layer in layers]
+        if gone:
             self.kept = [layer for layer in self.kept if layer not in layers]
             self.model.use_blocks([blocks[layer] for layer in self.kept])
+        return gone
 
     def to_bfloat16(self) -> None:
         """Round all floating-point parameters to bfloat16; buffers stay."""
@@ -46,6 +48,11 @@ class Student:
         buffers = {n: b for n, b in self.model.named_buffers() if n in stored}
         parameters = {name: p.data for name, p in self.named_parameters().items()}
         return parameters | {self._name(name): buffer for name, buffer in buffers.items()}
+
+    def rounded_tensors(self) -> dict[str, Tensor]:
+        """The same with parameters in bfloat16."""
+        rounded = {name: p.detach().bfloat16() for name, p in self.named_parameters().items()}
+        return self.named_tensors() | rounded
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Copy in values by the names of `named_tensors`.

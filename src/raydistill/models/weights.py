@@ -18,6 +18,8 @@ from raydistill.core.errors import DataError
 from raydistill.core.progress import growing, in_parts, tracked
 from raydistill.core.serialization import from_dict
 from raydistill.models.decoder import build
+from raydistill.models.gathering import write_gathered
+from raydistill.models.sharding import is_share
 from raydistill.models.student import Student
 from raydistill.specs.model import Model
 from raydistill.storage.manifest import sha256_of
@@ -27,11 +29,15 @@ WEIGHTS = "model.safetensors"
 _METADATA = "raydistill"
 
 
-def save_weights(folder: Path, student: Student, tensors: dict[str, Tensor] | None = None) -> None:
+def save_weights(
+    folder: Path | None, student: Student, tensors: dict[str, Tensor] | None = None
+) -> None:
     """Write the weights with their metadata into an existing folder.
 
+    Of a sharded student every rank calls this, and one writes.
+
     Args:
-        folder: of `WEIGHTS`.
+        folder: of `WEIGHTS`; None: another rank writes.
         student: whose weights they are.
         tensors: by the names of `Student.named_tensors`, where they are others than its own.
     """
@@ -39,6 +45,9 @@ def save_weights(folder: Path, student: Student, tensors: dict[str, Tensor] | No
     tensors = student.named_tensors() if tensors is None else tensors
     size_bytes = sum(tensor.nbytes for tensor in tensors.values())
     about = {_METADATA: json.dumps(metadata, sort_keys=True)}
+    if folder is None:
+        write_safetensors(None, tensors, about)
+        return
     with growing(folder, "writing", size_bytes):
         write_safetensors(folder / WEIGHTS, tensors, about)
 
@@ -99,8 +108,23 @@ def metadata_of(path: Path) -> dict[str, Any]:
         return metadata
 
 
-def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors of any device to a file that all users may read."""
+def write_safetensors(
+    path: Path | None, tensors: dict[str, Tensor], metadata: dict[str, str]
+) -> None:
+    """Write tensors of any device to a file that all users may read.
+
+    Sharded ones are gathered one by one, and each is written before the next: all ranks call this.
+
+    Args:
+        path: of the file; None: another rank writes it.
+        tensors: by name.
+        metadata: of the file.
+    """
+    if any(is_share(tensor) for tensor in tensors.values()):
+        write_gathered(path, tensors, metadata)
+        return
+    if path is None:
+        return
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_file(on_cpu, path, metadata=metadata)
     path.chmod(0o644)  # safetensors lets only the owner read

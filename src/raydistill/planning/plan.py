@@ -24,6 +24,7 @@ class Options:
     device_counts: range  # that one trial may train on; several only if it is elastic
     concurrent: int | Literal["auto"]  # auto: what the cluster can grow to
     teacher_placement: str  # one of `teacher_placement.PLACEMENTS`
+    sharding: str  # one of `jobs.SHARDINGS`
     cache_gb: float  # that cached teachers may take in the storage
     checkpoint_every_s: float  # 0 is after every step
     anew: bool  # train also those trials that the package ships trained

@@ -194,6 +194,7 @@ class MadeBy:
     torch: str
     host: str
     owner: str = ""  # who ran it (`storage/owner.py`); empty in results of older versions
+    sharding: str = "none"  # of the student over its devices, or "fully"
 
     @property
     def is_known(self) -> bool:

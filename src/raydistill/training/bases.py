@@ -17,10 +17,12 @@ from raydistill.evaluation.scoring import MEASURING, scores_of, unmeasured_token
 from raydistill.evaluation.stored_scores import cut_path
 from raydistill.models.distributed import World
 from raydistill.models.student import Student
-from raydistill.models.weights import WEIGHTS, load_weights
+from raydistill.models.weights import WEIGHTS, config_of, load_weights
 from raydistill.pruning.calibration import calibration_samples
 from raydistill.pruning.layer_choice import FailedChoice, LayerRequest, layer_choice_path
 from raydistill.pruning.layer_scoring import choose_layers, total_passes
+from raydistill.specs.model import ModelConfig
+from raydistill.specs.trial import ExternalBase, TrialSpec
 from raydistill.storage.manifest import sha256_of
 from raydistill.storage.store import Store
 from raydistill.training.fine_tuning import fine_tune
@@ -132,3 +134,10 @@ def _noted(
         text = "".join(traceback.format_exception(error))
         for request in requests:
             failed[request] = FailedChoice(request=request, message=str(error), traceback=text)
+
+
+def teacher_shapes(spec: TrialSpec, store: Store) -> tuple[ModelConfig, ...]:
+    """The shape of a trial's teacher, if one answers online: a cached one is shared."""
+    if not isinstance(spec.teacher, ExternalBase):
+        return ()
+    return (config_of(base_folder(spec.teacher.weights_sha256, store)),)

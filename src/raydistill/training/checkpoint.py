@@ -15,6 +15,7 @@ from raydistill.core.errors import DataError
 from raydistill.core.fault_injection import fault_point
 from raydistill.core.serialization import from_json, to_json
 from raydistill.models.distributed import World
+from raydistill.models.sharding import release, share_of, shared_like
 from raydistill.models.weights import WEIGHTS, metadata_of, save_weights, write_safetensors
 from raydistill.specs.results import Record
 from raydistill.storage.manifest import NewerError, steps_of, verify, write_manifest
@@ -23,11 +24,15 @@ from raydistill.training.loop import Training
 OPTIMIZER, NOTES = "optimizer.safetensors", "notes.json"
 
 
-def save_checkpoint(folder: Path, state: Training, record: Record) -> None:
-    """Write all that training needs to resume, into `folder`/step-<n>.
+def save_checkpoint(folder: Path, state: Training, record: Record, world: World) -> None:
+    """Write all that training needs to resume, into `folder`/step-<n>; the leading rank writes.
 
-    The newest two stay: should the last be damaged, the one before it serves.
+    Where the student is sharded every rank calls this, and sends its shares. The newest two stay:
+    should the last be damaged, the one before it serves.
     """
+    if not world.leads:
+        _write_tensors(None, state)
+        return
     draft, final = folder / f".{uuid.uuid4().hex}", folder / f"step-{state.step}"
     draft.mkdir(parents=True)
     try:
@@ -41,16 +46,21 @@ def save_checkpoint(folder: Path, state: Training, record: Record) -> None:
 
 
 def _write(draft: Path, state: Training, record: Record) -> None:
+    _write_tensors(draft, state)
+    (draft / NOTES).write_text(to_json(record), encoding="utf-8")
+    write_manifest(draft)
+
+
+def _write_tensors(draft: Path | None, state: Training) -> None:
     save_weights(draft, state.student, state.named_tensors())
-    fault_point("checkpoint")
+    if draft:
+        fault_point("checkpoint")
     slots = {
-        f"{slot}/{name}": tensor
+        f"{slot}/{name}": shared_like(tensor, p)
         for name, p in state.student.named_parameters().items()
         for slot, tensor in state.optimizer.slots(p).items()
     }
-    write_safetensors(draft / OPTIMIZER, slots, {})
-    (draft / NOTES).write_text(to_json(record), encoding="utf-8")
-    write_manifest(draft)
+    write_safetensors(draft and draft / OPTIMIZER, slots, {})
 
 
 def load_checkpoint(
@@ -72,13 +82,15 @@ def load_checkpoint(
         return Record()
     path = folder / f"step-{step}"
     kept = metadata_of(path / WEIGHTS)["kept"]
-    state.student.remove([layer for layer in state.student.kept if layer not in kept])
+    gone = state.student.remove([layer for layer in state.student.kept if layer not in kept])
+    release(state.student.model, gone)
     state.load(load_file(path / WEIGHTS))
     parameters = state.student.named_parameters()
     for key, tensor in load_file(path / OPTIMIZER).items():
         slot, _, name = key.partition("/")
         # It copies: the loaded tensor is a memory map of a file that will be deleted.
-        state.optimizer.restore(parameters[name], slot, tensor)
+        share = share_of(tensor, parameters[name]) if tensor.dim() else tensor
+        state.optimizer.restore(parameters[name], slot, share)
     state.step = step
     return from_json(Record, (path / NOTES).read_text(encoding="utf-8"))
 

@@ -3,14 +3,18 @@
 import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from raydistill.models.distributed import World
+from raydistill.specs.model import ModelConfig
 from raydistill.storage.store import Store
+from raydistill.training.jobs import FULLY, MOST_OF_DEVICE, WHOLE, TrialJob, shards_with
+from raydistill.training.memory.expected import expected_bytes
 from raydistill.training.throughput import Peak, Unmeasured, known_peak, peak_path
 
 _MATMUL_SIDE = {"cuda": 8192, "cpu": 1024}
@@ -88,3 +92,32 @@ def free_bytes(world: World) -> int:
     if world.device.type == "cuda":
         return torch.cuda.mem_get_info(world.device)[0]
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def device_bytes(world: World) -> int:
+    """The memory of this rank's GPU; of a CPU its part of what the ranks of its machine share."""
+    if world.device.type == "cuda":
+        return torch.cuda.get_device_properties(world.device).total_memory
+    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", world.size))
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // max(ranks, 1)
+
+
+def sharing(
+    job: TrialJob, model: ModelConfig, teachers: Sequence[ModelConfig], world: World
+) -> World:
+    """The world, sharded if the job says so, or by `auto` if a copy on each rank does not fit.
+
+    Args:
+        job: of the trial.
+        model: of its base.
+        teachers: of the trial, one or none.
+        world: of this rank; the leading one decides for all.
+    """
+    spec, recipe = job.spec, job.spec.train.recipe
+    if world.size == 1 or job.sharding == WHOLE or not shards_with(spec.train.loss):
+        return world
+    if job.sharding == FULLY or recipe.param_dtype != "float32":
+        return replace(world, sharded=True)
+    on_cpu, teacher = world.device.type == "cpu", (*teachers, model)[0]
+    needed = expected_bytes(job, model, teacher, devices=world.size, on_cpu=on_cpu)
+    return replace(world, sharded=bool(world.agreed(needed > MOST_OF_DEVICE * device_bytes(world))))

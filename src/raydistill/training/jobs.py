@@ -1,7 +1,10 @@
 """Work that crosses to another process: what to do, and the storage to do it in."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from raydistill.core.errors import UsageError, unknown
+from raydistill.distillation.loss_name import feature_weights
 from raydistill.pruning.layer_choice import FailedChoice, LayerRequest
 from raydistill.specs.evaluation import EvalSpec
 from raydistill.specs.model import ModelConfig
@@ -23,6 +26,9 @@ class StopAt:
 CHECKPOINT_EVERY_S = 15.0  # by default; saving takes at most a twentieth of a run's time
 # Shares of the budget after which held-out nll is measured; 0 is right after the cut.
 HELDOUT_AT = (0.0, 0.05, 0.1, 0.25, 0.5, 1.0)
+AUTO, WHOLE, FULLY = "auto", "none", "fully"  # of a student on several devices
+SHARDINGS = (AUTO, WHOLE, FULLY)
+MOST_OF_DEVICE = 0.9  # of its memory, that a trial may need before `auto` shards it
 CACHE_GB = 8.0  # by default, what all cached teachers together may take in a storage
 
 
@@ -45,6 +51,7 @@ class TrialJob:
     teacher_actor: str = ""  # its name, if the teacher has devices of its own
     teacher_sharded: bool = False  # over the ranks, instead of a copy on each
     cache_gb: float = CACHE_GB
+    sharding: str = WHOLE  # one of `SHARDINGS`
     failed_choice: FailedChoice | None = None  # of the layers that it would remove
 
 
@@ -102,3 +109,33 @@ class CutJob:
     evaluation: EvalSpec
     layer_sets: tuple[tuple[int, ...], ...]  # each ascending
     storage: str
+
+
+def check_sharding(
+    sharding: str, losses: Iterable[str], recipes: Iterable[Recipe], devices: range
+) -> None:
+    """Refuse a sharding that does not go with a loss, a recipe or a number of devices.
+
+    Raises:
+        UsageError: with what to do instead.
+    """
+    if sharding not in SHARDINGS:
+        raise UsageError(unknown("sharding", sharding, SHARDINGS))
+    if sharding == FULLY and max(devices) == 1:
+        raise UsageError("--sharding fully is over several devices: add --devices-per-trial 2")
+    for loss in sorted(set(losses)):
+        if sharding == FULLY and not shards_with(loss):
+            raise UsageError(
+                f"loss {loss!r} looks into the student's attention, whose weights are then in "
+                f"shards: --sharding {WHOLE}"
+            )
+    is_rounded = any(recipe.param_dtype != "float32" for recipe in recipes)
+    if sharding == WHOLE and is_rounded and max(devices) > 1:
+        raise UsageError(
+            f"param_dtype bfloat16 on several devices sums gradients in shards: --sharding {FULLY}"
+        )
+
+
+def shards_with(loss: str) -> bool:
+    """Whether a loss can be computed on a sharded student."""
+    return "attention" not in feature_weights(loss)

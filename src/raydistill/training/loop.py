@@ -27,6 +27,7 @@ from raydistill.distillation.teachers import (
 from raydistill.models.activation_checkpointing import checkpointed
 from raydistill.models.decoder import Decoder
 from raydistill.models.distributed import World, without_sync
+from raydistill.models.sharding import local, release, settle, shard_student, share_of
 from raydistill.models.student import Student
 from raydistill.specs.recipe import lr_at
 from raydistill.specs.results import HeldoutPoint, Progress
@@ -53,7 +54,7 @@ class Training:
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Copy in values by the names of `named_tensors`."""
         for name, tensor in self.named_tensors().items():
-            tensor.copy_(tensors[name])
+            local(tensor).copy_(share_of(tensors[name], tensor))
         self.optimizer.publish()
 
 
@@ -101,14 +102,21 @@ class Objective:
         )
 
 
-def initial_state(student: Student, plan: DropPlan, recipe: Recipe) -> Training:
+def initial_state(
+    student: Student, plan: DropPlan, recipe: Recipe, world: World | None = None
+) -> Training:
     """The state before the first step: layers that will leave are frozen, no momentum yet.
 
-    The weights are as the recipe has them; buffers, such as rotary angles, stay as they are.
+    The weights are as the recipe has them, and sharded if the world is; buffers, such as rotary
+    angles, stay as they are.
     """
     student.freeze(plan.layers)
+    bfloat16 = recipe.param_dtype == "bfloat16"
+    if world and world.sharded:
+        shard_student(student.model, device=world.device, ranks=world.size, bfloat16=bfloat16)
+        bfloat16 = False  # the shares are what the optimizer has in float32
     trainable = [p for p in student.model.parameters() if p.requires_grad]
-    if recipe.param_dtype != "bfloat16":
+    if not bfloat16:
         return Training(student, optimizer_of(trainable, recipe))
     whole = {p: p.detach().float() for p in trainable}
     student.to_bfloat16()
@@ -152,7 +160,9 @@ def train(
         tokens = state.step * recipe.batch_tokens
         _remove_due(student, plan, tokens, world)
         if state.step in heldout_at:
-            yield HeldoutPoint(tokens=tokens, nll=heldout_nll(student.model))
+            nll = heldout_nll(student.model)
+            settle(student.model)
+            yield HeldoutPoint(tokens=tokens, nll=nll)
         if state.step >= recipe.total_steps:
             return
         lr = lr_at(recipe, tokens + recipe.batch_tokens)
@@ -175,7 +185,7 @@ def _remove_due(student: Student, plan: DropPlan, tokens: int, world: World) -> 
     if not set(plan.due(tokens)).isdisjoint(student.kept):
         times = {drop.at_tokens for drop in plan.drops if drop.at_tokens <= tokens}
         fault_point("removal", number=len(times), rank=world.rank)
-        student.remove(plan.due(tokens))
+        release(student.model, student.remove(plan.due(tokens)))
 
 
 def heldout_steps(recipe: Recipe) -> set[int]:
@@ -215,7 +225,7 @@ def _step(
         raise FloatingPointError(
             f"{loss_called(objective.name)} is {mean_loss} at step {state.step}"
         )
-    state.optimizer.clip_gradients(recipe.grad_clip)
+    state.optimizer.clip_gradients(recipe.grad_clip, world.total if world.sharded else None)
     state.optimizer.step()
     state.optimizer.zero_grad()
     return mean_loss

@@ -1,13 +1,14 @@
 """Lion with decoupled decay, and AdamW."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from raydistill.models.sharding import is_share, local
 from raydistill.specs.trial import Recipe
 
 
@@ -19,8 +20,9 @@ class Optimizer(ABC):
 
     Attributes:
         parameters: what is trained.
-        updated: what a step computes with, one for each of `parameters`: itself, or its copy in
-            float32 where the model has it in bfloat16.
+        updated: what a step computes with, one for each of `parameters`: itself, its copy in
+            float32 where the model has it in bfloat16, or where the model is sharded this rank's
+            share of it, in the same memory.
         state: by one of `updated`, the tensors kept between steps by name; none before its first
             step.
         offloads: whether `state` lies on the CPU between steps. It is computed with where the
@@ -31,11 +33,11 @@ class Optimizer(ABC):
 
     def __init__(self, parameters: Iterable[nn.Parameter], recipe: Recipe) -> None:
         self.parameters = tuple(parameters)
-        self.updated = tuple(map(_in_float32, self.parameters))
+        self.updated = tuple(map(_updated, self.parameters))
         self.offloads = recipe.optimizer_offload == "cpu"
         self._own = dict(zip(self.parameters, self.updated, strict=True))
-        for p, copy in self._own.items():
-            if copy is not p:
+        for p in self._own:
+            if p.dtype == torch.bfloat16:
                 p.register_post_accumulate_grad_hook(self._add_gradient)
 
     @abstractmethod
@@ -55,12 +57,26 @@ class Optimizer(ABC):
     def publish(self) -> None:
         """Have the model's parameters say what their float32 copies do, rounded."""
         for p, copy in self._own.items():
-            if copy is not p:
+            if p.dtype == torch.bfloat16:
                 p.copy_(copy)
 
-    def clip_gradients(self, max_norm: float) -> None:
-        """Scale all gradients so that their norm together is at most `max_norm`."""
-        nn.utils.clip_grad_norm_(self.updated, max_norm)
+    def clip_gradients(
+        self, max_norm: float, total: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
+        """Scale all gradients so that their norm together is at most `max_norm`.
+
+        Args:
+            max_norm: above 0.
+            total: sums a scalar over the ranks, where each has a share of every gradient.
+        """
+        if total is None:
+            nn.utils.clip_grad_norm_(self.updated, max_norm)
+            return
+        for p, own in self._own.items():
+            own.grad, p.grad = None if p.grad is None else local(p.grad), None
+        squares = [p.grad.norm().square() for p in self.updated if p.grad is not None]
+        norm = total(torch.stack(squares).sum()).sqrt()
+        nn.utils.clip_grads_with_norm_(self.updated, max_norm, norm)
 
     def zero_grad(self) -> None:
         """Forget every gradient."""
@@ -69,7 +85,9 @@ class Optimizer(ABC):
 
     def float32(self, parameter: Tensor) -> Tensor:
         """The weights of a parameter as they are trained: its copy in float32, else itself."""
-        return self._own.get(parameter, parameter).data  # type: ignore[call-overload,no-any-return]
+        if parameter.dtype != torch.bfloat16:
+            return parameter.detach()
+        return self._own.get(parameter, parameter).detach()  # type: ignore[call-overload,no-any-return]
 
     def slots(self, parameter: nn.Parameter) -> dict[str, Tensor]:
         """What is kept for a parameter between steps, by name; empty before its first step."""
@@ -77,7 +95,7 @@ class Optimizer(ABC):
         return kept
 
     def restore(self, parameter: nn.Parameter, slot: str, tensor: Tensor) -> None:
-        """Keep a copy of `tensor` for a parameter, on the device where it belongs."""
+        """Keep a copy of `tensor` for a parameter, its share of it, on the device it belongs to."""
         away = self.offloads or not tensor.dim()  # torch's AdamW counts steps on the CPU
         device = torch.device("cpu") if away else parameter.device
         self.state.setdefault(self._own[parameter], {})[slot] = tensor.to(device, copy=True)
@@ -102,11 +120,10 @@ class Optimizer(ABC):
                 self.state[parameter][name] = tensor.to("cpu")
 
 
-def _in_float32(parameter: nn.Parameter) -> nn.Parameter:
-    """The parameter itself, or of one in bfloat16 a copy in float32."""
-    if parameter.dtype != torch.bfloat16:
-        return parameter
-    return nn.Parameter(parameter.detach().float())
+def _updated(parameter: nn.Parameter) -> nn.Parameter:
+    if parameter.dtype == torch.bfloat16:
+        return nn.Parameter(parameter.detach().float())
+    return nn.Parameter(local(parameter)) if is_share(parameter) else parameter
 
 
 def optimizer_of(parameters: Iterable[nn.Parameter], recipe: Recipe) -> Optimizer:

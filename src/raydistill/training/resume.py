@@ -49,7 +49,7 @@ def resume_or_start(
     store = Store(Path(job.storage))
     corpus = store.path("corpora", spec.train.corpus_sha256)
     tokens = open_tokens(corpus, model)
-    state = initial_state(student, spec.plan, recipe)
+    state = initial_state(student, spec.plan, recipe, world)
     record = load_checkpoint(folder, state, world)
     prefix = shared_prefix_folder(job, store) if recipe.schedule == "wsd" else None
     if prefix and not record.tokens:
@@ -93,8 +93,9 @@ def with_checkpoints(
     too: so ends a training that is stopped.
 
     A checkpoint is made between two steps and read back bit for bit, so when it is made does
-    not change the result. Rank 0 writes; all ranks hold the same.
+    not change the result. Rank 0 writes; all ranks hold the same, or a share each, which they send.
     """
+    takes_part = world.leads or world.sharded
     item_start_s = last_saved_s = time.perf_counter()
     wait_s = every_s
     for item in steps:
@@ -102,12 +103,15 @@ def with_checkpoints(
         try:
             yield item
         except GeneratorExit:
-            if world.leads and state.step > 0:
-                save_checkpoint(folder, state, record.up_to(item))
+            if takes_part and state.step > 0:
+                save_checkpoint(folder, state, record.up_to(item), world)
             raise
         item_start_s = time.perf_counter()
-        if world.leads and isinstance(item, Progress) and item_start_s - last_saved_s >= wait_s:
-            save_checkpoint(folder, state, record)
+        is_due = isinstance(item, Progress) and item_start_s - last_saved_s >= wait_s
+        if world.sharded:  # every rank takes part, and their clocks differ
+            is_due = bool(world.agreed(is_due))
+        if takes_part and is_due:
+            save_checkpoint(folder, state, record, world)
             last_saved_s = time.perf_counter()
             # Of a large model's time at most a twentieth goes into saving it.
             wait_s = max(every_s, 20 * (last_saved_s - item_start_s)) if every_s else 0.0
@@ -120,8 +124,9 @@ def saving_prefix(
     """The items, and at `at_tokens` a checkpoint from which a longer training can start."""
     for item in items:
         yield item
-        if world.leads and isinstance(item, Progress) and item.tokens == at_tokens:
-            save_checkpoint(folder, state, record)
+        takes_part = world.leads or world.sharded
+        if takes_part and isinstance(item, Progress) and item.tokens == at_tokens:
+            save_checkpoint(folder, state, record, world)
 
 
 def stopping_at(
@@ -134,5 +139,5 @@ def stopping_at(
         yield item
         if record.tokens >= tokens:
             break
-    if world.leads:
-        save_checkpoint(folder, state, record)
+    if world.leads or world.sharded:
+        save_checkpoint(folder, state, record, world)

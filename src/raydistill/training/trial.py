@@ -32,6 +32,7 @@ from raydistill.evaluation.scoring import scores_of
 from raydistill.evaluation.stored_scores import measured, rung_path
 from raydistill.models.decoder import build
 from raydistill.models.distributed import World
+from raydistill.models.sharding import release
 from raydistill.models.student import Student
 from raydistill.models.weights import WEIGHTS, config_of, load_weights, save_weights
 from raydistill.pruning.width import cut
@@ -60,8 +61,8 @@ from raydistill.storage.lock import BusyError
 from raydistill.storage.manifest import sha256_of
 from raydistill.storage.sharing import small_or_below, turn_of, waiting_line
 from raydistill.storage.store import Store
-from raydistill.training.bases import base_folder, load_verified
-from raydistill.training.devices import forget_peak_bytes, keep_peak, peak_bytes
+from raydistill.training.bases import base_folder, load_verified, teacher_shapes
+from raydistill.training.devices import forget_peak_bytes, keep_peak, peak_bytes, sharing
 from raydistill.training.jobs import StopAt, TrialJob
 from raydistill.training.memory.expected import expected_bytes
 from raydistill.training.resume import resume_or_start
@@ -123,7 +124,9 @@ def _training(
     store.path("trials", spec.trial_id, "failure.json").unlink(missing_ok=True)
     held_bytes = forget_peak_bytes(world)
     student = _student(spec.base, store)
-    student.model.to(world.device)
+    world = sharing(job, student.model.config, teacher_shapes(spec, store), world)
+    if not world.sharded:  # else its shares come to the device block by block
+        student.model.to(world.device)
     folder = store.path("trials", spec.trial_id, "checkpoints")
     start_s = time.perf_counter()
     teacher = teacher or _teacher(job, student.model.config, store, world)
@@ -132,12 +135,12 @@ def _training(
     run = resume_or_start(student, job, folder, world, teacher)
     run.record.teacher_s += cached_s
     yield from run.items
-    if not world.leads:
+    if not world.leads and not world.sharded:
         return
     if not isinstance(job.until, StopAt):
         _save(job, student, run.record, store, world, held_bytes)
     elif run.record.tokens == job.until.tokens:
-        _measure_rung(job, student, job.until.tokens, store)
+        _measure_rung(job, student, job.until.tokens, store, world)
 
 
 def _student(base: Base, store: Store) -> Student:
@@ -205,10 +208,15 @@ def _save(
     job: TrialJob, student: Student, record: Record, store: Store, world: World, held_bytes: int
 ) -> None:
     """Store the weights, then what they are, and delete the checkpoints."""
-    key = ("trials", job.spec.trial_id)
-    keep_peak(job.spec.train.recipe.precision, store, world)
+    key, recipe = ("trials", job.spec.trial_id), job.spec.train.recipe
+    is_half = recipe.param_dtype == "bfloat16"
+    tensors = student.rounded_tensors() if is_half else student.named_tensors()
+    if not world.leads:
+        save_weights(None, student, tensors)
+        return
+    keep_peak(recipe.precision, store, world)
     with store.making(*key, "weights") as folder:
-        save_weights(folder, student)
+        save_weights(folder, student, tensors)
     trained = Trained(
         trial_id=job.spec.trial_id,
         spec=job.spec,
@@ -222,6 +230,7 @@ def _save(
         made_by=MadeBy(
             device=world.device_kind,
             world_size=world.size,
+            sharding=world.sharding,
             torch=torch.__version__,
             host=platform.node(),
             owner=job.owner,
@@ -233,19 +242,18 @@ def _save(
     shutil.rmtree(store.path(*key, "checkpoints"), ignore_errors=True)
 
 
-def _measure_rung(job: TrialJob, student: Student, tokens: int, store: Store) -> None:
+def _measure_rung(job: TrialJob, student: Student, tokens: int, store: Store, world: World) -> None:
     """Store the held-out loss at `tokens`, without the layers that the next step would lack."""
-    student.remove(job.spec.plan.due(tokens))
+    release(student.model, student.remove(job.spec.plan.due(tokens)))
     corpus = store.path("corpora", job.spec.train.corpus_sha256)
     nll = heldout_loss(student.model, corpus, job.evaluation)
-    store.save(nll, *rung_path(job.spec, tokens, job.evaluation, store))
+    if world.leads:
+        store.save(nll, *rung_path(job.spec, tokens, job.evaluation, store))
 
 
 def _cost(job: TrialJob, model: ModelConfig, record: Record, store: Store, world: World) -> Cost:
     spec, recipe = job.spec, job.spec.train.recipe
-    teachers: tuple[ModelConfig, ...] = ()
-    if isinstance(spec.teacher, ExternalBase):  # a cached one is shared, see `teacher_s`
-        teachers = (config_of(base_folder(spec.teacher.weights_sha256, store)),)
+    teachers = teacher_shapes(spec, store)
     share, on_cpu = share_read(spec.train.loss), world.device.type == "cpu"
     teacher = teachers[0] if teachers else model
     return Cost(
@@ -256,7 +264,9 @@ def _cost(job: TrialJob, model: ModelConfig, record: Record, store: Store, world
         evaluate_s=record.evaluate_s,
         teacher_s=record.teacher_s,
         peak_bytes=peak_bytes(world),
-        expected_bytes=expected_bytes(job, model, teacher, devices=world.size, on_cpu=on_cpu),
+        expected_bytes=expected_bytes(
+            job, model, teacher, devices=world.size, on_cpu=on_cpu, sharding=world.sharding
+        ),
     )
 
 

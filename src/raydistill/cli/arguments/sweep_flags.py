@@ -58,6 +58,7 @@ from raydistill.specs.recipe import check_recipe
 from raydistill.specs.scale import Scale, load_scale, with_heal
 from raydistill.specs.trial import NoTeacher
 from raydistill.storage.store import Store
+from raydistill.training.jobs import check_sharding
 
 
 def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
@@ -92,7 +93,10 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
     cells += references
     check_recipes(cells)
     check_overruled(chosen.settings, sweep, cells)
-    check_placement(flags.teacher_placement, {cell.request.loss for cell in cells})
+    losses = {cell.request.loss for cell in cells}
+    check_placement(flags.teacher_placement, losses)
+    recipes = [cell.scale.recipe(cell.request) for cell in cells]
+    check_sharding(flags.sharding, losses, recipes, scale.device_counts)
     is_field = flags.teacher is not None and TEACHER not in sweep.axes
     if is_field and all(isinstance(cell.teacher, NoTeacher) for cell in cells):
         raise UsageError("--teacher goes with a loss that has one, such as --loss kd")
@@ -107,6 +111,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
         device_counts=scale.device_counts,
         concurrent=flags.concurrent or "auto",
         teacher_placement=flags.teacher_placement,
+        sharding=flags.sharding,
         cache_gb=flags.cache_gb,
         checkpoint_every_s=flags.checkpoint_every,
         anew="all" in (getattr(flags, "arm", None) or ()),

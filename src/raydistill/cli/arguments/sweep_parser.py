@@ -24,7 +24,8 @@ from raydistill.planning.search_settings import OBJECTIVES, SEARCHES
 from raydistill.planning.sweep import FIELDS, TRAINING_FIELDS, Sweep
 from raydistill.specs.drop_plan import ORDERS
 from raydistill.specs.scale import scale_names
-from raydistill.training.jobs import CACHE_GB, CHECKPOINT_EVERY_S
+from raydistill.training.jobs import AUTO as SHARDING
+from raydistill.training.jobs import CACHE_GB, CHECKPOINT_EVERY_S, SHARDINGS
 
 FIELD_HELP = {
     "location": "input,middle or 1,2,5-8 or random-0-63 or all",
@@ -169,6 +170,11 @@ def _running_flags(parser: Parser) -> None:
     )
     group.add_argument(
         "--devices-per-trial", type=device_range, help="that train one trial: 2; elastic: 1-2"
+    )
+    group.add_argument(
+        "--sharding",
+        default=SHARDING,
+        help=f"{', '.join(SHARDINGS)}: whether its devices share out the student (what fits)",
     )
     group.add_argument(
         "--concurrent",

@@ -69,7 +69,7 @@ def heldout_nll(model: Decoder, folder: Path, *, windows: int, context: int) -> 
     )
 
 
-@torch.inference_mode()
+@torch.no_grad()  # in inference mode a sharded model would keep weights that cannot learn
 def window_nats(
     model: Decoder, inputs_BT: Tensor, targets_BM: Tensor, at_BM: Tensor | None = None
 ) -> Tensor:

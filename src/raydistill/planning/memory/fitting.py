@@ -17,6 +17,7 @@ from raydistill.planning.memory.limits import Limit, limit_of, named
 from raydistill.planning.prepared import PreparedSweep
 from raydistill.planning.preview.devices import DEVICES
 from raydistill.specs.memory.setup import Setup
+from raydistill.training.jobs import FULLY
 
 SLACK = 0.05  # of a peak, which an allocator loses between its blocks
 MOST_PROPOSED = 3
@@ -164,6 +165,11 @@ def _settings(setting: str, needs: Callable[[Setup], bool], **fields: str) -> Op
     return changes
 
 
+def _sharded(setup: Setup) -> Iterator[Change]:
+    if setup.devices > 1 and setup.sharding == "none":
+        yield Change(words=f"--sharding {FULLY}", setup=replace(setup, sharding="fully"))
+
+
 def _is_on_gpu(setup: Setup) -> bool:
     return not setup.on_cpu
 
@@ -175,6 +181,7 @@ _OPTIONS: tuple[Option, ...] = (  # those that leave every bit as it is come fir
         activation_checkpointing="blocks",
     ),
     _settings("--set optimizer_offload=cpu", _is_on_gpu, optimizer_offload="cpu"),
+    _sharded,
     _teacher_elsewhere,
     _more_micro_batches,
     _settings("--set precision=bfloat16", _is_on_gpu, precision="bfloat16"),

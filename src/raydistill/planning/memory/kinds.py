@@ -17,6 +17,7 @@ from raydistill.specs.memory.trial_memory import TrialMemory, trial_memory
 from raydistill.specs.model import MixedHubConfig
 from raydistill.specs.scale import Scale
 from raydistill.specs.trial import DropPlan, LayerDrop, NoTeacher, RandomBase, TrialSpec
+from raydistill.training.jobs import FULLY, MOST_OF_DEVICE, WHOLE
 from raydistill.training.memory.expected import setup_of
 
 
@@ -59,12 +60,25 @@ def kinds_of(prepared: PreparedSweep, limit: Limit | Literal["unknown"]) -> list
     for scale, ages in ages_by_scale(prepared.plan.cells):
         if not scale.brought and not base_work(scale, prepared.artifacts, ages).done:
             add("pretraining", scale, _pretraining(scale, on_cpu))
-    placement = prepared.plan.options.teacher_placement
+    options = prepared.plan.options
     for planned in prepared.trials:
-        setup = _trial(planned, placement, limit, on_cpu)
+        setup = _trial(planned, options.teacher_placement, limit, on_cpu)
+        if _is_sharded(setup, options.sharding, limit):
+            setup = replace(setup, sharding="fully")
         if setup.recipe.total_tokens and not trial_work(planned, prepared.store).done:
             add(_name(planned.cells[0], setup), planned.scale, setup)
     return sorted(kinds.values(), key=lambda kind: -kind.peak)
+
+
+def _is_sharded(setup: Setup, sharding: str, limit: Limit | Literal["unknown"]) -> bool:
+    """Whether a trial shares its student out: as its workers decide, as far as is known here."""
+    if setup.devices == 1 or sharding == WHOLE or setup.keeps_features:
+        return False
+    if sharding == FULLY or setup.recipe.param_dtype != "float32":
+        return True
+    return limit != "unknown" and memory_of(setup).resident > MOST_OF_DEVICE * limit.bytes_each(
+        setup.devices
+    )
 
 
 def memory_of(setup: Setup) -> TrialMemory:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from raydistill.distillation.loss_file import WHOLE
 from raydistill.distillation.loss_name import feature_weights, has_teacher, loss_file, share_read
-from raydistill.specs.memory.setup import Answer, Place, Setup, TeacherAt
+from raydistill.specs.memory.setup import Answer, Place, Setup, Sharding, TeacherAt
 from raydistill.specs.memory.trial_memory import trial_memory
 from raydistill.specs.model import ModelConfig
 from raydistill.specs.trial import CachedTeacher, DropPlan, NoTeacher, Recipe
@@ -47,7 +47,13 @@ def setup_of(
 
 
 def expected_bytes(
-    job: TrialJob, model: ModelConfig, teacher: ModelConfig, *, devices: int, on_cpu: bool
+    job: TrialJob,
+    model: ModelConfig,
+    teacher: ModelConfig,
+    *,
+    devices: int,
+    on_cpu: bool,
+    sharding: Sharding = "none",
 ) -> int:
     """What a trial takes on each of its devices, beside what was there before.
 
@@ -57,6 +63,7 @@ def expected_bytes(
         teacher: if the trial has one.
         devices: that share a step.
         on_cpu: whether they are CPUs.
+        sharding: of the student over them.
     """
     spec, train = job.spec, job.spec.train
     at: TeacherAt | Literal["none"] = "none"
@@ -67,4 +74,5 @@ def expected_bytes(
         at = TeacherAt(model=teacher, place=place)
     setup = setup_of(model, spec.plan, train.recipe, train.loss, on_cpu=on_cpu, teacher=at)
     windows = job.evaluation.curve_windows
-    return trial_memory(replace(setup, devices=devices, evaluation_windows=windows)).resident
+    setup = replace(setup, devices=devices, sharding=sharding, evaluation_windows=windows)
+    return trial_memory(setup).resident
