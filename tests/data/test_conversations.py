@@ -238,3 +238,18 @@ def test_windows_have_their_marks_and_those_that_are_held_out_a_target(tmp_path)
     windows = heldout_windows(folder, windows=99, context=4)
     assert all(read_marks(folder)[w.start + 1 : w.end].any() for w in windows)
     assert 0 < len(windows) < sum(-(-(s.end - s.start) // 4) for s in read_spans(folder))
+
+
+def test_mixes_and_heldout_text_of_conversations_have_marks_too(tmp_path):
+    tokenizer, store = save_chat_tokenizer(tmp_path / "m"), Store(tmp_path / "s")
+    rows = chats(60)
+    files = [
+        write_chats(tmp_path / f"{name}.jsonl", rows[first::3]) for first, name in enumerate("abc")
+    ]
+    mix = f"{files[0]}=0.5,{files[1]}=0.5"
+    folder = made(mix, tokenizer, store, heldout=str(files[2]))
+    answers = [m["content"] + "<|im_end|>" for row in rows[2::3] for m in row[1::2]]
+    assert learned(folder, read_tokens(folder), read_marks(folder)) == answers
+    ids, is_learned = training(folder)
+    assert len(ids) == len(is_learned)
+    assert all(text.endswith("<|im_end|>") for text in learned(folder, ids, is_learned))
