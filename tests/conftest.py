@@ -34,13 +34,15 @@ for name in ("RAY_prestart_worker_first_driver", "RAY_enable_worker_prestart"):
     os.environ.setdefault(name, "0")  # a worker takes a CPU second: none in stock
 
 LONGEST = (
-    "test_where_to_drop", "test_job_submit", "test_docs", "test_two_devices", "test_custom_model",
-    "test_nodes", "test_controls", "test_next_commands", "test_student", "test_more_sweeps",
-    "test_signals", "test_fault_injection", "test_printed_commands", "test_tokenization",
-    "test_law", "test_hub", "test_adapter_tokenizers", "test_security", "test_teacher_free_vs_kd",
-    "test_failed_trials", "test_tasks_sweep", "test_extending", "test_limit", "test_embedded",
-    "test_figures", "test_tasks_beside_hflm", "test_several_models", "test_own_parts",
-    "test_ranking", "test_mutated_inputs", "test_general_text", "test_trials",
+    "test_where_to_drop", "test_job_submit", "test_two_devices", "test_docs", "test_more_sweeps",
+    "test_nodes", "test_signals", "test_student", "test_custom_model", "test_reduced_scale",
+    "test_controls", "test_next_commands", "test_pretraining", "test_adapter_tokenizers",
+    "test_printed_commands", "test_texts_of_a_sweep", "test_embedded", "test_fault_injection",
+    "test_tokenization", "test_hub", "test_distributed", "test_requests_of_models",
+    "test_capacity_gap", "test_limit", "test_tasks_beside_hflm", "test_out_of_memory",
+    "test_figures", "test_sources", "test_law_coverage", "test_shapes_sentences", "test_resume",
+    "test_prune", "test_law", "test_sync", "test_own_parts", "test_teacher_free_vs_kd",
+    "test_security", "test_tasks_sweep", "test_failed_trials",
 )  # fmt: skip
 """Of two processes, none is then left alone with a long file at the end."""
 

@@ -56,7 +56,7 @@ def assert_they_run(printed, trials, started="python"):
     return commands
 
 
-IN_SOAK = ("when_to_drop", "how_many_to_drop")
+IN_SOAK = ("when_to_drop", "how_many_to_drop", "teacher_free_vs_kd")
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,13 @@ def test_a_documented_sweep_of_the_package_can_be_planned(command, tmp_path, own
     assert "distinct trials" in done.stdout
 
 
-@pytest.mark.parametrize("script", sorted({shlex.split(command)[1] for command in SWEEPS}))
+SCRIPTS = sorted({shlex.split(command)[1] for command in SWEEPS})
+
+
+@pytest.mark.parametrize(
+    "script",
+    [pytest.param(s, marks=[pytest.mark.soak] * (s != sweeping.SCRIPT)) for s in SCRIPTS],
+)
 def test_a_documented_script_can_be_planned_by_a_process_of_its_own(script, tmp_path):
     done = subprocess.run(
         [sys.executable, script, "--dry-run"],

@@ -30,7 +30,7 @@ from support import sweeping, trained_here
 from support.hub_models import save_model
 
 FLAGS = ("--age", "320B", "--location", "none,input")
-FAMILIES = ("palm", "llama", "gpt_neox")
+FAMILIES = ("palm", "llama", pytest.param("gpt_neox", marks=pytest.mark.soak))
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
