@@ -39,9 +39,9 @@ family: $(VENV)/.installed  ## train the six bases of the family anew, one after
 		$(BIN)/raydistill base --scale $$scale || exit; \
 	done
 
-reproduce: $(VENV)/.installed  ## the long ones: healing until curves cross, a masked model on 12M tokens (40 minutes)
+reproduce: $(VENV)/.installed  ## the long ones: healing until curves cross, a masked model that leaves the plateau (40 minutes)
 	$(BIN)/python sweeps/where_to_drop.py --age 320B --location all --budget 100B
-	$(BIN)/python sweeps/reduced_scale.py --size reduced+embedding=64+feed_forward=256+lr=0.001+mask=0.15+schedule=cosine+tokens=12M+width=64
+	$(BIN)/python sweeps/reduced_scale.py --size reduced+embedding=64+feed_forward=256+lr=0.001+mask=0.4+schedule=cosine+text=bbe+tokens=12M+width=64
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .

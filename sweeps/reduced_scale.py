@@ -87,7 +87,8 @@ LADDER = [
     for width in (32, 64)
 ]
 LONG = (
-    "reduced+embedding=64+feed_forward=256+lr=0.001+mask=0.15+schedule=cosine+tokens=12M+width=64"
+    "reduced+embedding=64+feed_forward=256+lr=0.001+mask=0.4+schedule=cosine"
+    "+text=bbe+tokens=12M+width=64"
 )
 LAPTOP = grid(
     [
