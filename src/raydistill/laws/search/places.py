@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc
 
 from raydistill.laws.points import FloatArray
 from raydistill.laws.search.problem import Problem
@@ -55,6 +54,8 @@ def placed_ends(
 
 def possible_gaps(problem: Problem, z_RK: FloatArray, *, seed: int = 0) -> NDArray[np.bool_]:
     """Which rows, each the best law at its place, are not rejected at 5 %."""
+    from scipy.special import betainc  # noqa: PLC0415  (half a second that few drivers need)
+
     n, linear = len(problem.outputs), problem.form.coefficients - problem.form.places
     law_Rn = problem.form.evaluate(z_RK, problem.inputs)
     rss_R = ((law_Rn - problem.outputs) ** 2).sum(axis=1)

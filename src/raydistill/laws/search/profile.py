@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
-from scipy.special import stdtrit
 
 from raydistill.laws.points import FloatArray
 from raydistill.laws.search.problem import Problem
@@ -32,6 +31,8 @@ Quantities = Callable[[Any], Any]  # z (R, K) to (R, Q)
 
 def quantile(df: int) -> float:
     """Student's 97.5 % point."""
+    from scipy.special import stdtrit  # noqa: PLC0415  (half a second that few drivers need)
+
     return float(stdtrit(df, 1 - LEVEL / 2)) if df > 0 else np.inf
 
 
