@@ -43,6 +43,7 @@ CELLS = [
 ]  # fmt: skip
 TIMES = (
     "train_s", "evaluate_s", "peak_bytes", "held_bytes", "expected_bytes", "started_s", "ended_s",
+    "checkpoint_s",
 )  # fmt: skip
 
 

@@ -150,6 +150,7 @@ class Record:
     train_s: float = 0.0
     evaluate_s: float = 0.0
     teacher_s: float = 0.0
+    checkpoint_s: float = 0.0  # for which training stood still, so that it could be saved
     started_s: float = field(default_factory=time.time)  # since 1970; stays after a resumption
 
     @property
@@ -218,6 +219,7 @@ class Trained:
     made_by: MadeBy
     started_s: float  # seconds since 1970
     ended_s: float
+    checkpoint_s: float = 0.0  # of its training, for which it stood still to be saved
 
     @property
     def removed(self) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ and another base. Stop iterating to stop training; the caller decides what to sa
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ from raydistill.models.activation_checkpointing import checkpointed
 from raydistill.models.decoder import Decoder
 from raydistill.models.distributed import World, without_sync
 from raydistill.models.sharding import local, release, settle, shard_student, share_of
+from raydistill.models.share_files import ShareFiles
 from raydistill.models.student import Student
 from raydistill.specs.recipe import lr_at
 from raydistill.specs.results import HeldoutPoint, Progress
@@ -43,6 +45,7 @@ class Training:
     student: Student
     optimizer: Optimizer
     step: int = 0
+    shares: ShareFiles | Literal["none"] = "none"  # of a sharded student, what writes them
 
     def named_tensors(self) -> dict[str, Tensor]:
         """The student's, its weights as they are trained: in float32 whatever it computes with."""
@@ -117,7 +120,8 @@ def initial_state(
         bfloat16 = False  # the shares are what the optimizer has in float32
     trainable = [p for p in student.model.parameters() if p.requires_grad]
     if not bfloat16:
-        return Training(student, optimizer_of(trainable, recipe))
+        shares: ShareFiles | Literal["none"] = ShareFiles() if world and world.sharded else "none"
+        return Training(student, optimizer_of(trainable, recipe), shares=shares)
     whole = {p: p.detach().float() for p in trainable}
     student.to_bfloat16()
     state = Training(student, optimizer_of(trainable, recipe))

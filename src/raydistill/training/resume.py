@@ -105,6 +105,7 @@ def with_checkpoints(
         except GeneratorExit:
             if takes_part and state.step > 0:
                 save_checkpoint(folder, state, record.up_to(item), world)
+                wait_for_shares(state)
             raise
         item_start_s = time.perf_counter()
         is_due = isinstance(item, Progress) and item_start_s - last_saved_s >= wait_s
@@ -116,6 +117,13 @@ def with_checkpoints(
             # Of a large model's time at most a twentieth goes into saving it.
             wait_s = max(every_s, 20 * (last_saved_s - item_start_s)) if every_s else 0.0
             item_start_s = last_saved_s
+    wait_for_shares(state)
+
+
+def wait_for_shares(state: Training) -> None:
+    """Wait until a checkpoint of a sharded student that is being written is."""
+    if state.shares != "none":
+        state.shares.wait()
 
 
 def saving_prefix(
@@ -141,3 +149,4 @@ def stopping_at(
             break
     if world.leads or world.sharded:
         save_checkpoint(folder, state, record, world)
+        wait_for_shares(state)

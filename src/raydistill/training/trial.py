@@ -237,6 +237,7 @@ def _save(
         ),
         started_s=record.started_s,
         ended_s=time.time(),
+        checkpoint_s=record.checkpoint_s,
     )
     store.save(trained, *key, "trained.json")
     shutil.rmtree(store.path(*key, "checkpoints"), ignore_errors=True)
