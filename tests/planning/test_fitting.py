@@ -56,6 +56,13 @@ def test_what_cannot_fit_is_refused_with_its_arithmetic_and_what_would():
     assert "\n" not in message
 
 
+def test_on_several_devices_a_share_of_the_student_each_is_proposed():
+    four = setup(devices=4, recipe=replace(RECIPE, micro_batches=4))
+    assert not fits(four, gpu(20))
+    assert "--sharding fully" in " ".join(proposals_of(four, gpu(20)))
+    assert "--sharding fully" not in " ".join(proposals_of(setup(), gpu(20)))
+
+
 def test_the_arithmetic_has_the_buckets_of_several_devices_and_the_teacher():
     taught = setup(devices=2, teacher=TeacherAt(model=LARGE), answer="known")
     with pytest.raises(

@@ -72,13 +72,13 @@ def kinds_of(prepared: PreparedSweep, limit: Limit | Literal["unknown"]) -> list
 
 def _is_sharded(setup: Setup, sharding: str, limit: Limit | Literal["unknown"]) -> bool:
     """Whether a trial shares its student out: as its workers decide, as far as is known here."""
-    if setup.devices == 1 or sharding == WHOLE or setup.keeps_features:
+    if setup.devices == 1 or sharding == WHOLE:
         return False
     if sharding == FULLY or setup.recipe.param_dtype != "float32":
         return True
-    return limit != "unknown" and memory_of(setup).resident > MOST_OF_DEVICE * limit.bytes_each(
-        setup.devices
-    )
+    if limit == "unknown" or setup.keeps_features:
+        return False
+    return memory_of(setup).resident > MOST_OF_DEVICE * limit.bytes_each(setup.devices)
 
 
 def memory_of(setup: Setup) -> TrialMemory:
