@@ -48,8 +48,10 @@ def numbers(text):
 
 SENTENCE = re.compile(r'- |\s+"(?:[^"\\]|\\.)*",?$')
 LENGTHS = re.compile(r" (\(ours )?in windows of 64 tokens\)?")
-NEW_FIELD = re.compile(r'\s+"((window_tokens|truncation|one_control)": |loss": "perplexity")')
-"""Which are told by now: windows, what is read of a task, losses, whether all have one control."""
+NEW_FIELD = re.compile(
+    r'\s+"((window_tokens|truncation|one_control|(expected|held)_bytes)": |loss": "perplexity")'
+)
+"""Which are told by now: windows, what is read of a task, losses, one control or not, memory."""
 STAR = re.compile(r"\\?\*|\$\^\{\*\}\$|[Tt]rue|[Ff]alse")
 
 
