@@ -4,7 +4,6 @@ import os
 import socket
 
 import pytest
-from ray.scripts.scripts import start as start_command
 
 from raydistill.runners.diagnostics.finding import Level
 from raydistill.runners.diagnostics.ports import (
@@ -36,6 +35,8 @@ def test_ones_own_ray_is_no_finding(ports):
 
 
 def test_somebody_elses_is_named_with_free_ports_in_their_place(ports):
+    from ray.scripts.scripts import start as start_command  # imports ray.serve
+
     [finding] = diagnose_ports(ports, uid=os.getuid() + 1)
     assert finding.level is Level.NOTE
     for port in ports.values():
