@@ -112,6 +112,11 @@ PLANNING = [
         "--set param_dtype=bfloat16",
         "param_dtype bfloat16 on several devices sums gradients in shards: --sharding fully",
     ),
+    (
+        "--devices-per-trial 2 --set micro_batches=2 --set precision=bfloat16 "
+        "--set param_dtype=bfloat16 --loss kd+attention=1",
+        "looks into its attention: leave param_dtype out, or --devices-per-trial 1",
+    ),
     ("--devices-per-trial 0", "--devices-per-trial '0': a whole number from 1 on"),
     ("--concurrent none", "--concurrent 'none': a whole number from 1 on"),
     ("--seed 0", "--seed '0': a whole number from 1 on"),

@@ -3,7 +3,7 @@
 With KD, whose warm phase is teacher-free, so both losses are covered; and with masked tokens, whose
 logits alone pass through the ranks' wrapping; and with conversations, of which the ranks have
 unequally much to learn. The two ranks share one sharded teacher;
-test_two_devices.py has a copy on each.
+test_two_devices.py has a copy on each. What is removed leaves the memory of both.
 """
 
 import json
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import ranks
 
 HERE = Path(__file__).parents[1]
 PATH = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -46,6 +47,26 @@ dist.init_process_group("gloo", init_method="file://" + sys.argv[1], rank=int(sy
                         world_size=2)
 """
 
+REMOVES = """
+import gc, weakref
+import torch
+from support import tiny
+from raydistill.models.distributed import World
+from raydistill.models.sharding import release
+
+student = tiny.student()
+student.freeze([1])
+model = World.here().wrap(student.model)
+ids = torch.ones(2, 8, dtype=torch.long)
+model(ids).sum().backward()
+weights = [weakref.ref(p) for p in student.model.blocks[1].parameters()]
+before = [p() is not None for p in weights]
+release(student.model, student.remove([1]))
+model(ids).sum().backward()
+gc.collect()
+print(json.dumps([before, [p() is not None for p in weights]]))
+"""
+
 
 def start(*arguments, joins=False):
     imports, marker, rest = PROGRAM.partition("from support import tiny")
@@ -68,3 +89,10 @@ def test_two_ranks_equal_one_process_bit_for_bit_across_removals(outcomes):
     assert (first[:2], second[:2]) == ([0, 2], [1, 2])
     assert first[2:] == alone[2:]
     assert second[2:] == alone[2:]
+
+
+def test_weights_of_a_removed_block_leave_memory_while_ranks_train_on(tmp_path):
+    for before, after in ranks.outcomes(REMOVES, tmp_path / "meeting", 2):
+        assert before
+        assert all(before)
+        assert not any(after)

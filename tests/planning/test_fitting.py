@@ -12,6 +12,7 @@ from raydistill.planning.memory.kinds import Kind, kinds_of, memory_of
 from raydistill.planning.memory.limits import PROCESS_BYTES, Limit, named
 from raydistill.planning.memory.table import memory_sentences, memory_table
 from raydistill.planning.prepared import prepare
+from raydistill.specs.flops import parameters
 from raydistill.specs.memory.setup import Setup, TeacherAt
 from raydistill.specs.model import ModelConfig
 from raydistill.specs.trial import DropPlan, Recipe
@@ -63,6 +64,38 @@ def test_on_several_devices_a_share_of_the_student_each_is_proposed():
     assert "--sharding fully" not in " ".join(proposals_of(setup(), gpu(20)))
 
 
+def test_no_share_is_proposed_to_a_loss_that_may_not_go_with_it():
+    four = setup(devices=4, recipe=replace(RECIPE, micro_batches=4), keeps_features=True)
+    proposals = proposals_of(four, gpu(memory_of(four).peak / 1e9))
+    assert proposals
+    assert "--sharding" not in " ".join(proposals)
+
+
+@pytest.mark.parametrize(
+    ("loss", "sharding"), [("kd+hidden=1", "fully"), ("kd+attention=1", "none")]
+)
+def test_by_auto_a_plan_shards_what_its_workers_shard(tmp_path, loss, sharding):
+    store = Store(tmp_path)
+    flags = "--location", "input", "--loss", loss, "--devices-per-trial", "2"
+    plan = finished.plan("where_to_drop", store, *flags, "--set", "micro_batches=2")
+    small = Limit(name="a device", memory_bytes=1000, most_bytes=1000, on_cpu=False)
+    kinds = kinds_of(prepare(plan, store), small)
+    assert {kind.setup.sharding for kind in kinds if kind.name.endswith("blocks")} == {sharding}
+
+
+def test_a_student_in_shares_must_fit_on_one_device_once_it_is_trained(tmp_path):
+    store = Store(tmp_path)
+    flags = "--location", "input", "--devices-per-trial", "2", "--sharding", "fully"
+    plan = finished.plan("where_to_drop", store, *flags, "--set", "micro_batches=2")
+    scored = next(k for k in kinds_of(prepare(plan, store), "unknown") if "scored" in k.name)
+    left = parameters(scored.setup.model, scored.setup.plan.layers)
+    assert (scored.name, scored.memory.weights) == ("lm, 4 of 6 blocks, scored", 4 * left)
+    assert (scored.memory.gradients, scored.memory.optimizer, scored.memory.floor) == (0, 0, 4 * left)
+    limit = gpu(4e-9 * left - 1e-9)
+    with pytest.raises(FitError, match="scored: weights .* none of its settings make it fit here"):
+        check_fits([scored], limit)
+
+
 def test_the_arithmetic_has_the_buckets_of_several_devices_and_the_teacher():
     taught = setup(devices=2, teacher=TeacherAt(model=LARGE), answer="known")
     with pytest.raises(
@@ -81,6 +114,19 @@ def test_a_doubtful_one_is_told_and_not_refused():
     assert warning.startswith("warning: lm, 24 blocks may not fit: a device has ")
     assert "it would with --set activation_checkpointing=blocks, or with --set " in warning
     assert "other bits" in warning
+
+
+def test_the_one_that_may_not_fit_is_named_though_another_takes_more():
+    alone = setup(on_cpu=True, devices=1)
+    four = setup(on_cpu=True, devices=4, sharding="fully", recipe=replace(RECIPE, micro_batches=4))
+    size = PROCESS_BYTES + round(1.06 * memory_of(alone).resident)
+    limit = Limit(name="this machine", memory_bytes=size, most_bytes=100 * size, on_cpu=True)
+    assert fits(alone, limit)
+    assert not fits(four, limit)
+    kinds = [kind(alone), replace(kind(four), name="kd, 12 blocks")]
+    warning = list(memory_sentences(kinds, limit, None, []))[1]
+    assert warning.startswith("warning: kd, 12 blocks may not fit: this machine has ")
+    assert "of it for the libraries of 4 processes" in warning
 
 
 def test_no_limit_is_no_refusal():

@@ -81,12 +81,12 @@ def _arithmetic(kind: Kind, limit: Limit) -> str:
         "optimizer": memory.optimizer,
         "teacher": memory.teacher,
     }
-    terms = " + ".join(f"{name} {format_bytes(size)}" for name, size in parts.items() if size)
+    terms = [f"{name} {format_bytes(size)}" for name, size in parts.items() if size]
+    total = f" = {format_bytes(memory.floor)}" if len(terms) > 1 else ""
     where = "each device" if devices > 1 else "a device"
     shared = f" for {devices} processes" if limit.on_cpu and devices > 1 else ""
     return (
-        f"{terms} = {format_bytes(memory.floor)} on {where} before activations and logits, and "
-        f"{limit}{shared}"
+        f"{' + '.join(terms)}{total} on {where} before activations and logits, and {limit}{shared}"
     )
 
 
@@ -105,6 +105,8 @@ def nearest(setup: Setup, limit: Limit) -> str:
 
 def proposals_of(setup: Setup, limit: Limit) -> list[str]:
     """The flags of the smallest sets of changes that fit, a few of them."""
+    if not setup.recipe.total_tokens:
+        return []  # of settings of a training none changes how it is scored
     options = [option for option in _OPTIONS if any(True for _ in option(setup))]
     for count in range(1, len(options) + 1):
         proposals = [
@@ -166,7 +168,8 @@ def _settings(setting: str, needs: Callable[[Setup], bool], **fields: str) -> Op
 
 
 def _sharded(setup: Setup) -> Iterator[Change]:
-    if setup.devices > 1 and setup.sharding == "none":
+    # Of losses that look inside some do not go with it, and for the others `auto` sees to it.
+    if setup.devices > 1 and setup.sharding == "none" and not setup.keeps_features:
         yield Change(words=f"--sharding {FULLY}", setup=replace(setup, sharding="fully"))
 
 

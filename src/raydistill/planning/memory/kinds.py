@@ -17,7 +17,7 @@ from raydistill.specs.memory.trial_memory import TrialMemory, trial_memory
 from raydistill.specs.model import MixedHubConfig
 from raydistill.specs.scale import Scale
 from raydistill.specs.trial import DropPlan, LayerDrop, NoTeacher, RandomBase, TrialSpec
-from raydistill.training.jobs import FULLY, MOST_OF_DEVICE, WHOLE
+from raydistill.training.jobs import FULLY, MOST_OF_DEVICE, WHOLE, shards_with
 from raydistill.training.memory.expected import setup_of
 
 
@@ -39,6 +39,8 @@ class Kind:
 
 def kinds_of(prepared: PreparedSweep, limit: Limit | Literal["unknown"]) -> list[Kind]:
     """The kinds of what is left to train, the largest first; trials without training in none.
+
+    A student that is shared out is one more once it is trained: one device scores it, whole.
 
     Args:
         prepared: the plan, with its probes of learning rates.
@@ -63,22 +65,37 @@ def kinds_of(prepared: PreparedSweep, limit: Limit | Literal["unknown"]) -> list
     options = prepared.plan.options
     for planned in prepared.trials:
         setup = _trial(planned, options.teacher_placement, limit, on_cpu)
-        if _is_sharded(setup, options.sharding, limit):
+        if _is_sharded(setup, planned.cells[0].request.loss, options.sharding, limit):
             setup = replace(setup, sharding="fully")
         if setup.recipe.total_tokens and not trial_work(planned, prepared.store).done:
-            add(_name(planned.cells[0], setup), planned.scale, setup)
+            name = _name(planned.cells[0], setup)
+            add(name, planned.scale, setup)
+            if setup.sharding == "fully" and not on_cpu:
+                add(f"{name}, scored", planned.scale, _scored(setup))
     return sorted(kinds.values(), key=lambda kind: -kind.peak)
 
 
-def _is_sharded(setup: Setup, sharding: str, limit: Limit | Literal["unknown"]) -> bool:
+def _is_sharded(
+    setup: Setup, loss: str, sharding: str, limit: Limit | Literal["unknown"]
+) -> bool:
     """Whether a trial shares its student out: as its workers decide, as far as is known here."""
-    if setup.devices == 1 or sharding == WHOLE:
+    if setup.devices == 1 or sharding == WHOLE or not shards_with(loss):
         return False
     if sharding == FULLY or setup.recipe.param_dtype != "float32":
         return True
-    if limit == "unknown" or setup.keeps_features:
+    if limit == "unknown":
         return False
     return memory_of(setup).resident > MOST_OF_DEVICE * limit.bytes_each(setup.devices)
+
+
+def _scored(setup: Setup) -> Setup:
+    """What the leading rank's device holds of a trained student: all that is left of it, alone."""
+    gone = (LayerDrop(at_tokens=0, layer=layer) for layer in sorted(setup.plan.layers))
+    recipe = replace(
+        setup.recipe, budget_tokens=0, warm_phase_tokens=0, warmup_tokens=0, param_dtype="float32"
+    )
+    plan = DropPlan(drops=tuple(gone))
+    return replace(setup, recipe=recipe, plan=plan, teacher="none", devices=1, sharding="none")
 
 
 def memory_of(setup: Setup) -> TrialMemory:

@@ -124,17 +124,17 @@ def _fitting(kinds: Sequence[Kind], limit: Limit) -> Iterator[str]:
     if refusal := refusal_of(kinds, limit):
         yield f"warning: it cannot fit: {refusal}."
         return
-    largest, devices = kinds[0], kinds[0].setup.devices
+    too_large = [kind for kind in kinds if not fits(kind.setup, limit)]
+    devices = (too_large or kinds)[0].setup.devices
     shared = ""
     if limit.on_cpu:
         processes = f"{devices} processes" if devices > 1 else "a process"
         shared = f", {format_bytes(PROCESS_BYTES)} of it for the libraries of {processes}"
-    too_large = [kind for kind in kinds if not fits(kind.setup, limit)]
     if not too_large:
         yield f"It fits: {limit}{shared}."
         return
-    names = f"{largest.name}" + (f" and {len(too_large) - 1} more" if len(too_large) > 1 else "")
+    more = f" and {len(too_large) - 1} more" if len(too_large) > 1 else ""
     proposals = proposals_of(too_large[0].setup, limit)
     instead = f"; it would with {', or with '.join(proposals)}" if proposals else ""
     others = " (other micro-batches and another precision train to other bits)" if proposals else ""
-    yield f"warning: {names} may not fit: {limit}{shared}{instead}{others}."
+    yield f"warning: {too_large[0].name}{more} may not fit: {limit}{shared}{instead}{others}."

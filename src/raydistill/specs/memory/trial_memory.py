@@ -74,10 +74,8 @@ def _phase(setup: Setup, gone: Sequence[int]) -> TrialMemory:
     doomed = set(setup.plan.layers)
     learning = learning_parameters(setup)
     is_replicated = setup.devices > 1 and setup.shares == 1
-    # DDP keeps a list of the parameters that it was given, those of blocks that left too.
-    held = parameters(model) if is_replicated else parameters(model, gone)
     gathered = gathered_bytes(model, setup.weight_bytes) if setup.shares > 1 else 0
-    weights = setup.weight_bytes * held // setup.shares + gathered
+    weights = setup.weight_bytes * parameters(model, gone) // setup.shares + gathered
     gradients = FLOAT * learning // setup.shares
     optimizer = _optimizer_bytes(setup, learning)
     kept = {n: tokens * _kept_of_block(setup, n, frozen=n in doomed) for n in present}
