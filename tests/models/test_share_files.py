@@ -79,8 +79,9 @@ def test_shares_are_those_of_when_they_were_saved_and_read_by_any_number_of_rank
     assert len(names(written[0] / "shares")) == 2  # a file each, no pickle
 
 
-def test_a_writing_that_failed_is_told_to_what_trains(written):
+def test_a_writing_that_failed_is_told_to_what_trains_and_leaves_nothing(written):
     assert [said["error"] for said in written[1]] == ["full", "full"]
+    assert not (written[0] / "again").exists()
 
 
 def test_ranks_that_see_one_folder_write_shares_and_others_gather(written):

@@ -3,6 +3,7 @@
 By `torch.distributed.checkpoint`, as safetensors: each file says which part of which tensor it has.
 """
 
+import shutil
 import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -30,6 +31,8 @@ class ShareFiles:
     def save(self, folder: Path, tensors: Mapping[str, Tensor], finish: Callable[[], None]) -> None:
         """Copy this rank's shares, and write them while training goes on; every rank calls this.
 
+        The leading rank deletes what could not be finished.
+
         Args:
             folder: that all ranks see.
             tensors: by name, sharded or the same on every rank.
@@ -46,6 +49,8 @@ class ShareFiles:
                 self._write(folder, staged)
                 finish()
             except BaseException as error:  # noqa: BLE001  (told to the thread that trains)
+                if dist.get_rank() == 0:  # on a full disk, what could be written makes room again
+                    shutil.rmtree(folder, ignore_errors=True)
                 self._errors.append(error)
 
         self._thread = threading.Thread(target=write, name="checkpoint", daemon=True)
