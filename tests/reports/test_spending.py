@@ -118,6 +118,8 @@ def test_a_trial_whose_memory_was_planned_far_off_is_told():
     (sentence,) = [s for s in Spending(trials=(planned, INPUT)).words if "arithmetic" in s]
     assert "over 15 % off for 1 trial(s): input, age 320B took 2 GB beside" in sentence
     assert sentence.endswith("held before, not 1.7 GB.")
+    on_gpu = dataclasses.replace(planned, peak_bytes=2_000_000_000, held_bytes=0)
+    assert any("took 2 GB beside" in s for s in Spending(trials=(on_gpu,)).words)
     near = dataclasses.replace(planned, expected_bytes=1_900_000_000)
     small = dataclasses.replace(planned, peak_bytes=400_000_000, expected_bytes=20_000_000)
     assert not any("arithmetic" in s for s in Spending(trials=(near, small)).words)

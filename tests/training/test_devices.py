@@ -1,5 +1,7 @@
 """The memory of a process: counted anew for each trial."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -26,6 +28,8 @@ def test_a_cost_tells_how_far_the_plan_was_off():
         held_bytes=200, expected_bytes=250,
     )  # fmt: skip
     assert cost.memory_error == pytest.approx(0.2)
+    on_gpu = replace(cost, held_bytes=0)  # nothing is there before the first tensor
+    assert on_gpu.memory_error == pytest.approx(1.0)
     older = Cost(
         tokens=1, flops_paper=1, flops_exact=1, train_s=1.0, evaluate_s=0.0, peak_bytes=500
     )

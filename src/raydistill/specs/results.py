@@ -90,13 +90,13 @@ class Cost:
     evaluate_s: float
     peak_bytes: int
     teacher_s: float = 0.0  # spent on writing a cached teacher's answers, for all trials
-    held_bytes: int = 0  # before the trial began; 0: not known
-    expected_bytes: int = 0  # by `specs/memory/`, beside those; 0: not computed
+    held_bytes: int = 0  # before the trial began; of a GPU often none
+    expected_bytes: int = 0  # by `specs/memory/`, beside those; 0: not known, or those are not
 
     @property
     def memory_error(self) -> float | Literal["unknown"]:
         """How much more the trial took than expected, as a share of what was expected."""
-        if not self.expected_bytes or not self.held_bytes:
+        if not self.expected_bytes:
             return "unknown"
         return (self.peak_bytes - self.held_bytes) / self.expected_bytes - 1
 

@@ -210,6 +210,7 @@ def _save(
     """Store the weights, then what they are, and delete the checkpoints."""
     key, recipe = ("trials", job.spec.trial_id), job.spec.train.recipe
     is_half = recipe.param_dtype == "bfloat16"
+    is_known = held_bytes > 0 or world.device.type == "cuda"  # of a process not everywhere
     tensors = student.rounded_tensors() if is_half else student.named_tensors()
     if not world.leads:
         save_weights(None, student, tensors)
@@ -217,6 +218,7 @@ def _save(
     keep_peak(recipe.precision, store, world)
     with store.making(*key, "weights") as folder:
         save_weights(folder, student, tensors)
+    cost = _cost(job, student.model.config, record, store, world)
     trained = Trained(
         trial_id=job.spec.trial_id,
         spec=job.spec,
@@ -226,7 +228,7 @@ def _save(
         trained_in=job.sweep,
         curve=record.thinned_curve(job.spec.train.recipe),
         heldout_curve=tuple(record.heldout_curve),
-        cost=replace(_cost(job, student.model.config, record, store, world), held_bytes=held_bytes),
+        cost=replace(cost, held_bytes=held_bytes, expected_bytes=is_known * cost.expected_bytes),
         made_by=MadeBy(
             device=world.device_kind,
             world_size=world.size,

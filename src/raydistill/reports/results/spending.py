@@ -30,7 +30,7 @@ class Spent:
     peak_bytes: int  # on each device; on a CPU the resident size of the process
     utilisation_pct: float | Literal["unknown"]  # of the measured matmul peak
     estimate: CostEstimate | Literal["none"]
-    held_bytes: int = 0  # before the trial; 0: not known
+    held_bytes: int = 0  # before the trial; of a GPU often none
     expected_bytes: int = 0  # beside those, by the plan's arithmetic; 0: not known
 
     @property
@@ -108,7 +108,7 @@ def _explanations(trials: Sequence[Spent]) -> list[str]:
         sentences.append(
             "Memory of a CPU trial is the resident size of its process, libraries included."
         )
-    unlike = [t for t in trials if t.held_bytes and t.expected_bytes and _is_unlike(t)]
+    unlike = [t for t in trials if t.expected_bytes and _is_unlike(t)]
     if unlike:
         worst = max(unlike, key=lambda t: abs(t.own_bytes - t.expected_bytes))
         sentences.append(
