@@ -133,10 +133,17 @@ def in_mlflow(storage, tmp_path, migrated):
         )
         for side in ("before", "after")
     }
-    outcome = dataclasses.replace(outcome, result=dataclasses.replace(outcome.result, **sides))
+    cost = dataclasses.replace(outcome.result.trained.cost, held_bytes=1, expected_bytes=2)
+    trained = dataclasses.replace(outcome.result.trained, cost=cost)
+    result = dataclasses.replace(outcome.result, trained=trained, **sides)
+    outcome = dataclasses.replace(outcome, result=result)
     values = {"order": "descending", "limit": 9, "budget": 5}
     rich = cell(LATE, "input", outcome, sides["after"])
-    rich = dataclasses.replace(rich, values={**rich.values, **values})
+    less = {"activation_checkpointing": "blocks", "optimizer_offload": "cpu"}
+    recipe = dataclasses.replace(rich.spec.train.recipe, **less, param_dtype="bfloat16")
+    train = dataclasses.replace(rich.spec.train, recipe=recipe)
+    spec = dataclasses.replace(rich.spec, train=train)
+    rich = dataclasses.replace(rich, values={**rich.values, **values}, spec=spec)
     deliver(
         Store(tmp_path), dataclasses.replace(fourteen_cells(), axes=("age", "location", "order"))
     )

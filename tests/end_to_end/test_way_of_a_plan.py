@@ -11,7 +11,7 @@ from raydistill.planning.prepared import PreparedSweep
 from raydistill.runners.tune.trials import run_jobs
 
 PACKAGE = str(Path(raydistill.__file__).parent)
-MOST_FILES = 15
+MOST_FILES = 16
 
 
 class Way:

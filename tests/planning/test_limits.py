@@ -47,7 +47,7 @@ def test_a_system_that_does_not_say(tmp_path):
 
 def test_a_plan_for_a_device_a_cluster_and_this_machine(tmp_path, monkeypatch):
     def limit(*flags):
-        return limit_of(finished.plan("where_to_drop", Store(tmp_path), *flags).options)
+        return limit_of(finished.plan("where_to_drop", Store(tmp_path), *flags).options.assumed)
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert limit("--dry-run", "--device", "L4") == named("L4")

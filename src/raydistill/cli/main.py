@@ -24,7 +24,9 @@ from raydistill.data.corpus.request import corpus_request
 from raydistill.evaluation.lm_harness.task_data import missing_task_data
 from raydistill.planning.artifacts import texts_read
 from raydistill.planning.lr_probe import with_probes
-from raydistill.planning.memory.fitting import check_memory
+from raydistill.planning.memory.fitting import check_fits
+from raydistill.planning.memory.kinds import kinds_of
+from raydistill.planning.memory.limits import limit_of
 from raydistill.planning.prepared import PreparedSweep, prepare
 from raydistill.planning.preview.costs import LongError, check_cost, most_work, plan_work, rates_of
 from raydistill.planning.preview.dry_run import describe
@@ -70,7 +72,7 @@ def run_sweep(sweep: Sweep, launcher: Sequence[str], argv: Sequence[str]) -> int
     if flags.dry_run:
         _print_plan(prepared)
         if flags.device:  # else it may be a plan for elsewhere
-            check_memory(with_probes(prepared))
+            _check_memory(with_probes(prepared))
         return 0
     try:
         _check(prepared, agreed=flags.yes)
@@ -115,6 +117,11 @@ def _print_plan(prepared: PreparedSweep, end: str = "\n") -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _check_memory(prepared: PreparedSweep) -> None:
+    limit = limit_of(prepared.plan.options.assumed)
+    check_fits(kinds_of(prepared, limit), limit)
+
+
 def _check(prepared: PreparedSweep, *, agreed: bool) -> None:
     """Refuse what cannot be planned, and, unless `agreed`, what is long or of unknown length."""
     plan, store, with_rates = prepared.plan, prepared.store, with_probes(prepared)
@@ -123,7 +130,7 @@ def _check(prepared: PreparedSweep, *, agreed: bool) -> None:
         bases, work = plan_work(with_rates)
         rates = rates_of(with_rates.trials, store, probed=plan.options.probe)
         check_cost([*bases, *most_work(plan, with_rates.trials, work)], rates, plan.scale)
-    check_memory(with_rates)
+    _check_memory(with_rates)
     for scale, *_ in texts_read(plan.scale, plan.cells):
         if not store.has("corpora", prepared.artifacts.corpus_of(scale).corpus_sha256):
             check_corpus(corpus_request(scale))

@@ -219,14 +219,18 @@ def check_ages(ages: Iterable[Value], scales: Iterable[Scale], cells: Iterable[C
             longest.age_tokens(age if isinstance(age, str) else int(age))
 
 
-def check_training_flags(flags: argparse.Namespace, cells: Sequence[Cell]) -> None:
+def check_training_flags(
+    flags: argparse.Namespace, budgets: Iterable[Value], cells: Sequence[Cell]
+) -> None:
     """Refuse flags of a trial's training where every cell is a base as it is.
+
+    A budget of 0 says that nothing is trained, so it is none of them.
 
     Raises:
         UsageError: naming the flag, and what says how bases are pretrained.
     """
     given = [name for name in _TRAINING if getattr(flags, name)]
-    if not given or not all(map(_is_base, cells)):
+    if not given or 0 in budgets or not all(map(_is_base, cells)):
         return
     own = cells[0].scale.name.partition("+")[0]
     raise UsageError(

@@ -87,7 +87,7 @@ def plan_of(sweep: Sweep, flags: argparse.Namespace, command: str) -> SweepPlan:
     searching, cells = _searched_cells(sweep, flags, chosen, scale, scales)
     sizes = map(str, chosen.values.get(SIZE, ()))
     check_text_flags([*sizes] or (cell.scale.name for cell in cells), flags)
-    check_training_flags(flags, cells)
+    check_training_flags(flags, chosen.values.get(BUDGET, ()), cells)
     seed = cells[0].request.seed
     references = _references(sweep, flags, scale, searching)
     cells += references

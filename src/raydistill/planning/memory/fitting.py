@@ -12,9 +12,8 @@ from typing import Literal
 from raydistill.core.errors import UsageError
 from raydistill.core.units import format_bytes
 from raydistill.distillation.teacher_placement import CACHED, OWN_DEVICES
-from raydistill.planning.memory.kinds import Kind, kinds_of, memory_of
-from raydistill.planning.memory.limits import Limit, limit_of, named
-from raydistill.planning.prepared import PreparedSweep
+from raydistill.planning.memory.kinds import Kind, memory_of
+from raydistill.planning.memory.limits import Limit, named
 from raydistill.planning.preview.devices import DEVICES
 from raydistill.specs.memory.setup import Setup
 from raydistill.training.jobs import FULLY
@@ -40,21 +39,8 @@ def fits(setup: Setup, limit: Limit) -> bool:
     return (1 + SLACK) * memory_of(setup).resident <= limit.bytes_each(setup.devices)
 
 
-def check_memory(prepared: PreparedSweep) -> None:
-    """Refuse a plan with trainings that cannot fit on its devices, where their memory is known.
-
-    Args:
-        prepared: the plan, with its probes of learning rates.
-
-    Raises:
-        FitError: with the arithmetic, and the nearest settings that fit.
-    """
-    limit = limit_of(prepared.plan.options)
-    check_fits(kinds_of(prepared, limit), limit)
-
-
 def check_fits(kinds: Sequence[Kind], limit: Limit | Literal["unknown"]) -> None:
-    """Refuse what cannot fit.
+    """Refuse trainings that cannot fit on a device, where its memory is known.
 
     Raises:
         FitError: with the arithmetic, and the nearest settings that fit.

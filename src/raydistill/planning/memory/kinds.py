@@ -51,7 +51,7 @@ def kinds_of(prepared: PreparedSweep, limit: Limit | Literal["unknown"]) -> list
     kinds: dict[tuple[str, TrialMemory], Kind] = {}
 
     def add(name: str, scale: Scale, setup: Setup) -> None:
-        of_scale = f"{scale.name}: {name}" if len(names) > 1 else name
+        of_scale = f"{name}, {scale.name}" if len(names) > 1 else name
         memory = memory_of(setup)
         known = kinds.get((of_scale, memory))
         count = 1 + (known.trials if known else 0)

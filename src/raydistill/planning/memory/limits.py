@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from raydistill.core.units import format_bytes
-from raydistill.planning.plan import Options
-from raydistill.planning.preview.devices import DEVICES
+from raydistill.planning.preview.devices import DEVICES, Assumption
 
 GIB_OF_GB = 2**30 / 1e9  # a maker's GB are GiB at the most
 PROCESS_BYTES = 400_000_000  # of Python and its libraries, in each process on a CPU, about
@@ -40,10 +39,14 @@ class Limit:
         return f"{self.name} has {format_bytes(self.memory_bytes)}"
 
 
-def limit_of(options: Options) -> Limit | Literal["unknown"]:
-    """The memory of a device of a plan; unknown of a cluster, and of devices without a name."""
-    if options.assumed != "nothing":
-        return named(options.assumed.device) if options.assumed.device else "unknown"
+def limit_of(assumed: Assumption | Literal["nothing"]) -> Limit | Literal["unknown"]:
+    """The memory of a device, unknown of a cluster's and of those without a name.
+
+    Args:
+        assumed: of `--device`; nothing where the devices are those at hand.
+    """
+    if assumed != "nothing":
+        return named(assumed.device) if assumed.device else "unknown"
     if os.environ.get("RAY_ADDRESS", "local") != "local":
         return "unknown"
     gpus = list(_gpus())

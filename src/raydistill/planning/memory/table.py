@@ -8,10 +8,9 @@ from typing import Literal
 from raydistill.core.text.lines import wrap
 from raydistill.core.units import format_bytes
 from raydistill.planning.memory.fitting import fits, proposals_of, refusal_of
-from raydistill.planning.memory.kinds import Kind, kinds_of
-from raydistill.planning.memory.limits import PROCESS_BYTES, Limit, limit_of
+from raydistill.planning.memory.kinds import Kind
+from raydistill.planning.memory.limits import PROCESS_BYTES, Limit
 from raydistill.planning.memory.node_types import NodeType, node_types, smallest_that_fits
-from raydistill.planning.prepared import PreparedSweep
 from raydistill.planning.preview.costs import Rates
 from raydistill.planning.preview.estimate import aligned
 from raydistill.training.throughput import Rate
@@ -30,16 +29,17 @@ class MemoryText:
     sentences: tuple[str, ...]
 
 
-def memory_text(prepared: PreparedSweep, rates: Rates | None, width: int) -> MemoryText:
+def memory_text(
+    kinds: Sequence[Kind], limit: Limit | Literal["unknown"], rates: Rates | None, width: int
+) -> MemoryText:
     """The memory of a plan in lines of at most `width` columns.
 
     Args:
-        prepared: the plan, with its probes of learning rates.
+        kinds: of what is left to train, the largest first.
+        limit: of the plan's devices.
         rates: what was measured before, by scale; none where the devices are not at hand.
         width: columns of a line.
     """
-    limit = limit_of(prepared.plan.options)
-    kinds = kinds_of(prepared, limit)
     types = node_types(Path.cwd())
     sentences = memory_sentences(kinds, limit, rates, types)
     return MemoryText(table=tuple(memory_table(kinds, width)), sentences=tuple(sentences))

@@ -13,6 +13,8 @@ from raydistill.planning.cell import (
     format_value,
 )
 from raydistill.planning.lr_probe import FACTORS, probe_cells, with_probes
+from raydistill.planning.memory.kinds import kinds_of
+from raydistill.planning.memory.limits import limit_of
 from raydistill.planning.memory.table import memory_text
 from raydistill.planning.plan import SweepPlan
 from raydistill.planning.prepared import PreparedSweep
@@ -72,7 +74,8 @@ def describe(prepared: PreparedSweep, *, width: int = 100) -> str:
     bases, work = plan_work(with_all)
     most = most_work(plan, trials, work)
     cost = _cost(with_all, bases, most, work)
-    memory = memory_text(with_all, cost.rates, width)
+    limit = limit_of(options.assumed)
+    memory = memory_text(kinds_of(with_all, limit), limit, cost.rates, width)
     names = column_names([cell_fields(trial.cells[0]) for trial in trials])
     rows = [
         _row(trial, trial_work, names, cost.time)
