@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from support import ranks
 
 HERE = Path(__file__).parents[1]

@@ -75,7 +75,8 @@ def test_doomed_blocks_have_weights_until_they_leave_and_nothing_that_learns():
     assert (later.gradients, later.optimizer) == (now.gradients, now.optimizer)
     assert learning_parameters(setup_of(model, 2, plan=LATE)) == parameters(model, (1, 2))
     assert later.peak > now.peak
-    ranks = [setup_of(model, 2, plan=plan, devices=2, micro_batches=2) for plan in (LATE, DropPlan(drops=at_once))]
+    plans = (LATE, DropPlan(drops=at_once))
+    ranks = [setup_of(model, 2, plan=plan, devices=2, micro_batches=2) for plan in plans]
     assert trial_memory(ranks[0]).weights - trial_memory(ranks[1]).weights == gone
 
 

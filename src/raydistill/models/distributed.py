@@ -65,7 +65,7 @@ class World:
         """`model` with gradients averaged over ranks. Freeze layers before, remove them after."""
         if self.size == 1 or is_sharded(model):
             return model
-        # DDP keeps a list of all parameters but those it ignores: removed ones would stay in memory.
+        # DDP keeps a list of all parameters that it does not ignore: removed ones would stay.
         frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, frozen)
         return DistributedDataParallel(model, find_unused_parameters=model.leaves_unused)

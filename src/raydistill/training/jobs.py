@@ -123,25 +123,23 @@ def check_sharding(
         raise UsageError(unknown("sharding", sharding, SHARDINGS))
     if sharding == FULLY and max(devices) == 1:
         raise UsageError("--sharding fully is over several devices: add --devices-per-trial 2")
-    named = sorted(set(losses))
-    for loss in named:
-        if sharding == FULLY and not shards_with(loss):
-            raise UsageError(
-                f"loss {loss!r} looks into the student's attention, whose weights are then in "
-                f"shards: --sharding {WHOLE}"
-            )
+    inside = [loss for loss in sorted(set(losses)) if not shards_with(loss)]
+    if sharding == FULLY and inside:
+        raise UsageError(
+            f"loss {inside[0]!r} looks into the student's attention, whose weights are then in "
+            f"shards: --sharding {WHOLE}"
+        )
     if max(devices) == 1 or all(recipe.param_dtype == "float32" for recipe in recipes):
         return
     if sharding == WHOLE:
         raise UsageError(
             f"param_dtype bfloat16 on several devices sums gradients in shards: --sharding {FULLY}"
         )
-    for loss in named:
-        if not shards_with(loss):
-            raise UsageError(
-                f"param_dtype bfloat16 on several devices shards the student, and loss {loss!r} "
-                "looks into its attention: leave param_dtype out, or --devices-per-trial 1"
-            )
+    if inside:
+        raise UsageError(
+            f"param_dtype bfloat16 on several devices shards the student, and loss {inside[0]!r} "
+            "looks into its attention: leave param_dtype out, or --devices-per-trial 1"
+        )
 
 
 def shards_with(loss: str) -> bool:

@@ -75,9 +75,7 @@ def kinds_of(prepared: PreparedSweep, limit: Limit | Literal["unknown"]) -> list
     return sorted(kinds.values(), key=lambda kind: -kind.peak)
 
 
-def _is_sharded(
-    setup: Setup, loss: str, sharding: str, limit: Limit | Literal["unknown"]
-) -> bool:
+def _is_sharded(setup: Setup, loss: str, sharding: str, limit: Limit | Literal["unknown"]) -> bool:
     """Whether a trial shares its student out: as its workers decide, as far as is known here."""
     if setup.devices == 1 or sharding == WHOLE or not shards_with(loss):
         return False
