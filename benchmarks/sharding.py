@@ -4,20 +4,20 @@
     python benchmarks/sharding.py --dim 64 --layers 4 --vocabulary 512 --context 64
 
 Each is a training by the real loop, with fresh weights and random tokens, in two gloo processes;
-one after the other in one run. Memory is the most that a process had resident, with Python and
-torch; CPU seconds are those of a process for a step, without the first.
+one after the other in one run, forked from one that has imported torch. Memory is the most that a
+process had resident, with Python and torch; CPU seconds are those of a process for a step, without
+the first.
 """
 
 import argparse
 import functools
-import json
+import multiprocessing
 import os
 import socket
 import statistics
-import subprocess
-import sys
 import time
 from dataclasses import replace
+from multiprocessing.queues import SimpleQueue
 
 import torch
 
@@ -42,13 +42,9 @@ def main() -> None:
     flags.add_argument("--vocabulary", type=int, default=50_304)
     flags.add_argument("--context", type=int, default=128)
     flags.add_argument("--steps", type=int, default=4)
-    flags.add_argument("--child", choices=("none", "fully"), help=argparse.SUPPRESS)
     args = flags.parse_args()
-    if args.child:
-        print(json.dumps(measured(args)))
-        return
     print(f"{'sharding':<10}{'peak MB':>10}{'CPU s a step':>14}{'loss':>22}")
-    found = {sharding: _ranks(sharding) for sharding in ("none", "fully")}
+    found = {sharding: _ranks(args, sharding) for sharding in ("none", "fully")}
     for sharding, ranks in found.items():
         for of in ranks:
             row = f"{of['peak'] / 1e6:>10,.0f}{of['cpu_s']:>14.2f}{of['loss']:>22.15f}"
@@ -58,10 +54,10 @@ def main() -> None:
         print(f"{name}: fully / none = {shares / whole:.2f} (goal: at most {goal})")
 
 
-def measured(args: argparse.Namespace) -> dict[str, float]:
+def measured(args: argparse.Namespace, sharding: str) -> dict[str, float]:
     """Train a few steps, across a removal."""
     torch.distributed.init_process_group("gloo")
-    world = replace(World.here(), sharded=args.child == "fully")
+    world = replace(World.here(), sharded=sharding == "fully")
     model = ModelConfig(
         family="palm", num_layers=args.layers, dim=args.dim, num_heads=4,
         vocab_size=args.vocabulary, context=args.context,
@@ -92,24 +88,34 @@ def measured(args: argparse.Namespace) -> dict[str, float]:
     return {"peak": peak_bytes(world), "cpu_s": statistics.median(seconds[1:]), "loss": loss}
 
 
-def _ranks(sharding: str) -> list[dict[str, float]]:
+def _ranks(args: argparse.Namespace, sharding: str) -> list[dict[str, float]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(RANKS)}
+    variables = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(RANKS)}
+    fork = multiprocessing.get_context("fork")
+    found: list[SimpleQueue[dict[str, float]]] = [fork.SimpleQueue() for _ in range(RANKS)]
     processes = [
-        subprocess.Popen(  # noqa: S603  (ourselves)
-            [sys.executable, __file__, *sys.argv[1:], "--child", sharding],
-            env={**os.environ, **shared, "RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(RANKS)
+        fork.Process(target=_rank, args=(args, sharding, variables | {"RANK": str(rank)}, of))
+        for rank, of in enumerate(found)
     ]
-    texts = [process.communicate()[0] for process in processes]
-    if any(process.returncode for process in processes):
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    if any(process.exitcode for process in processes):
         raise SystemExit(f"--sharding {sharding}: a process failed")
-    return [json.loads(text.splitlines()[-1]) for text in texts]
+    return [of.get() for of in found]
+
+
+def _rank(
+    args: argparse.Namespace,
+    sharding: str,
+    variables: dict[str, str],
+    found: SimpleQueue[dict[str, float]],
+) -> None:
+    os.environ.update(variables)
+    found.put(measured(args, sharding))
 
 
 if __name__ == "__main__":
