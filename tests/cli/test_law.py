@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from raydistill.laws.published import CAPACITY_GAP, STUDENT_SURFACE, TEACHER_GAP
+from support.law_commands import law, refusal
 from support.law_tables import write_best_teachers, write_chinchilla_runs, write_distilled_runs
 from support.sweeping import command
 
@@ -26,20 +27,6 @@ def tables(tmp_path_factory):
         )
         assert kept.returncode == 0, kept.stderr
     return folder
-
-
-def law(folder, *words):
-    """The output of `raydistill law …`; with `--json` as its values."""
-    done = command(folder / "kept", "law", *words)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout) if "--json" in words else done.stdout
-
-
-def refusal(folder, *words):
-    """The one line of a refusal, which ends with exit code 2."""
-    done = command(folder / "kept", "law", *words)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    return done.stderr
 
 
 def test_a_table_is_fitted_and_predicts(tables):

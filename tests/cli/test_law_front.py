@@ -1,6 +1,5 @@
 """`raydistill law front`: what a sweep over shapes left foresees, as far as its points reach."""
 
-import json
 import re
 
 import pytest
@@ -8,21 +7,7 @@ import pytest
 from raydistill.laws.stored import save_fit
 from raydistill.storage.store import Store
 from support.kept_front import front_fit
-from support.sweeping import command
-
-
-def law(folder, *words):
-    """The output of `raydistill law …`; with `--json` as its values."""
-    done = command(folder / "kept", "law", *words)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout) if "--json" in words else done.stdout
-
-
-def refusal(folder, *words):
-    """The one line of a refusal, which ends with exit code 2."""
-    done = command(folder / "kept", "law", *words)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    return done.stderr
+from support.law_commands import law, refusal
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,8 @@ class Recipe:
         return {name: v for name, v in fields.items() if v != LATER_FIELDS.get(name)}
 
 
-LATER_FIELDS = {f.name: f.default for f in dataclasses.fields(Recipe)[-3:]}  # from param_dtype on
+_LATER = "param_dtype", "activation_checkpointing", "optimizer_offload"
+LATER_FIELDS = {f.name: f.default for f in dataclasses.fields(Recipe) if f.name in _LATER}
 # They change what a training takes and no bit of what it comes to, so they are in no id: a trial
 # that lacks memory resumes with them.
 MEMORY_FIELDS = ("activation_checkpointing", "optimizer_offload")
